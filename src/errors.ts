@@ -1,0 +1,116 @@
+/**
+ * Every error the library throws at its users. A `code` never changes inside a
+ * major version; messages may. Mistakes in a program (a wrong option, a wrong
+ * argument) are `TypeError`s without a code: nobody should branch on them.
+ */
+
+/** Each code, when it occurs and what to do. The README's table of errors is checked against this one. */
+export const ERROR_CODES = {
+  STORE_LOCKED: 'Another open holds the directory: another process, or this one. Close it, or use another directory.',
+  STORE_UNUSABLE:
+    'The directory cannot be a store: a file, not writable, a full disk, or somebody else’s data. Nothing was changed.',
+  STORE_TOO_NEW: 'A newer version of the library wrote the store. Upgrade; nothing was changed.',
+  STORE_DAMAGED: 'Acknowledged commits are missing. Restore a backup, or open with `acceptDamage: true` and read the report.',
+  STORE_UNAVAILABLE: 'The disk refused a write. Tasks pause and go on by themselves; try the call again.',
+  START_UNKNOWN: 'The disk failed while a task was being created. Look for `taskId`, or start again under the same idempotency key.',
+  CLOSED: 'The instance is closed, or closing.',
+  INVALID_INPUT: 'The input does not fit the task’s schema. No task was created.',
+  INVALID_OUTPUT: 'What the body returned does not fit the task’s schema. The task failed.',
+  NOT_SERIALIZABLE: 'A value that JSON cannot carry. The message names the path.',
+  TOO_LARGE: 'A value over its limit in bytes. The message names the option.',
+  LIMIT_EXCEEDED: 'A count over its limit. The message names the option.',
+  IDEMPOTENCY_CONFLICT: 'The idempotency key was used with another input. The first task is unharmed.',
+  INVALID_CURSOR: 'The cursor is not one that `list` returned.',
+  TASK_NOT_FOUND: 'No such task, or another owner’s.',
+  TASK_TYPE_UNKNOWN: 'No definition of that name is registered.',
+  TASK_SETTLED: 'The task is settled already and never changes again.',
+  TASK_PARKED: 'The task cannot go on for a stated reason. See `parked` in `get`.',
+  TASK_FAILED: 'The task’s body threw. The cause is what it threw.',
+  TASK_CANCELLED: 'The task was cancelled.',
+  TASK_INTERRUPTED: 'The task was settled behind its body’s back. Whatever the body does now changes nothing.',
+  WAIT_TIMEOUT: '`result` waited as long as it was told to. The task goes on.',
+  TIMEOUT: 'The task’s timeout or deadline passed.',
+  STEP_FAILED: 'A step threw, and that is recorded. The cause is what it threw.',
+  STEP_NESTED: 'A call on the task’s context inside a step’s function. Move it into the body.',
+  STEP_AMBIGUOUS: 'A body waited for something that is not a step, then asked for one. Put the wait into a step.',
+  STEPS_IN_FLIGHT: 'A checkpoint was saved or restored with something in flight. Await it first.',
+  CODE_CHANGED: 'The body does not match the task’s log any more. The task is parked until code fits that does.',
+  RECORD_DAMAGED: 'A record of the task is damaged or missing. The task is parked; the others go on.',
+  CHECKPOINT_NOT_FOUND: 'The task has no such checkpoint.',
+  CHECKPOINT_BEHIND: 'A body restored a checkpoint after it had asked for something newer. Restore first.',
+  CHECKPOINT_PRUNED: 'The checkpoint was pruned by a later save.',
+  PRUNE_NEEDS_RESTORE: 'A body pruned without having restored. Call `restoreCheckpoint` before the first save.',
+  NOT_A_SESSION_TASK: 'Only a session task is completed from outside.',
+} as const satisfies Record<string, string>
+
+/** A stable name for what went wrong. */
+export type ErrorCode = keyof typeof ERROR_CODES
+
+interface ErrorOptions {
+  readonly cause?: unknown
+  readonly details?: Readonly<Record<string, unknown>>
+}
+
+/** What every coded error of the library is. */
+export class HoldfastError extends Error {
+  /** Stable inside a major version. */
+  readonly code: ErrorCode
+  /** The figures of the message, for programs: limits, sizes, IDs. Never inputs or results. */
+  readonly details: Readonly<Record<string, unknown>>
+
+  constructor(code: ErrorCode, message: string, options: ErrorOptions = {}) {
+    super(message, 'cause' in options ? { cause: options.cause } : undefined)
+    this.name = new.target.name
+    this.code = code
+    this.details = options.details ?? {}
+  }
+}
+
+/**
+ * `result()` of a task that failed. `code` says why: `TASK_FAILED` where the body threw (`cause` is what it threw),
+ * else the engine's own reason, such as `TIMEOUT` or `STEP_AMBIGUOUS`.
+ */
+export class TaskFailedError extends HoldfastError {
+  constructor(
+    readonly taskId: string,
+    code: ErrorCode,
+    message: string,
+    cause?: unknown,
+  ) {
+    super(code, message, { cause, details: { taskId } })
+  }
+}
+
+/** `result()` of a task that was cancelled. */
+export class TaskCancelledError extends HoldfastError {
+  constructor(
+    readonly taskId: string,
+    /** What the canceller gave as its reason. */
+    readonly reason: string | undefined,
+  ) {
+    super('TASK_CANCELLED', `Task ${taskId} was cancelled${reason === undefined ? '' : `: ${reason}`}`, {
+      details: { taskId },
+    })
+  }
+}
+
+/** What a body's `await task.step(…)` rejects with once the step is out of attempts; `cause` is what the step threw. */
+export class StepFailedError extends HoldfastError {
+  constructor(
+    /** The step's name. */
+    readonly step: string,
+    cause: unknown,
+  ) {
+    const said = cause instanceof Error ? cause.message : String(cause)
+    super('STEP_FAILED', `Step '${step}' failed: ${said}`, { cause, details: { step } })
+  }
+}
+
+/** Interrupts the body of a task that was settled behind its back: cancelled, timed out or expired. */
+export class TaskInterruptedError extends HoldfastError {
+  constructor(readonly taskId: string) {
+    super('TASK_INTERRUPTED', `Task ${taskId} is settled; whatever its body still does changes nothing`, {
+      details: { taskId },
+    })
+  }
+}

@@ -1,0 +1,32 @@
+/**
+ * Makes IDs. Task IDs sort by creation and carry 130 random bits: over MCP
+ * without authentication a task ID is a bearer token, so an ordinary or a
+ * monotonic ULID (80 bits, the last ones counted up) would not do.
+ */
+import { randomBytes, randomUUID } from 'node:crypto'
+import { encodeTime, ulid } from 'ulid'
+
+/** The engine's source of IDs and of randomness. */
+export interface Ids {
+  /** `task-` + 10 characters of time + 26 random characters (Crockford base 32). */
+  taskId(now: number): string
+  /** `cp-` + ULID. */
+  checkpointId(now: number): string
+  /** 128 random bits as text: a task's seed for `uuid()`, a lock's token. */
+  seed(): string
+}
+
+const CROCKFORD = '0123456789ABCDEFGHJKMNPQRSTVWXYZ'
+const TASK_RANDOM_CHARS = 26 // 5 bits each: 130, above the 128 that a bearer token wants
+const TIME_CHARS = 10 // 48 bits of milliseconds, as in a ULID
+
+/** IDs from `node:crypto`. */
+export const randomIds: Ids = {
+  taskId(now) {
+    let random = ''
+    for (const byte of randomBytes(TASK_RANDOM_CHARS)) random += CROCKFORD[byte & 31]
+    return `task-${encodeTime(now, TIME_CHARS)}${random}`
+  },
+  checkpointId: (now) => `cp-${ulid(now)}`,
+  seed: () => randomUUID(),
+}

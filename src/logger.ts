@@ -1,0 +1,26 @@
+/** Where the library's own words go. Inputs, results and states are never among them. */
+
+/** Takes a sentence and a few fields (IDs, codes, counts). Pino, winston's child loggers and `console` fit. */
+export interface Logger {
+  debug(message: string, fields?: Record<string, unknown>): void
+  info(message: string, fields?: Record<string, unknown>): void
+  warn(message: string, fields?: Record<string, unknown>): void
+  error(message: string, fields?: Record<string, unknown>): void
+}
+
+// Standard output belongs to the protocol of a stdio server, so even warnings go to standard error.
+const toStderr = (level: string) => (message: string, fields?: Record<string, unknown>) => {
+  process.stderr.write(`holdfast ${level}: ${message}${fields ? ` ${JSON.stringify(fields)}` : ''}\n`)
+}
+const quiet = () => {}
+
+/** The default: warnings and errors to standard error, the rest dropped. */
+export const stderrLogger: Logger = {
+  debug: quiet,
+  info: quiet,
+  warn: toStderr('warning'),
+  error: toStderr('error'),
+}
+
+/** Says nothing. */
+export const silentLogger: Logger = { debug: quiet, info: quiet, warn: quiet, error: quiet }

@@ -1,0 +1,29 @@
+/** Durations as users write them: milliseconds, or a string such as `'30s'`. */
+
+/** Milliseconds, or a number and a unit: `'250ms'`, `'30s'`, `'15m'`, `'2h'`, `'7d'`. */
+export type Duration = number | `${number}${'ms' | 's' | 'm' | 'h' | 'd'}` | (string & {})
+
+const UNIT_MS: Record<string, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
+
+/** Ten thousand years from now a due time would no longer be a date. */
+export const DURATION_MS_MAX = 365_000 * 86_400_000
+
+/**
+ * Milliseconds of `value`, a whole number above zero (`{ zero: true }` allows zero).
+ * @throws TypeError naming the option, what was expected and what was given
+ */
+export function durationMs(value: Duration, option: string, { zero = false } = {}): number {
+  const ms = typeof value === 'number' ? value : parse(value)
+  if (ms === undefined || !Number.isFinite(ms) || ms > DURATION_MS_MAX || ms < 0 || (ms === 0 && !zero)) {
+    const shown = typeof value === 'string' ? `'${value}'` : String(value)
+    throw new TypeError(
+      `Expected \`${option}\` to be milliseconds or a string such as '30s' (ms, s, m, h, d), ${zero ? 'zero or more' : 'above zero'}, got ${shown} (${typeof value})`,
+    )
+  }
+  return Math.ceil(ms)
+}
+
+function parse(text: unknown): number | undefined {
+  const match = typeof text === 'string' ? /^(\d+(?:\.\d+)?) ?(ms|s|m|h|d)$/.exec(text) : null
+  return match ? Number(match[1]) * (UNIT_MS[match[2] as string] as number) : undefined
+}
