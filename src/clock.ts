@@ -8,22 +8,25 @@
 export interface Clock {
   /** The current instant. */
   now(): number
-  /** Calls `fire` once at `dueAt` or soon after; at once if that has passed. Returns how to disarm it. */
-  setTimer(dueAt: number, fire: () => void): () => void
+  /**
+   * Calls `fire` once at `dueAt` or soon after, at once if that has passed. Returns how to disarm it.
+   * A `background` timer is housekeeping: it doesn't keep the process alive.
+   */
+  setTimer(dueAt: number, fire: () => void, options?: { background?: boolean }): () => void
 }
 
 // Node fires a longer timer after one millisecond, with a warning, so longer waits are walked in stages.
 const TIMER_MS_MAX = 2 ** 31 - 1
 
-/** The machine's clock. Its timers never keep the process alive. */
+/** The machine's clock. */
 export const systemClock: Clock = {
   now: () => Date.now(),
-  setTimer(dueAt, fire) {
+  setTimer(dueAt, fire, { background = false } = {}) {
     let timer: NodeJS.Timeout
     const arm = () => {
       const left = dueAt - Date.now()
       timer = left > TIMER_MS_MAX ? setTimeout(arm, TIMER_MS_MAX) : setTimeout(fire, Math.max(0, left))
-      timer.unref()
+      if (background) timer.unref()
     }
     arm()
     return () => clearTimeout(timer)

@@ -10,9 +10,11 @@ export const ERROR_CODES = {
   STORE_UNUSABLE:
     'The directory cannot be a store: a file, not writable, a full disk, or somebody else’s data. Nothing was changed.',
   STORE_TOO_NEW: 'A newer version of the library wrote the store. Upgrade; nothing was changed.',
-  STORE_DAMAGED: 'Acknowledged commits are missing. Restore a backup, or open with `acceptDamage: true` and read the report.',
+  STORE_DAMAGED:
+    'Acknowledged commits are missing. Restore a backup, or open with `acceptDamage: true` and read the report.',
   STORE_UNAVAILABLE: 'The disk refused a write. Tasks pause and go on by themselves; try the call again.',
-  START_UNKNOWN: 'The disk failed while a task was being created. Look for `taskId`, or start again under the same idempotency key.',
+  START_UNKNOWN:
+    'The disk failed while a task was being created. Look for `taskId`, or start again under the same idempotency key.',
   CLOSED: 'The instance is closed, or closing.',
   INVALID_INPUT: 'The input does not fit the task’s schema. No task was created.',
   INVALID_OUTPUT: 'What the body returned does not fit the task’s schema. The task failed.',

@@ -4,7 +4,7 @@
  * monotonic ULID (80 bits, the last ones counted up) would not do.
  */
 import { randomBytes, randomUUID } from 'node:crypto'
-import { encodeTime, ulid } from 'ulid'
+import { encodeTime, monotonicFactory, ulid } from 'ulid'
 
 /** The engine's source of IDs and of randomness. */
 export interface Ids {
@@ -12,6 +12,8 @@ export interface Ids {
   taskId(now: number): string
   /** `cp-` + ULID. */
   checkpointId(now: number): string
+  /** A ULID that sorts after the one before it, even in the same millisecond. */
+  auditId(now: number): string
   /** 128 random bits as text: a task's seed for `uuid()`, a lock's token. */
   seed(): string
 }
@@ -19,6 +21,8 @@ export interface Ids {
 const CROCKFORD = '0123456789ABCDEFGHJKMNPQRSTVWXYZ'
 const TASK_RANDOM_CHARS = 26 // 5 bits each: 130, above the 128 that a bearer token wants
 const TIME_CHARS = 10 // 48 bits of milliseconds, as in a ULID
+
+const monotonic = monotonicFactory()
 
 /** IDs from `node:crypto`. */
 export const randomIds: Ids = {
@@ -28,5 +32,6 @@ export const randomIds: Ids = {
     return `task-${encodeTime(now, TIME_CHARS)}${random}`
   },
   checkpointId: (now) => `cp-${ulid(now)}`,
+  auditId: (now) => monotonic(now),
   seed: () => randomUUID(),
 }

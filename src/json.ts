@@ -93,6 +93,10 @@ function toPlain(value: unknown, what: string, path: string, above: object[]): J
       throw unserialisable(what, path, `is a ${typeof value}`, 'return data only')
   }
   if (value === null) return null
+  return objectToPlain(value as object, what, path, above)
+}
+
+function objectToPlain(value: object, what: string, path: string, above: object[]): JsonValue | undefined {
   if (above.includes(value)) throw unserialisable(what, path, 'contains itself', 'send a tree without cycles')
   if (above.length >= JSON_DEPTH_MAX) {
     throw unserialisable(what, path, `is nested deeper than ${JSON_DEPTH_MAX} levels`, 'send a flatter value')

@@ -18,6 +18,8 @@ export interface TaskError {
   readonly message: string
   readonly code?: string | number | undefined
   readonly stack?: string | undefined
+  /** The library's own error, so that `code` is one of `ERROR_CODES` and not somebody's who uses the same word. */
+  readonly ours?: true | undefined
   /** Which step, if it is a `StepFailedError`. */
   readonly step?: string | undefined
   /** The record of the step that failed, so that a retry of the task can find it. */
@@ -29,7 +31,7 @@ export interface TaskError {
 
 // A stack with a thousand frames or a message with a dumped response must not fill the store.
 const TEXT_CHARS_MAX = 8_192
-const CAUSES_MAX = 8
+// Causes and parts are followed this far; they may form a cycle, or a tree that doubles at every level.
 const ERRORS_MAX = 32
 
 /** Marks a `StepFailedError` with the record it came from; kept off the error's visible fields. */
@@ -43,26 +45,32 @@ export function stepFailure(step: string, record: number, cause: TaskError): Ste
 }
 
 /** What the store keeps of anything that was thrown. Never throws, whatever getters the value has. */
-export function describeError(thrown: unknown, depth = 0): TaskError {
+export function describeError(thrown: unknown): TaskError {
+  return describeOne(thrown, { left: ERRORS_MAX })
+}
+
+function describeOne(thrown: unknown, budget: { left: number }): TaskError {
+  budget.left--
   try {
-    return thrown instanceof Error ? describe(thrown, depth) : { name: 'NonError', message: cut(showValue(thrown)) }
+    return thrown instanceof Error ? describe(thrown, budget) : { name: 'NonError', message: cut(showValue(thrown)) }
   } catch {
     return { name: 'NonError', message: 'a value that could not be read was thrown' }
   }
 }
 
-function describe(error: Error, depth: number): TaskError {
+function describe(error: Error, budget: { left: number }): TaskError {
   const { code } = error as { code?: unknown }
-  const deeper = depth < CAUSES_MAX
+  const parts = error instanceof AggregateError ? error.errors.slice(0, ERRORS_MAX) : []
   return {
     name: cut(String(error.name)),
     message: cut(String(error.message)),
     ...(typeof code === 'string' || typeof code === 'number' ? { code } : {}),
     ...(typeof error.stack === 'string' ? { stack: cut(error.stack) } : {}),
+    ...(error instanceof HoldfastError ? { ours: true as const } : {}),
     ...(error instanceof StepFailedError ? { step: error.step, record: recordOf.get(error) } : {}),
-    ...(deeper && error.cause !== undefined ? { cause: describeError(error.cause, depth + 1) } : {}),
-    ...(deeper && error instanceof AggregateError
-      ? { errors: error.errors.slice(0, ERRORS_MAX).map((inner) => describeError(inner, depth + 1)) }
+    ...(error.cause !== undefined && budget.left > 0 ? { cause: describeOne(error.cause, budget) } : {}),
+    ...(parts.length > 0
+      ? { errors: parts.flatMap((part) => (budget.left > 0 ? [describeOne(part, budget)] : [])) }
       : {}),
   }
 }
@@ -90,7 +98,7 @@ function revived(stored: TaskError, cause: Error | undefined): Error {
     return error
   }
   const options = cause ? { cause } : {}
-  if (isErrorCode(stored.code)) {
+  if (stored.ours && isErrorCode(stored.code)) {
     const error = new HoldfastError(stored.code, stored.message, options)
     error.name = stored.name
     return error
@@ -102,10 +110,10 @@ function revived(stored: TaskError, cause: Error | undefined): Error {
   return stored.code === undefined ? error : Object.assign(error, { code: stored.code })
 }
 
-/** The engine's own reason inside what a body threw: a step that failed for it passes it on. */
-export function engineCode(error: TaskError): ErrorCode | undefined {
-  if (error.step !== undefined) return error.cause && engineCode(error.cause)
-  return isErrorCode(error.code) ? error.code : undefined
+/** The code of a task that failed with `error`: the engine's own reason, also one that a step passed on, else `TASK_FAILED`. */
+export function failureCode(error: TaskError): ErrorCode {
+  if (error.step !== undefined) return error.cause ? failureCode(error.cause) : 'TASK_FAILED'
+  return error.ours && isErrorCode(error.code) ? error.code : 'TASK_FAILED'
 }
 
 function isErrorCode(code: unknown): code is ErrorCode {

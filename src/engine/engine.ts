@@ -1,0 +1,312 @@
+/**
+ * The engine: every unfinished task in memory, and the way from a decision to the disk and back to those who wait.
+ *
+ * E1. Decide, commit, tell: `transition` decides on the head as the queued commits will leave it (C5), the store writes
+ *     the decision, and only then is anybody told (C2).
+ * E2. A commit that the store lost is decided again, on the head as it was read back (C3, C7).
+ * E3. A settled task leaves the map in the moment it is told; whoever settles it first does the telling.
+ */
+import type { Clock } from '../clock.js'
+import { deferred } from '../deferred.js'
+import { HoldfastError } from '../errors.js'
+import { Events } from '../events.js'
+import type { Ids } from '../ids.js'
+import type { Logger } from '../logger.js'
+import { recover } from '../recovery/recover.js'
+import type { RecoveryReport } from '../recovery/report.js'
+import { Report } from '../recovery/report.js'
+import type { Level } from '../store/level.js'
+import { readHead, readLiveHeads } from '../store/reads.js'
+import type { Store } from '../store/store.js'
+import type { Decision } from '../task/changes.js'
+import { dueAt, isSettled, type Parked, type TaskHead } from '../task/head.js'
+import type { Outcome } from '../task/outcome.js'
+import { type TaskEvent, transition } from '../task/transition.js'
+import { executeTask } from './execute-task.js'
+import { LiveTask } from './live-task.js'
+import type { CheckedOptions, Limits } from './options.js'
+import { Registry } from './registry.js'
+import { isFenced, type RunHost } from './run-host.js'
+import { Scheduler } from './scheduler.js'
+import { Serial } from './serial.js'
+import { Waiters } from './waiters.js'
+
+export class Engine implements RunHost {
+  readonly clock: Clock
+  readonly ids: Ids
+  readonly logger: Logger
+  readonly limits: Limits
+  readonly retentionMs: number
+  readonly events: Events
+  readonly registry = new Registry()
+  readonly waiters = new Waiters()
+  readonly scheduler: Scheduler
+  /** Serialises what concerns one idempotency key. */
+  readonly keys = new Serial()
+  /** Every unfinished task, by ID. */
+  readonly tasks = new Map<string, LiveTask>()
+  readonly report: Report
+  closing = false
+  #closed = false
+  #found: TaskHead[] = []
+
+  constructor(
+    readonly store: Store,
+    options: CheckedOptions,
+  ) {
+    this.clock = options.clock
+    this.ids = options.ids
+    this.logger = options.logger
+    this.limits = options.limits
+    this.retentionMs = options.retentionMs
+    this.events = new Events(options.logger)
+    this.scheduler = new Scheduler(options.concurrency)
+    this.report = new Report(store.damage)
+    for (const definition of options.tasks) this.registry.add(definition)
+    store.onReload((level, taskIds) => this.#reload(level, taskIds))
+  }
+
+  // --- decide, commit, tell ---------------------------------------------------------------------------------------
+
+  /** For the engine itself: waits while the store is down, and decides again what the store lost. */
+  record(task: LiveTask, event: TaskEvent): Promise<Decision> {
+    return this.#commit(task, event, true)
+  }
+
+  /** For a caller: refused with `STORE_UNAVAILABLE` when the store is down or goes down. */
+  recordForCaller(task: LiveTask, event: TaskEvent): Promise<Decision> {
+    return this.#commit(task, event, false)
+  }
+
+  async #commit(task: LiveTask, event: TaskEvent, patient: boolean): Promise<Decision> {
+    for (;;) {
+      // Closed under a step that would not stop: it is told nothing (C8), and its task goes on at the next open.
+      if (this.#closed) return new Promise<never>(() => {})
+      if (patient && !this.store.connection.isUp) await this.store.connection.up
+      let decision: Decision
+      try {
+        decision = transition(task.head, event, this.clock.now())
+      } catch (error) {
+        // Settled so far only in memory. Nobody may be told before that is on disk, and it may yet be lost.
+        if (!task.settling || !isFenced(error)) throw error
+        await task.settling.promise
+        continue
+      }
+      const settling = isSettled(decision.head.status) ? deferred() : undefined
+      task.head = decision.head
+      if (settling) task.settling = settling
+      try {
+        if ((await this.store.commit(decision, { patient })) === 'lost') continue
+        task.committed = decision.head
+        return decision
+      } finally {
+        if (settling) {
+          task.settling = undefined
+          settling.resolve()
+        }
+      }
+    }
+  }
+
+  /** Settles a task. @throws HoldfastError `TASK_SETTLED`, RunFenced: somebody else was first */
+  async settle(task: LiveTask, outcome: Outcome, by: { run?: number; by: string; patient: boolean }): Promise<void> {
+    const { patient, ...who } = by
+    const { retentionMs } = this
+    await this.#commit(task, { kind: 'settle', outcome, retentionMs, progress: task.progress, ...who }, patient)
+    this.#tellSettled(task)
+  }
+
+  #tellSettled(task: LiveTask): void {
+    const { taskId, type, status, error, owner } = task.head
+    if (!this.tasks.delete(taskId)) return
+    task.disarm()
+    this.scheduler.remove(owner, taskId)
+    const settled = status as 'completed' | 'failed' | 'cancelled'
+    this.events.emit('task:settled', { taskId, type, status: settled, code: error?.code })
+    this.waiters.tell(taskId, 'settled')
+    this.report.note({ taskId, type, action: 'settled', reason: settled }, this.clock.now())
+    task.run?.interrupt()
+  }
+
+  /** Parks a task: it can't go on, and everybody who asks is told why. */
+  async park(task: LiveTask, parked: Omit<Parked, 'since'>, run?: number): Promise<void> {
+    const { taskId, type } = task.head
+    try {
+      await this.record(task, { kind: 'park', parked, run })
+    } catch (error) {
+      if (isFenced(error)) return
+      throw error
+    }
+    this.events.emit('task:parked', { taskId, type, ...parked })
+    this.waiters.tell(taskId, 'parked')
+    this.report.note({ taskId, type, action: 'parked', reason: `${parked.code}: ${parked.reason}` }, this.clock.now())
+  }
+
+  /** Notes that a checkpoint was restored, which changes nothing else. */
+  async noteRestored(head: TaskHead, checkpointId: string, by: string, patient: boolean): Promise<void> {
+    const at = this.clock.now()
+    const entry = { at, action: 'checkpoint-restored', by, why: checkpointId } as const
+    await this.store.commit({ head, changes: [{ kind: 'audit', entry }] }, { patient })
+    const { taskId, type } = head
+    this.events.emit('checkpoint:restored', { taskId, type, checkpointId })
+  }
+
+  // --- tasks in memory --------------------------------------------------------------------------------------------
+
+  /** Reads the live range. Bodies don't run before `recover`. */
+  async load(): Promise<void> {
+    const { heads, damaged } = await this.store.read(readLiveHeads)
+    const { durability } = this.store
+    for (const read of heads) {
+      // What this process writes of it is no more durable than the store is now.
+      const head: TaskHead = durability === 'buffered' ? { ...read, durability } : read
+      this.tasks.set(head.taskId, new LiveTask(head, head))
+    }
+    this.#found = heads
+    for (const { taskId, reason } of damaged) {
+      this.logger.error('The head of a task is damaged; the task is left alone', { taskId, reason })
+      this.report.tasks.push({ taskId, type: '', action: 'damaged', replayed: 0, reason })
+    }
+  }
+
+  /** Takes up what was found at open, behind the caller's back. */
+  recover(): RecoveryReport {
+    const { report, clock } = this
+    if (report.startedAt !== undefined) return report
+    const heads = this.#found.filter(({ taskId }) => this.tasks.has(taskId))
+    this.#found = []
+    report.begin(
+      heads.map(({ taskId }) => taskId),
+      clock.now(),
+    )
+    for (const { taskId } of heads) this.arm(this.tasks.get(taskId) as LiveTask)
+    recover(heads, report, {
+      now: () => clock.now(),
+      isRegistered: (type) => this.registry.get(type) !== undefined,
+      resume: (taskId) => this.schedule(this.tasks.get(taskId) as LiveTask),
+      park: (taskId, parked) => this.park(this.tasks.get(taskId) as LiveTask, parked),
+      timeOut: (taskId) => this.timeOut(this.tasks.get(taskId) as LiveTask),
+    })
+    void report.done.then(() => {
+      const [resumed, parked, settled, damaged] = (['resumed', 'parked', 'settled', 'damaged'] as const).map((action) =>
+        report.count(action),
+      ) as [number, number, number, number]
+      this.events.emit('recovery:done', { resumed, parked, settled, damaged })
+    })
+    return report
+  }
+
+  /** Resumes the tasks that were parked because nobody knew their type. */
+  resumeType(type: string): void {
+    for (const task of this.tasks.values()) {
+      if (task.head.type === type && task.head.parked?.code === 'TASK_TYPE_UNKNOWN') this.schedule(task)
+    }
+  }
+
+  /** Puts a task into the queue for a slot. */
+  schedule(task: LiveTask): void {
+    if (task.scheduled || this.closing) return
+    task.scheduled = true
+    this.scheduler.enqueue(task.head.owner, task.taskId, () => this.begin(task))
+  }
+
+  /** Runs a task's body. The slot is taken already; it is given back when the run is over. */
+  begin(task: LiveTask, fresh?: { readonly inputText: string | undefined }): void {
+    task.scheduled = true
+    void executeTask(this, task, fresh)
+      .catch((error: unknown) =>
+        this.logger.error('A run ended unexpectedly', { taskId: task.taskId, error: String(error) }),
+      )
+      .finally(() => {
+        task.scheduled = false
+        task.run = undefined
+        this.scheduler.release()
+      })
+  }
+
+  /** Arms the task's timeout and deadline, whichever comes first. */
+  arm(task: LiveTask): void {
+    task.disarm()
+    const due = dueAt(task.head)
+    if (due === undefined) return
+    task.disarm = this.clock.setTimer(due, () => void this.timeOut(task))
+  }
+
+  /** The task's time is over. */
+  async timeOut(task: LiveTask): Promise<void> {
+    const { head } = task
+    const which = head.timeoutAt !== undefined && head.timeoutAt === dueAt(head) ? 'timeout' : 'deadline'
+    const message = `Task ${head.taskId} ran out of time: its ${which} passed at ${new Date(dueAt(head) ?? 0).toISOString()}`
+    const error = { name: 'TaskFailedError', message, code: 'TIMEOUT', ours: true } as const
+    try {
+      await this.settle(task, { kind: 'error', error }, { by: 'engine', patient: true })
+    } catch (cause) {
+      if (!isFenced(cause))
+        this.logger.error('A timeout could not be recorded', { taskId: head.taskId, error: String(cause) })
+    }
+  }
+
+  // --- when the store was down ------------------------------------------------------------------------------------
+
+  async #reload(level: Level, taskIds: ReadonlySet<string>): Promise<() => void> {
+    const heads = new Map<string, TaskHead | undefined>()
+    for (const taskId of taskIds) {
+      if (this.tasks.has(taskId)) heads.set(taskId, await readHead(level, taskId))
+    }
+    for (const [taskId, head] of heads) {
+      const task = this.tasks.get(taskId)
+      if (!task) continue
+      // A start that didn't land: its caller knows that it is unknown.
+      if (!head) this.tasks.delete(taskId)
+      else task.head = task.committed = head
+    }
+    return () => {
+      for (const taskId of heads.keys()) this.#afterReload(taskId)
+    }
+  }
+
+  #afterReload(taskId: string): void {
+    const task = this.tasks.get(taskId)
+    if (!task) return
+    if (isSettled(task.head.status)) this.#tellSettled(task)
+    // A start that did land, although its caller could not be told.
+    else if (!task.scheduled && task.head.kind === 'body' && !task.head.parked) {
+      this.arm(task)
+      this.schedule(task)
+    }
+  }
+
+  // --- the end ----------------------------------------------------------------------------------------------------
+
+  /** @throws HoldfastError `CLOSED` */
+  assertOpen(): void {
+    if (this.closing)
+      throw new HoldfastError('CLOSED', 'This Holdfast instance is closed, or closing. Open another one.')
+  }
+
+  /**
+   * No new step begins; steps in flight may finish within `graceMs` and are recorded; then the store is closed. Every
+   * unfinished task stays as it is for the next open.
+   */
+  async close(graceMs: number): Promise<void> {
+    this.closing = true
+    this.scheduler.stop()
+    for (const task of this.tasks.values()) task.disarm()
+    await this.#drained(graceMs)
+    for (const task of this.tasks.values()) task.run?.abandon()
+    this.#closed = true
+    this.waiters.close()
+    await this.store.close()
+  }
+
+  async #drained(graceMs: number): Promise<void> {
+    const runs = [...this.tasks.values()].flatMap(({ run }) => run ?? [])
+    if (runs.length === 0 || graceMs === 0) return
+    let disarm = () => {}
+    const grace = new Promise<void>((resolve) => {
+      disarm = this.clock.setTimer(this.clock.now() + graceMs, resolve)
+    })
+    await Promise.race([Promise.all(runs.map((run) => run.idle())), grace])
+    disarm()
+  }
+}

@@ -1,0 +1,129 @@
+/**
+ * Executes a task once: loads its log, runs the body over it, and settles or parks the task by how the body ended.
+ *
+ * What if it dies here? Between any two lines: the task is unfinished on disk, the next open finds it in the live range
+ * and executes it again, answered from what was recorded.
+ */
+import { HoldfastError } from '../errors.js'
+import { fromJson, toJson } from '../json.js'
+import { readInput, readLog, readStepStates } from '../store/reads.js'
+import type { AnyTaskDefinition } from '../task/definition.js'
+import { History } from '../task/history.js'
+import { describeError, type Outcome } from '../task/outcome.js'
+import type { Engine } from './engine.js'
+import type { LiveTask } from './live-task.js'
+import { Run, type RunEnd } from './run.js'
+import { isFenced } from './run-host.js'
+import { checkOutput } from './schemas.js'
+import { outsideSteps, taskContext } from './task-context.js'
+
+/**
+ * Runs the body of `task` to its end, its parking, or the close of the engine. The caller holds a slot for it.
+ * @param fresh the input of a task that was created as running; without it the run's start is recorded first
+ */
+export async function executeTask(
+  engine: Engine,
+  task: LiveTask,
+  fresh: { readonly inputText: string | undefined } | undefined,
+): Promise<void> {
+  const recovered = !fresh && task.head.run > 0
+  const loaded = fresh
+    ? { input: fresh.inputText, history: new History([]), stepStates: new Map() }
+    : await load(engine, task)
+  if (!loaded || engine.closing || engine.tasks.get(task.taskId) !== task) return
+  const definition = engine.registry.require(task.head.type)
+  if (!fresh) await startRun(engine, task, definition, recovered)
+  if (engine.closing || engine.tasks.get(task.taskId) !== task) return
+
+  const { taskId, type } = task.head
+  const report = (replayed: number, next: string | undefined) => {
+    const { clock } = engine
+    engine.report.note({ taskId, type, action: 'resumed', replayed, resumedAt: next }, clock.now())
+  }
+  const run = new Run(engine, task, loaded.history, loaded.stepStates, recovered, report)
+  task.run = run
+  engine.events.emit('task:started', { taskId, type, run: run.number, recovered })
+  const context = taskContext(run)
+  const body = () => outsideSteps(() => definition.body(context, fromJson(loaded.input) as never))
+  const end = await run.execute(body)
+  try {
+    await conclude(engine, task, definition, run, end)
+  } finally {
+    run.ending = false
+  }
+}
+
+/** What a run needs from the store: one range scan for the log. `undefined` if it is damaged; the task is parked then. */
+async function load(engine: Engine, task: LiveTask) {
+  const { store } = engine
+  try {
+    return await store.readPatiently(async (level) => ({
+      input: await readInput(level, task.taskId),
+      history: new History(
+        task.head.nextRecord === 0 ? [] : (await readLog(level, task.head)).map(({ record }) => record),
+      ),
+      stepStates: task.head.run === 0 ? new Map<string, string>() : await readStepStates(level, task.taskId),
+    }))
+  } catch (error) {
+    if (!(error instanceof HoldfastError)) throw error
+    await engine.park(task, { code: 'RECORD_DAMAGED', reason: error.message })
+    return undefined
+  }
+}
+
+/** Records that a run begins. Its number is decided at once, so that whatever the run writes comes after. */
+async function startRun(
+  engine: Engine,
+  task: LiveTask,
+  definition: AnyTaskDefinition,
+  recovered: boolean,
+): Promise<void> {
+  if (!engine.store.connection.isUp) await engine.store.connection.up
+  const { timeoutMs } = definition
+  const started = engine.record(task, { kind: 'start', run: task.head.run + 1, timeoutMs, recovered })
+  engine.arm(task)
+  // Settled meanwhile: the run is interrupted by whoever settled it.
+  started.catch((error: unknown) => {
+    if (!isFenced(error)) task.run?.fail(error)
+  })
+}
+
+async function conclude(
+  engine: Engine,
+  task: LiveTask,
+  definition: AnyTaskDefinition,
+  run: Run,
+  end: RunEnd,
+): Promise<void> {
+  if (end.kind === 'over') return
+  if (end.kind === 'park') {
+    run.abandon()
+    return engine.park(task, { code: 'CODE_CHANGED', reason: end.reason }, run.number)
+  }
+  const outcome = end.kind === 'returned' ? await outcomeOf(engine, definition, end.value) : failure(end.error)
+  try {
+    await engine.settle(task, outcome, { run: run.number, by: 'body', patient: true })
+  } catch (error) {
+    // Somebody settled it first; what the body returned changes nothing (R3).
+    if (!isFenced(error)) throw error
+  }
+}
+
+async function outcomeOf(engine: Engine, definition: AnyTaskDefinition, value: unknown): Promise<Outcome> {
+  try {
+    const checked = await checkOutput(definition, value)
+    const { outputBytesMax: bytesMax } = engine.limits
+    const text = toJson(checked, {
+      what: `the output of task '${definition.name}'`,
+      bytesMax,
+      option: 'limits.outputBytesMax',
+    })
+    return { kind: 'result', result: fromJson(text) }
+  } catch (error) {
+    return failure(error)
+  }
+}
+
+function failure(thrown: unknown): Outcome {
+  return { kind: 'error', error: describeError(thrown) }
+}

@@ -1,0 +1,30 @@
+/** An unfinished task in memory: what is decided about it, what of that is on disk, and the run that executes it. */
+import type { Deferred } from '../deferred.js'
+import type { Progress, TaskHead } from '../task/head.js'
+import type { Run } from './run.js'
+
+export class LiveTask {
+  /** As the queued commits will leave it. Decisions are made on this (C5). */
+  head: TaskHead
+  /** As it is on disk, which is what may be told (C2). `undefined` until its first commit. */
+  committed: TaskHead | undefined
+  /** The run that executes its body now. */
+  run: Run | undefined
+  /** Whether it holds, or waits for, a slot of the scheduler. */
+  scheduled = false
+  /** Said by the body since the last commit. */
+  progress: Progress | undefined
+  /** There while a commit that settles it is on its way: until then nobody may be told that it is settled. */
+  settling: Deferred<void> | undefined
+  /** Disarms its timeout. */
+  disarm: () => void = () => {}
+
+  constructor(head: TaskHead, committed?: TaskHead) {
+    this.head = head
+    this.committed = committed
+  }
+
+  get taskId(): string {
+    return this.head.taskId
+  }
+}

@@ -1,0 +1,77 @@
+/** Restores a checkpoint in a body: moves it to the segment that the checkpoint opened (rule 1 of the log). */
+import { decodeTime } from 'ulid'
+import { HoldfastError } from '../errors.js'
+import { readCheckpoints, readState } from '../store/reads.js'
+import type { RestoredCheckpoint } from '../task/definition.js'
+import { PREFIX } from '../task/head.js'
+import type { CheckpointRecord } from '../task/log.js'
+import type { Run } from './run.js'
+import { leaveSegment } from './save-checkpoint.js'
+
+/** What the body's `restoreCheckpoint` does, once it may be called at all. */
+export async function restoreCheckpoint(run: Run, checkpointId?: string): Promise<RestoredCheckpoint | undefined> {
+  const refused = leaveSegment(run, 'restored')
+  if (refused) return refused
+  const { history, task } = run
+  const checkpoint = history.segment === PREFIX ? fromPrefix(run, checkpointId) : afterSave(run, checkpointId)
+  history.restore(checkpoint)
+  if (!checkpoint) return undefined
+  // Nobody waits for the audit: the restore itself is not a change, and happens again in every run.
+  void run.host.noteRestored(task.head, checkpoint.checkpointId, 'body', true)
+  return run.read(() => readCheckpoint(run, checkpoint), checkpoint.at)
+}
+
+function fromPrefix(run: Run, checkpointId: string | undefined): CheckpointRecord | undefined {
+  const checkpoint = run.history.checkpoint(checkpointId)
+  if (checkpoint || checkpointId === undefined) return checkpoint
+  throw missingCheckpoint(run.task.head, checkpointId, run.history.checkpoint()?.checkpointId)
+}
+
+/** Directly after a save, the save is what a restore answers; once anything newer was asked for, it is too late. */
+function afterSave(run: Run, checkpointId: string | undefined): CheckpointRecord | undefined {
+  const { history, task } = run
+  const { saved } = history
+  if (!history.asked && (checkpointId === undefined || checkpointId === saved?.checkpointId)) return saved
+  throw new HoldfastError(
+    'CHECKPOINT_BEHIND',
+    `Task ${task.taskId} restored a checkpoint after it had asked for something newer. A body restores in its first lines, or directly after a save; to go back to a past point, start a new task.`,
+    { details: { taskId: task.taskId, checkpointId } },
+  )
+}
+
+async function readCheckpoint(run: Run, { checkpointId, at }: CheckpointRecord): Promise<RestoredCheckpoint> {
+  const { host, task } = run
+  return host.store.readPatiently(async (level) => {
+    const text = await readState(level, task.taskId, checkpointId)
+    const info = (await readCheckpoints(level, task.head)).find((known) => known.checkpointId === checkpointId)
+    const state = text === '' ? undefined : (JSON.parse(text) as unknown)
+    return { checkpointId, state, completedSteps: info?.completedSteps ?? 0, createdAt: at }
+  })
+}
+
+/** The refusal of an ID that is not there: pruned if it is as old as this task, and older than what is kept. */
+export function missingCheckpoint(
+  task: { readonly taskId: string; readonly createdAt: number },
+  checkpointId: string,
+  oldestKept: string | undefined,
+): HoldfastError {
+  const details = { taskId: task.taskId, checkpointId }
+  const savedAt = timeOf(checkpointId)
+  const keptSince = oldestKept && timeOf(oldestKept)
+  if (savedAt !== undefined && keptSince && savedAt >= task.createdAt && savedAt <= keptSince) {
+    return new HoldfastError(
+      'CHECKPOINT_PRUNED',
+      `Checkpoint ${checkpointId} of task ${task.taskId} was pruned by a later save. Restore the latest by naming none, or save without \`prune\`.`,
+      { details },
+    )
+  }
+  return new HoldfastError('CHECKPOINT_NOT_FOUND', `Task ${task.taskId} has no checkpoint ${checkpointId}`, { details })
+}
+
+function timeOf(checkpointId: string): number | undefined {
+  try {
+    return decodeTime(checkpointId.replace(/^cp-/, ''))
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,35 @@
+/** What a run sees of the engine. */
+import type { Clock } from '../clock.js'
+import { HoldfastError } from '../errors.js'
+import type { Events } from '../events.js'
+import type { Ids } from '../ids.js'
+import type { Logger } from '../logger.js'
+import type { Store } from '../store/store.js'
+import type { Decision } from '../task/changes.js'
+import type { TaskHead } from '../task/head.js'
+import { RunFenced, type TaskEvent } from '../task/transition.js'
+import type { LiveTask } from './live-task.js'
+import type { Limits } from './options.js'
+
+export interface RunHost {
+  readonly store: Store
+  readonly clock: Clock
+  readonly ids: Ids
+  readonly events: Events
+  readonly logger: Logger
+  readonly limits: Limits
+  /** No new step begins. */
+  readonly closing: boolean
+  /**
+   * Decides and commits, waiting while the store is down; resolves once it is on disk.
+   * @throws RunFenced, HoldfastError `TASK_SETTLED`: then nothing was written
+   */
+  record(task: LiveTask, event: TaskEvent): Promise<Decision>
+  /** Notes in the audit that a checkpoint was restored. */
+  noteRestored(head: TaskHead, checkpointId: string, by: string, patient: boolean): Promise<void>
+}
+
+/** Whether a commit was refused because its run no longer counts, or its task is settled: whatever it said is dropped. */
+export function isFenced(error: unknown): boolean {
+  return error instanceof RunFenced || (error instanceof HoldfastError && error.code === 'TASK_SETTLED')
+}

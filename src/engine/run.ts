@@ -1,0 +1,314 @@
+/**
+ * One execution of a task's body over its log. Owns the turns, what the body has asked for and not been answered, and
+ * the question what comes next; `run-step.ts` and `save-checkpoint.ts` own what an ask does and what it writes.
+ *
+ * The three rules of the log (ARCHITECTURE.md has the picture):
+ *
+ * 1. A checkpoint opens a segment; names are numbered anew in each (history.ts).
+ * 2. A turn begins with one answer, in the order of the records (turns.ts). An ask outside a turn cannot be repeated
+ *    by a replay: the task fails with STEP_AMBIGUOUS, the first time and not after a crash.
+ * 3. The log is used up before anything new begins. A record that nobody asks for means that the code changed: the
+ *    task is parked, before any new effect.
+ *
+ * R1. Once a run is over, its body's asks stay pending for ever, or are interrupted if the task is settled. What the
+ *     engine itself is going through never reaches a body (C8).
+ */
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { HoldfastError, TaskInterruptedError } from '../errors.js'
+import { fromJson } from '../json.js'
+import { type Ask, type CodeChanged, type History, idOf } from '../task/history.js'
+import { describeRecord, type LogRecord } from '../task/log.js'
+import { stepFailure } from '../task/outcome.js'
+import type { LiveTask } from './live-task.js'
+import type { RunHost } from './run-host.js'
+import { Turns } from './turns.js'
+
+/** How a run came to its end, as far as the engine has to do something about it. */
+export type RunEnd =
+  | { readonly kind: 'returned'; readonly value: unknown }
+  | { readonly kind: 'threw'; readonly error: unknown }
+  | { readonly kind: 'park'; readonly reason: string }
+  /** Interrupted, or left for the next open. */
+  | { readonly kind: 'over' }
+
+/** Something the body waits for. */
+export interface Asked {
+  readonly ask: Ask
+  /** Does what was asked for, once the log is used up, and records it. */
+  readonly begin: () => Promise<void>
+  readonly resolve: (value: unknown) => void
+  readonly reject: (error: unknown) => void
+  /** When it began. */
+  startedAt?: number
+}
+
+/** Tells a call inside a step's function from one in the body. */
+export const insideStep = new AsyncLocalStorage<Run>()
+
+export class Run {
+  readonly number: number
+  readonly #aborter = new AbortController()
+  readonly #turns = new Turns(() => this.#next())
+  readonly #waiting = new Map<string, Asked>()
+  #end: ((end: RunEnd) => void) | undefined
+  #interrupted = false
+  #restoring = false
+  #replaying = true
+  #ending = false
+  #inFlight = 0
+  #idle: (() => void)[] = []
+  #lastAnswerAt: number
+
+  constructor(
+    readonly host: RunHost,
+    readonly task: LiveTask,
+    readonly history: History,
+    /** What steps that had not ended saved for their next attempt. */
+    readonly stepStates: ReadonlyMap<string, string>,
+    readonly recovered: boolean,
+    /** Told once the log is used up: how many answers were replayed, and what begins now. */
+    private readonly onReplayed: (answered: number, next: string | undefined) => void,
+  ) {
+    this.number = task.head.run
+    this.#lastAnswerAt = task.head.startedAt ?? task.head.createdAt
+  }
+
+  #answered = 0
+
+  /** Runs `body` from its first line. Never rejects. */
+  execute(body: () => unknown): Promise<RunEnd> {
+    return new Promise((resolve) => {
+      this.#end = resolve
+      this.#turns.plan(() => {
+        new Promise((settle) => settle(body())).then(
+          (value) => this.#bodyEnded({ kind: 'returned', value }),
+          (error: unknown) => this.#bodyEnded({ kind: 'threw', error }),
+        )
+      })
+    })
+  }
+
+  /** Aborted when the task is settled behind the body's back, and when close runs out of grace. */
+  get signal(): AbortSignal {
+    return this.#aborter.signal
+  }
+
+  get isOver(): boolean {
+    return this.#end === undefined
+  }
+
+  /** The stored time of the last answer. */
+  get lastAnswerAt(): number {
+    return this.#lastAnswerAt
+  }
+
+  /** The asks whose function is running. */
+  get begun(): Asked[] {
+    return [...this.#waiting.values()].filter(({ startedAt }) => startedAt !== undefined)
+  }
+
+  /** Whether the body waits for an answer, or for a checkpoint to be read. */
+  get hasInFlight(): boolean {
+    return this.#restoring || this.#waiting.size > 0
+  }
+
+  /**
+   * Every call on the body's context begins here. Returns a promise that stays pending if the run is over and must
+   * not be told so.
+   * @throws HoldfastError `STEP_NESTED`, `STEP_AMBIGUOUS`; TaskInterruptedError
+   */
+  enter(call: string): Promise<never> | undefined {
+    if (insideStep.getStore() === this) throw nested(this.task.taskId, call)
+    if (this.#interrupted) throw new TaskInterruptedError(this.task.taskId)
+    if (this.isOver) return new Promise(() => {})
+    if (this.#turns.open) return undefined
+    const error = ambiguous(this.task.taskId, call)
+    // The task fails with it even if the body catches it: whatever comes after cannot be repeated either.
+    this.#finish({ kind: 'threw', error })
+    throw error
+  }
+
+  /** Asks for something: it is answered from the log, or done and recorded. */
+  ask(place: () => Ask, begin: (asked: Asked) => Promise<void>): Promise<unknown> {
+    let ask: Ask
+    try {
+      ask = place()
+    } catch (error) {
+      return this.park((error as CodeChanged).message)
+    }
+    return new Promise((resolve, reject) => {
+      const asked: Asked = { ask, begin: () => begin(asked), resolve, reject }
+      this.#waiting.set(ask.id, asked)
+    })
+  }
+
+  /** Reads something outside the log and hands it over in a turn of its own. The body has nothing in flight. */
+  read<T>(read: () => Promise<T>, answeredAt: number): Promise<T> {
+    this.#restoring = true
+    const answer = new Promise<T>((resolve, reject) => {
+      read().then(
+        (value) => this.#answer(() => resolve(value), answeredAt),
+        (error: unknown) => this.#answer(() => reject(error), answeredAt),
+      )
+    })
+    return answer
+  }
+
+  /** A record of this run is on disk. */
+  recorded(record: LogRecord): void {
+    this.#inFlight--
+    this.history.add(record)
+    this.#next()
+  }
+
+  /** An ask ended without a record: the run was fenced, or is about to be left. */
+  dropped(): void {
+    this.#inFlight--
+    this.#settleIdle()
+  }
+
+  /** The body doesn't match its log. It is left as it is: no body sees this. */
+  park(reason: string): Promise<never> {
+    this.#finish({ kind: 'park', reason })
+    return new Promise(() => {})
+  }
+
+  /** Something that ends the task whatever its body does next. */
+  fail(error: unknown): void {
+    this.#finish({ kind: 'threw', error })
+  }
+
+  /** The task is settled: signals are aborted, and a body that is still running is interrupted where it waits. */
+  interrupt(): void {
+    const running = !this.isOver
+    this.#interrupted = true
+    this.#finish({ kind: 'over' })
+    this.#aborter.abort(new TaskInterruptedError(this.task.taskId))
+    // A body that ended by itself left these unawaited; a rejection would find nobody to catch it.
+    if (running) for (const { reject } of this.#waiting.values()) reject(new TaskInterruptedError(this.task.taskId))
+    this.#waiting.clear()
+  }
+
+  /** Left for the next open. Steps in flight see their signal aborted; the body sees nothing. */
+  abandon(): void {
+    this.#finish({ kind: 'over' })
+    this.#aborter.abort(new DOMException('The server is closing', 'AbortError'))
+  }
+
+  /** Resolves once no step is in flight and the body is at rest. */
+  idle(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#idle.push(resolve)
+      this.#settleIdle()
+    })
+  }
+
+  /** The body's end is being recorded; `idle` waits for that too. */
+  set ending(ending: boolean) {
+    this.#ending = ending
+    this.#settleIdle()
+  }
+
+  /** What comes next, with the body at rest. */
+  #next(): void {
+    if (this.isOver || this.#turns.planned || this.#restoring) return this.#settleIdle()
+    const record = this.history.next()
+    const asked = record && this.#waiting.get(idOf(record))
+    if (record && asked) return this.#turns.plan(() => this.#handOver(record, asked))
+    if (record) {
+      void this.park(`the log goes on with ${describeRecord(record)}, and the code does not ask for it`)
+      return
+    }
+    this.#beginAsked()
+  }
+
+  /** The log is used up: now, and not before, what was asked for begins. */
+  #beginAsked(): void {
+    const fresh = [...this.#waiting.values()].filter(({ startedAt }) => startedAt === undefined)
+    if (this.#replaying) {
+      this.#replaying = false
+      const first = fresh[0]
+      this.onReplayed(this.#answered, first && describeRecord(first.ask.name))
+    }
+    const { store, clock } = this.host
+    if (fresh.length > 0 && !store.connection.isUp) {
+      // An effect now could not be recorded. The tasks pause until the disk takes writes again.
+      void store.connection.up.then(() => this.#next())
+    } else if (!this.host.closing) {
+      for (const asked of fresh) {
+        asked.startedAt = clock.now()
+        this.#inFlight++
+        void asked.begin()
+      }
+    }
+    this.#settleIdle()
+  }
+
+  #handOver(record: LogRecord, { ask, resolve, reject }: Asked): void {
+    if (this.isOver) return
+    this.#waiting.delete(ask.id)
+    this.history.handOver(record)
+    this.#lastAnswerAt = record.at
+    if (this.#replaying) this.#answered++
+    if (record.kind === 'checkpoint') resolve({ checkpointId: record.checkpointId })
+    else if (record.failed) reject(stepFailure(record.name, record.seq, record.failed))
+    else resolve(fromJson(record.value))
+  }
+
+  #answer(hand: () => void, answeredAt: number): void {
+    if (this.isOver) return
+    this.#turns.plan(() => {
+      this.#restoring = false
+      this.#lastAnswerAt = answeredAt
+      hand()
+    })
+  }
+
+  #bodyEnded(end: RunEnd): void {
+    if (this.isOver) return
+    const left = this.history.leftBehind(this.#waiting)
+    if (left) void this.park(`the body ended, and did not ask for ${describeRecord(left)}, which the log has`)
+    else this.#finish(end)
+  }
+
+  #finish(end: RunEnd): void {
+    const tell = this.#end
+    if (!tell) return
+    this.#end = undefined
+    if (end.kind === 'returned' || end.kind === 'threw') this.#ending = true
+    if (end.kind === 'returned') this.#warnOfForgotten()
+    tell(end)
+    this.#settleIdle()
+  }
+
+  // The loser of a race is left like this on purpose; a forgotten `await` looks the same.
+  #warnOfForgotten(): void {
+    const names = [...this.#waiting.values()].map(({ ask }) => describeRecord(ask.name))
+    if (names.length === 0) return
+    this.host.logger.debug('A body returned without waiting for what it had asked for', {
+      taskId: this.task.taskId,
+      left: names,
+    })
+  }
+
+  #settleIdle(): void {
+    if (this.#idle.length === 0 || this.#inFlight > 0 || this.#ending || this.#turns.planned) return
+    for (const resolve of this.#idle.splice(0)) resolve()
+  }
+}
+
+function nested(taskId: string, call: string): HoldfastError {
+  return new HoldfastError(
+    'STEP_NESTED',
+    `Task ${taskId} called ${call} inside a step's function, where no replay could answer it. Call it in the body, before or after the step.`,
+    { details: { taskId, call } },
+  )
+}
+
+function ambiguous(taskId: string, call: string): HoldfastError {
+  return new HoldfastError(
+    'STEP_AMBIGUOUS',
+    `Task ${taskId} called ${call} after waiting for something that is not a step, which a replay could not repeat in the same order. Put the wait into a step: \`const value = await task.step('a name', () => theWait())\`.`,
+    { details: { taskId, call } },
+  )
+}

@@ -1,0 +1,107 @@
+/** Saves a checkpoint of the body: closes the segment it is in, and opens the next (rule 1 of the log). */
+import { HoldfastError } from '../errors.js'
+import { toJson } from '../json.js'
+import type { SaveCheckpointOptions } from '../task/definition.js'
+import { describeRecord } from '../task/log.js'
+import { checkName, NAME_BYTES_MAX } from '../task/names.js'
+import type { Asked, Run } from './run.js'
+import { isFenced } from './run-host.js'
+
+/** What the body's `saveCheckpoint` does, once it may be called at all. */
+export function saveCheckpoint(
+  run: Run,
+  state: unknown,
+  { label, prune = false }: SaveCheckpointOptions,
+  restoredInPrefix: boolean,
+): Promise<unknown> {
+  if (label !== undefined) checkName(label, 'label', NAME_BYTES_MAX.label)
+  const stateText = stateToJson(run, state)
+  const refused = leaveSegment(run, 'saved')
+  if (refused) return refused
+  if (prune && !restoredInPrefix) throw pruneNeedsRestore(run)
+  const begin = (asked: Asked) => record(run, asked, { stateText, prune, label })
+  return run.ask(() => run.history.askCheckpoint(), begin)
+}
+
+async function record(
+  run: Run,
+  { ask: { name, segment, scope, ask, after } }: Asked,
+  { stateText, prune, label }: { stateText: string; prune: boolean; label: string | undefined },
+): Promise<void> {
+  const { host, task } = run
+  const { checkpointsPerTaskMax: max } = host.limits
+  if (!prune && task.head.checkpoints.body >= max) {
+    run.fail(tooManyCheckpoints(task.taskId, max))
+    return run.dropped()
+  }
+  const opens = name.kind === 'checkpoint' ? name.opens : 0
+  const checkpointId = host.ids.checkpointId(host.clock.now())
+  try {
+    const decided = await host.record(task, {
+      kind: 'record',
+      run: run.number,
+      record: { kind: 'checkpoint', checkpointId, label, opens, segment, scope, ask, after },
+      checkpoint: { stateText, prune },
+      progress: task.progress,
+    })
+    if (!decided.record) return run.dropped()
+    run.recorded(decided.record)
+    const { taskId, type } = task.head
+    host.events.emit('checkpoint:saved', { taskId, type, checkpointId, savedBy: 'body' })
+    // Behind: the head on disk says already what is dropped.
+    if (prune) void host.store.deletePruned(taskId, opens).catch((error: unknown) => logPruning(run, error))
+  } catch (error) {
+    run.dropped()
+    if (!isFenced(error)) run.fail(error)
+  }
+}
+
+/** A state as the store keeps it; empty text for `undefined`. */
+function stateToJson(run: Run, state: unknown): string {
+  const { stateBytesMax: bytesMax } = run.host.limits
+  return toJson(state, { what: 'the state of the checkpoint', bytesMax, option: 'limits.stateBytesMax' }) ?? ''
+}
+
+/**
+ * A segment is left with nothing in flight and nothing of its log unasked for (rule 3).
+ * @returns a promise that stays pending if the task is parked for it
+ * @throws HoldfastError `STEPS_IN_FLIGHT`
+ */
+export function leaveSegment(run: Run, done: 'saved' | 'restored'): Promise<never> | undefined {
+  if (run.hasInFlight) {
+    throw new HoldfastError(
+      'STEPS_IN_FLIGHT',
+      `Task ${run.task.taskId}: a checkpoint is ${done} with nothing in flight. Await what was asked for before: \`await\` each step, or \`await Promise.all([…])\`.`,
+      { details: { taskId: run.task.taskId } },
+    )
+  }
+  const left = run.history.leftBehind(new Map())
+  // A recorded save that closes this segment is what the body asks for next.
+  if (!left || left.segment !== run.history.segment || left.kind === 'checkpoint') return undefined
+  return run.park(
+    `a checkpoint is ${done}, and the code did not ask for ${describeRecord(left)}, which the log has before it`,
+  )
+}
+
+function pruneNeedsRestore(run: Run): HoldfastError {
+  return new HoldfastError(
+    'PRUNE_NEEDS_RESTORE',
+    `Task ${run.task.taskId} saved a checkpoint with \`prune\`, but did not restore one: the next run would need what is pruned. Begin the body with \`const { state } = (await task.restoreCheckpoint()) ?? { state: first }\`.`,
+    { details: { taskId: run.task.taskId } },
+  )
+}
+
+function tooManyCheckpoints(taskId: string, max: number): HoldfastError {
+  return new HoldfastError(
+    'LIMIT_EXCEEDED',
+    `Task ${taskId} keeps ${max} checkpoints already (option \`limits.checkpointsPerTaskMax\`). Save with \`prune: true\` to keep only the newest.`,
+    { details: { taskId, max, option: 'limits.checkpointsPerTaskMax' } },
+  )
+}
+
+function logPruning(run: Run, error: unknown): void {
+  run.host.logger.warn('What a checkpoint pruned could not be deleted; the next run does it', {
+    taskId: run.task.taskId,
+    error: String(error),
+  })
+}

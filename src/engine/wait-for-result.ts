@@ -1,0 +1,88 @@
+/** Waits for a task's end, without polling, and turns the outcome into a value or an error. */
+import { HoldfastError, TaskCancelledError, TaskFailedError } from '../errors.js'
+import type { JsonValue } from '../json.js'
+import { readOutcome } from '../store/reads.js'
+import { type Duration, durationMs } from '../task/duration.js'
+import { isSettled, type TaskHead } from '../task/head.js'
+import { failureCode, type Outcome, reviveError } from '../task/outcome.js'
+import type { Engine } from './engine.js'
+import type { WaitEnd } from './waiters.js'
+
+/** The options of `result`. */
+export interface ResultOptions {
+  readonly owner?: string | undefined
+  /** Stops the wait; the task goes on. */
+  readonly signal?: AbortSignal | undefined
+  /** Rejects with `WAIT_TIMEOUT` after this time; the task goes on. Default: waits as long as it takes. */
+  readonly timeout?: Duration | undefined
+  /** Wait on while the task is parked, instead of rejecting with `TASK_PARKED`. Default `false`. */
+  readonly waitParked?: boolean | undefined
+}
+
+/**
+ * The output of the task, once it has settled.
+ * @param find reads the task's head as it is on disk, and refuses another owner's
+ */
+export async function waitForResult(
+  engine: Engine,
+  taskId: string,
+  find: () => Promise<TaskHead>,
+  { signal, timeout, waitParked = false }: ResultOptions,
+): Promise<JsonValue | undefined> {
+  const timeoutMs = timeout === undefined ? undefined : durationMs(timeout, 'timeout', { zero: true })
+  const giveUpAt = timeoutMs === undefined ? undefined : engine.clock.now() + timeoutMs
+  for (;;) {
+    const head = await find()
+    if (isSettled(head.status)) return unwrap(taskId, await engine.store.read((level) => readOutcome(level, taskId)))
+    signal?.throwIfAborted()
+    if (head.parked && !waitParked) throw parkedError(head)
+    // From here to `add` nothing is awaited: a task that settles is told after this, or has left the map before it.
+    if (!engine.tasks.has(taskId)) continue
+    engine.assertOpen()
+    const end = await nextEnd(engine, taskId, signal, giveUpAt)
+    if (end === 'closed') engine.assertOpen()
+    if (end === 'late') {
+      throw new HoldfastError('WAIT_TIMEOUT', `Task ${taskId} did not settle within ${timeoutMs} ms; it goes on`, {
+        details: { taskId, timeoutMs },
+      })
+    }
+  }
+}
+
+function nextEnd(
+  engine: Engine,
+  taskId: string,
+  signal: AbortSignal | undefined,
+  giveUpAt: number | undefined,
+): Promise<WaitEnd | 'late'> {
+  return new Promise((resolve, reject) => {
+    const over = (settle: () => void) => {
+      stopWaiting()
+      disarm()
+      signal?.removeEventListener('abort', onAbort)
+      settle()
+    }
+    const onAbort = () => over(() => reject(signal?.reason))
+    const stopWaiting = engine.waiters.add(taskId, (end) => over(() => resolve(end)))
+    const disarm =
+      giveUpAt === undefined ? () => {} : engine.clock.setTimer(giveUpAt, () => over(() => resolve('late')))
+    signal?.addEventListener('abort', onAbort, { once: true })
+  })
+}
+
+function unwrap(taskId: string, outcome: Outcome): JsonValue | undefined {
+  if (outcome.kind === 'result') return outcome.result
+  if (outcome.kind === 'cancelled') throw new TaskCancelledError(taskId, outcome.reason)
+  const { error } = outcome
+  throw new TaskFailedError(taskId, failureCode(error), `Task ${taskId} failed: ${error.message}`, reviveError(error))
+}
+
+/** The refusal of what a parked task can't do. */
+export function parkedError({ taskId, parked }: TaskHead): HoldfastError {
+  const why = parked ? `${parked.code}: ${parked.reason}` : 'it is parked'
+  return new HoldfastError(
+    'TASK_PARKED',
+    `Task ${taskId} cannot go on: ${why}. It stays as it is until that is mended; \`cancel\` with \`force\` settles it.`,
+    { details: { taskId, parked } },
+  )
+}

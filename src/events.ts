@@ -1,0 +1,80 @@
+/**
+ * What the engine tells, once it is on disk. A listener is called in the order of the commits, and cannot harm the
+ * engine: what it throws is logged.
+ */
+import type { Logger } from './logger.js'
+
+/** Every event and what its listeners get. Never inputs, results or states. */
+export interface HoldfastEvents {
+  /** A task is durable. */
+  'task:created': { taskId: string; type: string; owner: string | undefined }
+  /** A run of its body begins; `recovered` after a crash or a close. */
+  'task:started': { taskId: string; type: string; run: number; recovered: boolean }
+  /** It has settled, for good. */
+  'task:settled': {
+    taskId: string
+    type: string
+    status: 'completed' | 'failed' | 'cancelled'
+    code?: string | undefined
+  }
+  /** It can't go on, for the reason given. */
+  'task:parked': { taskId: string; type: string; code: string; reason: string }
+  /** Its body said how far it is. Not on disk yet: it goes with the next record. */
+  'task:progress': {
+    taskId: string
+    type: string
+    done?: number | undefined
+    total?: number | undefined
+    message?: string | undefined
+  }
+  /** A step's result, or its failure, is recorded. */
+  'step:recorded': {
+    taskId: string
+    type: string
+    step: string
+    number: number
+    failed: boolean
+    startedAt: number
+    recordedAt: number
+  }
+  /** A checkpoint is saved. */
+  'checkpoint:saved': { taskId: string; type: string; checkpointId: string; savedBy: 'body' | 'client' }
+  /** A client, or a body in its first lines, went back to one. */
+  'checkpoint:restored': { taskId: string; type: string; checkpointId: string }
+  /** Every unfinished task that was found at open is taken up again, parked or settled. */
+  'recovery:done': { resumed: number; parked: number; settled: number; damaged: number }
+}
+
+/** The name of an event. */
+export type EventName = keyof HoldfastEvents
+
+type Listener = (event: never) => void
+
+/** Calls listeners. */
+export class Events {
+  readonly #listeners = new Map<EventName, Set<Listener>>()
+
+  constructor(private readonly logger: Logger) {}
+
+  /** Adds a listener; returns how to remove it. */
+  on<Name extends EventName>(name: Name, listener: (event: HoldfastEvents[Name]) => void): () => void {
+    if (typeof listener !== 'function') {
+      throw new TypeError(`Expected \`listener\` to be a function, got ${typeof listener}`)
+    }
+    const listeners = this.#listeners.get(name) ?? new Set()
+    this.#listeners.set(name, listeners)
+    listeners.add(listener)
+    return () => listeners.delete(listener)
+  }
+
+  /** Tells everybody who listens. */
+  emit<Name extends EventName>(name: Name, event: HoldfastEvents[Name]): void {
+    for (const listener of this.#listeners.get(name) ?? []) {
+      try {
+        ;(listener as (event: HoldfastEvents[Name]) => void)(event)
+      } catch (error) {
+        this.logger.error(`A listener of '${name}' threw`, { error: String(error) })
+      }
+    }
+  }
+}

@@ -1,0 +1,43 @@
+/**
+ * Takes up every unfinished task that was found at open (R5: behind it, oldest first). It decides through `plan.ts` and
+ * leaves the doing to the engine; recovering twice, or dying in the middle, leaves nothing half done (R4).
+ */
+import type { Parked, TaskHead } from '../task/head.js'
+import { planRecovery } from './plan.js'
+import type { Report } from './report.js'
+
+/** What a recovery needs done. */
+export interface RecoveryHost {
+  readonly now: () => number
+  readonly isRegistered: (type: string) => boolean
+  /** Puts the task into the queue for a slot; the run itself reports. */
+  readonly resume: (taskId: string) => void
+  readonly park: (taskId: string, parked: Omit<Parked, 'since'>) => Promise<void>
+  readonly timeOut: (taskId: string) => Promise<void>
+}
+
+/** Takes up `heads`, which are in the order of their creation. */
+export function recover(heads: readonly TaskHead[], report: Report, host: RecoveryHost): void {
+  for (const head of heads) {
+    const { taskId, type } = head
+    const plan = planRecovery(head, host.isRegistered(type), host.now())
+    const note = (action: 'parked' | 'settled' | 'kept', reason: string) => () =>
+      report.note({ taskId, type, action, reason }, host.now())
+    switch (plan.action) {
+      case 'resume':
+        host.resume(taskId)
+        break
+      case 'keep':
+        note('kept', 'it waits for its client')()
+        break
+      case 'time-out':
+        void host.timeOut(taskId).then(note('settled', 'TIMEOUT: its time was over while nobody ran it'))
+        break
+      case 'park': {
+        const parked = note('parked', `${plan.parked.code}: ${plan.parked.reason}`)
+        if (head.parked?.code === plan.parked.code) parked()
+        else void host.park(taskId, plan.parked).then(parked)
+      }
+    }
+  }
+}

@@ -1,0 +1,77 @@
+/** What a recovery did, task by task, and why (R7). Filled as it goes; `done` resolves when every task is taken up. */
+import { deferred } from '../deferred.js'
+
+/** What became of one unfinished task. */
+export interface RecoveredTask {
+  readonly taskId: string
+  readonly type: string
+  /**
+   * `resumed`: its body runs again · `parked`: it can't go on · `settled`: its time was over, or it ended at once ·
+   * `kept`: a session task, which waits for its client · `damaged`: its head can't be read, and was left alone.
+   */
+  readonly action: 'resumed' | 'parked' | 'settled' | 'kept' | 'damaged'
+  /** How many recorded answers its body was handed again. */
+  readonly replayed: number
+  /** The first thing that was not recorded, and therefore begins now: it may have begun before the crash too. */
+  readonly resumedAt?: string | undefined
+  /** Milliseconds from the recovery's start until its log was used up. */
+  readonly tookMs?: number | undefined
+  readonly reason?: string | undefined
+}
+
+/** The report of the last recovery. */
+export interface RecoveryReport {
+  /** When it began; `undefined` until `recover()` is called on an instance opened with `recover: 'manual'`. */
+  readonly startedAt: number | undefined
+  readonly finishedAt: number | undefined
+  /** How many unfinished tasks were found. */
+  readonly found: number
+  /** What became of each, in the order in which that was known. */
+  readonly tasks: readonly RecoveredTask[]
+  /** Acknowledged commits that the store had lost, and that were accepted. */
+  readonly storeDamage: string | undefined
+  /** Resolves, with the report, once every task found is taken up again, parked or settled. Never rejects. */
+  readonly done: Promise<RecoveryReport>
+}
+
+/** The report while it is being written. */
+export class Report implements RecoveryReport {
+  startedAt: number | undefined
+  finishedAt: number | undefined
+  found = 0
+  readonly tasks: RecoveredTask[] = []
+  readonly #done = deferred<RecoveryReport>()
+  readonly #open = new Set<string>()
+
+  constructor(readonly storeDamage: string | undefined) {}
+
+  get done(): Promise<RecoveryReport> {
+    return this.#done.promise
+  }
+
+  /** Begins: these tasks will be reported on. */
+  begin(taskIds: readonly string[], now: number): void {
+    this.startedAt = now
+    this.found = taskIds.length
+    for (const taskId of taskIds) this.#open.add(taskId)
+    this.#finish(now)
+  }
+
+  /** Says what became of a task; only its first word counts. */
+  note(task: Omit<RecoveredTask, 'replayed' | 'tookMs'> & { replayed?: number }, now: number): void {
+    if (!this.#open.delete(task.taskId)) return
+    this.tasks.push({ replayed: 0, ...task, tookMs: now - (this.startedAt ?? now) })
+    this.#finish(now)
+  }
+
+  /** How many tasks became `action`. */
+  count(action: RecoveredTask['action']): number {
+    return this.tasks.filter((task) => task.action === action).length
+  }
+
+  #finish(now: number): void {
+    if (this.#open.size > 0 || this.finishedAt !== undefined) return
+    this.finishedAt = now
+    this.#done.resolve(this)
+  }
+}

@@ -1,0 +1,92 @@
+/**
+ * The chain of commits. Every batch writes its number into a ring of slots, so that an open can tell that the newest
+ * commits are all there: LevelDB drops a damaged stretch of its log without a word, and goes on after it (S2).
+ *
+ * The ring outlasts the log that LevelDB replays at an open: the smallest commit takes more than 512 bytes there, and
+ * 8,192 of them the whole write buffer of 4 MiB. What is older lies in table files, whose records have checksums.
+ */
+import { HoldfastError } from '../errors.js'
+import { damaged, seal, unseal } from './envelope.js'
+import { CHAIN, chainKey, META_ACCEPTED, under } from './layout.js'
+import type { Level } from './level.js'
+import type { Operation } from './operations.js'
+
+const SLOTS = 8_192
+
+/** The operation that makes a batch commit number `seq`. */
+export function chainOperation(seq: number): Operation {
+  const key = chainKey(seq % SLOTS)
+  return { key, value: seal(key, seq, '') }
+}
+
+/** Whether commit `seq`, and none after it, is in the database. */
+export async function newestIs(level: Level, seq: number): Promise<boolean> {
+  const key = chainKey(seq % SLOTS)
+  const text = await level.get(key)
+  return text !== undefined && unseal(key, text).seq === seq
+}
+
+/** What the ring says. */
+export interface ChainState {
+  /** The newest commit; 0 before any. */
+  readonly newest: number
+  /** A sentence about what is missing, or `undefined`. */
+  readonly damage: string | undefined
+}
+
+/**
+ * Reads the ring and holds it against itself and against the anchor.
+ * @param anchored the newest commit the anchor file knows of; the database may be ahead of it, never behind
+ */
+export async function readChain(level: Level, anchored: number): Promise<ChainState> {
+  const commits = new Set<number>()
+  let broken: string | undefined
+  const slots = level.iterator(under(CHAIN))
+  for (let page = await slots.nextv(1_000); page.length > 0; page = await slots.nextv(1_000)) {
+    for (const [key, text] of page) {
+      try {
+        commits.add(unseal(key, text).seq)
+      } catch (error) {
+        broken ??= (error as Error).message
+      }
+    }
+  }
+  await slots.close()
+  const newest = commits.size === 0 ? 0 : Math.max(...commits)
+  const accepted = await acceptedUpTo(level)
+  let missing: number | undefined
+  for (let seq = Math.max(1, newest - SLOTS + 1, accepted + 1); seq < newest; seq++) {
+    if (!commits.has(seq)) missing ??= seq
+  }
+  const rolledBack = newest < anchored && anchored > accepted
+  const damage = rolledBack
+    ? `the database ends at commit ${newest}, but commit ${anchored} was acknowledged: it was rolled back or cut short`
+    : missing !== undefined
+      ? `commit ${missing} is missing, though commit ${newest} is there: part of LevelDB's log was lost`
+      : broken
+  return { newest: Math.max(newest, accepted), damage }
+}
+
+/** The operation that accepts whatever is missing up to commit `seq`. */
+export function acceptOperation(seq: number): Operation {
+  return { key: META_ACCEPTED, value: seal(META_ACCEPTED, seq, '') }
+}
+
+async function acceptedUpTo(level: Level): Promise<number> {
+  const text = await level.get(META_ACCEPTED)
+  if (text === undefined) return 0
+  try {
+    return unseal(META_ACCEPTED, text).seq
+  } catch {
+    throw damaged(META_ACCEPTED, 'it says from where on the chain of commits is whole')
+  }
+}
+
+/** The refusal to open a store whose acknowledged commits are missing. */
+export function storeDamaged(dir: string, damage: string): HoldfastError {
+  return new HoldfastError(
+    'STORE_DAMAGED',
+    `The store ${dir} has lost acknowledged commits: ${damage}. Restore a backup, or open it with \`acceptDamage: true\` to go on with what is left; the recovery report then names the tasks that are harmed.`,
+    { details: { dir, damage } },
+  )
+}

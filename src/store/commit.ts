@@ -1,0 +1,180 @@
+/**
+ * THE write. Every change of the store goes through here, and the only `.batch(` of the project is below.
+ *
+ * Owns the queue of commits and the number of the next one. Commits that arrive while a batch is being written form
+ * the next batch (group commit), so a hundred tasks that finish a step at once cost one wait for the disk.
+ *
+ * C1. One batch in flight, of about 100 operations or 1 MiB; each carries the next commit number, and is synced.
+ * C2. A commit's promise settles only when its batch is on disk. Nobody is told before.
+ * C3. A failed batch is the handle's last (connection.ts). The database is opened again and read: the batch's own
+ *     number says whether it landed. Whatever was queued behind it was decided on what is now unknown, so it is
+ *     `lost`: its owner reads again and decides again.
+ * C4. Nothing of a user's runs in here.
+ */
+import type { Logger } from '../logger.js'
+import { chainOperation, newestIs } from './chain.js'
+import { type Connection, unavailable } from './connection.js'
+import type { Level } from './level.js'
+import type { Operation } from './operations.js'
+
+// A batch of a thousand operations blocks the main thread for 7–11 ms; a hundred share the wait for the disk as well.
+const OPERATIONS_PER_BATCH = 100
+const BYTES_PER_BATCH = 1024 * 1024
+
+/** What became of a commit: it is on disk, or it is not and must be decided again. */
+export type Fate = 'written' | 'lost'
+
+/** Whose commit it is, and whether it waits while the store is down. */
+export interface CommitOptions {
+  readonly taskId: string
+  /** The engine's own commits wait and are decided again; a caller's are refused with `STORE_UNAVAILABLE`. */
+  readonly patient: boolean
+}
+
+/**
+ * Reads the heads of tasks whose commits are unknown or lost, before anybody else sees the store again. Returns what is
+ * to be told once the store is up: a commit whose caller was refused may have landed.
+ */
+export type Reload = (level: Level, taskIds: ReadonlySet<string>) => Promise<() => void>
+
+interface Pending extends CommitOptions {
+  readonly operations: readonly Operation[]
+  readonly resolve: (fate: Fate) => void
+  readonly reject: (error: unknown) => void
+}
+
+/** What a committer tells the anchor (anchor.ts). */
+export interface CommitAnchor {
+  note(seq: number): void
+  flush(): Promise<void>
+}
+
+/** What a committer needs. */
+export interface CommitterOptions {
+  readonly connection: Connection
+  readonly anchor: CommitAnchor
+  readonly sync: boolean
+  readonly logger: Logger
+  /** The newest commit in the database. */
+  readonly newest: number
+  /** Wait for the anchor at every commit, instead of letting it lag. */
+  readonly anchorEach: boolean
+}
+
+export class Committer {
+  #queue: Pending[] = []
+  #newest: number
+  #draining: Promise<void> | undefined
+  #reload: Reload = async () => () => {}
+
+  constructor(private readonly options: CommitterOptions) {
+    this.#newest = options.newest
+  }
+
+  /** Who reads heads again after the store was down. */
+  onReload(reload: Reload): void {
+    this.#reload = reload
+  }
+
+  /**
+   * Writes `operations` in one batch with whatever else is waiting. Settles when they are on disk, or known not to be.
+   * @throws HoldfastError `STORE_UNAVAILABLE` for an impatient commit; `details.unknown` says whether it may have landed
+   */
+  commit(operations: readonly Operation[], { taskId, patient }: CommitOptions): Promise<Fate> {
+    const { connection } = this.options
+    return new Promise((resolve, reject) => {
+      if (!patient && !connection.isUp) void connection.level // throws, and says why
+      this.#queue.push({ operations, taskId, patient, resolve, reject })
+      this.#draining ??= this.#drain()
+    })
+  }
+
+  /** Resolves once nothing is queued, or the store is down: what is queued then is not on disk, and nobody was told it is. */
+  async flushed(): Promise<void> {
+    const { connection } = this.options
+    while (this.#draining && connection.isUp) await Promise.race([this.#draining, connection.down])
+  }
+
+  async #drain(): Promise<void> {
+    // Let everything that is decided in this turn of the event loop join the first batch.
+    await null
+    while (this.#queue.length > 0) {
+      const group = this.#nextGroup()
+      try {
+        await this.#write(group)
+      } catch (cause) {
+        await this.#recover(group, cause)
+        continue
+      }
+      for (const { resolve } of group) resolve('written')
+    }
+    this.#draining = undefined
+  }
+
+  #nextGroup(): Pending[] {
+    let operations = 0
+    let bytes = 0
+    let size = 0
+    for (const pending of this.#queue) {
+      operations += pending.operations.length
+      for (const { value } of pending.operations) bytes += value?.length ?? 0
+      if (size > 0 && (operations > OPERATIONS_PER_BATCH || bytes > BYTES_PER_BATCH)) break
+      size++
+    }
+    return this.#queue.splice(0, size)
+  }
+
+  async #write(group: readonly Pending[]): Promise<void> {
+    const { connection, anchor, sync, anchorEach } = this.options
+    const seq = this.#newest + 1
+    const operations = group.flatMap((pending) => pending.operations)
+    await writeBatch(connection.level, [...operations, chainOperation(seq)], sync)
+    this.#newest = seq
+    anchor.note(seq)
+    if (anchorEach) await anchor.flush()
+  }
+
+  async #recover(group: readonly Pending[], cause: unknown): Promise<void> {
+    const { connection, logger } = this.options
+    const attempted = this.#newest + 1
+    connection.poison(cause)
+    refuseImpatient(group, cause, true)
+    refuseImpatient(this.#queue, cause, false)
+    const taskIds = new Set([...group, ...this.#queue].map(({ taskId }) => taskId))
+    const { landed, tell } = await connection.reopen(async (level) => {
+      const landed = await newestIs(level, attempted)
+      if (!landed && this.#newest > 0 && !(await newestIs(level, this.#newest))) {
+        logger.error('The database was opened again without commits it had acknowledged; it is not used', {
+          newest: this.#newest,
+        })
+        throw new Error(`Commit ${this.#newest} was acknowledged and is not there any more`)
+      }
+      return { landed, tell: await this.#reload(level, taskIds) }
+    })
+    if (landed) this.#newest = attempted
+    const lost = this.#queue.splice(0)
+    connection.resume()
+    tell()
+    for (const { resolve } of group) resolve(landed ? 'written' : 'lost')
+    for (const { resolve } of lost) resolve('lost')
+  }
+}
+
+/** The one place where bytes go to the database: all of `operations`, or none. */
+export async function writeBatch(level: Level, operations: readonly Operation[], sync: boolean): Promise<void> {
+  const batch = level.batch()
+  for (const { key, value } of operations) {
+    if (value === undefined) batch.del(key)
+    else batch.put(key, value)
+  }
+  await batch.write({ sync })
+}
+
+function refuseImpatient(pending: readonly Pending[], cause: unknown, unknown: boolean): void {
+  for (const { patient, reject } of pending) {
+    if (patient) continue
+    const said = unknown ? 'Whether this call was written is unknown' : undefined
+    const error = unavailable(cause, said)
+    reject(Object.assign(error, { details: { ...error.details, unknown } }))
+  }
+}

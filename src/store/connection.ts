@@ -1,0 +1,171 @@
+/**
+ * Owns the open database handle, and what happens when a write on it fails (C3).
+ *
+ * LevelDB goes on accepting writes after its log could not be written, acknowledges them, and drops them at the next
+ * open. So the first failed write is the handle's last: it is closed, the database is opened again, with patience, and
+ * what the failed write left is read back. Between the two nothing is read or written.
+ */
+import type { Clock } from '../clock.js'
+import { deferred } from '../deferred.js'
+import { HoldfastError } from '../errors.js'
+import type { Logger } from '../logger.js'
+import type { Level } from './level.js'
+
+const REOPEN_MS_FIRST = 50
+const REOPEN_MS_MAX = 2_000
+
+/** What a connection needs to open its database again. */
+export interface ConnectionOptions {
+  readonly reopen: () => Promise<Level>
+  readonly clock: Clock
+  readonly logger: Logger
+}
+
+export class Connection {
+  #level: Level | undefined
+  #isUp = true
+  #closed = false
+  #cause: unknown
+  #up = deferred()
+  #down = deferred()
+  #closing: Promise<void> = Promise.resolve()
+  #reopening: Promise<unknown> = Promise.resolve()
+  #wake: () => void = () => {}
+
+  constructor(
+    level: Level,
+    private readonly options: ConnectionOptions,
+  ) {
+    this.#level = level
+    this.#up.resolve()
+  }
+
+  /** Whether reads and writes are possible. */
+  get isUp(): boolean {
+    return this.#isUp && !this.#closed
+  }
+
+  /** Resolves once reads and writes are possible; after `close` never. */
+  get up(): Promise<void> {
+    return this.#up.promise
+  }
+
+  /** Resolves once they are not any more. */
+  get down(): Promise<void> {
+    return this.#down.promise
+  }
+
+  /** The handle. @throws HoldfastError `STORE_UNAVAILABLE` while there is none, `CLOSED` after `close` */
+  get level(): Level {
+    if (this.#closed) throw new HoldfastError('CLOSED', 'The store is closed')
+    if (this.#level === undefined) throw unavailable(this.#cause)
+    return this.#level
+  }
+
+  /** Runs a read; a failure of the database becomes `STORE_UNAVAILABLE`. */
+  async read<T>(read: (level: Level) => Promise<T>): Promise<T> {
+    const level = this.level
+    try {
+      return await read(level)
+    } catch (cause) {
+      throw cause instanceof HoldfastError ? cause : unavailable(cause)
+    }
+  }
+
+  /** Runs a read for the engine itself: while the store is down it waits instead of failing, after `close` for ever. */
+  async readPatiently<T>(read: (level: Level) => Promise<T>): Promise<T> {
+    for (;;) {
+      await this.#up.promise
+      const level = this.#level
+      try {
+        return await this.read(read)
+      } catch (error) {
+        if (this.#closed) return new Promise<never>(() => {})
+        if (this.#level === level) throw error
+      }
+    }
+  }
+
+  /** No more on this handle: the write that failed with `cause` may or may not be in the database. */
+  poison(cause: unknown): void {
+    this.#cause = cause
+    this.#isUp = false
+    this.#up = deferred()
+    this.#down.resolve()
+    this.#closing = this.#level?.close().catch(() => {}) ?? Promise.resolve()
+    this.#level = undefined
+    this.options.logger.error('The store refused a write; it is closed and opened again until that works', {
+      cause: explain(cause),
+    })
+  }
+
+  /** Opens the database again, however long it takes; `check` sees it before anybody else. Never resolves after `close`. */
+  async reopen<T>(check: (level: Level) => Promise<T>): Promise<T> {
+    const reopening = this.#openAgain(check)
+    this.#reopening = reopening
+    return (await reopening)?.found ?? new Promise<never>(() => {})
+  }
+
+  async #openAgain<T>(check: (level: Level) => Promise<T>): Promise<{ found: T } | undefined> {
+    await this.#closing
+    for (let wait = REOPEN_MS_FIRST; !this.#closed; wait = Math.min(wait * 2, REOPEN_MS_MAX)) {
+      let level: Level | undefined
+      try {
+        level = await this.options.reopen()
+        const found = await check(level)
+        this.#level = level
+        return { found }
+      } catch (cause) {
+        this.#cause = cause
+        await level?.close().catch(() => {})
+        this.options.logger.debug('The store cannot be opened yet', { cause: explain(cause), nextTryMs: wait })
+        await this.#pause(wait)
+      }
+    }
+    return undefined
+  }
+
+  /** Says that the store is whole again. */
+  resume(): void {
+    this.options.logger.warn('The store is open again')
+    this.#isUp = true
+    this.#down = deferred()
+    this.#up.resolve()
+  }
+
+  /** Closes the handle; pending reads are waited for. */
+  async close(): Promise<void> {
+    this.#closed = true
+    this.#wake()
+    await this.#reopening
+    await this.#closing
+    await this.#level?.close()
+  }
+
+  #pause(ms: number): Promise<void> {
+    if (this.#closed) return Promise.resolve()
+    const { clock } = this.options
+    return new Promise((resolve) => {
+      const disarm = clock.setTimer(clock.now() + ms, resolve)
+      this.#wake = () => {
+        disarm()
+        resolve()
+      }
+    })
+  }
+}
+
+/** The refusal of a call while the disk does not take writes. */
+export function unavailable(cause: unknown, said = 'Nothing of this call was written'): HoldfastError {
+  return new HoldfastError(
+    'STORE_UNAVAILABLE',
+    `The store is not available: ${explain(cause)}. ${said}; tasks pause and go on once the disk takes writes again.`,
+    { cause },
+  )
+}
+
+/** LevelDB says what happened in the cause of its errors. */
+export function explain(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  return error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message
+}

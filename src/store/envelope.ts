@@ -1,0 +1,45 @@
+/**
+ * The envelope around every value: `<version> <checksum> <sequence> <body>`.
+ *
+ * The checksum covers the key too, so that a value that turns up under another key is noticed, and it is checked on
+ * every read: LevelDB itself checks nothing on the way out (S1). The sequence is the task's own count of commits, or
+ * the number of the commit where there is no task. The body is text, mostly JSON.
+ */
+import { checksum } from '../checksum.js'
+import { HoldfastError } from '../errors.js'
+
+const ENVELOPE_VERSION = '1'
+
+/** What is inside an envelope. */
+export interface Envelope {
+  readonly seq: number
+  readonly body: string
+}
+
+/** Seals `body` for `key`. */
+export function seal(key: string, seq: number, body: string): string {
+  const inner = `${seq} ${body}`
+  return `${ENVELOPE_VERSION} ${checksum(`${key} ${inner}`)} ${inner}`
+}
+
+/**
+ * Opens the envelope that was read under `key`.
+ * @throws HoldfastError `RECORD_DAMAGED` naming the key
+ */
+export function unseal(key: string, text: string): Envelope {
+  const inner = text.slice(11)
+  const end = inner.indexOf(' ')
+  const sealed = text.startsWith(`${ENVELOPE_VERSION} `) && text.slice(2, 10) === checksum(`${key} ${inner}`)
+  if (!sealed || end < 1) throw damaged(key, 'its checksum does not fit')
+  return { seq: Number(inner.slice(0, end)), body: inner.slice(end + 1) }
+}
+
+/** The body of the envelope under `key`, which is JSON. */
+export function unsealJson<T>(key: string, text: string): T {
+  return JSON.parse(unseal(key, text).body) as T
+}
+
+/** The error for a record that can't be trusted. */
+export function damaged(key: string, why: string): HoldfastError {
+  return new HoldfastError('RECORD_DAMAGED', `The record ${key} is damaged: ${why}`, { details: { key } })
+}

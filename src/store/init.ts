@@ -1,0 +1,169 @@
+/**
+ * Looks at a directory before anything in it is opened, and makes a new store.
+ *
+ * I1. Whatever is not ours is left alone: nothing is written, deleted or locked before the look is over.
+ * I2. The database is made aside, closed, synced, and renamed into place (S3): LevelDB cannot open one that a power cut
+ *     left half made. `holdfast.json` comes first, so that a folder with half a store in it is known to be ours.
+ * I3. A store that was used (it has an anchor) and has no database is damaged. It is never made anew.
+ */
+import { constants } from 'node:fs'
+import { access, chmod, mkdir, readdir, rename, rm, stat } from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
+import { HoldfastError } from '../errors.js'
+import type { Ids } from '../ids.js'
+import { writeBatch } from './commit.js'
+import { explain } from './connection.js'
+import { seal, unsealJson } from './envelope.js'
+import {
+  ANCHOR_FILE,
+  DATABASE_DIR,
+  DIRECTORY_MODE,
+  fsyncDirectory,
+  IDENTITY_FILE,
+  isMissing,
+  LOCK_FILE,
+  readIfPresent,
+  writeFileAtomically,
+} from './files.js'
+import { FORMAT_VERSION, META_FORMAT } from './layout.js'
+import type { Level, OpenLevel } from './level.js'
+
+/** Who a store is. */
+export interface Identity {
+  readonly format: number
+  readonly storeId: string
+  readonly createdAt: number
+}
+
+const DATABASE_ASIDE = `${DATABASE_DIR}.new`
+
+// What a process that was killed while it made a store, or took a lock, may have left in an otherwise empty folder.
+const OUR_LEFTOVERS = [IDENTITY_FILE, LOCK_FILE, 'probe', DATABASE_ASIDE]
+
+/**
+ * The identity of the store in `dir`, or `undefined` where a new one can be made.
+ * @throws HoldfastError `STORE_UNUSABLE`, `STORE_TOO_NEW`, `STORE_DAMAGED`
+ */
+export async function inspectDirectory(dir: string): Promise<Identity | undefined> {
+  let names: string[]
+  try {
+    names = await readdir(dir)
+    await access(dir, constants.R_OK | constants.W_OK | constants.X_OK)
+  } catch (cause) {
+    if (isMissing(cause)) return undefined
+    throw unusable(dir, (await isFile(dir)) ? 'it is a file, not a directory' : explain(cause), cause)
+  }
+  const text = await readIfPresent(join(dir, IDENTITY_FILE)).catch((cause: unknown) => {
+    throw unusable(dir, explain(cause), cause)
+  })
+  if (text === undefined) {
+    const foreign = names.find((name) => !OUR_LEFTOVERS.some((ours) => name.startsWith(ours)))
+    if (foreign === undefined) return undefined
+    throw unusable(dir, `it is not empty and not a Holdfast store (it holds '${foreign}'); name an empty or a new one`)
+  }
+  const identity = parseIdentity(dir, text)
+  if (names.includes(DATABASE_DIR)) return identity
+  if (!names.includes(ANCHOR_FILE)) return undefined
+  throw new HoldfastError(
+    'STORE_DAMAGED',
+    `The store ${dir} has lost its database: the folder '${DATABASE_DIR}' is gone. Restore it from a backup.`,
+    { details: { dir } },
+  )
+}
+
+function parseIdentity(dir: string, text: string): Identity {
+  let identity: Partial<Identity> | null
+  try {
+    identity = JSON.parse(text) as Partial<Identity> | null
+  } catch (cause) {
+    throw unusable(dir, `${IDENTITY_FILE} is not readable as JSON`, cause)
+  }
+  const { format, storeId } = identity ?? {}
+  if (typeof format !== 'number' || typeof storeId !== 'string') {
+    throw unusable(dir, `${IDENTITY_FILE} is not a Holdfast store's`)
+  }
+  if (format > FORMAT_VERSION) {
+    throw new HoldfastError(
+      'STORE_TOO_NEW',
+      `The store ${dir} has format ${format}; this version of holdfast reads up to ${FORMAT_VERSION}. Upgrade holdfast; nothing was changed.`,
+      { details: { dir, format, formatMax: FORMAT_VERSION } },
+    )
+  }
+  return identity as Identity
+}
+
+/**
+ * Makes `dir` and whatever is missing above it. Folder by folder: Node's own recursive `mkdir` never returns where a
+ * parent such as `/proc` refuses.
+ * @returns the folders that were made, innermost first
+ */
+export async function makeDirectory(dir: string): Promise<string[]> {
+  const missing: string[] = []
+  for (let path = resolve(dir); ; path = dirname(path)) {
+    try {
+      if ((await stat(path)).isDirectory()) break
+      throw unusable(dir, `'${path}' is a file, not a directory`)
+    } catch (cause) {
+      if (!isMissing(cause)) throw cause instanceof HoldfastError ? cause : unusable(dir, explain(cause), cause)
+      missing.push(path)
+    }
+  }
+  for (const path of missing.toReversed()) {
+    await mkdir(path, { mode: DIRECTORY_MODE }).catch((cause: NodeJS.ErrnoException) => {
+      if (cause.code !== 'EEXIST') throw unusable(dir, explain(cause), cause)
+    })
+    await fsyncDirectory(dirname(path))
+  }
+  return missing
+}
+
+/** Makes a store in `dir`, which exists, is empty and is locked by us. */
+export async function createStore(dir: string, openLevel: OpenLevel, ids: Ids, now: number): Promise<Identity> {
+  const identity: Identity = { format: FORMAT_VERSION, storeId: ids.seed(), createdAt: now }
+  const aside = join(dir, DATABASE_ASIDE)
+  try {
+    await chmod(dir, DIRECTORY_MODE)
+    await rm(aside, { recursive: true, force: true })
+    await writeFileAtomically(join(dir, IDENTITY_FILE), JSON.stringify(identity))
+    await mkdir(aside, { mode: DIRECTORY_MODE })
+    const level = await openLevel(aside, { create: true })
+    try {
+      const value = seal(META_FORMAT, 0, JSON.stringify(identity))
+      await writeBatch(level, [{ key: META_FORMAT, value }], true)
+    } finally {
+      await level.close()
+    }
+    await fsyncDirectory(aside)
+    await rename(aside, join(dir, DATABASE_DIR))
+    await fsyncDirectory(dir)
+    return identity
+  } catch (cause) {
+    // A new store that could not be made leaves nothing behind, so that the next try finds an empty folder.
+    await rm(aside, { recursive: true, force: true }).catch(() => {})
+    await rm(join(dir, IDENTITY_FILE), { force: true }).catch(() => {})
+    throw unusable(dir, explain(cause), cause)
+  }
+}
+
+/** @throws HoldfastError `STORE_UNUSABLE` when the database belongs to another store than `holdfast.json` says */
+export async function checkIdentity(dir: string, level: Level, identity: Identity): Promise<void> {
+  const text = await level.get(META_FORMAT)
+  const inside = text === undefined ? undefined : unsealJson<Identity>(META_FORMAT, text)
+  if (inside?.storeId === identity.storeId) return
+  throw unusable(dir, `its database belongs to another store than its ${IDENTITY_FILE}; put the two back together`)
+}
+
+/** The refusal of a directory, with the reason. */
+export function unusable(dir: string, why: string, cause?: unknown): HoldfastError {
+  return new HoldfastError('STORE_UNUSABLE', `The directory ${dir} cannot be a store: ${why}. Nothing was changed.`, {
+    cause,
+    details: { dir },
+  })
+}
+
+async function isFile(path: string): Promise<boolean> {
+  return stat(path).then(
+    (found) => found.isFile(),
+    () => false,
+  )
+}

@@ -1,0 +1,99 @@
+/**
+ * The store on disk. Read this first: every key, and what lies under it.
+ *
+ *   <dir>/                      0700
+ *     holdfast.json             format version and the store's ID: read before anything is opened or touched
+ *     lock                      who holds the directory (lock.ts)
+ *     anchor                    the newest commit number, kept outside the database (anchor.ts)
+ *     db/                       LevelDB, with these keys:
+ *
+ *   meta/format                            the format version and the store's ID again: db/ belongs to holdfast.json
+ *   meta/accepted                          the commit number up to which missing commits were accepted by a person
+ *   chain/<slot>                           the last 8,192 commits, each by its number, in a ring (chain.ts)
+ *   live/<taskId>                          head of an unfinished task: what a recovery reads, and all that it reads
+ *   done/<taskId>                          head of a settled task
+ *   input/<taskId>                         the parsed input
+ *   outcome/<taskId>                       what the task settled with
+ *   log/<taskId>/<segment>/<record>        one answer of the log; the prefix sorts first
+ *   checkpoint/<taskId>/<checkpointId>     what is known of a checkpoint …
+ *   state/<taskId>/<checkpointId>          … and its state
+ *   step-state/<taskId>/<segment>/<ask>    what a step that has not ended yet saved for its next attempt
+ *   owner/<owner>/<taskId>                 the tasks of an owner
+ *   key/<owner>/<type>/<key>               what an idempotency key stands for
+ *   timer/<dueAt>/<kind>/<what>            what is to be done at a time, whether its task is live or settled
+ *   audit/<auditId>                        audit entries by time …
+ *   trail/<taskId>/<auditId>               … and the same by task
+ *
+ * Owners, types and keys are percent-encoded, so `/` only ever separates. Every value is an envelope (envelope.ts).
+ */
+import { PREFIX } from '../task/head.js'
+
+/** The version of all this. One step of migration per version; a step is never edited afterwards. */
+export const FORMAT_VERSION = 1
+
+export const META_FORMAT = 'meta/format'
+export const META_ACCEPTED = 'meta/accepted'
+
+/** A range of keys: from `gte` up to, and without, `lt`. */
+export interface KeyRange {
+  readonly gte: string
+  readonly lt: string
+}
+
+/** All keys that begin with `prefix`, which ends in `/`; `0` is the character after it. */
+export function under(prefix: string): KeyRange {
+  return { gte: prefix, lt: `${prefix.slice(0, -1)}0` }
+}
+
+export const LIVE = 'live/'
+export const DONE = 'done/'
+export const CHAIN = 'chain/'
+export const AUDIT = 'audit/'
+
+export const chainKey = (slot: number) => `chain/${hex(slot, 4)}`
+export const liveKey = (taskId: string) => `live/${taskId}`
+export const doneKey = (taskId: string) => `done/${taskId}`
+export const inputKey = (taskId: string) => `input/${taskId}`
+export const outcomeKey = (taskId: string) => `outcome/${taskId}`
+export const logPrefix = (taskId: string) => `log/${taskId}/`
+export const logKey = (taskId: string, segment: number, seq: number) =>
+  `log/${taskId}/${segmentPart(segment)}/${hex(seq, 10)}`
+export const checkpointPrefix = (taskId: string) => `checkpoint/${taskId}/`
+export const checkpointKey = (taskId: string, checkpointId: string) => `checkpoint/${taskId}/${checkpointId}`
+export const stateKey = (taskId: string, checkpointId: string) => `state/${taskId}/${checkpointId}`
+export const stepStatePrefix = (taskId: string) => `step-state/${taskId}/`
+export const stepStateKey = (taskId: string, segment: number, ask: number) =>
+  `step-state/${taskId}/${segmentPart(segment)}/${hex(ask, 10)}`
+export const ownerPrefix = (owner: string) => `owner/${encodeURIComponent(owner)}/`
+export const ownerKey = (owner: string, taskId: string) => `${ownerPrefix(owner)}${taskId}`
+/** No owner is an empty part: an owner's name is never empty. */
+export const idempotencyKey = (owner: string | undefined, type: string, key: string) =>
+  `key/${owner === undefined ? '' : encodeURIComponent(owner)}/${encodeURIComponent(type)}/${encodeURIComponent(key)}`
+export const timerKey = (dueAt: number, kind: string, what: string) => `timer/${hex(dueAt, 12)}/${kind}/${what}`
+export const auditKey = (auditId: string) => `audit/${auditId}`
+export const trailPrefix = (taskId: string) => `trail/${taskId}/`
+export const trailKey = (taskId: string, auditId: string) => `trail/${taskId}/${auditId}`
+
+/** The records that a save with `prune` drops: from the first segment after the prefix up to the one it opened. */
+export function prunedLog(taskId: string, keptFrom: number): KeyRange {
+  return { gte: `log/${taskId}/${segmentPart(0)}`, lt: `log/${taskId}/${segmentPart(keptFrom)}` }
+}
+
+/** The timers that are due at `now`. */
+export function timersDue(now: number): KeyRange {
+  return { gte: 'timer/', lt: `timer/${hex(now + 1, 12)}` }
+}
+
+/** The task ID that ends a key. */
+export function lastPart(key: string): string {
+  return key.slice(key.lastIndexOf('/') + 1)
+}
+
+function segmentPart(segment: number): string {
+  return hex(segment - PREFIX, 8)
+}
+
+// Fixed width, so that the order of the keys is the order of the numbers.
+function hex(value: number, digits: number): string {
+  return value.toString(16).padStart(digits, '0')
+}

@@ -1,0 +1,68 @@
+/**
+ * The one place that knows classic-level. The rest of the store sees `Level`, the few methods it needs; the
+ * simulation's database in memory has the same.
+ */
+import { ClassicLevel } from 'classic-level'
+import type { KeyRange } from './layout.js'
+
+/** A batch being put together. */
+export interface LevelBatch {
+  put(key: string, value: string): unknown
+  del(key: string): unknown
+  write(options: { sync: boolean }): Promise<void>
+  close(): Promise<void>
+}
+
+/** Walks a range; `nextv` gives up to `size` entries, none at the end. */
+export interface LevelIterator {
+  nextv(size: number): Promise<[string, string][]>
+  close(): Promise<void>
+}
+
+/** Which part of a range, in which direction. */
+export interface LevelRange extends KeyRange {
+  readonly reverse?: boolean
+  readonly limit?: number
+  readonly values?: boolean
+}
+
+/** An open database. */
+export interface Level {
+  batch(): LevelBatch
+  get(key: string): Promise<string | undefined>
+  getMany(keys: string[]): Promise<(string | undefined)[]>
+  iterator(range: LevelRange): LevelIterator
+  compactRange(from: string, to: string): Promise<void>
+  close(): Promise<void>
+}
+
+/** Opens the database at `path`; `create` makes a new one, and fails where there is one. */
+export type OpenLevel = (path: string, options: { create: boolean }) => Promise<Level>
+
+// The log that an open has to replay is at most this long: 4 MiB take about 20 ms, 32 MiB would take 150.
+const WRITE_BUFFER_BYTES = 4 * 1024 * 1024
+
+// Opening a healthy database takes milliseconds. On a dead network mount it never returns, and neither would we.
+const OPEN_MS_MAX = 60_000
+
+/** Opens a LevelDB. */
+export const openClassicLevel: OpenLevel = async (path, { create }) => {
+  const level = new ClassicLevel<string, string>(path, { keyEncoding: 'utf8', valueEncoding: 'utf8' })
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`The database did not open within ${OPEN_MS_MAX} ms`)), OPEN_MS_MAX)
+  })
+  // Never `createIfMissing` on an existing store: a lost CURRENT file would become an empty database, silently.
+  const opening = level.open({ createIfMissing: create, errorIfExists: create, writeBufferSize: WRITE_BUFFER_BYTES })
+  try {
+    await Promise.race([opening, late])
+  } finally {
+    clearTimeout(timer)
+  }
+  return level as Level
+}
+
+/** Whether `error` says that another process, or this one, holds the database. */
+export function isLevelLocked(error: unknown): boolean {
+  return (error as { cause?: { code?: unknown } } | undefined)?.cause?.code === 'LEVEL_LOCKED'
+}

@@ -1,0 +1,40 @@
+/** What a refusal says: who holds the directory, and what a person can do about it. */
+import { HoldfastError } from '../errors.js'
+import { LOCK_FILE } from './files.js'
+import type { LockHolder } from './lock-judge.js'
+
+/** Somebody holds it. `holder` is unknown if the lock file is garbled. */
+export function locked(dir: string, holder: LockHolder | undefined, self: LockHolder): HoldfastError {
+  const ours = holder?.pid === self.pid && holder.startTicks === self.startTicks && holder.host === self.host
+  const advice = ours
+    ? 'That is this process (perhaps a worker thread of it): share the open instance, or close it first.'
+    : 'Close it there, or use another directory.'
+  return new HoldfastError('STORE_LOCKED', `${dir} is held by ${nameOf(holder)}. ${advice}`, {
+    details: detailsOf(dir, holder),
+  })
+}
+
+/** Somebody may hold it, and there is no way to find out. */
+export function undecided(dir: string, holder: LockHolder | undefined, reason: string): HoldfastError {
+  return new HoldfastError(
+    'STORE_LOCKED',
+    `${dir} has a lock file of ${nameOf(holder)}, and nothing here can tell whether that still runs: ${reason}. Make sure that it does not, then remove the file \`${LOCK_FILE}\` from the directory by hand.`,
+    { details: { ...detailsOf(dir, holder), reason } },
+  )
+}
+
+/** The file system refused. */
+export function unusable(dir: string, error: unknown): HoldfastError {
+  const said = error instanceof Error ? error.message : String(error)
+  return new HoldfastError('STORE_UNUSABLE', `${dir} cannot be locked: ${said}`, { cause: error, details: { dir } })
+}
+
+function nameOf(holder: LockHolder | undefined): string {
+  if (!holder) return 'a process that its lock file does not name'
+  return `process ${holder.pid} on host '${holder.host}' since ${new Date(holder.since).toISOString()}`
+}
+
+function detailsOf(dir: string, holder: LockHolder | undefined): Record<string, unknown> {
+  if (!holder) return { dir }
+  return { dir, pid: holder.pid, host: holder.host, since: new Date(holder.since).toISOString() }
+}

@@ -1,0 +1,101 @@
+/**
+ * One owner per store directory. Owns the registry of this process; lock-file.ts owns the lock file.
+ *
+ * L1. Within a process a registry decides, before any file is touched: a second open of LevelDB's folder, even one
+ *     that is refused, drops this process's kernel lock. It is keyed by real path and by inode, lives on `globalThis`
+ *     (a second bundled copy of the package finds it too), and is entered before the first `await`.
+ * L2. The lock file appears with all of its text, under a name that nobody else had: written aside, then linked.
+ * L3. A lock file that is there already is judged. Held: refused. Provably gone: taken over at once. Unknown (another
+ *     container, host or boot; garbled): a probe process takes it over, under LevelDB's own lock. This process never
+ *     opens, reads or copies `db/LOCK`.
+ * L4. A take-over has one winner among any number of threads and processes: see H1 to H4 in lock-claim.mjs.
+ * L5. Release removes the lock file only if it is still ours, and leaves the registry last. An acquire that fails
+ *     leaves no file and no entry.
+ * L6. The holder opens LevelDB next, and asks `confirm` after that. Until the kernel lock is there a probe from another
+ *     container cannot see this holder; from then on nobody can take over, so what `confirm` finds stays true.
+ */
+import { realpathSync, statSync } from 'node:fs'
+import { HoldfastError } from '../errors.js'
+import { readLock, releaseLockFile, takeLockFile } from './lock-file.js'
+import { describeSelf, type LockHolder, parseHolder } from './lock-judge.js'
+import { locked, unusable } from './lock-refusal.js'
+
+export type { LockHolder } from './lock-judge.js'
+
+/** A directory that is ours until `release`. */
+export interface DirectoryLock {
+  /** What the lock file says of us. */
+  readonly holder: LockHolder
+  /**
+   * To be called once LevelDB is open, before anything is written.
+   * @throws HoldfastError `STORE_LOCKED` if another container took the lock over before LevelDB was open
+   */
+  confirm(): Promise<void>
+  /** Gives the directory back; the database must be closed by then. More calls than one do nothing more. */
+  release(): Promise<void>
+}
+
+/**
+ * Makes the directory ours.
+ * @param dir an existing folder's real path
+ * @throws HoldfastError `STORE_LOCKED` naming the holder, `STORE_UNUSABLE` if no lock file can be written
+ */
+export async function acquireLock(dir: string, ids: { seed(): string }, now: number): Promise<DirectoryLock> {
+  const entry = register(dir, ids.seed(), now)
+  const { self } = entry
+  try {
+    await takeLockFile(dir, self)
+  } catch (error) {
+    await releaseLockFile(dir, self).catch(() => {}) // what failed may be the tidying after we had it
+    entry.leave()
+    throw error instanceof HoldfastError ? error : unusable(dir, error)
+  }
+  let released: Promise<void> | undefined
+  return {
+    holder: self,
+    async confirm() {
+      const holder = parseHolder(await readLock(dir))
+      if (holder?.token !== self.token) throw locked(dir, holder, self)
+    },
+    release() {
+      released ??= releaseLockFile(dir, self).finally(entry.leave)
+      return released
+    },
+  }
+}
+
+/** Enters the directory for this process, synchronously. */
+function register(dir: string, token: string, now: number): { self: LockHolder; leave(): void } {
+  const place = placeOf(dir)
+  const self = describeSelf(place.inode, token, now)
+  const registry = processRegistry()
+  const keys = [place.path, `inode ${place.inode}`]
+  for (const key of keys) {
+    const holder = registry.get(key)
+    if (holder) throw locked(dir, holder, self)
+  }
+  for (const key of keys) registry.set(key, self)
+  return {
+    self,
+    leave() {
+      for (const key of keys) if (registry.get(key) === self) registry.delete(key)
+    },
+  }
+}
+
+function placeOf(dir: string): { path: string; inode: string } {
+  try {
+    const { dev, ino } = statSync(dir, { bigint: true })
+    return { path: realpathSync.native(dir), inode: `${dev}:${ino}` }
+  } catch (error) {
+    throw unusable(dir, error)
+  }
+}
+
+function processRegistry(): Map<string, LockHolder> {
+  const shared = globalThis as { [key: symbol]: Map<string, LockHolder> | undefined }
+  const key = Symbol.for('holdfast.locks')
+  const registry = shared[key] ?? new Map<string, LockHolder>()
+  shared[key] = registry
+  return registry
+}

@@ -1,0 +1,110 @@
+/** Opens a store in a directory: look, lock, make or open, and hold what is found against the anchor. */
+import { realpath, rmdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Clock } from '../clock.js'
+import { HoldfastError } from '../errors.js'
+import type { Ids } from '../ids.js'
+import type { Logger } from '../logger.js'
+import type { Durability } from '../task/head.js'
+import { Anchor, readAnchor } from './anchor.js'
+import { acceptOperation, readChain, storeDamaged } from './chain.js'
+import { writeBatch } from './commit.js'
+import { explain } from './connection.js'
+import { ANCHOR_FILE, DATABASE_DIR } from './files.js'
+import { checkIdentity, createStore, inspectDirectory, makeDirectory, unusable } from './init.js'
+import { isLevelLocked, type Level, type OpenLevel, openClassicLevel } from './level.js'
+import { acquireLock, type DirectoryLock } from './lock.js'
+import { keepPrivate } from './permissions.js'
+import { Store } from './store.js'
+
+/** How to open a store. */
+export interface OpenStoreOptions {
+  readonly dir: string
+  readonly durability: Durability
+  /** `behind`: the anchor lags by at most 256 commits or 100 ms. `each`: it is exact at every commit. */
+  readonly anchor: 'behind' | 'each'
+  readonly acceptDamage: boolean
+  readonly clock: Clock
+  readonly ids: Ids
+  readonly logger: Logger
+  readonly openLevel?: OpenLevel | undefined
+}
+
+/**
+ * Opens the store in `dir`, or makes one there.
+ * @throws HoldfastError `STORE_LOCKED`, `STORE_UNUSABLE`, `STORE_TOO_NEW`, `STORE_DAMAGED`; nothing was changed
+ */
+export async function openStore(options: OpenStoreOptions): Promise<Store> {
+  const { clock, ids } = options
+  await inspectDirectory(options.dir)
+  const made = await makeDirectory(options.dir)
+  // Aliases (a symbolic link, `..`) must meet in one name: LevelDB would open the same files twice under two.
+  const dir = await realpath(options.dir)
+  let lock: DirectoryLock
+  try {
+    lock = await acquireLock(dir, ids, clock.now())
+  } catch (error) {
+    for (const folder of made) await rmdir(folder).catch(() => {})
+    throw error instanceof HoldfastError ? error : unusable(dir, explain(error), error)
+  }
+  const undo: (() => unknown)[] = [() => lock.release()]
+  try {
+    return await openLocked(dir, options, lock, undo)
+  } catch (error) {
+    for (const step of undo.toReversed()) await step()
+    for (const folder of made) await rmdir(folder).catch(() => {})
+    throw error
+  }
+}
+
+async function openLocked(
+  dir: string,
+  options: OpenStoreOptions,
+  lock: DirectoryLock,
+  undo: (() => unknown)[],
+): Promise<Store> {
+  const { clock, ids, logger, durability, openLevel = openClassicLevel } = options
+  // Looked at again now that nobody else can be making it.
+  const identity = (await inspectDirectory(dir)) ?? (await createStore(dir, openLevel, ids, clock.now()))
+  const databaseDir = join(dir, DATABASE_DIR)
+  const anchorFile = join(dir, ANCHOR_FILE)
+  const anchored = await readAnchor(anchorFile)
+
+  const reopen = () => openLevel(databaseDir, { create: false })
+  const level: Level = await reopen().catch((cause: unknown) => {
+    throw isLevelLocked(cause) ? lockedByLevel(dir, cause) : unusable(dir, explain(cause), cause)
+  })
+  undo.push(() => level.close())
+  await checkIdentity(dir, level, identity)
+
+  const chain = await readChain(level, anchored?.seq ?? 0)
+  // A power cut may take the end of a buffered store: that is what its name says, and no reason to refuse it.
+  const accepted = chain.damage !== undefined && (options.acceptDamage || durability === 'buffered')
+  if (chain.damage !== undefined && !accepted) throw storeDamaged(dir, chain.damage)
+  const newest = Math.max(chain.newest, accepted ? (anchored?.seq ?? 0) : 0)
+  if (accepted) await writeBatch(level, [acceptOperation(newest)], true)
+
+  const stopWatching = await keepPrivate(databaseDir)
+  undo.push(stopWatching)
+  const anchor = await Anchor.open(anchorFile, {
+    storeId: identity.storeId,
+    seq: newest,
+    durable: durability === 'synced',
+    clock,
+  })
+  const release = async () => {
+    stopWatching()
+    await lock.release()
+  }
+  const anchorEach = options.anchor === 'each'
+  const { damage } = chain
+  return new Store({ level, reopen, anchor, anchorEach, newest, damage, durability, clock, ids, logger, release })
+}
+
+function lockedByLevel(dir: string, cause: unknown): HoldfastError {
+  return new HoldfastError(
+    'STORE_LOCKED',
+    `The store ${dir} is held by another process that left no lock file of its own. Close it, or use another directory.`,
+    { cause, details: { dir } },
+  )
+}

@@ -1,0 +1,92 @@
+/**
+ * Turns the changes of a decision into operations of one batch: which keys are put, which are deleted. The other side
+ * of `layout.ts`; nothing else builds what is written about a task.
+ */
+import type { AuditEntry, Change, Decision } from '../task/changes.js'
+import { HEAD_BYTES_MAX, isSettled, type TaskHead } from '../task/head.js'
+import { damaged, seal } from './envelope.js'
+import {
+  auditKey,
+  checkpointKey,
+  doneKey,
+  idempotencyKey,
+  inputKey,
+  liveKey,
+  logKey,
+  outcomeKey,
+  ownerKey,
+  stateKey,
+  stepStateKey,
+  timerKey,
+  trailKey,
+} from './layout.js'
+
+/** A put, or without a value a delete. */
+export interface Operation {
+  readonly key: string
+  readonly value?: string
+}
+
+/** The operations of `decision`. */
+export function toOperations(decision: Decision, nextAuditId: (at: number) => string): Operation[] {
+  const operations: Operation[] = []
+  for (const change of decision.changes) add(operations, decision.head, change, nextAuditId)
+  return operations
+}
+
+function add(operations: Operation[], task: TaskHead, change: Change, nextAuditId: (at: number) => string): void {
+  const { taskId, seq, type } = task
+  const put = (key: string, body: string) => operations.push({ key, value: seal(key, seq, body) })
+  switch (change.kind) {
+    case 'head': {
+      if (!isSettled(change.head.status)) return void put(liveKey(taskId), encodeLiveHead(change.head))
+      operations.push({ key: liveKey(taskId) })
+      return void put(doneKey(taskId), JSON.stringify(change.head))
+    }
+    case 'input':
+      return void put(inputKey(taskId), change.text)
+    case 'outcome':
+      return void put(outcomeKey(taskId), change.text)
+    case 'record':
+      return void put(logKey(taskId, change.segment, change.seq), change.text)
+    case 'checkpoint': {
+      const { checkpointId } = change.info
+      put(checkpointKey(taskId, checkpointId), JSON.stringify(change.info))
+      return void put(stateKey(taskId, checkpointId), change.stateText)
+    }
+    case 'step-state': {
+      const key = stepStateKey(taskId, change.segment, change.ask)
+      return void (change.text === undefined ? operations.push({ key }) : put(key, change.text))
+    }
+    case 'owner':
+      return void put(ownerKey(change.owner, taskId), '')
+    case 'idempotency': {
+      const { owner, type, key } = change.entry
+      return void put(idempotencyKey(owner, type, key), JSON.stringify(change.entry))
+    }
+    case 'forget-key':
+      return void put(timerKey(change.at, 'forget-key', taskId), JSON.stringify(change.scope))
+    case 'audit': {
+      const entry: AuditEntry = { id: nextAuditId(change.entry.at), taskId, type, ...change.entry }
+      put(auditKey(entry.id), JSON.stringify(entry))
+      return void put(trailKey(taskId, entry.id), '')
+    }
+  }
+}
+
+function encodeLiveHead(head: TaskHead): string {
+  const text = JSON.stringify(head)
+  if (text.length > HEAD_BYTES_MAX / 3 && Buffer.byteLength(text) > HEAD_BYTES_MAX) {
+    throw new RangeError(
+      `The head of task ${head.taskId} takes ${Buffer.byteLength(text)} bytes; ${HEAD_BYTES_MAX} fit`,
+    )
+  }
+  return text
+}
+
+/** The head that was stored under `key`. */
+export function decodeHead(key: string, text: string): TaskHead {
+  const head = JSON.parse(text) as TaskHead
+  if (!key.endsWith(`/${head.taskId}`)) throw damaged(key, `it is the head of ${head.taskId}`)
+  return head
+}

@@ -1,0 +1,161 @@
+/**
+ * Every read of the store. All of them check the envelope, and none of them writes. What they return is what is on
+ * disk: nothing that is only decided.
+ */
+import type { AuditEntry, IdempotencyEntry, IdempotencyScope } from '../task/changes.js'
+import type { CheckpointInfo } from '../task/checkpoint.js'
+import { PREFIX, type TaskHead } from '../task/head.js'
+import { findHole, type ReadRecord } from '../task/integrity.js'
+import { countedIn, decodeRecord } from '../task/log.js'
+import type { Outcome } from '../task/outcome.js'
+import { damaged, unseal, unsealJson } from './envelope.js'
+import * as layout from './layout.js'
+import type { Level, LevelRange } from './level.js'
+import { decodeHead } from './operations.js'
+
+const PAGE = 1_000
+
+/** Walks a range page by page, so that a long one never blocks the process. */
+export async function* entries(level: Level, range: LevelRange): AsyncGenerator<[key: string, text: string]> {
+  const iterator = level.iterator(range)
+  try {
+    for (let page = await iterator.nextv(PAGE); page.length > 0; page = await iterator.nextv(PAGE)) yield* page
+  } finally {
+    await iterator.close()
+  }
+}
+
+/** The head of a task, wherever it lies. */
+export async function readHead(level: Level, taskId: string): Promise<TaskHead | undefined> {
+  // In this order: a task that settles in between has left the live range for the other one by then.
+  for (const key of [layout.liveKey(taskId), layout.doneKey(taskId)]) {
+    const text = await level.get(key)
+    if (text !== undefined) return decodeHead(key, unseal(key, text).body)
+  }
+  return undefined
+}
+
+/** The live range: every unfinished task, oldest first. A damaged head is named and left where it is. */
+export async function readLiveHeads(
+  level: Level,
+): Promise<{ heads: TaskHead[]; damaged: { taskId: string; reason: string }[] }> {
+  const heads: TaskHead[] = []
+  const harmed: { taskId: string; reason: string }[] = []
+  for await (const [key, text] of entries(level, layout.under(layout.LIVE))) {
+    try {
+      heads.push(decodeHead(key, unseal(key, text).body))
+    } catch (error) {
+      harmed.push({ taskId: layout.lastPart(key), reason: (error as Error).message })
+    }
+  }
+  return { heads, damaged: harmed }
+}
+
+/** The parsed input as JSON text; absent for `undefined`. */
+export async function readInput(level: Level, taskId: string): Promise<string | undefined> {
+  const key = layout.inputKey(taskId)
+  const text = await level.get(key)
+  return text === undefined ? undefined : unseal(key, text).body
+}
+
+/** What a settled task settled with. */
+export async function readOutcome(level: Level, taskId: string): Promise<Outcome> {
+  const key = layout.outcomeKey(taskId)
+  const text = await level.get(key)
+  if (text === undefined) throw damaged(key, 'it is missing')
+  return unsealJson<Outcome>(key, text)
+}
+
+/**
+ * The log of a task in the order of its records, checked for holes: one range scan.
+ * @throws HoldfastError `RECORD_DAMAGED` when a record is damaged or missing
+ */
+export async function readLog(level: Level, head: TaskHead): Promise<ReadRecord[]> {
+  const prefix = layout.logPrefix(head.taskId)
+  const log: ReadRecord[] = []
+  for await (const [key, text] of entries(level, layout.under(prefix))) {
+    const { body } = unseal(key, text)
+    const record = decodeRecord(body)
+    const segment = countedIn(record)
+    // Dropped by a save, and not deleted yet when the process died.
+    if (segment !== PREFIX && segment < head.keptFrom) continue
+    log.push({ record, text: body })
+  }
+  const hole = findHole(head, log)
+  if (hole !== undefined) throw damaged(prefix, hole)
+  return log
+}
+
+/** What steps that have not ended saved for their next attempt, by `<segment>/<ask>`. */
+export async function readStepStates(level: Level, taskId: string): Promise<Map<string, string>> {
+  const prefix = layout.stepStatePrefix(taskId)
+  const states = new Map<string, string>()
+  for await (const [key, text] of entries(level, layout.under(prefix))) states.set(key, unseal(key, text).body)
+  return states
+}
+
+/** The checkpoints of a task, in the order they were saved. */
+export async function readCheckpoints(level: Level, head: TaskHead): Promise<CheckpointInfo[]> {
+  const infos: CheckpointInfo[] = []
+  for await (const [key, text] of entries(level, layout.under(layout.checkpointPrefix(head.taskId)))) {
+    const info = unsealJson<CheckpointInfo>(key, text)
+    if (info.opens === undefined || info.opens >= head.keptFrom) infos.push(info)
+  }
+  return infos.sort((one, other) => one.createdAt - other.createdAt || (one.opens ?? 0) - (other.opens ?? 0))
+}
+
+/** The state of a checkpoint as JSON text. */
+export async function readState(level: Level, taskId: string, checkpointId: string): Promise<string> {
+  const key = layout.stateKey(taskId, checkpointId)
+  const text = await level.get(key)
+  if (text === undefined) throw damaged(key, 'it is missing')
+  return unseal(key, text).body
+}
+
+/** What an idempotency key stands for. */
+export async function readIdempotency(level: Level, scope: IdempotencyScope): Promise<IdempotencyEntry | undefined> {
+  const key = layout.idempotencyKey(scope.owner, scope.type, scope.key)
+  const text = await level.get(key)
+  return text === undefined ? undefined : unsealJson<IdempotencyEntry>(key, text)
+}
+
+/** Idempotency keys whose time to be forgotten has come. */
+export async function readKeysToForget(
+  level: Level,
+  now: number,
+  limit: number,
+): Promise<{ timer: string; scope: IdempotencyScope }[]> {
+  const due: { timer: string; scope: IdempotencyScope }[] = []
+  for await (const [timer, text] of entries(level, { ...layout.timersDue(now), limit })) {
+    due.push({ timer, scope: unsealJson<IdempotencyScope>(timer, text) })
+  }
+  return due
+}
+
+/** Audit entries, oldest first: of one task, or of all. */
+export async function readAudit(
+  level: Level,
+  { taskId, sinceId, limit }: { taskId?: string | undefined; sinceId: string; limit: number },
+): Promise<AuditEntry[]> {
+  if (taskId === undefined) {
+    const range = { ...layout.under(layout.AUDIT), gte: layout.auditKey(sinceId), limit }
+    return collect(entries(level, range), (key, text) => unsealJson<AuditEntry>(key, text))
+  }
+  const trail = { ...layout.under(layout.trailPrefix(taskId)), gte: layout.trailKey(taskId, sinceId), limit }
+  const keys = await collect(entries(level, trail), (key) => layout.auditKey(layout.lastPart(key)))
+  const texts = await level.getMany(keys)
+  return keys.map((key, index) => {
+    const text = texts[index]
+    if (text === undefined) throw damaged(key, 'it is missing')
+    return unsealJson<AuditEntry>(key, text)
+  })
+}
+
+async function collect<T>(
+  source: AsyncIterable<[string, string]>,
+  take: (key: string, text: string) => T,
+): Promise<T[]> {
+  const taken: T[] = []
+  for await (const [key, text] of source) taken.push(take(key, text))
+  return taken
+}

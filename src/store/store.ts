@@ -1,0 +1,139 @@
+/**
+ * The store as the engine sees it: commit a decision, read what is on disk. Everything below it (LevelDB, the lock, the
+ * anchor, the order of the writes) is this folder's business.
+ *
+ *   layout.ts   what lies where          commit.ts   the one way in         reads.ts, list.ts   the ways out
+ */
+import type { Clock } from '../clock.js'
+import type { Ids } from '../ids.js'
+import type { Logger } from '../logger.js'
+import type { Decision, IdempotencyScope } from '../task/changes.js'
+import { type Durability, isSettled } from '../task/head.js'
+import { type CommitAnchor, Committer, type Fate, type Reload } from './commit.js'
+import { Connection } from './connection.js'
+import { unsealJson } from './envelope.js'
+import * as layout from './layout.js'
+import type { Level } from './level.js'
+import { type Operation, toOperations } from './operations.js'
+import { entries } from './reads.js'
+
+/** What a store stands on. */
+export interface StoreParts {
+  readonly level: Level
+  readonly reopen: () => Promise<Level>
+  readonly anchor: CommitAnchor & { close(): Promise<void> }
+  readonly anchorEach: boolean
+  /** The newest commit in the database. */
+  readonly newest: number
+  /** What was missing and accepted when it was opened. */
+  readonly damage: string | undefined
+  readonly durability: Durability
+  readonly clock: Clock
+  readonly ids: Ids
+  readonly logger: Logger
+  /** Lets go of the directory. */
+  readonly release: () => Promise<void>
+}
+
+// Every settled task leaves a tombstone in the live range, which every open walks over until it is compacted.
+const SETTLED_PER_COMPACTION = 20_000
+
+const DELETES_PER_COMMIT = 64
+
+export class Store {
+  readonly durability: Durability
+  /** What was missing when it was opened, and accepted: a sentence for the recovery's report. */
+  readonly damage: string | undefined
+  readonly connection: Connection
+  readonly #committer: Committer
+  #settled = 0
+  #compacting: Promise<void> | undefined
+
+  constructor(private readonly parts: StoreParts) {
+    const { level, reopen, clock, logger, anchor, newest, anchorEach } = parts
+    this.durability = parts.durability
+    this.damage = parts.damage
+    this.connection = new Connection(level, { reopen, clock, logger })
+    const sync = parts.durability === 'synced'
+    this.#committer = new Committer({ connection: this.connection, anchor, sync, logger, newest, anchorEach })
+  }
+
+  /** Who reads heads again after the store was down. */
+  onReload(reload: Reload): void {
+    this.#committer.onReload(reload)
+  }
+
+  /**
+   * Writes a decision in one batch. Settles when it is on disk (`written`) or known not to be (`lost`: decide again).
+   * @throws HoldfastError `STORE_UNAVAILABLE` for a commit that is not `patient`
+   */
+  commit(decision: Decision, { patient }: { patient: boolean }): Promise<Fate> {
+    const { head } = decision
+    const operations = toOperations(decision, (at) => this.parts.ids.auditId(at))
+    if (isSettled(head.status) && decision.changes[0]?.kind === 'head') this.#noteSettled()
+    return this.#committer.commit(operations, { taskId: head.taskId, patient })
+  }
+
+  /** Reads; fails with `STORE_UNAVAILABLE` while the store is down. */
+  read<T>(read: (level: Level) => Promise<T>): Promise<T> {
+    return this.connection.read(read)
+  }
+
+  /** Reads for the engine itself: waits while the store is down. */
+  readPatiently<T>(read: (level: Level) => Promise<T>): Promise<T> {
+    return this.connection.readPatiently(read)
+  }
+
+  /**
+   * Deletes what a save with `prune` dropped: records, checkpoints and states of the segments before `keptFrom`. The
+   * head that says so is on disk already, so it may stop anywhere and be done again.
+   */
+  async deletePruned(taskId: string, keptFrom: number): Promise<void> {
+    const keys = await this.readPatiently(async (level) => {
+      const found: string[] = []
+      for await (const [key] of entries(level, layout.prunedLog(taskId, keptFrom))) found.push(key)
+      for await (const [key, text] of entries(level, layout.under(layout.checkpointPrefix(taskId)))) {
+        const { opens, checkpointId } = unsealJson<{ opens?: number; checkpointId: string }>(key, text)
+        if (opens !== undefined && opens < keptFrom) found.push(key, layout.stateKey(taskId, checkpointId))
+      }
+      return found
+    })
+    await this.#delete(taskId, keys)
+  }
+
+  /** Lets go of an idempotency key and of the timer that said so; `timer` alone if the key has a new task by now. */
+  async forgetKey(taskId: string, timer: string, scope: IdempotencyScope | undefined): Promise<void> {
+    const key = scope && layout.idempotencyKey(scope.owner, scope.type, scope.key)
+    await this.#delete(taskId, key === undefined ? [timer] : [timer, key])
+  }
+
+  async #delete(taskId: string, keys: readonly string[]): Promise<void> {
+    for (let at = 0; at < keys.length; at += DELETES_PER_COMMIT) {
+      const operations: Operation[] = keys.slice(at, at + DELETES_PER_COMMIT).map((key) => ({ key }))
+      await this.#committer.commit(operations, { taskId, patient: true })
+    }
+  }
+
+  #noteSettled(): void {
+    this.#settled++
+    if (this.#settled < SETTLED_PER_COMPACTION || this.#compacting || !this.connection.isUp) return
+    this.#settled = 0
+    const { gte, lt } = layout.under(layout.LIVE)
+    this.#compacting = this.connection.level
+      .compactRange(gte, lt)
+      .catch((cause: unknown) =>
+        this.parts.logger.warn('The live range could not be compacted', { cause: String(cause) }),
+      )
+      .finally(() => {
+        this.#compacting = undefined
+      })
+  }
+
+  /** Writes what is queued, makes the anchor exact, closes, and lets go of the directory. */
+  async close(): Promise<void> {
+    await this.#committer.flushed()
+    await this.connection.close()
+    await this.parts.anchor.close()
+    await this.parts.release()
+  }
+}

@@ -1,0 +1,66 @@
+/**
+ * What a decision wants written. A decision returns a list of these;
+ * `store/operations.ts` turns the list into the operations of one batch.
+ */
+import type { CheckpointInfo } from './checkpoint.js'
+import type { TaskHead } from './head.js'
+import type { LogRecord } from './log.js'
+
+/** Something that happened to a task, as the audit keeps it. */
+export interface AuditEntry {
+  /** Sorts by time. */
+  readonly id: string
+  readonly at: number
+  readonly taskId: string
+  readonly type: string
+  readonly action:
+    | 'created'
+    | 'started'
+    | 'recovered'
+    | 'parked'
+    | 'completed'
+    | 'failed'
+    | 'cancelled'
+    | 'checkpoint-saved'
+    | 'checkpoint-restored'
+  readonly from?: string | undefined
+  readonly to?: string | undefined
+  /** An owner, `admin` (an unscoped call), `body`, `engine` or `recovery`. */
+  readonly by: string
+  readonly why?: string | undefined
+}
+
+/** An idempotency key, within its owner and task type. */
+export interface IdempotencyScope {
+  readonly owner: string | undefined
+  readonly type: string
+  readonly key: string
+}
+
+/** What an idempotency key stands for. */
+export interface IdempotencyEntry extends IdempotencyScope {
+  readonly taskId: string
+  /** A hash of the raw input in canonical form. */
+  readonly fingerprint: string
+}
+
+/** One thing to write. */
+export type Change =
+  | { readonly kind: 'head'; readonly head: TaskHead }
+  | { readonly kind: 'input'; readonly text: string }
+  | { readonly kind: 'outcome'; readonly text: string }
+  | { readonly kind: 'record'; readonly segment: number; readonly seq: number; readonly text: string }
+  | { readonly kind: 'checkpoint'; readonly info: CheckpointInfo; readonly stateText: string }
+  | { readonly kind: 'owner'; readonly owner: string }
+  | { readonly kind: 'idempotency'; readonly entry: IdempotencyEntry }
+  | { readonly kind: 'forget-key'; readonly at: number; readonly scope: IdempotencyScope }
+  | { readonly kind: 'step-state'; readonly segment: number; readonly ask: number; readonly text: string | undefined }
+  | { readonly kind: 'audit'; readonly entry: Omit<AuditEntry, 'id' | 'taskId' | 'type'> }
+
+/** What was decided: the head as it now is, and everything to write with it, the head included. */
+export interface Decision {
+  readonly head: TaskHead
+  readonly changes: readonly Change[]
+  /** The record that a `record` event became, with its number and time. */
+  readonly record?: LogRecord | undefined
+}

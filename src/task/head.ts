@@ -1,0 +1,110 @@
+/**
+ * The head of a task: all that is decided about it, except its values. An
+ * unfinished head is rewritten with every step, so it stays small: inputs,
+ * results and states have keys of their own.
+ */
+import type { ErrorCode } from '../errors.js'
+import type { SavedBy } from './checkpoint.js'
+
+/** Where a task stands. The last three are settled, for good. */
+export type TaskStatus = 'pending' | 'running' | 'input_required' | 'completed' | 'failed' | 'cancelled'
+
+/** Every status, in the order of a task's life. */
+export const TASK_STATUSES: readonly TaskStatus[] = [
+  'pending',
+  'running',
+  'input_required',
+  'completed',
+  'failed',
+  'cancelled',
+]
+
+/** Whether an acknowledged write survives a power cut (`synced`) or only the death of the process (`buffered`). */
+export type Durability = 'synced' | 'buffered'
+
+/** How far a task has come, as its body last said. */
+export interface Progress {
+  readonly done?: number | undefined
+  readonly total?: number | undefined
+  readonly message?: string | undefined
+}
+
+/** Why an unfinished task can't go on, and since when. */
+export interface Parked {
+  readonly code: 'TASK_TYPE_UNKNOWN' | 'CODE_CHANGED' | 'RECORD_DAMAGED'
+  readonly reason: string
+  readonly since: number
+}
+
+/** The segment that a body is in before its first restore or save. */
+export const PREFIX = -1
+
+/** How many records a segment has, and the sum of their checksums: a missing record is noticed. */
+export interface SegmentSum {
+  readonly segment: number
+  readonly count: number
+  readonly sum: number
+}
+
+/** All that is decided about a task. Instants are milliseconds since the epoch. */
+export interface TaskHead {
+  readonly taskId: string
+  readonly type: string
+  /** A `body` runs code; a `session` is driven from outside, through checkpoints. */
+  readonly kind: 'body' | 'session'
+  readonly version?: string | undefined
+  readonly owner?: string | undefined
+  readonly status: TaskStatus
+  readonly durability: Durability
+  readonly createdAt: number
+  readonly updatedAt: number
+  readonly startedAt?: number | undefined
+  readonly settledAt?: number | undefined
+  readonly ttlMs?: number | undefined
+  /** When the task's timeout strikes: its first run's start and the definition's `timeout`. */
+  readonly timeoutAt?: number | undefined
+  /** When the caller's `deadline` strikes. */
+  readonly deadlineAt?: number | undefined
+  readonly idempotencyKey?: string | undefined
+  readonly seed: string
+  /** The run that may write (C6). */
+  readonly run: number
+  readonly attempt: number
+  /** Counts the task's commits. */
+  readonly seq: number
+  /** The number of the next log record. */
+  readonly nextRecord: number
+  readonly prefix: SegmentSum
+  readonly open: SegmentSum
+  /** The first segment whose records are kept; the prefix is kept always. */
+  readonly keptFrom: number
+  /** Log records that are kept. */
+  readonly records: number
+  /** Steps completed over the task's whole life, dropped ones included. */
+  readonly completedSteps: number
+  /** Checkpoints that are kept, by who saved them. */
+  readonly checkpoints: Readonly<Record<SavedBy, number>>
+  readonly progress?: Progress | undefined
+  readonly parked?: Parked | undefined
+  readonly cleanUp: 'none' | 'pending' | 'done' | 'failed'
+  /** Why it failed, without stack and causes, so that a listing can say it. */
+  readonly error?: { readonly name: string; readonly message: string; readonly code: ErrorCode } | undefined
+}
+
+/**
+ * An unfinished head is rewritten with every step and read at every open, so it stays under 2 KiB. The names that a
+ * task is created with get this much of it; what comes later (counts, progress, a parking's reason) fits in the rest.
+ */
+export const HEAD_BYTES_MAX = 2_048
+export const NEW_HEAD_BYTES_MAX = 1_280
+
+/** A settled task never changes again. */
+export function isSettled(status: TaskStatus): boolean {
+  return status === 'completed' || status === 'failed' || status === 'cancelled'
+}
+
+/** The earlier of a task's timeout and its deadline. */
+export function dueAt(head: TaskHead): number | undefined {
+  if (head.timeoutAt === undefined) return head.deadlineAt
+  return head.deadlineAt === undefined ? head.timeoutAt : Math.min(head.timeoutAt, head.deadlineAt)
+}

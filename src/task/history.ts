@@ -1,0 +1,169 @@
+/**
+ * The log as a replay walks through it: what is recorded, how far it has been
+ * handed over, and what the body asks for meanwhile. In memory only, and pure:
+ * it neither reads nor waits, so every rule of the log can be tested on a list.
+ *
+ * H1. Records that share a name are numbered as they are asked for, anew in each segment (rule 1).
+ * H2. Answers are handed over in the order of the records (rule 2).
+ * H3. An ask whose index or identity differs from what is recorded is a change of code (rule 3).
+ */
+import { PREFIX } from './head.js'
+import { type CheckpointRecord, describeRecord, type LogRecord, type RecordName, recordId } from './log.js'
+
+/** An ask that has its identity and its place. */
+export interface Ask {
+  readonly id: string
+  readonly segment: number
+  readonly scope: string
+  readonly name: RecordName
+  readonly ask: number
+  readonly after: number
+}
+
+/** The body does not match its log. The engine parks the task with this sentence; no body sees it. */
+export class CodeChanged extends Error {}
+
+// Records handed over are let go of in blocks: shifting a long list at every step would cost more than it frees.
+const HANDED_OVER_KEPT = 256
+
+/** The log of one run. */
+export class History {
+  readonly #records: LogRecord[]
+  readonly #byId = new Map<string, LogRecord>()
+  readonly #byAsk = new Map<string, LogRecord>()
+  readonly #numbers = new Map<string, number>()
+  #next = 0
+  #asks = 0
+  #segment = PREFIX
+  #position = -1
+  #saved: CheckpointRecord | undefined
+
+  /** @param records what is kept of the log, in the order of the records */
+  constructor(records: readonly LogRecord[]) {
+    this.#records = [...records]
+    for (const record of records) this.#index(record)
+  }
+
+  /** The segment that the body is in. */
+  get segment(): number {
+    return this.#segment
+  }
+
+  /** The record handed over last; -1 before any. */
+  get position(): number {
+    return this.#position
+  }
+
+  /** Whether the body has asked for anything in its segment. */
+  get asked(): boolean {
+    return this.#asks > 0
+  }
+
+  /** The checkpoint that opened the segment the body is in, if it walked there. */
+  get saved(): CheckpointRecord | undefined {
+    return this.#saved
+  }
+
+  /** The checkpoint that a body saved last, or the one of that ID, of those ahead of the body. */
+  checkpoint(checkpointId?: string): CheckpointRecord | undefined {
+    const ahead = this.#records.slice(this.#next).filter((record) => record.kind === 'checkpoint')
+    return checkpointId === undefined ? ahead.at(-1) : ahead.find((record) => record.checkpointId === checkpointId)
+  }
+
+  /** Gives an ask for a step its number (H1) and its place. */
+  askStep(name: string, scope = ''): Ask {
+    const counted = `${scope}\n${name}`
+    const number = (this.#numbers.get(counted) ?? 0) + 1
+    this.#numbers.set(counted, number)
+    return this.#ask({ kind: 'step', name, number }, scope)
+  }
+
+  /** Gives an ask to save a checkpoint its place. */
+  askCheckpoint(): Ask {
+    return this.#ask({ kind: 'checkpoint', opens: Math.max(this.#segment, 0) + 1 }, '')
+  }
+
+  /** The next record that is not handed over yet. */
+  next(): LogRecord | undefined {
+    return this.#records[this.#next]
+  }
+
+  /** A record that was written meanwhile. */
+  add(record: LogRecord): void {
+    this.#records.push(record)
+    this.#index(record)
+  }
+
+  /** Notes that the next record is handed over; a checkpoint moves the body on to the segment it opens. */
+  handOver(record: LogRecord): void {
+    this.#next++
+    this.#position = record.seq
+    this.#forget(record)
+    if (record.kind === 'checkpoint') {
+      this.#saved = record
+      this.#enter(record.opens)
+    }
+  }
+
+  /** Moves to the segment that `checkpoint` opened, or to segment 0 where there is none yet. */
+  restore(checkpoint: CheckpointRecord | undefined): void {
+    if (checkpoint) {
+      this.#saved = checkpoint
+      this.#position = checkpoint.seq
+      while ((this.#records[this.#next]?.seq ?? Number.POSITIVE_INFINITY) <= checkpoint.seq) this.#next++
+    }
+    this.#enter(checkpoint?.opens ?? 0)
+  }
+
+  /** The first record ahead that nobody has asked for. */
+  leftBehind(waiting: ReadonlyMap<string, unknown>): LogRecord | undefined {
+    for (let at = this.#next; at < this.#records.length; at++) {
+      const record = this.#records[at] as LogRecord
+      if (!waiting.has(idOf(record))) return record
+    }
+    return undefined
+  }
+
+  #ask(name: RecordName, scope: string): Ask {
+    const ask = this.#asks++
+    const id = recordId(this.#segment, scope, name)
+    const there = this.#byAsk.get(`${this.#segment}\n${ask}`)
+    const recorded = this.#byId.get(id)
+    if (there && idOf(there) !== id) {
+      throw new CodeChanged(`the log has ${describeRecord(there)} where the code now asks for ${describeRecord(name)}`)
+    }
+    if (recorded && recorded.ask !== ask) {
+      throw new CodeChanged(
+        `${describeRecord(name)} was asked for as number ${recorded.ask + 1} of its segment, and now as number ${ask + 1}`,
+      )
+    }
+    return { id, segment: this.#segment, scope, name, ask, after: this.#position }
+  }
+
+  #enter(segment: number): void {
+    if (this.#segment === segment) return
+    this.#segment = segment
+    this.#numbers.clear()
+    this.#asks = 0
+  }
+
+  #index(record: LogRecord): void {
+    this.#byId.set(idOf(record), record)
+    this.#byAsk.set(`${record.segment}\n${record.ask}`, record)
+  }
+
+  // What is handed over is done with: a task of a million steps must not be held in memory.
+  #forget(record: LogRecord): void {
+    if (this.#next >= HANDED_OVER_KEPT) {
+      this.#records.splice(0, this.#next)
+      this.#next = 0
+    }
+    this.#byId.delete(idOf(record))
+    this.#byAsk.delete(`${record.segment}\n${record.ask}`)
+  }
+}
+
+/** The identity of a record. */
+export function idOf(record: LogRecord): string {
+  return recordId(record.segment, record.scope, record)
+}

@@ -1,0 +1,36 @@
+/**
+ * Notices a record that is missing from a task's log. The head counts and sums the prefix and the open segment, a
+ * checkpoint those it closed (S1), so a hole shows even where every record that is left is sound.
+ */
+import { PREFIX, type SegmentSum, type TaskHead } from './head.js'
+import { countedIn, type LogRecord, withRecord } from './log.js'
+
+/** A record and the text it was decoded from. */
+export interface ReadRecord {
+  readonly record: LogRecord
+  readonly text: string
+}
+
+/** What is wrong with the log, as a sentence, or `undefined` if it is whole. */
+export function findHole(head: TaskHead, log: readonly ReadRecord[]): string | undefined {
+  const expected = new Map<number, SegmentSum>([
+    [head.open.segment, head.open],
+    [PREFIX, head.prefix],
+  ])
+  const found = new Map<number, SegmentSum>()
+  for (const { record, text } of log) {
+    const segment = countedIn(record)
+    found.set(segment, withRecord(found.get(segment) ?? { segment, count: 0, sum: 0 }, text))
+    if (record.kind === 'checkpoint' && record.closes.segment >= head.keptFrom) {
+      expected.set(record.closes.segment, record.closes)
+    }
+  }
+  for (const segment of new Set([...expected.keys(), ...found.keys()])) {
+    const want = expected.get(segment)
+    const have = found.get(segment)
+    if (want?.count === (have?.count ?? 0) && want.sum === (have?.sum ?? 0)) continue
+    const where = segment === PREFIX ? 'the prefix' : `segment ${segment}`
+    return `${where} of the log has ${have?.count ?? 0} records where ${want?.count ?? 0} were written, or not the same ones`
+  }
+  return undefined
+}
