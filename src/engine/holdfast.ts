@@ -10,7 +10,6 @@ import type { RecoveryReport } from '../recovery/report.js'
 import { listHeads } from '../store/list.js'
 import { openStore } from '../store/open.js'
 import { readAudit, readCheckpoints, readHead, readOutcome } from '../store/reads.js'
-import type { Store } from '../store/store.js'
 import type { AuditEntry } from '../task/changes.js'
 import type { CheckpointInfo, SavedBy } from '../task/checkpoint.js'
 import type { AnyTaskDefinition, RestoredCheckpoint, TaskDefinition } from '../task/definition.js'
@@ -21,7 +20,7 @@ import { settledAlready } from '../task/transition.js'
 import { restoreClientCheckpoint, saveClientCheckpoint } from './client-checkpoints.js'
 import { Engine } from './engine.js'
 import type { LiveTask } from './live-task.js'
-import { type CheckedOptions, checkOptions, type OpenOptions } from './options.js'
+import { checkOptions, type OpenOptions } from './options.js'
 import { OwnerScope } from './owner-scope.js'
 import { createSessionTask, type Started, type StartOptions, startTask } from './start-task.js'
 import { readSteps, type SegmentInfo } from './steps.js'
@@ -79,21 +78,19 @@ export class Holdfast {
    */
   static async open(options: OpenOptions): Promise<Holdfast> {
     const checked = checkOptions(options)
-    return Holdfast.over(await openStore(checked), checked)
+    return Holdfast.over(new Engine(await openStore(checked), checked), checked.recover)
   }
 
-  /** @internal Opens over a store of any kind: the one in a directory, or the simulation's. */
-  static async over(store: Store, options: CheckedOptions): Promise<Holdfast> {
-    const engine = new Engine(store, options)
+  /** @internal Over an engine on a store of any kind: the one in a directory, or the simulation's. */
+  static async over(engine: Engine, recover: 'auto' | 'manual'): Promise<Holdfast> {
     try {
       await engine.load()
     } catch (error) {
-      await store.close()
+      await engine.close(0)
       throw error
     }
-    const holdfast = new Holdfast(engine)
-    if (options.recover === 'auto') engine.recover()
-    return holdfast
+    if (recover === 'auto') engine.recover()
+    return new Holdfast(engine)
   }
 
   /** The report of this instance's recovery; it fills as tasks are taken up. `recovery.done` resolves when all are. */

@@ -211,15 +211,15 @@ export class Run {
 
   /** What comes next, with the body at rest. */
   #next(): void {
-    if (this.isOver || this.#turns.planned || this.#restoring) return this.#settleIdle()
-    const record = this.history.next()
-    const asked = record && this.#waiting.get(idOf(record))
-    if (record && asked) return this.#turns.plan(() => this.#handOver(record, asked))
-    if (record) {
-      void this.park(`the log goes on with ${describeRecord(record)}, and the code does not ask for it`)
+    if (this.isOver || this.#turns.planned || this.#restoring) {
+      this.#settleIdle()
       return
     }
-    this.#beginAsked()
+    const record = this.history.next()
+    const asked = record && this.#waiting.get(idOf(record))
+    if (!record) this.#beginAsked()
+    else if (asked) this.#turns.plan(() => this.#handOver(record, asked))
+    else void this.park(`the log goes on with ${describeRecord(record)}, and the code does not ask for it`)
   }
 
   /** The log is used up: now, and not before, what was asked for begins. */

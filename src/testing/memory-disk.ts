@@ -1,0 +1,164 @@
+/**
+ * A disk in memory that a test can pull the plug of, at any write. It holds what was written; a handle is what a
+ * process has open on it. When the process dies, its handles go silent: nothing they were asked for is ever answered.
+ */
+import type { Level, LevelBatch, LevelIterator, LevelRange } from '../store/level.js'
+
+/** What happens at a chosen write. `applied`: the write reached the disk, and only its answer is lost. */
+export interface Fault {
+  /** Which write, counted from the next one as 1. */
+  readonly atWrite: number
+  readonly applied: boolean
+}
+
+/** A disk that outlives the processes on it. */
+export class MemoryDisk {
+  readonly #content = new Map<string, string>()
+  #handles = new Set<MemoryLevel>()
+  #writes = 0
+  #death: Fault | undefined
+  #failure: (Fault & { readonly error: Error }) | undefined
+  #onDeath: (() => void)[] = []
+  #full = false
+
+  /** @param latency what every write waits for; the default is one turn of the event loop */
+  constructor(
+    private readonly latency: () => Promise<unknown> = () => new Promise((resolve) => setImmediate(resolve)),
+  ) {}
+
+  /** Writes since the disk was made. */
+  get writes(): number {
+    return this.#writes
+  }
+
+  /** Whether a process is on it. */
+  get isOpen(): boolean {
+    return this.#handles.size > 0
+  }
+
+  /** Everything on it, by key. */
+  get content(): ReadonlyMap<string, string> {
+    return this.#content
+  }
+
+  /** The process dies at a write: before it reaches the disk, or (`applied`) after. */
+  dieAt(fault: Fault): void {
+    this.#death = { ...fault, atWrite: this.#writes + fault.atWrite }
+  }
+
+  /** A write fails: without reaching the disk, or (`applied`) although it did. Later ones work again. */
+  failAt(fault: Fault, error = new Error('IO error: No space left on device')): void {
+    this.#failure = { ...fault, atWrite: this.#writes + fault.atWrite, error }
+  }
+
+  /** From now on every write fails, and so does opening, until there is room again. */
+  set full(full: boolean) {
+    this.#full = full
+  }
+
+  /** The process dies now. */
+  crash(): void {
+    this.#death = undefined
+    for (const handle of this.#handles) handle.die()
+    this.#handles = new Set()
+    for (const told of this.#onDeath.splice(0)) told()
+  }
+
+  /** Calls `told` when the process that has the disk open dies. */
+  onDeath(told: () => void): void {
+    this.#onDeath.push(told)
+  }
+
+  /** Changes a value behind everybody's back: rot. `undefined` removes it. */
+  damage(key: string, value: string | undefined): void {
+    if (value === undefined) this.#content.delete(key)
+    else this.#content.set(key, value)
+  }
+
+  /** @internal */
+  async open(): Promise<Level> {
+    await this.latency()
+    if (this.#full) throw new Error('IO error: No space left on device')
+    if (this.#handles.size > 0) throw new Error('The disk is open already')
+    const handle = new MemoryLevel(this)
+    this.#handles.add(handle)
+    return handle
+  }
+
+  /** @internal */
+  release(handle: MemoryLevel): void {
+    this.#handles.delete(handle)
+  }
+
+  /** @internal */
+  async write(handle: MemoryLevel, operations: readonly [key: string, value: string | undefined][]): Promise<void> {
+    const number = ++this.#writes
+    const apply = () => {
+      for (const [key, value] of operations) this.damage(key, value)
+    }
+    const death = this.#death?.atWrite === number ? this.#death : undefined
+    const failure = this.#failure?.atWrite === number ? this.#failure : undefined
+    if (death) {
+      if (death.applied) apply()
+      this.crash()
+    }
+    if (handle.isDead) return new Promise(() => {})
+    if (this.#full) throw new Error('IO error: No space left on device')
+    if (failure) {
+      if (failure.applied) apply()
+      throw failure.error
+    }
+    await this.latency()
+    if (handle.isDead) return new Promise(() => {})
+    apply()
+    await this.latency()
+    if (handle.isDead) return new Promise(() => {})
+  }
+}
+
+/** A process's handle. */
+class MemoryLevel implements Level {
+  isDead = false
+
+  constructor(private readonly disk: MemoryDisk) {}
+
+  batch(): LevelBatch {
+    const operations: [string, string | undefined][] = []
+    return {
+      put: (key, value) => operations.push([key, value]),
+      del: (key) => operations.push([key, undefined]),
+      write: () => this.disk.write(this, operations),
+      close: async () => {},
+    }
+  }
+
+  async get(key: string): Promise<string | undefined> {
+    return this.#alive(this.disk.content.get(key))
+  }
+
+  async getMany(keys: string[]): Promise<(string | undefined)[]> {
+    return this.#alive(keys.map((key) => this.disk.content.get(key)))
+  }
+
+  iterator({ gte, lt, reverse, limit = Number.POSITIVE_INFINITY }: LevelRange): LevelIterator {
+    const found = [...this.disk.content].filter(([key]) => key >= gte && key < lt)
+    found.sort(([one], [other]) => (one < other ? -1 : 1))
+    if (reverse) found.reverse()
+    const left = found.slice(0, limit)
+    return { nextv: async (size) => this.#alive(left.splice(0, size)), close: async () => {} }
+  }
+
+  async compactRange(): Promise<void> {}
+
+  async close(): Promise<void> {
+    this.disk.release(this)
+  }
+
+  die(): void {
+    this.isDead = true
+  }
+
+  #alive<T>(value: T): Promise<T> {
+    return this.isDead ? new Promise(() => {}) : Promise.resolve(value)
+  }
+}

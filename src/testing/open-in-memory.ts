@@ -1,0 +1,60 @@
+/** Opens a Holdfast on a disk in memory: the real engine and the real commit path, without files, locks or waiting. */
+import { Engine } from '../engine/engine.js'
+import { Holdfast } from '../engine/holdfast.js'
+import { checkOptions, type OpenOptions } from '../engine/options.js'
+import { type Ids, randomIds } from '../ids.js'
+import { silentLogger } from '../logger.js'
+import { readChain } from '../store/chain.js'
+import { Store } from '../store/store.js'
+import { MemoryDisk } from './memory-disk.js'
+
+/** The options of `Holdfast.open`, with a disk in place of a directory. */
+export interface InMemoryOptions extends Omit<OpenOptions, 'dir' | 'anchor' | 'acceptDamage'> {
+  /** Keep it to open the same store again, after a close or a crash. Default: a new one. */
+  readonly disk?: MemoryDisk
+  /** Where IDs come from. Default: random ones. */
+  readonly ids?: Ids
+}
+
+/**
+ * Opens a store in memory. Bodies, steps, checkpoints and recovery behave as on a real disk.
+ * @example
+ * const disk = new MemoryDisk()
+ * const first = await openInMemory({ disk, tasks: [importFlights] })
+ * disk.dieAt({ atWrite: 5, applied: false })           // kill -9, just before the fifth write
+ * const second = await openInMemory({ disk, tasks: [importFlights] })
+ */
+export async function openInMemory({
+  disk = new MemoryDisk(),
+  ids = randomIds,
+  ...options
+}: InMemoryOptions): Promise<Holdfast> {
+  const checked = { ...checkOptions({ logger: silentLogger, ...options, dir: 'memory' }), ids }
+  const { durability, clock, logger } = checked
+  const reopen = () => disk.open()
+  const level = await reopen()
+  const { newest } = await readChain(level, 0)
+  const anchor = { note() {}, async flush() {}, async close() {} }
+  const release = async () => {}
+  const store = new Store({
+    level,
+    reopen,
+    anchor,
+    anchorEach: false,
+    newest,
+    damage: undefined,
+    durability,
+    clock,
+    ids,
+    logger,
+    release,
+  })
+  const engine = new Engine(store, checked)
+  disk.onDeath(() => {
+    // What a dead process can't do: begin a step, or take a task from the queue.
+    engine.closing = true
+    engine.scheduler.stop()
+    for (const task of engine.tasks.values()) task.disarm()
+  })
+  return Holdfast.over(engine, checked.recover)
+}
