@@ -278,6 +278,11 @@ export class Engine implements RunHost {
 
   // --- the end ----------------------------------------------------------------------------------------------------
 
+  /** Whether the store is closed; while it is only closing, tasks can still be read. */
+  get isClosed(): boolean {
+    return this.#closed
+  }
+
   /** @throws HoldfastError `CLOSED` */
   assertOpen(): void {
     if (this.closing)

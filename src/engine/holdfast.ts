@@ -2,10 +2,8 @@
  * The public face: checks arguments, finds the task and its owner, and hands on. What happens then is in the file of
  * its name: start-task, wait-for-result, client-checkpoints, steps, engine.
  */
-import { ulid } from 'ulid'
 import { HoldfastError } from '../errors.js'
 import type { EventName, HoldfastEvents } from '../events.js'
-import { toJson } from '../json.js'
 import type { RecoveryReport } from '../recovery/report.js'
 import { listHeads } from '../store/list.js'
 import { openStore } from '../store/open.js'
@@ -14,9 +12,18 @@ import type { AuditEntry } from '../task/changes.js'
 import type { CheckpointInfo, SavedBy } from '../task/checkpoint.js'
 import type { AnyTaskDefinition, RestoredCheckpoint, TaskDefinition } from '../task/definition.js'
 import { type Duration, durationMs } from '../task/duration.js'
-import { dueAt, isSettled, TASK_STATUSES, type TaskHead, type TaskStatus } from '../task/head.js'
+import { dueAt, isSettled, type TaskHead, type TaskStatus } from '../task/head.js'
 import type { Outcome } from '../task/outcome.js'
 import { settledAlready } from '../task/transition.js'
+import {
+  auditIdAt,
+  checkLimit,
+  checkOutcome,
+  checkStatuses,
+  decodeCursor,
+  encodeCursor,
+  isTaskId,
+} from './arguments.js'
 import { restoreClientCheckpoint, saveClientCheckpoint } from './client-checkpoints.js'
 import { Engine } from './engine.js'
 import type { LiveTask } from './live-task.js'
@@ -280,12 +287,7 @@ export class Holdfast {
   ): Promise<readonly AuditEntry[]> {
     const { taskId, since = 0, limit = 1_000 } = options
     checkLimit(limit, AUDIT_LIMIT_MAX)
-    const at = since instanceof Date ? since.getTime() : since
-    if (!Number.isFinite(at)) {
-      throw new TypeError(`Expected \`since\` to be a valid Date or milliseconds since the epoch, got ${String(since)}`)
-    }
-    // The first ten characters of a ULID are its time, so any ID of that instant sorts from here on.
-    const sinceId = ulid(Math.max(0, Math.floor(at)), () => 0)
+    const sinceId = auditIdAt(since)
     return this.#engine.store.read((level) => readAudit(level, { taskId, sinceId, limit }))
   }
 
@@ -314,7 +316,8 @@ export class Holdfast {
   /** The head as it is on disk. Another owner's task and no task at all are refused alike. */
   async #find(taskId: string, owner: string | undefined): Promise<TaskHead> {
     if (typeof taskId !== 'string') throw new TypeError(`Expected \`taskId\` to be a string, got ${typeof taskId}`)
-    const { tasks, store } = this.#engine
+    const { tasks, store, isClosed } = this.#engine
+    if (isClosed) this.#engine.assertOpen()
     const known = isTaskId(taskId)
     const head =
       tasks.get(taskId)?.committed ?? (known ? await store.read((level) => readHead(level, taskId)) : undefined)
@@ -334,46 +337,4 @@ export class Holdfast {
   #view(head: TaskHead, outcome?: Outcome): TaskView {
     return viewOf(head, dueAt(head), this.#engine.tasks.get(head.taskId)?.progress, outcome)
   }
-}
-
-// An ID becomes part of a key, so what could not be one is not looked up.
-function isTaskId(taskId: string): boolean {
-  return /^task-[0-9A-Z]{20,60}$/.test(taskId)
-}
-
-function encodeCursor(taskId: string): string {
-  return Buffer.from(taskId).toString('base64url')
-}
-
-function decodeCursor(cursor: unknown): string {
-  const taskId = typeof cursor === 'string' ? Buffer.from(cursor, 'base64url').toString() : ''
-  if (isTaskId(taskId)) return taskId
-  throw new HoldfastError('INVALID_CURSOR', 'The cursor is not one that `list` returned. Begin again without one.')
-}
-
-function checkStatuses(statuses: readonly TaskStatus[]): readonly TaskStatus[] {
-  const unknown = statuses.find((status) => !TASK_STATUSES.includes(status))
-  if (unknown === undefined) return statuses
-  throw new TypeError(`Expected \`status\` to be one of ${TASK_STATUSES.join(', ')}, got ${JSON.stringify(unknown)}`)
-}
-
-function checkLimit(limit: unknown, max: number): void {
-  if (Number.isInteger(limit) && (limit as number) >= 1 && (limit as number) <= max) return
-  throw new TypeError(`Expected \`limit\` to be an integer from 1 to ${max}, got ${String(limit)} (${typeof limit})`)
-}
-
-function checkOutcome(outcome: Outcome, bytesMax: number): Outcome {
-  const use = { what: 'the outcome of the session task', bytesMax, option: 'limits.outputBytesMax' }
-  const text = toJson(outcome, use)
-  const { kind, ...rest } = (text === undefined ? {} : JSON.parse(text)) as Partial<Outcome> & { error?: unknown }
-  const named = typeof rest.error === 'object' && rest.error !== null ? (rest.error as Record<string, unknown>) : {}
-  if (kind === 'result' || kind === 'cancelled') return { kind, ...rest } as Outcome
-  if (kind === 'error' && typeof named['message'] === 'string') {
-    const { name, message, code } = named
-    const error = { name: typeof name === 'string' ? name : 'Error', message }
-    return { kind, error: typeof code === 'string' || typeof code === 'number' ? { ...error, code } : error }
-  }
-  throw new TypeError(
-    `Expected \`outcome\` to be { kind: 'result', result }, { kind: 'error', error: { message } } or { kind: 'cancelled' }, got kind ${JSON.stringify(kind)}`,
-  )
 }

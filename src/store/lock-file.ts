@@ -140,29 +140,29 @@ async function takeOverByProbe(dir: string, self: LockHolder, chain: Chain, file
   }
 }
 
-function runProbe(request: object): Promise<{ answer: string | undefined; said: string }> {
+function runProbe(request: object): Promise<{ answer: string; said: string }> {
   const script = fileURLToPath(new URL('./lock-probe.mjs', import.meta.url))
   return new Promise((resolve) => {
     const child = spawn(process.execPath, [script, JSON.stringify(request)], {
       // Inside Electron the executable is a Node only when told so.
       env: { ...process.env, ELECTRON_RUN_AS_NODE: '1' },
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: ['ignore', 'ignore', 'pipe', 'pipe'], // its answer comes on the last one
       timeout: PROBE_MS_MAX,
       killSignal: 'SIGKILL',
       windowsHide: true,
     })
-    let out = ''
+    let answer = ''
     let said = ''
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      out += text
+    child.stdio[3]?.on('data', (text: Buffer) => {
+      answer += text
     })
-    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    child.stdio[2]?.on('data', (text: Buffer) => {
       said = (said + text).slice(-2_000)
     })
-    child.on('error', (error) => resolve({ answer: undefined, said: error.message }))
+    child.on('error', (error) => resolve({ answer: '', said: error.message }))
     child.on('close', (code, signal) => {
       const ended = said.trim() || `it ended with ${signal ?? `exit code ${code}`}`
-      resolve({ answer: /^holdfast-probe:(\S+)$/m.exec(out)?.[1], said: ended })
+      resolve({ answer, said: ended })
     })
   })
 }

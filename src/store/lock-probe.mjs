@@ -11,6 +11,7 @@
  * P4. Two things are not under the kernel lock: a store being created has no `LOCK` yet, and a claimant may be about to
  *     replace the lock file. Both take milliseconds, so a fresh one is given time; the file system's clock measures it.
  */
+import { writeSync } from 'node:fs'
 import { link, mkdir, readFile, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ClassicLevel } from 'classic-level'
@@ -106,5 +107,5 @@ async function outlastsGrace(path, scratch, interrupt) {
 
 /** @type {ProbeRequest} */
 const request = JSON.parse(process.argv[2] ?? '{}')
-// Marked, since something preloaded through NODE_OPTIONS may write to standard output too.
-process.stdout.write(`holdfast-probe:${await probe(request)}\n`)
+// A pipe of its own: something preloaded through NODE_OPTIONS may write to standard output.
+writeSync(3, await probe(request))

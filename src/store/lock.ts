@@ -14,8 +14,11 @@
  * L6. The holder opens LevelDB next, and asks `confirm` after that. Until the kernel lock is there a probe from another
  *     container cannot see this holder; from then on nobody can take over, so what `confirm` finds stays true.
  */
-import { realpathSync, statSync } from 'node:fs'
+import { readFileSync, realpathSync, statSync } from 'node:fs'
+import { join } from 'node:path'
 import { HoldfastError } from '../errors.js'
+import { isMissing, LOCK_FILE } from './files.js'
+import { markOf } from './lock-claim.mjs'
 import { readLock, releaseLockFile, takeLockFile } from './lock-file.js'
 import { describeSelf, type LockHolder, parseHolder } from './lock-judge.js'
 import { locked, unusable } from './lock-refusal.js'
@@ -64,22 +67,44 @@ export async function acquireLock(dir: string, ids: { seed(): string }, now: num
   }
 }
 
+/** What the registry knows of an open directory. Copies of the package share it, so its shape never changes. */
+interface Entry {
+  readonly path: string
+  readonly inode: string
+  readonly holder: LockHolder
+}
+
 /** Enters the directory for this process, synchronously. */
 function register(dir: string, token: string, now: number): { self: LockHolder; leave(): void } {
-  const place = placeOf(dir)
-  const self = describeSelf(place.inode, token, now)
+  const { path, inode } = placeOf(dir)
+  const self = describeSelf(inode, token, now)
   const registry = processRegistry()
-  const keys = [place.path, `inode ${place.inode}`]
-  for (const key of keys) {
-    const holder = registry.get(key)
-    if (holder) throw locked(dir, holder, self)
-  }
-  for (const key of keys) registry.set(key, self)
+  const byInode = registry.get(`inode ${inode}`)
+  // LevelDB knows its open databases by path, so even a path that leads to another folder by now is refused.
+  const other = registry.get(path) ?? (byInode && !wasDeleted(byInode, dir) ? byInode : undefined)
+  if (other) throw locked(dir, other.holder, self)
+  const entry = { path, inode, holder: self }
+  const keys = [path, `inode ${inode}`]
+  for (const key of keys) registry.set(key, entry)
   return {
     self,
     leave() {
-      for (const key of keys) if (registry.get(key) === self) registry.delete(key)
+      for (const key of keys) if (registry.get(key) === entry) registry.delete(key)
     },
+  }
+}
+
+/**
+ * Whether the folder of `entry` was deleted while it was open, and its inode number given to `dir`: not if its path
+ * still leads there, nor if it was renamed, and so brought its lock file along.
+ */
+function wasDeleted(entry: Entry, dir: string): boolean {
+  const { dev, ino } = statSync(entry.path, { bigint: true, throwIfNoEntry: false }) ?? {}
+  if (`${dev}:${ino}` === entry.inode) return false
+  try {
+    return markOf(readFileSync(join(dir, LOCK_FILE), 'utf8')) !== entry.holder.token
+  } catch (error) {
+    return isMissing(error)
   }
 }
 
@@ -92,10 +117,10 @@ function placeOf(dir: string): { path: string; inode: string } {
   }
 }
 
-function processRegistry(): Map<string, LockHolder> {
-  const shared = globalThis as { [key: symbol]: Map<string, LockHolder> | undefined }
+function processRegistry(): Map<string, Entry> {
+  const shared = globalThis as { [key: symbol]: Map<string, Entry> | undefined }
   const key = Symbol.for('holdfast.locks')
-  const registry = shared[key] ?? new Map<string, LockHolder>()
+  const registry = shared[key] ?? new Map<string, Entry>()
   shared[key] = registry
   return registry
 }

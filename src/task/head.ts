@@ -46,6 +46,11 @@ export interface SegmentSum {
   readonly sum: number
 }
 
+/** A segment that nothing is recorded in yet. */
+export function emptySegment(segment: number): SegmentSum {
+  return { segment, count: 0, sum: 0 }
+}
+
 /** All that is decided about a task. Instants are milliseconds since the epoch. */
 export interface TaskHead {
   readonly taskId: string

@@ -14,17 +14,9 @@
  * T4. Every change of status, every saved checkpoint, every parking is an audit entry in the same batch.
  */
 import { HoldfastError } from '../errors.js'
-import type { Change, Decision, IdempotencyEntry } from './changes.js'
+import type { Change, Decision } from './changes.js'
 import { forgetAt } from './expiry.js'
-import {
-  isSettled,
-  NEW_HEAD_BYTES_MAX,
-  type Parked,
-  PREFIX,
-  type Progress,
-  type SegmentSum,
-  type TaskHead,
-} from './head.js'
+import { emptySegment, isSettled, type Parked, PREFIX, type Progress, type SegmentSum, type TaskHead } from './head.js'
 import { type CheckpointRecord, countedIn, encodeRecord, type LogRecord, type StepRecord, withRecord } from './log.js'
 import { cutText } from './names.js'
 import { failureCode, type Outcome, type TaskError } from './outcome.js'
@@ -80,77 +72,8 @@ export type TaskEvent =
       readonly by: string
     }
 
-/** What a new task is made of. */
-export interface NewTask {
-  readonly taskId: string
-  readonly seed: string
-  readonly type: string
-  readonly kind: 'body' | 'session'
-  readonly version?: string | undefined
-  readonly owner?: string | undefined
-  readonly durability: TaskHead['durability']
-  readonly ttlMs?: number | undefined
-  readonly deadlineAt?: number | undefined
-  readonly timeoutMs?: number | undefined
-  readonly idempotency?: { readonly key: string; readonly fingerprint: string } | undefined
-  readonly inputText?: string | undefined
-  /** It begins to run with the batch that creates it, so that a free slot costs no second commit. */
-  readonly startNow: boolean
-  readonly by: string
-}
-
 /** What a superseded run is told instead of being written (C6). It never leaves the engine. */
 export class RunFenced extends Error {}
-
-/** The decision that creates a task. */
-export function createTask(task: NewTask, now: number): Decision {
-  const head: TaskHead = {
-    taskId: task.taskId,
-    type: task.type,
-    kind: task.kind,
-    version: task.version,
-    owner: task.owner,
-    status: task.startNow ? 'running' : 'pending',
-    durability: task.durability,
-    createdAt: now,
-    updatedAt: now,
-    startedAt: task.startNow ? now : undefined,
-    ttlMs: task.ttlMs,
-    timeoutAt: task.startNow && task.timeoutMs !== undefined ? now + task.timeoutMs : undefined,
-    deadlineAt: task.deadlineAt,
-    idempotencyKey: task.idempotency?.key,
-    seed: task.seed,
-    run: task.startNow ? 1 : 0,
-    attempt: 1,
-    seq: 1,
-    nextRecord: 0,
-    prefix: emptySegment(PREFIX),
-    open: emptySegment(PREFIX),
-    keptFrom: 0,
-    records: 0,
-    completedSteps: 0,
-    checkpoints: { body: 0, client: 0 },
-    cleanUp: 'none',
-  }
-  const bytes = Buffer.byteLength(JSON.stringify(head))
-  if (bytes > NEW_HEAD_BYTES_MAX) {
-    const said = `The names of the task take ${bytes} bytes together; ${NEW_HEAD_BYTES_MAX} fit`
-    throw new HoldfastError('TOO_LARGE', `${said}. Shorten its type, version, owner or idempotency key.`, {
-      details: { bytes, bytesMax: NEW_HEAD_BYTES_MAX },
-    })
-  }
-  const changes: Change[] = [
-    { kind: 'head', head },
-    { kind: 'audit', entry: { at: now, action: 'created', to: head.status, by: task.by } },
-  ]
-  if (task.inputText !== undefined) changes.push({ kind: 'input', text: task.inputText })
-  if (task.owner !== undefined) changes.push({ kind: 'owner', owner: task.owner })
-  if (task.idempotency) {
-    const entry: IdempotencyEntry = { owner: task.owner, type: task.type, taskId: task.taskId, ...task.idempotency }
-    changes.push({ kind: 'idempotency', entry })
-  }
-  return { head, changes }
-}
 
 /**
  * What `event` makes of a task.
@@ -296,10 +219,6 @@ function checkpointChange(
   const { taskId, completedSteps } = head
   const stateBytes = Buffer.byteLength(stateText)
   return { kind: 'checkpoint', info: { ...about, taskId, createdAt, completedSteps, stateBytes }, stateText }
-}
-
-function emptySegment(segment: number): SegmentSum {
-  return { segment, count: 0, sum: 0 }
 }
 
 /** The segment as far as it is written; one that a restore opened has no record yet. */

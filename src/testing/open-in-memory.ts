@@ -28,7 +28,7 @@ export async function openInMemory({
   disk = new MemoryDisk(),
   ids = randomIds,
   ...options
-}: InMemoryOptions): Promise<Holdfast> {
+}: InMemoryOptions = {}): Promise<Holdfast> {
   const checked = { ...checkOptions({ logger: silentLogger, ...options, dir: 'memory' }), ids }
   const { durability, clock, logger } = checked
   const reopen = () => disk.open()

@@ -145,9 +145,10 @@ describe('how late it is (A3)', () => {
 
   it('never goes back', async () => {
     const anchor = await openAnchor(9)
+    anchor.note(12)
     anchor.note(8)
     await anchor.close()
-    expect(await seqOnDisk()).toBe(9)
+    expect(await seqOnDisk()).toBe(12)
   })
 
   it('is synced, unless the store is buffered', async () => {

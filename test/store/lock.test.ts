@@ -11,6 +11,7 @@ import {
   readdirSync,
   readFileSync,
   realpathSync,
+  renameSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -185,12 +186,44 @@ describe('a second open in the same process (L1)', () => {
     const other = folder()
     const { db } = await openHere(dir)
     if (spawnSync('mount', ['--bind', dir, other]).status !== 0) skip('no bind mounts here')
+    const changedAt = statSync(dir).ctimeMs
     try {
       await refusal(lockOf(other))
+      expect(statSync(dir).ctimeMs).toBe(changedAt)
     } finally {
       execFileSync('umount', [other])
     }
     await expectUnharmed(dir, () => db.put('a', 'b', { sync: true }))
+  })
+
+  it('is refused after the directory was renamed', async () => {
+    const dir = folder()
+    const renamed = join(folder(), 'renamed')
+    const { db } = await openHere(dir)
+    renameSync(dir, renamed)
+    await refusal(lockOf(renamed))
+    expect(namesIn(renamed)).toEqual(['db', 'lock'])
+    renameSync(renamed, dir)
+    await expectUnharmed(dir, () => db.put('a', 'b', { sync: true }))
+  })
+
+  it('is not refused because a directory that was deleted while it was open had the same inode', async () => {
+    const deleted = join(folder(), 'deleted')
+    mkdirSync(deleted)
+    const forgotten = await lockOf(deleted)
+    rmSync(deleted, { recursive: true })
+    const heir = folder()
+    // File systems give an inode away again sooner or later; here it has happened.
+    const registry = (globalThis as unknown as Record<symbol, Map<string, { path: string; inode: string }>>)[
+      Symbol.for('holdfast.locks')
+    ]
+    const entry = [...(registry?.values() ?? [])].find(({ path }) => path === deleted)
+    if (entry) registry?.set(`inode ${inodeOf(heir)}`, { ...entry, inode: inodeOf(heir) })
+    const lock = await lockOf(heir)
+    expect(entry).toBeDefined()
+    await forgotten.release()
+    await refusal(lockOf(heir))
+    await lock.release()
   })
 
   it('is refused in the same tick, by the registry alone', async () => {

@@ -1,0 +1,55 @@
+/** Checks what callers hand in: IDs, cursors, statuses, limits, instants, outcomes. Each refusal says what was expected. */
+import { encodeTime } from 'ulid'
+import { HoldfastError } from '../errors.js'
+import { toJson } from '../json.js'
+import { TASK_STATUSES, type TaskStatus } from '../task/head.js'
+import type { Outcome } from '../task/outcome.js'
+
+// An ID becomes part of a key, so what could not be one is not looked up.
+export function isTaskId(taskId: string): boolean {
+  return /^task-[0-9A-Z]{20,60}$/.test(taskId)
+}
+
+export function encodeCursor(taskId: string): string {
+  return Buffer.from(taskId).toString('base64url')
+}
+
+export function decodeCursor(cursor: unknown): string {
+  const taskId = typeof cursor === 'string' ? Buffer.from(cursor, 'base64url').toString() : ''
+  if (isTaskId(taskId)) return taskId
+  throw new HoldfastError('INVALID_CURSOR', 'The cursor is not one that `list` returned. Begin again without one.')
+}
+
+export function checkStatuses(statuses: readonly TaskStatus[]): readonly TaskStatus[] {
+  const unknown = statuses.find((status) => !TASK_STATUSES.includes(status))
+  if (unknown === undefined) return statuses
+  throw new TypeError(`Expected \`status\` to be one of ${TASK_STATUSES.join(', ')}, got ${JSON.stringify(unknown)}`)
+}
+
+export function checkLimit(limit: unknown, max: number): void {
+  if (Number.isInteger(limit) && (limit as number) >= 1 && (limit as number) <= max) return
+  throw new TypeError(`Expected \`limit\` to be an integer from 1 to ${max}, got ${String(limit)} (${typeof limit})`)
+}
+
+export function checkOutcome(outcome: Outcome, bytesMax: number): Outcome {
+  const use = { what: 'the outcome of the session task', bytesMax, option: 'limits.outputBytesMax' }
+  const text = toJson(outcome, use)
+  const { kind, ...rest } = (text === undefined ? {} : JSON.parse(text)) as Partial<Outcome> & { error?: unknown }
+  const named = typeof rest.error === 'object' && rest.error !== null ? (rest.error as Record<string, unknown>) : {}
+  if (kind === 'result' || kind === 'cancelled') return { kind, ...rest } as Outcome
+  if (kind === 'error' && typeof named['message'] === 'string') {
+    const { name, message, code } = named
+    const error = { name: typeof name === 'string' ? name : 'Error', message }
+    return { kind, error: typeof code === 'string' || typeof code === 'number' ? { ...error, code } : error }
+  }
+  throw new TypeError(
+    `Expected \`outcome\` to be { kind: 'result', result }, { kind: 'error', error: { message } } or { kind: 'cancelled' }, got kind ${JSON.stringify(kind)}`,
+  )
+}
+
+/** What every audit ID of an instant, and of none before it, sorts after: the ten characters of time a ULID begins with. */
+export function auditIdAt(since: Date | number): string {
+  const at = since instanceof Date ? since.getTime() : since
+  if (typeof at === 'number' && Number.isFinite(at)) return encodeTime(Math.max(0, Math.floor(at)), 10)
+  throw new TypeError(`Expected \`since\` to be a valid Date or milliseconds since the epoch, got ${String(since)}`)
+}

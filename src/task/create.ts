@@ -1,0 +1,76 @@
+/** Decides how a task comes to be: its first head, and what is written with it. Pure. */
+import { HoldfastError } from '../errors.js'
+import type { Change, Decision, IdempotencyEntry } from './changes.js'
+import { emptySegment, NEW_HEAD_BYTES_MAX, PREFIX, type TaskHead } from './head.js'
+
+/** What a new task is made of. */
+export interface NewTask {
+  readonly taskId: string
+  readonly seed: string
+  readonly type: string
+  readonly kind: 'body' | 'session'
+  readonly version?: string | undefined
+  readonly owner?: string | undefined
+  readonly durability: TaskHead['durability']
+  readonly ttlMs?: number | undefined
+  readonly deadlineAt?: number | undefined
+  readonly timeoutMs?: number | undefined
+  readonly idempotency?: { readonly key: string; readonly fingerprint: string } | undefined
+  readonly inputText?: string | undefined
+  /** It begins to run with the batch that creates it, so that a free slot costs no second commit. */
+  readonly startNow: boolean
+  readonly by: string
+}
+
+/**
+ * The decision that creates a task.
+ * @throws HoldfastError `TOO_LARGE` when its names leave no room in the head
+ */
+export function createTask(task: NewTask, now: number): Decision {
+  const head: TaskHead = {
+    taskId: task.taskId,
+    type: task.type,
+    kind: task.kind,
+    version: task.version,
+    owner: task.owner,
+    status: task.startNow ? 'running' : 'pending',
+    durability: task.durability,
+    createdAt: now,
+    updatedAt: now,
+    startedAt: task.startNow ? now : undefined,
+    ttlMs: task.ttlMs,
+    timeoutAt: task.startNow && task.timeoutMs !== undefined ? now + task.timeoutMs : undefined,
+    deadlineAt: task.deadlineAt,
+    idempotencyKey: task.idempotency?.key,
+    seed: task.seed,
+    run: task.startNow ? 1 : 0,
+    attempt: 1,
+    seq: 1,
+    nextRecord: 0,
+    prefix: emptySegment(PREFIX),
+    open: emptySegment(PREFIX),
+    keptFrom: 0,
+    records: 0,
+    completedSteps: 0,
+    checkpoints: { body: 0, client: 0 },
+    cleanUp: 'none',
+  }
+  const bytes = Buffer.byteLength(JSON.stringify(head))
+  if (bytes > NEW_HEAD_BYTES_MAX) {
+    const said = `The names of the task take ${bytes} bytes together; ${NEW_HEAD_BYTES_MAX} fit`
+    throw new HoldfastError('TOO_LARGE', `${said}. Shorten its type, version, owner or idempotency key.`, {
+      details: { bytes, bytesMax: NEW_HEAD_BYTES_MAX },
+    })
+  }
+  const changes: Change[] = [
+    { kind: 'head', head },
+    { kind: 'audit', entry: { at: now, action: 'created', to: head.status, by: task.by } },
+  ]
+  if (task.inputText !== undefined) changes.push({ kind: 'input', text: task.inputText })
+  if (task.owner !== undefined) changes.push({ kind: 'owner', owner: task.owner })
+  if (task.idempotency) {
+    const entry: IdempotencyEntry = { owner: task.owner, type: task.type, taskId: task.taskId, ...task.idempotency }
+    changes.push({ kind: 'idempotency', entry })
+  }
+  return { head, changes }
+}

@@ -1,0 +1,173 @@
+import { describe, expect, test } from 'vitest'
+import { PREFIX } from '../../src/task/head.js'
+import { CodeChanged, History, idOf } from '../../src/task/history.js'
+import {
+  type CheckpointRecord,
+  decodeRecord,
+  describeRecord,
+  encodeRecord,
+  type LogRecord,
+  type StepRecord,
+} from '../../src/task/log.js'
+
+function step(seq: number, name: string, at: { ask: number; segment?: number; number?: number }): StepRecord {
+  const { ask, segment = PREFIX, number = 1 } = at
+  return {
+    kind: 'step',
+    seq,
+    name,
+    number,
+    ask,
+    segment,
+    scope: '',
+    after: seq - 1,
+    at: 0,
+    startedAt: 0,
+    attempts: 1,
+    value: '1',
+  }
+}
+
+function saved(seq: number, opens: number, ask: number, segment: number): CheckpointRecord {
+  const closes = { segment, count: 0, sum: 0 }
+  return {
+    kind: 'checkpoint',
+    seq,
+    checkpointId: `cp-${opens}`,
+    opens,
+    ask,
+    segment,
+    scope: '',
+    after: seq - 1,
+    at: 0,
+    closes,
+  }
+}
+
+const nobody = new Map<string, unknown>()
+
+describe('numbering', () => {
+  test('records that share a name are numbered as they are asked for', () => {
+    const history = new History([])
+    expect(history.askStep('load').name).toEqual({ kind: 'step', name: 'load', number: 1 })
+    expect(history.askStep('other').ask).toBe(1)
+    expect(history.askStep('load').name).toEqual({ kind: 'step', name: 'load', number: 2 })
+    expect(history.askStep('load', 'branch').name).toEqual({ kind: 'step', name: 'load', number: 1 })
+  })
+
+  test('numbering starts anew in each segment', () => {
+    const history = new History([])
+    history.askStep('load')
+    history.restore(undefined)
+    expect(history).toMatchObject({ segment: 0, asked: false })
+    expect(history.askStep('load')).toMatchObject({ segment: 0, ask: 0, name: { number: 1 } })
+    expect(history.askCheckpoint().name).toEqual({ kind: 'checkpoint', opens: 1 })
+    history.restore(undefined)
+    expect(history.asked).toBe(true)
+  })
+})
+
+describe('answers', () => {
+  test('are handed over in the order of the records, and a checkpoint moves the body on', () => {
+    const records = [step(0, 'a', { ask: 0 }), saved(1, 1, 1, PREFIX), step(2, 'b', { ask: 0, segment: 1 })]
+    const history = new History(records)
+    history.askStep('a')
+    history.handOver(history.next() as LogRecord)
+    expect(history.position).toBe(0)
+    history.askCheckpoint()
+    history.handOver(history.next() as LogRecord)
+    expect(history).toMatchObject({ segment: 1, position: 1, saved: { checkpointId: 'cp-1' } })
+    expect(history.next()).toMatchObject({ name: 'b' })
+    history.add(step(3, 'c', { ask: 1, segment: 1 }))
+    history.handOver(history.next() as LogRecord)
+    expect(history.next()).toMatchObject({ name: 'c' })
+  })
+
+  test('are let go of once they are handed over, however many there are', () => {
+    const history = new History([])
+    for (let seq = 0; seq < 600; seq++) {
+      history.askStep('load')
+      history.add(step(seq, 'load', { ask: seq, number: seq + 1 }))
+      history.handOver(history.next() as LogRecord)
+    }
+    expect(history.next()).toBeUndefined()
+    expect(history.position).toBe(599)
+  })
+})
+
+describe('restoring', () => {
+  const records = [
+    step(0, 'a', { ask: 0 }),
+    step(1, 'b', { ask: 0, segment: 0 }),
+    saved(2, 1, 1, 0),
+    step(3, 'b', { ask: 0, segment: 1 }),
+    saved(4, 2, 1, 1),
+    step(5, 'b', { ask: 0, segment: 2 }),
+  ]
+
+  test('moves to the segment that the latest checkpoint opened', () => {
+    const history = new History(records)
+    history.handOver(history.next() as LogRecord)
+    const latest = history.checkpoint()
+    expect(latest).toMatchObject({ checkpointId: 'cp-2' })
+    history.restore(latest)
+    expect(history).toMatchObject({ segment: 2, position: 4, saved: latest })
+    expect(history.next()).toMatchObject({ seq: 5 })
+  })
+
+  test('moves to a checkpoint that nothing was recorded after', () => {
+    const history = new History(records.slice(0, 5))
+    history.handOver(history.next() as LogRecord)
+    history.restore(history.checkpoint())
+    expect(history.next()).toBeUndefined()
+  })
+
+  test('moves to an earlier one by its ID, and everything after it is answered', () => {
+    const history = new History(records)
+    history.handOver(history.next() as LogRecord)
+    history.restore(history.checkpoint('cp-1'))
+    expect(history.next()).toMatchObject({ seq: 3 })
+    expect(history.checkpoint('cp-9')).toBeUndefined()
+  })
+})
+
+describe('a body that does not match its log', () => {
+  test('is noticed when it asks for another name at an index', () => {
+    const history = new History([step(0, 'a', { ask: 0 })])
+    expect(() => history.askStep('extra')).toThrow(CodeChanged)
+    expect(() => new History([step(0, 'a', { ask: 0 })]).askStep('extra')).toThrow(/step 'a'.*step 'extra'/)
+  })
+
+  test('is noticed when it asks for a name at another index', () => {
+    const history = new History([step(0, 'a', { ask: 1 })])
+    expect(() => history.askStep('a')).toThrow(/number 2 of its segment, and now as number 1/)
+  })
+
+  test('is noticed by what it leaves behind', () => {
+    const records = [step(0, 'a', { ask: 0 }), step(1, 'b', { ask: 1 })]
+    const history = new History(records)
+    expect(history.leftBehind(nobody)).toMatchObject({ name: 'a' })
+    const asked = new Map([[idOf(records[0] as LogRecord), true]])
+    expect(history.leftBehind(asked)).toMatchObject({ name: 'b' })
+    asked.set(idOf(records[1] as LogRecord), true)
+    expect(history.leftBehind(asked)).toBeUndefined()
+  })
+})
+
+describe('a record', () => {
+  test('comes back from text as it was, with and without a value', () => {
+    const { value: _, ...empty } = step(1, 'nothing', { ask: 0 })
+    const lines: LogRecord[] = [
+      { ...step(0, 'a', { ask: 0 }), value: '{"text":"line\\nbreak"}' },
+      empty,
+      saved(2, 1, 2, PREFIX),
+    ]
+    for (const record of lines) expect(decodeRecord(encodeRecord(record))).toEqual(record)
+  })
+
+  test('is described in words', () => {
+    expect(describeRecord({ kind: 'step', name: 'load', number: 1 })).toBe("step 'load'")
+    expect(describeRecord({ kind: 'step', name: 'load', number: 2 })).toBe("step 'load' (number 2)")
+    expect(describeRecord({ kind: 'checkpoint', opens: 3 })).toBe('checkpoint 3')
+  })
+})

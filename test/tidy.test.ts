@@ -1,0 +1,137 @@
+// Goal: the shape that ARCHITECTURE.md promises stays true, so that nobody has to remember it.
+// Method: read every source file as text; each failure says what to do instead.
+import { readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, normalize, relative } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { expect, test } from 'vitest'
+
+const SRC = fileURLToPath(new URL('../src', import.meta.url))
+
+interface Source {
+  /** Below src, with `/`. */
+  readonly path: string
+  readonly text: string
+  /** What it imports: files below src by their path, packages by their name. */
+  readonly imports: readonly string[]
+}
+
+const sources: Source[] = readdirSync(SRC, { recursive: true, encoding: 'utf8' })
+  .filter((path) => /\.m?[tj]s$/.test(path))
+  .map((path) => {
+    const text = readFileSync(join(SRC, path), 'utf8')
+    const imports = [
+      ...text.matchAll(/(?:^|\n)(?:import|export)[^'"\n]*?(?:\{[^}]*\})?[^'"\n]*from '([^']+)'|import\('([^']+)'\)/g),
+    ].map((match) => {
+      const from = (match[1] ?? match[2]) as string
+      return from.startsWith('.') ? normalize(join(dirname(path), from)).replace(/\.js$/, '.ts') : from
+    })
+    return { path, text, imports }
+  })
+
+const folderOf = (path: string) => (path.includes('/') ? (path.split('/')[0] as string) : 'leaf')
+
+// leaf ◄ task ◄ store ◄ recovery ◄ engine ◄ testing; each may import itself and what stands before it.
+const ORDER = ['leaf', 'task', 'store', 'recovery', 'engine', 'testing']
+
+test('folders import only what stands below them', () => {
+  const wrong = sources
+    .filter(({ path }) => path !== 'index.ts')
+    .flatMap(({ path, imports }) =>
+      imports
+        .filter((target) => sources.some((source) => source.path === target))
+        .filter((target) => ORDER.indexOf(folderOf(target)) > ORDER.indexOf(folderOf(path)))
+        .map((target) => `src/${path} imports src/${target}`),
+    )
+  expect(wrong, `Dependencies point one way: ${ORDER.join(' ◄ ')}. Hand the thing in as an argument instead.`).toEqual(
+    [],
+  )
+})
+
+test('the order of the folders names every folder', () => {
+  const folders = new Set(sources.map(({ path }) => folderOf(path)))
+  expect(
+    [...folders].filter((folder) => !ORDER.includes(folder)),
+    'Put a new folder into ORDER, and into ARCHITECTURE.md.',
+  ).toEqual([])
+})
+
+test('one place reaches the disk', () => {
+  const places = sources.filter(({ text }) => /\.batch\(/.test(text)).map(({ path }) => path)
+  expect(places, 'Write through `store.commit`: `.batch(` stands in src/store/commit.ts and nowhere else.').toEqual([
+    'store/commit.ts',
+  ])
+})
+
+test('only the store knows classic-level', () => {
+  const places = sources.filter(({ imports }) => imports.includes('classic-level')).map(({ path }) => path)
+  const others = places.filter((path) => !path.startsWith('store/'))
+  expect(others, 'Ask src/store for what you need; classic-level is its business.').toEqual([])
+})
+
+test('the task folder is pure', () => {
+  const banned =
+    /\bDate\.now\(|\bnew Date\(\)|Math\.random\(|\bsetTimeout\(|\bsetImmediate\(|\bsetInterval\(|\bprocess\.|\bawait\b|\basync\b|console\./
+  const allowed = new Set(['zod'])
+  const wrong = sources
+    .filter(({ path }) => path.startsWith('task/'))
+    .flatMap(({ path, text, imports }) => {
+      const code = text.replace(/\/\*[\s\S]*?\*\/|\/\/.*$/gm, '')
+      const effect = banned.exec(code)?.[0]
+      const outside = imports.find(
+        (from) => from.startsWith('node:') || (!from.includes('/') && !from.endsWith('.ts') && !allowed.has(from)),
+      )
+      return [effect, outside].filter((found) => found !== undefined).map((found) => `src/${path}: ${found}`)
+    })
+  expect(wrong, 'src/task decides and does nothing else: take time, IDs and values as arguments.').toEqual([])
+})
+
+test('time and randomness are handed in', () => {
+  const allowed = new Set(['clock.ts', 'ids.ts'])
+  const banned = /\bDate\.now\(|\bnew Date\(\)|Math\.random\(|randomBytes\(|randomUUID\(/
+  const wrong = sources
+    .filter(({ path, text }) => !allowed.has(path) && banned.test(text))
+    .map(({ path }) => `src/${path}`)
+  expect(wrong, 'Use the `Clock` and the `Ids` you are given: the engine runs under a simulated clock.').toEqual([])
+})
+
+test('nothing is written to standard output', () => {
+  // The probe is a process of its own, and its standard output is our pipe to it.
+  const wrong = sources
+    .filter(({ path }) => path !== 'store/lock-probe.mjs')
+    .filter(({ text }) => /console\.(log|info|debug)\(|process\.stdout/.test(text))
+    .map(({ path }) => `src/${path}`)
+  expect(wrong, 'Standard output belongs to the protocol of a stdio server. Use the logger.').toEqual([])
+})
+
+test('imports have no cycles', () => {
+  const graph = new Map(sources.map(({ path, text }) => [path, valueImports(path, text)]))
+  const done = new Set<string>()
+  const cycles: string[] = []
+  const visit = (path: string, above: string[]) => {
+    if (above.includes(path)) cycles.push([...above.slice(above.indexOf(path)), path].join(' → '))
+    if (above.includes(path) || done.has(path)) return
+    for (const target of graph.get(path) ?? []) visit(target, [...above, path])
+    done.add(path)
+  }
+  for (const path of graph.keys()) visit(path, [])
+  expect(cycles, 'Move what both need into a file of its own.').toEqual([])
+})
+
+// `import type` is gone when the code runs, so it makes no cycle.
+function valueImports(path: string, text: string): string[] {
+  return [...text.matchAll(/(?:^|\n)(?:import|export) (?!type )([^'"]*?)from '(\.[^']+)'/g)]
+    .filter(([, names]) => !/^\{\s*(type \w+( as \w+)?,?\s*)+\}\s*$/.test(names as string))
+    .map(([, , from]) => normalize(join(dirname(path), from as string)).replace(/\.js$/, '.ts'))
+}
+
+test('every file begins with what it owns', () => {
+  const wrong = sources.filter(({ text }) => !text.startsWith('/**')).map(({ path }) => `src/${path}`)
+  expect(wrong, 'Begin with a comment that says what the file owns, and the rules that make it safe.').toEqual([])
+})
+
+test('files stay short enough to be read in one sitting', () => {
+  const long = sources
+    .map(({ path, text }) => [relative('.', path), text.split('\n').length] as const)
+    .filter(([, lines]) => lines > 350)
+  expect(long, 'A file this long holds two ideas: give the second a file of its own.').toEqual([])
+})
