@@ -22,16 +22,17 @@ const CROCKFORD = '0123456789ABCDEFGHJKMNPQRSTVWXYZ'
 const TASK_RANDOM_CHARS = 26 // 5 bits each: 130, above the 128 that a bearer token wants
 const TIME_CHARS = 10 // 48 bits of milliseconds, as in a ULID
 
-const monotonic = monotonicFactory()
-
 /** IDs from `node:crypto`. */
-export const randomIds: Ids = {
-  taskId(now) {
-    let random = ''
-    for (const byte of randomBytes(TASK_RANDOM_CHARS)) random += CROCKFORD[byte & 31]
-    return `task-${encodeTime(now, TIME_CHARS)}${random}`
-  },
-  checkpointId: (now) => `cp-${ulid(now)}`,
-  auditId: (now) => monotonic(now),
-  seed: () => randomUUID(),
+export function randomIds(): Ids {
+  const monotonic = monotonicFactory()
+  return {
+    taskId(now) {
+      let random = ''
+      for (const byte of randomBytes(TASK_RANDOM_CHARS)) random += CROCKFORD[byte & 31]
+      return `task-${encodeTime(now, TIME_CHARS)}${random}`
+    },
+    checkpointId: (now) => `cp-${ulid(now)}`,
+    auditId: (now) => monotonic(now),
+    seed: () => randomUUID(),
+  }
 }

@@ -124,7 +124,10 @@ export class Engine implements RunHost {
     const settled = status as 'completed' | 'failed' | 'cancelled'
     this.events.emit('task:settled', { taskId, type, status: settled, code: error?.code })
     this.waiters.tell(taskId, 'settled')
-    this.report.note({ taskId, type, action: 'settled', reason: settled }, this.clock.now())
+    this.report.note(
+      { taskId, type, action: 'settled', reason: error ? `${settled}: ${error.code}` : settled },
+      this.clock.now(),
+    )
     task.run?.interrupt()
   }
 

@@ -110,7 +110,7 @@ export function checkOptions(options: OpenOptions): CheckedOptions {
     retentionMs: durationMs(options.idempotencyRetention ?? '7d', 'idempotencyRetention'),
     acceptDamage: options.acceptDamage ?? false,
     clock: options.clock ?? systemClock,
-    ids: randomIds,
+    ids: randomIds(),
     logger: options.logger ?? stderrLogger,
     limits: checkLimits(options.limits ?? {}),
   }

@@ -24,7 +24,7 @@ export async function runStep(run: Run, asked: Asked, name: string, fn: StepFunc
   const { ask, startedAt = host.clock.now() } = asked
   if (task.head.records >= host.limits.stepsPerTaskMax) {
     run.fail(tooManySteps(task.taskId, name, host.limits.stepsPerTaskMax))
-    return run.dropped()
+    return run.dropped(asked)
   }
   const saves = {
     made: run.stepStates.has(stepStateKey(task.taskId, ask.segment, ask.ask)),
@@ -33,7 +33,7 @@ export async function runStep(run: Run, asked: Asked, name: string, fn: StepFunc
   const ended = await call(run, asked, name, fn, saves)
   await saves.pending
   // Settled meanwhile, or left for the next open: a step that an abort brought down was interrupted, not failed (C8).
-  if (run.isOver || ('failed' in ended && run.signal.aborted)) return run.dropped()
+  if (run.isOver || ('failed' in ended && asked.aborted)) return run.dropped(asked)
   try {
     const { record } = await host.record(task, {
       kind: 'record',
@@ -51,8 +51,8 @@ export async function runStep(run: Run, asked: Asked, name: string, fn: StepFunc
       dropStepState: saves.made,
       progress: task.progress,
     })
-    if (record?.kind !== 'step') return run.dropped()
-    run.recorded(record)
+    if (record?.kind !== 'step') return run.dropped(asked)
+    run.recorded(asked, record)
     const { taskId, type } = task.head
     const { number, at: recordedAt } = record
     host.events.emit('step:recorded', {
@@ -65,7 +65,7 @@ export async function runStep(run: Run, asked: Asked, name: string, fn: StepFunc
       recordedAt,
     })
   } catch (error) {
-    run.dropped()
+    run.dropped(asked)
     if (!isFenced(error)) run.fail(error)
   }
 }
@@ -92,7 +92,7 @@ function contextOf(run: Run, asked: Asked, saves: { made: boolean; pending: Prom
   const saved = stepStates.get(stepStateKey(task.taskId, segment, ask))
   return {
     get signal() {
-      return run.signal
+      return run.signalOf(asked)
     },
     get idempotencyKey() {
       return idempotencyKeyOf(task.taskId, id)

@@ -40,6 +40,10 @@ export interface Asked {
   readonly reject: (error: unknown) => void
   /** When it began. */
   startedAt?: number
+  /** Aborts its function, if that asked for a signal. */
+  aborter?: AbortController
+  /** Whether it was aborted while its function ran. */
+  aborted?: boolean
 }
 
 /** Tells a call inside a step's function from one in the body. */
@@ -55,7 +59,7 @@ export class Run {
   #restoring = false
   #replaying = true
   #ending = false
-  #inFlight = 0
+  readonly #inFlight = new Set<Asked>()
   #idle: (() => void)[] = []
   #lastAnswerAt: number
 
@@ -91,6 +95,13 @@ export class Run {
   /** Aborted when the task is settled behind the body's back, and when close runs out of grace. */
   get signal(): AbortSignal {
     return this.#aborter.signal
+  }
+
+  /** The same for one step. Its own, so that a step that is over hears nothing of what comes later. */
+  signalOf(asked: Asked): AbortSignal {
+    asked.aborter ??= new AbortController()
+    if (asked.aborted) asked.aborter.abort()
+    return asked.aborter.signal
   }
 
   get isOver(): boolean {
@@ -155,15 +166,15 @@ export class Run {
   }
 
   /** A record of this run is on disk. */
-  recorded(record: LogRecord): void {
-    this.#inFlight--
+  recorded(asked: Asked, record: LogRecord): void {
+    this.#inFlight.delete(asked)
     this.history.add(record)
     this.#next()
   }
 
   /** An ask ended without a record: the run was fenced, or is about to be left. */
-  dropped(): void {
-    this.#inFlight--
+  dropped(asked: Asked): void {
+    this.#inFlight.delete(asked)
     this.#settleIdle()
   }
 
@@ -183,16 +194,27 @@ export class Run {
     const running = !this.isOver
     this.#interrupted = true
     this.#finish({ kind: 'over' })
-    this.#aborter.abort(new TaskInterruptedError(this.task.taskId))
+    const reason = new TaskInterruptedError(this.task.taskId)
+    if (running) this.#aborter.abort(reason)
+    this.#abortSteps(reason)
     // A body that ended by itself left these unawaited; a rejection would find nobody to catch it.
-    if (running) for (const { reject } of this.#waiting.values()) reject(new TaskInterruptedError(this.task.taskId))
+    if (running) for (const { reject } of this.#waiting.values()) reject(reason)
     this.#waiting.clear()
   }
 
   /** Left for the next open. Steps in flight see their signal aborted; the body sees nothing. */
   abandon(): void {
     this.#finish({ kind: 'over' })
-    this.#aborter.abort(new DOMException('The server is closing', 'AbortError'))
+    const reason = new DOMException('The server is closing', 'AbortError')
+    this.#aborter.abort(reason)
+    this.#abortSteps(reason)
+  }
+
+  #abortSteps(reason: unknown): void {
+    for (const asked of this.#inFlight) {
+      asked.aborted = true
+      asked.aborter?.abort(reason)
+    }
   }
 
   /** Resolves once no step is in flight and the body is at rest. */
@@ -237,7 +259,7 @@ export class Run {
     } else if (!this.host.closing) {
       for (const asked of fresh) {
         asked.startedAt = clock.now()
-        this.#inFlight++
+        this.#inFlight.add(asked)
         void asked.begin()
       }
     }
@@ -292,7 +314,7 @@ export class Run {
   }
 
   #settleIdle(): void {
-    if (this.#idle.length === 0 || this.#inFlight > 0 || this.#ending || this.#turns.planned) return
+    if (this.#idle.length === 0 || this.#inFlight.size > 0 || this.#ending || this.#turns.planned) return
     for (const resolve of this.#idle.splice(0)) resolve()
   }
 }

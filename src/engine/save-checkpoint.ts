@@ -25,14 +25,15 @@ export function saveCheckpoint(
 
 async function record(
   run: Run,
-  { ask: { name, segment, scope, ask, after } }: Asked,
+  asked: Asked,
   { stateText, prune, label }: { stateText: string; prune: boolean; label: string | undefined },
 ): Promise<void> {
   const { host, task } = run
+  const { name, segment, scope, ask, after } = asked.ask
   const { checkpointsPerTaskMax: max } = host.limits
   if (!prune && task.head.checkpoints.body >= max) {
     run.fail(tooManyCheckpoints(task.taskId, max))
-    return run.dropped()
+    return run.dropped(asked)
   }
   const opens = name.kind === 'checkpoint' ? name.opens : 0
   const checkpointId = host.ids.checkpointId(host.clock.now())
@@ -44,14 +45,14 @@ async function record(
       checkpoint: { stateText, prune },
       progress: task.progress,
     })
-    if (!decided.record) return run.dropped()
-    run.recorded(decided.record)
+    if (!decided.record) return run.dropped(asked)
+    run.recorded(asked, decided.record)
     const { taskId, type } = task.head
     host.events.emit('checkpoint:saved', { taskId, type, checkpointId, savedBy: 'body' })
     // Behind: the head on disk says already what is dropped.
     if (prune) void host.store.deletePruned(taskId, opens).catch((error: unknown) => logPruning(run, error))
   } catch (error) {
-    run.dropped()
+    run.dropped(asked)
     if (!isFenced(error)) run.fail(error)
   }
 }

@@ -161,7 +161,7 @@ function runProbe(request: object): Promise<{ answer: string; said: string }> {
     })
     child.on('error', (error) => resolve({ answer: '', said: error.message }))
     child.on('close', (code, signal) => {
-      const ended = said.trim() || `it ended with ${signal ?? `exit code ${code}`}`
+      const ended = /^\w*Error\b.*$/m.exec(said)?.[0] ?? `it ended with ${signal ?? `exit code ${code}`}`
       resolve({ answer, said: ended })
     })
   })

@@ -26,7 +26,7 @@ export interface InMemoryOptions extends Omit<OpenOptions, 'dir' | 'anchor' | 'a
  */
 export async function openInMemory({
   disk = new MemoryDisk(),
-  ids = randomIds,
+  ids = randomIds(),
   ...options
 }: InMemoryOptions = {}): Promise<Holdfast> {
   const checked = { ...checkOptions({ logger: silentLogger, ...options, dir: 'memory' }), ids }
