@@ -23,7 +23,7 @@ const TASK_RANDOM_CHARS = 26 // 5 bits each: 130, above the 128 that a bearer to
 const TIME_CHARS = 10 // 48 bits of milliseconds, as in a ULID
 
 /** IDs from `node:crypto`. */
-export function randomIds(): Ids {
+export function createIds(): Ids {
   const monotonic = monotonicFactory()
   return {
     taskId(now) {
@@ -36,3 +36,5 @@ export function randomIds(): Ids {
     seed: () => randomUUID(),
   }
 }
+
+export const randomIds: Ids = createIds()

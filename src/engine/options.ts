@@ -1,6 +1,6 @@
 /** The options of `Holdfast.open`, checked and with their defaults. */
 import { type Clock, systemClock } from '../clock.js'
-import { type Ids, randomIds } from '../ids.js'
+import { type Ids, createIds } from '../ids.js'
 import { type Logger, stderrLogger } from '../logger.js'
 import type { AnyTaskDefinition } from '../task/definition.js'
 import { type Duration, durationMs } from '../task/duration.js'
@@ -110,7 +110,7 @@ export function checkOptions(options: OpenOptions): CheckedOptions {
     retentionMs: durationMs(options.idempotencyRetention ?? '7d', 'idempotencyRetention'),
     acceptDamage: options.acceptDamage ?? false,
     clock: options.clock ?? systemClock,
-    ids: randomIds(),
+    ids: createIds(),
     logger: options.logger ?? stderrLogger,
     limits: checkLimits(options.limits ?? {}),
   }

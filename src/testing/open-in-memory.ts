@@ -2,7 +2,7 @@
 import { Engine } from '../engine/engine.js'
 import { Holdfast } from '../engine/holdfast.js'
 import { checkOptions, type OpenOptions } from '../engine/options.js'
-import { type Ids, randomIds } from '../ids.js'
+import { type Ids, createIds } from '../ids.js'
 import { silentLogger } from '../logger.js'
 import { readChain } from '../store/chain.js'
 import { Store } from '../store/store.js'
@@ -26,7 +26,7 @@ export interface InMemoryOptions extends Omit<OpenOptions, 'dir' | 'anchor' | 'a
  */
 export async function openInMemory({
   disk = new MemoryDisk(),
-  ids = randomIds(),
+  ids = createIds(),
   ...options
 }: InMemoryOptions = {}): Promise<Holdfast> {
   const checked = { ...checkOptions({ logger: silentLogger, ...options, dir: 'memory' }), ids }

@@ -314,6 +314,7 @@ describe('a session task', () => {
     await clock.advance(1)
     await alice.saveCheckpoint(taskId, { topic: 'refund', amount: 5 })
     await first.close()
+    await clock.advance(1)
 
     const second = await openInMemory({ disk, clock })
     await second.recovery.done
