@@ -1,6 +1,6 @@
 /** The options of `Holdfast.open`, checked and with their defaults. */
 import { type Clock, systemClock } from '../clock.js'
-import { type Ids, createIds } from '../ids.js'
+import { createIds, type Ids } from '../ids.js'
 import { type Logger, stderrLogger } from '../logger.js'
 import type { AnyTaskDefinition } from '../task/definition.js'
 import { type Duration, durationMs } from '../task/duration.js'

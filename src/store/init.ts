@@ -38,7 +38,8 @@ export interface Identity {
 const DATABASE_ASIDE = `${DATABASE_DIR}.new`
 
 // What a process that was killed while it made a store, or took a lock, may have left in an otherwise empty folder.
-const OUR_LEFTOVERS = [IDENTITY_FILE, LOCK_FILE, 'probe', DATABASE_ASIDE]
+const OUR_LEFTOVERS = [IDENTITY_FILE, `${IDENTITY_FILE}.new`, LOCK_FILE, DATABASE_ASIDE]
+const OUR_LEFTOVER_PREFIXES = [`${LOCK_FILE}.new-`, `${LOCK_FILE}.taken-`, 'probe-']
 
 /**
  * The identity of the store in `dir`, or `undefined` where a new one can be made.
@@ -57,7 +58,7 @@ export async function inspectDirectory(dir: string): Promise<Identity | undefine
     throw unusable(dir, explain(cause), cause)
   })
   if (text === undefined) {
-    const foreign = names.find((name) => !OUR_LEFTOVERS.some((ours) => name.startsWith(ours)))
+    const foreign = names.find((name) => !isOurs(name))
     if (foreign === undefined) return undefined
     throw unusable(dir, `it is not empty and not a Holdfast store (it holds '${foreign}'); name an empty or a new one`)
   }
@@ -69,6 +70,10 @@ export async function inspectDirectory(dir: string): Promise<Identity | undefine
     `The store ${dir} has lost its database: the folder '${DATABASE_DIR}' is gone. Restore it from a backup.`,
     { details: { dir } },
   )
+}
+
+function isOurs(name: string): boolean {
+  return OUR_LEFTOVERS.includes(name) || OUR_LEFTOVER_PREFIXES.some((prefix) => name.startsWith(prefix))
 }
 
 function parseIdentity(dir: string, text: string): Identity {

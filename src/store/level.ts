@@ -1,6 +1,6 @@
 /**
- * The one place that knows classic-level. The rest of the store sees `Level`, the few methods it needs; the
- * simulation's database in memory has the same.
+ * What the store needs of LevelDB. The rest of it sees `Level`, a few methods; the simulation's database in memory has
+ * the same. (The lock's probe, a process of its own, opens one too.)
  */
 import { ClassicLevel } from 'classic-level'
 import type { KeyRange } from './layout.js'

@@ -68,20 +68,32 @@ async function openLocked(
   const identity = (await inspectDirectory(dir)) ?? (await createStore(dir, openLevel, ids, clock.now()))
   const databaseDir = join(dir, DATABASE_DIR)
   const anchorFile = join(dir, ANCHOR_FILE)
-  const anchored = await readAnchor(anchorFile)
 
-  const reopen = () => openLevel(databaseDir, { create: false })
+  // After the lock file the kernel's lock, and then a second look at the lock file (L6): before every first write on a
+  // handle, the one after a failed write included.
+  const reopen = async () => {
+    const level = await openUnlocked(() => openLevel(databaseDir, { create: false }))
+    try {
+      await lock.confirm()
+      return level
+    } catch (error) {
+      await level.close()
+      throw error
+    }
+  }
   const level: Level = await reopen().catch((cause: unknown) => {
+    if (cause instanceof HoldfastError) throw cause
     throw isLevelLocked(cause) ? lockedByLevel(dir, cause) : unusable(dir, explain(cause), cause)
   })
   undo.push(() => level.close())
   await checkIdentity(dir, level, identity)
 
-  const chain = await readChain(level, anchored?.seq ?? 0)
+  const anchored = await anchoredCommit(anchorFile, identity.storeId, options.acceptDamage)
+  const chain = await readChain(level, anchored)
   // A power cut may take the end of a buffered store: that is what its name says, and no reason to refuse it.
   const accepted = chain.damage !== undefined && (options.acceptDamage || durability === 'buffered')
   if (chain.damage !== undefined && !accepted) throw storeDamaged(dir, chain.damage)
-  const newest = Math.max(chain.newest, accepted ? (anchored?.seq ?? 0) : 0)
+  const newest = Math.max(chain.newest, accepted ? anchored : 0)
   if (accepted) await writeBatch(level, [acceptOperation(newest)], true)
 
   const stopWatching = await keepPrivate(databaseDir)
@@ -99,6 +111,37 @@ async function openLocked(
   const anchorEach = options.anchor === 'each'
   const { damage } = chain
   return new Store({ level, reopen, anchor, anchorEach, newest, damage, durability, clock, ids, logger, release })
+}
+
+/** The newest commit that the anchor knows of; 0 if there is no anchor, or if its damage is accepted. */
+async function anchoredCommit(path: string, storeId: string, acceptDamage: boolean): Promise<number> {
+  try {
+    const anchor = await readAnchor(path)
+    if (anchor === undefined || anchor.storeId === storeId) return anchor?.seq ?? 0
+    throw new HoldfastError(
+      'STORE_DAMAGED',
+      `The anchor file ${path} belongs to another store. Put the right one back, or open with \`acceptDamage: true\`.`,
+      { details: { path } },
+    )
+  } catch (error) {
+    if (acceptDamage && error instanceof HoldfastError && error.code === 'STORE_DAMAGED') return 0
+    throw error
+  }
+}
+
+const PROBED_MS_MAX = 1_000
+const PROBED_RETRY_MS = 20
+
+/** Opens the database; one who is about to be refused may have its probe on the lock for a moment. */
+async function openUnlocked(open: () => Promise<Level>): Promise<Level> {
+  for (let waited = 0; ; waited += PROBED_RETRY_MS) {
+    try {
+      return await open()
+    } catch (error) {
+      if (!isLevelLocked(error) || waited >= PROBED_MS_MAX) throw error
+      await new Promise((resolve) => setTimeout(resolve, PROBED_RETRY_MS))
+    }
+  }
 }
 
 function lockedByLevel(dir: string, cause: unknown): HoldfastError {

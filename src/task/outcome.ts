@@ -40,6 +40,8 @@ const recordOf = new WeakMap<object, number>()
 /** Makes the error a body gets for a failed step: the same in the first run and in every replay. */
 export function stepFailure(step: string, record: number, cause: TaskError): StepFailedError {
   const error = new StepFailedError(step, reviveError(cause))
+  // Where this object was made says nothing to anybody; where the step threw does.
+  error.stack = `${error.name}: ${error.message}\n    caused by ${cause.stack ?? cause.message}`
   recordOf.set(error, record)
   return error
 }

@@ -2,7 +2,7 @@
 import { Engine } from '../engine/engine.js'
 import { Holdfast } from '../engine/holdfast.js'
 import { checkOptions, type OpenOptions } from '../engine/options.js'
-import { type Ids, createIds } from '../ids.js'
+import { createIds, type Ids } from '../ids.js'
 import { silentLogger } from '../logger.js'
 import { readChain } from '../store/chain.js'
 import { Store } from '../store/store.js'

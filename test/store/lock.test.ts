@@ -3,6 +3,7 @@
  * holder. A holder is realistic: it has our lock and LevelDB's. The rules are cited in brackets.
  */
 import { execFileSync, spawnSync } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
 import {
   appendFileSync,
   existsSync,
@@ -22,10 +23,10 @@ import { join } from 'node:path'
 import { ClassicLevel } from 'classic-level'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { HoldfastError } from '../../src/errors.js'
-import { randomIds } from '../../src/ids.js'
 import { acquireLock, type DirectoryLock, type LockHolder } from '../../src/store/lock.js'
 import { type Actor, CONTAINER, killAll, startProcess, startThread } from './lock-actors.js'
 
+const ids = { seed: () => randomUUID() }
 const OTHER_DEVICE = '/dev/shm'
 const hasOtherDevice = existsSync(OTHER_DEVICE) && statSync(OTHER_DEVICE).dev !== statSync(tmpdir()).dev
 const hasContainers = spawnSync(CONTAINER[0] ?? '', [...CONTAINER.slice(1), 'true']).status === 0
@@ -59,7 +60,7 @@ function folder(parent = tmpdir()): string {
 }
 
 function lockOf(dir: string): Promise<DirectoryLock> {
-  return acquireLock(dir, randomIds, Date.now())
+  return acquireLock(dir, ids, Date.now())
 }
 
 async function openHere(dir: string) {
@@ -126,7 +127,7 @@ function namesIn(dir: string): string[] {
 describe('an open and a close', () => {
   it('leaves one private file that says who holds the directory, and removes it at release', async () => {
     const dir = folder()
-    const lock = await acquireLock(dir, randomIds, 1_700_000_000_000)
+    const lock = await acquireLock(dir, ids, 1_700_000_000_000)
     expect(namesIn(dir)).toEqual(['lock'])
     expect(statSync(join(dir, 'lock')).mode & 0o777).toBe(0o600)
     expect(readLock(dir)).toEqual(lock.holder)
@@ -243,7 +244,7 @@ describe('a second open in the same process (L1)', () => {
     const copy = (await import(specifier)) as { acquireLock: typeof acquireLock }
     expect(copy.acquireLock).not.toBe(acquireLock)
     const changedAt = statSync(dir).ctimeMs
-    await expect(copy.acquireLock(dir, randomIds, 0)).rejects.toThrow(/is held by process/)
+    await expect(copy.acquireLock(dir, ids, 0)).rejects.toThrow(/is held by process/)
     expect(statSync(dir).ctimeMs).toBe(changedAt)
     await expectUnharmed(dir, () => db.put('a', 'b', { sync: true }))
   })
@@ -389,6 +390,15 @@ describe('a lock file that proves nothing (L3)', () => {
     expect(namesIn(dir)).toEqual(['db', 'lock'])
     rmSync(join(dir, 'lock'))
     await openHere(dir)
+  })
+
+  it('refuses, with the reason, where the probe fails', async () => {
+    const dir = folder()
+    writeFileSync(join(dir, 'db'), 'a file')
+    writeLock(dir, { ...(await staleHolder(dir)), bootId: 'another' })
+    const error = await refusal(lockOf(dir))
+    expect(error.message).toMatch(/failed: Error: ENOTDIR.*remove the file `lock`/)
+    expect(namesIn(dir)).toEqual(['db', 'lock'])
   })
 
   it('gives a store time that another container is creating, and takes it over after that', async () => {

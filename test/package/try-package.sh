@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Packs the library, installs the package in a project of its own, and runs and type-checks the README's first program
+# there: what a newcomer does.
+set -euo pipefail
+root=$(cd "$(dirname "$0")/../.." && pwd)
+project=$(mktemp -d)
+trap 'rm -rf "$project"' EXIT
+
+cd "$root"
+npm pack --silent --pack-destination "$project" >/dev/null
+node test/package/readme-program.mjs "$root/README.md" > "$project/first.ts"
+
+cd "$project"
+npm init --yes >/dev/null
+npm pkg set type=module >/dev/null
+npm install --silent --no-audit --no-fund ./holdfast-*.tgz "typescript@$(node -p "require('$root/node_modules/typescript/package.json').version")" \
+  "@types/node@$(node -p "require('$root/node_modules/@types/node/package.json').version")"
+npx tsc --strict --target es2022 --module nodenext --moduleResolution nodenext --types node --outDir . first.ts
+timeout 60 node first.js
+timeout 60 node --input-type=module -e "
+  const { ManualClock, openInMemory } = await import('holdfast/testing')
+  const holdfast = await openInMemory({ clock: new ManualClock() })
+  await holdfast.close()
+  await import('holdfast/store').then(() => { throw new Error('internals are exported') }, (error) => {
+    if (error.code !== 'ERR_PACKAGE_PATH_NOT_EXPORTED') throw error
+  })
+"
+echo "The package installs and runs in a project of its own, with types."
