@@ -105,7 +105,7 @@ async function openLocked(
     clock,
   })
   const release = async () => {
-    stopWatching()
+    await stopWatching()
     await lock.release()
   }
   const anchorEach = options.anchor === 'each'

@@ -7,21 +7,27 @@ import { chmod, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DIRECTORY_MODE, FILE_MODE } from './files.js'
 
-/** Sets the modes of what is there and of what comes. Returns how to stop. */
-export async function keepPrivate(databaseDir: string): Promise<() => void> {
-  if (process.platform === 'win32') return () => {}
+/** Sets the modes of what is there and of what comes. Returns how to stop, once the database is closed. */
+export async function keepPrivate(databaseDir: string): Promise<() => Promise<void>> {
+  if (process.platform === 'win32') return async () => {}
   await chmod(databaseDir, DIRECTORY_MODE)
   // A file may be gone again by the time it is looked at; the folder's own mode protects it meanwhile.
-  const close = (name: string) => chmod(join(databaseDir, name), FILE_MODE).catch(() => {})
+  const restrict = (name: string) => chmod(join(databaseDir, name), FILE_MODE).catch(() => {})
   let watcher: FSWatcher | undefined
   try {
     watcher = watch(databaseDir, { persistent: false }, (event, name) => {
-      if (event === 'rename' && name !== null) void close(name)
+      if (event === 'rename' && name !== null) void restrict(name)
     })
     watcher.on('error', () => watcher?.close())
   } catch {
     // Out of watches: the folder's mode has to do.
   }
-  await Promise.all((await readdir(databaseDir)).map(close))
-  return () => watcher?.close()
+  const restrictAll = async () => {
+    await Promise.all((await readdir(databaseDir)).map(restrict))
+  }
+  await restrictAll()
+  return async () => {
+    watcher?.close()
+    await restrictAll()
+  }
 }
