@@ -32,6 +32,8 @@ export interface HoldfastEvents {
     taskId: string
     type: string
     step: string
+    /** The segment of the log; with `step` and `number` it names the record. */
+    segment: 'prefix' | number
     number: number
     failed: boolean
     startedAt: number

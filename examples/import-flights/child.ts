@@ -10,10 +10,14 @@ import { Journal } from './journal.js'
 import type { FromServer } from './server.js'
 
 const [dir = '', journalFile = '', idempotencyKey = '', input = ''] = process.argv.slice(2)
-const say = (message: FromServer) => process.send?.(message)
 
-// Without the parent nobody reads the journal: a demo that was interrupted takes its server along.
-process.once('disconnect', () => process.exit(1))
+// Without the parent nobody reads the journal: a demo that is gone takes its server along.
+const orphaned = () => process.exit(1)
+process.once('disconnect', orphaned)
+const say = (message: FromServer) =>
+  process.send?.(message, undefined, undefined, (error) => {
+    if (error) orphaned()
+  })
 
 let openedAt = 0
 const journal = new Journal(journalFile, (entry) => {
@@ -30,8 +34,11 @@ holdfast.on('step:recorded', ({ step }) => {
 
 const { taskId } = await holdfast.start(definition, JSON.parse(input), { idempotencyKey })
 const output = await holdfast.result(taskId)
+const audit = await holdfast.audit({ taskId, limit: 10_000 })
+const settled = audit.filter(({ to }) => to === 'completed' || to === 'failed' || to === 'cancelled').length
 journal.finished()
 await holdfast.close()
 
-say({ kind: 'output', output })
+say({ kind: 'result', output, settled })
+process.off('disconnect', orphaned)
 process.disconnect?.()

@@ -13,7 +13,7 @@ export const USAGE_EXIT_CODE = 2
 
 const KILLS = 3
 // Each kill costs the start of a process, and the demo is to stay under a minute.
-const KILLS_MAX = 50
+const KILLS_MAX = 20
 
 /** Reads the command line; ends the process for `--help` and for what it doesn't understand. */
 export function parseOptions(argv: readonly string[]): DemoOptions {

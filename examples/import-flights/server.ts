@@ -12,11 +12,15 @@ import { isDue, type Kill } from './kill-plan.js'
 export type FromServer = z.infer<typeof messageSchema>
 const messageSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('entry'), entry: entrySchema, sinceOpenMs: z.number(), sinceProcessMs: z.number() }),
-  z.object({ kind: z.literal('output'), output: z.object({ flights: z.number(), summary: summarySchema }) }),
+  z.object({
+    kind: z.literal('result'),
+    output: z.object({ flights: z.number(), summary: summarySchema }),
+    settled: z.int(),
+  }),
 ])
 
-/** What the task put out. */
-export type ImportOutput = Extract<FromServer, { kind: 'output' }>['output']
+/** What the task put out, and how often it settled by its audit. */
+export type ServerResult = Omit<Extract<FromServer, { kind: 'result' }>, 'kind'>
 
 /** What a server is to work on. */
 export interface ServerJob {
@@ -37,15 +41,15 @@ const RUN_MS_MAX = 50_000
 
 /**
  * Runs the server once, until it ends or is killed.
- * @returns the task's output, or 'killed'
+ * @returns the task's result, or 'killed'
  * @throws Error when it ends in any other way, or doesn't end
  */
 export async function runServer(
   job: ServerJob,
   kill: Kill | undefined,
-  onEntry: (entry: JournalEntry, since: Since) => void,
   interrupted: AbortSignal,
-): Promise<ImportOutput | 'killed'> {
+  onEntry: (entry: JournalEntry, since: Since) => void,
+): Promise<ServerResult | 'killed'> {
   const script = fileURLToPath(new URL('./child.ts', import.meta.url))
   const args = [job.store, job.journal, job.idempotencyKey, JSON.stringify(job.input)]
   const signal = AbortSignal.any([interrupted, AbortSignal.timeout(RUN_MS_MAX)])
@@ -55,11 +59,11 @@ export async function runServer(
     killSignal: 'SIGKILL',
   })
   let killing = false
-  let output: ImportOutput | undefined
+  let result: ServerResult | undefined
   server.on('message', (raw) => {
     const message = messageSchema.parse(raw)
-    if (message.kind === 'output') {
-      output = message.output
+    if (message.kind === 'result') {
+      result = message
       return
     }
     onEntry(message.entry, message)
@@ -73,6 +77,6 @@ export async function runServer(
   interrupted.throwIfAborted()
   if (signal.aborted) throw new Error(`The server did not end within ${RUN_MS_MAX / 1000} s`)
   if (killing && by === 'SIGKILL') return 'killed'
-  if (code === 0 && output) return output
+  if (code === 0 && result) return result
   throw new Error(`The server ended with ${by ?? `exit code ${code}`}, and without a result`)
 }

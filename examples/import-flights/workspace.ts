@@ -13,8 +13,8 @@ export interface Workspace {
   readonly store: string
   readonly journal: string
   readonly idempotencyKey: string
-  /** What an interrupted import left in the journal; nothing for a new one. */
-  readonly before: readonly JournalEntry[]
+  /** The last step that an interrupted import began; 0 for a new one. */
+  readonly from: number
   /** What was found there, for people. */
   readonly found: string | undefined
   /** Removes the directory, unless it is to be kept. */
@@ -58,19 +58,23 @@ function workspaceIn(dir: string, dispose: () => void): Workspace {
   const before = latest === undefined ? [] : readJournal(join(dir, latest))
   const goesOn = latest !== undefined && before.every(({ kind }) => kind !== 'finished')
   const name = goesOn ? latest : `import-${Date.now()}.jsonl`
+  const from = goesOn ? lastBegun(before) : 0
   return {
     dir,
     store,
     journal: join(dir, name),
     idempotencyKey: name,
-    before: goesOn ? before : [],
-    found: latest === undefined ? undefined : foundText(before, goesOn),
+    from,
+    found: latest === undefined ? undefined : foundText(goesOn, from),
     dispose,
   }
 }
 
-function foundText(journal: readonly JournalEntry[], goesOn: boolean): string {
-  if (!goesOn) return 'A finished import is there already; this is a new task beside it.'
-  const step = Math.max(0, ...journal.map((entry) => (entry.kind === 'begun' ? entry.step : 0)))
-  return `An import that was interrupted at step ${step} is there; it goes on.`
+function foundText(goesOn: boolean, from: number): string {
+  if (goesOn) return `There is an import that was interrupted at step ${from}; it goes on.`
+  return 'There is a finished import; this is a new task beside it.'
+}
+
+function lastBegun(journal: readonly JournalEntry[]): number {
+  return Math.max(0, ...journal.map((entry) => (entry.kind === 'begun' ? entry.step : 0)))
 }

@@ -4,7 +4,6 @@
  * What if it dies here? Between any two lines: the task is unfinished on disk, the next open finds it in the live range
  * and executes it again, answered from what was recorded.
  */
-import { HoldfastError } from '../errors.js'
 import { fromJson, toJson } from '../json.js'
 import { readInput, readLog, readStepStates } from '../store/reads.js'
 import type { AnyTaskDefinition } from '../task/definition.js'
@@ -65,8 +64,8 @@ async function load(engine: Engine, task: LiveTask) {
       stepStates: task.head.run === 0 ? new Map<string, string>() : await readStepStates(level, task.taskId),
     }))
   } catch (error) {
-    if (!(error instanceof HoldfastError)) throw error
-    await engine.park(task, { code: 'RECORD_DAMAGED', reason: error.message })
+    // Whatever it is, the task is not left pending in silence (R6); the next open tries again.
+    await engine.park(task, { code: 'RECORD_DAMAGED', reason: error instanceof Error ? error.message : String(error) })
     return undefined
   }
 }

@@ -8,6 +8,7 @@ import { HoldfastError, TaskInterruptedError } from '../errors.js'
 import { fromJson, toJson } from '../json.js'
 import { stepStateKey } from '../store/layout.js'
 import type { StepContext } from '../task/definition.js'
+import { PREFIX } from '../task/head.js'
 import { describeError, type TaskError } from '../task/outcome.js'
 import { idempotencyKeyOf } from './derived.js'
 import { type Asked, insideStep, type Run } from './run.js'
@@ -55,15 +56,9 @@ export async function runStep(run: Run, asked: Asked, name: string, fn: StepFunc
     run.recorded(asked, record)
     const { taskId, type } = task.head
     const { number, at: recordedAt } = record
-    host.events.emit('step:recorded', {
-      taskId,
-      type,
-      step: name,
-      number,
-      failed: 'failed' in ended,
-      startedAt,
-      recordedAt,
-    })
+    const segment = record.segment === PREFIX ? 'prefix' : record.segment
+    const failed = 'failed' in ended
+    host.events.emit('step:recorded', { taskId, type, step: name, segment, number, failed, startedAt, recordedAt })
   } catch (error) {
     run.dropped(asked)
     if (!isFenced(error)) run.fail(error)
