@@ -97,7 +97,7 @@ async function conclude(
   if (end.kind === 'over') return
   if (end.kind === 'park') {
     run.abandon()
-    return engine.park(task, { code: 'CODE_CHANGED', reason: end.reason }, run.number)
+    return engine.park(task, { code: end.code, reason: end.reason }, run.number)
   }
   const outcome = end.kind === 'returned' ? await outcomeOf(engine, definition, end.value) : failure(end.error)
   try {

@@ -8,14 +8,19 @@ import type { CheckpointRecord } from '../task/log.js'
 import type { Run } from './run.js'
 import { leaveSegment } from './save-checkpoint.js'
 
-/** What the body's `restoreCheckpoint` does, once it may be called at all. */
-export async function restoreCheckpoint(run: Run, checkpointId?: string): Promise<RestoredCheckpoint | undefined> {
-  const refused = leaveSegment(run, 'restored')
-  if (refused) return refused
+/**
+ * What the body's `restoreCheckpoint` does, once it may be called at all. Answered in a turn of its own, also where there
+ * is no checkpoint yet: what the body asks for meanwhile is refused in the first run as in every later one.
+ */
+export function restoreCheckpoint(run: Run, checkpointId?: string): Promise<RestoredCheckpoint | undefined> {
+  run.refuseInFlight('restored')
   const { history, task } = run
   const checkpoint = history.segment === PREFIX ? fromPrefix(run, checkpointId) : afterSave(run, checkpointId)
+  const stays = history.segment !== PREFIX
+  const parked = stays ? undefined : leaveSegment(run, 'restored')
+  if (parked) return parked
   history.restore(checkpoint)
-  if (!checkpoint) return undefined
+  if (!checkpoint) return run.read(async () => undefined, run.lastAnswerAt)
   // Nobody waits for the audit: the restore itself is not a change, and happens again in every run.
   void run.host.noteRestored(task.head, checkpoint.checkpointId, 'body', true)
   return run.read(() => readCheckpoint(run, checkpoint), checkpoint.at)

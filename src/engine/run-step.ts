@@ -19,6 +19,14 @@ type StepFunction = (step: StepContext) => unknown
 /** What came of the function: its result as JSON text, or what it threw. */
 type Ended = { readonly value: string | undefined } | { readonly failed: TaskError }
 
+/** What a step saves for its next attempt. */
+interface Saves {
+  made: boolean
+  pending: Promise<void>
+  /** Its function has ended: whatever it would still save belongs to no attempt. */
+  over: boolean
+}
+
 /** Runs a step that the log doesn't answer, and records it. Never rejects. */
 export async function runStep(run: Run, asked: Asked, name: string, fn: StepFunction): Promise<void> {
   const { host, task } = run
@@ -27,11 +35,10 @@ export async function runStep(run: Run, asked: Asked, name: string, fn: StepFunc
     run.fail(tooManySteps(task.taskId, name, host.limits.stepsPerTaskMax))
     return run.dropped(asked)
   }
-  const saves = {
-    made: run.stepStates.has(stepStateKey(task.taskId, ask.segment, ask.ask)),
-    pending: Promise.resolve(),
-  }
+  const made = run.stepStates.has(stepStateKey(task.taskId, ask.segment, ask.ask))
+  const saves: Saves = { made, pending: Promise.resolve(), over: false }
   const ended = await call(run, asked, name, fn, saves)
+  saves.over = true
   await saves.pending
   // Settled meanwhile, or left for the next open: a step that an abort brought down was interrupted, not failed (C8).
   if (run.isOver || ('failed' in ended && asked.aborted)) return run.dropped(asked)
@@ -65,13 +72,7 @@ export async function runStep(run: Run, asked: Asked, name: string, fn: StepFunc
   }
 }
 
-async function call(
-  run: Run,
-  asked: Asked,
-  name: string,
-  fn: StepFunction,
-  saves: { made: boolean; pending: Promise<void> },
-): Promise<Ended> {
+async function call(run: Run, asked: Asked, name: string, fn: StepFunction, saves: Saves): Promise<Ended> {
   try {
     const value = await insideStep.run(run, () => fn(contextOf(run, asked, saves)))
     const { resultBytesMax: bytesMax } = run.host.limits
@@ -81,7 +82,7 @@ async function call(
   }
 }
 
-function contextOf(run: Run, asked: Asked, saves: { made: boolean; pending: Promise<void> }): StepContext {
+function contextOf(run: Run, asked: Asked, saves: Saves): StepContext {
   const { host, task, stepStates } = run
   const { segment, ask, id } = asked.ask
   const saved = stepStates.get(stepStateKey(task.taskId, segment, ask))
@@ -94,7 +95,8 @@ function contextOf(run: Run, asked: Asked, saves: { made: boolean; pending: Prom
     },
     attempt: task.head.attempt,
     checkpoint: saved === undefined || saved === '' ? undefined : fromJson(saved),
-    saveCheckpoint(state) {
+    async saveCheckpoint(state) {
+      if (saves.over) throw new TypeError('`saveCheckpoint` was called after its step had ended')
       const use = {
         what: `the checkpoint of step '${id}'`,
         bytesMax: host.limits.stateBytesMax,

@@ -14,12 +14,14 @@
  *     engine itself is going through never reaches a body (C8).
  */
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { HoldfastError, TaskInterruptedError } from '../errors.js'
+import { TaskInterruptedError } from '../errors.js'
 import { fromJson } from '../json.js'
+import type { Parked } from '../task/head.js'
 import { type Ask, type CodeChanged, type History, idOf } from '../task/history.js'
 import { describeRecord, type LogRecord } from '../task/log.js'
 import { stepFailure } from '../task/outcome.js'
 import type { LiveTask } from './live-task.js'
+import { ambiguous, inFlight, nested } from './refusals.js'
 import type { RunHost } from './run-host.js'
 import { Turns } from './turns.js'
 
@@ -27,7 +29,7 @@ import { Turns } from './turns.js'
 export type RunEnd =
   | { readonly kind: 'returned'; readonly value: unknown }
   | { readonly kind: 'threw'; readonly error: unknown }
-  | { readonly kind: 'park'; readonly reason: string }
+  | { readonly kind: 'park'; readonly code: Parked['code']; readonly reason: string }
   /** Interrupted, or left for the next open. */
   | { readonly kind: 'over' }
 
@@ -57,6 +59,7 @@ export class Run {
   #end: ((end: RunEnd) => void) | undefined
   #interrupted = false
   #restoring = false
+  #saving = false
   #replaying = true
   #ending = false
   readonly #inFlight = new Set<Asked>()
@@ -118,9 +121,9 @@ export class Run {
     return [...this.#waiting.values()].filter(({ startedAt }) => startedAt !== undefined)
   }
 
-  /** Whether the body waits for an answer, or for a checkpoint to be read. */
-  get hasInFlight(): boolean {
-    return this.#restoring || this.#waiting.size > 0
+  /** @throws HoldfastError `STEPS_IN_FLIGHT`: a checkpoint needs a body with nothing in flight */
+  refuseInFlight(done: 'saved' | 'restored'): void {
+    if (this.#restoring || this.#waiting.size > 0) throw inFlight(this.task.taskId, `a checkpoint is ${done}`)
   }
 
   /**
@@ -139,14 +142,19 @@ export class Run {
     throw error
   }
 
-  /** Asks for something: it is answered from the log, or done and recorded. */
+  /**
+   * Asks for something: it is answered from the log, or done and recorded.
+   * @throws HoldfastError `STEPS_IN_FLIGHT` while a checkpoint is saved or restored: the segment is being left
+   */
   ask(place: () => Ask, begin: (asked: Asked) => Promise<void>): Promise<unknown> {
+    if (this.#restoring || this.#saving) throw inFlight(this.task.taskId, 'something is asked for')
     let ask: Ask
     try {
       ask = place()
     } catch (error) {
       return this.park((error as CodeChanged).message)
     }
+    this.#saving = ask.name.kind === 'checkpoint'
     return new Promise((resolve, reject) => {
       const asked: Asked = { ask, begin: () => begin(asked), resolve, reject }
       this.#waiting.set(ask.id, asked)
@@ -156,13 +164,12 @@ export class Run {
   /** Reads something outside the log and hands it over in a turn of its own. The body has nothing in flight. */
   read<T>(read: () => Promise<T>, answeredAt: number): Promise<T> {
     this.#restoring = true
-    const answer = new Promise<T>((resolve, reject) => {
+    return new Promise<T>((resolve) => {
       read().then(
         (value) => this.#answer(() => resolve(value), answeredAt),
-        (error: unknown) => this.#answer(() => reject(error), answeredAt),
+        (error: unknown) => void this.park(String((error as Error).message), 'RECORD_DAMAGED'),
       )
     })
-    return answer
   }
 
   /** A record of this run is on disk. */
@@ -178,9 +185,9 @@ export class Run {
     this.#settleIdle()
   }
 
-  /** The body doesn't match its log. It is left as it is: no body sees this. */
-  park(reason: string): Promise<never> {
-    this.#finish({ kind: 'park', reason })
+  /** The body doesn't match its log, or the log is damaged. The task is left as it is: no body sees this. */
+  park(reason: string, code: Parked['code'] = 'CODE_CHANGED'): Promise<never> {
+    this.#finish({ kind: 'park', code, reason })
     return new Promise(() => {})
   }
 
@@ -269,6 +276,7 @@ export class Run {
   #handOver(record: LogRecord, { ask, resolve, reject }: Asked): void {
     if (this.isOver) return
     this.#waiting.delete(ask.id)
+    this.#saving = false
     this.history.handOver(record)
     this.#lastAnswerAt = record.at
     if (this.#replaying) this.#answered++
@@ -280,6 +288,7 @@ export class Run {
   #answer(hand: () => void, answeredAt: number): void {
     if (this.isOver) return
     this.#turns.plan(() => {
+      if (this.isOver) return
       this.#restoring = false
       this.#lastAnswerAt = answeredAt
       hand()
@@ -317,20 +326,4 @@ export class Run {
     if (this.#idle.length === 0 || this.#inFlight.size > 0 || this.#ending || this.#turns.planned) return
     for (const resolve of this.#idle.splice(0)) resolve()
   }
-}
-
-function nested(taskId: string, call: string): HoldfastError {
-  return new HoldfastError(
-    'STEP_NESTED',
-    `Task ${taskId} called ${call} inside a step's function, where no replay could answer it. Call it in the body, before or after the step.`,
-    { details: { taskId, call } },
-  )
-}
-
-function ambiguous(taskId: string, call: string): HoldfastError {
-  return new HoldfastError(
-    'STEP_AMBIGUOUS',
-    `Task ${taskId} called ${call} after waiting for something that is not a step, which a replay could not repeat in the same order. Put the wait into a step: \`const value = await task.step('a name', () => theWait())\`.`,
-    { details: { taskId, call } },
-  )
 }

@@ -16,9 +16,10 @@ export function saveCheckpoint(
 ): Promise<unknown> {
   if (label !== undefined) checkName(label, 'label', NAME_BYTES_MAX.label)
   const stateText = stateToJson(run, state)
-  const refused = leaveSegment(run, 'saved')
-  if (refused) return refused
+  run.refuseInFlight('saved')
   if (prune && !restoredInPrefix) throw pruneNeedsRestore(run)
+  const parked = leaveSegment(run, 'saved')
+  if (parked) return parked
   const begin = (asked: Asked) => record(run, asked, { stateText, prune, label })
   return run.ask(() => run.history.askCheckpoint(), begin)
 }
@@ -64,18 +65,11 @@ function stateToJson(run: Run, state: unknown): string {
 }
 
 /**
- * A segment is left with nothing in flight and nothing of its log unasked for (rule 3).
+ * A segment is left with nothing of its log unasked for (rule 3). Asked last, so that what is refused in a first run is
+ * refused in a replay too, which has records ahead.
  * @returns a promise that stays pending if the task is parked for it
- * @throws HoldfastError `STEPS_IN_FLIGHT`
  */
 export function leaveSegment(run: Run, done: 'saved' | 'restored'): Promise<never> | undefined {
-  if (run.hasInFlight) {
-    throw new HoldfastError(
-      'STEPS_IN_FLIGHT',
-      `Task ${run.task.taskId}: a checkpoint is ${done} with nothing in flight. Await what was asked for before: \`await\` each step, or \`await Promise.all([…])\`.`,
-      { details: { taskId: run.task.taskId } },
-    )
-  }
   const left = run.history.leftBehind(new Map())
   // A recorded save that closes this segment is what the body asks for next.
   if (!left || left.segment !== run.history.segment || left.kind === 'checkpoint') return undefined

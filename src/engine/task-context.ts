@@ -48,6 +48,7 @@ export function taskContext(run: Run): TaskContext {
         if (left) return left
         const inPrefix = history.segment === PREFIX
         const restored = restoreCheckpoint(run, checkpointId)
+        // Only one that was not refused counts: what `prune` drops, the next run must not need.
         restoredInPrefix ||= inPrefix
         return restored
       }) as Promise<RestoredCheckpoint<State> | undefined>
