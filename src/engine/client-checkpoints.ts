@@ -48,8 +48,7 @@ export async function restoreClientCheckpoint(
     )
     const info = checkpointId === undefined ? all.at(-1) : all.find((known) => known.checkpointId === checkpointId)
     if (!info) throw noSuchCheckpoint(head, checkpointId, all)
-    const text = await readState(level, taskId, info.checkpointId)
-    return { info, state: text === '' ? undefined : (JSON.parse(text) as unknown) }
+    return { info, state: await readState(level, taskId, info.checkpointId) }
   })
   await engine.noteRestored(head, info.checkpointId, by, false)
   const { completedSteps, createdAt } = info

@@ -82,7 +82,9 @@ export class Engine implements RunHost {
     for (;;) {
       // Closed under a step that would not stop: it is told nothing (C8), and its task goes on at the next open.
       if (this.#closed) return new Promise<never>(() => {})
-      if (patient && !this.store.connection.isUp) await this.store.connection.up
+      // A caller is refused before anything is decided for it: nothing would take the decision back.
+      if (!patient) this.store.connection.assertUp()
+      else if (!this.store.connection.isUp) await this.store.connection.up
       let decision: Decision
       try {
         decision = transition(task.head, event, this.clock.now())
@@ -201,6 +203,7 @@ export class Engine implements RunHost {
 
   /** Resumes the tasks that were parked because nobody knew their type. */
   resumeType(type: string): void {
+    if (this.report.startedAt === undefined) return
     for (const task of this.tasks.values()) {
       if (task.head.type === type && task.head.parked?.code === 'TASK_TYPE_UNKNOWN') this.schedule(task)
     }
@@ -252,31 +255,32 @@ export class Engine implements RunHost {
   // --- when the store was down ------------------------------------------------------------------------------------
 
   async #reload(level: Level, taskIds: ReadonlySet<string>): Promise<() => void> {
-    const heads = new Map<string, TaskHead | undefined>()
+    const heads = new Map<LiveTask, TaskHead | undefined>()
     for (const taskId of taskIds) {
-      if (this.tasks.has(taskId)) heads.set(taskId, await readHead(level, taskId))
-    }
-    for (const [taskId, head] of heads) {
       const task = this.tasks.get(taskId)
-      if (!task) continue
+      if (task) heads.set(task, await readHead(level, taskId))
+    }
+    const landed: LiveTask[] = []
+    for (const [task, head] of heads) {
       // A start that didn't land: its caller knows that it is unknown.
-      if (!head) this.tasks.delete(taskId)
-      else task.head = task.committed = head
+      if (!head) this.tasks.delete(task.taskId)
+      else {
+        if (!task.committed) landed.push(task)
+        task.head = task.committed = head
+      }
     }
     return () => {
-      for (const taskId of heads.keys()) this.#afterReload(taskId)
+      for (const task of landed) this.#adopt(task)
+      for (const task of heads.keys()) if (isSettled(task.head.status)) this.#tellSettled(task)
     }
   }
 
-  #afterReload(taskId: string): void {
-    const task = this.tasks.get(taskId)
-    if (!task) return
-    if (isSettled(task.head.status)) this.#tellSettled(task)
-    // A start that did land, although its caller could not be told.
-    else if (!task.scheduled && task.head.kind === 'body' && !task.head.parked) {
-      this.arm(task)
-      this.schedule(task)
-    }
+  /** A start that did land, although its caller could not be told. */
+  #adopt(task: LiveTask): void {
+    const { taskId, type, owner, kind } = task.head
+    this.arm(task)
+    this.events.emit('task:created', { taskId, type, owner })
+    if (kind === 'body') this.schedule(task)
   }
 
   // --- the end ----------------------------------------------------------------------------------------------------

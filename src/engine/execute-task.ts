@@ -57,7 +57,7 @@ async function load(engine: Engine, task: LiveTask) {
   const { store } = engine
   try {
     return await store.readPatiently(async (level) => ({
-      input: await readInput(level, task.taskId),
+      input: await readInput(level, task.head),
       history: new History(
         task.head.nextRecord === 0 ? [] : (await readLog(level, task.head)).map(({ record }) => record),
       ),

@@ -7,7 +7,7 @@ import type { EventName, HoldfastEvents } from '../events.js'
 import type { RecoveryReport } from '../recovery/report.js'
 import { listHeads } from '../store/list.js'
 import { openStore } from '../store/open.js'
-import { readAudit, readCheckpoints, readHead, readOutcome } from '../store/reads.js'
+import { readAudit, readCheckpoints, readOutcome } from '../store/reads.js'
 import type { AuditEntry } from '../task/changes.js'
 import type { CheckpointInfo, SavedBy } from '../task/checkpoint.js'
 import type { AnyTaskDefinition, RestoredCheckpoint, TaskDefinition } from '../task/definition.js'
@@ -15,17 +15,10 @@ import { type Duration, durationMs } from '../task/duration.js'
 import { dueAt, isSettled, type TaskHead, type TaskStatus } from '../task/head.js'
 import type { Outcome } from '../task/outcome.js'
 import { settledAlready } from '../task/transition.js'
-import {
-  auditIdAt,
-  checkLimit,
-  checkOutcome,
-  checkStatuses,
-  decodeCursor,
-  encodeCursor,
-  isTaskId,
-} from './arguments.js'
+import { auditIdAt, checkLimit, checkOutcome, checkStatuses, decodeCursor, encodeCursor } from './arguments.js'
 import { restoreClientCheckpoint, saveClientCheckpoint } from './client-checkpoints.js'
 import { Engine } from './engine.js'
+import { findTask } from './find-task.js'
 import type { LiveTask } from './live-task.js'
 import { checkOptions, type OpenOptions } from './options.js'
 import { OwnerScope } from './owner-scope.js'
@@ -313,16 +306,8 @@ export class Holdfast {
     return this.close()
   }
 
-  /** The head as it is on disk. Another owner's task and no task at all are refused alike. */
-  async #find(taskId: string, owner: string | undefined): Promise<TaskHead> {
-    if (typeof taskId !== 'string') throw new TypeError(`Expected \`taskId\` to be a string, got ${typeof taskId}`)
-    const { tasks, store, isClosed } = this.#engine
-    if (isClosed) this.#engine.assertOpen()
-    const known = isTaskId(taskId)
-    const head =
-      tasks.get(taskId)?.committed ?? (known ? await store.read((level) => readHead(level, taskId)) : undefined)
-    if (head && (owner === undefined || head.owner === owner)) return head
-    throw new HoldfastError('TASK_NOT_FOUND', `There is no task ${JSON.stringify(taskId.slice(0, 80))}`)
+  #find(taskId: string, owner: string | undefined): Promise<TaskHead> {
+    return findTask(this.#engine, taskId, owner)
   }
 
   /** @throws HoldfastError `TASK_SETTLED` when there is nothing left to change */

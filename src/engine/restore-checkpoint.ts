@@ -1,7 +1,7 @@
 /** Restores a checkpoint in a body: moves it to the segment that the checkpoint opened (rule 1 of the log). */
 import { decodeTime } from 'ulid'
 import { HoldfastError } from '../errors.js'
-import { readCheckpoints, readState } from '../store/reads.js'
+import { readCheckpoint, readState } from '../store/reads.js'
 import type { RestoredCheckpoint } from '../task/definition.js'
 import { PREFIX } from '../task/head.js'
 import type { CheckpointRecord } from '../task/log.js'
@@ -23,7 +23,7 @@ export function restoreCheckpoint(run: Run, checkpointId?: string): Promise<Rest
   if (!checkpoint) return run.read(async () => undefined, run.lastAnswerAt)
   // Nobody waits for the audit: the restore itself is not a change, and happens again in every run.
   void run.host.noteRestored(task.head, checkpoint.checkpointId, 'body', true)
-  return run.read(() => readCheckpoint(run, checkpoint), checkpoint.at)
+  return run.read(() => read(run, checkpoint), checkpoint.at)
 }
 
 function fromPrefix(run: Run, checkpointId: string | undefined): CheckpointRecord | undefined {
@@ -44,13 +44,11 @@ function afterSave(run: Run, checkpointId: string | undefined): CheckpointRecord
   )
 }
 
-async function readCheckpoint(run: Run, { checkpointId, at }: CheckpointRecord): Promise<RestoredCheckpoint> {
+async function read(run: Run, { checkpointId, at: createdAt }: CheckpointRecord): Promise<RestoredCheckpoint> {
   const { host, task } = run
   return host.store.readPatiently(async (level) => {
-    const text = await readState(level, task.taskId, checkpointId)
-    const info = (await readCheckpoints(level, task.head)).find((known) => known.checkpointId === checkpointId)
-    const state = text === '' ? undefined : (JSON.parse(text) as unknown)
-    return { checkpointId, state, completedSteps: info?.completedSteps ?? 0, createdAt: at }
+    const { completedSteps } = await readCheckpoint(level, task.taskId, checkpointId)
+    return { checkpointId, state: await readState(level, task.taskId, checkpointId), completedSteps, createdAt }
   })
 }
 

@@ -83,7 +83,7 @@ export class Committer {
   commit(operations: readonly Operation[], { taskId, patient }: CommitOptions): Promise<Fate> {
     const { connection } = this.options
     return new Promise((resolve, reject) => {
-      if (!patient && !connection.isUp) void connection.level // throws, and says why
+      if (!patient) connection.assertUp()
       this.#queue.push({ operations, taskId, patient, resolve, reject })
       this.#draining ??= this.#drain()
     })

@@ -45,6 +45,12 @@ export class Connection {
     return this.#isUp && !this.#closed
   }
 
+  /** @throws HoldfastError `STORE_UNAVAILABLE`, `CLOSED`: a write now would be refused */
+  assertUp(): void {
+    if (this.#closed) throw new HoldfastError('CLOSED', 'The store is closed')
+    if (!this.#isUp) throw unavailable(this.#cause)
+  }
+
   /** Resolves once reads and writes are possible; after `close` never. */
   get up(): Promise<void> {
     return this.#up.promise
@@ -57,7 +63,7 @@ export class Connection {
 
   /** The handle. @throws HoldfastError `STORE_UNAVAILABLE` while there is none, `CLOSED` after `close` */
   get level(): Level {
-    if (this.#closed) throw new HoldfastError('CLOSED', 'The store is closed')
+    if (this.#level === undefined || this.#closed) this.assertUp()
     if (this.#level === undefined) throw unavailable(this.#cause)
     return this.#level
   }

@@ -35,6 +35,15 @@ export async function readHead(level: Level, taskId: string): Promise<TaskHead |
   return undefined
 }
 
+/** Whether anything but a head is there of a task: the head was lost then, and the task is damaged and not unknown. */
+export async function hasTraces(level: Level, taskId: string, owner: string | undefined): Promise<boolean> {
+  if (owner !== undefined) return (await level.get(layout.ownerKey(owner, taskId))) !== undefined
+  const trail = level.iterator({ ...layout.under(layout.trailPrefix(taskId)), limit: 1 })
+  const found = await trail.nextv(1)
+  await trail.close()
+  return found.length > 0
+}
+
 /** The live range: every unfinished task, oldest first. A damaged head is named and left where it is. */
 export async function readLiveHeads(
   level: Level,
@@ -51,19 +60,14 @@ export async function readLiveHeads(
   return { heads, damaged: harmed }
 }
 
-/** The parsed input as JSON text; absent for `undefined`. */
-export async function readInput(level: Level, taskId: string): Promise<string | undefined> {
-  const key = layout.inputKey(taskId)
-  const text = await level.get(key)
-  return text === undefined ? undefined : unseal(key, text).body
+/** The parsed input as JSON text; `undefined` for `undefined`. @throws HoldfastError `RECORD_DAMAGED` */
+export async function readInput(level: Level, { taskId, hasInput }: TaskHead): Promise<string | undefined> {
+  return hasInput ? bodyOf(level, layout.inputKey(taskId)) : undefined
 }
 
 /** What a settled task settled with. */
 export async function readOutcome(level: Level, taskId: string): Promise<Outcome> {
-  const key = layout.outcomeKey(taskId)
-  const text = await level.get(key)
-  if (text === undefined) throw damaged(key, 'it is missing')
-  return unsealJson<Outcome>(key, text)
+  return JSON.parse(await bodyOf(level, layout.outcomeKey(taskId))) as Outcome
 }
 
 /**
@@ -104,12 +108,15 @@ export async function readCheckpoints(level: Level, head: TaskHead): Promise<Che
   return infos.sort((one, other) => one.createdAt - other.createdAt || (one.opens ?? 0) - (other.opens ?? 0))
 }
 
-/** The state of a checkpoint as JSON text. */
-export async function readState(level: Level, taskId: string, checkpointId: string): Promise<string> {
-  const key = layout.stateKey(taskId, checkpointId)
-  const text = await level.get(key)
-  if (text === undefined) throw damaged(key, 'it is missing')
-  return unseal(key, text).body
+/** What is known of one checkpoint. @throws HoldfastError `RECORD_DAMAGED` */
+export async function readCheckpoint(level: Level, taskId: string, checkpointId: string): Promise<CheckpointInfo> {
+  return JSON.parse(await bodyOf(level, layout.checkpointKey(taskId, checkpointId))) as CheckpointInfo
+}
+
+/** The state of a checkpoint; text of no length stands for `undefined`. @throws HoldfastError `RECORD_DAMAGED` */
+export async function readState(level: Level, taskId: string, checkpointId: string): Promise<unknown> {
+  const text = await bodyOf(level, layout.stateKey(taskId, checkpointId))
+  return text === '' ? undefined : JSON.parse(text)
 }
 
 /** What an idempotency key stands for. */
@@ -158,4 +165,11 @@ async function collect<T>(
   const taken: T[] = []
   for await (const [key, text] of source) taken.push(take(key, text))
   return taken
+}
+
+/** The body of a record that has to be there. */
+async function bodyOf(level: Level, key: string): Promise<string> {
+  const text = await level.get(key)
+  if (text === undefined) throw damaged(key, 'it is missing')
+  return unseal(key, text).body
 }

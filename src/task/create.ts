@@ -42,6 +42,7 @@ export function createTask(task: NewTask, now: number): Decision {
     timeoutAt: task.startNow && task.timeoutMs !== undefined ? now + task.timeoutMs : undefined,
     deadlineAt: task.deadlineAt,
     idempotencyKey: task.idempotency?.key,
+    hasInput: task.inputText !== undefined,
     seed: task.seed,
     run: task.startNow ? 1 : 0,
     attempt: 1,

@@ -71,6 +71,8 @@ export interface TaskHead {
   /** When the caller's `deadline` strikes. */
   readonly deadlineAt?: number | undefined
   readonly idempotencyKey?: string | undefined
+  /** Whether an input lies beside it; without the flag a lost one would pass as `undefined`. */
+  readonly hasInput: boolean
   readonly seed: string
   /** The run that may write (C6). */
   readonly run: number
