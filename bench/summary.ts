@@ -67,5 +67,15 @@ export function describe(name: WorkloadName, summary: Summary): string {
     const [least, greatest] = range[figure] ?? []
     return `  ${String(summary[figure]).padStart(8)}  ${label} (${least}–${greatest})`
   })
-  return [TITLES[name], ...lines, ''].join('\n')
+  return [TITLES[name], ...lines, ...warning(range['limitPerSecond']), ''].join('\n')
+}
+
+// An idle disk answers alike from one second to the next. Where it did not, something else was using it.
+const LIMIT_SPREAD_MAX = 1.5
+
+function warning([least, greatest]: readonly [number, number] = [1, 1]): string[] {
+  if (greatest / least <= LIMIT_SPREAD_MAX) return []
+  return [
+    '  The raw limit itself varied too much for these ratios to mean anything: the machine was busy. Measure again.',
+  ]
 }

@@ -1,0 +1,150 @@
+/** Bodies that are made up: what a shape says, and the body it stands for. Every value says who asked for it. */
+import fc from 'fast-check'
+import type { TaskContext } from '../../src/index.js'
+import { StepFailedError } from '../../src/index.js'
+
+/** One chain of steps, each asked for once the one before it is answered. */
+export interface ChainShape {
+  readonly steps: number
+  /** Microtasks that pass before its first step, and now and then between two. */
+  readonly late: number
+  /** Which of its steps throws; none if it has fewer. */
+  readonly failing: number
+  /** Shifts its names against those of the chains beside it. */
+  readonly names: number
+}
+
+/** What a body does. */
+export interface BodyShape {
+  /** Steps before the restore. */
+  readonly prefix: number
+  readonly checkpoints: 'none' | 'save' | 'restore' | 'restore and save' | 'restore and prune'
+  /** Restores again directly after each save. */
+  readonly restoresSaved: boolean
+  readonly loops: number
+  /** Run side by side in a plain `Promise.all`, in every iteration. */
+  readonly chains: readonly ChainShape[]
+  readonly race: boolean
+  /** Ends as soon as one of two steps is answered. */
+  readonly racesToEnd: boolean
+  /** Asks for `now()` and `uuid()` after every answer. */
+  readonly asksTime: boolean
+}
+
+const chain: fc.Arbitrary<ChainShape> = fc.record({
+  steps: fc.integer({ min: 1, max: 4 }),
+  late: fc.integer({ min: 0, max: 5 }),
+  failing: fc.integer({ min: 0, max: 7 }),
+  names: fc.integer({ min: 0, max: 2 }),
+})
+
+/** Any shape. */
+export const bodyShape: fc.Arbitrary<BodyShape> = fc.record({
+  prefix: fc.integer({ min: 0, max: 2 }),
+  checkpoints: fc.constantFrom('none', 'save', 'restore', 'restore and save', 'restore and prune'),
+  restoresSaved: fc.boolean(),
+  loops: fc.integer({ min: 1, max: 3 }),
+  chains: fc.array(chain, { minLength: 1, maxLength: 3 }),
+  race: fc.boolean(),
+  racesToEnd: fc.boolean(),
+  asksTime: fc.boolean(),
+})
+
+/** Who looks on while a body runs. */
+export interface Witness {
+  /** The function of `who`'s step begins. */
+  effect(who: string): void
+  /** `who` was answered with `value`. */
+  answered(who: string, value: unknown): void
+  /** Something a body was told that every run of its task must be told alike. */
+  same(what: string, value: unknown): void
+  /** Something that no body should ever see. */
+  strange(what: string): void
+  /** How long a step's function takes. */
+  pause(): Promise<unknown>
+}
+
+interface State {
+  readonly iteration: number
+  readonly answers: string[]
+}
+
+/** The body of `shape`. Its output is every answer it got, in an order that no timing changes. */
+export function makeBody(shape: BodyShape, witness: Witness) {
+  const { checkpoints, loops, chains, race, racesToEnd } = shape
+  const restores = checkpoints.startsWith('restore')
+  const saves = checkpoints !== 'none' && checkpoints !== 'restore'
+  const options = { prune: checkpoints === 'restore and prune' }
+
+  return async (task: TaskContext, name: string): Promise<string[]> => {
+    const ask = (what: string, step: string, fails = false) =>
+      askFor(task, witness, { who: `${name}.${what}`, step, fails, asksTime: shape.asksTime })
+    const answers: string[] = []
+    for (let at = 0; at < shape.prefix; at++) answers.push(await ask(`prefix.${at}`, 'load'))
+
+    let state: State = { iteration: 0, answers }
+    if (restores) state = (await task.restoreCheckpoint<State>())?.state ?? state
+    while (state.iteration < loops) {
+      const { iteration } = state
+      if (shape.prefix > 0 || iteration > 0) witness.same(`${name}.${iteration}: now`, await task.now())
+      const here = [await task.uuid()]
+      const ends = await Promise.all(chains.map((links, index) => runChain(links, `${iteration}.${index}`, ask)))
+      here.push(...ends.flat())
+      if (race) {
+        const both = [ask(`${iteration}.race.0`, 'load'), ask(`${iteration}.race.1`, 'load')]
+        witness.same(`${name}.${iteration}: winner`, await Promise.race(both))
+        here.push(await ask(`${iteration}.won`, 'load'), ...(await Promise.all(both)))
+      }
+      state = { iteration: iteration + 1, answers: [...state.answers, ...here] }
+      if (saves) await task.saveCheckpoint(state, options)
+      if (saves && shape.restoresSaved)
+        state = (await task.restoreCheckpoint<State>())?.state ?? { ...state, answers: [] }
+    }
+    if (racesToEnd) await Promise.race([ask('end.0', 'load'), ask('end.1', 'other')])
+    return state.answers
+  }
+}
+
+type Ask = (what: string, step: string, fails?: boolean) => Promise<string>
+
+async function runChain({ steps, late, failing, names }: ChainShape, what: string, ask: Ask): Promise<string[]> {
+  const answers: string[] = []
+  await microtasks(late)
+  for (let at = 0; at < steps; at++) {
+    answers.push(await ask(`${what}.${at}`, (names + at) % 3 === 0 ? 'other' : 'load', failing === at))
+    if (at % 2 === 1) await microtasks(2)
+  }
+  return answers
+}
+
+async function askFor(
+  task: TaskContext,
+  witness: Witness,
+  { who, step, fails, asksTime }: { who: string; step: string; fails: boolean; asksTime: boolean },
+): Promise<string> {
+  let answer: unknown
+  try {
+    answer = await task.step(step, async () => {
+      witness.effect(who)
+      await witness.pause()
+      if (fails) throw new Error(who)
+      return who
+    })
+  } catch (error) {
+    if (!(error instanceof StepFailedError && error.cause instanceof Error)) {
+      witness.strange(`${who} was told ${String(error)}`)
+      throw error
+    }
+    answer = error.cause.message
+  }
+  witness.answered(who, answer)
+  if (asksTime) {
+    witness.same(`${who}: now`, await task.now())
+    witness.same(`${who}: uuid`, await task.uuid())
+  }
+  return String(answer)
+}
+
+async function microtasks(count: number): Promise<void> {
+  for (let done = 0; done < count; done++) await null
+}

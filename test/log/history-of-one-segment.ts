@@ -1,0 +1,75 @@
+/**
+ * For the negative control: without rule 1. A checkpoint opens no segment, so names are numbered through from the first
+ * line of the body, and a restore moves nothing.
+ */
+import type { Ask, History } from '../../src/task/history.js'
+import type { CheckpointRecord, LogRecord, RecordName } from '../../src/task/log.js'
+
+/** What the engine uses of a history. */
+type AsUsed = { [Member in keyof History]: History[Member] }
+
+const PREFIX = -1
+
+export class HistoryOfOneSegment implements AsUsed {
+  readonly segment = PREFIX
+  position = -1
+  saved: CheckpointRecord | undefined
+  readonly #records: LogRecord[]
+  readonly #numbers = new Map<string, number>()
+  #asks = 0
+  #saves = 0
+
+  constructor(records: readonly LogRecord[]) {
+    this.#records = [...records]
+  }
+
+  get asked(): boolean {
+    return this.#asks > 0
+  }
+
+  checkpoint(checkpointId?: string): CheckpointRecord | undefined {
+    const saved = this.#ahead().filter((record) => record.kind === 'checkpoint')
+    return checkpointId === undefined ? saved.at(-1) : saved.find((record) => record.checkpointId === checkpointId)
+  }
+
+  askStep(name: string): Ask {
+    const number = (this.#numbers.get(name) ?? 0) + 1
+    this.#numbers.set(name, number)
+    return this.#ask({ kind: 'step', name, number })
+  }
+
+  askCheckpoint(): Ask {
+    return this.#ask({ kind: 'checkpoint', opens: ++this.#saves })
+  }
+
+  next(): LogRecord | undefined {
+    return this.#ahead()[0]
+  }
+
+  add(record: LogRecord): void {
+    this.#records.push(record)
+  }
+
+  handOver(record: LogRecord): void {
+    this.position = record.seq
+    if (record.kind === 'checkpoint') this.saved = record
+  }
+
+  restore(checkpoint: CheckpointRecord | undefined): void {
+    this.saved = checkpoint
+  }
+
+  leftBehind(): LogRecord | undefined {
+    return undefined
+  }
+
+  #ask(name: RecordName): Ask {
+    const which = name.kind === 'step' ? `${name.name}\n${name.number}` : name.opens
+    const id = `${PREFIX}\n\n${name.kind}\n${which}`
+    return { id, segment: PREFIX, scope: '', name, ask: this.#asks++, after: this.position }
+  }
+
+  #ahead(): LogRecord[] {
+    return this.#records.filter(({ seq }) => seq > this.position)
+  }
+}
