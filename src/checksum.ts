@@ -1,9 +1,9 @@
 /** Checksums. They find rot and torn writes, not forgery: whoever can write the directory can write a checksum. */
 import { crc32 } from 'node:zlib'
 
-/** Eight hexadecimal digits over the text's UTF-8 bytes. */
-export function checksum(text: string): string {
-  return crc32(text).toString(16).padStart(8, '0')
+/** Eight hexadecimal digits over the UTF-8 bytes of the two texts, one after the other. */
+export function checksum(head: string, body: string): string {
+  return crc32(body, crc32(head)).toString(16).padStart(8, '0')
 }
 
 /** A sum that a record's checksum can be added to, and taken out of, in any order. */

@@ -22,16 +22,31 @@ const CROCKFORD = '0123456789ABCDEFGHJKMNPQRSTVWXYZ'
 const TASK_RANDOM_CHARS = 26 // 5 bits each: 130, above the 128 that a bearer token wants
 const TIME_CHARS = 10 // 48 bits of milliseconds, as in a ULID
 
+// Asked for in bulk: one call per character, as `ulid` makes them, costs more than the rest of the ID.
+function randomPool(): () => number {
+  let pool = randomBytes(0)
+  let next = 0
+  return () => {
+    if (next === pool.length) {
+      pool = randomBytes(4_096)
+      next = 0
+    }
+    return pool[next++] as number
+  }
+}
+
 /** IDs from `node:crypto`. */
 export function createIds(): Ids {
-  const monotonic = monotonicFactory()
+  const randomByte = randomPool()
+  const randomFraction = () => randomByte() / 256
+  const monotonic = monotonicFactory(randomFraction)
   return {
     taskId(now) {
       let random = ''
-      for (const byte of randomBytes(TASK_RANDOM_CHARS)) random += CROCKFORD[byte & 31]
+      for (let char = 0; char < TASK_RANDOM_CHARS; char++) random += CROCKFORD[randomByte() & 31]
       return `task-${encodeTime(now, TIME_CHARS)}${random}`
     },
-    checkpointId: (now) => `cp-${ulid(now)}`,
+    checkpointId: (now) => `cp-${ulid(now, randomFraction)}`,
     auditId: (now) => monotonic(now),
     seed: () => randomUUID(),
   }

@@ -16,7 +16,7 @@ import { recover } from '../recovery/recover.js'
 import type { RecoveryReport } from '../recovery/report.js'
 import { Report } from '../recovery/report.js'
 import type { Level } from '../store/level.js'
-import { readHead, readLiveHeads } from '../store/reads.js'
+import { readHead, readLiveHeads, readOutcome } from '../store/reads.js'
 import type { Store } from '../store/store.js'
 import type { Decision } from '../task/changes.js'
 import { dueAt, isSettled, type Parked, type TaskHead } from '../task/head.js'
@@ -95,10 +95,12 @@ export class Engine implements RunHost {
         continue
       }
       const settling = isSettled(decision.head.status) ? deferred() : undefined
+      // Queued first: a decision that cannot be encoded must not become the head that others are made on.
+      const writing = this.store.commit(decision, { patient })
       task.head = decision.head
       if (settling) task.settling = settling
       try {
-        if ((await this.store.commit(decision, { patient })) === 'lost') continue
+        if ((await writing) === 'lost') continue
         task.committed = decision.head
         return decision
       } finally {
@@ -115,17 +117,17 @@ export class Engine implements RunHost {
     const { patient, ...who } = by
     const { retentionMs } = this
     await this.#commit(task, { kind: 'settle', outcome, retentionMs, progress: task.progress, ...who }, patient)
-    this.#tellSettled(task)
+    this.#tellSettled(task, JSON.stringify(outcome))
   }
 
-  #tellSettled(task: LiveTask): void {
+  #tellSettled(task: LiveTask, outcomeText: string): void {
     const { taskId, type, status, error, owner } = task.head
     if (!this.tasks.delete(taskId)) return
     task.disarm()
     this.scheduler.remove(owner, taskId)
     const settled = status as 'completed' | 'failed' | 'cancelled'
     this.events.emit('task:settled', { taskId, type, status: settled, code: error?.code })
-    this.waiters.tell(taskId, 'settled')
+    this.waiters.tell(taskId, { kind: 'settled', outcomeText })
     this.report.note(
       { taskId, type, action: 'settled', reason: error ? `${settled}: ${error.code}` : settled },
       this.clock.now(),
@@ -142,8 +144,9 @@ export class Engine implements RunHost {
       if (isFenced(error)) return
       throw error
     }
+    task.awaitsRun = false
     this.events.emit('task:parked', { taskId, type, ...parked })
-    this.waiters.tell(taskId, 'parked')
+    this.waiters.tell(taskId, { kind: 'parked' })
     this.report.note({ taskId, type, action: 'parked', reason: `${parked.code}: ${parked.reason}` }, this.clock.now())
   }
 
@@ -193,6 +196,7 @@ export class Engine implements RunHost {
       timeOut: (taskId) => this.timeOut(this.tasks.get(taskId) as LiveTask),
     })
     void report.done.then(() => {
+      if (report.finishedAt === undefined) return
       const [resumed, parked, settled, damaged] = (['resumed', 'parked', 'settled', 'damaged'] as const).map((action) =>
         report.count(action),
       ) as [number, number, number, number]
@@ -213,6 +217,7 @@ export class Engine implements RunHost {
   schedule(task: LiveTask): void {
     if (task.scheduled || this.closing) return
     task.scheduled = true
+    task.awaitsRun = true
     this.scheduler.enqueue(task.head.owner, task.taskId, () => this.begin(task))
   }
 
@@ -256,9 +261,13 @@ export class Engine implements RunHost {
 
   async #reload(level: Level, taskIds: ReadonlySet<string>): Promise<() => void> {
     const heads = new Map<LiveTask, TaskHead | undefined>()
+    const settled = new Map<LiveTask, string>()
     for (const taskId of taskIds) {
       const task = this.tasks.get(taskId)
-      if (task) heads.set(task, await readHead(level, taskId))
+      if (!task) continue
+      const head = await readHead(level, taskId)
+      heads.set(task, head)
+      if (head && isSettled(head.status)) settled.set(task, JSON.stringify(await readOutcome(level, taskId)))
     }
     const landed: LiveTask[] = []
     for (const [task, head] of heads) {
@@ -271,7 +280,7 @@ export class Engine implements RunHost {
     }
     return () => {
       for (const task of landed) this.#adopt(task)
-      for (const task of heads.keys()) if (isSettled(task.head.status)) this.#tellSettled(task)
+      for (const [task, outcomeText] of settled) this.#tellSettled(task, outcomeText)
     }
   }
 
@@ -307,6 +316,7 @@ export class Engine implements RunHost {
     await this.#drained(graceMs)
     for (const task of this.tasks.values()) task.run?.abandon()
     this.#closed = true
+    this.report.abandon()
     this.waiters.close()
     await this.store.close()
   }

@@ -61,7 +61,7 @@ async function load(engine: Engine, task: LiveTask) {
       history: new History(
         task.head.nextRecord === 0 ? [] : (await readLog(level, task.head)).map(({ record }) => record),
       ),
-      stepStates: task.head.run === 0 ? new Map<string, string>() : await readStepStates(level, task.taskId),
+      stepStates: task.head.hasStepStates ? await readStepStates(level, task.taskId) : new Map<string, string>(),
     }))
   } catch (error) {
     // Whatever it is, the task is not left pending in silence (R6); the next open tries again.
@@ -82,9 +82,16 @@ async function startRun(
   const started = engine.record(task, { kind: 'start', run: task.head.run + 1, timeoutMs, recovered })
   engine.arm(task)
   // Settled meanwhile: the run is interrupted by whoever settled it.
-  started.catch((error: unknown) => {
-    if (!isFenced(error)) task.run?.fail(error)
-  })
+  const told = started.then(
+    () => {
+      task.awaitsRun = false
+    },
+    (error: unknown) => {
+      if (!isFenced(error)) task.run?.fail(error)
+    },
+  )
+  // The first start is what `now()` says before any answer, so it has to be on disk before the body can ask.
+  if (!recovered) await told
 }
 
 async function conclude(

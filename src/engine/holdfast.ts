@@ -124,7 +124,7 @@ export class Holdfast {
     input: Input,
     options?: StartOptions,
   ): Promise<{ taskId: TaskId<Output>; created: boolean }>
-  start(definition: string | AnyTaskDefinition, input?: unknown, options?: StartOptions): Promise<Started>
+  start(definition: string, input?: unknown, options?: StartOptions): Promise<Started>
   async start(definition: string | AnyTaskDefinition, input?: unknown, options: StartOptions = {}): Promise<Started> {
     this.#engine.assertOpen()
     if (typeof definition !== 'string') this.register(definition)
@@ -189,7 +189,7 @@ export class Holdfast {
       throw new TypeError(`Expected \`reason\` to be a string, got ${typeof reason}`)
     }
     const task = await this.#findUnfinished(taskId, owner)
-    if (task.head.parked && !force) throw parkedError(task.head)
+    if (task.head.parked && !task.awaitsRun && !force) throw parkedError(task.head)
     await this.#engine.settle(task, { kind: 'cancelled', reason }, { by: owner ?? 'admin', patient: false })
     return this.#view(task.head)
   }
@@ -320,6 +320,6 @@ export class Holdfast {
   }
 
   #view(head: TaskHead, outcome?: Outcome): TaskView {
-    return viewOf(head, dueAt(head), this.#engine.tasks.get(head.taskId)?.progress, outcome)
+    return viewOf(head, dueAt(head), this.#engine.tasks.get(head.taskId), outcome)
   }
 }

@@ -12,6 +12,8 @@ export class LiveTask {
   run: Run | undefined
   /** Whether it holds, or waits for, a slot of the scheduler. */
   scheduled = false
+  /** Waits for a run that will show whether its parking still holds: till then it doesn't count as parked. */
+  awaitsRun = false
   /** Said by the body since the last commit. */
   progress: Progress | undefined
   /** There while a commit that settles it is on its way: until then nobody may be told that it is settled. */

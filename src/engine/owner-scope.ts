@@ -35,7 +35,7 @@ export class OwnerScope {
     input?: unknown,
     options?: Omit<StartOptions, 'owner'>,
   ): Promise<Started> {
-    return this.holdfast.start(definition, input, { ...options, owner: this.owner })
+    return this.holdfast.start(definition as string, input, { ...options, owner: this.owner })
   }
 
   get(taskId: string): Promise<TaskView> {

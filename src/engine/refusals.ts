@@ -1,5 +1,7 @@
 /** What a body is refused, each with what to write instead. */
 import { HoldfastError } from '../errors.js'
+import { describeRecord, type LogRecord } from '../task/log.js'
+import { describeError } from '../task/outcome.js'
 
 /** A call on the context inside a step's function. */
 export function nested(taskId: string, call: string): HoldfastError {
@@ -26,4 +28,15 @@ export function ambiguous(taskId: string, call: string): HoldfastError {
     `Task ${taskId} called ${call} after waiting for something that is not a step, which a replay could not repeat in the same order. Put the wait into a step: \`const value = await task.step('a name', () => theWait())\`.`,
     { details: { taskId, call } },
   )
+}
+
+/** Why a body that is at rest is parked. A wait that began before a step, and is awaited after it, looks like this too. */
+export function unaskedFor(record: LogRecord): string {
+  return `the log goes on with ${describeRecord(record)}, and the code does not ask for it, or waits for something that is not a step`
+}
+
+/** Why a body that ended is parked; what it threw is not lost. */
+export function leftAtEnd(left: LogRecord, end: { readonly kind: string; readonly error?: unknown }): string {
+  const how = end.kind === 'threw' ? `the body threw (${describeError(end.error).message})` : 'the body ended'
+  return `${how}, and had not asked for ${describeRecord(left)}, which the log has`
 }

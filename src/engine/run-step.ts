@@ -17,7 +17,10 @@ import { isFenced } from './run-host.js'
 type StepFunction = (step: StepContext) => unknown
 
 /** What came of the function: its result as JSON text, or what it threw. */
-type Ended = { readonly value: string | undefined } | { readonly failed: TaskError }
+interface Ended {
+  readonly value?: string | undefined
+  readonly failed?: TaskError | undefined
+}
 
 /** What a step saves for its next attempt. */
 interface Saves {
@@ -41,20 +44,23 @@ export async function runStep(run: Run, asked: Asked, name: string, fn: StepFunc
   saves.over = true
   await saves.pending
   // Settled meanwhile, or left for the next open: a step that an abort brought down was interrupted, not failed (C8).
-  if (run.isOver || ('failed' in ended && asked.aborted)) return run.dropped(asked)
+  if (run.isOver || (ended.failed && asked.aborted)) return run.dropped(asked)
   try {
     const { record } = await host.record(task, {
       kind: 'record',
       run: run.number,
       record: {
-        ...ask.name,
-        ...ended,
+        kind: 'step',
+        segment: ask.segment,
+        scope: ask.scope,
+        ask: ask.ask,
+        after: ask.after,
         name,
-        number: numberOf(asked),
-        ...place(asked),
+        number: ask.name.kind === 'step' ? ask.name.number : 0,
         startedAt,
         attempts: 1,
-        kind: 'step',
+        value: ended.value,
+        failed: ended.failed,
       },
       dropStepState: saves.made,
       progress: task.progress,
@@ -64,7 +70,7 @@ export async function runStep(run: Run, asked: Asked, name: string, fn: StepFunc
     const { taskId, type } = task.head
     const { number, at: recordedAt } = record
     const segment = record.segment === PREFIX ? 'prefix' : record.segment
-    const failed = 'failed' in ended
+    const failed = ended.failed !== undefined
     host.events.emit('step:recorded', { taskId, type, step: name, segment, number, failed, startedAt, recordedAt })
   } catch (error) {
     run.dropped(asked)
@@ -114,14 +120,6 @@ function contextOf(run: Run, asked: Asked, saves: Saves): StepContext {
       return write
     },
   }
-}
-
-function place({ ask: { segment, scope, ask, after } }: Asked) {
-  return { segment, scope, ask, after }
-}
-
-function numberOf({ ask }: Asked): number {
-  return ask.name.kind === 'step' ? ask.name.number : 0
 }
 
 function tooManySteps(taskId: string, step: string, max: number): HoldfastError {

@@ -21,7 +21,7 @@ import { type Ask, type CodeChanged, type History, idOf } from '../task/history.
 import { describeRecord, type LogRecord } from '../task/log.js'
 import { stepFailure } from '../task/outcome.js'
 import type { LiveTask } from './live-task.js'
-import { ambiguous, inFlight, nested } from './refusals.js'
+import { ambiguous, inFlight, leftAtEnd, nested, unaskedFor } from './refusals.js'
 import type { RunHost } from './run-host.js'
 import { Turns } from './turns.js'
 
@@ -53,7 +53,8 @@ export const insideStep = new AsyncLocalStorage<Run>()
 
 export class Run {
   readonly number: number
-  readonly #aborter = new AbortController()
+  #aborter: AbortController | undefined
+  #abortReason: unknown
   readonly #turns = new Turns(() => this.#next())
   readonly #waiting = new Map<string, Asked>()
   #end: ((end: RunEnd) => void) | undefined
@@ -97,6 +98,8 @@ export class Run {
 
   /** Aborted when the task is settled behind the body's back, and when close runs out of grace. */
   get signal(): AbortSignal {
+    this.#aborter ??= new AbortController()
+    if (this.#abortReason !== undefined) this.#aborter.abort(this.#abortReason)
     return this.#aborter.signal
   }
 
@@ -201,8 +204,9 @@ export class Run {
     const running = !this.isOver
     this.#interrupted = true
     this.#finish({ kind: 'over' })
+    if (!running && this.#inFlight.size === 0) return
     const reason = new TaskInterruptedError(this.task.taskId)
-    if (running) this.#aborter.abort(reason)
+    if (running) this.#abort(reason)
     this.#abortSteps(reason)
     // A body that ended by itself left these unawaited; a rejection would find nobody to catch it.
     if (running) for (const { reject } of this.#waiting.values()) reject(reason)
@@ -213,8 +217,13 @@ export class Run {
   abandon(): void {
     this.#finish({ kind: 'over' })
     const reason = new DOMException('The server is closing', 'AbortError')
-    this.#aborter.abort(reason)
+    this.#abort(reason)
     this.#abortSteps(reason)
+  }
+
+  #abort(reason: unknown): void {
+    this.#abortReason = reason
+    this.#aborter?.abort(reason)
   }
 
   #abortSteps(reason: unknown): void {
@@ -248,7 +257,7 @@ export class Run {
     const asked = record && this.#waiting.get(idOf(record))
     if (!record) this.#beginAsked()
     else if (asked) this.#turns.plan(() => this.#handOver(record, asked))
-    else void this.park(`the log goes on with ${describeRecord(record)}, and the code does not ask for it`)
+    else void this.park(unaskedFor(record))
   }
 
   /** The log is used up: now, and not before, what was asked for begins. */
@@ -298,7 +307,7 @@ export class Run {
   #bodyEnded(end: RunEnd): void {
     if (this.isOver) return
     const left = this.history.leftBehind(this.#waiting)
-    if (left) void this.park(`the body ended, and did not ask for ${describeRecord(left)}, which the log has`)
+    if (left) void this.park(leftAtEnd(left, end))
     else this.#finish(end)
   }
 

@@ -36,11 +36,11 @@ export interface TaskView {
   readonly outcome?: Outcome | undefined
 }
 
-/** Shows `head`; `progress` is what the body said since it was written. */
+/** Shows `head`, with what is known of the task in memory: what its body said since, and whether it is being tried again. */
 export function viewOf(
   head: TaskHead,
   due: number | undefined,
-  progress: Progress | undefined,
+  live: { readonly progress?: Progress | undefined; readonly awaitsRun: boolean } | undefined,
   outcome?: Outcome,
 ): TaskView {
   return {
@@ -59,8 +59,8 @@ export function viewOf(
     deadlineAt: due,
     attempt: head.attempt,
     completedSteps: head.completedSteps,
-    progress: progress ?? head.progress,
-    parked: head.parked,
+    progress: live?.progress ?? head.progress,
+    parked: live?.awaitsRun ? undefined : head.parked,
     cleanUp: head.cleanUp,
     error: head.error,
     ...(outcome ? { outcome } : {}),

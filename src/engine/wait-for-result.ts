@@ -35,17 +35,19 @@ export async function waitForResult(
     const head = await find()
     if (isSettled(head.status)) return unwrap(taskId, await engine.store.read((level) => readOutcome(level, taskId)))
     signal?.throwIfAborted()
-    if (head.parked && !waitParked) throw parkedError(head)
+    // One that is about to be tried again may find code that fits.
+    if (head.parked && !waitParked && !engine.tasks.get(taskId)?.awaitsRun) throw parkedError(head)
     // From here to `add` nothing is awaited: a task that settles is told after this, or has left the map before it.
     if (!engine.tasks.has(taskId)) continue
     engine.assertOpen()
     const end = await nextEnd(engine, taskId, signal, giveUpAt)
-    if (end === 'closed') engine.assertOpen()
     if (end === 'late') {
       throw new HoldfastError('WAIT_TIMEOUT', `Task ${taskId} did not settle within ${timeoutMs} ms; it goes on`, {
         details: { taskId, timeoutMs },
       })
     }
+    if (end.kind === 'settled') return unwrap(taskId, JSON.parse(end.outcomeText) as Outcome)
+    if (end.kind === 'closed') engine.assertOpen()
   }
 }
 

@@ -1,7 +1,10 @@
 /** Who waits for a task to end. Nobody polls: the engine tells a waiter once the end is on disk. */
 
-/** Why a wait is over: the task settled, it was parked, or the engine is closed. */
-export type WaitEnd = 'settled' | 'parked' | 'closed'
+/** Why a wait is over: the task settled, with an outcome as JSON text; it was parked; or the engine is closed. */
+export type WaitEnd =
+  | { readonly kind: 'settled'; readonly outcomeText: string }
+  | { readonly kind: 'parked' }
+  | { readonly kind: 'closed' }
 
 export class Waiters {
   readonly #waiting = new Map<string, Set<(end: WaitEnd) => void>>()
@@ -24,6 +27,6 @@ export class Waiters {
 
   /** Tells everybody that nothing more comes. */
   close(): void {
-    for (const taskId of [...this.#waiting.keys()]) this.tell(taskId, 'closed')
+    for (const taskId of [...this.#waiting.keys()]) this.tell(taskId, { kind: 'closed' })
   }
 }

@@ -30,7 +30,10 @@ export interface RecoveryReport {
   readonly tasks: readonly RecoveredTask[]
   /** Acknowledged commits that the store had lost, and that were accepted. */
   readonly storeDamage: string | undefined
-  /** Resolves, with the report, once every task found is taken up again, parked or settled. Never rejects. */
+  /**
+   * Resolves, with the report, once every task found is taken up again, parked or settled; or at close, with `finishedAt`
+   * still undefined. Never rejects.
+   */
   readonly done: Promise<RecoveryReport>
 }
 
@@ -67,6 +70,11 @@ export class Report implements RecoveryReport {
   /** How many tasks became `action`. */
   count(action: RecoveredTask['action']): number {
     return this.tasks.filter((task) => task.action === action).length
+  }
+
+  /** The instance is closed: whoever waits learns how far it came. */
+  abandon(): void {
+    this.#done.resolve(this)
   }
 
   #finish(now: number): void {

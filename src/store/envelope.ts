@@ -18,20 +18,23 @@ export interface Envelope {
 
 /** Seals `body` for `key`. */
 export function seal(key: string, seq: number, body: string): string {
-  const inner = `${seq} ${body}`
-  return `${ENVELOPE_VERSION} ${checksum(`${key} ${inner}`)} ${inner}`
+  return `${ENVELOPE_VERSION} ${checksum(`${key} ${seq} `, body)} ${seq} ${body}`
 }
+
+const SEQ_AT = 11 // after the version, the checksum, and a space each
 
 /**
  * Opens the envelope that was read under `key`.
  * @throws HoldfastError `RECORD_DAMAGED` naming the key
  */
 export function unseal(key: string, text: string): Envelope {
-  const inner = text.slice(11)
-  const end = inner.indexOf(' ')
-  const sealed = text.startsWith(`${ENVELOPE_VERSION} `) && text.slice(2, 10) === checksum(`${key} ${inner}`)
-  if (!sealed || end < 1) throw damaged(key, 'its checksum does not fit')
-  return { seq: Number(inner.slice(0, end)), body: inner.slice(end + 1) }
+  const end = text.indexOf(' ', SEQ_AT)
+  const seq = text.slice(SEQ_AT, end)
+  const body = text.slice(end + 1)
+  const sealed =
+    text.startsWith(`${ENVELOPE_VERSION} `) && text.slice(2, SEQ_AT - 1) === checksum(`${key} ${seq} `, body)
+  if (!sealed || end < SEQ_AT) throw damaged(key, 'its checksum does not fit')
+  return { seq: Number(seq), body }
 }
 
 /** The body of the envelope under `key`, which is JSON. */

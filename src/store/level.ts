@@ -24,6 +24,8 @@ export interface LevelRange extends KeyRange {
   readonly reverse?: boolean
   readonly limit?: number
   readonly values?: boolean
+  /** How many bytes `nextv` gives at the most. */
+  readonly highWaterMarkBytes?: number
 }
 
 /** An open database. */

@@ -14,10 +14,11 @@ import type { Level, LevelRange } from './level.js'
 import { decodeHead } from './operations.js'
 
 const PAGE = 1_000
+const PAGE_BYTES = 256 * 1024 // LevelDB's default of 16 KiB makes a round trip of every dozen records
 
 /** Walks a range page by page, so that a long one never blocks the process. */
 export async function* entries(level: Level, range: LevelRange): AsyncGenerator<[key: string, text: string]> {
-  const iterator = level.iterator(range)
+  const iterator = level.iterator({ ...range, highWaterMarkBytes: PAGE_BYTES })
   try {
     for (let page = await iterator.nextv(PAGE); page.length > 0; page = await iterator.nextv(PAGE)) yield* page
   } finally {

@@ -93,6 +93,8 @@ export interface TaskHead {
   readonly checkpoints: Readonly<Record<SavedBy, number>>
   readonly progress?: Progress | undefined
   readonly parked?: Parked | undefined
+  /** A step of it saved something for its next attempt, once; without the flag nothing is looked for. */
+  readonly hasStepStates?: boolean | undefined
   readonly cleanUp: 'none' | 'pending' | 'done' | 'failed'
   /** Why it failed, without stack and causes, so that a listing can say it. */
   readonly error?: { readonly name: string; readonly message: string; readonly code: ErrorCode } | undefined

@@ -72,9 +72,8 @@ export function describeRecord(record: RecordName): string {
 // instead of being escaped a second time, and is parsed only when a body asks for it.
 /** The record as the store keeps it. */
 export function encodeRecord(record: LogRecord): string {
-  if (record.kind === 'checkpoint') return JSON.stringify(record)
-  const { value, ...rest } = record
-  return value === undefined ? JSON.stringify(rest) : `${JSON.stringify(rest)}\n${value}`
+  if (record.kind === 'checkpoint' || record.value === undefined) return JSON.stringify(record)
+  return `${JSON.stringify({ ...record, value: undefined })}\n${record.value}`
 }
 
 /** The record that `encodeRecord` wrote. */

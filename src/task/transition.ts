@@ -93,7 +93,7 @@ export function transition(head: TaskHead, event: TaskEvent, now: number): Decis
       return record(next, event, now)
     case 'step-state': {
       const { segment, ask, stateText: text } = event
-      return decide(next, undefined, { kind: 'step-state', segment, ask, text })
+      return decide({ ...next, hasStepStates: true }, undefined, { kind: 'step-state', segment, ask, text })
     }
     case 'settle':
       return settle(next, event, now)
