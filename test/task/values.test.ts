@@ -124,6 +124,13 @@ describe('an error', () => {
     expect(back).toMatchObject({ step: 'charge', message: failed.message })
   })
 
+  test('of a step says where the step threw, as far as that is known', () => {
+    expect(stepFailure('a', 0, { name: 'Error', message: 'no', stack: 'Error: no\n    at x' }).stack).toMatch(
+      /caused by Error: no\n {4}at x/,
+    )
+    expect(stepFailure('a', 0, { name: 'Error', message: 'no' }).stack).toMatch(/caused by no$/)
+  })
+
   test('of a step passes the engine’s own reason on', () => {
     expect(failureCode(describeError(new StepFailedError('a', new HoldfastError('TOO_LARGE', 'big'))))).toBe(
       'TOO_LARGE',
