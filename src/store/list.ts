@@ -7,7 +7,7 @@ import { unseal } from './envelope.js'
 import { DONE, doneKey, type KeyRange, LIVE, lastPart, liveKey, ownerPrefix, under } from './layout.js'
 import type { Level } from './level.js'
 import { decodeHead } from './operations.js'
-import { entries } from './reads.js'
+import { pages } from './reads.js'
 
 /** What to list. */
 export interface ListQuery {
@@ -99,14 +99,10 @@ function walk(level: Level, prefix: string, after: string | undefined) {
 }
 
 async function* headsOf(level: Level, owner: string, { after }: ListQuery): AsyncGenerator<Found> {
-  let taskIds: string[] = []
-  for await (const [key] of entries(level, afterwards(ownerPrefix(owner), after))) {
-    taskIds.push(lastPart(key))
-    if (taskIds.length < PAGE) continue
-    yield* await headsById(level, taskIds)
-    taskIds = []
+  for await (const page of pages(level, afterwards(ownerPrefix(owner), after))) {
+    const taskIds = page.map(([key]) => lastPart(key))
+    for (let at = 0; at < taskIds.length; at += PAGE) yield* await headsById(level, taskIds.slice(at, at + PAGE))
   }
-  yield* await headsById(level, taskIds)
 }
 
 async function headsById(level: Level, taskIds: readonly string[]): Promise<Found[]> {

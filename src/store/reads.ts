@@ -16,14 +16,24 @@ import { decodeHead } from './operations.js'
 const PAGE = 1_000
 const PAGE_BYTES = 256 * 1024 // LevelDB's default of 16 KiB makes a round trip of every dozen records
 
-/** Walks a range page by page, so that a long one never blocks the process. */
-export async function* entries(level: Level, range: LevelRange): AsyncGenerator<[key: string, text: string]> {
+/**
+ * Walks a range page by page, so that a long one never blocks the process. It gives pages and not entries: a promise for
+ * each of a thousand small records costs more than reading them.
+ */
+export async function* pages(level: Level, range: LevelRange): AsyncGenerator<[key: string, text: string][]> {
   const iterator = level.iterator({ ...range, highWaterMarkBytes: PAGE_BYTES })
   try {
-    for (let page = await iterator.nextv(PAGE); page.length > 0; page = await iterator.nextv(PAGE)) yield* page
+    for (let page = await iterator.nextv(PAGE); page.length > 0; page = await iterator.nextv(PAGE)) yield page
   } finally {
     await iterator.close()
   }
+}
+
+/** Reads a whole range, taking something of each entry. */
+async function collect<T>(level: Level, range: LevelRange, take: (key: string, text: string) => T): Promise<T[]> {
+  const taken: T[] = []
+  for await (const page of pages(level, range)) for (const [key, text] of page) taken.push(take(key, text))
+  return taken
 }
 
 /** The head of a task, wherever it lies. */
@@ -51,13 +61,13 @@ export async function readLiveHeads(
 ): Promise<{ heads: TaskHead[]; damaged: { taskId: string; reason: string }[] }> {
   const heads: TaskHead[] = []
   const harmed: { taskId: string; reason: string }[] = []
-  for await (const [key, text] of entries(level, layout.under(layout.LIVE))) {
+  await collect(level, layout.under(layout.LIVE), (key, text) => {
     try {
       heads.push(decodeHead(key, unseal(key, text).body))
     } catch (error) {
       harmed.push({ taskId: layout.lastPart(key), reason: (error as Error).message })
     }
-  }
+  })
   return { heads, damaged: harmed }
 }
 
@@ -78,14 +88,13 @@ export async function readOutcome(level: Level, taskId: string): Promise<Outcome
 export async function readLog(level: Level, head: TaskHead): Promise<ReadRecord[]> {
   const prefix = layout.logPrefix(head.taskId)
   const log: ReadRecord[] = []
-  for await (const [key, text] of entries(level, layout.under(prefix))) {
+  await collect(level, layout.under(prefix), (key, text) => {
     const { body } = unseal(key, text)
     const record = decodeRecord(body)
     const segment = countedIn(record)
-    // Dropped by a save, and not deleted yet when the process died.
-    if (segment !== PREFIX && segment < head.keptFrom) continue
-    log.push({ record, text: body })
-  }
+    // What was dropped by a save, and not deleted yet when the process died, is passed over.
+    if (segment === PREFIX || segment >= head.keptFrom) log.push({ record, text: body })
+  })
   const hole = findHole(head, log)
   if (hole !== undefined) throw damaged(prefix, hole)
   return log
@@ -93,20 +102,16 @@ export async function readLog(level: Level, head: TaskHead): Promise<ReadRecord[
 
 /** What steps that have not ended saved for their next attempt, by `<segment>/<ask>`. */
 export async function readStepStates(level: Level, taskId: string): Promise<Map<string, string>> {
-  const prefix = layout.stepStatePrefix(taskId)
-  const states = new Map<string, string>()
-  for await (const [key, text] of entries(level, layout.under(prefix))) states.set(key, unseal(key, text).body)
-  return states
+  const range = layout.under(layout.stepStatePrefix(taskId))
+  return new Map(await collect(level, range, (key, text) => [key, unseal(key, text).body] as const))
 }
 
 /** The checkpoints of a task, in the order they were saved. */
 export async function readCheckpoints(level: Level, head: TaskHead): Promise<CheckpointInfo[]> {
-  const infos: CheckpointInfo[] = []
-  for await (const [key, text] of entries(level, layout.under(layout.checkpointPrefix(head.taskId)))) {
-    const info = unsealJson<CheckpointInfo>(key, text)
-    if (info.opens === undefined || info.opens >= head.keptFrom) infos.push(info)
-  }
-  return infos.sort((one, other) => one.createdAt - other.createdAt || (one.opens ?? 0) - (other.opens ?? 0))
+  const range = layout.under(layout.checkpointPrefix(head.taskId))
+  const infos = await collect(level, range, (key, text) => unsealJson<CheckpointInfo>(key, text))
+  const kept = infos.filter(({ opens }) => opens === undefined || opens >= head.keptFrom)
+  return kept.sort((one, other) => one.createdAt - other.createdAt || (one.opens ?? 0) - (other.opens ?? 0))
 }
 
 /** What is known of one checkpoint. @throws HoldfastError `RECORD_DAMAGED` */
@@ -133,11 +138,8 @@ export async function readKeysToForget(
   now: number,
   limit: number,
 ): Promise<{ timer: string; scope: IdempotencyScope }[]> {
-  const due: { timer: string; scope: IdempotencyScope }[] = []
-  for await (const [timer, text] of entries(level, { ...layout.timersDue(now), limit })) {
-    due.push({ timer, scope: unsealJson<IdempotencyScope>(timer, text) })
-  }
-  return due
+  const range = { ...layout.timersDue(now), limit }
+  return collect(level, range, (timer, text) => ({ timer, scope: unsealJson<IdempotencyScope>(timer, text) }))
 }
 
 /** Audit entries, oldest first: of one task, or of all. */
@@ -147,25 +149,16 @@ export async function readAudit(
 ): Promise<AuditEntry[]> {
   if (taskId === undefined) {
     const range = { ...layout.under(layout.AUDIT), gte: layout.auditKey(sinceId), limit }
-    return collect(entries(level, range), (key, text) => unsealJson<AuditEntry>(key, text))
+    return collect(level, range, (key, text) => unsealJson<AuditEntry>(key, text))
   }
   const trail = { ...layout.under(layout.trailPrefix(taskId)), gte: layout.trailKey(taskId, sinceId), limit }
-  const keys = await collect(entries(level, trail), (key) => layout.auditKey(layout.lastPart(key)))
+  const keys = await collect(level, trail, (key) => layout.auditKey(layout.lastPart(key)))
   const texts = await level.getMany(keys)
   return keys.map((key, index) => {
     const text = texts[index]
     if (text === undefined) throw damaged(key, 'it is missing')
     return unsealJson<AuditEntry>(key, text)
   })
-}
-
-async function collect<T>(
-  source: AsyncIterable<[string, string]>,
-  take: (key: string, text: string) => T,
-): Promise<T[]> {
-  const taken: T[] = []
-  for await (const [key, text] of source) taken.push(take(key, text))
-  return taken
 }
 
 /** The body of a record that has to be there. */

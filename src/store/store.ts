@@ -15,7 +15,7 @@ import { unsealJson } from './envelope.js'
 import * as layout from './layout.js'
 import type { Level } from './level.js'
 import { type Operation, toOperations } from './operations.js'
-import { entries } from './reads.js'
+import { pages } from './reads.js'
 
 /** What a store stands on. */
 export interface StoreParts {
@@ -91,10 +91,12 @@ export class Store {
   async deletePruned(taskId: string, keptFrom: number): Promise<void> {
     const keys = await this.readPatiently(async (level) => {
       const found: string[] = []
-      for await (const [key] of entries(level, layout.prunedLog(taskId, keptFrom))) found.push(key)
-      for await (const [key, text] of entries(level, layout.under(layout.checkpointPrefix(taskId)))) {
-        const { opens, checkpointId } = unsealJson<{ opens?: number; checkpointId: string }>(key, text)
-        if (opens !== undefined && opens < keptFrom) found.push(key, layout.stateKey(taskId, checkpointId))
+      for await (const page of pages(level, layout.prunedLog(taskId, keptFrom))) found.push(...page.map(([key]) => key))
+      for await (const page of pages(level, layout.under(layout.checkpointPrefix(taskId)))) {
+        for (const [key, text] of page) {
+          const { opens, checkpointId } = unsealJson<{ opens?: number; checkpointId: string }>(key, text)
+          if (opens !== undefined && opens < keptFrom) found.push(key, layout.stateKey(taskId, checkpointId))
+        }
       }
       return found
     })

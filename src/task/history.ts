@@ -29,8 +29,7 @@ const HANDED_OVER_KEPT = 256
 /** The log of one run. */
 export class History {
   readonly #records: LogRecord[]
-  readonly #byId = new Map<string, LogRecord>()
-  readonly #byAsk = new Map<string, LogRecord>()
+  readonly #byAsk = new Map<number, LogRecord>()
   readonly #numbers = new Map<string, number>()
   #next = 0
   #asks = 0
@@ -127,15 +126,9 @@ export class History {
   #ask(name: RecordName, scope: string): Ask {
     const ask = this.#asks++
     const id = recordId(this.#segment, scope, name)
-    const there = this.#byAsk.get(`${this.#segment}\n${ask}`)
-    const recorded = this.#byId.get(id)
+    const there = this.#byAsk.get(place(this.#segment, ask))
     if (there && idOf(there) !== id) {
       throw new CodeChanged(`the log has ${describeRecord(there)} where the code now asks for ${describeRecord(name)}`)
-    }
-    if (recorded && recorded.ask !== ask) {
-      throw new CodeChanged(
-        `${describeRecord(name)} was asked for as number ${recorded.ask + 1} of its segment, and now as number ${ask + 1}`,
-      )
     }
     return { id, segment: this.#segment, scope, name, ask, after: this.#position }
   }
@@ -148,8 +141,7 @@ export class History {
   }
 
   #index(record: LogRecord): void {
-    this.#byId.set(idOf(record), record)
-    this.#byAsk.set(`${record.segment}\n${record.ask}`, record)
+    this.#byAsk.set(place(record.segment, record.ask), record)
   }
 
   // What is handed over is done with: a task of a million steps must not be held in memory.
@@ -158,9 +150,13 @@ export class History {
       this.#records.splice(0, this.#next)
       this.#next = 0
     }
-    this.#byId.delete(idOf(record))
-    this.#byAsk.delete(`${record.segment}\n${record.ask}`)
+    this.#byAsk.delete(place(record.segment, record.ask))
   }
+}
+
+// One number for both: a text for each record of a long log costs more than the map.
+function place(segment: number, ask: number): number {
+  return (segment - PREFIX) * 2 ** 24 + ask
 }
 
 /** The identity of a record. */

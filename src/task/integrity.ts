@@ -2,8 +2,9 @@
  * Notices a record that is missing from a task's log. The head counts and sums the prefix and the open segment, a
  * checkpoint those it closed (S1), so a hole shows even where every record that is left is sound.
  */
+import { addChecksum } from '../checksum.js'
 import { PREFIX, type SegmentSum, type TaskHead } from './head.js'
-import { countedIn, type LogRecord, withRecord } from './log.js'
+import { countedIn, type LogRecord } from './log.js'
 
 /** A record and the text it was decoded from. */
 export interface ReadRecord {
@@ -17,10 +18,13 @@ export function findHole(head: TaskHead, log: readonly ReadRecord[]): string | u
     [head.open.segment, head.open],
     [PREFIX, head.prefix],
   ])
-  const found = new Map<number, SegmentSum>()
+  const found = new Map<number, { count: number; sum: number }>()
   for (const { record, text } of log) {
     const segment = countedIn(record)
-    found.set(segment, withRecord(found.get(segment) ?? { segment, count: 0, sum: 0 }, text))
+    const sum = found.get(segment) ?? { count: 0, sum: 0 }
+    sum.count++
+    sum.sum = addChecksum(sum.sum, text)
+    found.set(segment, sum)
     if (record.kind === 'checkpoint' && record.closes.segment >= head.keptFrom) {
       expected.set(record.closes.segment, record.closes)
     }

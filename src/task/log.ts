@@ -80,7 +80,7 @@ export function encodeRecord(record: LogRecord): string {
 export function decodeRecord(text: string): LogRecord {
   const line = text.indexOf('\n')
   if (line < 0) return JSON.parse(text) as LogRecord
-  return { ...(JSON.parse(text.slice(0, line)) as StepRecord), value: text.slice(line + 1) }
+  return Object.assign(JSON.parse(text.slice(0, line)) as StepRecord, { value: text.slice(line + 1) })
 }
 
 /** The sum of a segment with one more record. */
