@@ -4,6 +4,8 @@
  * argument) are `TypeError`s without a code: nobody should branch on them.
  */
 
+import { type Duration, durationMs } from './duration.js'
+
 /** Each code, when it occurs and what to do. The README's table of errors is checked against this one. */
 export const ERROR_CODES = {
   STORE_LOCKED: 'Another open holds the directory: another process, or this one. Close it, or use another directory.',
@@ -33,6 +35,7 @@ export const ERROR_CODES = {
   WAIT_TIMEOUT: '`result` waited as long as it was told to. The task goes on.',
   TIMEOUT: 'The task’s timeout or deadline passed.',
   STEP_FAILED: 'A step threw, and that is recorded. The cause is what it threw.',
+  STEP_TIMEOUT: 'A step took longer than its timeout. Its signal was aborted; what it still does is not recorded.',
   STEP_NESTED: 'A call on the task’s context inside a step’s function. Move it into the body.',
   STEP_AMBIGUOUS: 'A body waited for something that is not a step, then asked for one. Put the wait into a step.',
   STEPS_IN_FLIGHT: 'A checkpoint was saved or restored with something in flight. Await it first.',
@@ -105,6 +108,27 @@ export class StepFailedError extends HoldfastError {
   ) {
     const said = cause instanceof Error ? cause.message : String(cause)
     super('STEP_FAILED', `Step '${step}' failed: ${said}`, { cause, details: { step } })
+  }
+}
+
+/** Thrown by a step or a body that no further attempt can help: whatever `retry` says, there is none. */
+export class NonRetryableError extends Error {
+  override readonly name: string = 'NonRetryableError'
+}
+
+/** Thrown by a step or a body that knows when the next attempt is worth it. It counts as an attempt like any other. */
+export class RetryAfterError extends Error {
+  override readonly name: string = 'RetryAfterError'
+  /** The wait, in milliseconds. */
+  readonly retryAfterMs: number
+
+  /**
+   * @param duration milliseconds, or a string such as `'30s'`
+   * @throws TypeError for anything else
+   */
+  constructor(duration: Duration, message = 'Try again later', options?: { cause?: unknown }) {
+    super(message, options)
+    this.retryAfterMs = durationMs(duration, 'duration', { zero: true })
   }
 }
 

@@ -14,6 +14,8 @@ export interface Ids {
   checkpointId(now: number): string
   /** A ULID that sorts after the one before it, even in the same millisecond. */
   auditId(now: number): string
+  /** A random number from 0 to 1: the jitter of a wait. */
+  fraction(): number
   /** 128 random bits as text: a task's seed for `uuid()`, a lock's token. */
   seed(): string
 }
@@ -48,6 +50,7 @@ export function createIds(): Ids {
     },
     checkpointId: (now) => `cp-${ulid(now, randomFraction)}`,
     auditId: (now) => monotonic(now),
+    fraction: randomFraction,
     seed: () => randomUUID(),
   }
 }

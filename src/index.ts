@@ -3,6 +3,7 @@
  */
 
 export type { Clock } from './clock.js'
+export type { Duration } from './duration.js'
 export { Holdfast, type ListOptions, type OwnerOption, type TaskId, type TaskPage } from './engine/holdfast.js'
 export type { Limits, OpenOptions } from './engine/options.js'
 export type { OwnerScope } from './engine/owner-scope.js'
@@ -14,6 +15,8 @@ export {
   ERROR_CODES,
   type ErrorCode,
   HoldfastError,
+  NonRetryableError,
+  RetryAfterError,
   StepFailedError,
   TaskCancelledError,
   TaskFailedError,
@@ -29,13 +32,13 @@ export {
   type AnyTaskDefinition,
   defineTask,
   type RestoredCheckpoint,
-  type RetryOptions,
   type SaveCheckpointOptions,
   type StepContext,
+  type StepOptions,
   type TaskContext,
   type TaskDefinition,
   type TaskOptions,
 } from './task/definition.js'
-export type { Duration } from './task/duration.js'
 export type { Durability, Parked, Progress, TaskStatus } from './task/head.js'
 export type { Outcome, TaskError } from './task/outcome.js'
+export type { RetryOptions, RetryPolicy } from './task/retry.js'

@@ -12,23 +12,24 @@ import { HoldfastError } from '../errors.js'
 import { Events } from '../events.js'
 import type { Ids } from '../ids.js'
 import type { Logger } from '../logger.js'
-import { recover } from '../recovery/recover.js'
 import type { RecoveryReport } from '../recovery/report.js'
 import { Report } from '../recovery/report.js'
-import type { Level } from '../store/level.js'
-import { readHead, readLiveHeads, readOutcome } from '../store/reads.js'
+import { readLiveHeads } from '../store/reads.js'
 import type { Store } from '../store/store.js'
 import type { Decision } from '../task/changes.js'
 import { dueAt, isSettled, type Parked, type TaskHead } from '../task/head.js'
 import type { Outcome } from '../task/outcome.js'
 import { type TaskEvent, transition } from '../task/transition.js'
 import { executeTask } from './execute-task.js'
+import { Leaks } from './leaks.js'
 import { LiveTask } from './live-task.js'
 import type { CheckedOptions, Limits } from './options.js'
 import { Registry } from './registry.js'
+import { reloadHeads } from './reload.js'
 import { isFenced, type RunHost } from './run-host.js'
 import { Scheduler } from './scheduler.js'
 import { Serial } from './serial.js'
+import { takeUp } from './take-up.js'
 import { Waiters } from './waiters.js'
 
 export class Engine implements RunHost {
@@ -38,6 +39,7 @@ export class Engine implements RunHost {
   readonly limits: Limits
   readonly retentionMs: number
   readonly events: Events
+  readonly leaks: Leaks
   readonly registry = new Registry()
   readonly waiters = new Waiters()
   readonly scheduler: Scheduler
@@ -48,7 +50,7 @@ export class Engine implements RunHost {
   readonly report: Report
   closing = false
   #closed = false
-  #found: TaskHead[] = []
+  readonly #found: TaskHead[] = []
 
   constructor(
     readonly store: Store,
@@ -59,23 +61,31 @@ export class Engine implements RunHost {
     this.logger = options.logger
     this.limits = options.limits
     this.retentionMs = options.retentionMs
+    this.leaks = new Leaks(options.clock, options.logger)
     this.events = new Events(options.logger)
     this.scheduler = new Scheduler(options.concurrency)
     this.report = new Report(store.damage)
     for (const definition of options.tasks) this.registry.add(definition)
-    store.onReload((level, taskIds) => this.#reload(level, taskIds))
+    store.onReload((level, taskIds) => reloadHeads(this, level, taskIds))
   }
 
   // --- decide, commit, tell ---------------------------------------------------------------------------------------
 
   /** For the engine itself: waits while the store is down, and decides again what the store lost. */
   record(task: LiveTask, event: TaskEvent): Promise<Decision> {
-    return this.#commit(task, event, true)
+    return this.#tracked(task, this.#commit(task, event, true))
   }
 
   /** For a caller: refused with `STORE_UNAVAILABLE` when the store is down or goes down. */
   recordForCaller(task: LiveTask, event: TaskEvent): Promise<Decision> {
-    return this.#commit(task, event, false)
+    return this.#tracked(task, this.#commit(task, event, false))
+  }
+
+  #tracked(task: LiveTask, commit: Promise<Decision>): Promise<Decision> {
+    const over = () => void task.commits.delete(commit)
+    task.commits.add(commit)
+    commit.then(over, over)
+    return commit
   }
 
   async #commit(task: LiveTask, event: TaskEvent, patient: boolean): Promise<Decision> {
@@ -117,13 +127,15 @@ export class Engine implements RunHost {
     const { patient, ...who } = by
     const { retentionMs } = this
     await this.#commit(task, { kind: 'settle', outcome, retentionMs, progress: task.progress, ...who }, patient)
-    this.#tellSettled(task, JSON.stringify(outcome))
+    this.tellSettled(task, JSON.stringify(outcome))
   }
 
-  #tellSettled(task: LiveTask, outcomeText: string): void {
+  /** Tells everybody that a task is settled, once that is on disk. Told before, it does nothing. */
+  tellSettled(task: LiveTask, outcomeText: string): void {
     const { taskId, type, status, error, owner } = task.head
     if (!this.tasks.delete(taskId)) return
     task.disarm()
+    task.disarmRetry()
     this.scheduler.remove(owner, taskId)
     const settled = status as 'completed' | 'failed' | 'cancelled'
     this.events.emit('task:settled', { taskId, type, status: settled, code: error?.code })
@@ -150,6 +162,10 @@ export class Engine implements RunHost {
     this.report.note({ taskId, type, action: 'parked', reason: `${parked.code}: ${parked.reason}` }, this.clock.now())
   }
 
+  watchLeak(taskId: string, step: string, working: Promise<unknown>): void {
+    this.leaks.watch(taskId, step, working)
+  }
+
   /** Notes that a checkpoint was restored, which changes nothing else. */
   async noteRestored(head: TaskHead, checkpointId: string, by: string, patient: boolean): Promise<void> {
     const at = this.clock.now()
@@ -170,39 +186,17 @@ export class Engine implements RunHost {
       const head: TaskHead = durability === 'buffered' ? { ...read, durability } : read
       this.tasks.set(head.taskId, new LiveTask(head, head))
     }
-    this.#found = heads
+    this.#found.push(...heads)
     for (const { taskId, reason } of damaged) {
       this.logger.error('The head of a task is damaged; the task is left alone', { taskId, reason })
       this.report.tasks.push({ taskId, type: '', action: 'damaged', replayed: 0, reason })
     }
   }
 
-  /** Takes up what was found at open, behind the caller's back. */
+  /** Takes up what was found at open, behind the caller's back. Once is enough. */
   recover(): RecoveryReport {
-    const { report, clock } = this
-    if (report.startedAt !== undefined) return report
-    const heads = this.#found.filter(({ taskId }) => this.tasks.has(taskId))
-    this.#found = []
-    report.begin(
-      heads.map(({ taskId }) => taskId),
-      clock.now(),
-    )
-    for (const { taskId } of heads) this.arm(this.tasks.get(taskId) as LiveTask)
-    recover(heads, report, {
-      now: () => clock.now(),
-      isRegistered: (type) => this.registry.get(type) !== undefined,
-      resume: (taskId) => this.schedule(this.tasks.get(taskId) as LiveTask),
-      park: (taskId, parked) => this.park(this.tasks.get(taskId) as LiveTask, parked),
-      timeOut: (taskId) => this.timeOut(this.tasks.get(taskId) as LiveTask),
-    })
-    void report.done.then(() => {
-      if (report.finishedAt === undefined) return
-      const [resumed, parked, settled, damaged] = (['resumed', 'parked', 'settled', 'damaged'] as const).map((action) =>
-        report.count(action),
-      ) as [number, number, number, number]
-      this.events.emit('recovery:done', { resumed, parked, settled, damaged })
-    })
-    return report
+    if (this.report.startedAt === undefined) takeUp(this, this.#found.splice(0))
+    return this.report
   }
 
   /** Resumes the tasks that were parked because nobody knew their type. */
@@ -213,9 +207,14 @@ export class Engine implements RunHost {
     }
   }
 
-  /** Puts a task into the queue for a slot. */
+  /** Puts a task into the queue for a slot: now, or when its next attempt is due. */
   schedule(task: LiveTask): void {
     if (task.scheduled || this.closing) return
+    const { retryAt = 0 } = task.head
+    if (retryAt > this.clock.now()) {
+      task.disarmRetry = this.clock.setTimer(retryAt, () => this.schedule(task))
+      return
+    }
     task.scheduled = true
     task.awaitsRun = true
     this.scheduler.enqueue(task.head.owner, task.taskId, () => this.begin(task))
@@ -232,6 +231,8 @@ export class Engine implements RunHost {
         task.scheduled = false
         task.run = undefined
         this.scheduler.release()
+        // It threw, and is to be tried again.
+        if (task.head.retryAt !== undefined && this.tasks.get(task.taskId) === task) this.schedule(task)
       })
   }
 
@@ -257,41 +258,6 @@ export class Engine implements RunHost {
     }
   }
 
-  // --- when the store was down ------------------------------------------------------------------------------------
-
-  async #reload(level: Level, taskIds: ReadonlySet<string>): Promise<() => void> {
-    const heads = new Map<LiveTask, TaskHead | undefined>()
-    const settled = new Map<LiveTask, string>()
-    for (const taskId of taskIds) {
-      const task = this.tasks.get(taskId)
-      if (!task) continue
-      const head = await readHead(level, taskId)
-      heads.set(task, head)
-      if (head && isSettled(head.status)) settled.set(task, JSON.stringify(await readOutcome(level, taskId)))
-    }
-    const landed: LiveTask[] = []
-    for (const [task, head] of heads) {
-      // A start that didn't land: its caller knows that it is unknown.
-      if (!head) this.tasks.delete(task.taskId)
-      else {
-        if (!task.committed) landed.push(task)
-        task.head = task.committed = head
-      }
-    }
-    return () => {
-      for (const task of landed) this.#adopt(task)
-      for (const [task, outcomeText] of settled) this.#tellSettled(task, outcomeText)
-    }
-  }
-
-  /** A start that did land, although its caller could not be told. */
-  #adopt(task: LiveTask): void {
-    const { taskId, type, owner, kind } = task.head
-    this.arm(task)
-    this.events.emit('task:created', { taskId, type, owner })
-    if (kind === 'body') this.schedule(task)
-  }
-
   // --- the end ----------------------------------------------------------------------------------------------------
 
   /** Whether the store is closed; while it is only closing, tasks can still be read. */
@@ -312,7 +278,10 @@ export class Engine implements RunHost {
   async close(graceMs: number): Promise<void> {
     this.closing = true
     this.scheduler.stop()
-    for (const task of this.tasks.values()) task.disarm()
+    for (const task of this.tasks.values()) {
+      task.disarm()
+      task.disarmRetry()
+    }
     await this.#drained(graceMs)
     for (const task of this.tasks.values()) task.run?.abandon()
     this.#closed = true

@@ -5,13 +5,17 @@
  * and executes it again, answered from what was recorded.
  */
 import { fromJson, toJson } from '../json.js'
-import { readInput, readLog, readStepStates } from '../store/reads.js'
+import { readInput, readLog, readStepProgress } from '../store/reads.js'
 import type { AnyTaskDefinition } from '../task/definition.js'
+import { dueAt } from '../task/head.js'
 import { History } from '../task/history.js'
 import { describeError, type Outcome } from '../task/outcome.js'
+import { dropForRetry, nextAttemptAt } from '../task/retry.js'
+import type { StepProgress } from '../task/step-progress.js'
+import type { RunEnd } from './asked.js'
 import type { Engine } from './engine.js'
 import type { LiveTask } from './live-task.js'
-import { Run, type RunEnd } from './run.js'
+import { Run } from './run.js'
 import { isFenced } from './run-host.js'
 import { checkOutput } from './schemas.js'
 import { outsideSteps, taskContext } from './task-context.js'
@@ -25,9 +29,9 @@ export async function executeTask(
   task: LiveTask,
   fresh: { readonly inputText: string | undefined } | undefined,
 ): Promise<void> {
-  const recovered = !fresh && task.head.run > 0
+  const recovered = !fresh && task.head.run > 0 && task.head.retryAt === undefined
   const loaded = fresh
-    ? { input: fresh.inputText, history: new History([]), stepStates: new Map() }
+    ? { input: fresh.inputText, history: new History([]), stepProgress: new Map() }
     : await load(engine, task)
   if (!loaded || engine.closing || engine.tasks.get(task.taskId) !== task) return
   const definition = engine.registry.require(task.head.type)
@@ -39,7 +43,7 @@ export async function executeTask(
     const { clock } = engine
     engine.report.note({ taskId, type, action: 'resumed', replayed, resumedAt: next }, clock.now())
   }
-  const run = new Run(engine, task, loaded.history, loaded.stepStates, recovered, report)
+  const run = new Run(engine, task, loaded.history, loaded.stepProgress, recovered, report)
   task.run = run
   engine.events.emit('task:started', { taskId, type, run: run.number, recovered })
   const context = taskContext(run)
@@ -61,7 +65,9 @@ async function load(engine: Engine, task: LiveTask) {
       history: new History(
         task.head.nextRecord === 0 ? [] : (await readLog(level, task.head)).map(({ record }) => record),
       ),
-      stepStates: task.head.hasStepStates ? await readStepStates(level, task.taskId) : new Map<string, string>(),
+      stepProgress: task.head.hasStepStates
+        ? await readStepProgress(level, task.taskId)
+        : new Map<string, StepProgress>(),
     }))
   } catch (error) {
     // Whatever it is, the task is not left pending in silence (R6); the next open tries again.
@@ -106,6 +112,7 @@ async function conclude(
     run.abandon()
     return engine.park(task, { code: end.code, reason: end.reason }, run.number)
   }
+  if (end.kind === 'threw' && !end.isFinal && (await tryAgain(engine, task, definition, run, end.error))) return
   const outcome = end.kind === 'returned' ? await outcomeOf(engine, definition, end.value) : failure(end.error)
   try {
     await engine.settle(task, outcome, { run: run.number, by: 'body', patient: true })
@@ -113,6 +120,38 @@ async function conclude(
     // Somebody settled it first; what the body returned changes nothing (R3).
     if (!isFenced(error)) throw error
   }
+}
+
+/** Whether the body, which threw, is tried again. Decided and on disk before anything else happens to the task. */
+async function tryAgain(
+  engine: Engine,
+  task: LiveTask,
+  definition: AnyTaskDefinition,
+  run: Run,
+  thrown: unknown,
+): Promise<boolean> {
+  const { clock, ids, store } = engine
+  const { head } = task
+  const retryAt = nextAttemptAt(definition.retry, {
+    attempt: head.attempt,
+    error: thrown,
+    now: clock.now(),
+    dueAt: dueAt(head),
+    fraction: ids.fraction(),
+  })
+  if (retryAt === undefined) return false
+  const error = describeError(thrown)
+  // A sibling's record may be on its way still; what is counted below is what is on disk.
+  await task.settledCommits()
+  const { kept, dropped } = dropForRetry(await store.readPatiently((level) => readLog(level, task.head)), error)
+  const why = `${error.name}: ${error.message}`.slice(0, 200)
+  try {
+    await engine.record(task, { kind: 'retry', run: run.number, retryAt, why, kept, dropped })
+  } catch (cause) {
+    // Settled meanwhile: there is nothing left to try, and nothing to settle.
+    if (!isFenced(cause)) throw cause
+  }
+  return true
 }
 
 async function outcomeOf(engine: Engine, definition: AnyTaskDefinition, value: unknown): Promise<Outcome> {

@@ -2,6 +2,8 @@
  * The public face: checks arguments, finds the task and its owner, and hands on. What happens then is in the file of
  * its name: start-task, wait-for-result, client-checkpoints, steps, engine.
  */
+
+import { type Duration, durationMs } from '../duration.js'
 import { HoldfastError } from '../errors.js'
 import type { EventName, HoldfastEvents } from '../events.js'
 import type { RecoveryReport } from '../recovery/report.js'
@@ -11,7 +13,6 @@ import { readAudit, readCheckpoints, readOutcome } from '../store/reads.js'
 import type { AuditEntry } from '../task/changes.js'
 import type { CheckpointInfo, SavedBy } from '../task/checkpoint.js'
 import type { AnyTaskDefinition, RestoredCheckpoint, TaskDefinition } from '../task/definition.js'
-import { type Duration, durationMs } from '../task/duration.js'
 import { dueAt, isSettled, type TaskHead, type TaskStatus } from '../task/head.js'
 import type { Outcome } from '../task/outcome.js'
 import { settledAlready } from '../task/transition.js'

@@ -18,8 +18,12 @@ export class LiveTask {
   progress: Progress | undefined
   /** There while a commit that settles it is on its way: until then nobody may be told that it is settled. */
   settling: Deferred<void> | undefined
+  /** Its commits that are on their way. */
+  readonly commits = new Set<Promise<unknown>>()
   /** Disarms its timeout. */
   disarm: () => void = () => {}
+  /** Disarms the wait for its next attempt. */
+  disarmRetry: () => void = () => {}
 
   constructor(head: TaskHead, committed?: TaskHead) {
     this.head = head
@@ -28,5 +32,10 @@ export class LiveTask {
 
   get taskId(): string {
     return this.head.taskId
+  }
+
+  /** Resolves once everything that is decided about it is on disk, or refused. */
+  async settledCommits(): Promise<void> {
+    while (this.commits.size > 0) await Promise.allSettled(this.commits)
   }
 }

@@ -1,9 +1,9 @@
 /** The options of `Holdfast.open`, checked and with their defaults. */
 import { type Clock, systemClock } from '../clock.js'
+import { type Duration, durationMs } from '../duration.js'
 import { createIds, type Ids } from '../ids.js'
 import { type Logger, stderrLogger } from '../logger.js'
 import type { AnyTaskDefinition } from '../task/definition.js'
-import { type Duration, durationMs } from '../task/duration.js'
 import type { Durability } from '../task/head.js'
 
 /** Limits, each in the unit that ends its name. */

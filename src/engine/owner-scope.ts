@@ -1,7 +1,8 @@
 /** The calls of one owner: every one of them reaches that owner's tasks, and nobody else's. */
+
+import type { Duration } from '../duration.js'
 import type { CheckpointInfo, SavedBy } from '../task/checkpoint.js'
 import type { AnyTaskDefinition, RestoredCheckpoint, TaskDefinition } from '../task/definition.js'
-import type { Duration } from '../task/duration.js'
 import { checkName, NAME_BYTES_MAX } from '../task/names.js'
 import type { Outcome } from '../task/outcome.js'
 import type { Holdfast, ListOptions, TaskId, TaskPage } from './holdfast.js'

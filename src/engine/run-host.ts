@@ -25,6 +25,8 @@ export interface RunHost {
    * @throws RunFenced, HoldfastError `TASK_SETTLED`: then nothing was written
    */
   record(task: LiveTask, event: TaskEvent): Promise<Decision>
+  /** Watches a function that was told to stop, and counts it if it goes on. */
+  watchLeak(taskId: string, step: string, working: Promise<unknown>): void
   /** Notes in the audit that a checkpoint was restored. */
   noteRestored(head: TaskHead, checkpointId: string, by: string, patient: boolean): Promise<void>
 }

@@ -1,5 +1,6 @@
 /**
- * Runs one step: calls its function, then records what came of it. This is where a step's result reaches the disk.
+ * Runs one step: calls its function, tries it again as its options say, then records what came of it. This is where a
+ * step's result reaches the disk.
  *
  * C4. The function and the write are never in one `try`: a failed write is the store's failure, and the engine commits
  *     the same result again; the function is not called a second time for it.
@@ -8,44 +9,53 @@ import { HoldfastError, TaskInterruptedError } from '../errors.js'
 import { fromJson, toJson } from '../json.js'
 import { stepStateKey } from '../store/layout.js'
 import type { StepContext } from '../task/definition.js'
-import { PREFIX } from '../task/head.js'
+import { dueAt, PREFIX } from '../task/head.js'
 import { describeError, type TaskError } from '../task/outcome.js'
+import { nextAttemptAt, type RetryPolicy } from '../task/retry.js'
+import { type StepProgress, UNTRIED } from '../task/step-progress.js'
+import type { Asked } from './asked.js'
+import { callWithin } from './call-within.js'
 import { idempotencyKeyOf } from './derived.js'
-import { type Asked, insideStep, type Run } from './run.js'
+import { insideStep, type Run } from './run.js'
 import { isFenced } from './run-host.js'
 
-type StepFunction = (step: StepContext) => unknown
+/** A step as the body asked for it, with its options checked. */
+export interface StepCall {
+  readonly name: string
+  readonly fn: (step: StepContext) => unknown
+  readonly retry: RetryPolicy
+  readonly timeoutMs: number | undefined
+}
 
-/** What came of the function: its result as JSON text, or what it threw. */
+/** What came of an attempt: its result as JSON text, or what it threw. */
 interface Ended {
   readonly value?: string | undefined
   readonly failed?: TaskError | undefined
+  readonly thrown?: unknown
 }
 
-/** What a step saves for its next attempt. */
-interface Saves {
-  made: boolean
-  pending: Promise<void>
-  /** Its function has ended: whatever it would still save belongs to no attempt. */
-  over: boolean
+/** How far the step is, in this process, and whether any of that is on disk. */
+interface Trial {
+  progress: StepProgress
+  isStored: boolean
+  /** The write that is on its way. */
+  pending: Promise<unknown>
 }
 
 /** Runs a step that the log doesn't answer, and records it. Never rejects. */
-export async function runStep(run: Run, asked: Asked, name: string, fn: StepFunction): Promise<void> {
+export async function runStep(run: Run, asked: Asked, step: StepCall): Promise<void> {
   const { host, task } = run
   const { ask, startedAt = host.clock.now() } = asked
   if (task.head.records >= host.limits.stepsPerTaskMax) {
-    run.fail(tooManySteps(task.taskId, name, host.limits.stepsPerTaskMax))
+    run.fail(tooManySteps(task.taskId, step.name, host.limits.stepsPerTaskMax))
     return run.dropped(asked)
   }
-  const made = run.stepStates.has(stepStateKey(task.taskId, ask.segment, ask.ask))
-  const saves: Saves = { made, pending: Promise.resolve(), over: false }
-  const ended = await call(run, asked, name, fn, saves)
-  saves.over = true
-  await saves.pending
-  // Settled meanwhile, or left for the next open: a step that an abort brought down was interrupted, not failed (C8).
-  if (run.isOver || (ended.failed && asked.aborted)) return run.dropped(asked)
+  const stored = run.stepProgress.get(stepStateKey(task.taskId, ask.segment, ask.ask))
+  const trial: Trial = { progress: stored ?? UNTRIED, isStored: stored !== undefined, pending: Promise.resolve() }
   try {
+    const ended = await tryUntilDone(run, asked, step, trial)
+    // Asked once more: from here to the decision nothing is awaited, so a run that is over writes nothing.
+    if (!ended || run.isOver) return run.dropped(asked)
     const { record } = await host.record(task, {
       kind: 'record',
       run: run.number,
@@ -55,14 +65,14 @@ export async function runStep(run: Run, asked: Asked, name: string, fn: StepFunc
         scope: ask.scope,
         ask: ask.ask,
         after: ask.after,
-        name,
+        name: step.name,
         number: ask.name.kind === 'step' ? ask.name.number : 0,
         startedAt,
-        attempts: 1,
+        attempts: trial.progress.failedAttempts + 1,
         value: ended.value,
         failed: ended.failed,
       },
-      dropStepState: saves.made,
+      dropStepState: trial.isStored,
       progress: task.progress,
     })
     if (record?.kind !== 'step') return run.dropped(asked)
@@ -71,55 +81,87 @@ export async function runStep(run: Run, asked: Asked, name: string, fn: StepFunc
     const { number, at: recordedAt } = record
     const segment = record.segment === PREFIX ? 'prefix' : record.segment
     const failed = ended.failed !== undefined
-    host.events.emit('step:recorded', { taskId, type, step: name, segment, number, failed, startedAt, recordedAt })
+    host.events.emit('step:recorded', { taskId, type, step: step.name, segment, number, failed, startedAt, recordedAt })
   } catch (error) {
     run.dropped(asked)
     if (!isFenced(error)) run.fail(error)
   }
 }
 
-async function call(run: Run, asked: Asked, name: string, fn: StepFunction, saves: Saves): Promise<Ended> {
-  try {
-    const value = await insideStep.run(run, () => fn(contextOf(run, asked, saves)))
-    const { resultBytesMax: bytesMax } = run.host.limits
-    return { value: toJson(value, { what: `the result of step '${name}'`, bytesMax, option: 'limits.resultBytesMax' }) }
-  } catch (error) {
-    return { failed: describeError(error) }
+/** Attempt after attempt, each failure on disk before the wait for the next. `undefined` if the run ends before. */
+async function tryUntilDone(run: Run, asked: Asked, step: StepCall, trial: Trial): Promise<Ended | undefined> {
+  const { host, task } = run
+  for (;;) {
+    const { retryAt } = trial.progress
+    if (retryAt !== undefined && !(await run.waitUntil(asked, retryAt))) return undefined
+    const ended = await attempt(run, asked, step, trial)
+    await trial.pending
+    // Settled meanwhile, or left for the next open: a step that an abort brought down was interrupted, not failed (C8).
+    if (run.isOver || (ended.failed && asked.aborted)) return undefined
+    if (!ended.failed) return ended
+    const next = nextAttemptAt(step.retry, {
+      attempt: trial.progress.failedAttempts + 1,
+      error: ended.thrown,
+      now: host.clock.now(),
+      dueAt: dueAt(task.head),
+      fraction: host.ids.fraction(),
+    })
+    if (next === undefined) return ended
+    const failedAttempts = trial.progress.failedAttempts + 1
+    host.logger.debug('A step failed and is tried again', { taskId: task.taskId, step: step.name, failedAttempts })
+    await store(run, asked, trial, { ...trial.progress, failedAttempts, retryAt: next })
   }
 }
 
-function contextOf(run: Run, asked: Asked, saves: Saves): StepContext {
-  const { host, task, stepStates } = run
-  const { segment, ask, id } = asked.ask
-  const saved = stepStates.get(stepStateKey(task.taskId, segment, ask))
+async function attempt(run: Run, asked: Asked, step: StepCall, trial: Trial): Promise<Ended> {
+  const { resultBytesMax: bytesMax } = run.host.limits
+  const use = { what: `the result of step '${step.name}'`, bytesMax, option: 'limits.resultBytesMax' }
+  const attempt = { isOver: false }
+  delete asked.aborter
+  try {
+    const call = () => insideStep.run(run, () => step.fn(contextOf(run, asked, trial, attempt)))
+    const value = step.timeoutMs === undefined ? await call() : await callWithin(run, asked, step, step.timeoutMs, call)
+    return { value: toJson(value, use) }
+  } catch (thrown) {
+    return { failed: describeError(thrown), thrown }
+  } finally {
+    attempt.isOver = true
+  }
+}
+
+function contextOf(run: Run, asked: Asked, trial: Trial, attempt: { readonly isOver: boolean }): StepContext {
+  const { host, task } = run
+  const { stateText } = trial.progress
   return {
     get signal() {
       return run.signalOf(asked)
     },
     get idempotencyKey() {
-      return idempotencyKeyOf(task.taskId, id)
+      return idempotencyKeyOf(task.taskId, asked.ask.id)
     },
-    attempt: task.head.attempt,
-    checkpoint: saved === undefined || saved === '' ? undefined : fromJson(saved),
+    attempt: trial.progress.failedAttempts + 1,
+    checkpoint: stateText === undefined || stateText === '' ? undefined : fromJson(stateText),
     async saveCheckpoint(state) {
-      if (saves.over) throw new TypeError('`saveCheckpoint` was called after its step had ended')
-      const use = {
-        what: `the checkpoint of step '${id}'`,
-        bytesMax: host.limits.stateBytesMax,
-        option: 'limits.stateBytesMax',
-      }
-      const stateText = toJson(state, use) ?? ''
-      saves.made = true
-      const write = host.record(task, { kind: 'step-state', run: run.number, segment, ask, stateText }).then(
-        () => {},
-        (error: unknown) => {
-          throw isFenced(error) ? new TaskInterruptedError(task.taskId) : error
-        },
-      )
-      saves.pending = write.catch(() => {})
-      return write
+      // Its function has ended: whatever it would still save belongs to no attempt.
+      if (attempt.isOver) throw new TypeError('`saveCheckpoint` was called after its step had ended')
+      const { stateBytesMax: bytesMax } = host.limits
+      const what = 'the state of the checkpoint of a step'
+      const saved = toJson(state, { what, bytesMax, option: 'limits.stateBytesMax' }) ?? ''
+      const writing = store(run, asked, trial, { ...trial.progress, stateText: saved })
+      trial.pending = writing.catch(() => {})
+      await writing.catch((error: unknown) => {
+        throw isFenced(error) ? new TaskInterruptedError(task.taskId) : error
+      })
     },
   }
+}
+
+/** Puts the step's progress on disk, where the next attempt finds it, in whatever process that is. */
+async function store(run: Run, { ask }: Asked, trial: Trial, progress: StepProgress): Promise<void> {
+  trial.progress = progress
+  trial.isStored = true
+  const { segment, ask: index } = ask
+  await run.host.record(run.task, { kind: 'step-progress', run: run.number, segment, ask: index, step: progress })
 }
 
 function tooManySteps(taskId: string, step: string, max: number): HoldfastError {

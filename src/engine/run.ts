@@ -20,33 +20,13 @@ import type { Parked } from '../task/head.js'
 import { type Ask, type CodeChanged, type History, idOf } from '../task/history.js'
 import { describeRecord, type LogRecord } from '../task/log.js'
 import { stepFailure } from '../task/outcome.js'
+import type { StepProgress } from '../task/step-progress.js'
+import type { Asked, RunEnd } from './asked.js'
 import type { LiveTask } from './live-task.js'
+import { Pauses } from './pauses.js'
 import { ambiguous, inFlight, leftAtEnd, nested, unaskedFor } from './refusals.js'
 import type { RunHost } from './run-host.js'
 import { Turns } from './turns.js'
-
-/** How a run came to its end, as far as the engine has to do something about it. */
-export type RunEnd =
-  | { readonly kind: 'returned'; readonly value: unknown }
-  | { readonly kind: 'threw'; readonly error: unknown }
-  | { readonly kind: 'park'; readonly code: Parked['code']; readonly reason: string }
-  /** Interrupted, or left for the next open. */
-  | { readonly kind: 'over' }
-
-/** Something the body waits for. */
-export interface Asked {
-  readonly ask: Ask
-  /** Does what was asked for, once the log is used up, and records it. */
-  readonly begin: () => Promise<void>
-  readonly resolve: (value: unknown) => void
-  readonly reject: (error: unknown) => void
-  /** When it began. */
-  startedAt?: number
-  /** Aborts its function, if that asked for a signal. */
-  aborter?: AbortController
-  /** Whether it was aborted while its function ran. */
-  aborted?: boolean
-}
 
 /** Tells a call inside a step's function from one in the body. */
 export const insideStep = new AsyncLocalStorage<Run>()
@@ -64,6 +44,7 @@ export class Run {
   #replaying = true
   #ending = false
   readonly #inFlight = new Set<Asked>()
+  readonly #pauses: Pauses
   #idle: (() => void)[] = []
   #lastAnswerAt: number
 
@@ -71,13 +52,14 @@ export class Run {
     readonly host: RunHost,
     readonly task: LiveTask,
     readonly history: History,
-    /** What steps that had not ended saved for their next attempt. */
-    readonly stepStates: ReadonlyMap<string, string>,
+    /** How far the steps were that had not ended. */
+    readonly stepProgress: ReadonlyMap<string, StepProgress>,
     readonly recovered: boolean,
     /** Told once the log is used up: how many answers were replayed, and what begins now. */
     private readonly onReplayed: (answered: number, next: string | undefined) => void,
   ) {
     this.number = task.head.run
+    this.#pauses = new Pauses(host.clock)
     this.#lastAnswerAt = task.head.startedAt ?? task.head.createdAt
   }
 
@@ -141,7 +123,7 @@ export class Run {
     if (this.#turns.open) return undefined
     const error = ambiguous(this.task.taskId, call)
     // The task fails with it even if the body catches it: whatever comes after cannot be repeated either.
-    this.#finish({ kind: 'threw', error })
+    this.#finish({ kind: 'threw', error, isFinal: true })
     throw error
   }
 
@@ -175,6 +157,22 @@ export class Run {
     })
   }
 
+  /**
+   * Waits between two attempts of a step. Meanwhile nothing of it is in flight: a close doesn't wait for it, and leaves
+   * the next attempt to the next open.
+   * @returns whether the attempt may begin; `false` once the run is over
+   */
+  async waitUntil(asked: Asked, instant: number): Promise<boolean> {
+    const { store } = this.host
+    this.#inFlight.delete(asked)
+    this.#settleIdle()
+    await this.#pauses.until(instant)
+    if (!store.connection.isUp) await store.connection.up
+    if (this.isOver || this.host.closing) return false
+    this.#inFlight.add(asked)
+    return true
+  }
+
   /** A record of this run is on disk. */
   recorded(asked: Asked, record: LogRecord): void {
     this.#inFlight.delete(asked)
@@ -196,7 +194,7 @@ export class Run {
 
   /** Something that ends the task whatever its body does next. */
   fail(error: unknown): void {
-    this.#finish({ kind: 'threw', error })
+    this.#finish({ kind: 'threw', error, isFinal: true })
   }
 
   /** The task is settled: signals are aborted, and a body that is still running is interrupted where it waits. */
@@ -315,6 +313,7 @@ export class Run {
     const tell = this.#end
     if (!tell) return
     this.#end = undefined
+    this.#pauses.endAll()
     if (end.kind === 'returned' || end.kind === 'threw') this.#ending = true
     if (end.kind === 'returned') this.#warnOfForgotten()
     tell(end)

@@ -4,7 +4,8 @@ import { toJson } from '../json.js'
 import type { SaveCheckpointOptions } from '../task/definition.js'
 import { describeRecord } from '../task/log.js'
 import { checkName, NAME_BYTES_MAX } from '../task/names.js'
-import type { Asked, Run } from './run.js'
+import type { Asked } from './asked.js'
+import type { Run } from './run.js'
 import { isFenced } from './run-host.js'
 
 /** What the body's `saveCheckpoint` does, once it may be called at all. */

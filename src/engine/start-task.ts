@@ -5,12 +5,12 @@
  * the next open runs it, and the caller finds it under its idempotency key.
  */
 import { createHash } from 'node:crypto'
+import { type Duration, durationMs } from '../duration.js'
 import { HoldfastError } from '../errors.js'
 import { canonicalJson, fromJson, type JsonUse, toJson } from '../json.js'
 import { readHead, readIdempotency } from '../store/reads.js'
 import { createTask, type NewTask } from '../task/create.js'
 import type { AnyTaskDefinition } from '../task/definition.js'
-import { type Duration, durationMs } from '../task/duration.js'
 import { forgetAt } from '../task/expiry.js'
 import { checkName, NAME_BYTES_MAX } from '../task/names.js'
 import type { Engine } from './engine.js'

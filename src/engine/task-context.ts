@@ -1,13 +1,23 @@
 /** What a body sees: `TaskContext` over a run. Every promise it hands out may be left unawaited without harm. */
+
+import { durationMs } from '../duration.js'
 import type { Jsonified } from '../json.js'
 import type { Logger } from '../logger.js'
-import type { RestoredCheckpoint, SaveCheckpointOptions, StepContext, TaskContext } from '../task/definition.js'
+import type {
+  RestoredCheckpoint,
+  SaveCheckpointOptions,
+  StepContext,
+  StepOptions,
+  TaskContext,
+} from '../task/definition.js'
 import { PREFIX, type Progress } from '../task/head.js'
 import { checkName, cutText, NAME_BYTES_MAX } from '../task/names.js'
+import { retryPolicy } from '../task/retry.js'
+import type { Asked } from './asked.js'
 import { uuidOf } from './derived.js'
 import { restoreCheckpoint } from './restore-checkpoint.js'
-import { type Asked, insideStep, type Run } from './run.js'
-import { runStep } from './run-step.js'
+import { insideStep, type Run } from './run.js'
+import { runStep, type StepCall } from './run-step.js'
 import { saveCheckpoint } from './save-checkpoint.js'
 
 /** Makes the context of a run's body. */
@@ -28,11 +38,14 @@ export function taskContext(run: Run): TaskContext {
     },
     log: loggerOf(host.logger, { taskId, type }),
 
-    step<T>(name: string, fn: (step: StepContext) => T | Promise<T>) {
+    step<T>(name: string, fn: (step: StepContext) => T | Promise<T>, options: StepOptions = {}) {
       return quiet(() => {
         checkName(name, 'name', NAME_BYTES_MAX.step)
         if (typeof fn !== 'function') throw new TypeError(`Expected \`fn\` to be a function, got ${typeof fn}`)
-        const begin = (asked: Asked) => runStep(run, asked, name, fn)
+        const { retry, timeout } = options
+        const timeoutMs = timeout === undefined ? undefined : durationMs(timeout, 'timeout')
+        const step: StepCall = { name, fn, retry: retryPolicy(retry), timeoutMs }
+        const begin = (asked: Asked) => runStep(run, asked, step)
         return run.enter(`task.step('${name}', …)`) ?? run.ask(() => history.askStep(name), begin)
       }) as Promise<Jsonified<T>>
     },

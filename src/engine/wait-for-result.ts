@@ -1,8 +1,9 @@
 /** Waits for a task's end, without polling, and turns the outcome into a value or an error. */
+
+import { type Duration, durationMs } from '../duration.js'
 import { HoldfastError, TaskCancelledError, TaskFailedError } from '../errors.js'
 import type { JsonValue } from '../json.js'
 import { readOutcome } from '../store/reads.js'
-import { type Duration, durationMs } from '../task/duration.js'
 import { isSettled, type TaskHead } from '../task/head.js'
 import { failureCode, type Outcome, reviveError } from '../task/outcome.js'
 import type { Engine } from './engine.js'

@@ -21,10 +21,14 @@ export function recover(heads: readonly TaskHead[], report: Report, host: Recove
   for (const head of heads) {
     const { taskId, type } = head
     const plan = planRecovery(head, host.isRegistered(type), host.now())
-    const note = (action: 'parked' | 'settled' | 'kept', reason: string) => () =>
+    const note = (action: 'parked' | 'settled' | 'kept' | 'waiting', reason: string) => () =>
       report.note({ taskId, type, action, reason }, host.now())
     switch (plan.action) {
       case 'resume':
+        host.resume(taskId)
+        break
+      case 'wait':
+        note('waiting', `its next attempt is due at ${new Date(plan.retryAt).toISOString()}`)()
         host.resume(taskId)
         break
       case 'keep':

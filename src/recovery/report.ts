@@ -7,9 +7,9 @@ export interface RecoveredTask {
   readonly type: string
   /**
    * `resumed`: its body runs again · `parked`: it can't go on · `settled`: its time was over, or it ended at once ·
-   * `kept`: a session task, which waits for its client · `damaged`: its head can't be read, and was left alone.
+   * `waiting`: its next attempt is due later · `kept`: a session task, which waits for its client · `damaged`: its head can't be read, and was left alone.
    */
-  readonly action: 'resumed' | 'parked' | 'settled' | 'kept' | 'damaged'
+  readonly action: 'resumed' | 'parked' | 'settled' | 'waiting' | 'kept' | 'damaged'
   /** How many recorded answers its body was handed again. */
   readonly replayed: number
   /** The first thing that was not recorded, and therefore begins now: it may have begun before the crash too. */

@@ -49,6 +49,11 @@ function add(operations: Operation[], task: TaskHead, change: Change, nextAuditI
       return void put(outcomeKey(taskId), change.text)
     case 'record':
       return void put(logKey(taskId, change.segment, change.seq), change.text)
+    case 'drop-record':
+      return void operations.push({ key: logKey(taskId, change.segment, change.seq) })
+    case 'drop-checkpoint':
+      operations.push({ key: checkpointKey(taskId, change.checkpointId) })
+      return void operations.push({ key: stateKey(taskId, change.checkpointId) })
     case 'checkpoint': {
       const { checkpointId } = change.info
       put(checkpointKey(taskId, checkpointId), JSON.stringify(change.info))

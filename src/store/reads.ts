@@ -8,6 +8,7 @@ import { PREFIX, type TaskHead } from '../task/head.js'
 import { findHole, type ReadRecord } from '../task/integrity.js'
 import { countedIn, decodeRecord } from '../task/log.js'
 import type { Outcome } from '../task/outcome.js'
+import { decodeStepProgress, type StepProgress } from '../task/step-progress.js'
 import { damaged, unseal, unsealJson } from './envelope.js'
 import * as layout from './layout.js'
 import type { Level, LevelRange } from './level.js'
@@ -100,10 +101,10 @@ export async function readLog(level: Level, head: TaskHead): Promise<ReadRecord[
   return log
 }
 
-/** What steps that have not ended saved for their next attempt, by `<segment>/<ask>`. */
-export async function readStepStates(level: Level, taskId: string): Promise<Map<string, string>> {
+/** How far the steps are that have not ended, by key. */
+export async function readStepProgress(level: Level, taskId: string): Promise<Map<string, StepProgress>> {
   const range = layout.under(layout.stepStatePrefix(taskId))
-  return new Map(await collect(level, range, (key, text) => [key, unseal(key, text).body] as const))
+  return new Map(await collect(level, range, (key, text) => [key, decodeStepProgress(unseal(key, text).body)] as const))
 }
 
 /** The checkpoints of a task, in the order they were saved. */

@@ -17,6 +17,7 @@ export interface AuditEntry {
     | 'created'
     | 'started'
     | 'recovered'
+    | 'retried'
     | 'parked'
     | 'completed'
     | 'failed'
@@ -50,6 +51,8 @@ export type Change =
   | { readonly kind: 'input'; readonly text: string }
   | { readonly kind: 'outcome'; readonly text: string }
   | { readonly kind: 'record'; readonly segment: number; readonly seq: number; readonly text: string }
+  | { readonly kind: 'drop-record'; readonly segment: number; readonly seq: number }
+  | { readonly kind: 'drop-checkpoint'; readonly checkpointId: string }
   | { readonly kind: 'checkpoint'; readonly info: CheckpointInfo; readonly stateText: string }
   | { readonly kind: 'owner'; readonly owner: string }
   | { readonly kind: 'idempotency'; readonly entry: IdempotencyEntry }

@@ -1,10 +1,11 @@
 /** What a user defines: a named task, its options and its body, and the context that the body is handed. */
 import type { input as ZodInput, output as ZodOutput, ZodType } from 'zod'
+import { type Duration, durationMs } from '../duration.js'
 import type { Jsonified } from '../json.js'
 import type { Logger } from '../logger.js'
-import { type Duration, durationMs } from './duration.js'
 import type { Progress } from './head.js'
 import { checkName } from './names.js'
+import { type RetryOptions, type RetryPolicy, retryPolicy } from './retry.js'
 
 /** What a step's function is handed. */
 export interface StepContext {
@@ -12,7 +13,7 @@ export interface StepContext {
   readonly signal: AbortSignal
   /** The same for every attempt and every run of this step, and of no other: hand it to the service you call. */
   readonly idempotencyKey: string
-  /** Counts from 1. For logs, never for decisions. */
+  /** Counts the attempts of this step, from 1. For logs, never for decisions. */
   readonly attempt: number
   /** What an earlier attempt of this step saved; `undefined` if none did. */
   readonly checkpoint: unknown
@@ -65,7 +66,7 @@ export interface TaskContext {
    * @throws HoldfastError `STEP_AMBIGUOUS` after a wait for something that is not a step; the task fails
    * @throws HoldfastError `STEP_NESTED` inside a step's function
    */
-  step<T>(name: string, fn: (step: StepContext) => T | Promise<T>): Promise<Jsonified<T>>
+  step<T>(name: string, fn: (step: StepContext) => T | Promise<T>, options?: StepOptions): Promise<Jsonified<T>>
   /**
    * Saves a state of your own choosing, and opens the next segment of the log.
    * @throws HoldfastError `STEPS_IN_FLIGHT`, `PRUNE_NEEDS_RESTORE`, `NOT_SERIALIZABLE`, `TOO_LARGE`, `LIMIT_EXCEEDED`
@@ -86,16 +87,12 @@ export interface TaskContext {
   uuid(): Promise<string>
 }
 
-/** How often, and when, what threw is tried again. */
-export interface RetryOptions {
-  /** Attempts in all. Default 1. */
-  readonly maximumAttempts?: number
-  /** The wait before the second attempt. Default `'1s'`. */
-  readonly initialInterval?: Duration
-  /** What each wait is multiplied with to give the next. Default 2. */
-  readonly backoffCoefficient?: number
-  /** The longest wait. Default 100 times the first. */
-  readonly maximumInterval?: Duration
+/** The options of a step. */
+export interface StepOptions {
+  /** How often it is tried when it throws. Default: once. */
+  readonly retry?: RetryOptions
+  /** How long one attempt may take; then its signal is aborted, and the attempt has failed. Default: no limit. */
+  readonly timeout?: Duration
 }
 
 /** The options of `defineTask`. */
@@ -110,7 +107,10 @@ export interface TaskOptions<Input extends ZodType | undefined, Output extends Z
   readonly output?: Output
   /** How long a task may take, from its first run's start, over crashes and down time. Default: no limit. */
   readonly timeout?: Duration
-  /** Checked and kept on the definition; this version makes one attempt and says so when it is registered. */
+  /**
+   * How often the body is tried when it throws. Default: once. An attempt takes up the log of the one before, without
+   * the failure that escaped and what came of it.
+   */
   readonly retry?: RetryOptions
   /** Checked and kept on the definition; this version does not call it and says so when it is registered. */
   readonly undo?: Readonly<Record<string, (...args: never[]) => unknown>>
@@ -125,7 +125,7 @@ export interface TaskDefinition<Input = unknown, Output = unknown> {
   readonly input: ZodType | undefined
   readonly output: ZodType | undefined
   readonly timeoutMs: number | undefined
-  readonly retry: RetryOptions | undefined
+  readonly retry: RetryPolicy
   readonly undo: TaskOptions<undefined, undefined>['undo'] | undefined
   readonly onCancel: TaskOptions<undefined, undefined>['onCancel'] | undefined
   readonly body: (task: TaskContext, input: never) => unknown
@@ -163,14 +163,13 @@ export function defineTask<
   checkFunction(body, 'body')
   if (options.onCancel !== undefined) checkFunction(options.onCancel, 'onCancel')
   for (const [step, undo] of Object.entries(options.undo ?? {})) checkFunction(undo, `undo.${step}`)
-  checkRetry(options.retry)
   return {
     name: options.name,
     version: options.version,
     input: options.input,
     output: options.output,
     timeoutMs: options.timeout === undefined ? undefined : durationMs(options.timeout, 'timeout'),
-    retry: options.retry,
+    retry: retryPolicy(options.retry),
     undo: options.undo,
     onCancel: options.onCancel,
     body,
@@ -184,15 +183,4 @@ function checkSchema(schema: unknown, option: string): void {
 
 function checkFunction(value: unknown, option: string): void {
   if (typeof value !== 'function') throw new TypeError(`Expected \`${option}\` to be a function, got ${typeof value}`)
-}
-
-function checkRetry(retry: RetryOptions | undefined): void {
-  if (retry?.maximumAttempts !== undefined && !(Number.isInteger(retry.maximumAttempts) && retry.maximumAttempts > 0)) {
-    throw new TypeError(`Expected \`retry.maximumAttempts\` to be an integer >= 1, got ${retry.maximumAttempts}`)
-  }
-  if (retry?.backoffCoefficient !== undefined && !(retry.backoffCoefficient >= 1)) {
-    throw new TypeError(`Expected \`retry.backoffCoefficient\` to be a number >= 1, got ${retry.backoffCoefficient}`)
-  }
-  if (retry?.initialInterval !== undefined) durationMs(retry.initialInterval, 'retry.initialInterval', { zero: true })
-  if (retry?.maximumInterval !== undefined) durationMs(retry.maximumInterval, 'retry.maximumInterval')
 }

@@ -77,6 +77,8 @@ export interface TaskHead {
   /** The run that may write (C6). */
   readonly run: number
   readonly attempt: number
+  /** When the next attempt begins, while the task waits for it. */
+  readonly retryAt?: number | undefined
   /** Counts the task's commits. */
   readonly seq: number
   /** The number of the next log record. */

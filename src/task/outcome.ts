@@ -3,7 +3,7 @@
  * crosses the disk: what a body or a step threw becomes a `TaskError`, and the
  * first run gets back the same revived error that a replay gets.
  */
-import { ERROR_CODES, type ErrorCode, HoldfastError, StepFailedError } from '../errors.js'
+import { ERROR_CODES, type ErrorCode, HoldfastError, RetryAfterError, StepFailedError } from '../errors.js'
 import type { JsonValue } from '../json.js'
 
 /** What a task settled with. */
@@ -24,6 +24,8 @@ export interface TaskError {
   readonly step?: string | undefined
   /** The record of the step that failed, so that a retry of the task can find it. */
   readonly record?: number | undefined
+  /** What a `RetryAfterError` said. */
+  readonly retryAfterMs?: number | undefined
   readonly cause?: TaskError | undefined
   /** The parts of an `AggregateError`. */
   readonly errors?: readonly TaskError[] | undefined
@@ -68,6 +70,7 @@ function describe(error: Error, budget: { left: number }): TaskError {
     message: cut(String(error.message)),
     ...(typeof code === 'string' || typeof code === 'number' ? { code } : {}),
     ...(typeof error.stack === 'string' ? { stack: cut(error.stack) } : {}),
+    ...(error instanceof RetryAfterError ? { retryAfterMs: error.retryAfterMs } : {}),
     ...(error instanceof HoldfastError ? { ours: true as const } : {}),
     ...(error instanceof StepFailedError ? { step: error.step, record: recordOf.get(error) } : {}),
     ...(error.cause !== undefined && budget.left > 0 ? { cause: describeOne(error.cause, budget) } : {}),
@@ -109,7 +112,8 @@ function revived(stored: TaskError, cause: Error | undefined): Error {
     ? new AggregateError(stored.errors.map(reviveError), stored.message, options)
     : new Error(stored.message, options)
   error.name = stored.name
-  return stored.code === undefined ? error : Object.assign(error, { code: stored.code })
+  const { code, retryAfterMs } = stored
+  return Object.assign(error, code === undefined ? {} : { code }, retryAfterMs === undefined ? {} : { retryAfterMs })
 }
 
 /** The code of a task that failed with `error`: the engine's own reason, also one that a step passed on, else `TASK_FAILED`. */

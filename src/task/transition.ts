@@ -17,9 +17,11 @@ import { HoldfastError } from '../errors.js'
 import type { Change, Decision } from './changes.js'
 import { forgetAt } from './expiry.js'
 import { emptySegment, isSettled, type Parked, PREFIX, type Progress, type SegmentSum, type TaskHead } from './head.js'
+import type { ReadRecord } from './integrity.js'
 import { type CheckpointRecord, countedIn, encodeRecord, type LogRecord, type StepRecord, withRecord } from './log.js'
 import { cutText } from './names.js'
 import { failureCode, type Outcome, type TaskError } from './outcome.js'
+import { encodeStepProgress, type StepProgress } from './step-progress.js'
 
 /** A record before it has its place and time in the log. */
 export type NewRecord = Omit<StepRecord, 'seq' | 'at'> | Omit<CheckpointRecord, 'seq' | 'at' | 'closes'>
@@ -43,13 +45,23 @@ export type TaskEvent =
       readonly dropStepState?: boolean | undefined
       readonly progress?: Progress | undefined
     }
-  /** A step that has not ended saves where it is. */
+  /** A step that has not ended saves where it is, or has an attempt behind it. */
   | {
-      readonly kind: 'step-state'
+      readonly kind: 'step-progress'
       readonly run: number
       readonly segment: number
       readonly ask: number
-      readonly stateText: string
+      readonly step: StepProgress
+    }
+  /** Its body threw, and is tried again. */
+  | {
+      readonly kind: 'retry'
+      readonly run: number
+      readonly retryAt: number
+      readonly why: string
+      /** Its log, without what the next attempt must not be answered, and that. */
+      readonly kept: readonly ReadRecord[]
+      readonly dropped: readonly ReadRecord[]
     }
   /** It ends. `run` is there when its body says so, absent when it is settled from outside. */
   | {
@@ -91,10 +103,13 @@ export function transition(head: TaskHead, event: TaskEvent, now: number): Decis
       return start(next, event, now)
     case 'record':
       return record(next, event, now)
-    case 'step-state': {
-      const { segment, ask, stateText: text } = event
+    case 'step-progress': {
+      const { segment, ask, step } = event
+      const text = encodeStepProgress(step)
       return decide({ ...next, hasStepStates: true }, undefined, { kind: 'step-state', segment, ask, text })
     }
+    case 'retry':
+      return retry(next, event, now)
     case 'settle':
       return settle(next, event, now)
     case 'park': {
@@ -129,7 +144,15 @@ function start(head: TaskHead, event: Event<'start'>, now: number): Decision {
   // Counted from the first run's start, over crashes and down time, and therefore decided only once.
   const timeoutAt = head.timeoutAt ?? (event.timeoutMs === undefined ? undefined : startedAt + event.timeoutMs)
   const status = head.status === 'pending' ? 'running' : head.status
-  const started: TaskHead = { ...head, status, run: event.run, startedAt, timeoutAt, parked: undefined }
+  const started: TaskHead = {
+    ...head,
+    status,
+    run: event.run,
+    startedAt,
+    timeoutAt,
+    parked: undefined,
+    retryAt: undefined,
+  }
   return decide(started, {
     at: now,
     action: event.recovered ? 'recovered' : 'started',
@@ -176,6 +199,32 @@ function record(head: TaskHead, event: Event<'record'>, now: number): Decision {
   }
 }
 
+function retry(head: TaskHead, { kept, dropped, retryAt, why }: Event<'retry'>, now: number): Decision {
+  const open = Math.max(PREFIX, ...kept.map(({ record }) => countedIn(record)))
+  const sumOf = (segment: number) =>
+    kept
+      .filter(({ record }) => countedIn(record) === segment)
+      .reduce((sum, { text }) => withRecord(sum, text), emptySegment(segment))
+  const steps = dropped.filter(({ record }) => record.kind === 'step' && !record.failed).length
+  const saved = kept.filter(({ record }) => record.kind === 'checkpoint').length
+  const next: TaskHead = {
+    ...head,
+    attempt: head.attempt + 1,
+    retryAt,
+    prefix: sumOf(PREFIX),
+    open: open === PREFIX ? emptySegment(PREFIX) : sumOf(open),
+    records: kept.length,
+    completedSteps: head.completedSteps - steps,
+    checkpoints: { ...head.checkpoints, body: saved },
+  }
+  const drops = dropped.flatMap(({ record }): Change[] => {
+    const gone: Change = { kind: 'drop-record', segment: countedIn(record), seq: record.seq }
+    if (record.kind !== 'checkpoint') return [gone]
+    return [gone, { kind: 'drop-checkpoint', checkpointId: record.checkpointId }]
+  })
+  return decide(next, { at: now, action: 'retried', by: 'engine', why }, ...drops)
+}
+
 function settle(head: TaskHead, event: Event<'settle'>, now: number): Decision {
   const { outcome, by } = event
   const action = ({ result: 'completed', error: 'failed', cancelled: 'cancelled' } as const)[outcome.kind]
@@ -184,6 +233,7 @@ function settle(head: TaskHead, event: Event<'settle'>, now: number): Decision {
     status: action,
     settledAt: now,
     parked: undefined,
+    retryAt: undefined,
     progress: event.progress ?? head.progress,
     error: outcome.kind === 'error' ? headline(outcome.error) : undefined,
   }

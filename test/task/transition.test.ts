@@ -40,7 +40,8 @@ const EVENTS: Record<string, TaskEvent> = {
     record: checkpoint(),
     checkpoint: { stateText: '{}', prune: false },
   },
-  'step state': { kind: 'step-state', run: 1, segment: PREFIX, ask: 0, stateText: '1' },
+  'step progress': { kind: 'step-progress', run: 1, segment: PREFIX, ask: 0, step: { failedAttempts: 1 } },
+  retry: { kind: 'retry', run: 1, retryAt: NOW + 9, why: 'Error: no', kept: [], dropped: [] },
   'settle with a result': { kind: 'settle', outcome: { kind: 'result', result: 1 }, by: 'body', retentionMs: 1 },
   'settle with an error': {
     kind: 'settle',
@@ -78,7 +79,9 @@ describe('every status meets every event', () => {
     expect(changes[0]).toEqual({ kind: 'head', head })
     const changed = head.status !== before.status
     const audited = changes.some(({ kind }) => kind === 'audit')
-    expect(audited).toBe(changed || ['start', 'record a checkpoint', 'park', 'save a checkpoint'].includes(name))
+    expect(audited).toBe(
+      changed || ['start', 'record a checkpoint', 'park', 'save a checkpoint', 'retry'].includes(name),
+    )
   })
 })
 
@@ -131,7 +134,7 @@ describe('creating', () => {
 })
 
 describe('runs', () => {
-  test.each(['record a step', 'record a checkpoint', 'step state'])('another run may not %s', (name) => {
+  test.each(['record a step', 'record a checkpoint', 'step progress', 'retry'])('another run may not %s', (name) => {
     expect(() => transition({ ...headIn('running'), run: 2 }, EVENTS[name] as TaskEvent, NOW)).toThrow(RunFenced)
   })
 

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
+import { DURATION_MS_MAX, durationMs } from '../../src/duration.js'
 import { HoldfastError, StepFailedError } from '../../src/errors.js'
 import { defineTask } from '../../src/task/definition.js'
-import { DURATION_MS_MAX, durationMs } from '../../src/task/duration.js'
 import { forgetAt } from '../../src/task/expiry.js'
 import type { TaskHead } from '../../src/task/head.js'
 import { checkName, cutText } from '../../src/task/names.js'
@@ -150,7 +150,15 @@ describe('a definition', () => {
       { name: 'x', version: '1', input: z.string(), output: z.number(), timeout: '30m', retry, undo, onCancel },
       body,
     )
-    expect(made).toMatchObject({ name: 'x', version: '1', timeoutMs: 1_800_000, retry, undo, onCancel, body })
+    expect(made).toMatchObject({
+      name: 'x',
+      version: '1',
+      timeoutMs: 1_800_000,
+      retry: { maximumAttempts: 3, initialMs: 1_000, maximumMs: 60_000 },
+      undo,
+      onCancel,
+      body,
+    })
   })
 
   test.each([
@@ -172,7 +180,11 @@ describe('a definition', () => {
   })
 
   test('needs no more than a name and a body', () => {
-    expect(defineTask({ name: 'x' }, body)).toMatchObject({ name: 'x', timeoutMs: undefined, retry: undefined })
+    expect(defineTask({ name: 'x' }, body)).toMatchObject({
+      name: 'x',
+      timeoutMs: undefined,
+      retry: { maximumAttempts: 1 },
+    })
   })
 
   test('without a body is refused', () => expect(() => defineTask({ name: 'x' }, 1 as never)).toThrow('`body`'))

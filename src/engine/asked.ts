@@ -1,0 +1,27 @@
+/** What a body waits for, and how its run ends. */
+import type { Parked } from '../task/head.js'
+import type { Ask } from '../task/history.js'
+
+/** How a run came to its end, as far as the engine has to do something about it. */
+export type RunEnd =
+  | { readonly kind: 'returned'; readonly value: unknown }
+  /** `isFinal`: the engine refused the body, and no other attempt could end differently. */
+  | { readonly kind: 'threw'; readonly error: unknown; readonly isFinal?: boolean }
+  | { readonly kind: 'park'; readonly code: Parked['code']; readonly reason: string }
+  /** Interrupted, or left for the next open. */
+  | { readonly kind: 'over' }
+
+/** Something the body waits for. */
+export interface Asked {
+  readonly ask: Ask
+  /** Does what was asked for, once the log is used up, and records it. */
+  readonly begin: () => Promise<void>
+  readonly resolve: (value: unknown) => void
+  readonly reject: (error: unknown) => void
+  /** When it began. */
+  startedAt?: number
+  /** Aborts its function, if that asked for a signal. */
+  aborter?: AbortController
+  /** Whether it was aborted while its function ran. */
+  aborted?: boolean
+}

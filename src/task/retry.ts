@@ -1,0 +1,144 @@
+/**
+ * Decides whether, and when, what threw is tried again, and what a retry of the whole task takes out of its log. Pure:
+ * the time, the deadline and the throw of the dice are handed in.
+ */
+
+import { type Duration, durationMs } from '../duration.js'
+import { NonRetryableError } from '../errors.js'
+import type { ReadRecord } from './integrity.js'
+import type { TaskError } from './outcome.js'
+
+/** How often, and when, what threw is tried again. */
+export interface RetryOptions {
+  /** Attempts in all. Default 1: a tool's error should reach its caller. */
+  readonly maximumAttempts?: number
+  /** The wait before the second attempt. Default `'1s'`. Each wait is shortened by up to half, at random. */
+  readonly initialInterval?: Duration
+  /** What each wait is multiplied with to give the next. Default 2. */
+  readonly backoffCoefficient?: number
+  /** The longest wait. Default: 100 times the first. */
+  readonly maximumInterval?: Duration
+  /** Whether this error is worth another attempt. Default: every one but a `NonRetryableError`. */
+  readonly retryIf?: (error: unknown) => boolean
+}
+
+/** The same, checked and complete. */
+export interface RetryPolicy {
+  readonly maximumAttempts: number
+  readonly initialMs: number
+  readonly coefficient: number
+  readonly maximumMs: number
+  readonly retryIf: (error: unknown) => boolean
+}
+
+const INTERVALS_IN_MAXIMUM = 100
+
+/**
+ * The policy of `options`.
+ * @param option what stands before the name in an error: `retry`
+ * @throws TypeError naming the option, what was expected and what was given
+ */
+export function retryPolicy(options: RetryOptions | undefined, option = 'retry'): RetryPolicy {
+  const {
+    maximumAttempts = 1,
+    initialInterval = '1s',
+    backoffCoefficient = 2,
+    maximumInterval,
+    retryIf,
+  } = options ?? {}
+  if (!Number.isInteger(maximumAttempts) || maximumAttempts < 1) {
+    throw new TypeError(`Expected \`${option}.maximumAttempts\` to be an integer >= 1, got ${String(maximumAttempts)}`)
+  }
+  if (!(Number.isFinite(backoffCoefficient) && backoffCoefficient >= 1)) {
+    throw new TypeError(
+      `Expected \`${option}.backoffCoefficient\` to be a number >= 1, got ${String(backoffCoefficient)}`,
+    )
+  }
+  if (retryIf !== undefined && typeof retryIf !== 'function') {
+    throw new TypeError(`Expected \`${option}.retryIf\` to be a function, got ${typeof retryIf}`)
+  }
+  const initialMs = durationMs(initialInterval, `${option}.initialInterval`, { zero: true })
+  const maximumMs =
+    maximumInterval === undefined
+      ? initialMs * INTERVALS_IN_MAXIMUM
+      : durationMs(maximumInterval, `${option}.maximumInterval`)
+  return { maximumAttempts, initialMs, coefficient: backoffCoefficient, maximumMs, retryIf: retryIf ?? (() => true) }
+}
+
+/** What a decision about the next attempt needs to know. */
+export interface FailedAttempt {
+  /** Which one failed, counted from 1. */
+  readonly attempt: number
+  readonly error: unknown
+  readonly now: number
+  /** When the task's time is over, if it ever is. */
+  readonly dueAt: number | undefined
+  /** A random number from 0 to 1. */
+  readonly fraction: number
+}
+
+/** When the next attempt begins; `undefined` if there is none: out of attempts, not worth it, or too late for the deadline. */
+export function nextAttemptAt(
+  policy: RetryPolicy,
+  { attempt, error, now, dueAt, fraction }: FailedAttempt,
+): number | undefined {
+  if (attempt >= policy.maximumAttempts || isFinal(error) || !isWorthIt(policy, error)) return undefined
+  const interval = Math.min(policy.initialMs * policy.coefficient ** (attempt - 1), policy.maximumMs)
+  // Shortened at random, so that a hundred tasks that failed together don't come back together.
+  const wait = retryAfterMs(error) ?? Math.ceil(interval * (1 - fraction / 2))
+  const at = now + wait
+  return dueAt !== undefined && at >= dueAt ? undefined : at
+}
+
+// A failed step is revived from the disk, so its cause is known by name.
+function isFinal(error: unknown): boolean {
+  return causes(error).some((cause) => cause instanceof NonRetryableError || cause.name === 'NonRetryableError')
+}
+
+function isWorthIt(policy: RetryPolicy, error: unknown): boolean {
+  try {
+    return policy.retryIf(error) === true
+  } catch {
+    return false
+  }
+}
+
+function retryAfterMs(error: unknown): number | undefined {
+  for (const cause of causes(error)) {
+    const { retryAfterMs } = cause as { retryAfterMs?: unknown }
+    if (typeof retryAfterMs === 'number') return retryAfterMs
+  }
+  return undefined
+}
+
+const CAUSES_MAX = 32
+
+function causes(error: unknown): Error[] {
+  const found: Error[] = []
+  for (let at = error; at instanceof Error && found.length < CAUSES_MAX; at = at.cause) found.push(at)
+  return found
+}
+
+/**
+ * What a retry of the task takes out of its log, and what it leaves: the failure that escaped, later failures, and all
+ * that was asked for after it was handed over. Without a failed step in `error` (or with one that was pruned) the log
+ * stays as it is.
+ */
+export function dropForRetry(
+  log: readonly ReadRecord[],
+  error: TaskError,
+): { kept: ReadRecord[]; dropped: ReadRecord[] } {
+  const failures = new Set(failedRecords(error))
+  const first = log.find(({ record }) => failures.has(record.seq))?.record.seq
+  const isDropped = ({ record }: ReadRecord) =>
+    first !== undefined &&
+    record.seq >= first &&
+    (record.after >= first || (record.kind === 'step' && record.failed !== undefined))
+  return { kept: log.filter((read) => !isDropped(read)), dropped: log.filter(isDropped) }
+}
+
+/** The records of the steps whose failures are in `error`, its causes and its parts. */
+function failedRecords({ record, cause, errors = [] }: TaskError): number[] {
+  const own = record === undefined ? [] : [record]
+  return [...own, ...(cause ? failedRecords(cause) : []), ...errors.flatMap(failedRecords)]
+}

@@ -1,0 +1,26 @@
+/** How far a step is that has not ended yet: its failed attempts, when the next one is due, and what it saved. */
+
+/** Kept beside the log until the step is recorded. */
+export interface StepProgress {
+  /** Attempts that failed. */
+  readonly failedAttempts: number
+  /** When the next one is due. */
+  readonly retryAt?: number | undefined
+  /** What the step saved for its next attempt, as JSON text; empty text stands for a saved `undefined`. */
+  readonly stateText?: string | undefined
+}
+
+/** A step that nothing is kept of. */
+export const UNTRIED: StepProgress = { failedAttempts: 0 }
+
+/** The progress as the store keeps it; the state follows on a line of its own, as it is. */
+export function encodeStepProgress({ stateText, ...rest }: StepProgress): string {
+  return stateText === undefined ? JSON.stringify(rest) : `${JSON.stringify(rest)}\n${stateText}`
+}
+
+/** The progress that `encodeStepProgress` wrote. */
+export function decodeStepProgress(text: string): StepProgress {
+  const line = text.indexOf('\n')
+  if (line < 0) return JSON.parse(text) as StepProgress
+  return { ...(JSON.parse(text.slice(0, line)) as StepProgress), stateText: text.slice(line + 1) }
+}

@@ -1,0 +1,96 @@
+/**
+ * Plays a scenario once without a crash, and then once for every write it makes, dying before it and after it. Time is
+ * in hand: whenever nothing is going on it moves to the next timer, so that hours of waiting pass in a moment.
+ */
+import { setImmediate as turn } from 'node:timers/promises'
+import type { AnyTaskDefinition, Holdfast } from '../../src/index.js'
+import { ManualClock, MemoryDisk, openInMemory } from '../../src/testing/index.js'
+
+/** What a scenario is. Its definitions are made anew for each play, with effects of their own. */
+export interface Scenario<Effects> {
+  readonly effects: () => Effects
+  readonly tasks: (effects: Effects, clock: ManualClock) => readonly AnyTaskDefinition[]
+  /** Starts the task, under an idempotency key, and does what else is to be done from outside. Played again after a crash. */
+  readonly drive: (holdfast: Holdfast) => Promise<string>
+}
+
+/** How a play ended. */
+export interface Played<Effects> {
+  readonly where: string
+  readonly effects: Effects
+  readonly outcome: unknown
+  readonly writes: number
+}
+
+/** The play without a crash, and all those with one. */
+export async function everyCrash<Effects>(
+  scenario: Scenario<Effects>,
+): Promise<{ calm: Played<Effects>; crashed: Played<Effects>[] }> {
+  const calm = await play(scenario, undefined)
+  const crashed: Played<Effects>[] = []
+  for (let atWrite = 1; atWrite <= calm.writes; atWrite++) {
+    for (const applied of [false, true]) crashed.push(await play(scenario, { atWrite, applied }))
+  }
+  return { calm, crashed }
+}
+
+async function play<Effects>(
+  { effects: makeEffects, tasks, drive }: Scenario<Effects>,
+  death: { atWrite: number; applied: boolean } | undefined,
+): Promise<Played<Effects>> {
+  const effects = makeEffects()
+  const clock = new ManualClock()
+  const disk = new MemoryDisk()
+  const where = death ? `write ${death.atWrite}, ${death.applied ? 'after' : 'before'}` : 'no crash'
+  if (death) disk.dieAt(death)
+  for (let life = 0; life < 3; life++) {
+    let dead = false
+    disk.onDeath(() => {
+      dead = true
+    })
+    const living = live(scenarioTasks(), clock, disk, drive)
+    const outcome = await Promise.race([living, untilQuiet(clock, () => dead)])
+    if (outcome !== undefined) return { where, effects, outcome, writes: disk.writes }
+  }
+  throw new Error(`${where}: the task did not come to an end`)
+
+  function scenarioTasks() {
+    return tasks(effects, clock)
+  }
+}
+
+async function live(
+  tasks: readonly AnyTaskDefinition[],
+  clock: ManualClock,
+  disk: MemoryDisk,
+  drive: Scenario<unknown>['drive'],
+): Promise<unknown> {
+  const holdfast = await openInMemory({ disk, clock, tasks })
+  const taskId = await drive(holdfast)
+  const output = await holdfast.result(taskId, { waitParked: true }).then(
+    (value) => ({ value }),
+    (error: Error) => ({ error: error.message.replaceAll(taskId, 'ID') }),
+  )
+  const { status, attempt, completedSteps } = await holdfast.get(taskId)
+  const log = (await holdfast.steps(taskId)).flatMap(({ segment, steps }) =>
+    steps.map(({ kind, name, number, state, attempts }) =>
+      kind === 'checkpoint' ? `${segment} checkpoint` : `${segment} ${name}#${number} ${state} after ${attempts}`,
+    ),
+  )
+  return { ...output, status, attempt, completedSteps, log }
+}
+
+const QUIET_TURNS = 30
+
+/** Moves time on whenever nothing else moves; ends when the process has died. */
+async function untilQuiet(clock: ManualClock, isDead: () => boolean): Promise<undefined> {
+  for (let moves = 0; moves < 1_000; moves++) {
+    for (let turns = 0; turns < QUIET_TURNS; turns++) {
+      if (isDead()) return undefined
+      await turn()
+    }
+    const { nextDueAt } = clock
+    if (nextDueAt !== undefined) await clock.advanceTo(nextDueAt)
+  }
+  throw new Error('Nothing more happens')
+}
