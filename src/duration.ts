@@ -27,3 +27,17 @@ function parse(text: unknown): number | undefined {
   const match = typeof text === 'string' ? /^(\d+(?:\.\d+)?) ?(ms|s|m|h|d)$/.exec(text) : null
   return match ? Number(match[1]) * (UNIT_MS[match[2] as string] as number) : undefined
 }
+
+const INSTANT_MS_MAX = 8.64e15 // the last one that `Date` can show
+
+/**
+ * Milliseconds since the epoch of a `Date`, or of a number that is that already.
+ * @throws TypeError naming the option, what was expected and what was given
+ */
+export function instantOf(value: Date | number, option: string): number {
+  const at = value instanceof Date ? value.getTime() : value
+  if (typeof at === 'number' && Number.isFinite(at) && Math.abs(at) <= INSTANT_MS_MAX) return Math.ceil(at)
+  throw new TypeError(
+    `Expected \`${option}\` to be a valid Date or milliseconds since the epoch, got ${String(value)} (${typeof value})`,
+  )
+}

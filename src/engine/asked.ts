@@ -1,6 +1,7 @@
 /** What a body waits for, and how its run ends. */
 import type { Parked } from '../task/head.js'
 import type { Ask } from '../task/history.js'
+import type { LazyAbort } from './lazy-abort.js'
 
 /** How a run came to its end, as far as the engine has to do something about it. */
 export type RunEnd =
@@ -8,6 +9,8 @@ export type RunEnd =
   /** `isFinal`: the engine refused the body, and no other attempt could end differently. */
   | { readonly kind: 'threw'; readonly error: unknown; readonly isFinal?: boolean }
   | { readonly kind: 'park'; readonly code: Parked['code']; readonly reason: string }
+  /** It only waits, for long: it is replayed when the wait ends. */
+  | { readonly kind: 'unload'; readonly wakeAt: number }
   /** Interrupted, or left for the next open. */
   | { readonly kind: 'over' }
 
@@ -20,8 +23,8 @@ export interface Asked {
   readonly reject: (error: unknown) => void
   /** When it began. */
   startedAt?: number
-  /** Aborts its function, if that asked for a signal. */
-  aborter?: AbortController
+  /** Aborts its function. Its own, and each attempt's, so that what is over hears nothing of what comes later. */
+  aborter?: LazyAbort
   /** Whether it was aborted while its function ran. */
   aborted?: boolean
 }

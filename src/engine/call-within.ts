@@ -19,7 +19,6 @@ export async function callWithin(
   const late = new Promise<never>((_, reject) => {
     disarm = clock.setTimer(clock.now() + timeoutMs, () => {
       const error = tooLate(run.task.taskId, name, timeoutMs)
-      run.signalOf(asked)
       asked.aborter?.abort(error)
       reject(error)
     })

@@ -26,6 +26,7 @@ import { LiveTask } from './live-task.js'
 import type { CheckedOptions, Limits } from './options.js'
 import { Registry } from './registry.js'
 import { reloadHeads } from './reload.js'
+import type { Run } from './run.js'
 import { isFenced, type RunHost } from './run-host.js'
 import { Scheduler } from './scheduler.js'
 import { Serial } from './serial.js'
@@ -38,6 +39,7 @@ export class Engine implements RunHost {
   readonly logger: Logger
   readonly limits: Limits
   readonly retentionMs: number
+  readonly unloadAfterMs: number
   readonly events: Events
   readonly leaks: Leaks
   readonly registry = new Registry()
@@ -61,6 +63,7 @@ export class Engine implements RunHost {
     this.logger = options.logger
     this.limits = options.limits
     this.retentionMs = options.retentionMs
+    this.unloadAfterMs = options.unloadAfterMs
     this.leaks = new Leaks(options.clock, options.logger)
     this.events = new Events(options.logger)
     this.scheduler = new Scheduler(options.concurrency)
@@ -135,7 +138,7 @@ export class Engine implements RunHost {
     const { taskId, type, status, error, owner } = task.head
     if (!this.tasks.delete(taskId)) return
     task.disarm()
-    task.disarmRetry()
+    task.disarmWake()
     this.scheduler.remove(owner, taskId)
     const settled = status as 'completed' | 'failed' | 'cancelled'
     this.events.emit('task:settled', { taskId, type, status: settled, code: error?.code })
@@ -207,12 +210,12 @@ export class Engine implements RunHost {
     }
   }
 
-  /** Puts a task into the queue for a slot: now, or when its next attempt is due. */
+  /** Puts a task into the queue for a slot: now, or when it is to be woken. */
   schedule(task: LiveTask): void {
     if (task.scheduled || this.closing) return
-    const { retryAt = 0 } = task.head
-    if (retryAt > this.clock.now()) {
-      task.disarmRetry = this.clock.setTimer(retryAt, () => this.schedule(task))
+    const { wakeAt = 0 } = task.head
+    if (wakeAt > this.clock.now()) {
+      task.disarmWake = this.clock.setTimer(wakeAt, () => this.schedule(task))
       return
     }
     task.scheduled = true
@@ -223,6 +226,7 @@ export class Engine implements RunHost {
   /** Runs a task's body. The slot is taken already; it is given back when the run is over. */
   begin(task: LiveTask, fresh?: { readonly inputText: string | undefined }): void {
     task.scheduled = true
+    task.hasSlot = true
     void executeTask(this, task, fresh)
       .catch((error: unknown) =>
         this.logger.error('A run ended unexpectedly', { taskId: task.taskId, error: String(error) }),
@@ -230,10 +234,29 @@ export class Engine implements RunHost {
       .finally(() => {
         task.scheduled = false
         task.run = undefined
-        this.scheduler.release()
-        // It threw, and is to be tried again.
-        if (task.head.retryAt !== undefined && this.tasks.get(task.taskId) === task) this.schedule(task)
+        this.rest(task)
+        // It sleeps for long, or it threw and is to be tried again.
+        if (task.head.wakeAt !== undefined && this.tasks.get(task.taskId) === task) this.schedule(task)
       })
+  }
+
+  /** Gives the task's slot back: it only waits. */
+  rest(task: LiveTask): void {
+    if (!task.hasSlot) return
+    task.hasSlot = false
+    this.scheduler.release()
+  }
+
+  /** Takes a slot again for a run whose wait is over. Resolves once it has one; if the run is over by then, without. */
+  async wake(task: LiveTask, run: Run): Promise<void> {
+    if (task.hasSlot || task.waking) return task.waking
+    const { owner } = task.head
+    task.waking = new Promise<void>((resolve) => this.scheduler.enqueue(owner, task.taskId, resolve)).then(() => {
+      task.waking = undefined
+      if (run.isOver) this.scheduler.release()
+      else task.hasSlot = true
+    })
+    return task.waking
   }
 
   /** Arms the task's timeout and deadline, whichever comes first. */
@@ -280,7 +303,7 @@ export class Engine implements RunHost {
     this.scheduler.stop()
     for (const task of this.tasks.values()) {
       task.disarm()
-      task.disarmRetry()
+      task.disarmWake()
     }
     await this.#drained(graceMs)
     for (const task of this.tasks.values()) task.run?.abandon()

@@ -29,7 +29,7 @@ export async function executeTask(
   task: LiveTask,
   fresh: { readonly inputText: string | undefined } | undefined,
 ): Promise<void> {
-  const recovered = !fresh && task.head.run > 0 && task.head.retryAt === undefined
+  const recovered = !fresh && task.head.run > 0 && task.head.wakeAt === undefined
   const loaded = fresh
     ? { input: fresh.inputText, history: new History([]), stepProgress: new Map() }
     : await load(engine, task)
@@ -112,6 +112,12 @@ async function conclude(
     run.abandon()
     return engine.park(task, { code: end.code, reason: end.reason }, run.number)
   }
+  if (end.kind === 'unload') {
+    await engine.record(task, { kind: 'unload', run: run.number, wakeAt: end.wakeAt }).catch((error: unknown) => {
+      if (!isFenced(error)) throw error
+    })
+    return
+  }
   if (end.kind === 'threw' && !end.isFinal && (await tryAgain(engine, task, definition, run, end.error))) return
   const outcome = end.kind === 'returned' ? await outcomeOf(engine, definition, end.value) : failure(end.error)
   try {
@@ -146,7 +152,7 @@ async function tryAgain(
   const { kept, dropped } = dropForRetry(await store.readPatiently((level) => readLog(level, task.head)), error)
   const why = `${error.name}: ${error.message}`.slice(0, 200)
   try {
-    await engine.record(task, { kind: 'retry', run: run.number, retryAt, why, kept, dropped })
+    await engine.record(task, { kind: 'retry', run: run.number, wakeAt: retryAt, why, kept, dropped })
   } catch (cause) {
     // Settled meanwhile: there is nothing left to try, and nothing to settle.
     if (!isFenced(cause)) throw cause

@@ -10,8 +10,12 @@ export class LiveTask {
   committed: TaskHead | undefined
   /** The run that executes its body now. */
   run: Run | undefined
-  /** Whether it holds, or waits for, a slot of the scheduler. */
+  /** Whether a run of it goes on, or waits for a slot of the scheduler. */
   scheduled = false
+  /** Whether it holds a slot. A run that only waits gives it back meanwhile. */
+  hasSlot = false
+  /** There while its run waits for a slot again. */
+  waking: Promise<void> | undefined
   /** Waits for a run that will show whether its parking still holds: till then it doesn't count as parked. */
   awaitsRun = false
   /** Said by the body since the last commit. */
@@ -22,8 +26,8 @@ export class LiveTask {
   readonly commits = new Set<Promise<unknown>>()
   /** Disarms its timeout. */
   disarm: () => void = () => {}
-  /** Disarms the wait for its next attempt. */
-  disarmRetry: () => void = () => {}
+  /** Disarms the timer that wakes it. */
+  disarmWake: () => void = () => {}
 
   constructor(head: TaskHead, committed?: TaskHead) {
     this.head = head

@@ -53,6 +53,8 @@ export interface OpenOptions {
   readonly durability?: Durability
   /** How long an idempotency key outlives its task. Default `'7d'`. */
   readonly idempotencyRetention?: Duration
+  /** A task that only waits for longer than this is let go of, and replayed when its wait ends. Default `'60s'`. */
+  readonly unloadAfter?: Duration
   /** `'auto'` (default): unfinished tasks are resumed behind `open`. `'manual'`: once `recover()` is called. */
   readonly recover?: 'auto' | 'manual'
   /**
@@ -76,6 +78,7 @@ export interface CheckedOptions {
   readonly concurrency: number
   readonly durability: Durability
   readonly retentionMs: number
+  readonly unloadAfterMs: number
   readonly recover: 'auto' | 'manual'
   readonly anchor: 'behind' | 'each'
   readonly acceptDamage: boolean
@@ -108,6 +111,7 @@ export function checkOptions(options: OpenOptions): CheckedOptions {
     recover,
     anchor,
     retentionMs: durationMs(options.idempotencyRetention ?? '7d', 'idempotencyRetention'),
+    unloadAfterMs: durationMs(options.unloadAfter ?? '60s', 'unloadAfter', { zero: true }),
     acceptDamage: options.acceptDamage ?? false,
     clock: options.clock ?? systemClock,
     ids: createIds(),

@@ -10,6 +10,7 @@ import type { TaskHead } from '../task/head.js'
 import { RunFenced, type TaskEvent } from '../task/transition.js'
 import type { LiveTask } from './live-task.js'
 import type { Limits } from './options.js'
+import type { Run } from './run.js'
 
 export interface RunHost {
   readonly store: Store
@@ -18,6 +19,12 @@ export interface RunHost {
   readonly events: Events
   readonly logger: Logger
   readonly limits: Limits
+  /** A run that only waits for longer than this is unloaded. */
+  readonly unloadAfterMs: number
+  /** Gives the task's slot back: its run only waits. */
+  rest(task: LiveTask): void
+  /** Takes a slot again. */
+  wake(task: LiveTask, run: Run): Promise<void>
   /** No new step begins. */
   readonly closing: boolean
   /**

@@ -16,6 +16,7 @@ import { type StepProgress, UNTRIED } from '../task/step-progress.js'
 import type { Asked } from './asked.js'
 import { callWithin } from './call-within.js'
 import { idempotencyKeyOf } from './derived.js'
+import { LazyAbort } from './lazy-abort.js'
 import { insideStep, type Run } from './run.js'
 import { isFenced } from './run-host.js'
 
@@ -117,9 +118,10 @@ async function attempt(run: Run, asked: Asked, step: StepCall, trial: Trial): Pr
   const { resultBytesMax: bytesMax } = run.host.limits
   const use = { what: `the result of step '${step.name}'`, bytesMax, option: 'limits.resultBytesMax' }
   const attempt = { isOver: false }
-  delete asked.aborter
+  const aborter = new LazyAbort()
+  asked.aborter = aborter
   try {
-    const call = () => insideStep.run(run, () => step.fn(contextOf(run, asked, trial, attempt)))
+    const call = () => insideStep.run(run, () => step.fn(contextOf(run, asked, trial, attempt, aborter)))
     const value = step.timeoutMs === undefined ? await call() : await callWithin(run, asked, step, step.timeoutMs, call)
     return { value: toJson(value, use) }
   } catch (thrown) {
@@ -129,12 +131,18 @@ async function attempt(run: Run, asked: Asked, step: StepCall, trial: Trial): Pr
   }
 }
 
-function contextOf(run: Run, asked: Asked, trial: Trial, attempt: { readonly isOver: boolean }): StepContext {
+function contextOf(
+  run: Run,
+  asked: Asked,
+  trial: Trial,
+  attempt: { readonly isOver: boolean },
+  aborter: LazyAbort,
+): StepContext {
   const { host, task } = run
   const { stateText } = trial.progress
   return {
     get signal() {
-      return run.signalOf(asked)
+      return aborter.signal
     },
     get idempotencyKey() {
       return idempotencyKeyOf(task.taskId, asked.ask.id)

@@ -22,6 +22,7 @@ import { describeRecord, type LogRecord } from '../task/log.js'
 import { stepFailure } from '../task/outcome.js'
 import type { StepProgress } from '../task/step-progress.js'
 import type { Asked, RunEnd } from './asked.js'
+import { LazyAbort } from './lazy-abort.js'
 import type { LiveTask } from './live-task.js'
 import { Pauses } from './pauses.js'
 import { ambiguous, inFlight, leftAtEnd, nested, unaskedFor } from './refusals.js'
@@ -33,8 +34,7 @@ export const insideStep = new AsyncLocalStorage<Run>()
 
 export class Run {
   readonly number: number
-  #aborter: AbortController | undefined
-  #abortReason: unknown
+  readonly #aborter = new LazyAbort()
   readonly #turns = new Turns(() => this.#next())
   readonly #waiting = new Map<string, Asked>()
   #end: ((end: RunEnd) => void) | undefined
@@ -80,16 +80,7 @@ export class Run {
 
   /** Aborted when the task is settled behind the body's back, and when close runs out of grace. */
   get signal(): AbortSignal {
-    this.#aborter ??= new AbortController()
-    if (this.#abortReason !== undefined) this.#aborter.abort(this.#abortReason)
     return this.#aborter.signal
-  }
-
-  /** The same for one step. Its own, so that a step that is over hears nothing of what comes later. */
-  signalOf(asked: Asked): AbortSignal {
-    asked.aborter ??= new AbortController()
-    if (asked.aborted) asked.aborter.abort()
-    return asked.aborter.signal
   }
 
   get isOver(): boolean {
@@ -158,19 +149,31 @@ export class Run {
   }
 
   /**
-   * Waits between two attempts of a step. Meanwhile nothing of it is in flight: a close doesn't wait for it, and leaves
-   * the next attempt to the next open.
-   * @returns whether the attempt may begin; `false` once the run is over
+   * Waits for a sleep's end, or between two attempts of a step. Meanwhile nothing of it is in flight: a close doesn't
+   * wait for it, and leaves it to the next open. What is on disk says until when it is.
+   * @returns whether to go on; `false` once the run is over
    */
   async waitUntil(asked: Asked, instant: number): Promise<boolean> {
     const { store } = this.host
     this.#inFlight.delete(asked)
     this.#settleIdle()
-    await this.#pauses.until(instant)
+    const over = this.#pauses.until(instant)
+    this.#restOrUnload()
+    await over
+    if (!this.isOver) await this.host.wake(this.task, this)
     if (!store.connection.isUp) await store.connection.up
     if (this.isOver || this.host.closing) return false
     this.#inFlight.add(asked)
     return true
+  }
+
+  /** A body that waits for nothing but time needs no slot; for a long time, no memory either. */
+  #restOrUnload(): void {
+    const waits = this.#pauses.count
+    if (waits === 0 || waits < this.#waiting.size || this.isOver || this.#turns.planned || this.#restoring) return
+    const wakeAt = this.#pauses.nextAt
+    if (wakeAt - this.host.clock.now() > this.host.unloadAfterMs) this.#finish({ kind: 'unload', wakeAt })
+    else this.host.rest(this.task)
   }
 
   /** A record of this run is on disk. */
@@ -204,7 +207,7 @@ export class Run {
     this.#finish({ kind: 'over' })
     if (!running && this.#inFlight.size === 0) return
     const reason = new TaskInterruptedError(this.task.taskId)
-    if (running) this.#abort(reason)
+    if (running) this.#aborter.abort(reason)
     this.#abortSteps(reason)
     // A body that ended by itself left these unawaited; a rejection would find nobody to catch it.
     if (running) for (const { reject } of this.#waiting.values()) reject(reason)
@@ -215,13 +218,8 @@ export class Run {
   abandon(): void {
     this.#finish({ kind: 'over' })
     const reason = new DOMException('The server is closing', 'AbortError')
-    this.#abort(reason)
+    this.#aborter.abort(reason)
     this.#abortSteps(reason)
-  }
-
-  #abort(reason: unknown): void {
-    this.#abortReason = reason
-    this.#aborter?.abort(reason)
   }
 
   #abortSteps(reason: unknown): void {
@@ -277,6 +275,7 @@ export class Run {
         void asked.begin()
       }
     }
+    this.#restOrUnload()
     this.#settleIdle()
   }
 
@@ -288,6 +287,7 @@ export class Run {
     this.#lastAnswerAt = record.at
     if (this.#replaying) this.#answered++
     if (record.kind === 'checkpoint') resolve({ checkpointId: record.checkpointId })
+    else if (record.kind === 'sleep') resolve(undefined)
     else if (record.failed) reject(stepFailure(record.name, record.seq, record.failed))
     else resolve(fromJson(record.value))
   }

@@ -5,7 +5,7 @@
  * the next open runs it, and the caller finds it under its idempotency key.
  */
 import { createHash } from 'node:crypto'
-import { type Duration, durationMs } from '../duration.js'
+import { type Duration, durationMs, instantOf } from '../duration.js'
 import { HoldfastError } from '../errors.js'
 import { canonicalJson, fromJson, type JsonUse, toJson } from '../json.js'
 import { readHead, readIdempotency } from '../store/reads.js'
@@ -47,7 +47,7 @@ export async function startTask(
   if (owner !== undefined) checkName(owner, 'owner', NAME_BYTES_MAX.owner)
   if (key !== undefined) checkName(key, 'idempotencyKey', NAME_BYTES_MAX.idempotencyKey)
   const ttlMs = options.ttl === undefined ? undefined : durationMs(options.ttl, 'ttl')
-  const deadlineAt = options.deadline === undefined ? undefined : checkDeadline(options.deadline)
+  const deadlineAt = options.deadline === undefined ? undefined : instantOf(options.deadline, 'deadline')
 
   const use: JsonUse = {
     what: `the input of task '${definition.name}'`,
@@ -164,14 +164,6 @@ async function isForgotten(engine: Engine, taskId: string): Promise<boolean> {
   if (!head) return true
   const at = forgetAt(head, engine.retentionMs)
   return at !== undefined && at <= engine.clock.now()
-}
-
-function checkDeadline(deadline: Date | number): number {
-  const at = deadline instanceof Date ? deadline.getTime() : deadline
-  if (typeof at === 'number' && Number.isFinite(at) && Math.abs(at) <= 8.64e15) return Math.ceil(at)
-  throw new TypeError(
-    `Expected \`deadline\` to be a valid Date or milliseconds since the epoch, got ${String(deadline)} (${typeof deadline})`,
-  )
 }
 
 function isUnknown(error: unknown): boolean {

@@ -6,8 +6,8 @@ import type { Engine } from './engine.js'
 
 /** One entry of the log. Instants are milliseconds since the epoch. */
 export interface StepInfo {
-  readonly kind: 'step' | 'checkpoint'
-  /** The step's name, or the checkpoint's ID. */
+  readonly kind: 'step' | 'sleep' | 'checkpoint'
+  /** The step's or the sleep's name, or the checkpoint's ID. */
   readonly name: string
   /** The how-manieth of its name in its segment; a checkpoint is always the first. */
   readonly number: number
@@ -43,9 +43,9 @@ export async function readSteps(engine: Engine, head: TaskHead): Promise<Segment
   const recorded = new Set(log.map(({ record }) => `${record.segment}/${record.ask}`))
   for (const { ask, startedAt } of engine.tasks.get(head.taskId)?.run?.begun ?? []) {
     const { name } = ask
-    if (name.kind !== 'step' || recorded.has(`${ask.segment}/${ask.ask}`)) continue
+    if (name.kind === 'checkpoint' || recorded.has(`${ask.segment}/${ask.ask}`)) continue
     const running = { state: 'running', startedAt, recordedAt: undefined, attempts: 1 } as const
-    add(ask.segment, { ...running, kind: 'step', name: name.name, number: name.number })
+    add(ask.segment, { ...running, kind: name.kind, name: name.name, number: name.number })
   }
   return [...segments]
     .sort(([one], [other]) => one - other)
@@ -58,7 +58,9 @@ function infoOf(record: LogRecord): StepInfo {
     const { checkpointId: name, label } = record
     return { kind, name, number: 1, state: 'completed', startedAt: undefined, recordedAt, attempts: 1, label }
   }
-  const { name, number, startedAt, attempts, failed } = record
+  const { name, number, startedAt } = record
+  if (record.kind === 'sleep') return { kind, name, number, state: 'completed', startedAt, recordedAt, attempts: 1 }
+  const { attempts, failed } = record
   const error = failed && { name: failed.name, message: failed.message }
   return { kind, name, number, state: failed ? 'failed' : 'completed', startedAt, recordedAt, attempts, error }
 }

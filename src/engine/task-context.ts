@@ -1,6 +1,6 @@
 /** What a body sees: `TaskContext` over a run. Every promise it hands out may be left unawaited without harm. */
 
-import { durationMs } from '../duration.js'
+import { type Duration, durationMs, instantOf } from '../duration.js'
 import type { Jsonified } from '../json.js'
 import type { Logger } from '../logger.js'
 import type {
@@ -17,6 +17,7 @@ import type { Asked } from './asked.js'
 import { uuidOf } from './derived.js'
 import { restoreCheckpoint } from './restore-checkpoint.js'
 import { insideStep, type Run } from './run.js'
+import { runSleep } from './run-sleep.js'
 import { runStep, type StepCall } from './run-step.js'
 import { saveCheckpoint } from './save-checkpoint.js'
 
@@ -26,6 +27,14 @@ export function taskContext(run: Run): TaskContext {
   const { taskId, type, owner, attempt, seed } = task.head
   let restoredInPrefix = false
   let uuids = { segment: PREFIX, made: 0 }
+
+  const sleep = (name: string, call: string, parse: () => (now: number) => number): Promise<void> =>
+    quiet(() => {
+      checkName(name, 'name', NAME_BYTES_MAX.step)
+      const until = parse()
+      const begin = (asked: Asked) => runSleep(run, asked, name, until)
+      return run.enter(`task.${call}('${name}', …)`) ?? run.ask(() => history.askNamed('sleep', name), begin)
+    }) as Promise<void>
 
   return {
     taskId,
@@ -46,8 +55,22 @@ export function taskContext(run: Run): TaskContext {
         const timeoutMs = timeout === undefined ? undefined : durationMs(timeout, 'timeout')
         const step: StepCall = { name, fn, retry: retryPolicy(retry), timeoutMs }
         const begin = (asked: Asked) => runStep(run, asked, step)
-        return run.enter(`task.step('${name}', …)`) ?? run.ask(() => history.askStep(name), begin)
+        return run.enter(`task.step('${name}', …)`) ?? run.ask(() => history.askNamed('step', name), begin)
       }) as Promise<Jsonified<T>>
+    },
+
+    sleep(name: string, duration: Duration) {
+      return sleep(name, 'sleep', () => {
+        const ms = durationMs(duration, 'duration', { zero: true })
+        return (now) => now + ms
+      })
+    },
+
+    sleepUntil(name: string, instant: Date | number) {
+      return sleep(name, 'sleepUntil', () => {
+        const at = instantOf(instant, 'instant')
+        return () => at
+      })
     },
 
     saveCheckpoint(state: unknown, options: SaveCheckpointOptions = {}) {

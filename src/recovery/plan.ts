@@ -5,8 +5,8 @@ import { dueAt, type Parked, type TaskHead } from '../task/head.js'
 export type Plan =
   /** Its time is over: it settles as failed with `TIMEOUT`. */
   | { readonly action: 'time-out' }
-  /** Its next attempt is due later. */
-  | { readonly action: 'wait'; readonly retryAt: number }
+  /** It sleeps, or its next attempt is due later. */
+  | { readonly action: 'wait'; readonly wakeAt: number }
   /** Its body runs again. A parked one is tried too: today's code may fit. */
   | { readonly action: 'resume' }
   /** Nobody here can run it. It goes on once its definition is registered. */
@@ -19,7 +19,7 @@ export function planRecovery(head: TaskHead, isRegistered: boolean, now: number)
   const due = dueAt(head)
   if (due !== undefined && due <= now) return { action: 'time-out' }
   if (head.kind === 'session') return { action: 'keep' }
-  if (isRegistered && head.retryAt !== undefined && head.retryAt > now) return { action: 'wait', retryAt: head.retryAt }
+  if (isRegistered && head.wakeAt !== undefined && head.wakeAt > now) return { action: 'wait', wakeAt: head.wakeAt }
   if (isRegistered) return { action: 'resume' }
   return {
     action: 'park',

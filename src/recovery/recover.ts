@@ -28,7 +28,7 @@ export function recover(heads: readonly TaskHead[], report: Report, host: Recove
         host.resume(taskId)
         break
       case 'wait':
-        note('waiting', `its next attempt is due at ${new Date(plan.retryAt).toISOString()}`)()
+        note('waiting', `it sleeps, or waits for its next attempt, until ${new Date(plan.wakeAt).toISOString()}`)()
         host.resume(taskId)
         break
       case 'keep':

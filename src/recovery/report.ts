@@ -7,7 +7,7 @@ export interface RecoveredTask {
   readonly type: string
   /**
    * `resumed`: its body runs again · `parked`: it can't go on · `settled`: its time was over, or it ended at once ·
-   * `waiting`: its next attempt is due later · `kept`: a session task, which waits for its client · `damaged`: its head can't be read, and was left alone.
+   * `waiting`: it sleeps, or its next attempt is due later · `kept`: a session task, which waits for its client · `damaged`: its head can't be read, and was left alone.
    */
   readonly action: 'resumed' | 'parked' | 'settled' | 'waiting' | 'kept' | 'damaged'
   /** How many recorded answers its body was handed again. */

@@ -68,6 +68,17 @@ export interface TaskContext {
    */
   step<T>(name: string, fn: (step: StepContext) => T | Promise<T>, options?: StepOptions): Promise<Jsonified<T>>
   /**
+   * Waits, through crashes and restarts. Meanwhile the task takes up no slot, and after `unloadAfter` no memory.
+   * @param name tells it from other sleeps, like a step's
+   * @param duration milliseconds, or a string such as `'30d'`
+   */
+  sleep(name: string, duration: Duration): Promise<void>
+  /**
+   * Waits until an instant, in the same way; an instant that has passed is waited for no more.
+   * @param instant a `Date`, or milliseconds since the epoch
+   */
+  sleepUntil(name: string, instant: Date | number): Promise<void>
+  /**
    * Saves a state of your own choosing, and opens the next segment of the log.
    * @throws HoldfastError `STEPS_IN_FLIGHT`, `PRUNE_NEEDS_RESTORE`, `NOT_SERIALIZABLE`, `TOO_LARGE`, `LIMIT_EXCEEDED`
    */

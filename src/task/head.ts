@@ -77,8 +77,8 @@ export interface TaskHead {
   /** The run that may write (C6). */
   readonly run: number
   readonly attempt: number
-  /** When the next attempt begins, while the task waits for it. */
-  readonly retryAt?: number | undefined
+  /** When it runs next, while nothing of it is in memory: it sleeps for long, or waits for its next attempt. */
+  readonly wakeAt?: number | undefined
   /** Counts the task's commits. */
   readonly seq: number
   /** The number of the next log record. */

@@ -69,12 +69,12 @@ export class History {
     return checkpointId === undefined ? ahead.at(-1) : ahead.find((record) => record.checkpointId === checkpointId)
   }
 
-  /** Gives an ask for a step its number (H1) and its place. */
-  askStep(name: string, scope = ''): Ask {
-    const counted = `${scope}\n${name}`
+  /** Gives an ask for a step, or for a sleep, its number (H1) and its place. */
+  askNamed(kind: 'step' | 'sleep', name: string, scope = ''): Ask {
+    const counted = `${scope}\n${kind}\n${name}`
     const number = (this.#numbers.get(counted) ?? 0) + 1
     this.#numbers.set(counted, number)
-    return this.#ask({ kind: 'step', name, number }, scope)
+    return this.#ask({ kind, name, number }, scope)
   }
 
   /** Gives an ask to save a checkpoint its place. */

@@ -33,6 +33,15 @@ export interface StepRecord extends RecordBase {
   readonly failed?: TaskError | undefined
 }
 
+/** A sleep that ended. When it began, and until when it was to be, lies beside the log until then. */
+export interface SleepRecord extends RecordBase {
+  readonly kind: 'sleep'
+  readonly name: string
+  readonly number: number
+  readonly startedAt: number
+  readonly dueAt: number
+}
+
 /** A checkpoint that a body saved: it closes the segment it was asked for in and opens the next. */
 export interface CheckpointRecord extends RecordBase {
   readonly kind: 'checkpoint'
@@ -49,30 +58,31 @@ export function countedIn(record: LogRecord): number {
 }
 
 /** One answer in the log. */
-export type LogRecord = StepRecord | CheckpointRecord
+export type LogRecord = StepRecord | SleepRecord | CheckpointRecord
 
 /** What identifies an ask, before or after it is recorded. */
 export type RecordName =
-  | { readonly kind: 'step'; readonly name: string; readonly number: number }
+  | { readonly kind: 'step' | 'sleep'; readonly name: string; readonly number: number }
   | { readonly kind: 'checkpoint'; readonly opens: number }
 
 /** The identity of a record as text. Names hold no control characters, so no two identities share one. */
 export function recordId(segment: number, scope: string, record: RecordName): string {
-  const which = record.kind === 'step' ? `${record.name}\n${record.number}` : record.opens
+  const which = record.kind === 'checkpoint' ? record.opens : `${record.name}\n${record.number}`
   return `${segment}\n${scope}\n${record.kind}\n${which}`
 }
 
 /** A record as a person reads it: `step 'load' (its 2nd)`. */
 export function describeRecord(record: RecordName): string {
   if (record.kind === 'checkpoint') return `checkpoint ${record.opens}`
-  return record.number === 1 ? `step '${record.name}'` : `step '${record.name}' (number ${record.number})`
+  const named = `${record.kind} '${record.name}'`
+  return record.number === 1 ? named : `${named} (number ${record.number})`
 }
 
 // A result is JSON already, and JSON has no raw line break, so it follows its record on a line of its own
 // instead of being escaped a second time, and is parsed only when a body asks for it.
 /** The record as the store keeps it. */
 export function encodeRecord(record: LogRecord): string {
-  if (record.kind === 'checkpoint' || record.value === undefined) return JSON.stringify(record)
+  if (record.kind !== 'step' || record.value === undefined) return JSON.stringify(record)
   return `${JSON.stringify({ ...record, value: undefined })}\n${record.value}`
 }
 

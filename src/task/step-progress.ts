@@ -1,4 +1,4 @@
-/** How far a step is that has not ended yet: its failed attempts, when the next one is due, and what it saved. */
+/** How far something is that has not ended yet: a step's failed attempts, when the next one is due, what it saved; a sleep's end. */
 
 /** Kept beside the log until the step is recorded. */
 export interface StepProgress {
@@ -6,6 +6,8 @@ export interface StepProgress {
   readonly failedAttempts: number
   /** When the next one is due. */
   readonly retryAt?: number | undefined
+  /** When a sleep began, and when it ends. */
+  readonly sleep?: { readonly startedAt: number; readonly dueAt: number } | undefined
   /** What the step saved for its next attempt, as JSON text; empty text stands for a saved `undefined`. */
   readonly stateText?: string | undefined
 }

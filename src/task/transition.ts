@@ -18,13 +18,24 @@ import type { Change, Decision } from './changes.js'
 import { forgetAt } from './expiry.js'
 import { emptySegment, isSettled, type Parked, PREFIX, type Progress, type SegmentSum, type TaskHead } from './head.js'
 import type { ReadRecord } from './integrity.js'
-import { type CheckpointRecord, countedIn, encodeRecord, type LogRecord, type StepRecord, withRecord } from './log.js'
+import {
+  type CheckpointRecord,
+  countedIn,
+  encodeRecord,
+  type LogRecord,
+  type SleepRecord,
+  type StepRecord,
+  withRecord,
+} from './log.js'
 import { cutText } from './names.js'
 import { failureCode, type Outcome, type TaskError } from './outcome.js'
 import { encodeStepProgress, type StepProgress } from './step-progress.js'
 
 /** A record before it has its place and time in the log. */
-export type NewRecord = Omit<StepRecord, 'seq' | 'at'> | Omit<CheckpointRecord, 'seq' | 'at' | 'closes'>
+export type NewRecord =
+  | Omit<StepRecord, 'seq' | 'at'>
+  | Omit<SleepRecord, 'seq' | 'at'>
+  | Omit<CheckpointRecord, 'seq' | 'at' | 'closes'>
 
 /** What can happen to a task after it was created. */
 export type TaskEvent =
@@ -57,12 +68,14 @@ export type TaskEvent =
   | {
       readonly kind: 'retry'
       readonly run: number
-      readonly retryAt: number
+      readonly wakeAt: number
       readonly why: string
       /** Its log, without what the next attempt must not be answered, and that. */
       readonly kept: readonly ReadRecord[]
       readonly dropped: readonly ReadRecord[]
     }
+  /** It sleeps for long, and is let go of until then. */
+  | { readonly kind: 'unload'; readonly run: number; readonly wakeAt: number }
   /** It ends. `run` is there when its body says so, absent when it is settled from outside. */
   | {
       readonly kind: 'settle'
@@ -108,6 +121,8 @@ export function transition(head: TaskHead, event: TaskEvent, now: number): Decis
       const text = encodeStepProgress(step)
       return decide({ ...next, hasStepStates: true }, undefined, { kind: 'step-state', segment, ask, text })
     }
+    case 'unload':
+      return decide({ ...next, wakeAt: event.wakeAt })
     case 'retry':
       return retry(next, event, now)
     case 'settle':
@@ -151,7 +166,7 @@ function start(head: TaskHead, event: Event<'start'>, now: number): Decision {
     startedAt,
     timeoutAt,
     parked: undefined,
-    retryAt: undefined,
+    wakeAt: undefined,
   }
   return decide(started, {
     at: now,
@@ -165,10 +180,10 @@ function start(head: TaskHead, event: Event<'start'>, now: number): Decision {
 function record(head: TaskHead, event: Event<'record'>, now: number): Decision {
   const seq = head.nextRecord
   const before: TaskHead = { ...head, nextRecord: seq + 1, progress: event.progress ?? head.progress }
-  if (event.record.kind === 'step') {
-    const step: StepRecord = { ...event.record, seq, at: now }
+  if (event.record.kind !== 'checkpoint') {
+    const step: StepRecord | SleepRecord = { ...event.record, seq, at: now }
     const text = encodeRecord(step)
-    const completedSteps = head.completedSteps + (step.failed ? 0 : 1)
+    const completedSteps = head.completedSteps + (step.kind === 'step' && !step.failed ? 1 : 0)
     const after = { ...before, ...withSegment(head, step, text), records: head.records + 1, completedSteps }
     const { segment, ask } = step
     const dropped: Change[] = event.dropStepState ? [{ kind: 'step-state', segment, ask, text: undefined }] : []
@@ -199,7 +214,7 @@ function record(head: TaskHead, event: Event<'record'>, now: number): Decision {
   }
 }
 
-function retry(head: TaskHead, { kept, dropped, retryAt, why }: Event<'retry'>, now: number): Decision {
+function retry(head: TaskHead, { kept, dropped, wakeAt, why }: Event<'retry'>, now: number): Decision {
   const open = Math.max(PREFIX, ...kept.map(({ record }) => countedIn(record)))
   const sumOf = (segment: number) =>
     kept
@@ -210,7 +225,7 @@ function retry(head: TaskHead, { kept, dropped, retryAt, why }: Event<'retry'>, 
   const next: TaskHead = {
     ...head,
     attempt: head.attempt + 1,
-    retryAt,
+    wakeAt,
     prefix: sumOf(PREFIX),
     open: open === PREFIX ? emptySegment(PREFIX) : sumOf(open),
     records: kept.length,
@@ -233,7 +248,7 @@ function settle(head: TaskHead, event: Event<'settle'>, now: number): Decision {
     status: action,
     settledAt: now,
     parked: undefined,
-    retryAt: undefined,
+    wakeAt: undefined,
     progress: event.progress ?? head.progress,
     error: outcome.kind === 'error' ? headline(outcome.error) : undefined,
   }
@@ -276,7 +291,7 @@ function segmentOf(head: TaskHead, segment: number): SegmentSum {
   return head.open.segment === segment ? head.open : emptySegment(segment)
 }
 
-function withSegment(head: TaskHead, step: StepRecord, text: string): Pick<TaskHead, 'prefix' | 'open'> {
+function withSegment(head: TaskHead, step: StepRecord | SleepRecord, text: string): Pick<TaskHead, 'prefix' | 'open'> {
   if (step.segment === PREFIX) return { prefix: withRecord(head.prefix, text), open: head.open }
   return { prefix: head.prefix, open: withRecord(segmentOf(head, step.segment), text) }
 }

@@ -32,10 +32,10 @@ export class HistoryOfOneSegment implements AsUsed {
     return checkpointId === undefined ? saved.at(-1) : saved.find((record) => record.checkpointId === checkpointId)
   }
 
-  askStep(name: string): Ask {
+  askNamed(kind: 'step' | 'sleep', name: string): Ask {
     const number = (this.#numbers.get(name) ?? 0) + 1
     this.#numbers.set(name, number)
-    return this.#ask({ kind: 'step', name, number })
+    return this.#ask({ kind, name, number })
   }
 
   askCheckpoint(): Ask {
@@ -64,7 +64,7 @@ export class HistoryOfOneSegment implements AsUsed {
   }
 
   #ask(name: RecordName): Ask {
-    const which = name.kind === 'step' ? `${name.name}\n${name.number}` : name.opens
+    const which = name.kind === 'checkpoint' ? name.opens : `${name.name}\n${name.number}`
     const id = `${PREFIX}\n\n${name.kind}\n${which}`
     return { id, segment: PREFIX, scope: '', name, ask: this.#asks++, after: this.position }
   }

@@ -49,18 +49,18 @@ const nobody = new Map<string, unknown>()
 describe('numbering', () => {
   test('records that share a name are numbered as they are asked for', () => {
     const history = new History([])
-    expect(history.askStep('load').name).toEqual({ kind: 'step', name: 'load', number: 1 })
-    expect(history.askStep('other').ask).toBe(1)
-    expect(history.askStep('load').name).toEqual({ kind: 'step', name: 'load', number: 2 })
-    expect(history.askStep('load', 'branch').name).toEqual({ kind: 'step', name: 'load', number: 1 })
+    expect(history.askNamed('step', 'load').name).toEqual({ kind: 'step', name: 'load', number: 1 })
+    expect(history.askNamed('step', 'other').ask).toBe(1)
+    expect(history.askNamed('step', 'load').name).toEqual({ kind: 'step', name: 'load', number: 2 })
+    expect(history.askNamed('step', 'load', 'branch').name).toEqual({ kind: 'step', name: 'load', number: 1 })
   })
 
   test('numbering starts anew in each segment', () => {
     const history = new History([])
-    history.askStep('load')
+    history.askNamed('step', 'load')
     history.restore(undefined)
     expect(history).toMatchObject({ segment: 0, asked: false })
-    expect(history.askStep('load')).toMatchObject({ segment: 0, ask: 0, name: { number: 1 } })
+    expect(history.askNamed('step', 'load')).toMatchObject({ segment: 0, ask: 0, name: { number: 1 } })
     expect(history.askCheckpoint().name).toEqual({ kind: 'checkpoint', opens: 1 })
     history.restore(undefined)
     expect(history.asked).toBe(true)
@@ -71,7 +71,7 @@ describe('answers', () => {
   test('are handed over in the order of the records, and a checkpoint moves the body on', () => {
     const records = [step(0, 'a', { ask: 0 }), saved(1, 1, 1, PREFIX), step(2, 'b', { ask: 0, segment: 1 })]
     const history = new History(records)
-    history.askStep('a')
+    history.askNamed('step', 'a')
     history.handOver(history.next() as LogRecord)
     expect(history.position).toBe(0)
     history.askCheckpoint()
@@ -86,7 +86,7 @@ describe('answers', () => {
   test('are let go of once they are handed over, however many there are', () => {
     const history = new History([])
     for (let seq = 0; seq < 600; seq++) {
-      history.askStep('load')
+      history.askNamed('step', 'load')
       history.add(step(seq, 'load', { ask: seq, number: seq + 1 }))
       history.handOver(history.next() as LogRecord)
     }
@@ -134,8 +134,8 @@ describe('restoring', () => {
 describe('a body that does not match its log', () => {
   test('is noticed when it asks for another name at an index', () => {
     const history = new History([step(0, 'a', { ask: 0 })])
-    expect(() => history.askStep('extra')).toThrow(CodeChanged)
-    expect(() => new History([step(0, 'a', { ask: 0 })]).askStep('extra')).toThrow(/step 'a'.*step 'extra'/)
+    expect(() => history.askNamed('step', 'extra')).toThrow(CodeChanged)
+    expect(() => new History([step(0, 'a', { ask: 0 })]).askNamed('step', 'extra')).toThrow(/step 'a'.*step 'extra'/)
   })
 
   test('is noticed by what it leaves behind', () => {
@@ -163,6 +163,7 @@ describe('a record', () => {
   test('is described in words', () => {
     expect(describeRecord({ kind: 'step', name: 'load', number: 1 })).toBe("step 'load'")
     expect(describeRecord({ kind: 'step', name: 'load', number: 2 })).toBe("step 'load' (number 2)")
+    expect(describeRecord({ kind: 'sleep', name: 'nap', number: 1 })).toBe("sleep 'nap'")
     expect(describeRecord({ kind: 'checkpoint', opens: 3 })).toBe('checkpoint 3')
   })
 })

@@ -128,7 +128,7 @@ const save = (opens: number, ask: number, after: number, segment: number): NewRe
 })
 
 const names = (reads: readonly ReadRecord[]) =>
-  reads.map(({ record }) => (record.kind === 'step' ? record.name : record.checkpointId))
+  reads.map(({ record }) => (record.kind === 'checkpoint' ? record.checkpointId : record.name))
 const escaped = (seq: number) => describeError(stepFailure('x', seq, { name: 'Error', message: 'no' }))
 
 describe('a retry of the task', () => {
@@ -172,10 +172,10 @@ describe('a retry of the task', () => {
     const { head, log } = build(records)
     const { kept, dropped } = dropForRetry(log, error as never)
     expect(names(dropped)).toEqual(gone)
-    const event = { kind: 'retry', run: 1, retryAt: 50, why: 'no', kept, dropped } as const
+    const event = { kind: 'retry', run: 1, wakeAt: 50, why: 'no', kept, dropped } as const
     const { head: next, changes } = transition(head, event, 10)
     expect(findHole(next, kept)).toBeUndefined()
-    expect(next).toMatchObject({ attempt: 2, retryAt: 50, records: kept.length, nextRecord: head.nextRecord })
+    expect(next).toMatchObject({ attempt: 2, wakeAt: 50, records: kept.length, nextRecord: head.nextRecord })
     const completed = kept.filter(({ record }) => record.kind === 'step' && !record.failed).length
     expect(next.completedSteps).toBe(completed)
     const deletes = changes.filter(({ kind }) => kind === 'drop-record' || kind === 'drop-checkpoint')
