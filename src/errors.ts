@@ -35,6 +35,8 @@ export const ERROR_CODES = {
   WAIT_TIMEOUT: '`result` waited as long as it was told to. The task goes on.',
   TIMEOUT: 'The task’s timeout or deadline passed.',
   STEP_FAILED: 'A step threw, and that is recorded. The cause is what it threw.',
+  STEP_IN_DOUBT:
+    "The process died while a step ran that must not run twice (`onInterrupted: 'fail'`). See whether its effect took place.",
   STEP_TIMEOUT: 'A step took longer than its timeout. Its signal was aborted; what it still does is not recorded.',
   STEP_NESTED: 'A call on the task’s context inside a step’s function. Move it into the body.',
   STEP_AMBIGUOUS: 'A body waited for something that is not a step, then asked for one. Put the wait into a step.',

@@ -31,6 +31,7 @@ export type { CheckpointInfo, SavedBy } from './task/checkpoint.js'
 export {
   type AnyTaskDefinition,
   defineTask,
+  type InterruptedStep,
   type RestoredCheckpoint,
   type SaveCheckpointOptions,
   type StepContext,

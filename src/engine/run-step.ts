@@ -8,7 +8,7 @@
 import { HoldfastError, TaskInterruptedError } from '../errors.js'
 import { fromJson, toJson } from '../json.js'
 import { stepStateKey } from '../store/layout.js'
-import type { StepContext } from '../task/definition.js'
+import type { StepContext, StepOptions } from '../task/definition.js'
 import { dueAt, PREFIX } from '../task/head.js'
 import { describeError, type TaskError } from '../task/outcome.js'
 import { nextAttemptAt, type RetryPolicy } from '../task/retry.js'
@@ -26,6 +26,7 @@ export interface StepCall {
   readonly fn: (step: StepContext) => unknown
   readonly retry: RetryPolicy
   readonly timeoutMs: number | undefined
+  readonly onInterrupted: NonNullable<StepOptions['onInterrupted']>
 }
 
 /** What came of an attempt: its result as JSON text, or what it threw. */
@@ -89,12 +90,34 @@ export async function runStep(run: Run, asked: Asked, step: StepCall): Promise<v
   }
 }
 
+/**
+ * A step that must not begin twice notes that it begins. One that is found like that was running when its process ended,
+ * so nobody knows whether its effect took place.
+ */
+async function beginOnce(run: Run, asked: Asked, step: StepCall, trial: Trial): Promise<Ended | undefined> {
+  const { onInterrupted } = step
+  if (onInterrupted === 'retry') return undefined
+  const { begunAt } = trial.progress
+  if (begunAt === undefined) {
+    await store(run, asked, trial, { ...trial.progress, begunAt: run.host.clock.now() })
+    return undefined
+  }
+  if (onInterrupted === 'fail') return { failed: describeError(inDoubt(run.task.taskId, step.name, begunAt)) }
+  const { taskId } = run.task
+  const idempotencyKey = idempotencyKeyOf(taskId, asked.ask.id)
+  const info = { name: step.name, idempotencyKey, startedAt: begunAt, attempt: trial.progress.failedAttempts + 1 }
+  return outcomeOf(run, step, () => insideStep.run(run, () => onInterrupted(info)))
+}
+
 /** Attempt after attempt, each failure on disk before the wait for the next. `undefined` if the run ends before. */
 async function tryUntilDone(run: Run, asked: Asked, step: StepCall, trial: Trial): Promise<Ended | undefined> {
   const { host, task } = run
   for (;;) {
     const { retryAt } = trial.progress
     if (retryAt !== undefined && !(await run.waitUntil(asked, retryAt))) return undefined
+    const found = await beginOnce(run, asked, step, trial)
+    if (found) return run.isOver ? undefined : found
+    if (run.isOver) return undefined
     const ended = await attempt(run, asked, step, trial)
     await trial.pending
     // Settled meanwhile, or left for the next open: a step that an abort brought down was interrupted, not failed (C8).
@@ -110,24 +133,31 @@ async function tryUntilDone(run: Run, asked: Asked, step: StepCall, trial: Trial
     if (next === undefined) return ended
     const failedAttempts = trial.progress.failedAttempts + 1
     host.logger.debug('A step failed and is tried again', { taskId: task.taskId, step: step.name, failedAttempts })
-    await store(run, asked, trial, { ...trial.progress, failedAttempts, retryAt: next })
+    await store(run, asked, trial, { ...trial.progress, failedAttempts, retryAt: next, begunAt: undefined })
   }
 }
 
 async function attempt(run: Run, asked: Asked, step: StepCall, trial: Trial): Promise<Ended> {
-  const { resultBytesMax: bytesMax } = run.host.limits
-  const use = { what: `the result of step '${step.name}'`, bytesMax, option: 'limits.resultBytesMax' }
   const attempt = { isOver: false }
   const aborter = new LazyAbort()
   asked.aborter = aborter
+  const call = () => insideStep.run(run, () => step.fn(contextOf(run, asked, trial, attempt, aborter)))
+  const { timeoutMs } = step
+  const ended = await outcomeOf(run, step, () =>
+    timeoutMs === undefined ? call() : callWithin(run, asked, step, timeoutMs, call),
+  )
+  attempt.isOver = true
+  return ended
+}
+
+/** What comes of a user's function, as it is recorded. Never rejects, and writes nothing (C4). */
+async function outcomeOf(run: Run, { name }: StepCall, call: () => unknown): Promise<Ended> {
+  const { resultBytesMax: bytesMax } = run.host.limits
   try {
-    const call = () => insideStep.run(run, () => step.fn(contextOf(run, asked, trial, attempt, aborter)))
-    const value = step.timeoutMs === undefined ? await call() : await callWithin(run, asked, step, step.timeoutMs, call)
-    return { value: toJson(value, use) }
+    const value = await call()
+    return { value: toJson(value, { what: `the result of step '${name}'`, bytesMax, option: 'limits.resultBytesMax' }) }
   } catch (thrown) {
     return { failed: describeError(thrown), thrown }
-  } finally {
-    attempt.isOver = true
   }
 }
 
@@ -177,5 +207,13 @@ function tooManySteps(taskId: string, step: string, max: number): HoldfastError 
     'LIMIT_EXCEEDED',
     `Step '${step}' would be record ${max + 1} of task ${taskId}; ${max} are kept (option \`limits.stepsPerTaskMax\`). Save checkpoints with \`prune: true\` to keep the log short.`,
     { details: { taskId, step, max, option: 'limits.stepsPerTaskMax' } },
+  )
+}
+
+function inDoubt(taskId: string, step: string, begunAt: number): HoldfastError {
+  return new HoldfastError(
+    'STEP_IN_DOUBT',
+    `Step '${step}' of task ${taskId} began at ${new Date(begunAt).toISOString()} and was interrupted; whether its effect took place is not known. Find out, and start a new task for what is left.`,
+    { details: { taskId, step, begunAt } },
   )
 }

@@ -51,9 +51,14 @@ export function taskContext(run: Run): TaskContext {
       return quiet(() => {
         checkName(name, 'name', NAME_BYTES_MAX.step)
         if (typeof fn !== 'function') throw new TypeError(`Expected \`fn\` to be a function, got ${typeof fn}`)
-        const { retry, timeout } = options
+        const { retry, timeout, onInterrupted = 'retry' } = options
+        if (onInterrupted !== 'retry' && onInterrupted !== 'fail' && typeof onInterrupted !== 'function') {
+          throw new TypeError(
+            `Expected \`onInterrupted\` to be 'retry', 'fail' or a function, got ${String(onInterrupted)}`,
+          )
+        }
         const timeoutMs = timeout === undefined ? undefined : durationMs(timeout, 'timeout')
-        const step: StepCall = { name, fn, retry: retryPolicy(retry), timeoutMs }
+        const step: StepCall = { name, fn, retry: retryPolicy(retry), timeoutMs, onInterrupted }
         const begin = (asked: Asked) => runStep(run, asked, step)
         return run.enter(`task.step('${name}', …)`) ?? run.ask(() => history.askNamed('step', name), begin)
       }) as Promise<Jsonified<T>>

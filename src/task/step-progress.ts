@@ -6,6 +6,8 @@ export interface StepProgress {
   readonly failedAttempts: number
   /** When the next one is due. */
   readonly retryAt?: number | undefined
+  /** When the attempt began that has not ended; kept only of a step that must not begin twice. */
+  readonly begunAt?: number | undefined
   /** When a sleep began, and when it ends. */
   readonly sleep?: { readonly startedAt: number; readonly dueAt: number } | undefined
   /** What the step saved for its next attempt, as JSON text; empty text stands for a saved `undefined`. */
