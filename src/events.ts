@@ -72,11 +72,9 @@ export class Events {
   /** Tells everybody who listens. */
   emit<Name extends EventName>(name: Name, event: HoldfastEvents[Name]): void {
     for (const listener of this.#listeners.get(name) ?? []) {
-      try {
-        ;(listener as (event: HoldfastEvents[Name]) => void)(event)
-      } catch (error) {
-        this.logger.error(`A listener of '${name}' threw`, { error: String(error) })
-      }
+      // An async listener throws later; either way nobody but the log hears of it.
+      const heard = new Promise((resolve) => resolve((listener as (event: HoldfastEvents[Name]) => unknown)(event)))
+      heard.catch((error: unknown) => this.logger.error(`A listener of '${name}' threw`, { error: String(error) }))
     }
   }
 }

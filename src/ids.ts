@@ -54,5 +54,3 @@ export function createIds(): Ids {
     seed: () => randomUUID(),
   }
 }
-
-export const randomIds: Ids = createIds()

@@ -107,9 +107,14 @@ function objectToPlain(value: object, what: string, path: string, above: object[
   const opaque = OPAQUE.find((type) => value instanceof type)
   const convert = (value as { toJSON?: unknown }).toJSON
   if (typeof convert === 'function') return toPlain(convert.call(value, ''), what, path, [...above, value])
-  if (opaque) {
+  // As JSON.stringify does.
+  if (value instanceof Number || value instanceof String || value instanceof Boolean) {
+    return toPlain(value.valueOf(), what, path, above)
+  }
+  if (opaque || ArrayBuffer.isView(value) || hidesItsContent(value)) {
     const hint = value instanceof Promise ? 'await it first' : 'turn it into plain data first'
-    throw unserialisable(what, path, `is a ${opaque.name}, whose content JSON loses`, hint)
+    const name = opaque?.name ?? (value.constructor?.name || 'object')
+    throw unserialisable(what, path, `is a ${name}, whose content JSON loses`, hint)
   }
   above.push(value)
   let plain: JsonValue
@@ -124,6 +129,13 @@ function objectToPlain(value: object, what: string, path: string, above: object[
   }
   above.pop()
   return plain
+}
+
+// A `Headers`, a `Blob`, a class with private fields: an instance that shows none of what it holds.
+function hidesItsContent(value: object): boolean {
+  const prototype = Object.getPrototypeOf(value) as object | null
+  const isPlain = prototype === null || prototype === Object.prototype || Array.isArray(value)
+  return !isPlain && Object.keys(value).length === 0
 }
 
 function unserialisable(what: string, path: string, is: string, hint: string): HoldfastError {

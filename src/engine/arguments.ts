@@ -1,7 +1,7 @@
 /** Checks what callers hand in: IDs, cursors, statuses, limits, instants, outcomes. Each refusal says what was expected. */
 import { encodeTime } from 'ulid'
 import { HoldfastError } from '../errors.js'
-import { toJson } from '../json.js'
+import { type JsonValue, toJson } from '../json.js'
 import { TASK_STATUSES, type TaskStatus } from '../task/head.js'
 import type { Outcome } from '../task/outcome.js'
 
@@ -31,16 +31,31 @@ export function checkLimit(limit: unknown, max: number): void {
   throw new TypeError(`Expected \`limit\` to be an integer from 1 to ${max}, got ${String(limit)} (${typeof limit})`)
 }
 
+const REASON_BYTES_MAX = 2_000
+
+/** @throws TypeError for a reason that is no text, or a long one */
+export function checkReason(reason: unknown): asserts reason is string {
+  const bytes = typeof reason === 'string' ? Buffer.byteLength(reason) : undefined
+  if (bytes !== undefined && bytes <= REASON_BYTES_MAX) return
+  const got = bytes === undefined ? typeof reason : `${bytes} bytes`
+  throw new TypeError(`Expected \`reason\` to be a text of at most ${REASON_BYTES_MAX} bytes, got ${got}`)
+}
+
+/** The outcome, as JSON makes it, with what belongs to it and nothing else. */
 export function checkOutcome(outcome: Outcome, bytesMax: number): Outcome {
   const use = { what: 'the outcome of the session task', bytesMax, option: 'limits.outputBytesMax' }
   const text = toJson(outcome, use)
-  const { kind, ...rest } = (text === undefined ? {} : JSON.parse(text)) as Partial<Outcome> & { error?: unknown }
-  const named = typeof rest.error === 'object' && rest.error !== null ? (rest.error as Record<string, unknown>) : {}
-  if (kind === 'result' || kind === 'cancelled') return { kind, ...rest } as Outcome
-  if (kind === 'error' && typeof named['message'] === 'string') {
-    const { name, message, code } = named
-    const error = { name: typeof name === 'string' ? name : 'Error', message }
-    return { kind, error: typeof code === 'string' || typeof code === 'number' ? { ...error, code } : error }
+  const given = (text === undefined || text === 'null' ? {} : JSON.parse(text)) as Record<string, unknown>
+  const { kind, result, reason, error } = given
+  if (kind === 'result') return { kind, result: result as JsonValue | undefined }
+  if (kind === 'cancelled') {
+    if (reason !== undefined) checkReason(reason)
+    return { kind, reason }
+  }
+  const { name, message, code } = (typeof error === 'object' && error !== null ? error : {}) as Record<string, unknown>
+  if (kind === 'error' && typeof message === 'string') {
+    const named = { name: typeof name === 'string' ? name : 'Error', message }
+    return { kind, error: typeof code === 'string' || typeof code === 'number' ? { ...named, code } : named }
   }
   throw new TypeError(
     `Expected \`outcome\` to be { kind: 'result', result }, { kind: 'error', error: { message } } or { kind: 'cancelled' }, got kind ${JSON.stringify(kind)}`,

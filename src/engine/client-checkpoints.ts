@@ -8,6 +8,7 @@ import type { TaskHead } from '../task/head.js'
 import { checkName, NAME_BYTES_MAX } from '../task/names.js'
 import type { Engine } from './engine.js'
 import type { LiveTask } from './live-task.js'
+import { readSteady } from './read-steady.js'
 import { missingCheckpoint } from './restore-checkpoint.js'
 
 /** Saves a client's state. */
@@ -25,7 +26,7 @@ export async function saveClientCheckpoint(
   if (checkpoints.client >= max) {
     throw new HoldfastError(
       'LIMIT_EXCEEDED',
-      `Task ${taskId} keeps ${max} checkpoints of clients already (option \`limits.checkpointsPerTaskMax\`)`,
+      `Task ${taskId} keeps ${max} checkpoints of clients already (option \`limits.checkpointsPerTaskMax\`). Raise it, or go on with a new task.`,
       { details: { taskId, max, option: 'limits.checkpointsPerTaskMax' } },
     )
   }
@@ -42,14 +43,15 @@ export async function restoreClientCheckpoint(
   { checkpointId, savedBy, by }: { checkpointId: string | undefined; savedBy: SavedBy | undefined; by: string },
 ): Promise<RestoredCheckpoint> {
   const { taskId } = head
-  const { info, state } = await engine.store.read(async (level) => {
-    const all = (await readCheckpoints(level, head)).filter(
+  const { value } = await readSteady(engine, head, async (level, now) => {
+    const all = (await readCheckpoints(level, now)).filter(
       (known) => savedBy === undefined || known.savedBy === savedBy,
     )
     const info = checkpointId === undefined ? all.at(-1) : all.find((known) => known.checkpointId === checkpointId)
-    if (!info) throw noSuchCheckpoint(head, checkpointId, all)
+    if (!info) throw noSuchCheckpoint(now, checkpointId, all)
     return { info, state: await readState(level, taskId, info.checkpointId) }
   })
+  const { info, state } = value
   await engine.noteRestored(head, info.checkpointId, by, false)
   const { completedSteps, createdAt } = info
   return { checkpointId: info.checkpointId, state, completedSteps, createdAt }

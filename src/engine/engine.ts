@@ -24,7 +24,7 @@ import { executeTask } from './execute-task.js'
 import { Leaks } from './leaks.js'
 import { LiveTask } from './live-task.js'
 import type { CheckedOptions, Limits } from './options.js'
-import { Registry } from './registry.js'
+import type { Registry } from './registry.js'
 import { reloadHeads } from './reload.js'
 import type { Run } from './run.js'
 import { isFenced, type RunHost } from './run-host.js'
@@ -42,7 +42,7 @@ export class Engine implements RunHost {
   readonly unloadAfterMs: number
   readonly events: Events
   readonly leaks: Leaks
-  readonly registry = new Registry()
+  readonly registry: Registry
   readonly waiters = new Waiters()
   readonly scheduler: Scheduler
   /** Serialises what concerns one idempotency key. */
@@ -68,7 +68,8 @@ export class Engine implements RunHost {
     this.events = new Events(options.logger)
     this.scheduler = new Scheduler(options.concurrency)
     this.report = new Report(store.damage)
-    for (const definition of options.tasks) this.registry.add(definition)
+    this.registry = options.registry
+    this.registry.warn(options.logger)
     store.onReload((level, taskIds) => reloadHeads(this, level, taskIds))
   }
 
@@ -159,6 +160,8 @@ export class Engine implements RunHost {
       if (isFenced(error)) return
       throw error
     }
+    // Registered while that was being written: it runs, and nobody is told that it can't.
+    if (parked.code === 'TASK_TYPE_UNKNOWN' && this.registry.get(type)) return this.schedule(task)
     task.awaitsRun = false
     this.events.emit('task:parked', { taskId, type, ...parked })
     this.waiters.tell(taskId, { kind: 'parked' })
@@ -228,8 +231,12 @@ export class Engine implements RunHost {
     task.scheduled = true
     task.hasSlot = true
     void executeTask(this, task, fresh)
+      .catch((error: unknown) => {
+        this.logger.error('A run ended unexpectedly', { taskId: task.taskId, error: String(error) })
+        return this.park(task, { code: 'RECORD_DAMAGED', reason: 'its run ended unexpectedly; the log has the reason' })
+      })
       .catch((error: unknown) =>
-        this.logger.error('A run ended unexpectedly', { taskId: task.taskId, error: String(error) }),
+        this.logger.error('A task could not be parked', { taskId: task.taskId, error: String(error) }),
       )
       .finally(() => {
         task.scheduled = false
@@ -263,7 +270,7 @@ export class Engine implements RunHost {
   arm(task: LiveTask): void {
     task.disarm()
     const due = dueAt(task.head)
-    if (due === undefined) return
+    if (due === undefined || this.closing) return
     task.disarm = this.clock.setTimer(due, () => void this.timeOut(task))
   }
 

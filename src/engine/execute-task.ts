@@ -45,7 +45,7 @@ export async function executeTask(
   }
   const run = new Run(engine, task, loaded.history, loaded.stepProgress, recovered, report)
   task.run = run
-  engine.events.emit('task:started', { taskId, type, run: run.number, recovered })
+  if (fresh) engine.events.emit('task:started', { taskId, type, run: run.number, recovered })
   const context = taskContext(run)
   const body = () => outsideSteps(() => definition.body(context, fromJson(loaded.input) as never))
   const end = await run.execute(body)
@@ -91,6 +91,8 @@ async function startRun(
   const told = started.then(
     () => {
       task.awaitsRun = false
+      const { taskId, type, run } = task.head
+      engine.events.emit('task:started', { taskId, type, run, recovered })
     },
     (error: unknown) => {
       if (!isFenced(error)) task.run?.fail(error)

@@ -14,9 +14,18 @@ import type { AuditEntry } from '../task/changes.js'
 import type { CheckpointInfo, SavedBy } from '../task/checkpoint.js'
 import type { AnyTaskDefinition, RestoredCheckpoint, TaskDefinition } from '../task/definition.js'
 import { dueAt, isSettled, type TaskHead, type TaskStatus } from '../task/head.js'
+import { checkName, NAME_BYTES_MAX } from '../task/names.js'
 import type { Outcome } from '../task/outcome.js'
 import { settledAlready } from '../task/transition.js'
-import { auditIdAt, checkLimit, checkOutcome, checkStatuses, decodeCursor, encodeCursor } from './arguments.js'
+import {
+  auditIdAt,
+  checkLimit,
+  checkOutcome,
+  checkReason,
+  checkStatuses,
+  decodeCursor,
+  encodeCursor,
+} from './arguments.js'
 import { restoreClientCheckpoint, saveClientCheckpoint } from './client-checkpoints.js'
 import { Engine } from './engine.js'
 import { findTask } from './find-task.js'
@@ -111,7 +120,10 @@ export class Holdfast {
    */
   register(definition: AnyTaskDefinition): void {
     this.#engine.assertOpen()
-    if (this.#engine.registry.add(definition)) this.#engine.resumeType(definition.name)
+    const { registry, logger } = this.#engine
+    if (!registry.add(definition)) return
+    registry.warn(logger, [definition])
+    this.#engine.resumeType(definition.name)
   }
 
   /**
@@ -149,6 +161,7 @@ export class Holdfast {
    */
   async list({ owner, status, type, limit = 100, cursor }: ListOptions = {}): Promise<TaskPage> {
     const { store, logger } = this.#engine
+    if (owner !== undefined) checkName(owner, 'owner', NAME_BYTES_MAX.owner)
     const after = cursor === undefined ? undefined : decodeCursor(cursor)
     const statuses = status === undefined ? undefined : checkStatuses([status].flat() as TaskStatus[])
     checkLimit(limit, LIST_LIMIT_MAX)
@@ -186,9 +199,7 @@ export class Holdfast {
     taskId: string,
     { owner, reason, force = false }: OwnerOption & { reason?: string | undefined; force?: boolean | undefined } = {},
   ): Promise<TaskView> {
-    if (reason !== undefined && typeof reason !== 'string') {
-      throw new TypeError(`Expected \`reason\` to be a string, got ${typeof reason}`)
-    }
+    if (reason !== undefined) checkReason(reason)
     const task = await this.#findUnfinished(taskId, owner)
     if (task.head.parked && !task.awaitsRun && !force) throw parkedError(task.head)
     await this.#engine.settle(task, { kind: 'cancelled', reason }, { by: owner ?? 'admin', patient: false })
@@ -295,7 +306,7 @@ export class Holdfast {
    * Every unfinished task goes on at the next open; its body is told nothing.
    * @param options.grace how long steps in flight may take. Default `'5s'`
    */
-  close({ grace = CLOSE_GRACE }: { grace?: Duration } = {}): Promise<void> {
+  async close({ grace = CLOSE_GRACE }: { grace?: Duration } = {}): Promise<void> {
     const graceMs = durationMs(grace, 'grace', { zero: true })
     this.#stopSweeping()
     this.#closing ??= this.#engine.close(graceMs)

@@ -5,6 +5,7 @@ import { createIds, type Ids } from '../ids.js'
 import { type Logger, stderrLogger } from '../logger.js'
 import type { AnyTaskDefinition } from '../task/definition.js'
 import type { Durability } from '../task/head.js'
+import { Registry } from './registry.js'
 
 /** Limits, each in the unit that ends its name. */
 export interface Limits {
@@ -74,7 +75,7 @@ export interface OpenOptions {
 /** The same, complete. */
 export interface CheckedOptions {
   readonly dir: string
-  readonly tasks: readonly AnyTaskDefinition[]
+  readonly registry: Registry
   readonly concurrency: number
   readonly durability: Durability
   readonly retentionMs: number
@@ -99,13 +100,16 @@ export function checkOptions(options: OpenOptions): CheckedOptions {
   }
   if (!Array.isArray(tasks))
     throw new TypeError(`Expected \`tasks\` to be an array of definitions, got ${typeof tasks}`)
+  // Refused before the store is opened: a definition that can't be registered must leave nothing behind.
+  const registry = new Registry()
+  for (const definition of tasks) registry.add(definition)
   atLeastOne(concurrency, 'concurrency')
   oneOf(durability, 'durability', ['synced', 'buffered'])
   oneOf(recover, 'recover', ['auto', 'manual'])
   oneOf(anchor, 'anchor', ['behind', 'each'])
   return {
     dir,
-    tasks,
+    registry,
     concurrency,
     durability,
     recover,

@@ -13,11 +13,15 @@ import type { ResultOptions } from './wait-for-result.js'
 
 /** Made by `holdfast.forOwner(owner)`. Each method is the one of `Holdfast` with `owner` filled in. */
 export class OwnerScope {
+  // Hidden at run time too: whoever is handed a scope must not get at the unscoped calls through it.
+  readonly #holdfast: Holdfast
+
   constructor(
-    private readonly holdfast: Holdfast,
+    holdfast: Holdfast,
     /** Whose calls these are. */
     readonly owner: string,
   ) {
+    this.#holdfast = holdfast
     checkName(owner, 'owner', NAME_BYTES_MAX.owner)
   }
 
@@ -36,49 +40,49 @@ export class OwnerScope {
     input?: unknown,
     options?: Omit<StartOptions, 'owner'>,
   ): Promise<Started> {
-    return this.holdfast.start(definition as string, input, { ...options, owner: this.owner })
+    return this.#holdfast.start(definition as string, input, { ...options, owner: this.owner })
   }
 
   get(taskId: string): Promise<TaskView> {
-    return this.holdfast.get(taskId, { owner: this.owner })
+    return this.#holdfast.get(taskId, { owner: this.owner })
   }
 
   list(options?: Omit<ListOptions, 'owner'>): Promise<TaskPage> {
-    return this.holdfast.list({ ...options, owner: this.owner })
+    return this.#holdfast.list({ ...options, owner: this.owner })
   }
 
   result<Output>(taskId: TaskId<Output>, options?: Omit<ResultOptions, 'owner'>): Promise<Output> {
-    return this.holdfast.result(taskId, { ...options, owner: this.owner })
+    return this.#holdfast.result(taskId, { ...options, owner: this.owner })
   }
 
   cancel(taskId: string, options?: { reason?: string; force?: boolean }): Promise<TaskView> {
-    return this.holdfast.cancel(taskId, { ...options, owner: this.owner })
+    return this.#holdfast.cancel(taskId, { ...options, owner: this.owner })
   }
 
   saveCheckpoint(taskId: string, state: unknown, options?: { label?: string }): Promise<{ checkpointId: string }> {
-    return this.holdfast.saveCheckpoint(taskId, state, { ...options, owner: this.owner })
+    return this.#holdfast.saveCheckpoint(taskId, state, { ...options, owner: this.owner })
   }
 
   restoreCheckpoint<State = unknown>(
     taskId: string,
     options?: { checkpointId?: string; savedBy?: SavedBy },
   ): Promise<RestoredCheckpoint<State>> {
-    return this.holdfast.restoreCheckpoint<State>(taskId, { ...options, owner: this.owner })
+    return this.#holdfast.restoreCheckpoint<State>(taskId, { ...options, owner: this.owner })
   }
 
   listCheckpoints(taskId: string): Promise<readonly CheckpointInfo[]> {
-    return this.holdfast.listCheckpoints(taskId, { owner: this.owner })
+    return this.#holdfast.listCheckpoints(taskId, { owner: this.owner })
   }
 
   steps(taskId: string): Promise<readonly SegmentInfo[]> {
-    return this.holdfast.steps(taskId, { owner: this.owner })
+    return this.#holdfast.steps(taskId, { owner: this.owner })
   }
 
   createSessionTask(options: { type: string; ttl?: Duration }): Promise<{ taskId: TaskId }> {
-    return this.holdfast.createSessionTask({ ...options, owner: this.owner })
+    return this.#holdfast.createSessionTask({ ...options, owner: this.owner })
   }
 
   completeSessionTask(taskId: string, outcome: Outcome): Promise<TaskView> {
-    return this.holdfast.completeSessionTask(taskId, outcome, { owner: this.owner })
+    return this.#holdfast.completeSessionTask(taskId, outcome, { owner: this.owner })
   }
 }

@@ -1,6 +1,6 @@
 /** What a body is refused, each with what to write instead. */
 import { HoldfastError } from '../errors.js'
-import { describeRecord, type LogRecord } from '../task/log.js'
+import { describeRecord, type LogRecord, type RecordName } from '../task/log.js'
 import { describeError } from '../task/outcome.js'
 
 /** A call on the context inside a step's function. */
@@ -39,4 +39,9 @@ export function unaskedFor(record: LogRecord): string {
 export function leftAtEnd(left: LogRecord, end: { readonly kind: string; readonly error?: unknown }): string {
   const how = end.kind === 'threw' ? `the body threw (${describeError(end.error).message})` : 'the body ended'
   return `${how}, and had not asked for ${describeRecord(left)}, which the log has`
+}
+
+/** Why a body is parked that asks for one thing where another had begun. */
+export function begunAsAnother(name: RecordName): string {
+  return `something else had begun where the code now asks for ${describeRecord(name)}`
 }

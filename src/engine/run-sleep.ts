@@ -1,5 +1,4 @@
 /** Runs one sleep: notes until when it is, waits, and records that it ended. The note makes it survive a crash. */
-import { stepStateKey } from '../store/layout.js'
 import type { Asked } from './asked.js'
 import type { Run } from './run.js'
 import { isFenced } from './run-host.js'
@@ -9,11 +8,13 @@ export async function runSleep(run: Run, asked: Asked, name: string, until: (now
   const { host, task } = run
   const { segment, scope, ask, after, name: which } = asked.ask
   try {
-    let sleep = run.stepProgress.get(stepStateKey(task.taskId, segment, ask))?.sleep
+    const stored = run.progressOf(asked)
+    if (stored && stored.id !== asked.ask.id) return run.dropped(asked)
+    let sleep = stored?.sleep
     if (!sleep) {
       const startedAt = host.clock.now()
       sleep = { startedAt, dueAt: until(startedAt) }
-      const step = { failedAttempts: 0, sleep }
+      const step = { id: asked.ask.id, failedAttempts: 0, sleep }
       await host.record(task, { kind: 'step-progress', run: run.number, segment, ask, step })
     }
     if (!(await run.waitUntil(asked, sleep.dueAt))) return run.dropped(asked)

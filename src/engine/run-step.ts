@@ -7,12 +7,11 @@
  */
 import { HoldfastError, TaskInterruptedError } from '../errors.js'
 import { fromJson, toJson } from '../json.js'
-import { stepStateKey } from '../store/layout.js'
 import type { StepContext, StepOptions } from '../task/definition.js'
 import { dueAt, PREFIX } from '../task/head.js'
 import { describeError, type TaskError } from '../task/outcome.js'
 import { nextAttemptAt, type RetryPolicy } from '../task/retry.js'
-import { type StepProgress, UNTRIED } from '../task/step-progress.js'
+import type { StepProgress } from '../task/step-progress.js'
 import type { Asked } from './asked.js'
 import { callWithin } from './call-within.js'
 import { idempotencyKeyOf } from './derived.js'
@@ -52,8 +51,10 @@ export async function runStep(run: Run, asked: Asked, step: StepCall): Promise<v
     run.fail(tooManySteps(task.taskId, step.name, host.limits.stepsPerTaskMax))
     return run.dropped(asked)
   }
-  const stored = run.stepProgress.get(stepStateKey(task.taskId, ask.segment, ask.ask))
-  const trial: Trial = { progress: stored ?? UNTRIED, isStored: stored !== undefined, pending: Promise.resolve() }
+  const stored = run.progressOf(asked)
+  if (stored && stored.id !== ask.id) return run.dropped(asked)
+  const progress = stored ?? { id: ask.id, failedAttempts: 0 }
+  const trial: Trial = { progress, isStored: stored !== undefined, pending: Promise.resolve() }
   try {
     const ended = await tryUntilDone(run, asked, step, trial)
     // Asked once more: from here to the decision nothing is awaited, so a run that is over writes nothing.

@@ -16,6 +16,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { TaskInterruptedError } from '../errors.js'
 import { fromJson } from '../json.js'
+import { stepStateKey } from '../store/layout.js'
 import type { Parked } from '../task/head.js'
 import { type Ask, type CodeChanged, type History, idOf } from '../task/history.js'
 import { describeRecord, type LogRecord } from '../task/log.js'
@@ -25,7 +26,8 @@ import type { Asked, RunEnd } from './asked.js'
 import { LazyAbort } from './lazy-abort.js'
 import type { LiveTask } from './live-task.js'
 import { Pauses } from './pauses.js'
-import { ambiguous, inFlight, leftAtEnd, nested, unaskedFor } from './refusals.js'
+import { ambiguous, begunAsAnother, inFlight, leftAtEnd, nested, unaskedFor } from './refusals.js'
+import { rejectOneByOne } from './reject-one-by-one.js'
 import type { RunHost } from './run-host.js'
 import { Turns } from './turns.js'
 
@@ -39,10 +41,12 @@ export class Run {
   readonly #waiting = new Map<string, Asked>()
   #end: ((end: RunEnd) => void) | undefined
   #interrupted = false
+  #bodyIsOver = false
   #restoring = false
   #saving = false
   #replaying = true
   #ending = false
+  #answered = 0
   readonly #inFlight = new Set<Asked>()
   readonly #pauses: Pauses
   #idle: (() => void)[] = []
@@ -53,7 +57,7 @@ export class Run {
     readonly task: LiveTask,
     readonly history: History,
     /** How far the steps were that had not ended. */
-    readonly stepProgress: ReadonlyMap<string, StepProgress>,
+    private readonly stepProgress: ReadonlyMap<string, StepProgress>,
     readonly recovered: boolean,
     /** Told once the log is used up: how many answers were replayed, and what begins now. */
     private readonly onReplayed: (answered: number, next: string | undefined) => void,
@@ -62,8 +66,6 @@ export class Run {
     this.#pauses = new Pauses(host.clock)
     this.#lastAnswerAt = task.head.startedAt ?? task.head.createdAt
   }
-
-  #answered = 0
 
   /** Runs `body` from its first line. Never rejects. */
   execute(body: () => unknown): Promise<RunEnd> {
@@ -90,6 +92,13 @@ export class Run {
   /** The stored time of the last answer. */
   get lastAnswerAt(): number {
     return this.#lastAnswerAt
+  }
+
+  /** How far an earlier run came with this. One of another identity shows that the code changed; the task is parked. */
+  progressOf({ ask }: Asked): StepProgress | undefined {
+    const stored = this.stepProgress.get(stepStateKey(this.task.taskId, ask.segment, ask.ask))
+    if (stored && stored.id !== ask.id) void this.park(begunAsAnother(ask.name))
+    return stored
   }
 
   /** The asks whose function is running. */
@@ -210,14 +219,13 @@ export class Run {
     if (running) this.#aborter.abort(reason)
     this.#abortSteps(reason)
     // A body that ended by itself left these unawaited; a rejection would find nobody to catch it.
-    if (running) for (const { reject } of this.#waiting.values()) reject(reason)
-    this.#waiting.clear()
+    if (running) rejectOneByOne(this.#waiting, () => this.#bodyIsOver, reason)
   }
 
-  /** Left for the next open. Steps in flight see their signal aborted; the body sees nothing. */
+  /** Left for a later run. Steps in flight see their signal aborted; the body sees nothing. */
   abandon(): void {
     this.#finish({ kind: 'over' })
-    const reason = new DOMException('The server is closing', 'AbortError')
+    const reason = new DOMException('This run of the task is over; another one takes it up', 'AbortError')
     this.#aborter.abort(reason)
     this.#abortSteps(reason)
   }
@@ -303,6 +311,7 @@ export class Run {
   }
 
   #bodyEnded(end: RunEnd): void {
+    this.#bodyIsOver = true
     if (this.isOver) return
     const left = this.history.leftBehind(this.#waiting)
     if (left) void this.park(leftAtEnd(left, end))
@@ -315,6 +324,7 @@ export class Run {
     this.#end = undefined
     this.#pauses.endAll()
     if (end.kind === 'returned' || end.kind === 'threw') this.#ending = true
+    if (end.kind === 'threw' && end.isFinal) this.#aborter.abort(end.error)
     if (end.kind === 'returned') this.#warnOfForgotten()
     tell(end)
     this.#settleIdle()

@@ -3,6 +3,7 @@ import { readLog } from '../store/reads.js'
 import { PREFIX, type TaskHead } from '../task/head.js'
 import { countedIn, type LogRecord } from '../task/log.js'
 import type { Engine } from './engine.js'
+import { readSteady } from './read-steady.js'
 
 /** One entry of the log. Instants are milliseconds since the epoch. */
 export interface StepInfo {
@@ -31,8 +32,8 @@ export interface SegmentInfo {
 }
 
 /** Reads the log of a task. */
-export async function readSteps(engine: Engine, head: TaskHead): Promise<SegmentInfo[]> {
-  const log = await engine.store.read((level) => readLog(level, head))
+export async function readSteps(engine: Engine, found: TaskHead): Promise<SegmentInfo[]> {
+  const { head, value: log } = await readSteady(engine, found, readLog)
   const segments = new Map<number, StepInfo[]>()
   const add = (segment: number, info: StepInfo) => {
     const there = segments.get(segment)

@@ -18,7 +18,9 @@ export function startSweeping(engine: Engine): () => void {
   }
   const run = () => {
     sweepKeys(engine)
-      .catch((error: unknown) => engine.logger.warn('A sweep failed; the next one goes on', { error: String(error) }))
+      .catch((error: unknown) => {
+        if (!engine.closing) engine.logger.warn('A sweep failed; the next one goes on', { error: String(error) })
+      })
       .finally(arm)
   }
   arm()
@@ -31,12 +33,20 @@ export function startSweeping(engine: Engine): () => void {
 /** Deletes the idempotency keys that count no more. Their timers say when to look; the task says whether. */
 export async function sweepKeys(engine: Engine): Promise<void> {
   const { store, clock } = engine
+  let failed = 0
   for (;;) {
     const due = await store.read((level) => readKeysToForget(level, clock.now(), KEYS_PER_SWEEP))
     for (const { timer, scope } of due) {
       if (engine.closing) return
-      await engine.keys.run(JSON.stringify(scope), () => forget(engine, timer, scope))
+      // One that can't be read must not stop the others; it is tried again by the next sweep.
+      await engine.keys
+        .run(JSON.stringify(scope), () => forget(engine, timer, scope))
+        .catch((error: unknown) => {
+          failed++
+          engine.logger.warn('An idempotency key could not be swept', { error: String(error) })
+        })
     }
+    if (failed > 0) return
     if (due.length < KEYS_PER_SWEEP) return
   }
 }
@@ -50,6 +60,6 @@ async function forget(engine: Engine, timer: string, scope: IdempotencyScope): P
   // The key may have a new task by now, and the retention may be longer in this process than in the last one.
   const isStillIts = entry?.taskId === taskId
   const at = head && forgetAt(head, retentionMs)
-  if (isStillIts && at !== undefined && at > clock.now()) return
+  if (isStillIts && at !== undefined && at > clock.now()) return store.moveTimer(taskId, timer, at, scope)
   await store.forgetKey(taskId, timer, isStillIts ? scope : undefined)
 }

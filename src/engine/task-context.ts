@@ -10,7 +10,7 @@ import type {
   StepOptions,
   TaskContext,
 } from '../task/definition.js'
-import { PREFIX, type Progress } from '../task/head.js'
+import { PREFIX, PROGRESS_MESSAGE_BYTES_MAX, type Progress } from '../task/head.js'
 import { checkName, cutText, NAME_BYTES_MAX } from '../task/names.js'
 import { retryPolicy } from '../task/retry.js'
 import type { Asked } from './asked.js'
@@ -133,9 +133,6 @@ function quiet<T>(act: () => Promise<T>): Promise<T> {
   promise.catch(() => {})
   return promise
 }
-
-// Kept in the head, which is small.
-const PROGRESS_MESSAGE_BYTES_MAX = 200
 
 function cleanProgress({ done, total, message }: Progress): Progress {
   const number = (value: unknown) => (typeof value === 'number' && Number.isFinite(value) ? value : undefined)

@@ -10,7 +10,7 @@ import { setImmediate } from 'node:timers'
 
 export class Turns {
   #open = false
-  #planned = false
+  #planned = 0
 
   /** @param rest called after each turn, with the body at rest */
   constructor(private readonly rest: () => void) {}
@@ -22,19 +22,19 @@ export class Turns {
 
   /** Whether a turn is about to begin, or going on. */
   get planned(): boolean {
-    return this.#planned
+    return this.#planned > 0
   }
 
   /** Begins a turn with `answer`, soon. */
   plan(answer: () => void): void {
-    this.#planned = true
+    this.#planned++
     setImmediate(() => {
       this.#open = true
       answer()
     })
     setImmediate(() => {
       this.#open = false
-      this.#planned = false
+      this.#planned--
       this.rest()
     })
   }

@@ -1,6 +1,7 @@
 /**
  * Lists tasks in the order of their creation, a page at a time. Task IDs sort by creation, so the cursor is the last ID
- * of a page, and a page costs what it holds however many tasks the store has.
+ * of a page, and a page costs what it holds however many tasks the store has; but one of a status or a type reads past
+ * all that doesn't match.
  */
 import { isSettled, type TaskHead, type TaskStatus } from '../task/head.js'
 import { unseal } from './envelope.js'

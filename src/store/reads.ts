@@ -112,7 +112,7 @@ export async function readCheckpoints(level: Level, head: TaskHead): Promise<Che
   const range = layout.under(layout.checkpointPrefix(head.taskId))
   const infos = await collect(level, range, (key, text) => unsealJson<CheckpointInfo>(key, text))
   const kept = infos.filter(({ opens }) => opens === undefined || opens >= head.keptFrom)
-  return kept.sort((one, other) => one.createdAt - other.createdAt || (one.opens ?? 0) - (other.opens ?? 0))
+  return kept.sort((one, other) => one.seq - other.seq)
 }
 
 /** What is known of one checkpoint. @throws HoldfastError `RECORD_DAMAGED` */

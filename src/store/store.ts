@@ -11,7 +11,7 @@ import type { Decision, IdempotencyScope } from '../task/changes.js'
 import { type Durability, isSettled } from '../task/head.js'
 import { type CommitAnchor, Committer, type Fate, type Reload } from './commit.js'
 import { Connection } from './connection.js'
-import { unsealJson } from './envelope.js'
+import { seal, unsealJson } from './envelope.js'
 import * as layout from './layout.js'
 import type { Level } from './level.js'
 import { type Operation, toOperations } from './operations.js'
@@ -109,10 +109,18 @@ export class Store {
     await this.#delete(taskId, key === undefined ? [timer] : [timer, key])
   }
 
+  /** Puts off a timer: what it is for may not be forgotten yet. */
+  async moveTimer(taskId: string, timer: string, at: number, scope: IdempotencyScope): Promise<void> {
+    const key = layout.timerKey(at, 'forget-key', taskId)
+    const moved = { key, value: seal(key, 0, JSON.stringify(scope)) }
+    await this.#committer.commit([{ key: timer }, moved], { taskId, patient: true })
+  }
+
   async #delete(taskId: string, keys: readonly string[]): Promise<void> {
     for (let at = 0; at < keys.length; at += DELETES_PER_COMMIT) {
       const operations: Operation[] = keys.slice(at, at + DELETES_PER_COMMIT).map((key) => ({ key }))
-      await this.#committer.commit(operations, { taskId, patient: true })
+      // What is deleted was let go of by a commit that is on disk, so a delete that was lost is simply done again.
+      while ((await this.#committer.commit(operations, { taskId, patient: true })) === 'lost');
     }
   }
 

@@ -9,6 +9,8 @@ export interface CheckpointInfo {
   readonly taskId: string
   readonly savedBy: SavedBy
   readonly label?: string | undefined
+  /** Counts the task's commits: a later checkpoint has a higher one, whatever the clock says. */
+  readonly seq: number
   /** When it was saved, in milliseconds since the epoch. */
   readonly createdAt: number
   /** How many steps of the task were completed when it was saved. */

@@ -107,7 +107,10 @@ export interface TaskHead {
  * task is created with get this much of it; what comes later (counts, progress, a parking's reason) fits in the rest.
  */
 export const HEAD_BYTES_MAX = 2_048
-export const NEW_HEAD_BYTES_MAX = 1_280
+/** At birth; counters, instants, progress and the reason of a parking take up to 744 bytes more. */
+export const NEW_HEAD_BYTES_MAX = 1_290
+export const PROGRESS_MESSAGE_BYTES_MAX = 120
+export const PARKED_REASON_BYTES_MAX = 240
 
 /** A settled task never changes again. */
 export function isSettled(status: TaskStatus): boolean {

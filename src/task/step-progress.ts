@@ -2,6 +2,8 @@
 
 /** Kept beside the log until the step is recorded. */
 export interface StepProgress {
+  /** Of which ask: its identity in the log. */
+  readonly id: string
   /** Attempts that failed. */
   readonly failedAttempts: number
   /** When the next one is due. */
@@ -13,9 +15,6 @@ export interface StepProgress {
   /** What the step saved for its next attempt, as JSON text; empty text stands for a saved `undefined`. */
   readonly stateText?: string | undefined
 }
-
-/** A step that nothing is kept of. */
-export const UNTRIED: StepProgress = { failedAttempts: 0 }
 
 /** The progress as the store keeps it; the state follows on a line of its own, as it is. */
 export function encodeStepProgress({ stateText, ...rest }: StepProgress): string {

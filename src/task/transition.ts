@@ -16,7 +16,16 @@
 import { HoldfastError } from '../errors.js'
 import type { Change, Decision } from './changes.js'
 import { forgetAt } from './expiry.js'
-import { emptySegment, isSettled, type Parked, PREFIX, type Progress, type SegmentSum, type TaskHead } from './head.js'
+import {
+  emptySegment,
+  isSettled,
+  PARKED_REASON_BYTES_MAX,
+  type Parked,
+  PREFIX,
+  type Progress,
+  type SegmentSum,
+  type TaskHead,
+} from './head.js'
 import type { ReadRecord } from './integrity.js'
 import {
   type CheckpointRecord,
@@ -281,9 +290,9 @@ function checkpointChange(
   stateText: string,
   createdAt: number,
 ): Change {
-  const { taskId, completedSteps } = head
+  const { taskId, completedSteps, seq } = head
   const stateBytes = Buffer.byteLength(stateText)
-  return { kind: 'checkpoint', info: { ...about, taskId, createdAt, completedSteps, stateBytes }, stateText }
+  return { kind: 'checkpoint', info: { ...about, taskId, seq, createdAt, completedSteps, stateBytes }, stateText }
 }
 
 /** The segment as far as it is written; one that a restore opened has no record yet. */
@@ -297,7 +306,6 @@ function withSegment(head: TaskHead, step: StepRecord | SleepRecord, text: strin
 }
 
 const HEADLINE_BYTES_MAX = 400
-const PARKED_REASON_BYTES_MAX = 400
 
 function headline(error: TaskError): NonNullable<TaskHead['error']> {
   return {

@@ -130,7 +130,7 @@ describe('an option', () => {
     await expect(holdfast.audit({ since: Number.NaN })).rejects.toThrow(/`since`/)
     await expect(holdfast.get(5 as never)).rejects.toThrow(/`taskId`/)
     expect(() => holdfast.forOwner('')).toThrow(/`owner`/)
-    expect(() => holdfast.close({ grace: -1 })).toThrow(/`grace`/)
+    await expect(holdfast.close({ grace: -1 })).rejects.toThrow(/`grace`/)
     expect(() => holdfast.on('task:settled', 5 as never)).toThrow(/`listener`/)
     expect(() => holdfast.register({} as never)).toThrow(/defineTask/)
     expect(() => holdfast.register(defineTask({ name: 'noop' }, () => 2))).toThrow(/'noop'/)

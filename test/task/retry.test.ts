@@ -186,10 +186,10 @@ describe('a retry of the task', () => {
 
 test('how far a step is comes back from text as it was', () => {
   for (const progress of [
-    { failedAttempts: 0 },
-    { failedAttempts: 2, retryAt: 9 },
-    { failedAttempts: 1, stateText: '{"a":"b\\nc"}' },
-    { failedAttempts: 1, stateText: '' },
+    { id: 'a', failedAttempts: 0 },
+    { id: 'a', failedAttempts: 2, retryAt: 9 },
+    { id: 'a', failedAttempts: 1, stateText: '{"a":"b\\nc"}' },
+    { id: 'a', failedAttempts: 1, stateText: '' },
   ]) {
     expect(decodeStepProgress(encodeStepProgress(progress))).toEqual(progress)
   }

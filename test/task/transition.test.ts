@@ -40,7 +40,7 @@ const EVENTS: Record<string, TaskEvent> = {
     record: checkpoint(),
     checkpoint: { stateText: '{}', prune: false },
   },
-  'step progress': { kind: 'step-progress', run: 1, segment: PREFIX, ask: 0, step: { failedAttempts: 1 } },
+  'step progress': { kind: 'step-progress', run: 1, segment: PREFIX, ask: 0, step: { id: 'a', failedAttempts: 1 } },
   retry: { kind: 'retry', run: 1, wakeAt: NOW + 9, why: 'Error: no', kept: [], dropped: [] },
   'record a sleep': {
     kind: 'record',
@@ -133,19 +133,45 @@ describe('creating', () => {
     expect(() => createTask(newTask(long), NOW)).toThrow(expect.objectContaining({ code: 'TOO_LARGE' }))
   })
 
-  test('the longest names, progress and reason fit in a head of 2 KiB', () => {
-    const made = createTask(
-      newTask({ type: 'x'.repeat(128), owner: 'o'.repeat(256), version: 'v'.repeat(64) }),
-      NOW,
-    ).head
-    const big = { ...made, seq: 2 ** 40, nextRecord: 2 ** 40, prefix: { segment: -1, count: 1e6, sum: 2 ** 32 - 1 } }
-    const progress = { done: 1e15, total: 1e15, message: 'é'.repeat(100) }
-    const { head } = transition(
-      { ...big, run: 1, progress },
-      { kind: 'park', parked: { code: 'CODE_CHANGED', reason: '語"'.repeat(500) } },
-      NOW,
-    )
-    expect(Buffer.byteLength(JSON.stringify(head))).toBeLessThan(HEAD_BYTES_MAX)
+  test('a head that is as long as it may be at birth stays under 2 KiB, whatever comes', () => {
+    const birth = (more: Partial<NewTask>) =>
+      createTask(newTask({ deadlineAt: 8.64e15, ttlMs: 1e13, ...more }), NOW).head
+    let owner = ''
+    let head = birth({})
+    // As long as it is let in: every byte that the names may take is taken.
+    try {
+      for (;;) {
+        head = birth({ type: 't'.repeat(128), version: 'v'.repeat(64), owner })
+        owner += '"'
+      }
+    } catch (error) {
+      expect(error).toMatchObject({ code: 'TOO_LARGE' })
+    }
+    const sum = { segment: 2 ** 23, count: 999_999, sum: 2 ** 32 - 1 }
+    const later: TaskHead = {
+      ...head,
+      status: 'input_required',
+      createdAt: 8.64e15,
+      updatedAt: 8.64e15,
+      startedAt: 8.64e15,
+      timeoutAt: 8.64e15,
+      wakeAt: 8.64e15,
+      run: 999_999_999,
+      attempt: 999_999,
+      seq: 1e12,
+      nextRecord: 1e12,
+      prefix: sum,
+      open: sum,
+      keptFrom: 2 ** 23,
+      records: 999_999,
+      completedSteps: 1e12,
+      checkpoints: { body: 99_999, client: 99_999 },
+      hasStepStates: true,
+      progress: { done: -Number.MAX_VALUE, total: -Number.MAX_VALUE, message: 'é'.repeat(60) },
+    }
+    const parked = { code: 'TASK_TYPE_UNKNOWN', reason: '語"'.repeat(500) } as const
+    const { head: worst } = transition(later, { kind: 'park', parked }, 8.64e15)
+    expect(Buffer.byteLength(JSON.stringify(worst))).toBeLessThanOrEqual(HEAD_BYTES_MAX)
   })
 })
 
