@@ -6,8 +6,8 @@
  * 8,192 of them the whole write buffer of 4 MiB. What is older lies in table files, whose records have checksums.
  */
 import { HoldfastError } from '../errors.js'
-import { damaged, seal, unseal } from './envelope.js'
-import { CHAIN, chainKey, META_ACCEPTED, under } from './layout.js'
+import { seal, unseal } from './envelope.js'
+import { CHAIN, chainKey, META_ACCEPTED, META_BUFFERED, under } from './layout.js'
 import type { Level } from './level.js'
 import type { Operation } from './operations.js'
 
@@ -32,6 +32,8 @@ export interface ChainState {
   readonly newest: number
   /** A sentence about what is missing, or `undefined`. */
   readonly damage: string | undefined
+  /** All that is missing was written without syncing: that a power cut may take it is what `buffered` says. */
+  readonly isBuffered: boolean
 }
 
 /**
@@ -53,7 +55,7 @@ export async function readChain(level: Level, anchored: number): Promise<ChainSt
   }
   await slots.close()
   const newest = commits.size === 0 ? 0 : Math.max(...commits)
-  const accepted = await acceptedUpTo(level)
+  const accepted = (await seqAt(level, META_ACCEPTED)) ?? 0
   let missing: number | undefined
   for (let seq = Math.max(1, newest - SLOTS + 1, accepted + 1); seq < newest; seq++) {
     if (!commits.has(seq)) missing ??= seq
@@ -64,7 +66,9 @@ export async function readChain(level: Level, anchored: number): Promise<ChainSt
     : missing !== undefined
       ? `commit ${missing} is missing, though commit ${newest} is there: part of LevelDB's log was lost`
       : broken
-  return { newest: Math.max(newest, accepted), damage }
+  const synced = await seqAt(level, META_BUFFERED)
+  const firstLost = rolledBack ? newest + 1 : (missing ?? 0)
+  return { newest: Math.max(newest, accepted), damage, isBuffered: synced !== undefined && firstLost > synced }
 }
 
 /** The operation that accepts whatever is missing up to commit `seq`. */
@@ -72,14 +76,20 @@ export function acceptOperation(seq: number): Operation {
   return { key: META_ACCEPTED, value: seal(META_ACCEPTED, seq, '') }
 }
 
-async function acceptedUpTo(level: Level): Promise<number> {
-  const text = await level.get(META_ACCEPTED)
-  if (text === undefined) return 0
-  try {
-    return unseal(META_ACCEPTED, text).seq
-  } catch {
-    throw damaged(META_ACCEPTED, 'it says from where on the chain of commits is whole')
-  }
+/** The operation that notes from where on commits are not synced; opening with syncing takes the note away. */
+export async function durabilityOperation(
+  level: Level,
+  newest: number,
+  isSynced: boolean,
+): Promise<Operation | undefined> {
+  const noted = await seqAt(level, META_BUFFERED)
+  if (isSynced) return noted === undefined ? undefined : { key: META_BUFFERED }
+  return noted === undefined ? { key: META_BUFFERED, value: seal(META_BUFFERED, newest, '') } : undefined
+}
+
+async function seqAt(level: Level, key: string): Promise<number | undefined> {
+  const text = await level.get(key)
+  return text === undefined ? undefined : unseal(key, text).seq
 }
 
 /** The refusal to open a store whose acknowledged commits are missing. */

@@ -143,10 +143,15 @@ export async function createStore(dir: string, openLevel: OpenLevel, ids: Ids, n
     await fsyncDirectory(dir)
     return identity
   } catch (cause) {
-    // A new store that could not be made leaves nothing behind, so that the next try finds an empty folder.
     await rm(aside, { recursive: true, force: true }).catch(() => {})
-    await rm(join(dir, IDENTITY_FILE), { force: true }).catch(() => {})
     throw unusable(dir, explain(cause), cause)
+  }
+}
+
+/** Takes away a store that was made a moment ago and never opened, so that the next try finds an empty folder. */
+export async function removeStore(dir: string): Promise<void> {
+  for (const name of [DATABASE_DIR, DATABASE_ASIDE, IDENTITY_FILE, ANCHOR_FILE]) {
+    await rm(join(dir, name), { recursive: true, force: true }).catch(() => {})
   }
 }
 

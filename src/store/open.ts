@@ -7,11 +7,11 @@ import type { Ids } from '../ids.js'
 import type { Logger } from '../logger.js'
 import type { Durability } from '../task/head.js'
 import { Anchor, readAnchor } from './anchor.js'
-import { acceptOperation, readChain, storeDamaged } from './chain.js'
+import { acceptOperation, durabilityOperation, readChain, storeDamaged } from './chain.js'
 import { writeBatch } from './commit.js'
 import { explain } from './connection.js'
 import { ANCHOR_FILE, DATABASE_DIR } from './files.js'
-import { checkIdentity, createStore, inspectDirectory, makeDirectory, unusable } from './init.js'
+import { checkIdentity, createStore, inspectDirectory, makeDirectory, removeStore, unusable } from './init.js'
 import { isLevelLocked, type Level, type OpenLevel, openClassicLevel } from './level.js'
 import { acquireLock, type DirectoryLock } from './lock.js'
 import { keepPrivate } from './permissions.js'
@@ -53,7 +53,7 @@ export async function openStore(options: OpenStoreOptions): Promise<Store> {
   } catch (error) {
     for (const step of undo.toReversed()) await step()
     for (const folder of made) await rmdir(folder).catch(() => {})
-    throw error
+    throw error instanceof HoldfastError ? error : unusable(dir, explain(error), error)
   }
 }
 
@@ -65,7 +65,10 @@ async function openLocked(
 ): Promise<Store> {
   const { clock, ids, logger, durability, openLevel = openClassicLevel } = options
   // Looked at again now that nobody else can be making it.
-  const identity = (await inspectDirectory(dir)) ?? (await createStore(dir, openLevel, ids, clock.now()))
+  const found = await inspectDirectory(dir)
+  // A new store that can't be opened leaves nothing behind.
+  if (!found) undo.push(() => removeStore(dir))
+  const identity = found ?? (await createStore(dir, openLevel, ids, clock.now()))
   const databaseDir = join(dir, DATABASE_DIR)
   const anchorFile = join(dir, ANCHOR_FILE)
 
@@ -91,10 +94,13 @@ async function openLocked(
   const anchored = await anchoredCommit(anchorFile, identity.storeId, options.acceptDamage)
   const chain = await readChain(level, anchored)
   // A power cut may take the end of a buffered store: that is what its name says, and no reason to refuse it.
-  const accepted = chain.damage !== undefined && (options.acceptDamage || durability === 'buffered')
+  const accepted = chain.damage !== undefined && (options.acceptDamage || chain.isBuffered)
   if (chain.damage !== undefined && !accepted) throw storeDamaged(dir, chain.damage)
+  if (accepted) logger.error('The store has lost commits, and goes on with what is left', { damage: chain.damage })
   const newest = Math.max(chain.newest, accepted ? anchored : 0)
-  if (accepted) await writeBatch(level, [acceptOperation(newest)], true)
+  const noted = await durabilityOperation(level, newest, durability === 'synced')
+  const notes = [...(accepted ? [acceptOperation(newest)] : []), ...(noted ? [noted] : [])]
+  if (notes.length > 0) await writeBatch(level, notes, true)
 
   const stopWatching = await keepPrivate(databaseDir)
   undo.push(stopWatching)

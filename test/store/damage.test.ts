@@ -22,9 +22,9 @@ const count = defineTask({ name: 'count' }, async (task, n: number) => {
 const openStore = (dir: string, more: { acceptDamage?: boolean; durability?: 'buffered' } = {}) =>
   Holdfast.open({ dir, tasks: [count], logger: silentLogger, ...more })
 
-async function makeStore(): Promise<string> {
+async function makeStore(more: { durability?: 'buffered' } = {}): Promise<string> {
   const dir = join(scratch, `store-${++stores}`)
-  const holdfast = await openStore(dir)
+  const holdfast = await openStore(dir, more)
   for (let n = 1; n <= 5; n++) await holdfast.result((await holdfast.start(count, n * 4)).taskId)
   await holdfast.close()
   return dir
@@ -92,12 +92,19 @@ test('told to accept it, the store goes on with what is left, says so, and is wh
 })
 
 test('a buffered store that lost its end opens, and says what it lost', async () => {
-  const dir = await makeStore()
+  const dir = await makeStore({ durability: 'buffered' })
   const log = await newestLog(dir)
   await truncate(log, Math.floor((await stat(log)).size * 0.7))
   const holdfast = await openStore(dir, { durability: 'buffered' })
   expect(holdfast.recovery.storeDamage).toMatch(/commit \d+/)
   await holdfast.close()
+})
+
+test('what was synced is not accepted as lost because the store is buffered now', async () => {
+  const dir = await makeStore()
+  const log = await newestLog(dir)
+  await truncate(log, Math.floor((await stat(log)).size * 0.7))
+  await expect(openStore(dir, { durability: 'buffered' })).rejects.toThrow(damaged)
 })
 
 test('a damaged anchor is refused, or accepted when told to', async () => {
