@@ -12,7 +12,7 @@ import type {
 } from '../task/definition.js'
 import { PREFIX, PROGRESS_MESSAGE_BYTES_MAX, type Progress } from '../task/head.js'
 import { checkName, cutText, NAME_BYTES_MAX } from '../task/names.js'
-import { retryPolicy } from '../task/retry.js'
+import { ONE_ATTEMPT, retryPolicy } from '../task/retry.js'
 import type { Asked } from './asked.js'
 import { uuidOf } from './derived.js'
 import { restoreCheckpoint } from './restore-checkpoint.js'
@@ -58,7 +58,7 @@ export function taskContext(run: Run): TaskContext {
           )
         }
         const timeoutMs = timeout === undefined ? undefined : durationMs(timeout, 'timeout')
-        const step: StepCall = { name, fn, retry: retryPolicy(retry), timeoutMs, onInterrupted }
+        const step: StepCall = { name, fn, retry: retry ? retryPolicy(retry) : ONE_ATTEMPT, timeoutMs, onInterrupted }
         const begin = (asked: Asked) => runStep(run, asked, step)
         return run.enter(`task.step('${name}', …)`) ?? run.ask(() => history.askNamed('step', name), begin)
       }) as Promise<Jsonified<T>>

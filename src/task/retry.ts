@@ -65,6 +65,9 @@ export function retryPolicy(options: RetryOptions | undefined, option = 'retry')
   return { maximumAttempts, initialMs, coefficient: backoffCoefficient, maximumMs, retryIf: retryIf ?? (() => true) }
 }
 
+/** One attempt: what a step does that says nothing else, made once and not for each of a million steps. */
+export const ONE_ATTEMPT: RetryPolicy = retryPolicy(undefined)
+
 /** What a decision about the next attempt needs to know. */
 export interface FailedAttempt {
   /** Which one failed, counted from 1. */
