@@ -1,5 +1,5 @@
 /**
- * THE write. Every change of the store goes through here, and the only `.batch(` of the project is below.
+ * THE write. Every change of the store goes through here, and the one place that calls the database’s batch is below.
  *
  * Owns the queue of commits and the number of the next one. Commits that arrive while a batch is being written form
  * the next batch (group commit), so a hundred tasks that finish a step at once cost one wait for the disk.
