@@ -2,6 +2,7 @@
 import type { Parked } from '../task/head.js'
 import type { Ask } from '../task/history.js'
 import type { Note } from '../task/note.js'
+import type { Branch } from './branches.js'
 import type { LazyAbort } from './lazy-abort.js'
 
 /** How a run came to its end, as far as the engine has to do something about it. */
@@ -18,6 +19,8 @@ export type RunEnd =
 /** Something the body waits for. */
 export interface Asked {
   readonly ask: Ask
+  /** The branch that asks; none for the body itself. */
+  readonly branch: Branch | undefined
   /** Does what was asked for, once the log is used up, and records it. */
   readonly begin: () => Promise<void>
   readonly resolve: (value: unknown) => void

@@ -39,7 +39,7 @@ export async function awaitAnswer<T>(
   for (;;) {
     // What is returned from within is wrapped, so that nobody who comes next has to wait for the wait.
     const next = await keys.run(inputsOf(task.taskId), async () => {
-      if (run.isOverIn(asked.ask.scope)) return { isOver: true }
+      if (run.isOverFor(asked)) return { isOver: true }
       if (!note.input) {
         note = await ask(run, note, question)
       } else {

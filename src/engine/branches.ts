@@ -1,26 +1,54 @@
-/** The branches of a run's `all`, `race` and `any`: how many calls are open, which branches lost, and what they had taken. */
-
+/** The branches of a run's `all`, `race` and `any`: which calls are open, which branches lost, and what those had taken. */
 import { messageOf } from '../task/drop-for-retry.js'
 import type { LogRecord } from '../task/log.js'
 import type { Message } from '../task/message.js'
 import { isWithin } from '../task/scope.js'
 import { LazyAbort } from './lazy-abort.js'
 
+/** One branch. Its scope is unique in its segment only: names are numbered anew in each. */
+export class Branch {
+  readonly #aborter = new LazyAbort()
+  #hasLost = false
+
+  constructor(
+    readonly segment: number,
+    readonly scope: string,
+    /** The branch that its call stands in. */
+    private readonly outer: Branch | undefined,
+  ) {}
+
+  /** Whether it, or one that it lies in, lost: nothing that it asks for is answered any more. */
+  get isOver(): boolean {
+    return this.#hasLost || this.outer?.isOver === true
+  }
+
+  /** Aborted when it loses. */
+  get signal(): AbortSignal {
+    const { signal } = this.#aborter
+    return this.outer ? AbortSignal.any([this.outer.signal, signal]) : signal
+  }
+
+  lose(reason: unknown): void {
+    this.#hasLost = true
+    this.#aborter.abort(reason)
+  }
+}
+
 export class Branches {
-  readonly #open = new Set<{ readonly scope: string }>()
-  readonly #closed: string[] = []
-  readonly #aborters = new Map<string, LazyAbort>()
+  readonly #open = new Set<{ readonly within: Branch | undefined }>()
+  /** Scopes that lost, of the segment that the last call stood in. */
+  #lost = { segment: Number.NaN, scopes: new Set<string>() }
   /** What branches received while they were open. */
   #received: { readonly scope: string; readonly message: Message }[] = []
 
   /** Whether a call has not come to its end: no checkpoint is saved or restored meanwhile. */
   get areOpen(): boolean {
-    return [...this.#open].some(({ scope }) => !this.isClosed(scope))
+    return [...this.#open].some(({ within }) => !within?.isOver)
   }
 
-  /** A call of `all`, `race` or `any` begins in `scope`. Returns what is to be called at its end. */
-  begin(scope: string): () => void {
-    const call = { scope }
+  /** A call of `all`, `race` or `any` begins, in a branch or in the body. Returns what is to be called at its end. */
+  begin(within: Branch | undefined): () => void {
+    const call = { within }
     this.#open.add(call)
     return () => {
       this.#open.delete(call)
@@ -28,23 +56,20 @@ export class Branches {
     }
   }
 
-  /** The signal of a branch: aborted when it loses. */
-  signalOf(scope: string): AbortSignal {
-    const aborter = this.#aborters.get(scope) ?? new LazyAbort()
-    this.#aborters.set(scope, aborter)
-    if (this.isClosed(scope)) aborter.abort(undefined)
-    return aborter.signal
+  /** These branches, all of one call, lost. */
+  close(branches: readonly Branch[], reason: unknown): void {
+    for (const branch of branches) {
+      if (branch.segment !== this.#lost.segment) this.#lost = { segment: branch.segment, scopes: new Set() }
+      this.#lost.scopes.add(branch.scope)
+      branch.lose(reason)
+    }
   }
 
-  /** Whether the scope is, or lies in, a branch that lost. */
-  isClosed(scope: string): boolean {
-    return this.#closed.length > 0 && scope !== '' && this.#closed.some((closed) => isWithin(scope, closed))
-  }
-
-  /** These branches lost. */
-  close(scopes: readonly string[]): void {
-    this.#closed.push(...scopes)
-    for (const [scope, aborter] of this.#aborters) if (this.isClosed(scope)) aborter.abort(undefined)
+  /** Whether a record stands in a branch that lost: nobody waits for it any more. */
+  isPassedOver({ segment, scope }: LogRecord): boolean {
+    if (scope === '' || segment !== this.#lost.segment) return false
+    const parts = scope.split('/')
+    return parts.some((_, at) => this.#lost.scopes.has(parts.slice(0, at + 1).join('/')))
   }
 
   /** Remembers what a branch has received, in case that it loses. */
@@ -53,10 +78,9 @@ export class Branches {
     this.#received.push(...messageOf(record).map((message) => ({ scope: record.scope, message })))
   }
 
-  /** What the branches in `scopes` had received: it goes back. */
-  takenBy(scopes: readonly string[]): Message[] {
-    return this.#received
-      .filter(({ scope }) => scopes.some((lost) => isWithin(scope, lost)))
-      .map(({ message }) => message)
+  /** What these branches had received: it goes back. */
+  takenBy(branches: readonly Branch[]): Message[] {
+    const isTheirs = ({ scope }: { readonly scope: string }) => branches.some((lost) => isWithin(scope, lost.scope))
+    return this.#received.filter(isTheirs).map(({ message }) => message)
   }
 }

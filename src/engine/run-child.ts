@@ -39,13 +39,13 @@ export async function runChild(run: Run, asked: Asked, call: () => Promise<Child
       return failed(error, '')
     }
     if (!note?.child) {
-      if (run.isOverIn(asked.ask.scope)) return undefined
+      if (run.isOverFor(asked)) return undefined
       note = { ...newNote(asked), child: { taskId: ids.taskId(startedAt), startedAt } }
       await host.record(task, { kind: 'note', run: run.number, beside: { begun: [note] } })
     }
     const childId = note.child?.taskId ?? ''
     const there = await store.readPatiently((level) => readHead(level, childId))
-    if (run.isOverIn(asked.ask.scope)) return undefined
+    if (run.isOverFor(asked)) return undefined
     if (!there) await host.children.create(task, childId, child)
     // Nothing is awaited between the look and the wait: a child that ends nudges whoever waits by then.
     while (host.isUnfinished(childId)) {

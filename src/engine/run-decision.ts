@@ -10,6 +10,7 @@ import type { Note } from '../task/note.js'
 import { isWithin } from '../task/scope.js'
 import { type Asked, newNote, placeOf } from './asked.js'
 import { inputsOf } from './await-answer.js'
+import type { Branch } from './branches.js'
 import type { Run } from './run.js'
 import { messagesOf } from './run-receive.js'
 import { commitAnswer, undertake } from './undertake.js'
@@ -20,8 +21,8 @@ import { lateResults, undoSteps, untilOrGrace } from './undo-steps.js'
 export interface Decision {
   /** The branch that decided. */
   readonly branch: string
-  /** The scopes of the branches that lost. */
-  readonly lost: readonly string[]
+  /** The branches that lost. */
+  readonly lost: readonly Branch[]
   /** Whether functions of theirs are waited for that have nothing to undo. */
   readonly awaitsFunctions: boolean
 }
@@ -31,7 +32,8 @@ export async function runDecision(run: Run, asked: Asked, { branch, lost, awaits
   const { host, task } = run
   const { store, clock, keys } = host
   const { taskId } = task
-  const isLost = ({ scope }: { readonly scope: string }) => lost.some((outer) => isWithin(scope, outer))
+  const isLost = ({ segment, scope }: { readonly segment: number; readonly scope: string }) =>
+    segment === asked.ask.segment && lost.some((loser) => isWithin(scope, loser.scope))
   await undertake(run, asked, async () => {
     const noted = run.noteOf(asked)
     if (noted && noted.id !== asked.ask.id) return undefined
@@ -87,7 +89,7 @@ function undoerOf(run: Run, asked: Asked): Undoer {
     task,
     definition,
     run: number,
-    isOver: () => run.isOverIn(asked.ask.scope) || host.closing,
+    isOver: () => run.isOverFor(asked) || host.closing,
     until: (instant) => run.waits.until(asked, instant),
     running: (working, aborter) => {
       asked.aborter = aborter

@@ -25,7 +25,7 @@ export async function runReceive(run: Run, asked: Asked, name: string, timeoutMs
     const dueAt = note?.wait?.dueAt ?? (timeoutMs === undefined ? NEVER : startedAt + timeoutMs)
     for (;;) {
       const next = await keys.run(messagesOf(taskId), async () => {
-        if (run.isOverIn(asked.ask.scope)) return { waiting: Promise.resolve(false) }
+        if (run.isOverFor(asked)) return { waiting: Promise.resolve(false) }
         const first = task.head.messages && (await store.readPatiently((level) => readMessage(level, taskId, name)))
         if (!first && dueAt > clock.now()) {
           if (!note) {

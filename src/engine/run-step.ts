@@ -135,17 +135,16 @@ function keyOf(run: Run, { ask }: Asked, { intent }: Trial): string {
 /** Attempt after attempt, each failure on disk before the wait for the next. `undefined` if the run ends before. */
 async function tryUntilDone(run: Run, asked: Asked, step: StepCall, trial: Trial): Promise<Ended | undefined> {
   const { host, task } = run
-  const { scope } = asked.ask
   for (;;) {
     const { retryAt } = trial.note
     if (retryAt !== undefined && !(await run.waits.until(asked, retryAt))) return undefined
     const found = await begin(run, asked, step, trial)
-    if (found) return found === 'over' || run.isOverIn(scope) ? undefined : found
-    if (run.isOverIn(scope) || asked.aborted) return undefined
+    if (found) return found === 'over' || run.isOverFor(asked) ? undefined : found
+    if (run.isOverFor(asked) || asked.aborted) return undefined
     const ended = await attempt(run, asked, step, trial)
     await trial.pending
     // Settled meanwhile, or left for the next open: a step that an abort brought down was interrupted, not failed (C8).
-    if (run.isOverIn(scope) || (ended.failed && asked.aborted)) return undefined
+    if (run.isOverFor(asked) || (ended.failed && asked.aborted)) return undefined
     if (!ended.failed) return ended
     const next = nextAttemptAt(step.retry, {
       attempt: trial.note.failedAttempts + 1,

@@ -23,7 +23,7 @@ import { describeRecord, type LogRecord } from '../task/log.js'
 import type { Note } from '../task/note.js'
 import { handAnswer } from './answer.js'
 import type { Asked, RunEnd } from './asked.js'
-import { Branches } from './branches.js'
+import { type Branch, Branches } from './branches.js'
 import { InFlight } from './in-flight.js'
 import { LazyAbort } from './lazy-abort.js'
 import type { LiveTask } from './live-task.js'
@@ -106,9 +106,9 @@ export class Run {
     return this.#lastAnswerAt
   }
 
-  /** Whether nothing that was asked for there is answered any more: the run is over, or the branch lost. */
-  isOverIn(scope: string): boolean {
-    return this.isOver || this.branches.isClosed(scope)
+  /** Whether it is answered no more: the run is over, or its branch lost. */
+  isOverFor({ branch }: Asked): boolean {
+    return this.isOver || branch?.isOver === true
   }
 
   /** What an earlier run noted of this. A note of another identity shows that the code changed; the task is parked. */
@@ -134,10 +134,10 @@ export class Run {
    * not be told so.
    * @throws HoldfastError `STEP_NESTED`, `STEP_AMBIGUOUS`; TaskInterruptedError
    */
-  enter(call: string, scope = ''): Promise<never> | undefined {
+  enter(call: string, branch?: Branch): Promise<never> | undefined {
     if (insideStep.getStore() === this) throw nested(this.task.taskId, call)
     if (this.#interrupted) throw new TaskInterruptedError(this.task.taskId)
-    if (this.isOverIn(scope)) return new Promise(() => {})
+    if (this.isOver || branch?.isOver) return new Promise(() => {})
     if (this.#turns.open) return undefined
     const error = ambiguous(this.task.taskId, call)
     // The task fails with it even if the body catches it: whatever comes after cannot be repeated either.
@@ -154,7 +154,7 @@ export class Run {
    * Asks for something: it is answered from the log, or done and recorded.
    * @throws HoldfastError `STEPS_IN_FLIGHT`
    */
-  ask(place: () => Ask, begin: (asked: Asked) => Promise<void>): Promise<unknown> {
+  ask(place: () => Ask, begin: (asked: Asked) => Promise<void>, branch?: Branch): Promise<unknown> {
     this.refuseWhileLeaving()
     let ask: Ask
     try {
@@ -164,7 +164,7 @@ export class Run {
     }
     this.#saving = ask.name.kind === 'checkpoint'
     return new Promise((resolve, reject) => {
-      const asked: Asked = { ask, begin: () => begin(asked), resolve, reject }
+      const asked: Asked = { ask, branch, begin: () => begin(asked), resolve, reject }
       this.#waiting.set(ask.id, asked)
     })
   }
@@ -181,12 +181,12 @@ export class Run {
   }
 
   /** Branches lost: what they wait for is answered no more, and the functions of their steps are told to stop. */
-  closeBranches(scopes: readonly string[]): void {
-    this.branches.close(scopes)
-    const lost = ({ ask }: Asked) => this.branches.isClosed(ask.scope)
-    for (const [id, asked] of this.#waiting) if (lost(asked)) this.#waiting.delete(id)
-    this.#inFlight.abort(new TaskInterruptedError(this.task.taskId), lost)
-    this.waits.endAll(lost)
+  closeBranches(branches: readonly Branch[]): void {
+    const reason = new TaskInterruptedError(this.task.taskId)
+    this.branches.close(branches, reason)
+    for (const [id, { branch }] of this.#waiting) if (branch?.isOver) this.#waiting.delete(id)
+    this.#inFlight.abort(reason, hasLost)
+    this.waits.endAll(hasLost)
   }
 
   /** Resolves once no function of a branch that lost is running. */
@@ -195,7 +195,7 @@ export class Run {
   }
 
   get branchesAreBusy(): boolean {
-    return this.#inFlight.some(({ ask }) => this.branches.isClosed(ask.scope))
+    return this.#inFlight.some(hasLost)
   }
 
   /** A record of this run is on disk. */
@@ -262,8 +262,9 @@ export class Run {
     }
     let record = this.history.next()
     // What a branch recorded before it lost, and that nobody waits for any more, is passed over.
-    while (record && this.branches.isClosed(record.scope)) {
+    while (record && !this.#waiting.has(idOf(record)) && this.branches.isPassedOver(record)) {
       this.history.handOver(record)
+      this.branches.heard(record)
       record = this.history.next()
     }
     const asked = record && this.#waiting.get(idOf(record))
@@ -320,7 +321,7 @@ export class Run {
     this.#bodyIsOver = true
     if (this.#interrupted && end.kind === 'returned') this.host.noteDropped(this.task)
     if (this.isOver) return
-    const left = this.history.leftBehind(this.#waiting, ({ scope }) => this.branches.isClosed(scope))
+    const left = this.history.leftBehind(this.#waiting, (record) => this.branches.isPassedOver(record))
     if (left) void this.park(leftAtEnd(left, end))
     else this.#finish(end)
   }
@@ -346,4 +347,8 @@ export class Run {
       left: names,
     })
   }
+}
+
+function hasLost({ branch }: Asked): boolean {
+  return branch?.isOver === true
 }

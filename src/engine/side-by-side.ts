@@ -12,6 +12,7 @@ import type { BranchesOf, TaskContext } from '../task/context.js'
 import { checkName, NAME_BYTES_MAX } from '../task/names.js'
 import { branchScope } from '../task/scope.js'
 import type { Asked } from './asked.js'
+import { Branch } from './branches.js'
 import type { Run } from './run.js'
 import { type Decision, runDecision } from './run-decision.js'
 
@@ -20,9 +21,9 @@ export type Kind = 'all' | 'race' | 'any'
 
 const BRANCHES_MAX = 1_000
 
-interface Branch {
+interface Member {
   readonly name: string
-  readonly scope: string
+  readonly branch: Branch
   readonly fn: (task: TaskContext) => unknown
   state: 'running' | 'fulfilled' | 'rejected'
   value?: unknown
@@ -35,66 +36,78 @@ interface Branch {
  */
 export function sideBySide(
   run: Run,
-  scope: string,
+  within: Branch | undefined,
   kind: Kind,
   given: BranchesOf<unknown>,
-  makeContext: (scope: string) => TaskContext,
+  makeContext: (branch: Branch) => TaskContext,
 ): Promise<unknown> {
   const fns = checkBranches(kind, given)
-  const left = run.enter(`task.${kind}(…)`, scope)
+  const left = run.enter(`task.${kind}(…)`, within)
   if (left) return left
   run.refuseWhileLeaving()
+  const scope = within?.scope ?? ''
+  const { segment } = run.history
   const number = run.history.nextNumber('branches', kind, scope)
-  const branches = fns.map(([name, fn]): Branch => {
-    return { name, fn, scope: branchScope(scope, kind, number, name), state: 'running' }
+  const members = fns.map(([name, fn]): Member => {
+    const branch = new Branch(segment, branchScope(scope, kind, number, name), within)
+    return { name, fn, branch, state: 'running' }
   })
-  const end = run.branches.begin(scope)
+  const end = run.branches.begin(within)
   return new Promise<unknown>((resolve, reject) => {
     let isDecided = false
     /** The branch whose end ends the call. */
-    const decide = (branch: Branch) => {
+    const decide = (member: Member) => {
       isDecided = true
-      const tell = () => (branch.state === 'fulfilled' ? resolve(branch.value) : reject(branch.value))
-      const lost = branches.filter(({ state }) => state === 'running').map((loser) => loser.scope)
+      const tell = () => (member.state === 'fulfilled' ? resolve(member.value) : reject(member.value))
+      const lost = members.filter(({ state }) => state === 'running').map(({ branch }) => branch)
       if (lost.length === 0) return tell()
-      record(run, scope, kind, number, { branch: branch.name, lost, awaitsFunctions: kind === 'all' }).then(
+      record(run, within, kind, number, { branch: member.name, lost, awaitsFunctions: kind === 'all' }).then(
         tell,
         reject,
       )
     }
-    const ended = (branch: Branch, state: 'fulfilled' | 'rejected', value: unknown) => {
+    const ended = (member: Member, state: 'fulfilled' | 'rejected', value: unknown) => {
       if (isDecided) return
-      Object.assign(branch, { state, value })
-      if (kind === 'race' || (state === 'fulfilled') === (kind === 'any')) return decide(branch)
-      if (branches.some((other) => other.state === 'running')) return
+      Object.assign(member, { state, value })
+      if (kind === 'race' || (state === 'fulfilled') === (kind === 'any')) return decide(member)
+      if (members.some((other) => other.state === 'running')) return
       isDecided = true
-      if (kind === 'all') resolve(Object.fromEntries(branches.map(({ name, value: result }) => [name, result])))
+      if (kind === 'all') resolve(Object.fromEntries(members.map(({ name, value: result }) => [name, result])))
       else
         reject(
           new AggregateError(
-            branches.map((other) => other.value),
+            members.map((other) => other.value),
             'Every branch of `task.any` failed',
           ),
         )
     }
-    if (branches.length === 0) resolve({})
-    for (const branch of branches) {
-      new Promise((settle) => settle(branch.fn(makeContext(branch.scope)))).then(
-        (value) => ended(branch, 'fulfilled', value),
-        (error: unknown) => ended(branch, 'rejected', error),
+    if (members.length === 0) resolve({})
+    for (const member of members) {
+      new Promise((settle) => settle(member.fn(makeContext(member.branch)))).then(
+        (value) => ended(member, 'fulfilled', value),
+        (error: unknown) => ended(member, 'rejected', error),
       )
     }
   }).finally(end)
 }
 
-async function record(run: Run, scope: string, kind: Kind, number: number, decision: Decision): Promise<unknown> {
+async function record(
+  run: Run,
+  within: Branch | undefined,
+  kind: Kind,
+  number: number,
+  decision: Decision,
+): Promise<unknown> {
   // Outside a turn the end of a branch can't be repeated: it waited for something that is not a step.
-  const left = run.enter(`the end of task.${kind}(…)`, scope)
+  const left = run.enter(`the end of task.${kind}(…)`, within)
   if (left) return left
   run.closeBranches(decision.lost)
   const begin = (asked: Asked) => runDecision(run, asked, decision)
-  const place = () => run.history.askNumbered('decision', kind, number, scope)
-  const branch = await run.ask(place, begin)
+  const branch = await run.ask(
+    () => run.history.askNumbered('decision', kind, number, within?.scope ?? ''),
+    begin,
+    within,
+  )
   if (branch === decision.branch) return undefined
   return run.park(`branch '${String(branch)}' had decided task.${kind} where the code now lets '${decision.branch}'`)
 }

@@ -20,6 +20,7 @@ import { PREFIX, PROGRESS_MESSAGE_BYTES_MAX, type Progress } from '../task/head.
 import type { NamedKind } from '../task/log.js'
 import { checkName, cutText, NAME_BYTES_MAX } from '../task/names.js'
 import type { Asked } from './asked.js'
+import type { Branch } from './branches.js'
 import { uuidOf } from './derived.js'
 import { inFlight } from './refusals.js'
 import { restoreCheckpoint } from './restore-checkpoint.js'
@@ -33,8 +34,9 @@ import { saveCheckpoint } from './save-checkpoint.js'
 import { type Kind, sideBySide } from './side-by-side.js'
 import { checkStep } from './step-call.js'
 
-/** Makes the context of a run's body; with a scope, that of a branch. */
-export function taskContext(run: Run, scope = ''): TaskContext {
+/** Makes the context of a run's body; with a branch, that of the branch. */
+export function taskContext(run: Run, branch?: Branch): TaskContext {
+  const { scope } = branch ?? { scope: '' }
   const { task, host, history, recovered } = run
   const { taskId, type, owner, attempt, seed } = task.head
   let restoredInPrefix = false
@@ -45,14 +47,15 @@ export function taskContext(run: Run, scope = ''): TaskContext {
     quiet(() => {
       checkName(name, 'name', NAME_BYTES_MAX.step)
       const begin = check()
-      return run.enter(`task.${call}('${name}', …)`, scope) ?? run.ask(() => history.askNamed(kind, name, scope), begin)
+      const place = () => history.askNamed(kind, name, scope)
+      return run.enter(`task.${call}('${name}', …)`, branch) ?? run.ask(place, begin, branch)
     }) as Promise<T>
 
   const branches = <T>(kind: Kind, given: BranchesOf<unknown>) =>
-    quiet(() => sideBySide(run, scope, kind, given, (inner) => taskContext(run, inner))) as Promise<T>
+    quiet(() => sideBySide(run, branch, kind, given, (inner) => taskContext(run, inner))) as Promise<T>
 
   const refuseInBranch = (done: string) => {
-    if (scope !== '') throw inFlight(taskId, `a checkpoint is ${done} in a branch`)
+    if (branch) throw inFlight(taskId, `a checkpoint is ${done} in a branch`)
   }
 
   return {
@@ -62,7 +65,7 @@ export function taskContext(run: Run, scope = ''): TaskContext {
     attempt,
     recovered,
     get signal() {
-      return scope === '' ? run.signal : AbortSignal.any([run.signal, run.branches.signalOf(scope)])
+      return branch ? AbortSignal.any([run.signal, branch.signal]) : run.signal
     },
     log: loggerAbout(host.logger, { taskId, type }),
 
@@ -141,12 +144,12 @@ export function taskContext(run: Run, scope = ''): TaskContext {
     },
 
     now() {
-      return quiet(async () => run.enter('task.now()', scope) ?? run.lastAnswerAt)
+      return quiet(async () => run.enter('task.now()', branch) ?? run.lastAnswerAt)
     },
 
     uuid() {
       return quiet(async () => {
-        const left = run.enter('task.uuid()', scope)
+        const left = run.enter('task.uuid()', branch)
         if (left) return left
         if (uuids.segment !== history.segment) uuids = { segment: history.segment, made: 0 }
         uuids.made++

@@ -25,7 +25,7 @@ export async function undertake(
   try {
     const answer = await act()
     // Asked once more: from here to the decision nothing is awaited, so a run that is over writes nothing.
-    if (answer && answer !== 'recorded' && !run.isOverIn(asked.ask.scope)) return await commitAnswer(run, asked, answer)
+    if (answer && answer !== 'recorded' && !run.isOverFor(asked)) return await commitAnswer(run, asked, answer)
     if (answer !== 'recorded') run.dropped(asked)
   } catch (error) {
     run.dropped(asked)

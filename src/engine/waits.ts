@@ -38,16 +38,15 @@ export class Waits {
     const { host, task } = this.run
     const { connection } = host.store
     const { inFlight } = this.waiter
-    const { scope } = asked.ask
     inFlight.delete(asked)
     inFlight.look()
     const over = this.#pauses.until(asked, instant, listens)
     this.restOrUnload()
     await over
     this.#disarm()
-    if (!this.run.isOverIn(scope)) await host.wake(task, this.run)
+    if (!this.run.isOverFor(asked)) await host.wake(task, this.run)
     if (!connection.isUp) await connection.up
-    if (this.run.isOverIn(scope) || host.closing) return false
+    if (this.run.isOverFor(asked) || host.closing) return false
     inFlight.add(asked)
     return true
   }

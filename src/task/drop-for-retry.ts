@@ -25,7 +25,7 @@ export interface Dropping {
 }
 
 /** Something was asked for: when, and where. */
-type Asking = Pick<LogRecord, 'after' | 'scope'>
+type Asking = Pick<LogRecord, 'after' | 'segment' | 'scope'>
 
 /**
  * What is dropped. Without a failed record in `error` (or with one that was pruned) and nothing undone, nothing is.
@@ -42,12 +42,12 @@ export function dropForRetry(
   const reversed = records.filter(({ seq }) => undone.has(seq))
 
   const cameOfFailure = (asking: Asking) =>
-    failures.some((root) => asking.after >= root.seq && !areSiblings(asking.scope, root.scope)) ||
-    reversed.some((root) => asking.after >= root.seq && isWithin(asking.scope, root.scope))
+    failures.some((root) => asking.after >= root.seq && !standBeside(asking, root)) ||
+    reversed.some((root) => asking.after >= root.seq && standsIn(asking, root))
   const goes = (record: LogRecord) =>
     undone.has(record.seq) ||
     cameOfFailure(record) ||
-    failures.some(({ seq, scope }) => record.seq >= seq && hasFailed(record) && !areSiblings(record.scope, scope))
+    failures.some((root) => record.seq >= root.seq && hasFailed(record) && !standBeside(record, root))
 
   const decisions = records.filter((record) => record.kind === 'decision')
   const lost = (record: LogRecord) => decisions.find((decision) => lostBy(record, decision))
@@ -55,8 +55,7 @@ export function dropForRetry(
     const decision = record.kind === 'receive' ? lost(record) : undefined
     return decision !== undefined && goes(decision)
   })
-  const cameOfMessage = (asking: Asking) =>
-    givenBack.some((root) => asking.after >= root.seq && isWithin(asking.scope, root.scope))
+  const cameOfMessage = (asking: Asking) => givenBack.some((root) => asking.after >= root.seq && standsIn(asking, root))
   const isDropped = (record: LogRecord) => goes(record) || givenBack.includes(record) || cameOfMessage(record)
 
   const dropped = log.filter(({ record }) => isDropped(record))
@@ -73,12 +72,21 @@ export function messageOf({ name, message, value = '' }: ReceiveRecord): Message
   return message === undefined ? [] : [{ name, order: message, text: value }]
 }
 
+/** Whether they stand in different branches of one call. Names are numbered anew in each segment. */
+function standBeside(one: Asking, other: Asking): boolean {
+  return one.segment === other.segment && areSiblings(one.scope, other.scope)
+}
+
+function standsIn(asking: Asking, branch: Asking): boolean {
+  return asking.segment === branch.segment && isWithin(asking.scope, branch.scope)
+}
+
 /** Whether the record stands in a branch that the decision cancelled. */
-function lostBy({ seq, scope }: LogRecord, decision: DecisionRecord): boolean {
+function lostBy({ seq, segment, scope }: LogRecord, decision: DecisionRecord): boolean {
   const { name, number, branch } = decision
   const group = groupOf(decision.scope, name, number)
   const winner = branchScope(decision.scope, name, number, branch)
-  return seq < decision.seq && scope.startsWith(group) && !isWithin(scope, winner)
+  return seq < decision.seq && segment === decision.segment && scope.startsWith(group) && !isWithin(scope, winner)
 }
 
 function hasFailed(record: LogRecord): boolean {
