@@ -49,6 +49,8 @@ export class Engine implements RunHost {
   readonly keys = new Serial()
   /** Every unfinished task, by ID. */
   readonly tasks = new Map<string, LiveTask>()
+  /** Forks whose records are being copied: nobody else may touch what lies under these IDs. */
+  readonly copying = new Set<string>()
   readonly report: Report
   closing = false
   #closed = false

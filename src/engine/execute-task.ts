@@ -5,16 +5,18 @@
  * and executes it again, answered from what was recorded.
  */
 import { fromJson, toJson } from '../json.js'
-import { readInput, readLog, readStepProgress } from '../store/reads.js'
+import { readInput, readLog, readPatches, readStepProgress } from '../store/reads.js'
 import type { AnyTaskDefinition } from '../task/definition.js'
 import { dueAt } from '../task/head.js'
 import { History } from '../task/history.js'
 import { describeError, type Outcome } from '../task/outcome.js'
+import { type PatchAnswers, Patches } from '../task/patches.js'
 import { dropForRetry, nextAttemptAt } from '../task/retry.js'
 import type { StepProgress } from '../task/step-progress.js'
 import type { RunEnd } from './asked.js'
 import type { Engine } from './engine.js'
 import type { LiveTask } from './live-task.js'
+import { Patched } from './patched.js'
 import { Run } from './run.js'
 import { isFenced } from './run-host.js'
 import { checkOutput } from './schemas.js'
@@ -31,7 +33,7 @@ export async function executeTask(
 ): Promise<void> {
   const recovered = !fresh && task.head.run > 0 && task.head.wakeAt === undefined
   const loaded = fresh
-    ? { input: fresh.inputText, history: new History([]), stepProgress: new Map() }
+    ? { input: fresh.inputText, history: new History([]), stepProgress: new Map(), patches: new Map() }
     : await load(engine, task)
   if (!loaded || engine.closing || engine.tasks.get(task.taskId) !== task) return
   const definition = engine.registry.require(task.head.type)
@@ -43,7 +45,8 @@ export async function executeTask(
     const { clock } = engine
     engine.report.note({ taskId, type, action: 'resumed', replayed, resumedAt: next }, clock.now())
   }
-  const run = new Run(engine, task, loaded.history, loaded.stepProgress, recovered, report)
+  const patched = new Patched(new Patches(loaded.patches))
+  const run = new Run(engine, task, loaded.history, loaded.stepProgress, patched, recovered, report)
   task.run = run
   if (fresh) engine.events.emit('task:started', { taskId, type, run: run.number, recovered })
   const context = taskContext(run)
@@ -68,6 +71,7 @@ async function load(engine: Engine, task: LiveTask) {
       stepProgress: task.head.hasStepStates
         ? await readStepProgress(level, task.taskId)
         : new Map<string, StepProgress>(),
+      patches: task.head.hasPatches ? await readPatches(level, task.head) : new Map<number, PatchAnswers>(),
     }))
   } catch (error) {
     // Whatever it is, the task is not left pending in silence (R6); the next open tries again.

@@ -3,6 +3,7 @@
 import type { Duration } from '../duration.js'
 import type { CheckpointInfo, SavedBy } from '../task/checkpoint.js'
 import type { AnyTaskDefinition, RestoredCheckpoint, TaskDefinition } from '../task/definition.js'
+import type { ForkPoint } from '../task/fork.js'
 import { checkName, NAME_BYTES_MAX } from '../task/names.js'
 import type { Outcome } from '../task/outcome.js'
 import type { Holdfast, ListOptions, TaskId, TaskPage } from './holdfast.js'
@@ -72,6 +73,14 @@ export class OwnerScope {
 
   listCheckpoints(taskId: string): Promise<readonly CheckpointInfo[]> {
     return this.#holdfast.listCheckpoints(taskId, { owner: this.owner })
+  }
+
+  fork<Output>(
+    taskId: TaskId<Output>,
+    point: ForkPoint,
+    options?: Omit<StartOptions, 'owner'>,
+  ): Promise<{ taskId: TaskId<Output>; created: boolean }> {
+    return this.#holdfast.fork(taskId, point, { ...options, owner: this.owner })
   }
 
   steps(taskId: string): Promise<readonly SegmentInfo[]> {

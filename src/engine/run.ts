@@ -17,7 +17,7 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { TaskInterruptedError } from '../errors.js'
 import { fromJson } from '../json.js'
 import { stepStateKey } from '../store/layout.js'
-import type { Parked } from '../task/head.js'
+import { firstInstantOf, type Parked } from '../task/head.js'
 import { type Ask, type CodeChanged, type History, idOf } from '../task/history.js'
 import { describeRecord, type LogRecord } from '../task/log.js'
 import { stepFailure } from '../task/outcome.js'
@@ -25,6 +25,7 @@ import type { StepProgress } from '../task/step-progress.js'
 import type { Asked, RunEnd } from './asked.js'
 import { LazyAbort } from './lazy-abort.js'
 import type { LiveTask } from './live-task.js'
+import { heldBack, type Patched } from './patched.js'
 import { Pauses } from './pauses.js'
 import { ambiguous, begunAsAnother, inFlight, leftAtEnd, nested, unaskedFor } from './refusals.js'
 import { rejectOneByOne } from './reject-one-by-one.js'
@@ -58,13 +59,14 @@ export class Run {
     readonly history: History,
     /** How far the steps were that had not ended. */
     private readonly stepProgress: ReadonlyMap<string, StepProgress>,
+    readonly patched: Patched,
     readonly recovered: boolean,
     /** Told once the log is used up: how many answers were replayed, and what begins now. */
     private readonly onReplayed: (answered: number, next: string | undefined) => void,
   ) {
     this.number = task.head.run
     this.#pauses = new Pauses(host.clock)
-    this.#lastAnswerAt = task.head.startedAt ?? task.head.createdAt
+    this.#lastAnswerAt = firstInstantOf(task.head)
   }
 
   /** Runs `body` from its first line. Never rejects. */
@@ -272,13 +274,11 @@ export class Run {
       const first = fresh[0]
       this.onReplayed(this.#answered, first && describeRecord(first.ask.name))
     }
-    const { store, clock } = this.host
-    if (fresh.length > 0 && !store.connection.isUp) {
-      // An effect now could not be recorded. The tasks pause until the disk takes writes again.
-      void store.connection.up.then(() => this.#next())
-    } else if (!this.host.closing) {
+    const held = fresh.length > 0 ? heldBack(this) : undefined
+    if (held) void held.then(() => this.#next())
+    else if (!this.host.closing) {
       for (const asked of fresh) {
-        asked.startedAt = clock.now()
+        asked.startedAt = this.host.clock.now()
         this.#inFlight.add(asked)
         void asked.begin()
       }

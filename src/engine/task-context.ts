@@ -24,7 +24,7 @@ import { saveCheckpoint } from './save-checkpoint.js'
 /** Makes the context of a run's body. */
 export function taskContext(run: Run): TaskContext {
   const { task, host, history, recovered } = run
-  const { taskId, type, owner, attempt, seed } = task.head
+  const { taskId, type, version, owner, attempt, seed, nextRecord } = task.head
   let restoredInPrefix = false
   let uuids = { segment: PREFIX, made: 0 }
 
@@ -39,6 +39,7 @@ export function taskContext(run: Run): TaskContext {
   return {
     taskId,
     type,
+    version,
     owner,
     attempt,
     recovered,
@@ -112,6 +113,14 @@ export function taskContext(run: Run): TaskContext {
         if (uuids.segment !== history.segment) uuids = { segment: history.segment, made: 0 }
         uuids.made++
         return uuidOf(seed, `${uuids.segment}//${uuids.made}`)
+      })
+    },
+
+    // A promise like `now()`: a run that is over answers nothing, and only a promise can stay pending.
+    patched(id: string) {
+      return quiet(async () => {
+        checkName(id, 'id', NAME_BYTES_MAX.step)
+        return run.enter(`task.patched('${id}')`) ?? run.patched.answer(run, id, nextRecord)
       })
     },
   }

@@ -19,6 +19,7 @@
  *   checkpoint/<taskId>/<checkpointId>     what is known of a checkpoint …
  *   state/<taskId>/<checkpointId>          … and its state
  *   step-state/<taskId>/<segment>/<ask>    what a step that has not ended yet saved for its next attempt
+ *   patch/<taskId>/<segment>               what the body was answered on `patched` in a segment
  *   owner/<owner>/<taskId>                 the tasks of an owner
  *   key/<owner>/<type>/<key>               what an idempotency key stands for
  *   timer/<dueAt>/<kind>/<what>            what is to be done at a time, whether its task is live or settled
@@ -62,10 +63,13 @@ export const logKey = (taskId: string, segment: number, seq: number) =>
   `log/${taskId}/${segmentPart(segment)}/${hex(seq, 10)}`
 export const checkpointPrefix = (taskId: string) => `checkpoint/${taskId}/`
 export const checkpointKey = (taskId: string, checkpointId: string) => `checkpoint/${taskId}/${checkpointId}`
+export const statePrefix = (taskId: string) => `state/${taskId}/`
 export const stateKey = (taskId: string, checkpointId: string) => `state/${taskId}/${checkpointId}`
 export const stepStatePrefix = (taskId: string) => `step-state/${taskId}/`
 export const stepStateKey = (taskId: string, segment: number, ask: number) =>
   `step-state/${taskId}/${segmentPart(segment)}/${hex(ask, 10)}`
+export const patchPrefix = (taskId: string) => `patch/${taskId}/`
+export const patchKey = (taskId: string, segment: number) => `patch/${taskId}/${segmentPart(segment)}`
 export const ownerPrefix = (owner: string) => `owner/${encodeURIComponent(owner)}/`
 export const ownerKey = (owner: string, taskId: string) => `${ownerPrefix(owner)}${taskId}`
 /** No owner is an empty part: an owner's name is never empty. */
@@ -76,9 +80,14 @@ export const auditKey = (auditId: string) => `audit/${auditId}`
 export const trailPrefix = (taskId: string) => `trail/${taskId}/`
 export const trailKey = (taskId: string, auditId: string) => `trail/${taskId}/${auditId}`
 
-/** The records that a save with `prune` drops: from the first segment after the prefix up to the one it opened. */
-export function prunedLog(taskId: string, keptFrom: number): KeyRange {
-  return { gte: `log/${taskId}/${segmentPart(0)}`, lt: `log/${taskId}/${segmentPart(keptFrom)}` }
+/** What lies by segment and a save with `prune` drops: from the first segment after the prefix up to the one it opened. */
+export function pruned(prefix: string, keptFrom: number): KeyRange {
+  return { gte: `${prefix}${segmentPart(0)}`, lt: `${prefix}${segmentPart(keptFrom)}` }
+}
+
+/** The segment of a key that ends in one. */
+export function lastSegment(key: string): number {
+  return Number.parseInt(lastPart(key), 16) + PREFIX
 }
 
 /** The timers that are due at `now`. */

@@ -51,6 +51,15 @@ export function emptySegment(segment: number): SegmentSum {
   return { segment, count: 0, sum: 0 }
 }
 
+/** The past point that a fork was made from. */
+export interface ForkedFrom {
+  readonly taskId: string
+  /** The number of the last record that it copied. */
+  readonly at: number
+  /** What `now()` says there before any answer. */
+  readonly startedAt: number
+}
+
 /** All that is decided about a task. Instants are milliseconds since the epoch. */
 export interface TaskHead {
   readonly taskId: string
@@ -97,6 +106,10 @@ export interface TaskHead {
   readonly parked?: Parked | undefined
   /** A step of it saved something for its next attempt, once; without the flag nothing is looked for. */
   readonly hasStepStates?: boolean | undefined
+  /** Its body asked `patched`; without the flag no answers are looked for. */
+  readonly hasPatches?: boolean | undefined
+  /** Where it comes from, if it was made by `fork`. */
+  readonly forkedFrom?: ForkedFrom | undefined
   readonly cleanUp: 'none' | 'pending' | 'done' | 'failed'
   /** Why it failed, without stack and causes, so that a listing can say it. */
   readonly error?: { readonly name: string; readonly message: string; readonly code: ErrorCode } | undefined
@@ -115,6 +128,11 @@ export const PARKED_REASON_BYTES_MAX = 240
 /** A settled task never changes again. */
 export function isSettled(status: TaskStatus): boolean {
   return status === 'completed' || status === 'failed' || status === 'cancelled'
+}
+
+/** What `now()` says before any answer: the first start, of the task that a fork came from if it is one. */
+export function firstInstantOf(head: TaskHead): number {
+  return head.forkedFrom?.startedAt ?? head.startedAt ?? head.createdAt
 }
 
 /** The earlier of a task's timeout and its deadline. */

@@ -38,6 +38,7 @@ import {
 } from './log.js'
 import { cutText } from './names.js'
 import { failureCode, type Outcome, type TaskError } from './outcome.js'
+import type { StoredPatches } from './patches.js'
 import { encodeStepProgress, type StepProgress } from './step-progress.js'
 
 /** A record before it has its place and time in the log. */
@@ -73,6 +74,8 @@ export type TaskEvent =
       readonly ask: number
       readonly step: StepProgress
     }
+  /** Its body was told whether it is patched; kept before the next function begins. */
+  | { readonly kind: 'patch'; readonly run: number; readonly answers: readonly StoredPatches[] }
   /** Its body threw, and is tried again. */
   | {
       readonly kind: 'retry'
@@ -129,6 +132,10 @@ export function transition(head: TaskHead, event: TaskEvent, now: number): Decis
       const { segment, ask, step } = event
       const text = encodeStepProgress(step)
       return decide({ ...next, hasStepStates: true }, undefined, { kind: 'step-state', segment, ask, text })
+    }
+    case 'patch': {
+      const patches = event.answers.map((answers): Change => ({ kind: 'patches', ...answers }))
+      return decide({ ...next, hasPatches: true }, undefined, ...patches)
     }
     case 'unload':
       return decide({ ...next, wakeAt: event.wakeAt })
@@ -244,7 +251,9 @@ function retry(head: TaskHead, { kept, dropped, wakeAt, why }: Event<'retry'>, n
   const drops = dropped.flatMap(({ record }): Change[] => {
     const gone: Change = { kind: 'drop-record', segment: countedIn(record), seq: record.seq }
     if (record.kind !== 'checkpoint') return [gone]
-    return [gone, { kind: 'drop-checkpoint', checkpointId: record.checkpointId }]
+    // What was patched holds for a segment: it stays where anything of the segment may, and goes with the segment.
+    const patches: Change = { kind: 'patches', segment: record.opens, text: undefined }
+    return [gone, { kind: 'drop-checkpoint', checkpointId: record.checkpointId }, patches]
   })
   return decide(next, { at: now, action: 'retried', by: 'engine', why }, ...drops)
 }
