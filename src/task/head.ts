@@ -120,8 +120,8 @@ export interface TaskHead {
  * task is created with get this much of it; what comes later (counts, progress, a parking's reason) fits in the rest.
  */
 export const HEAD_BYTES_MAX = 2_048
-/** At birth; counters, instants, progress and the reason of a parking take up to 744 bytes more. */
-export const NEW_HEAD_BYTES_MAX = 1_290
+/** At birth; counters, flags, instants, progress and the reason of a parking take up to 764 bytes more. */
+export const NEW_HEAD_BYTES_MAX = 1_270
 export const PROGRESS_MESSAGE_BYTES_MAX = 120
 export const PARKED_REASON_BYTES_MAX = 240
 
