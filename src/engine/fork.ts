@@ -8,7 +8,7 @@
 import { HoldfastError } from '../errors.js'
 import { fromJson } from '../json.js'
 import type { Level } from '../store/level.js'
-import { readCheckpoints, readInput, readLog, readPatches, readStateText } from '../store/reads.js'
+import { readCheckpoints, readHead, readInput, readLog, readPatches, readStateText } from '../store/reads.js'
 import type { Change } from '../task/changes.js'
 import type { CheckpointInfo } from '../task/checkpoint.js'
 import type { NewTask } from '../task/create.js'
@@ -81,13 +81,19 @@ export async function forkOf(
       startNow: false,
       by: asker ?? 'admin',
     }
-    engine.schedule(await make(engine, about, value.plan, now + ORPHAN_AFTER_MS))
+    engine.schedule(await make(engine, head, about, value.plan, now + ORPHAN_AFTER_MS))
     return { taskId: about.taskId, created: true }
   })
 }
 
 /** Copies, and commits the head; what was copied for nothing goes at once, or, if that can't be, when it is swept. */
-async function make(engine: Engine, about: NewTask, plan: ForkPlan, sweepAt: number): Promise<LiveTask> {
+async function make(
+  engine: Engine,
+  source: TaskHead,
+  about: NewTask,
+  plan: ForkPlan,
+  sweepAt: number,
+): Promise<LiveTask> {
   const { store, clock, logger, copying } = engine
   const { taskId } = about
   const decide = (task: NewTask, now: number) => forkTask(task, plan, sweepAt, now)
@@ -95,7 +101,7 @@ async function make(engine: Engine, about: NewTask, plan: ForkPlan, sweepAt: num
   const { head } = decide(about, clock.now())
   copying.add(taskId)
   try {
-    await copy(engine, head, plan, sweepAt)
+    await copy(engine, source, head, plan, sweepAt)
     return await commitNew(engine, about, decide)
   } catch (error) {
     // The head may be on the disk: then what was copied is its own.
@@ -127,8 +133,8 @@ async function read(
 }
 
 /** Copies what the head will stand on, in commits of bounded size, the timer that has it swept first. */
-async function copy(engine: Engine, head: TaskHead, plan: ForkPlan, sweepAt: number): Promise<void> {
-  const { taskId, forkedFrom: { taskId: from = '' } = {} } = head
+async function copy(engine: Engine, source: TaskHead, head: TaskHead, plan: ForkPlan, sweepAt: number): Promise<void> {
+  const { taskId } = head
   const commit = async (changes: readonly Change[]) => {
     engine.assertOpen()
     await engine.store.commit({ head, changes }, { patient: false })
@@ -145,18 +151,18 @@ async function copy(engine: Engine, head: TaskHead, plan: ForkPlan, sweepAt: num
   for (const batch of inBatches([...records, ...plan.patches], BATCH)) await commit(batch)
   for (const { checkpointId, ...about } of plan.checkpoints) {
     const stateText = await engine.store
-      .read((level) => readStateText(level, from, checkpointId))
+      .read((level) => readStateText(level, source.taskId, checkpointId))
       .catch(prunedMeanwhile)
     await commit([{ kind: 'checkpoint', info: { ...about, checkpointId, taskId }, stateText }])
   }
 
-  // The task it comes from goes on meanwhile, and may prune.
-  function prunedMeanwhile(cause: unknown): never {
+  // The task it comes from goes on meanwhile, and may prune; if it stands still, the state is lost.
+  async function prunedMeanwhile(cause: unknown): Promise<never> {
     if (!(cause instanceof HoldfastError && cause.code === 'RECORD_DAMAGED')) throw cause
-    throw new HoldfastError('CHECKPOINT_PRUNED', `Task ${from} pruned its checkpoints while it was being forked`, {
-      cause,
-      details: { taskId: from },
-    })
+    const now = await engine.store.read((level) => readHead(level, source.taskId))
+    if (now?.seq === source.seq) throw cause
+    const said = `Task ${source.taskId} dropped checkpoints while it was being forked. Fork it again, or at a later point.`
+    throw new HoldfastError('CHECKPOINT_PRUNED', said, { cause, details: { taskId: source.taskId } })
   }
 }
 

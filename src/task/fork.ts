@@ -149,7 +149,7 @@ export function planFork({ head, log, checkpoints, patches, undone }: ForkSource
       keptFrom: open === PREFIX ? 0 : head.keptFrom,
       records: records.length,
       completedSteps: (lastInfo?.completedSteps ?? 0) + completedSince,
-      checkpoints: { body: saved.length, client: 0 },
+      checkpoints: { body: copied.length, client: 0 },
       hasPatches: kept.length > 0 ? true : undefined,
       hasStepStates: undefined,
     },

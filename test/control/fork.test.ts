@@ -430,6 +430,40 @@ describe('a fork whose process dies', () => {
   })
 })
 
+describe('a state that is not there while it is copied', () => {
+  const stateOf = (disk: MemoryDisk, taskId: string) =>
+    [...disk.content.keys()].find((key) => key.startsWith(`state/${taskId}`)) as string
+
+  test('is damage of a task that stands still', async () => {
+    const { disk, holdfast, taskId } = await settledImport()
+    disk.damage(stateOf(disk, taskId), undefined)
+    await expect(holdfast.fork(taskId, { afterStep: 'end' })).rejects.toMatchObject({ code: 'RECORD_DAMAGED' })
+    for (let turns = 0; turns < 50; turns++) await turn()
+    expect([...disk.content.keys()].filter((key) => key.startsWith('log/') && !key.includes(taskId))).toEqual([])
+  })
+
+  test('was pruned where the task goes on', async () => {
+    const disk = new MemoryDisk()
+    const job = defineTask({ name: 'job' }, async (task) => {
+      for (let at = 0; at < 100; at++) await task.step('load', () => at)
+      await task.saveCheckpoint('state')
+      return task.sleep('nap', '1h')
+    })
+    const holdfast = await openInMemory({ disk, clock: new ManualClock(), tasks: [job] })
+    const { taskId } = await holdfast.start(job, null)
+    const saved = new Promise<string>((resolve) => {
+      holdfast.on('checkpoint:saved', ({ checkpointId }) => resolve(checkpointId))
+    })
+    const checkpointId = await saved
+    const forking = holdfast.fork(taskId, { checkpointId })
+    for (let writes = disk.writes; disk.writes < writes + 2; ) await turn()
+    disk.damage(stateOf(disk, taskId), undefined)
+    await holdfast.saveCheckpoint(taskId, 'a client’s: the task has moved on')
+    await expect(forking).rejects.toMatchObject({ code: 'CHECKPOINT_PRUNED' })
+    await holdfast.close({ grace: 0 })
+  })
+})
+
 describe('the same fork asked for twice', () => {
   test('is one task under an idempotency key, and another point is a conflict', async () => {
     const { holdfast, taskId } = await settledImport()
