@@ -296,6 +296,56 @@ describe('patched', () => {
       expect(await play(disk, body)).toMatchObject({ output: 1 })
     }
   })
+
+  test('a task that is cancelled while its answer is written begins nothing', async () => {
+    const disk = new MemoryDisk()
+    const calls: string[] = []
+    const job = defineTask({ name: 'job' }, async (task) => {
+      await task.step('a', () => calls.push('a'))
+      await task.patched('x')
+      return task.step('b', () => calls.push('b'))
+    })
+    const holdfast = await openInMemory({ disk, tasks: [job] })
+    const cancelled = new Promise((resolve) => {
+      holdfast.on('step:recorded', async ({ taskId }) => resolve(await holdfast.cancel(taskId)))
+    })
+    const { taskId } = await holdfast.start(job, null)
+    await cancelled
+    await expect(holdfast.result(taskId)).rejects.toMatchObject({ code: 'TASK_CANCELLED' })
+    for (let turns = 0; turns < 50; turns++) await turn()
+    expect(calls).toEqual(['a'])
+    expect([...disk.content.keys()].filter((key) => key.startsWith('patch/'))).toEqual([])
+  })
+
+  test.each(Array.from({ length: 16 }, (_, at) => at))(
+    'what ends %i turns later, while an answer is written, begins nothing before it is',
+    async (later) => {
+      const disk = new MemoryDisk()
+      const order: string[] = []
+      const body = async (task: TaskContext) => {
+        await task.step('a', () => 1)
+        const slow = task.step('slow', async () => {
+          for (let turns = 0; turns < later; turns++) await turn()
+        })
+        const first = async () => {
+          await task.step('quick', () => 1)
+          await task.patched('x')
+          await task.step('after x', () =>
+            order.push([...disk.content.keys()].some((key) => key.startsWith('patch/')) ? 'kept' : 'not kept'),
+          )
+        }
+        const second = async () => {
+          await slow
+          await task.step('after slow', () =>
+            order.push([...disk.content.keys()].some((key) => key.startsWith('patch/')) ? 'kept' : 'not kept'),
+          )
+        }
+        await Promise.all([first(), second()])
+      }
+      expect(await play(disk, body)).toMatchObject({ died: false, message: '' })
+      expect(order).toEqual(['kept', 'kept'])
+    },
+  )
 })
 
 describe('the version', () => {
