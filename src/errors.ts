@@ -40,6 +40,8 @@ export const ERROR_CODES = {
   STEP_TIMEOUT: 'A step took longer than its timeout. Its signal was aborted; what it still does is not recorded.',
   INPUT_TIMEOUT: 'Nobody answered an input of the task in time.',
   RECEIVE_TIMEOUT: 'No message came that the task waited for, in time.',
+  STEP_NOT_FOUND: 'A fork named a step that the task’s log does not have, or does not keep.',
+  STEP_UNDONE: 'A fork would go on from a step that was undone. Fork at an earlier point, or start a new task.',
   STEP_NESTED: 'A call on the task’s context inside a step’s function. Move it into the body.',
   STEP_AMBIGUOUS: 'A body waited for something that is not a step, then asked for one. Put the wait into a step.',
   STEPS_IN_FLIGHT: 'A checkpoint was saved or restored with something in flight. Await it first.',

@@ -53,6 +53,7 @@ export {
   type TaskDefinition,
   type TaskOptions,
 } from './task/definition.js'
+export type { ForkPoint, StepPoint } from './task/fork.js'
 export type { Durability, Parked, Progress, StoppedBy, TaskStatus } from './task/head.js'
 export type { Outcome, TaskError } from './task/outcome.js'
 export type { RetryOptions, RetryPolicy } from './task/retry.js'

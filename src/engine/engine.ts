@@ -57,6 +57,8 @@ export class Engine implements RunHost {
   readonly keys = new Serial()
   /** Every unfinished task, by ID. */
   readonly tasks = new Map<string, LiveTask>()
+  /** Forks whose records are being copied: nobody else may touch what lies under these IDs. */
+  readonly copying = new Set<string>()
   readonly report: Report
   /** How many clean-ups run at once. */
   readonly cleaners: Slots

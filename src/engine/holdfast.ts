@@ -13,6 +13,7 @@ import type { AuditEntry } from '../task/changes.js'
 import type { CheckpointInfo, SavedBy } from '../task/checkpoint.js'
 import type { RestoredCheckpoint } from '../task/context.js'
 import type { AnyTaskDefinition, TaskDefinition } from '../task/definition.js'
+import type { ForkPoint } from '../task/fork.js'
 import { isSettled, type TaskHead } from '../task/head.js'
 import type { Outcome } from '../task/outcome.js'
 import { settledAlready } from '../task/transition.js'
@@ -20,6 +21,7 @@ import { auditIdAt, checkLimit, checkOutcome, checkReason } from './arguments.js
 import { restoreClientCheckpoint, saveClientCheckpoint } from './client-checkpoints.js'
 import { Engine } from './engine.js'
 import { findTask } from './find-task.js'
+import { forkOf } from './fork.js'
 import { type ListOptions, listTasks, type TaskPage } from './list-tasks.js'
 import type { LiveTask } from './live-task.js'
 import { checkOptions, type OpenOptions } from './options.js'
@@ -35,6 +37,7 @@ import { parkedError, type ResultOptions, waitForResult } from './wait-for-resul
 /** The ID of a task whose output is an `Output`. It is a string, and may be stored and sent as one. */
 export type TaskId<Output = unknown> = string & { readonly [outputOf]?: Output }
 declare const outputOf: unique symbol
+type StartedAs<Output> = { taskId: TaskId<Output>; created: boolean }
 
 /** Limits a call to the tasks of one owner; without it the call is administrative. */
 export interface OwnerOption {
@@ -108,7 +111,7 @@ export class Holdfast {
     definition: TaskDefinition<Input, Output>,
     input: Input,
     options?: StartOptions,
-  ): Promise<{ taskId: TaskId<Output>; created: boolean }>
+  ): Promise<StartedAs<Output>>
   start(definition: string, input?: unknown, options?: StartOptions): Promise<Started>
   async start(definition: string | AnyTaskDefinition, input?: unknown, options: StartOptions = {}): Promise<Started> {
     this.#engine.assertOpen()
@@ -230,6 +233,15 @@ export class Holdfast {
   async listCheckpoints(taskId: string, { owner }: OwnerOption = {}): Promise<readonly CheckpointInfo[]> {
     const head = await this.#find(taskId, owner)
     return this.#engine.store.read((level) => readCheckpoints(level, head))
+  }
+
+  /**
+   * Makes a new task that goes on from a past point of this one, settled or not, with its answers up to there.
+   * @param point `{ checkpointId }` of a checkpoint that its body saved, or `{ afterStep }`
+   * @throws HoldfastError `CHECKPOINT_NOT_FOUND`, `CHECKPOINT_PRUNED`, `STEP_NOT_FOUND`, `STEP_UNDONE`; as `get` and `start`
+   */
+  fork<Output>(taskId: TaskId<Output>, point: ForkPoint, options: StartOptions = {}): Promise<StartedAs<Output>> {
+    return forkOf(this.#engine, taskId, point, options)
   }
 
   /** The log of a task by segment, with states and times. @throws HoldfastError `TASK_NOT_FOUND`, `RECORD_DAMAGED` */

@@ -3,7 +3,7 @@ import { decodeTime } from 'ulid'
 import { HoldfastError } from '../errors.js'
 import { readCheckpoint, readState } from '../store/reads.js'
 import type { RestoredCheckpoint } from '../task/context.js'
-import { PREFIX } from '../task/head.js'
+import { PREFIX, type TaskHead } from '../task/head.js'
 import type { CheckpointRecord } from '../task/log.js'
 import type { Run } from './run.js'
 import { leaveSegment } from './save-checkpoint.js'
@@ -54,14 +54,16 @@ async function read(run: Run, { checkpointId, at: createdAt }: CheckpointRecord)
 
 /** The refusal of an ID that is not there: pruned if it is as old as this task, and older than what is kept. */
 export function missingCheckpoint(
-  task: { readonly taskId: string; readonly createdAt: number },
+  task: Pick<TaskHead, 'taskId' | 'createdAt' | 'forkedFrom'>,
   checkpointId: string,
   oldestKept: string | undefined,
 ): HoldfastError {
   const details = { taskId: task.taskId, checkpointId }
   const savedAt = timeOf(checkpointId)
   const keptSince = oldestKept && timeOf(oldestKept)
-  if (savedAt !== undefined && keptSince && savedAt >= task.createdAt && savedAt <= keptSince) {
+  // A fork's first checkpoints are older than it is.
+  const bornAt = task.forkedFrom?.startedAt ?? task.createdAt
+  if (savedAt !== undefined && keptSince && savedAt >= bornAt && savedAt <= keptSince) {
     return new HoldfastError(
       'CHECKPOINT_PRUNED',
       `Checkpoint ${checkpointId} of task ${task.taskId} was pruned by a later save. Restore the latest by naming none, or save without \`prune\`.`,

@@ -7,8 +7,9 @@
 import { createHash } from 'node:crypto'
 import { type Duration, durationMs, instantOf } from '../duration.js'
 import { HoldfastError } from '../errors.js'
-import { canonicalJson, fromJson, type JsonUse, toJson } from '../json.js'
+import { canonicalJson, fromJson, type JsonUse, type JsonValue, toJson } from '../json.js'
 import { readHead, readIdempotency } from '../store/reads.js'
+import type { Decision, IdempotencyScope } from '../task/changes.js'
 import { createTask, type NewTask } from '../task/create.js'
 import type { AnyTaskDefinition } from '../task/definition.js'
 import { forgetAt } from '../task/expiry.js'
@@ -43,12 +44,7 @@ export async function startTask(
   input: unknown,
   options: StartOptions,
 ): Promise<Started> {
-  const { owner, idempotencyKey: key } = options
-  if (owner !== undefined) checkName(owner, 'owner', NAME_BYTES_MAX.owner)
-  if (key !== undefined) checkName(key, 'idempotencyKey', NAME_BYTES_MAX.idempotencyKey)
-  const ttlMs = options.ttl === undefined ? undefined : durationMs(options.ttl, 'ttl')
-  const deadlineAt = options.deadline === undefined ? undefined : instantOf(options.deadline, 'deadline')
-
+  const { owner, key, ttlMs, deadlineAt } = checkStartOptions(options)
   const use: JsonUse = {
     what: `the input of task '${definition.name}'`,
     bytesMax: engine.limits.inputBytesMax,
@@ -60,9 +56,7 @@ export async function startTask(
   engine.assertOpen()
 
   const { clock, ids, store } = engine
-  const fingerprint = createHash('sha256')
-    .update(canonicalJson(fromJson(rawText)))
-    .digest('hex')
+  const fingerprint = fingerprintOf(fromJson(rawText))
   const create = async (): Promise<Started> => {
     const now = clock.now()
     const task: Omit<NewTask, 'startNow'> = {
@@ -82,17 +76,47 @@ export async function startTask(
     }
     return { taskId: await createAndRun(engine, task), created: true }
   }
-  if (key === undefined) return create()
+  return onceUnderKey(
+    engine,
+    key === undefined ? undefined : { owner, type: definition.name, key },
+    fingerprint,
+    create,
+  )
+}
 
-  const scope = { owner, type: definition.name, key }
+/** The options of a start, checked. @throws TypeError */
+export function checkStartOptions({ owner, idempotencyKey: key, ttl, deadline }: StartOptions) {
+  if (owner !== undefined) checkName(owner, 'owner', NAME_BYTES_MAX.owner)
+  if (key !== undefined) checkName(key, 'idempotencyKey', NAME_BYTES_MAX.idempotencyKey)
+  const ttlMs = ttl === undefined ? undefined : durationMs(ttl, 'ttl')
+  const deadlineAt = deadline === undefined ? undefined : instantOf(deadline, 'deadline')
+  return { owner, key, ttlMs, deadlineAt }
+}
+
+/** What a repeat under the same idempotency key is compared by. */
+export function fingerprintOf(asked: JsonValue | undefined): string {
+  return createHash('sha256').update(canonicalJson(asked)).digest('hex')
+}
+
+/**
+ * Creates a task, unless its idempotency key has one already. Without a scope it has no key.
+ * @throws HoldfastError `IDEMPOTENCY_CONFLICT`
+ */
+export async function onceUnderKey(
+  engine: Engine,
+  scope: IdempotencyScope | undefined,
+  fingerprint: string,
+  create: () => Promise<Started>,
+): Promise<Started> {
+  if (!scope) return create()
   return engine.keys.run(JSON.stringify(scope), async () => {
-    const first = await store.read((level) => readIdempotency(level, scope))
+    const first = await engine.store.read((level) => readIdempotency(level, scope))
     if (!first || (await isForgotten(engine, first.taskId))) return create()
     if (first.fingerprint === fingerprint) return { taskId: first.taskId, created: false }
     throw new HoldfastError(
       'IDEMPOTENCY_CONFLICT',
-      `The idempotency key '${key}' started task ${first.taskId} of type '${definition.name}' with another input. Use another key, or the same input.`,
-      { details: { taskId: first.taskId, idempotencyKey: key } },
+      `The idempotency key '${scope.key}' started task ${first.taskId} of type '${scope.type}' with another input. Use another key, or the same input.`,
+      { details: { taskId: first.taskId, idempotencyKey: scope.key } },
     )
   })
 }
@@ -136,11 +160,19 @@ async function createAndRun(engine: Engine, about: Omit<NewTask, 'startNow'>): P
   return task.taskId
 }
 
-async function commitNew(engine: Engine, about: NewTask): Promise<LiveTask> {
+/**
+ * Commits what makes a task, and has it in memory from then on. Nothing of it runs yet.
+ * @param decide decides it, within the limits that are checked here
+ */
+export async function commitNew(
+  engine: Engine,
+  about: NewTask,
+  decide: (about: NewTask, now: number) => Decision = createTask,
+): Promise<LiveTask> {
   const { tasks, limits, store, clock, events } = engine
   engine.assertOpen()
   if (tasks.size >= limits.liveTasksMax) throw tooManyTasks(limits.liveTasksMax)
-  const decision = createTask(about, clock.now())
+  const decision = decide(about, clock.now())
   const task = new LiveTask(decision.head)
   const { taskId, type, owner } = decision.head
   engine.add(task)

@@ -38,7 +38,7 @@ import { checkStep } from './step-call.js'
 export function taskContext(run: Run, branch?: Branch): TaskContext {
   const { scope } = branch ?? { scope: '' }
   const { task, host, history, recovered } = run
-  const { taskId, type, owner, attempt, seed } = task.head
+  const { taskId, type, version, owner, attempt, seed, nextRecord } = task.head
   let restoredInPrefix = false
   let uuids = { segment: PREFIX, made: 0 }
 
@@ -61,6 +61,7 @@ export function taskContext(run: Run, branch?: Branch): TaskContext {
   return {
     taskId,
     type,
+    version,
     owner,
     attempt,
     recovered,
@@ -154,6 +155,14 @@ export function taskContext(run: Run, branch?: Branch): TaskContext {
         if (uuids.segment !== history.segment) uuids = { segment: history.segment, made: 0 }
         uuids.made++
         return uuidOf(seed, `${uuids.segment}/${scope}/${uuids.made}`)
+      })
+    },
+
+    // A promise like `now()`: a run that is over answers nothing, and only a promise can stay pending.
+    patched(id: string) {
+      return quiet(async () => {
+        checkName(id, 'id', NAME_BYTES_MAX.step)
+        return run.enter(`task.patched('${id}')`, branch) ?? run.patched.answer(run, id, nextRecord)
       })
     },
   }

@@ -37,6 +37,8 @@ export interface TaskView {
   readonly attempt: number
   /** How many of its steps are completed. */
   readonly completedSteps: number
+  /** The task it is a fork of, and the number of the last of its records that it has; `undefined` if it is none. */
+  readonly forkedFrom: { readonly taskId: string; readonly at: number } | undefined
   /** What its body said last. */
   readonly progress: Progress | undefined
   /** Why it can't go on, if it can't. */
@@ -94,6 +96,7 @@ export function viewOf(
     deadlineAt: dueAt(head),
     attempt: head.attempt,
     completedSteps: head.completedSteps,
+    forkedFrom: head.forkedFrom && { taskId: head.forkedFrom.taskId, at: head.forkedFrom.at },
     progress: live?.progress ?? head.progress,
     parked: live?.awaitsRun ? undefined : head.parked,
     parentId: head.parentId,

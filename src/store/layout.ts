@@ -20,6 +20,7 @@
  *   state/<taskId>/<checkpointId>          … and its state
  *   note/<taskId>/<segment>/<ask>          what has begun and not ended: a step's attempts, a wait, a question …
  *   note/<taskId>/<segment>/<ask>/<scope>  … and the same in a branch
+ *   patch/<taskId>/<segment>               what the body was answered on `patched` in a segment
  *   intent/<taskId>/<step>                 a step that has an undo, and how its undoing goes
  *   message/<taskId>/<name>/<order>        a message that nobody has received
  *   message-key/<taskId>/<key>             what an idempotency key of a message stands for
@@ -68,6 +69,7 @@ export const logKey = (taskId: string, segment: number, seq: number) =>
   `log/${taskId}/${segmentPart(segment)}/${hex(seq, 10)}`
 export const checkpointPrefix = (taskId: string) => `checkpoint/${taskId}/`
 export const checkpointKey = (taskId: string, checkpointId: string) => `checkpoint/${taskId}/${checkpointId}`
+export const statePrefix = (taskId: string) => `state/${taskId}/`
 export const stateKey = (taskId: string, checkpointId: string) => `state/${taskId}/${checkpointId}`
 export const notePrefix = (taskId: string) => `note/${taskId}/`
 export const noteKey = (taskId: string, { segment, scope, ask }: Place) =>
@@ -80,6 +82,8 @@ export const messagePrefix = (taskId: string, name: string) => `message/${taskId
 export const messageKey = (taskId: string, name: string, order: number) =>
   `${messagePrefix(taskId, name)}${hex(order, 10)}`
 export const messageKeyKey = (taskId: string, key: string) => `message-key/${taskId}/${encodeURIComponent(key)}`
+export const patchPrefix = (taskId: string) => `patch/${taskId}/`
+export const patchKey = (taskId: string, segment: number) => `patch/${taskId}/${segmentPart(segment)}`
 export const ownerPrefix = (owner: string) => `owner/${encodeURIComponent(owner)}/`
 export const ownerKey = (owner: string, taskId: string) => `${ownerPrefix(owner)}${taskId}`
 /** No owner is an empty part: an owner's name is never empty. */
@@ -90,9 +94,14 @@ export const auditKey = (auditId: string) => `audit/${auditId}`
 export const trailPrefix = (taskId: string) => `trail/${taskId}/`
 export const trailKey = (taskId: string, auditId: string) => `trail/${taskId}/${auditId}`
 
-/** The records that a save with `prune` drops: from the first segment after the prefix up to the one it opened. */
-export function prunedLog(taskId: string, keptFrom: number): KeyRange {
-  return { gte: `log/${taskId}/${segmentPart(0)}`, lt: `log/${taskId}/${segmentPart(keptFrom)}` }
+/** What lies by segment and a save with `prune` drops: from the first segment after the prefix up to the one it opened. */
+export function pruned(prefix: string, keptFrom: number): KeyRange {
+  return { gte: `${prefix}${segmentPart(0)}`, lt: `${prefix}${segmentPart(keptFrom)}` }
+}
+
+/** The segment of a key that ends in one. */
+export function lastSegment(key: string): number {
+  return Number.parseInt(lastPart(key), 16) + PREFIX
 }
 
 /** The timers that are due at `now`. */

@@ -21,6 +21,7 @@ import {
   noteKey,
   outcomeKey,
   ownerKey,
+  patchKey,
   stateKey,
   timerKey,
   trailKey,
@@ -86,10 +87,19 @@ function add(operations: Operation[], task: TaskHead, change: Change, nextAuditI
     }
     case 'forget-key':
       return void put(timerKey(change.at, 'forget-key', taskId), JSON.stringify(change.scope))
+    case 'patches': {
+      const key = patchKey(taskId, change.segment)
+      return void (change.text === undefined ? operations.push({ key }) : put(key, change.text))
+    }
+    case 'sweep-orphan': {
+      const key = timerKey(change.at, 'sweep-orphan', taskId)
+      return void (change.isDone ? operations.push({ key }) : put(key, JSON.stringify({ taskId })))
+    }
     case 'audit': {
-      const entry: AuditEntry = { id: nextAuditId(change.entry.at), taskId, type, ...change.entry }
+      const about = change.taskId ?? taskId
+      const entry: AuditEntry = { id: nextAuditId(change.entry.at), taskId: about, type, ...change.entry }
       put(auditKey(entry.id), JSON.stringify(entry))
-      return void put(trailKey(taskId, entry.id), '')
+      return void put(trailKey(about, entry.id), '')
     }
   }
 }

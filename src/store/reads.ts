@@ -11,6 +11,7 @@ import { countedIn, decodeRecord } from '../task/log.js'
 import type { Message, MessageKey } from '../task/message.js'
 import { decodeNote, type Note, type Place } from '../task/note.js'
 import type { Outcome } from '../task/outcome.js'
+import { decodePatches, type PatchAnswers } from '../task/patches.js'
 import { damaged, unseal, unsealJson } from './envelope.js'
 import * as layout from './layout.js'
 import type { Level, LevelRange } from './level.js'
@@ -150,6 +151,17 @@ export async function readMessageKey(
   return text === undefined ? undefined : unsealJson<MessageKey>(key, text)
 }
 
+/** What a body was answered on `patched`, by segment. */
+export async function readPatches(level: Level, head: TaskHead): Promise<Map<number, PatchAnswers>> {
+  const range = layout.under(layout.patchPrefix(head.taskId))
+  const read = await collect(
+    level,
+    range,
+    (key, text) => [layout.lastSegment(key), decodePatches(unseal(key, text).body)] as const,
+  )
+  return new Map(read.filter(([segment]) => segment === PREFIX || segment >= head.keptFrom))
+}
+
 /** The checkpoints of a task, in the order they were saved. */
 export async function readCheckpoints(level: Level, head: TaskHead): Promise<CheckpointInfo[]> {
   const range = layout.under(layout.checkpointPrefix(head.taskId))
@@ -165,8 +177,13 @@ export async function readCheckpoint(level: Level, taskId: string, checkpointId:
 
 /** The state of a checkpoint; text of no length stands for `undefined`. @throws HoldfastError `RECORD_DAMAGED` */
 export async function readState(level: Level, taskId: string, checkpointId: string): Promise<unknown> {
-  const text = await bodyOf(level, layout.stateKey(taskId, checkpointId))
+  const text = await readStateText(level, taskId, checkpointId)
   return text === '' ? undefined : JSON.parse(text)
+}
+
+/** The same as the store keeps it. @throws HoldfastError `RECORD_DAMAGED` */
+export function readStateText(level: Level, taskId: string, checkpointId: string): Promise<string> {
+  return bodyOf(level, layout.stateKey(taskId, checkpointId))
 }
 
 /** What an idempotency key stands for. */

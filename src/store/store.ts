@@ -91,7 +91,10 @@ export class Store {
   async deletePruned(taskId: string, keptFrom: number): Promise<void> {
     const keys = await this.readPatiently(async (level) => {
       const found: string[] = []
-      for await (const page of pages(level, layout.prunedLog(taskId, keptFrom))) found.push(...page.map(([key]) => key))
+      for (const prefix of [layout.logPrefix(taskId), layout.patchPrefix(taskId)]) {
+        const range = layout.pruned(prefix, keptFrom)
+        for await (const page of pages(level, range)) found.push(...page.map(([key]) => key))
+      }
       for await (const page of pages(level, layout.under(layout.checkpointPrefix(taskId)))) {
         for (const [key, text] of page) {
           const { opens, checkpointId } = unsealJson<{ opens?: number; checkpointId: string }>(key, text)
@@ -101,6 +104,19 @@ export class Store {
       return found
     })
     await this.#delete(taskId, keys)
+  }
+
+  /** Deletes what was copied for a fork that never became a task, and the timer that said when, last. */
+  async deleteOrphan(taskId: string, sweepAt: number): Promise<void> {
+    const prefixes = [layout.logPrefix, layout.patchPrefix, layout.checkpointPrefix, layout.statePrefix]
+    const keys = await this.readPatiently(async (level) => {
+      const found: string[] = []
+      for (const prefix of prefixes) {
+        for await (const page of pages(level, layout.under(prefix(taskId)))) found.push(...page.map(([key]) => key))
+      }
+      return found
+    })
+    await this.#delete(taskId, [...keys, layout.timerKey(sweepAt, 'sweep-orphan', taskId)])
   }
 
   /** Lets go of an idempotency key and of the timer that said so; `timer` alone if the key has a new task by now. */

@@ -36,6 +36,7 @@ export interface AuditEntry {
     | 'result-dropped'
     | 'checkpoint-saved'
     | 'checkpoint-restored'
+    | 'forked'
   readonly from?: string | undefined
   readonly to?: string | undefined
   /** An owner, `admin` (an unscoped call), `body`, `engine` or `recovery`. */
@@ -75,7 +76,16 @@ export type Change =
   | { readonly kind: 'message'; readonly message: Message }
   | { readonly kind: 'drop-message'; readonly name: string; readonly order: number }
   | { readonly kind: 'message-key'; readonly entry: MessageKey }
-  | { readonly kind: 'audit'; readonly entry: Omit<AuditEntry, 'id' | 'taskId' | 'type'> }
+  /** What `patched` was answered in a segment; without a text they go. */
+  | { readonly kind: 'patches'; readonly segment: number; readonly text: string | undefined }
+  /** When what is copied for a fork is swept, should its head never follow; `isDone` with the head. */
+  | { readonly kind: 'sweep-orphan'; readonly at: number; readonly isDone: boolean }
+  /** `taskId` where it is about another task than the one decided on. */
+  | {
+      readonly kind: 'audit'
+      readonly entry: Omit<AuditEntry, 'id' | 'taskId' | 'type'>
+      readonly taskId?: string | undefined
+    }
 
 /** What was decided: the head as it now is, and everything to write with it, the head included. */
 export interface Decision {

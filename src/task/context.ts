@@ -48,6 +48,8 @@ export interface RestoredCheckpoint<State = unknown> {
 export interface TaskContext {
   readonly taskId: string
   readonly type: string
+  /** The version of the definition that the task was started with; a fork has that of the task it came from. */
+  readonly version: string | undefined
   readonly owner: string | undefined
   /** Counts from 1. For logs, never for decisions. */
   readonly attempt: number
@@ -133,6 +135,16 @@ export interface TaskContext {
   now(): Promise<number>
   /** A UUID derived from the log, so that a replay sees the same. */
   uuid(): Promise<string>
+  /**
+   * Whether a change of the code holds for this task here: `true` where the body goes on from here for the first time,
+   * `false` while answers of an earlier run are ahead of it, which only the old code asks for. What it says first
+   * between two checkpoints, it says until the next.
+   * @param id names the change, in at most 200 bytes
+   * @throws HoldfastError `STEP_AMBIGUOUS`, `STEP_NESTED`, `LIMIT_EXCEEDED`
+   * @example
+   * if (await task.patched('check-stock')) await task.step('check stock', () => checkStock(order))
+   */
+  patched(id: string): Promise<boolean>
 }
 
 /** A step that was running when the process died: whether its effect took place is not known. */

@@ -1,7 +1,7 @@
 /** Decides how a task comes to be: its first head, and what is written with it. Pure. */
 import { HoldfastError } from '../errors.js'
 import type { Change, Decision, IdempotencyEntry } from './changes.js'
-import { emptySegment, NEW_HEAD_BYTES_MAX, PREFIX, type TaskHead } from './head.js'
+import { emptySegment, type ForkedFrom, NEW_HEAD_BYTES_MAX, PREFIX, type TaskHead } from './head.js'
 
 /** What a new task is made of. */
 export interface NewTask {
@@ -17,6 +17,8 @@ export interface NewTask {
   readonly timeoutMs?: number | undefined
   readonly idempotency?: { readonly key: string; readonly fingerprint: string } | undefined
   readonly inputText?: string | undefined
+  /** Where it comes from, if it is a fork. */
+  readonly forkedFrom?: ForkedFrom | undefined
   /** It begins to run with the batch that creates it, so that a free slot costs no second commit. */
   readonly startNow: boolean
   readonly parentId?: string | undefined
@@ -48,6 +50,7 @@ export function createTask(task: NewTask, now: number): Decision {
     depth: task.depth,
     hasInput: task.inputText !== undefined,
     seed: task.seed,
+    forkedFrom: task.forkedFrom,
     run: task.startNow ? 1 : 0,
     attempt: 1,
     seq: 1,

@@ -51,6 +51,15 @@ export function emptySegment(segment: number): SegmentSum {
   return { segment, count: 0, sum: 0 }
 }
 
+/** The past point that a fork was made from. */
+export interface ForkedFrom {
+  readonly taskId: string
+  /** The number of the last record that it copied. */
+  readonly at: number
+  /** What `now()` says there before any answer. */
+  readonly startedAt: number
+}
+
 /** All that is decided about a task. Instants are milliseconds since the epoch. */
 export interface TaskHead {
   readonly taskId: string
@@ -114,6 +123,10 @@ export interface TaskHead {
   /** Whose child it is, and how many ancestors it has. */
   readonly parentId?: string | undefined
   readonly depth?: number | undefined
+  /** Its body asked `patched`; without the flag no answers are looked for. */
+  readonly hasPatches?: boolean | undefined
+  /** Where it comes from, if it was made by `fork`. */
+  readonly forkedFrom?: ForkedFrom | undefined
   readonly cleanUp: 'none' | 'pending' | 'done' | 'failed'
   /** What stopped it behind its body's back: then `onCancel` is run. */
   readonly stoppedBy?: StoppedBy | undefined
@@ -128,8 +141,8 @@ export interface TaskHead {
  * task is created with get this much of it; what comes later (counts, progress, a parking's reason) fits in the rest.
  */
 export const HEAD_BYTES_MAX = 2_048
-/** At birth; counters, instants, progress and the reason of a parking take up to 744 bytes more. */
-export const NEW_HEAD_BYTES_MAX = 1_290
+/** At birth; counters, flags, instants, progress and the reason of a parking take up to 764 bytes more. */
+export const NEW_HEAD_BYTES_MAX = 1_270
 export const PROGRESS_MESSAGE_BYTES_MAX = 120
 export const PARKED_REASON_BYTES_MAX = 240
 
@@ -147,6 +160,11 @@ export function isLive(head: TaskHead): boolean {
 /** A settled task never changes again. */
 export function isSettled(status: TaskStatus): boolean {
   return status === 'completed' || status === 'failed' || status === 'cancelled'
+}
+
+/** What `now()` says before any answer: the first start, of the task that a fork came from if it is one. */
+export function firstInstantOf(head: TaskHead): number {
+  return head.forkedFrom?.startedAt ?? head.startedAt ?? head.createdAt
 }
 
 /** The earlier of a task's timeout and its deadline. */

@@ -15,6 +15,7 @@ import type {
 import type { Message, MessageKey } from './message.js'
 import type { Note } from './note.js'
 import type { Outcome } from './outcome.js'
+import type { StoredPatches } from './patches.js'
 
 /** A record before it has its place and time in the log. */
 export type NewRecord =
@@ -46,6 +47,8 @@ export type TaskEvent =
     }
   /** Something begins, or comes further, that has not ended. */
   | { readonly kind: 'note'; readonly run: number; readonly beside: Beside }
+  /** Its body was told whether it is patched; kept before the next function begins. */
+  | { readonly kind: 'patch'; readonly run: number; readonly answers: readonly StoredPatches[] }
   /** Its body threw, and is tried again. */
   | {
       readonly kind: 'retry'

@@ -61,6 +61,10 @@ export function transition(head: TaskHead, event: TaskEvent, now: number): Decis
       const wakeAt = next.hasNews && event.listens ? now : event.wakeAt
       return decide({ ...next, wakeAt, listens: event.listens || undefined })
     }
+    case 'patch': {
+      const patches = event.answers.map((answers): Change => ({ kind: 'patches', ...answers }))
+      return decide({ ...next, hasPatches: true }, undefined, ...patches)
+    }
     case 'retry':
       return retry(next, event, now)
     case 'answer': {
@@ -211,7 +215,9 @@ function retry(head: TaskHead, { kept, dropped, wakeAt, why, beside }: EventOf<'
   const drops = dropped.flatMap(({ record }): Change[] => {
     const gone: Change = { kind: 'drop-record', segment: countedIn(record), seq: record.seq }
     if (record.kind !== 'checkpoint') return [gone]
-    return [gone, { kind: 'drop-checkpoint', checkpointId: record.checkpointId }]
+    // What was patched holds for a segment: it stays where anything of the segment may, and goes with the segment.
+    const patches: Change = { kind: 'patches', segment: record.opens, text: undefined }
+    return [gone, { kind: 'drop-checkpoint', checkpointId: record.checkpointId }, patches]
   })
   const { head: counted, changes } = withBeside(next, beside)
   const entry = { at: now, action: 'retried', by: 'engine', why } as const

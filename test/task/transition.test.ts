@@ -57,6 +57,7 @@ const EVENTS: Record<string, TaskEvent> = {
       dueAt: NOW + 5,
     },
   },
+  patch: { kind: 'patch', run: 1, answers: [{ segment: 0, text: '[]' }] },
   unload: { kind: 'unload', run: 1, wakeAt: NOW + 9 },
   'settle with a result': { kind: 'settle', outcome: { kind: 'result', result: 1 }, by: 'body', retentionMs: 1 },
   'settle with an error': {
@@ -167,6 +168,7 @@ describe('creating', () => {
       completedSteps: 1e12,
       checkpoints: { body: 99_999, client: 99_999 },
       hasStepStates: true,
+      hasPatches: true,
       progress: { done: -Number.MAX_VALUE, total: -Number.MAX_VALUE, message: 'é'.repeat(60) },
     }
     const parked = { code: 'TASK_TYPE_UNKNOWN', reason: '語"'.repeat(500) } as const
