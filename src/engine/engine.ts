@@ -22,13 +22,18 @@ import { dueAt, isSettled, type Parked, type TaskHead } from '../task/head.js'
 import type { Outcome } from '../task/outcome.js'
 import type { TaskEvent } from '../task/task-event.js'
 import { transition } from '../task/transition.js'
+import { Admission } from './admission.js'
 import { Children } from './children.js'
 import { startCleanUp } from './clean-up.js'
 import { drain } from './closing.js'
 import { executeTask } from './execute-task.js'
+import { Processes } from './isolated/processes.js'
 import { Leaks } from './leaks.js'
 import { LiveTask } from './live-task.js'
+import { LiveTasks } from './live-tasks.js'
 import type { CheckedOptions, Limits } from './options.js'
+import { Pace } from './pace.js'
+import { Places } from './places.js'
 import type { Registry } from './registry.js'
 import { reloadHeads } from './reload.js'
 import type { Run } from './run.js'
@@ -36,10 +41,10 @@ import { isFenced, type RunHost } from './run-host.js'
 import { Scheduler } from './scheduler.js'
 import { Serial } from './serial.js'
 import { noteDropped, park, type Settling, tellSettled, timeOut } from './settling.js'
-import { Slots } from './slots.js'
+import { leave, queueForRun, rest, wake } from './slots.js'
 import { takeUp } from './take-up.js'
 import { Waiters } from './waiters.js'
-import { tellNews, untilEnded, wake } from './waking.js'
+import { tellNews, untilEnded } from './waking.js'
 
 export class Engine implements RunHost {
   readonly clock: Clock
@@ -53,15 +58,17 @@ export class Engine implements RunHost {
   readonly registry: Registry
   readonly waiters = new Waiters()
   readonly scheduler: Scheduler
+  readonly admission: Admission
+  readonly processes: Processes
   /** Serialises what concerns one idempotency key. */
   readonly keys = new Serial()
   /** Every unfinished task, by ID. */
-  readonly tasks = new Map<string, LiveTask>()
+  readonly tasks = new LiveTasks()
   /** Forks whose records are being copied: nobody else may touch what lies under these IDs. */
   readonly copying = new Set<string>()
   readonly report: Report
   /** How many clean-ups run at once. */
-  readonly cleaners: Slots
+  readonly cleaners: Places
   /** The live children of each task. */
   readonly children = new Children(this)
   #closing = false
@@ -81,10 +88,17 @@ export class Engine implements RunHost {
     this.unloadAfterMs = options.unloadAfterMs
     this.leaks = new Leaks(options.clock, options.logger)
     this.events = new Events(options.logger)
-    this.scheduler = new Scheduler(options.concurrency)
-    this.cleaners = new Slots(options.concurrency)
+    this.cleaners = new Places(options.concurrency)
     this.report = new Report(store.damage)
     this.registry = options.registry
+    const { concurrency, concurrencyPerOwner, priorityAgeingMs: ageingMs, ratePerOwner } = options
+    const served = new Pace()
+    const concurrencyOf = (type: string) => this.registry.get(type)?.concurrency
+    const onServed = () => served.note(this.clock.now())
+    this.scheduler = new Scheduler({ concurrency, concurrencyPerOwner, ageingMs, concurrencyOf, onServed })
+    const { clock, events, limits, tasks, scheduler } = this
+    this.admission = new Admission({ clock, events, store, limits, tasks, scheduler, ratePerOwner, served })
+    this.processes = new Processes(options.limits.isolatedProcessesMax)
     store.onReload((level, taskIds) => reloadHeads(this, level, taskIds))
   }
 
@@ -200,7 +214,7 @@ export class Engine implements RunHost {
 
   /** Takes up what was found at open, behind the caller's back. Once is enough. */
   recover(): RecoveryReport {
-    if (this.report.startedAt === undefined) takeUp(this, this.#found.splice(0))
+    if (this.report.startedAt === undefined) this.scheduler.together(() => takeUp(this, this.#found.splice(0)))
     return this.report
   }
 
@@ -224,7 +238,7 @@ export class Engine implements RunHost {
     }
     task.scheduled = true
     task.awaitsRun = true
-    this.scheduler.enqueue(task.head.owner, task.taskId, () => this.begin(task))
+    queueForRun(this, task)
   }
 
   /** Runs a task's body. The slot is taken already; it is given back when the run is over. */
@@ -242,7 +256,7 @@ export class Engine implements RunHost {
       .finally(() => {
         task.scheduled = false
         task.run = undefined
-        this.rest(task)
+        leave(this, task)
         const { wakesAtOnce: now } = task
         task.wakesAtOnce = false
         // It waits for long, or it threw and is to be tried again.
@@ -252,9 +266,7 @@ export class Engine implements RunHost {
 
   /** Gives the task's slot back: it only waits. */
   rest(task: LiveTask): void {
-    if (!task.hasSlot) return
-    task.hasSlot = false
-    this.scheduler.release()
+    rest(this, task)
   }
 
   /** Takes a slot again for a run whose wait is over. Resolves once it has one; if the run is over by then, without. */

@@ -35,7 +35,6 @@ import { undoneRecords } from '../task/intent.js'
 import { countedIn } from '../task/log.js'
 import type { Engine } from './engine.js'
 import { findTask } from './find-task.js'
-import type { LiveTask } from './live-task.js'
 import { readSteady } from './read-steady.js'
 import { missingCheckpoint } from './restore-checkpoint.js'
 import {
@@ -90,19 +89,13 @@ export async function forkOf(
       startNow: false,
       by: asker ?? 'admin',
     }
-    engine.schedule(await make(engine, head, about, value.plan, now + ORPHAN_AFTER_MS))
+    await make(engine, head, about, value.plan, now + ORPHAN_AFTER_MS)
     return { taskId: about.taskId, created: true }
   })
 }
 
-/** Copies, and commits the head; what was copied for nothing goes at once, or, if that can't be, when it is swept. */
-async function make(
-  engine: Engine,
-  source: TaskHead,
-  about: NewTask,
-  plan: ForkPlan,
-  sweepAt: number,
-): Promise<LiveTask> {
+/** Copies, commits the head, and has the task run; what was copied for nothing goes at once, or, if that can't be, when it is swept. */
+async function make(engine: Engine, source: TaskHead, about: NewTask, plan: ForkPlan, sweepAt: number): Promise<void> {
   const { store, clock, logger, copying } = engine
   const { taskId } = about
   const decide = (task: NewTask, now: number) => forkTask(task, plan, sweepAt, now)
@@ -111,7 +104,13 @@ async function make(
   copying.add(taskId)
   try {
     await copy(engine, source, head, plan, sweepAt)
-    return await commitNew(engine, about, decide)
+    await engine.admission.ready(about)
+    engine.assertOpen()
+    const admitted = engine.admission.admit(about)
+    const task = await commitNew(engine, about, admitted, decide)
+    if (admitted.startNow) engine.begin(task)
+    else engine.schedule(task)
+    admitted.queued()
   } catch (error) {
     // The head may be on the disk: then what was copied is its own.
     if (error instanceof HoldfastError && error.code === 'START_UNKNOWN') throw error

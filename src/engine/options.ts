@@ -5,6 +5,7 @@ import { createIds, type Ids } from '../ids.js'
 import { type Logger, stderrLogger } from '../logger.js'
 import type { AnyTaskDefinition } from '../task/definition.js'
 import type { Durability } from '../task/head.js'
+import type { Rate } from './owner-rates.js'
 import { Registry } from './registry.js'
 
 /** Limits, each in the unit that ends its name. */
@@ -25,6 +26,12 @@ export interface Limits {
   readonly messagesPerTaskMax: number
   /** Unfinished tasks in all; `start` past it is `LIMIT_EXCEEDED`. Default 100,000. */
   readonly liveTasksMax: number
+  /** Unfinished tasks of one owner; `start` past it is `LIMIT_EXCEEDED`. Default: as many as in all. */
+  readonly liveTasksPerOwnerMax: number
+  /** Tasks that wait for a slot; a `start` that would have to wait too is `LIMIT_EXCEEDED`. Default: `liveTasksMax`. */
+  readonly queueLengthMax: number
+  /** Processes of isolated steps at once; the next ones wait until one has ended. Default 8. */
+  readonly isolatedProcessesMax: number
 }
 
 const MIB = 1024 * 1024
@@ -40,6 +47,15 @@ const DEFAULT_LIMITS: Limits = {
   checkpointsPerTaskMax: 1_000,
   messagesPerTaskMax: 1_000,
   liveTasksMax: 100_000,
+  liveTasksPerOwnerMax: 100_000,
+  queueLengthMax: 100_000,
+  isolatedProcessesMax: 8,
+}
+
+/** So many starts within that time. */
+export interface RateOptions {
+  readonly starts: number
+  readonly per: Duration
 }
 
 /** The options of `Holdfast.open`. */
@@ -50,6 +66,15 @@ export interface OpenOptions {
   readonly tasks?: readonly AnyTaskDefinition[]
   /** How many bodies run at once; the rest wait their turn. Default 100. */
   readonly concurrency?: number
+  /** How many bodies of one owner run at once. A task without an owner is nobody's. Default: no limit of its own. */
+  readonly concurrencyPerOwner?: number
+  /**
+   * How many tasks an owner may start within a time, counted over restarts too; a `start` past it is `LIMIT_EXCEEDED`,
+   * with the instant from which on there is room. Tasks that a task starts as its children don't count. Default: no limit.
+   */
+  readonly ratePerOwner?: RateOptions
+  /** How long a waiting task waits for 1 of priority more, so that none waits for ever. Default `'30s'`. */
+  readonly priorityAgeing?: Duration
   /**
    * `'synced'` (default): what is acknowledged survives a power cut. `'buffered'`: it survives the death of the
    * process, and a power cut may take the last of it; faster, and shown on every task.
@@ -80,6 +105,9 @@ export interface CheckedOptions {
   readonly dir: string
   readonly registry: Registry
   readonly concurrency: number
+  readonly concurrencyPerOwner: number | undefined
+  readonly ratePerOwner: Rate | undefined
+  readonly priorityAgeingMs: number
   readonly durability: Durability
   readonly retentionMs: number
   readonly unloadAfterMs: number
@@ -107,6 +135,8 @@ export function checkOptions(options: OpenOptions): CheckedOptions {
   const registry = new Registry()
   for (const definition of tasks) registry.add(definition)
   atLeastOne(concurrency, 'concurrency')
+  const { concurrencyPerOwner, ratePerOwner } = options
+  if (concurrencyPerOwner !== undefined) atLeastOne(concurrencyPerOwner, 'concurrencyPerOwner')
   oneOf(durability, 'durability', ['synced', 'buffered'])
   oneOf(recover, 'recover', ['auto', 'manual'])
   oneOf(anchor, 'anchor', ['behind', 'each'])
@@ -114,6 +144,9 @@ export function checkOptions(options: OpenOptions): CheckedOptions {
     dir,
     registry,
     concurrency,
+    concurrencyPerOwner,
+    ratePerOwner: ratePerOwner === undefined ? undefined : checkRate(ratePerOwner),
+    priorityAgeingMs: durationMs(options.priorityAgeing ?? '30s', 'priorityAgeing'),
     durability,
     recover,
     anchor,
@@ -138,8 +171,19 @@ function checkLimits(given: Partial<Limits>): Limits {
       throw new TypeError(`Expected \`limits.${name}\` to be at most ${RECORD_BYTES_MAX} bytes, got ${value}`)
     }
   }
-  const set = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
-  return { ...DEFAULT_LIMITS, ...set }
+  const set: Partial<Limits> = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
+  const { liveTasksMax = DEFAULT_LIMITS.liveTasksMax } = set
+  return { ...DEFAULT_LIMITS, liveTasksPerOwnerMax: liveTasksMax, queueLengthMax: liveTasksMax, ...set }
+}
+
+function checkRate(rate: RateOptions): Rate {
+  if (typeof rate !== 'object' || rate === null) {
+    throw new TypeError(`Expected \`ratePerOwner\` to be { starts, per }, got ${String(rate)} (${typeof rate})`)
+  }
+  const unknown = Object.keys(rate).find((name) => name !== 'starts' && name !== 'per')
+  if (unknown !== undefined) throw new TypeError(`Unknown \`ratePerOwner.${unknown}\`; there are starts, per`)
+  atLeastOne(rate.starts, 'ratePerOwner.starts')
+  return { starts: rate.starts, perMs: durationMs(rate.per, 'ratePerOwner.per') }
 }
 
 function atLeastOne(value: unknown, option: string): void {

@@ -10,6 +10,7 @@ import type { TaskHead } from '../task/head.js'
 import type { TaskEvent } from '../task/task-event.js'
 import { RunFenced } from '../task/transition.js'
 import type { Children } from './children.js'
+import type { Processes } from './isolated/processes.js'
 import type { LiveTask } from './live-task.js'
 import type { Limits } from './options.js'
 import type { Run } from './run.js'
@@ -22,6 +23,8 @@ export interface RunHost {
   readonly events: Events
   readonly logger: Logger
   readonly limits: Limits
+  /** The processes that isolated steps run in. */
+  readonly processes: Processes
   /** A run that only waits for longer than this is unloaded. */
   readonly unloadAfterMs: number
   /** Gives the task's slot back: its run only waits. */

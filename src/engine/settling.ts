@@ -23,10 +23,10 @@ export interface Settling {
 export function tellSettled(engine: Engine, task: LiveTask): void {
   if (task.isTold) return
   task.isTold = true
-  const { taskId, type, status, error, owner } = task.head
+  const { taskId, type, status, error } = task.head
   task.disarm()
   task.disarmWake()
-  engine.scheduler.remove(owner, taskId)
+  engine.scheduler.remove(taskId)
   const settled = status as 'completed' | 'failed' | 'cancelled'
   engine.events.emit('task:settled', { taskId, type, status: settled, code: error?.code })
   engine.report.note(

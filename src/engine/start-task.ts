@@ -14,6 +14,8 @@ import { createTask, type NewTask } from '../task/create.js'
 import type { AnyTaskDefinition } from '../task/definition.js'
 import { forgetAt } from '../task/expiry.js'
 import { checkName, NAME_BYTES_MAX } from '../task/names.js'
+import type { Admitted } from './admission.js'
+import { checkPriority } from './arguments.js'
 import type { Engine } from './engine.js'
 import { LiveTask } from './live-task.js'
 import { checkInput } from './schemas.js'
@@ -28,6 +30,11 @@ export interface StartOptions {
   readonly ttl?: Duration | undefined
   /** When the task fails with `TIMEOUT` if it is not settled: a `Date`, or milliseconds since the epoch. */
   readonly deadline?: Date | number | undefined
+  /**
+   * Which of an owner's waiting tasks runs first: an integer from -100 to 100, higher ones before. Default 0. One that
+   * waits gains 1 per `priorityAgeing`. Owners take turns whatever their tasks' priorities.
+   */
+  readonly priority?: number | undefined
 }
 
 /** What `start` answers once the task is durable. */
@@ -44,7 +51,7 @@ export async function startTask(
   input: unknown,
   options: StartOptions,
 ): Promise<Started> {
-  const { owner, key, ttlMs, deadlineAt } = checkStartOptions(options)
+  const { owner, key, ttlMs, deadlineAt, priority } = checkStartOptions(options)
   const use: JsonUse = {
     what: `the input of task '${definition.name}'`,
     bytesMax: engine.limits.inputBytesMax,
@@ -58,6 +65,7 @@ export async function startTask(
   const { clock, ids, store } = engine
   const fingerprint = fingerprintOf(fromJson(rawText))
   const create = async (): Promise<Started> => {
+    await engine.admission.ready({ owner, type: definition.name, kind: 'body' })
     const now = clock.now()
     const task: Omit<NewTask, 'startNow'> = {
       taskId: ids.taskId(now),
@@ -69,6 +77,7 @@ export async function startTask(
       durability: store.durability,
       ttlMs,
       deadlineAt,
+      priority,
       timeoutMs: definition.timeoutMs,
       idempotency: key === undefined ? undefined : { key, fingerprint },
       inputText,
@@ -85,12 +94,13 @@ export async function startTask(
 }
 
 /** The options of a start, checked. @throws TypeError */
-export function checkStartOptions({ owner, idempotencyKey: key, ttl, deadline }: StartOptions) {
+export function checkStartOptions({ owner, idempotencyKey: key, ttl, deadline, priority }: StartOptions) {
   if (owner !== undefined) checkName(owner, 'owner', NAME_BYTES_MAX.owner)
   if (key !== undefined) checkName(key, 'idempotencyKey', NAME_BYTES_MAX.idempotencyKey)
   const ttlMs = ttl === undefined ? undefined : durationMs(ttl, 'ttl')
   const deadlineAt = deadline === undefined ? undefined : instantOf(deadline, 'deadline')
-  return { owner, key, ttlMs, deadlineAt }
+  if (priority !== undefined) checkPriority(priority)
+  return { owner, key, ttlMs, deadlineAt, priority }
 }
 
 /** What a repeat under the same idempotency key is compared by. */
@@ -130,7 +140,8 @@ export async function createSessionTask(
   checkName(type, 'type', 128)
   if (owner !== undefined) checkName(owner, 'owner', NAME_BYTES_MAX.owner)
   const ttlMs = options.ttl === undefined ? undefined : durationMs(options.ttl, 'ttl')
-  const { clock, ids, store } = engine
+  const { clock, ids, store, admission } = engine
+  await admission.ready({ owner, type, kind: 'session' })
   const now = clock.now()
   const task: NewTask = {
     taskId: ids.taskId(now),
@@ -143,37 +154,45 @@ export async function createSessionTask(
     startNow: true,
     by: owner ?? 'admin',
   }
-  return { taskId: (await commitNew(engine, task)).taskId, created: true }
+  engine.assertOpen()
+  const admitted = admission.admit(task)
+  return { taskId: (await commitNew(engine, task, admitted)).taskId, created: true }
 }
 
 async function createAndRun(engine: Engine, about: Omit<NewTask, 'startNow'>): Promise<string> {
-  const startNow = engine.scheduler.tryTake()
-  let task: LiveTask
-  try {
-    task = await commitNew(engine, { ...about, startNow })
-  } catch (error) {
-    if (startNow) engine.scheduler.release()
-    throw error
-  }
+  engine.assertOpen()
+  const admitted = engine.admission.admit(about)
+  const { startNow } = admitted
+  const task = await commitNew(engine, { ...about, startNow }, admitted)
   if (startNow) engine.begin(task, { inputText: about.inputText })
   else engine.schedule(task)
+  // Counted as waiting until here, and by the queue itself from here on.
+  admitted.queued()
   return task.taskId
 }
 
 /**
- * Commits what makes a task, and has it in memory from then on. Nothing of it runs yet.
- * @param decide decides it, within the limits that are checked here
+ * Writes what makes a task that was let in, and has it in memory from then on. Nothing of it runs yet. Whatever goes
+ * wrong, what it was given is given back.
  */
 export async function commitNew(
   engine: Engine,
   about: NewTask,
+  admitted: Admitted,
   decide: (about: NewTask, now: number) => Decision = createTask,
 ): Promise<LiveTask> {
-  const { tasks, limits, store, clock, events } = engine
-  engine.assertOpen()
-  if (tasks.size >= limits.liveTasksMax) throw tooManyTasks(limits.liveTasksMax)
-  const decision = decide(about, clock.now())
+  try {
+    return await writeNew(engine, decide(about, engine.clock.now()), admitted)
+  } catch (error) {
+    admitted.giveBack({ unknown: error instanceof HoldfastError && error.code === 'START_UNKNOWN' })
+    throw error
+  }
+}
+
+async function writeNew(engine: Engine, decision: Decision, admitted: Admitted): Promise<LiveTask> {
+  const { tasks, store, events } = engine
   const task = new LiveTask(decision.head)
+  task.admitted = admitted
   const { taskId, type, owner } = decision.head
   engine.add(task)
   try {
@@ -185,6 +204,7 @@ export async function commitNew(
     throw error
   }
   task.committed = decision.head
+  task.admitted = undefined
   engine.arm(task)
   events.emit('task:created', { taskId, type, owner })
   return task
@@ -207,13 +227,5 @@ function startUnknown(taskId: string, cause: unknown): HoldfastError {
     'START_UNKNOWN',
     `The disk failed while task ${taskId} was being created; whether it was is unknown. Look with \`get\`, or start it again under the same idempotency key.`,
     { cause, details: { taskId } },
-  )
-}
-
-function tooManyTasks(max: number): HoldfastError {
-  return new HoldfastError(
-    'LIMIT_EXCEEDED',
-    `There are ${max} unfinished tasks (option \`limits.liveTasksMax\`). Start again when some have settled.`,
-    { details: { max, option: 'limits.liveTasksMax' } },
   )
 }

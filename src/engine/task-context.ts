@@ -17,11 +17,13 @@ import type {
 } from '../task/context.js'
 import type { AnyTaskDefinition } from '../task/definition.js'
 import { PREFIX, PROGRESS_MESSAGE_BYTES_MAX, type Progress } from '../task/head.js'
+import type { IsolatedOptions } from '../task/isolated.js'
 import type { NamedKind } from '../task/log.js'
 import { checkName, cutText, NAME_BYTES_MAX } from '../task/names.js'
 import type { Asked } from './asked.js'
 import type { Branch } from './branches.js'
 import { uuidOf } from './derived.js'
+import { isolatedStep } from './isolated/isolated-step.js'
 import { inFlight } from './refusals.js'
 import { restoreCheckpoint } from './restore-checkpoint.js'
 import { insideStep, type Run } from './run.js'
@@ -58,7 +60,7 @@ export function taskContext(run: Run, branch?: Branch): TaskContext {
     if (branch) throw inFlight(taskId, `a checkpoint is ${done} in a branch`)
   }
 
-  return {
+  const context: TaskContext = {
     taskId,
     type,
     version,
@@ -75,6 +77,13 @@ export function taskContext(run: Run, branch?: Branch): TaskContext {
         const step = checkStep(name, fn, options)
         return (asked) => runStep(run, asked, step)
       })
+    },
+
+    isolated<T>(name: string, moduleUrl: string | URL, args?: unknown, options: IsolatedOptions = {}) {
+      return quiet(() => {
+        const step = isolatedStep(run, name, moduleUrl, args, options)
+        return context.step(name, step.fn, step.options)
+      }) as Promise<Jsonified<T>>
     },
 
     sleep(name: string, duration: Duration) {
@@ -166,6 +175,7 @@ export function taskContext(run: Run, branch?: Branch): TaskContext {
       })
     },
   }
+  return context
 }
 
 /** Runs the body itself, outside every step's scope: a task may be started inside another task's step. */

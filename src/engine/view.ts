@@ -34,6 +34,8 @@ export interface TaskView {
   readonly ttl: number | undefined
   /** When it fails with `TIMEOUT` if it is not settled by then. */
   readonly deadlineAt: number | undefined
+  /** Which of its owner's waiting tasks runs first: from -100 to 100. */
+  readonly priority: number
   readonly attempt: number
   /** How many of its steps are completed. */
   readonly completedSteps: number
@@ -94,6 +96,7 @@ export function viewOf(
     settledAt: head.settledAt,
     ttl: head.ttlMs,
     deadlineAt: dueAt(head),
+    priority: head.priority ?? 0,
     attempt: head.attempt,
     completedSteps: head.completedSteps,
     forkedFrom: head.forkedFrom && { taskId: head.forkedFrom.taskId, at: head.forkedFrom.at },

@@ -1,20 +1,6 @@
-/** How what waits goes on: it takes a slot again, or is run again. */
+/** How what waits hears of news: its run looks, or it is run again to look. */
 import type { Engine } from './engine.js'
 import type { LiveTask } from './live-task.js'
-import type { Run } from './run.js'
-
-/** Takes a slot again for a run whose wait is over. Resolves once it has one; if the run is over by then, without. */
-export async function wake(engine: Engine, task: LiveTask, run: Run): Promise<void> {
-  if (task.hasSlot || task.waking) return task.waking
-  const { owner } = task.head
-  const { scheduler } = engine
-  task.waking = new Promise<void>((resolve) => scheduler.enqueue(owner, task.taskId, resolve)).then(() => {
-    task.waking = undefined
-    if (run.isOver) scheduler.release()
-    else task.hasSlot = true
-  })
-  return task.waking
-}
 
 /** Something came from outside, or a child ended: whoever waits for it looks, or is run again to look. */
 export function tellNews(engine: Engine, task: LiveTask): void {

@@ -24,7 +24,7 @@
  *   intent/<taskId>/<step>                 a step that has an undo, and how its undoing goes
  *   message/<taskId>/<name>/<order>        a message that nobody has received
  *   message-key/<taskId>/<key>             what an idempotency key of a message stands for
- *   owner/<owner>/<taskId>                 the tasks of an owner
+ *   owner/<owner>/<taskId>                 the tasks of an owner; says `child` of one that another task started
  *   key/<owner>/<type>/<key>               what an idempotency key stands for
  *   timer/<dueAt>/<kind>/<what>            what is to be done at a time, whether its task is live or settled
  *   audit/<auditId>                        audit entries by time …

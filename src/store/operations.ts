@@ -33,6 +33,9 @@ export interface Operation {
   readonly value?: string
 }
 
+/** What stands in the owner's index for a task that another task started. */
+export const CHILD = 'child'
+
 /** The operations of `decision`. */
 export function toOperations(decision: Decision, nextAuditId: (at: number) => string): Operation[] {
   const operations: Operation[] = []
@@ -80,7 +83,7 @@ function add(operations: Operation[], task: TaskHead, change: Change, nextAuditI
     case 'message-key':
       return void put(messageKeyKey(taskId, change.entry.key), JSON.stringify(change.entry))
     case 'owner':
-      return void put(ownerKey(change.owner, taskId), '')
+      return void put(ownerKey(change.owner, taskId), change.isChild ? CHILD : '')
     case 'idempotency': {
       const { owner, type, key } = change.entry
       return void put(idempotencyKey(owner, type, key), JSON.stringify(change.entry))

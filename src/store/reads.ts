@@ -2,6 +2,7 @@
  * Every read of the store. All of them check the envelope, and none of them writes. What they return is what is on
  * disk: nothing that is only decided.
  */
+import { firstTaskIdAt, taskIdTime } from '../ids.js'
 import type { AuditEntry, IdempotencyEntry, IdempotencyScope } from '../task/changes.js'
 import type { CheckpointInfo } from '../task/checkpoint.js'
 import { PREFIX, type TaskHead } from '../task/head.js'
@@ -15,7 +16,7 @@ import { decodePatches, type PatchAnswers } from '../task/patches.js'
 import { damaged, unseal, unsealJson } from './envelope.js'
 import * as layout from './layout.js'
 import type { Level, LevelRange } from './level.js'
-import { decodeHead } from './operations.js'
+import { CHILD, decodeHead } from './operations.js'
 
 const PAGE = 1_000
 const PAGE_BYTES = 256 * 1024 // LevelDB's default of 16 KiB makes a round trip of every dozen records
@@ -201,6 +202,19 @@ export async function readKeysToForget(
 ): Promise<{ timer: string; scope: IdempotencyScope }[]> {
   const range = { ...layout.timersDue(now), limit }
   return collect(level, range, (timer, text) => ({ timer, scope: unsealJson<IdempotencyScope>(timer, text) }))
+}
+
+/** When the newest tasks of an owner were created, newest first: at most `limit`, none before `since`, no children. */
+export async function readOwnerStarts(level: Level, owner: string, since: number, limit: number): Promise<number[]> {
+  const range = { ...layout.under(layout.ownerPrefix(owner)), gte: layout.ownerKey(owner, firstTaskIdAt(since)) }
+  const starts: number[] = []
+  for await (const page of pages(level, { ...range, reverse: true })) {
+    for (const [key, text] of page) {
+      if (unseal(key, text).body !== CHILD) starts.push(taskIdTime(layout.lastPart(key)))
+      if (starts.length === limit) return starts
+    }
+  }
+  return starts
 }
 
 /** Audit entries, oldest first: of one task, or of all. */

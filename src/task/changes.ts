@@ -67,7 +67,7 @@ export type Change =
   | { readonly kind: 'drop-record'; readonly segment: number; readonly seq: number }
   | { readonly kind: 'drop-checkpoint'; readonly checkpointId: string }
   | { readonly kind: 'checkpoint'; readonly info: CheckpointInfo; readonly stateText: string }
-  | { readonly kind: 'owner'; readonly owner: string }
+  | { readonly kind: 'owner'; readonly owner: string; readonly isChild?: boolean | undefined }
   | { readonly kind: 'idempotency'; readonly entry: IdempotencyEntry }
   | { readonly kind: 'forget-key'; readonly at: number; readonly scope: IdempotencyScope }
   | { readonly kind: 'note'; readonly note: Note }

@@ -4,6 +4,7 @@ import type { Jsonified } from '../json.js'
 import type { Logger } from '../logger.js'
 import type { TaskDefinition } from './definition.js'
 import type { Progress, StoppedBy } from './head.js'
+import type { IsolatedOptions } from './isolated.js'
 import type { RetryOptions } from './retry.js'
 
 /** What a step's function is handed. */
@@ -68,6 +69,20 @@ export interface TaskContext {
    * @throws HoldfastError `STEP_NESTED` inside a step's function
    */
   step<T>(name: string, fn: (step: StepContext) => T | Promise<T>, options?: StepOptions): Promise<Jsonified<T>>
+  /**
+   * Runs a function that a module exports as a step, in a process of its own, and ends it past its limits: the step
+   * fails with `RESOURCE_EXCEEDED`, and the server goes on. A guard against accidents, no sandbox: the process has the
+   * server's rights, environment and secrets. It starts within some 100 ms; at most `limits.isolatedProcessesMax` run.
+   * @param moduleUrl `new URL('./work.js', import.meta.url)`, a `file:` URL as text, or an absolute path
+   * @param args JSON; the function is called as `(args, { idempotencyKey, attempt, signal })`
+   * @returns what JSON makes of what the function returns
+   */
+  isolated<T = unknown>(
+    name: string,
+    moduleUrl: string | URL,
+    args?: unknown,
+    options?: IsolatedOptions,
+  ): Promise<Jsonified<T>>
   /**
    * Waits, through crashes and restarts. Meanwhile the task takes up no slot, and after `unloadAfter` no memory.
    * @param name tells it from other sleeps, like a step's

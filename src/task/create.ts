@@ -15,6 +15,8 @@ export interface NewTask {
   readonly ttlMs?: number | undefined
   readonly deadlineAt?: number | undefined
   readonly timeoutMs?: number | undefined
+  readonly priority?: number | undefined
+  /** Another task started it: the rate of its owner doesn't count it. */
   readonly idempotency?: { readonly key: string; readonly fingerprint: string } | undefined
   readonly inputText?: string | undefined
   /** Where it comes from, if it is a fork. */
@@ -45,6 +47,8 @@ export function createTask(task: NewTask, now: number): Decision {
     ttlMs: task.ttlMs,
     timeoutAt: task.startNow && task.timeoutMs !== undefined ? now + task.timeoutMs : undefined,
     deadlineAt: task.deadlineAt,
+    // The ordinary priority takes no room.
+    priority: task.priority === 0 ? undefined : task.priority,
     idempotencyKey: task.idempotency?.key,
     parentId: task.parentId,
     depth: task.depth,
@@ -75,7 +79,7 @@ export function createTask(task: NewTask, now: number): Decision {
     { kind: 'audit', entry: { at: now, action: 'created', to: head.status, by: task.by } },
   ]
   if (task.inputText !== undefined) changes.push({ kind: 'input', text: task.inputText })
-  if (task.owner !== undefined) changes.push({ kind: 'owner', owner: task.owner })
+  if (task.owner !== undefined) changes.push({ kind: 'owner', owner: task.owner, isChild: task.parentId !== undefined })
   if (task.idempotency) {
     const entry: IdempotencyEntry = { owner: task.owner, type: task.type, taskId: task.taskId, ...task.idempotency }
     changes.push({ kind: 'idempotency', entry })

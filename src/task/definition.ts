@@ -18,6 +18,8 @@ export interface TaskOptions<Input extends ZodType | undefined, Output extends Z
   readonly output?: Output
   /** How long a task may take, from its first run's start, over crashes and down time. Default: no limit. */
   readonly timeout?: Duration
+  /** How many bodies of this type run at once. Default: no limit of its own. */
+  readonly concurrency?: number
   /**
    * How often the body is tried when it throws. Default: once. An attempt takes up the log of the one before, without
    * the failure that escaped and what came of it.
@@ -60,6 +62,7 @@ export interface TaskDefinition<Input = unknown, Output = unknown> {
   readonly input: ZodType | undefined
   readonly output: ZodType | undefined
   readonly timeoutMs: number | undefined
+  readonly concurrency: number | undefined
   readonly retry: RetryPolicy
   readonly undo: Readonly<Record<string, (context: CleanUpContext, step: StepToUndo<never>) => unknown>> | undefined
   readonly onCancel: ((context: CleanUpContext, cancelled: Cancelled<never>) => unknown) | undefined
@@ -105,6 +108,7 @@ export function defineTask<
     input: options.input,
     output: options.output,
     timeoutMs: options.timeout === undefined ? undefined : durationMs(options.timeout, 'timeout'),
+    concurrency: checkConcurrency(options.concurrency),
     retry: retryPolicy(options.retry),
     undo: options.undo,
     onCancel: options.onCancel,
@@ -116,6 +120,11 @@ export function defineTask<
 function checkSchema(schema: unknown, option: string): void {
   if (schema === undefined || typeof (schema as ZodType | null)?.safeParseAsync === 'function') return
   throw new TypeError(`Expected \`${option}\` to be a zod schema, got ${typeof schema}`)
+}
+
+function checkConcurrency(value: number | undefined): number | undefined {
+  if (value === undefined || (Number.isInteger(value) && value >= 1)) return value
+  throw new TypeError(`Expected \`concurrency\` to be an integer >= 1, got ${String(value)} (${typeof value})`)
 }
 
 function checkFunction(value: unknown, option: string): void {

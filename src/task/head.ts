@@ -79,6 +79,8 @@ export interface TaskHead {
   readonly timeoutAt?: number | undefined
   /** When the caller's `deadline` strikes. */
   readonly deadlineAt?: number | undefined
+  /** Which of its owner's waiting tasks runs first. Absent for the ordinary 0. */
+  readonly priority?: number | undefined
   readonly idempotencyKey?: string | undefined
   /** Whether an input lies beside it; without the flag a lost one would pass as `undefined`. */
   readonly hasInput: boolean
