@@ -49,6 +49,8 @@ export const ERROR_CODES = {
   STEPS_IN_FLIGHT: 'A checkpoint was saved or restored with something in flight. Await it first.',
   CODE_CHANGED: 'The body does not match the task’s log any more. The task is parked until code fits that does.',
   RECORD_DAMAGED: 'A record of the task is damaged or missing. The task is parked; the others go on.',
+  POISONED: 'Processes died again and again while the task ran. It is parked; mend it, then `resume` or `cancel` it.',
+  NOT_PARKED: '`resume` is for a parked task, and this one is not. Nothing was changed.',
   CHECKPOINT_NOT_FOUND: 'The task has no such checkpoint.',
   CHECKPOINT_BEHIND: 'A body restored a checkpoint after it had asked for something newer. Restore first.',
   CHECKPOINT_PRUNED: 'The checkpoint was pruned by a later save.',

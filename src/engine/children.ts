@@ -67,7 +67,7 @@ export class Children {
     if (depth >= DEPTH_MAX) throw tooDeep(parentId)
     const { version, timeoutMs } = registry.require(type)
     const now = clock.now()
-    const about: Omit<NewTask, 'startNow'> = {
+    const about: Omit<NewTask, 'startNow' | 'life'> = {
       taskId,
       seed: ids.seed(),
       type,
@@ -88,7 +88,7 @@ export class Children {
     const { startNow } = admitted
     let decision: Decision
     try {
-      decision = createTask({ ...about, startNow }, now)
+      decision = createTask({ ...about, startNow, life: engine.lives.life }, now)
     } catch (error) {
       admitted.giveBack({ unknown: false })
       throw error

@@ -73,7 +73,7 @@ async function cleanUp(
       return await engine.park(task, { code: 'TASK_TYPE_UNKNOWN', reason })
     }
     // Whatever an earlier process still said of it comes too late.
-    if (!interrupted) await engine.record(task, { kind: 'clean-up', run: task.head.run + 1 })
+    if (!interrupted) await engine.record(task, { kind: 'clean-up', run: task.head.run + 1, life: engine.lives.life })
     const failed = definition && (await takeBack(engine, task, definition, interrupted, aborters))
     if (failed === 'over' || engine.closing) return
     await engine.record(task, { kind: 'cleaned-up', run: task.head.run, failed })

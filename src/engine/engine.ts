@@ -14,7 +14,6 @@ import type { Ids } from '../ids.js'
 import type { Logger } from '../logger.js'
 import type { RecoveryReport } from '../recovery/report.js'
 import { Report } from '../recovery/report.js'
-import { readLiveHeads } from '../store/reads.js'
 import type { Store } from '../store/store.js'
 import type { Decision } from '../task/changes.js'
 import type { AnyTaskDefinition } from '../task/definition.js'
@@ -26,11 +25,11 @@ import { Admission } from './admission.js'
 import { Children } from './children.js'
 import { startCleanUp } from './clean-up.js'
 import { drain } from './closing.js'
-import { executeTask } from './execute-task.js'
 import { Processes } from './isolated/processes.js'
 import { Leaks } from './leaks.js'
-import { LiveTask } from './live-task.js'
+import type { LiveTask } from './live-task.js'
 import { LiveTasks } from './live-tasks.js'
+import { Lives } from './lives.js'
 import type { CheckedOptions, Limits } from './options.js'
 import { Pace } from './pace.js'
 import { Places } from './places.js'
@@ -38,11 +37,13 @@ import type { Registry } from './registry.js'
 import { reloadHeads } from './reload.js'
 import type { Run } from './run.js'
 import { isFenced, type RunHost } from './run-host.js'
+import { begin, schedule } from './schedule.js'
 import { Scheduler } from './scheduler.js'
 import { Serial } from './serial.js'
 import { noteDropped, park, type Settling, tellSettled, timeOut } from './settling.js'
-import { leave, queueForRun, rest, wake } from './slots.js'
-import { takeUp } from './take-up.js'
+import { rest, wake } from './slots.js'
+import { Suspects } from './suspects.js'
+import { loadTasks, takeUp } from './take-up.js'
 import { Waiters } from './waiters.js'
 import { tellNews, untilEnded } from './waking.js'
 
@@ -71,6 +72,8 @@ export class Engine implements RunHost {
   readonly cleaners: Places
   /** The live children of each task. */
   readonly children = new Children(this)
+  readonly lives: Lives
+  readonly suspects: Suspects
   #closing = false
   readonly #closingBegan = deferred<void>()
   #closed = false
@@ -78,7 +81,7 @@ export class Engine implements RunHost {
 
   constructor(
     readonly store: Store,
-    options: CheckedOptions,
+    readonly options: CheckedOptions,
   ) {
     this.clock = options.clock
     this.ids = options.ids
@@ -90,6 +93,8 @@ export class Engine implements RunHost {
     this.events = new Events(options.logger)
     this.cleaners = new Places(options.concurrency)
     this.report = new Report(store.damage)
+    this.lives = new Lives(store, options.logger)
+    this.suspects = new Suspects(this, options)
     this.registry = options.registry
     const { concurrency, concurrencyPerOwner, priorityAgeingMs: ageingMs, ratePerOwner } = options
     const served = new Pace()
@@ -145,6 +150,7 @@ export class Engine implements RunHost {
       try {
         if ((await writing) === 'lost') continue
         task.committed = decision.head
+        this.suspects.seen(task)
         return decision
       } finally {
         if (settling) {
@@ -187,18 +193,7 @@ export class Engine implements RunHost {
 
   /** Reads the live range. Bodies don't run before `recover`. */
   async load(): Promise<void> {
-    const { heads, damaged } = await this.store.read(readLiveHeads)
-    const { durability } = this.store
-    for (const read of heads) {
-      // What this process writes of it is no more durable than the store is now.
-      const head: TaskHead = durability === 'buffered' ? { ...read, durability } : read
-      this.add(new LiveTask(head, head))
-    }
-    this.#found.push(...heads)
-    for (const { taskId, reason } of damaged) {
-      this.logger.error('The head of a task is damaged; the task is left alone', { taskId, reason })
-      this.report.tasks.push({ taskId, type: '', action: 'damaged', replayed: 0, reason })
-    }
+    this.#found.push(...(await loadTasks(this)))
   }
 
   /** Keeps a task in memory until it has ended. */
@@ -229,39 +224,13 @@ export class Engine implements RunHost {
   }
 
   /** Puts a task into the queue for a slot: now, or when it is to be woken. */
-  schedule(task: LiveTask, { now = false } = {}): void {
-    if (task.scheduled || task.isTold || this.closing) return
-    const { wakeAt = 0 } = task.head
-    if (!now && wakeAt > this.clock.now()) {
-      task.disarmWake = this.clock.setTimer(wakeAt, () => this.schedule(task))
-      return
-    }
-    task.scheduled = true
-    task.awaitsRun = true
-    queueForRun(this, task)
+  schedule(task: LiveTask, options?: { now?: boolean }): void {
+    schedule(this, task, options)
   }
 
   /** Runs a task's body. The slot is taken already; it is given back when the run is over. */
   begin(task: LiveTask, fresh?: { readonly inputText: string | undefined }): void {
-    task.scheduled = true
-    task.hasSlot = true
-    void executeTask(this, task, fresh)
-      .catch((error: unknown) => {
-        this.logger.error('A run ended unexpectedly', { taskId: task.taskId, error: String(error) })
-        return this.park(task, { code: 'RECORD_DAMAGED', reason: 'its run ended unexpectedly; the log has the reason' })
-      })
-      .catch((error: unknown) =>
-        this.logger.error('A task could not be parked', { taskId: task.taskId, error: String(error) }),
-      )
-      .finally(() => {
-        task.scheduled = false
-        task.run = undefined
-        leave(this, task)
-        const { wakesAtOnce: now } = task
-        task.wakesAtOnce = false
-        // It waits for long, or it threw and is to be tried again.
-        if (task.head.wakeAt !== undefined && this.tasks.get(task.taskId) === task) this.schedule(task, { now })
-      })
+    begin(this, task, fresh)
   }
 
   /** Gives the task's slot back: it only waits. */
@@ -346,10 +315,12 @@ export class Engine implements RunHost {
   async close(graceMs: number): Promise<void> {
     this.closing = true
     this.scheduler.stop()
+    this.suspects.stop()
     await drain(this, graceMs)
     this.#closed = true
     this.report.abandon()
     this.waiters.close()
+    await this.lives.end()
     await this.store.close()
   }
 }

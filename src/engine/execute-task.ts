@@ -91,7 +91,13 @@ async function startRun(
 ): Promise<void> {
   if (!engine.store.connection.isUp) await engine.store.connection.up
   const { timeoutMs } = definition
-  const started = engine.record(task, { kind: 'start', run: task.head.run + 1, timeoutMs, recovered })
+  const started = engine.record(task, {
+    kind: 'start',
+    run: task.head.run + 1,
+    timeoutMs,
+    recovered,
+    life: engine.lives.life,
+  })
   engine.arm(task)
   // Settled meanwhile: the run is interrupted by whoever settled it.
   const told = started.then(
@@ -104,8 +110,9 @@ async function startRun(
       if (!isFenced(error)) task.run?.fail(error)
     },
   )
-  // The first start is what `now()` says before any answer, so it has to be on disk before the body can ask.
-  if (!recovered) await told
+  // On disk before any of its code runs: `now()` says it before any answer, and a body that brings the process down at
+  // once must be known to have run.
+  await told
 }
 
 async function conclude(

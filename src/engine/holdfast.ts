@@ -27,6 +27,7 @@ import type { LiveTask } from './live-task.js'
 import { checkOptions, type OpenOptions } from './options.js'
 import { OwnerScope } from './owner-scope.js'
 import { checkResponses, type Responded, respond } from './respond.js'
+import { resumeTask } from './resume-task.js'
 import { type Sent, send } from './send.js'
 import { createSessionTask, type Started, type StartOptions, startTask } from './start-task.js'
 import { readSteps, type SegmentInfo } from './steps.js'
@@ -77,7 +78,7 @@ export class Holdfast {
       await engine.close(0)
       throw error
     }
-    if (recover === 'auto') engine.recover()
+    if (recover === 'auto' && engine.report.heldReason === undefined) engine.recover()
     return new Holdfast(engine)
   }
 
@@ -86,9 +87,10 @@ export class Holdfast {
     return this.#engine.report
   }
 
-  /** Takes up the unfinished tasks of an instance opened with `recover: 'manual'`. Done before, it changes nothing. */
+  /** Takes up the unfinished tasks, after `recover: 'manual'` or if that was held. Done before, it changes nothing. */
   async recover(): Promise<RecoveryReport> {
     this.#engine.assertOpen()
+    await this.#engine.lives.release()
     return this.#engine.recover()
   }
 
@@ -197,6 +199,20 @@ export class Holdfast {
   ): Promise<Sent> {
     const task = await this.#findUnfinished(taskId, owner)
     return send(this.#engine, task, name, payload, { idempotencyKey, by: owner ?? 'admin' })
+  }
+
+  /**
+   * Tries a parked task again, at once: one that is `POISONED` too, whose deaths are forgotten. A settled task whose
+   * clean-up is parked is taken up likewise.
+   * @throws HoldfastError `TASK_NOT_FOUND`, `TASK_SETTLED`, `NOT_PARKED`, `TASK_TYPE_UNKNOWN`, `STORE_UNAVAILABLE`
+   */
+  async resume(taskId: string, { owner }: OwnerOption = {}): Promise<TaskView> {
+    this.#engine.assertOpen()
+    const head = await this.#find(taskId, owner)
+    const task = this.#engine.tasks.get(taskId)
+    if (!task) throw settledAlready(head)
+    await resumeTask(this.#engine, task, owner ?? 'admin')
+    return this.#view(task.head)
   }
 
   /**

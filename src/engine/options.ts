@@ -84,6 +84,13 @@ export interface OpenOptions {
   readonly idempotencyRetention?: Duration
   /** A task that only waits for longer than this is let go of, and replayed when its wait ends. Default `'60s'`. */
   readonly unloadAfter?: Duration
+  /**
+   * So many processes in a row may die while a task runs and records nothing; then it is parked with `POISONED`, until
+   * `resume`. Default 5.
+   */
+  readonly maximumRecoveries?: number
+  /** A task that two processes in a row died of runs alone among such tasks, for so long at the most. Default `'30s'`. */
+  readonly suspectTime?: Duration
   /** `'auto'` (default): unfinished tasks are resumed behind `open`. `'manual'`: once `recover()` is called. */
   readonly recover?: 'auto' | 'manual'
   /**
@@ -111,6 +118,8 @@ export interface CheckedOptions {
   readonly durability: Durability
   readonly retentionMs: number
   readonly unloadAfterMs: number
+  readonly maximumRecoveries: number
+  readonly suspectTimeMs: number
   readonly recover: 'auto' | 'manual'
   readonly anchor: 'behind' | 'each'
   readonly acceptDamage: boolean
@@ -137,6 +146,8 @@ export function checkOptions(options: OpenOptions): CheckedOptions {
   atLeastOne(concurrency, 'concurrency')
   const { concurrencyPerOwner, ratePerOwner } = options
   if (concurrencyPerOwner !== undefined) atLeastOne(concurrencyPerOwner, 'concurrencyPerOwner')
+  const { maximumRecoveries = 5 } = options
+  atLeastOne(maximumRecoveries, 'maximumRecoveries')
   oneOf(durability, 'durability', ['synced', 'buffered'])
   oneOf(recover, 'recover', ['auto', 'manual'])
   oneOf(anchor, 'anchor', ['behind', 'each'])
@@ -152,6 +163,8 @@ export function checkOptions(options: OpenOptions): CheckedOptions {
     anchor,
     retentionMs: durationMs(options.idempotencyRetention ?? '7d', 'idempotencyRetention'),
     unloadAfterMs: durationMs(options.unloadAfter ?? '60s', 'unloadAfter', { zero: true }),
+    maximumRecoveries,
+    suspectTimeMs: durationMs(options.suspectTime ?? '30s', 'suspectTime'),
     acceptDamage: options.acceptDamage ?? false,
     clock: options.clock ?? systemClock,
     ids: createIds(),

@@ -68,6 +68,10 @@ export class OwnerScope {
     return this.#holdfast.respond(taskId, responses, { owner: this.owner })
   }
 
+  resume(taskId: string): Promise<TaskView> {
+    return this.#holdfast.resume(taskId, { owner: this.owner })
+  }
+
   send(taskId: string, name: string, payload?: unknown, options?: { idempotencyKey?: string }): Promise<Sent> {
     return this.#holdfast.send(taskId, name, payload, { ...options, owner: this.owner })
   }

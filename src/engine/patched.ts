@@ -5,6 +5,7 @@
  * answered the same.
  */
 import type { Patches } from '../task/patches.js'
+import type { Asked } from './asked.js'
 import type { Run } from './run.js'
 import { isFenced } from './run-host.js'
 
@@ -39,9 +40,9 @@ export class Patched {
 }
 
 /** What a body that asked for something has to wait for before anything may begin; `undefined` if it is nothing. */
-export function heldBack(run: Run): Promise<void> | undefined {
-  const { store, closing } = run.host
+export function heldBack(run: Run, asked: readonly Asked[]): Promise<void> | undefined {
+  const { store, closing, suspects } = run.host
   // An effect now could not be recorded. The tasks pause until the disk takes writes again.
   if (!store.connection.isUp) return store.connection.up
-  return closing ? undefined : run.patched.keep(run)
+  return closing ? undefined : (run.patched.keep(run) ?? suspects.beforeBegin(run.task, asked))
 }

@@ -15,6 +15,7 @@ import type { LiveTask } from './live-task.js'
 import type { Limits } from './options.js'
 import type { Run } from './run.js'
 import type { Serial } from './serial.js'
+import type { Suspects } from './suspects.js'
 
 export interface RunHost {
   readonly store: Store
@@ -31,6 +32,8 @@ export interface RunHost {
   rest(task: LiveTask): void
   /** Takes a slot again. */
   wake(task: LiveTask, run: Run): Promise<void>
+  /** Says what has to be on disk before a run begins something. */
+  readonly suspects: Pick<Suspects, 'beforeBegin'>
   /** No new step begins. */
   readonly closing: boolean
   /**

@@ -97,7 +97,7 @@ async function begin(run: Run, asked: Asked, step: StepCall, trial: Trial): Prom
   const now = run.host.clock.now()
   const intent = await newIntent(run, asked, step, trial, now)
   const mustBeKnown = onInterrupted !== 'retry'
-  if (mustBeKnown) await store(run, trial, { ...trial.note, begunAt: now }, intent)
+  if (mustBeKnown) await store(run, trial, { ...trial.note, begunAt: now }, { intent })
   else if (intent)
     await run.host.record(run.task, { kind: 'note', run: run.number, beside: { intent, isNewIntent: true } })
   return undefined
@@ -221,7 +221,9 @@ function contextOf(
       const { stateBytesMax: bytesMax } = host.limits
       const what = 'the state of the checkpoint of a step'
       const saved = toJson(state, { what, bytesMax, option: 'limits.stateBytesMax' }) ?? ''
-      const writing = store(run, trial, { ...trial.note, stateText: saved })
+      // Saving again what it found is no sign that it gets on.
+      const isNew = saved !== stateText
+      const writing = store(run, trial, { ...trial.note, stateText: saved }, { isNew })
       trial.pending = writing.catch(() => {})
       await writing.catch((error: unknown) => {
         throw isFenced(error) ? new TaskInterruptedError(task.taskId) : error
@@ -231,12 +233,17 @@ function contextOf(
 }
 
 /** Notes how far the step is, where the next attempt finds it, in whatever process that is. */
-async function store(run: Run, trial: Trial, note: Note, intent?: Intent): Promise<void> {
+async function store(
+  run: Run,
+  trial: Trial,
+  note: Note,
+  { intent, isNew }: { intent?: Intent | undefined; isNew?: boolean } = {},
+): Promise<void> {
   const begins = !trial.isStored
   trial.note = note
   trial.isStored = true
   const beside = { ...(begins ? { begun: [note] } : { changed: [note] }), intent, isNewIntent: intent !== undefined }
-  await run.host.record(run.task, { kind: 'note', run: run.number, beside })
+  await run.host.record(run.task, { kind: 'note', run: run.number, beside, isNew })
 }
 
 function tooManySteps(taskId: string, step: string, max: number): HoldfastError {

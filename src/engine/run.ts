@@ -277,7 +277,7 @@ export class Run {
       const first = fresh[0]
       this.onReplayed(this.#answered, first && describeRecord(first.ask.name))
     }
-    const held = fresh.length > 0 ? heldBack(this) : undefined
+    const held = fresh.length > 0 ? heldBack(this, fresh) : undefined
     if (held) void held.then(() => this.#next())
     else if (!this.host.closing) {
       for (const asked of fresh) {

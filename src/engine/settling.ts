@@ -27,6 +27,7 @@ export function tellSettled(engine: Engine, task: LiveTask): void {
   task.disarm()
   task.disarmWake()
   engine.scheduler.remove(taskId)
+  engine.suspects.over(task)
   const settled = status as 'completed' | 'failed' | 'cancelled'
   engine.events.emit('task:settled', { taskId, type, status: settled, code: error?.code })
   engine.report.note(

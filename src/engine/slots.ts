@@ -17,6 +17,7 @@ export function queueForRun(engine: Engine, task: LiveTask): void {
 export function rest(engine: Engine, task: LiveTask): void {
   if (!task.hasSlot) return
   task.hasSlot = false
+  if (task.run && !task.run.isOver) engine.suspects.waits(task)
   engine.scheduler.release(task.head)
 }
 

@@ -67,7 +67,7 @@ export async function startTask(
   const create = async (): Promise<Started> => {
     await engine.admission.ready({ owner, type: definition.name, kind: 'body' })
     const now = clock.now()
-    const task: Omit<NewTask, 'startNow'> = {
+    const task: Omit<NewTask, 'startNow' | 'life'> = {
       taskId: ids.taskId(now),
       seed: ids.seed(),
       type: definition.name,
@@ -159,11 +159,11 @@ export async function createSessionTask(
   return { taskId: (await commitNew(engine, task, admitted)).taskId, created: true }
 }
 
-async function createAndRun(engine: Engine, about: Omit<NewTask, 'startNow'>): Promise<string> {
+async function createAndRun(engine: Engine, about: Omit<NewTask, 'startNow' | 'life'>): Promise<string> {
   engine.assertOpen()
   const admitted = engine.admission.admit(about)
   const { startNow } = admitted
-  const task = await commitNew(engine, { ...about, startNow }, admitted)
+  const task = await commitNew(engine, { ...about, startNow, life: engine.lives.life }, admitted)
   if (startNow) engine.begin(task, { inputText: about.inputText })
   else engine.schedule(task)
   // Counted as waiting until here, and by the queue itself from here on.

@@ -1,15 +1,35 @@
 /** Takes up, behind `open`, what was found unfinished: the engine's hands for what `recovery/` decides. */
 import { recover } from '../recovery/recover.js'
+import { readLiveHeads } from '../store/reads.js'
 import type { TaskHead } from '../task/head.js'
 import { startCleanUp } from './clean-up.js'
 import type { Engine } from './engine.js'
-import type { LiveTask } from './live-task.js'
+import { LiveTask } from './live-task.js'
 import { endOrphan } from './settling.js'
+
+/** Reads the live range into memory, and counts what the last process died of. Bodies don't run yet. */
+export async function loadTasks(engine: Engine): Promise<TaskHead[]> {
+  const { store, lives, report, logger, options, clock } = engine
+  const { heads: live, damaged } = await store.read(readLiveHeads)
+  const { heads, heldReason } = await lives.begin(live, options.recover, clock.now())
+  report.heldReason = heldReason
+  for (const read of heads) {
+    // What this process writes of it is no more durable than the store is now.
+    const head: TaskHead = store.durability === 'buffered' ? { ...read, durability: 'buffered' } : read
+    engine.add(new LiveTask(head, head))
+  }
+  for (const { taskId, reason } of damaged) {
+    logger.error('The head of a task is damaged; the task is left alone', { taskId, reason })
+    report.tasks.push({ taskId, type: '', action: 'damaged', replayed: 0, reason })
+  }
+  return heads
+}
 
 /** Takes up the tasks with these heads, oldest first. */
 export function takeUp(engine: Engine, found: readonly TaskHead[]): void {
   const { report, clock, tasks } = engine
-  const heads = found.filter(({ taskId }) => tasks.has(taskId))
+  // As they are now: with recovery held back, one may have been resumed or settled since it was read.
+  const heads = found.flatMap(({ taskId }) => tasks.get(taskId)?.head ?? [])
   const taskOf = (taskId: string) => tasks.get(taskId) as LiveTask
   report.begin(
     heads.map(({ taskId }) => taskId),
@@ -21,6 +41,7 @@ export function takeUp(engine: Engine, found: readonly TaskHead[]): void {
   }
   recover(heads, report, {
     now: () => clock.now(),
+    maximumRecoveries: engine.options.maximumRecoveries,
     isRegistered: (type) => engine.registry.get(type) !== undefined,
     resume: (taskId) => engine.schedule(taskOf(taskId), { now: true }),
     wait: (taskId) => engine.schedule(taskOf(taskId)),
@@ -28,6 +49,7 @@ export function takeUp(engine: Engine, found: readonly TaskHead[]): void {
     cleanUp: (taskId) => startCleanUp(engine, taskOf(taskId)),
     timeOut: (taskId) => engine.timeOut(taskOf(taskId)),
   })
+  void report.done.then((report) => engine.lives.recovered(report))
   void report.done.then(() => {
     if (report.finishedAt === undefined) return
     engine.events.emit('recovery:done', {

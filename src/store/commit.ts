@@ -71,6 +71,11 @@ export class Committer {
     this.#newest = options.newest
   }
 
+  /** The number of the newest commit. */
+  get newest(): number {
+    return this.#newest
+  }
+
   /** Who reads heads again after the store was down. */
   onReload(reload: Reload): void {
     this.#reload = reload

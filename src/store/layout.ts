@@ -10,6 +10,7 @@
  *   meta/format                            the format version and the store's ID again: db/ belongs to holdfast.json
  *   meta/accepted                          the commit number up to which missing commits were accepted by a person
  *   meta/buffered                          the newest commit that was synced, while the store is used without syncing
+ *   meta/life                              which process this is, and whether the one before it was closed (life.ts)
  *   chain/<slot>                           the last 8,192 commits, each by its number, in a ring (chain.ts)
  *   live/<taskId>                          head of an unfinished task: what a recovery reads, and all that it reads
  *   done/<taskId>                          head of a settled task
@@ -42,6 +43,7 @@ export const FORMAT_VERSION = 1
 export const META_FORMAT = 'meta/format'
 export const META_ACCEPTED = 'meta/accepted'
 export const META_BUFFERED = 'meta/buffered'
+export const META_LIFE = 'meta/life'
 
 /** A range of keys: from `gte` up to, and without, `lt`. */
 export interface KeyRange {

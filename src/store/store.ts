@@ -14,6 +14,7 @@ import { Connection } from './connection.js'
 import { seal, unsealJson } from './envelope.js'
 import * as layout from './layout.js'
 import type { Level } from './level.js'
+import { type LastLife, type LifeNote, lifeOperation, readLastLife } from './life.js'
 import { type Operation, toOperations } from './operations.js'
 import { pages } from './reads.js'
 
@@ -72,6 +73,21 @@ export class Store {
     const operations = toOperations(decision, (at) => this.parts.ids.auditId(at))
     if (!isLive(head) && decision.changes[0]?.kind === 'head') this.#noteSettled()
     return this.#committer.commit(operations, { taskId: head.taskId, patient })
+  }
+
+  /**
+   * Notes where this process stands, and counts what the death of the last one counts for, in one batch.
+   * @throws HoldfastError `STORE_UNAVAILABLE`
+   */
+  async noteLife(note: LifeNote, counted: readonly Decision[] = []): Promise<void> {
+    const operations = counted.flatMap((decision) => toOperations(decision, (at) => this.parts.ids.auditId(at)))
+    operations.push(lifeOperation(note, this.#committer.newest + 1))
+    await this.#committer.commit(operations, { taskId: '', patient: false })
+  }
+
+  /** What the last process noted, and whether anything was written after it. */
+  async readLife(): Promise<LastLife | undefined> {
+    return this.read((level) => readLastLife(level, this.#committer.newest))
   }
 
   /** Reads; fails with `STORE_UNAVAILABLE` while the store is down. */

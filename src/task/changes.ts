@@ -22,6 +22,7 @@ export interface AuditEntry {
     | 'recovered'
     | 'retried'
     | 'parked'
+    | 'resumed'
     | 'completed'
     | 'failed'
     | 'cancelled'

@@ -25,6 +25,8 @@ export interface NewTask {
   readonly startNow: boolean
   readonly parentId?: string | undefined
   readonly depth?: number | undefined
+  /** The number of this process, if a body begins to run in it (deaths.ts). */
+  readonly life?: number | undefined
   readonly by: string
 }
 
@@ -65,6 +67,7 @@ export function createTask(task: NewTask, now: number): Decision {
     records: 0,
     completedSteps: 0,
     checkpoints: { body: 0, client: 0 },
+    life: task.startNow ? task.life : undefined,
     cleanUp: 'none',
   }
   const bytes = Buffer.byteLength(JSON.stringify(head))

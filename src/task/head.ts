@@ -31,7 +31,7 @@ export interface Progress {
 
 /** Why an unfinished task can't go on, and since when. */
 export interface Parked {
-  readonly code: 'TASK_TYPE_UNKNOWN' | 'CODE_CHANGED' | 'RECORD_DAMAGED'
+  readonly code: 'TASK_TYPE_UNKNOWN' | 'CODE_CHANGED' | 'RECORD_DAMAGED' | 'POISONED'
   readonly reason: string
   readonly since: number
 }
@@ -129,6 +129,12 @@ export interface TaskHead {
   readonly hasPatches?: boolean | undefined
   /** Where it comes from, if it was made by `fork`. */
   readonly forkedFrom?: ForkedFrom | undefined
+  /** The life of the store in which it began to run; gone once it records something or waits (deaths.ts). */
+  readonly life?: number | undefined
+  /** Processes in a row that died while it ran and recorded nothing. */
+  readonly deaths?: number | undefined
+  /** What it began last, noted only of a task that may be parked for the next death. */
+  readonly begun?: string | undefined
   readonly cleanUp: 'none' | 'pending' | 'done' | 'failed'
   /** What stopped it behind its body's back: then `onCancel` is run. */
   readonly stoppedBy?: StoppedBy | undefined

@@ -35,6 +35,8 @@ export type TaskEvent =
       readonly run: number
       readonly timeoutMs?: number | undefined
       readonly recovered: boolean
+      /** The number of this process (deaths.ts). */
+      readonly life?: number | undefined
     }
   /** Something that was asked for ended, or a body's checkpoint is saved. */
   | {
@@ -46,7 +48,13 @@ export type TaskEvent =
       readonly progress?: Progress | undefined
     }
   /** Something begins, or comes further, that has not ended. */
-  | { readonly kind: 'note'; readonly run: number; readonly beside: Beside }
+  | {
+      readonly kind: 'note'
+      readonly run: number
+      readonly beside: Beside
+      /** A step saved something that it had not saved before. */
+      readonly isNew?: boolean | undefined
+    }
   /** Its body was told whether it is patched; kept before the next function begins. */
   | { readonly kind: 'patch'; readonly run: number; readonly answers: readonly StoredPatches[] }
   /** Its body threw, and is tried again. */
@@ -62,6 +70,12 @@ export type TaskEvent =
     }
   /** It only waits, for long, and is let go of until then. `listens`: also for an answer, or a message. */
   | { readonly kind: 'unload'; readonly run: number; readonly wakeAt: number; readonly listens: boolean }
+  /** If the process dies from here on, that is not counted against it: it waits, or its turn as a suspect is over. */
+  | { readonly kind: 'excuse'; readonly run: number }
+  /** It begins this, and may be parked for it. */
+  | { readonly kind: 'begin'; readonly run: number; readonly what: string }
+  /** It was parked, and somebody wants it tried again. */
+  | { readonly kind: 'resume'; readonly by: string }
   /** Inputs that it asked for are answered from outside. */
   | { readonly kind: 'answer'; readonly notes: readonly Note[]; readonly by: string }
   /** A message comes from outside. */
@@ -88,7 +102,7 @@ export type TaskEvent =
       readonly givesUp?: boolean | undefined
     }
   /** Its clean-up is taken up by a process after the one that settled it. */
-  | { readonly kind: 'clean-up'; readonly run: number }
+  | { readonly kind: 'clean-up'; readonly run: number; readonly life?: number | undefined }
   /** An undo, or `onCancel`, comes further. */
   | { readonly kind: 'undo'; readonly run: number; readonly intent: Intent }
   /** A function returned after its task was settled, and before its undo began. */

@@ -17,6 +17,7 @@
 import { HoldfastError } from '../errors.js'
 import { withBeside } from './beside.js'
 import type { Change, Decision } from './changes.js'
+import { marksAfter } from './deaths.js'
 import { decide } from './decide.js'
 import {
   emptySegment,
@@ -46,7 +47,7 @@ export function transition(head: TaskHead, event: TaskEvent, now: number): Decis
     throw new RunFenced(`Run ${event.run} of task ${head.taskId} is over; run ${head.run} has taken its place`)
   }
   if (isSettled(head.status) && !(isLive(head) && CLEAN_UP.has(event.kind))) throw settledAlready(head)
-  const next: TaskHead = { ...head, updatedAt: now, seq: head.seq + 1 }
+  const next: TaskHead = { ...head, ...marksAfter(event), updatedAt: now, seq: head.seq + 1 }
   switch (event.kind) {
     case 'start':
       return start(next, event, now)
@@ -65,6 +66,14 @@ export function transition(head: TaskHead, event: TaskEvent, now: number): Decis
       const patches = event.answers.map((answers): Change => ({ kind: 'patches', ...answers }))
       return decide({ ...next, hasPatches: true }, undefined, ...patches)
     }
+    case 'excuse':
+    case 'begin':
+      return decide(next)
+    case 'resume':
+      return decide(
+        { ...next, parked: undefined },
+        { at: now, action: 'resumed', by: event.by, why: head.parked?.code },
+      )
     case 'retry':
       return retry(next, event, now)
     case 'answer': {
@@ -105,7 +114,14 @@ export function transition(head: TaskHead, event: TaskEvent, now: number): Decis
 /** These name the run that they begin. */
 const BEGINNINGS: ReadonlySet<TaskEvent['kind']> = new Set(['start', 'clean-up'])
 
-const CLEAN_UP: ReadonlySet<TaskEvent['kind']> = new Set(['clean-up', 'undo', 'late-result', 'cleaned-up', 'park'])
+const CLEAN_UP: ReadonlySet<TaskEvent['kind']> = new Set([
+  'clean-up',
+  'undo',
+  'late-result',
+  'cleaned-up',
+  'park',
+  'resume',
+])
 
 /** The refusal of anything that would change a settled task. */
 export function settledAlready(head: TaskHead): HoldfastError {
