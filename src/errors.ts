@@ -22,7 +22,7 @@ export const ERROR_CODES = {
   INVALID_OUTPUT: 'What the body returned does not fit the task’s schema. The task failed.',
   NOT_SERIALIZABLE: 'A value that JSON cannot carry. The message names the path.',
   TOO_LARGE: 'A value over its limit in bytes. The message names the option.',
-  LIMIT_EXCEEDED: 'A count over its limit. The message names the option.',
+  LIMIT_EXCEEDED: 'A count or a budget over its limit. The message names the option.',
   RESOURCE_EXCEEDED:
     'An isolated step took more memory or CPU time than it may. Its process was ended; the server goes on.',
   IDEMPOTENCY_CONFLICT: 'The idempotency key was used with another input. The first task is unharmed.',
@@ -36,6 +36,7 @@ export const ERROR_CODES = {
   TASK_INTERRUPTED: 'The task was settled behind its body’s back. Whatever the body does now changes nothing.',
   WAIT_TIMEOUT: '`result` waited as long as it was told to. The task goes on.',
   TIMEOUT: 'The task’s timeout or deadline passed.',
+  EXPIRED: 'The task’s `ttl` was over before it settled. It is swept soon after.',
   STEP_FAILED: 'A step threw, and that is recorded. The cause is what it threw.',
   STEP_IN_DOUBT:
     "The process died while a step ran that must not run twice (`onInterrupted: 'fail'`). See whether its effect took place.",
@@ -53,7 +54,7 @@ export const ERROR_CODES = {
   NOT_PARKED: '`resume` is for a parked task, and this one is not. Nothing was changed.',
   CHECKPOINT_NOT_FOUND: 'The task has no such checkpoint.',
   CHECKPOINT_BEHIND: 'A body restored a checkpoint after it had asked for something newer. Restore first.',
-  CHECKPOINT_PRUNED: 'The checkpoint was pruned by a later save.',
+  CHECKPOINT_PRUNED: 'The checkpoint was pruned by a later save, or is older than the newest `keepCheckpoints`.',
   PRUNE_NEEDS_RESTORE: 'A body pruned without having restored. Call `restoreCheckpoint` before the first save.',
   NOT_A_SESSION_TASK: 'Only a session task is completed from outside.',
 } as const satisfies Record<string, string>

@@ -40,10 +40,14 @@ import { isFenced, type RunHost } from './run-host.js'
 import { begin, schedule } from './schedule.js'
 import { Scheduler } from './scheduler.js'
 import { Serial } from './serial.js'
-import { noteDropped, park, type Settling, tellSettled, timeOut } from './settling.js'
+import { Levels } from './service-levels.js'
+import { noteDropped, park, type Settling, tellSettled } from './settling.js'
 import { rest, wake } from './slots.js'
 import { Suspects } from './suspects.js'
+import { Sweeps } from './sweeps.js'
 import { loadTasks, takeUp } from './take-up.js'
+import { timeOut } from './time-out.js'
+import { Usage } from './usage.js'
 import { Waiters } from './waiters.js'
 import { tellNews, untilEnded } from './waking.js'
 
@@ -53,7 +57,13 @@ export class Engine implements RunHost {
   readonly logger: Logger
   readonly limits: Limits
   readonly retentionMs: number
+  /** How long settled tasks without a `ttl` are kept; `undefined` for good. */
+  readonly keepSettledMs: number | undefined
+  readonly keepCheckpoints: number | undefined
   readonly unloadAfterMs: number
+  readonly usage: Usage
+  readonly sweeps = new Sweeps()
+  readonly serviceLevels: Levels
   readonly events: Events
   readonly leaks: Leaks
   readonly registry: Registry
@@ -63,8 +73,10 @@ export class Engine implements RunHost {
   readonly processes: Processes
   /** Serialises what concerns one idempotency key. */
   readonly keys = new Serial()
+  /** Serialises the saves of one task's clients. */
+  readonly saves = new Serial()
   /** Every unfinished task, by ID. */
-  readonly tasks = new LiveTasks()
+  readonly tasks: LiveTasks
   /** Forks whose records are being copied: nobody else may touch what lies under these IDs. */
   readonly copying = new Set<string>()
   readonly report: Report
@@ -88,7 +100,12 @@ export class Engine implements RunHost {
     this.logger = options.logger
     this.limits = options.limits
     this.retentionMs = options.retentionMs
+    this.keepSettledMs = options.keepSettledMs
+    this.keepCheckpoints = options.keepCheckpoints
     this.unloadAfterMs = options.unloadAfterMs
+    this.usage = new Usage(store, options.limits)
+    this.tasks = new LiveTasks(this.usage)
+    this.serviceLevels = new Levels(store)
     this.leaks = new Leaks(options.clock, options.logger)
     this.events = new Events(options.logger)
     this.cleaners = new Places(options.concurrency)
@@ -146,6 +163,7 @@ export class Engine implements RunHost {
       // Queued first: a decision that cannot be encoded must not become the head that others are made on.
       const writing = this.store.commit(decision, { patient })
       task.head = decision.head
+      this.usage.note(task)
       if (settling) task.settling = settling
       try {
         if ((await writing) === 'lost') continue
@@ -175,6 +193,10 @@ export class Engine implements RunHost {
   /** Parks a task: it can't go on, and everybody who asks is told why. */
   park(task: LiveTask, parked: Omit<Parked, 'since'>, run?: number): Promise<void> {
     return park(this, task, parked, run)
+  }
+
+  keepCheckpointsOf(type: string): number | undefined {
+    return this.registry.get(type)?.keepCheckpoints ?? this.keepCheckpoints
   }
 
   readonly watchLeak = (taskId: string, step: string, working: Promise<unknown>): void =>
@@ -243,7 +265,7 @@ export class Engine implements RunHost {
     return wake(this, task, run)
   }
 
-  /** Arms the task's timeout and deadline, whichever comes first. */
+  /** Arms the task's timeout, its deadline and the end of its `ttl`, whichever comes first. */
   arm(task: LiveTask): void {
     task.disarm()
     const due = isSettled(task.head.status) ? undefined : dueAt(task.head)

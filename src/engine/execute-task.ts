@@ -189,7 +189,7 @@ async function retry(
   const undone = undoneRecords(intents)
   const drop = async () => {
     const notes = head.hasStepStates ? await store.readPatiently((level) => readNotes(level, taskId)) : undefined
-    return dropForRetry(log, error, { notes: [...(notes?.values() ?? [])], undone })
+    return dropForRetry(log, error, task.head, { notes: [...(notes?.values() ?? [])], undone })
   }
   // Children that the next attempt doesn't know of end first: whoever dies here comes to the same throw again.
   for (const { child } of (await drop()).ended) if (child) await engine.children.end(child.taskId, why)

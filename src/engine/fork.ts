@@ -68,7 +68,9 @@ export async function forkOf(
   const fingerprint = fingerprintOf(fromJson(JSON.stringify({ fork: taskId, ...point })))
   const scope = key === undefined ? undefined : { owner, type: found.type, key }
   return onceUnderKey(engine, scope, fingerprint, async () => {
-    const { head, value } = await readSteady(engine, found, (level, now) => read(level, now, point))
+    const { head, value } = await engine.sweeps.using(taskId, () =>
+      readSteady(engine, found, (level, now) => read(level, now, point)),
+    )
     const { clock, ids, store } = engine
     const now = clock.now()
     const about: NewTask = {

@@ -4,11 +4,10 @@
  */
 
 import { type Duration, durationMs } from '../duration.js'
-import { HoldfastError } from '../errors.js'
 import type { EventName, HoldfastEvents } from '../events.js'
 import type { RecoveryReport } from '../recovery/report.js'
 import { openStore } from '../store/open.js'
-import { readAudit, readCheckpoints } from '../store/reads.js'
+import { readCheckpoints } from '../store/reads.js'
 import type { AuditEntry } from '../task/changes.js'
 import type { CheckpointInfo, SavedBy } from '../task/checkpoint.js'
 import type { RestoredCheckpoint } from '../task/context.js'
@@ -17,8 +16,10 @@ import type { ForkPoint } from '../task/fork.js'
 import { isSettled, type TaskHead } from '../task/head.js'
 import type { Outcome } from '../task/outcome.js'
 import { settledAlready } from '../task/transition.js'
-import { auditIdAt, checkLimit, checkOutcome, checkReason } from './arguments.js'
+import { checkReason } from './arguments.js'
+import { type AuditOptions, auditOf } from './audit.js'
 import { restoreClientCheckpoint, saveClientCheckpoint } from './client-checkpoints.js'
+import { completeSession } from './complete-session.js'
 import { Engine } from './engine.js'
 import { findTask } from './find-task.js'
 import { forkOf } from './fork.js'
@@ -30,6 +31,7 @@ import { checkResponses, type Responded, respond } from './respond.js'
 import { resumeTask } from './resume-task.js'
 import { type Sent, send } from './send.js'
 import { createSessionTask, type Started, type StartOptions, startTask } from './start-task.js'
+import { readStats, type Stats } from './stats.js'
 import { readSteps, type SegmentInfo } from './steps.js'
 import { startSweeping } from './sweeper.js'
 import { type TaskView, viewOf, wholeViewOf } from './view.js'
@@ -45,7 +47,6 @@ export interface OwnerOption {
   readonly owner?: string | undefined
 }
 
-const AUDIT_LIMIT_MAX = 10_000
 const CLOSE_GRACE = '5s'
 
 /** Durable tasks in one directory. Made by `Holdfast.open`. */
@@ -239,9 +240,10 @@ export class Holdfast {
   ): Promise<RestoredCheckpoint<State>> {
     const { owner, checkpointId, savedBy } = options
     this.#engine.assertOpen()
-    const head = await this.#find(taskId, owner)
     const by = owner ?? 'admin'
-    const restored = await restoreClientCheckpoint(this.#engine, head, { checkpointId, savedBy, by })
+    const restored = await this.#engine.sweeps.using(taskId, async () =>
+      restoreClientCheckpoint(this.#engine, await this.#find(taskId, owner), { checkpointId, savedBy, by }),
+    )
     return restored as RestoredCheckpoint<State>
   }
 
@@ -282,15 +284,7 @@ export class Holdfast {
    */
   async completeSessionTask(taskId: string, outcome: Outcome, { owner }: OwnerOption = {}): Promise<TaskView> {
     const task = await this.#findUnfinished(taskId, owner)
-    if (task.head.kind !== 'session') {
-      throw new HoldfastError(
-        'NOT_A_SESSION_TASK',
-        `Task ${taskId} has a body, which alone completes it. Only a task made by \`createSessionTask\` is completed from outside; \`cancel\` works on both.`,
-        { details: { taskId } },
-      )
-    }
-    const checked = checkOutcome(outcome, this.#engine.limits.outputBytesMax)
-    await this.#engine.settle(task, checked, { by: owner ?? 'admin', patient: false })
+    await completeSession(this.#engine, task, outcome, owner ?? 'admin')
     return this.#view(task.head)
   }
 
@@ -301,17 +295,15 @@ export class Holdfast {
 
   /**
    * What happened, oldest first: every change of status, every checkpoint saved or restored, every recovery.
-   * @param options.taskId only this task's
-   * @param options.since a `Date`, or milliseconds since the epoch
-   * @param options.limit how many at the most, 1 to 10,000; default 1,000
    */
-  async audit(
-    options: { taskId?: string | undefined; since?: Date | number | undefined; limit?: number | undefined } = {},
-  ): Promise<readonly AuditEntry[]> {
-    const { taskId, since = 0, limit = 1_000 } = options
-    checkLimit(limit, AUDIT_LIMIT_MAX)
-    const sinceId = auditIdAt(since)
-    return this.#engine.store.read((level) => readAudit(level, { taskId, sinceId, limit }))
+  async audit(options: AuditOptions = {}): Promise<readonly AuditEntry[]> {
+    return auditOf(this.#engine, options)
+  }
+
+  /** Counts, sizes and service levels of the whole store. Costs the same however many settled tasks there are. */
+  async stats(): Promise<Stats> {
+    this.#engine.assertOpen()
+    return readStats(this.#engine)
   }
 
   /** Calls `listener` whenever `event` happened, after it is on disk. Returns how to stop. */
@@ -352,7 +344,6 @@ export class Holdfast {
   #view(head: TaskHead): TaskView
   #view(head: TaskHead, isWhole: true): Promise<TaskView>
   #view(head: TaskHead, isWhole = false): TaskView | Promise<TaskView> {
-    const live = this.#engine.tasks.get(head.taskId)
-    return isWhole ? wholeViewOf(this.#engine.store, head, live) : viewOf(head, live)
+    return isWhole ? wholeViewOf(this.#engine, head) : viewOf(head, this.#engine.tasks.get(head.taskId))
   }
 }

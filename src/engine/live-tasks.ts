@@ -1,9 +1,17 @@
-/** Every unfinished task in memory, by ID, and how many of them each owner has. */
+/** Every live task in memory, by ID. Whoever comes and goes is counted: for his owner, and for the budgets. */
 import type { LiveTask } from './live-task.js'
+import type { Usage } from './usage.js'
 
 /** A map like any other, that also counts. Tasks without an owner are counted for nobody. */
 export class LiveTasks extends Map<string, LiveTask> {
+  // Fields are set after `Map`'s own constructor, which adds nothing here.
   readonly #byOwner = new Map<string, number>()
+  readonly #usage: Usage
+
+  constructor(usage: Usage) {
+    super()
+    this.#usage = usage
+  }
 
   /** How many tasks of that owner are in it. */
   countOf(owner: string): number {
@@ -13,12 +21,16 @@ export class LiveTasks extends Map<string, LiveTask> {
   override set(taskId: string, task: LiveTask): this {
     this.delete(taskId)
     this.#count(task, 1)
+    this.#usage.note(task)
     return super.set(taskId, task)
   }
 
   override delete(taskId: string): boolean {
     const task = this.get(taskId)
-    if (task) this.#count(task, -1)
+    if (task) {
+      this.#count(task, -1)
+      this.#usage.leave(task)
+    }
     return super.delete(taskId)
   }
 

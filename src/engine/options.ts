@@ -32,6 +32,14 @@ export interface Limits {
   readonly queueLengthMax: number
   /** Processes of isolated steps at once; the next ones wait until one has ended. Default 8. */
   readonly isolatedProcessesMax: number
+  /**
+   * What all tasks may take up together, settled ones included: their values as JSON before compression, and about 1.5 KB
+   * each. Past it, `start`, `createSessionTask`, clients' checkpoints and messages are `LIMIT_EXCEEDED`; unfinished tasks
+   * go on. Default `Infinity`: no budget.
+   */
+  readonly storeBytesMax: number
+  /** The same for the tasks of one owner. Default `Infinity`. */
+  readonly ownerBytesMax: number
 }
 
 const MIB = 1024 * 1024
@@ -50,7 +58,11 @@ const DEFAULT_LIMITS: Limits = {
   liveTasksPerOwnerMax: 100_000,
   queueLengthMax: 100_000,
   isolatedProcessesMax: 8,
+  storeBytesMax: Number.POSITIVE_INFINITY,
+  ownerBytesMax: Number.POSITIVE_INFINITY,
 }
+
+const BUDGETS = ['storeBytesMax', 'ownerBytesMax']
 
 /** So many starts within that time. */
 export interface RateOptions {
@@ -82,6 +94,13 @@ export interface OpenOptions {
   readonly durability?: Durability
   /** How long an idempotency key outlives its task. Default `'7d'`. */
   readonly idempotencyRetention?: Duration
+  /** How long settled tasks without a `ttl` are kept; one with a `ttl` is swept when that is over. Default: for good. */
+  readonly retention?: Duration
+  /**
+   * How many checkpoints of a task keep their state, its body's and its clients' each; older ones can't be restored any
+   * more (`CHECKPOINT_PRUNED`). A definition's own `keepCheckpoints` counts more. Default: all of them.
+   */
+  readonly keepCheckpoints?: number
   /** A task that only waits for longer than this is let go of, and replayed when its wait ends. Default `'60s'`. */
   readonly unloadAfter?: Duration
   /**
@@ -116,7 +135,11 @@ export interface CheckedOptions {
   readonly ratePerOwner: Rate | undefined
   readonly priorityAgeingMs: number
   readonly durability: Durability
+  /** Of idempotency keys. */
   readonly retentionMs: number
+  /** Of settled tasks without a `ttl`. */
+  readonly keepSettledMs: number | undefined
+  readonly keepCheckpoints: number | undefined
   readonly unloadAfterMs: number
   readonly maximumRecoveries: number
   readonly suspectTimeMs: number
@@ -148,6 +171,7 @@ export function checkOptions(options: OpenOptions): CheckedOptions {
   if (concurrencyPerOwner !== undefined) atLeastOne(concurrencyPerOwner, 'concurrencyPerOwner')
   const { maximumRecoveries = 5 } = options
   atLeastOne(maximumRecoveries, 'maximumRecoveries')
+  if (options.keepCheckpoints !== undefined) atLeastOne(options.keepCheckpoints, 'keepCheckpoints')
   oneOf(durability, 'durability', ['synced', 'buffered'])
   oneOf(recover, 'recover', ['auto', 'manual'])
   oneOf(anchor, 'anchor', ['behind', 'each'])
@@ -162,6 +186,8 @@ export function checkOptions(options: OpenOptions): CheckedOptions {
     recover,
     anchor,
     retentionMs: durationMs(options.idempotencyRetention ?? '7d', 'idempotencyRetention'),
+    keepSettledMs: options.retention === undefined ? undefined : durationMs(options.retention, 'retention'),
+    keepCheckpoints: options.keepCheckpoints,
     unloadAfterMs: durationMs(options.unloadAfter ?? '60s', 'unloadAfter', { zero: true }),
     maximumRecoveries,
     suspectTimeMs: durationMs(options.suspectTime ?? '30s', 'suspectTime'),
@@ -179,8 +205,10 @@ function checkLimits(given: Partial<Limits>): Limits {
       throw new TypeError(`Unknown limit \`limits.${name}\`; there are ${Object.keys(DEFAULT_LIMITS).join(', ')}`)
     }
     if (value === undefined) continue
+    const isBudget = BUDGETS.includes(name)
+    if (isBudget && value === Number.POSITIVE_INFINITY) continue
     atLeastOne(value, `limits.${name}`)
-    if (name.endsWith('BytesMax') && value > RECORD_BYTES_MAX) {
+    if (!isBudget && name.endsWith('BytesMax') && value > RECORD_BYTES_MAX) {
       throw new TypeError(`Expected \`limits.${name}\` to be at most ${RECORD_BYTES_MAX} bytes, got ${value}`)
     }
   }

@@ -42,6 +42,7 @@ export async function reloadHeads(engine: Engine, level: Level, taskIds: Readonl
       task.admitted = undefined
       if (!task.committed && !task.isChildOfRun) landed.push(task)
       task.head = task.committed = head
+      engine.usage.note(task)
     }
   }
   return () => {

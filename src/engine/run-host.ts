@@ -28,6 +28,8 @@ export interface RunHost {
   readonly processes: Processes
   /** A run that only waits for longer than this is unloaded. */
   readonly unloadAfterMs: number
+  /** How many checkpoints of a task of this type keep their state; `undefined` for all. */
+  keepCheckpointsOf(type: string): number | undefined
   /** Gives the task's slot back: its run only waits. */
   rest(task: LiveTask): void
   /** Takes a slot again. */

@@ -4,6 +4,7 @@ import { HoldfastError } from '../errors.js'
 import { toJson } from '../json.js'
 import { readMessageKey } from '../store/reads.js'
 import { checkName, NAME_BYTES_MAX } from '../task/names.js'
+import { bytesOf } from '../task/usage.js'
 import type { Engine } from './engine.js'
 import type { LiveTask } from './live-task.js'
 import { messagesOf } from './run-receive.js'
@@ -29,12 +30,14 @@ export async function send(
   const { resultBytesMax: bytesMax, messagesPerTaskMax: max } = engine.limits
   const text = toJson(payload, { what: `message '${name}'`, bytesMax, option: 'limits.resultBytesMax' }) ?? ''
   const fingerprint = createHash('sha256').update(`${name}\n${text}`).digest('hex')
-  const { taskId } = task
+  const { taskId, head } = task
+  await engine.usage.load(head.owner)
   return engine.keys.run(messagesOf(taskId), async () => {
     const sent = key === undefined ? undefined : await engine.store.read((level) => readMessageKey(level, taskId, key))
     if (sent && sent.fingerprint !== fingerprint) throw conflict(taskId, key as string)
     if (sent) return { order: sent.order, created: false }
     if ((task.head.messages ?? 0) >= max) throw tooMany(taskId, max)
+    engine.usage.assertRoom(task.head.owner, bytesOf(text))
     const order = task.head.messagesSent ?? 0
     const entry = key === undefined ? undefined : { key, order, fingerprint }
     await engine.recordForCaller(task, { kind: 'send', message: { name, order, text }, key: entry, by })

@@ -9,11 +9,12 @@ import { type Duration, durationMs, instantOf } from '../duration.js'
 import { HoldfastError } from '../errors.js'
 import { canonicalJson, fromJson, type JsonUse, type JsonValue, toJson } from '../json.js'
 import { readHead, readIdempotency } from '../store/reads.js'
-import type { Decision, IdempotencyScope } from '../task/changes.js'
+import type { Decision, IdempotencyEntry, IdempotencyScope } from '../task/changes.js'
 import { createTask, type NewTask } from '../task/create.js'
 import type { AnyTaskDefinition } from '../task/definition.js'
 import { forgetAt } from '../task/expiry.js'
 import { checkName, NAME_BYTES_MAX } from '../task/names.js'
+import { usageOf } from '../task/usage.js'
 import type { Admitted } from './admission.js'
 import { checkPriority } from './arguments.js'
 import type { Engine } from './engine.js'
@@ -26,7 +27,10 @@ export interface StartOptions {
   readonly owner?: string | undefined
   /** A second start of the same task type, owner and key answers with the first task. */
   readonly idempotencyKey?: string | undefined
-  /** How long the task is wanted, from its creation. Default: for good. */
+  /**
+   * How long the task is wanted, from its creation: unfinished by then it fails with `EXPIRED`, and settled it is deleted
+   * with everything that belongs to it. Default: no limit; how long it is kept says `retention` of `Holdfast.open`.
+   */
   readonly ttl?: Duration | undefined
   /** When the task fails with `TIMEOUT` if it is not settled: a `Date`, or milliseconds since the epoch. */
   readonly deadline?: Date | number | undefined
@@ -65,6 +69,7 @@ export async function startTask(
   const { clock, ids, store } = engine
   const fingerprint = fingerprintOf(fromJson(rawText))
   const create = async (): Promise<Started> => {
+    await engine.usage.load(owner)
     await engine.admission.ready({ owner, type: definition.name, kind: 'body' })
     const now = clock.now()
     const task: Omit<NewTask, 'startNow' | 'life'> = {
@@ -121,7 +126,7 @@ export async function onceUnderKey(
   if (!scope) return create()
   return engine.keys.run(JSON.stringify(scope), async () => {
     const first = await engine.store.read((level) => readIdempotency(level, scope))
-    if (!first || (await isForgotten(engine, first.taskId))) return create()
+    if (!first || (await isForgotten(engine, first))) return create()
     if (first.fingerprint === fingerprint) return { taskId: first.taskId, created: false }
     throw new HoldfastError(
       'IDEMPOTENCY_CONFLICT',
@@ -141,6 +146,7 @@ export async function createSessionTask(
   if (owner !== undefined) checkName(owner, 'owner', NAME_BYTES_MAX.owner)
   const ttlMs = options.ttl === undefined ? undefined : durationMs(options.ttl, 'ttl')
   const { clock, ids, store, admission } = engine
+  await engine.usage.load(owner)
   await admission.ready({ owner, type, kind: 'session' })
   const now = clock.now()
   const task: NewTask = {
@@ -191,6 +197,7 @@ export async function commitNew(
 
 async function writeNew(engine: Engine, decision: Decision, admitted: Admitted): Promise<LiveTask> {
   const { tasks, store, events } = engine
+  engine.usage.assertRoom(decision.head.owner, usageOf(decision.head).kept)
   const task = new LiveTask(decision.head)
   task.admitted = admitted
   const { taskId, type, owner } = decision.head
@@ -210,11 +217,10 @@ async function writeNew(engine: Engine, decision: Decision, admitted: Admitted):
   return task
 }
 
-/** A key whose task is settled for longer than the retention, or gone, counts no more. */
-async function isForgotten(engine: Engine, taskId: string): Promise<boolean> {
+/** A key whose task is settled for longer than the retention counts no more; of a swept task's the key itself says when. */
+async function isForgotten(engine: Engine, { taskId, forgetAt: keptUntil }: IdempotencyEntry): Promise<boolean> {
   const head = engine.tasks.get(taskId)?.head ?? (await engine.store.read((level) => readHead(level, taskId)))
-  if (!head) return true
-  const at = forgetAt(head, engine.retentionMs)
+  const at = head ? forgetAt(head, engine.retentionMs) : (keptUntil ?? 0)
   return at !== undefined && at <= engine.clock.now()
 }
 

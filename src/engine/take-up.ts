@@ -52,6 +52,9 @@ export function takeUp(engine: Engine, found: readonly TaskHead[]): void {
   void report.done.then((report) => engine.lives.recovered(report))
   void report.done.then(() => {
     if (report.finishedAt === undefined) return
+    engine.serviceLevels.recovered(report).catch((error: unknown) => {
+      if (!engine.closing) engine.logger.warn('A recovery could not be counted', { error: String(error) })
+    })
     engine.events.emit('recovery:done', {
       resumed: report.count('resumed'),
       parked: report.count('parked'),

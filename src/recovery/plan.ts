@@ -4,7 +4,7 @@ import { dueAt, isSettled, type Parked, type TaskHead } from '../task/head.js'
 
 /** What is to be done with one task. */
 export type Plan =
-  /** Its time is over: it settles as failed with `TIMEOUT`. */
+  /** Its time is over: it settles as failed with `TIMEOUT` or `EXPIRED`. */
   | { readonly action: 'time-out' }
   /** It sleeps, or its next attempt is due later. */
   | { readonly action: 'wait'; readonly wakeAt: number }

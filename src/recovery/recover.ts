@@ -54,7 +54,7 @@ export function recover(heads: readonly TaskHead[], report: Report, host: Recove
         note('parked', plan.reason)()
         break
       case 'time-out':
-        void host.timeOut(taskId).then(note('settled', 'TIMEOUT: its time was over while nobody ran it'))
+        void host.timeOut(taskId).then(note('settled', 'its time was over while nobody ran it'))
         break
       case 'park': {
         if (head.parked?.code !== plan.parked.code) void host.park(taskId, plan.parked)

@@ -11,6 +11,7 @@
  *   meta/accepted                          the commit number up to which missing commits were accepted by a person
  *   meta/buffered                          the newest commit that was synced, while the store is used without syncing
  *   meta/life                              which process this is, and whether the one before it was closed (life.ts)
+ *   meta/totals                            counters over the store's life: tasks settled, swept, recovered (totals.ts)
  *   chain/<slot>                           the last 8,192 commits, each by its number, in a ring (chain.ts)
  *   live/<taskId>                          head of an unfinished task: what a recovery reads, and all that it reads
  *   done/<taskId>                          head of a settled task
@@ -28,6 +29,8 @@
  *   owner/<owner>/<taskId>                 the tasks of an owner; says `child` of one that another task started
  *   key/<owner>/<type>/<key>               what an idempotency key stands for
  *   timer/<dueAt>/<kind>/<what>            what is to be done at a time, whether its task is live or settled
+ *   settled/<settledAt>/<taskId>           settled tasks without a `ttl`, by when they settled: `retention` counts from there
+ *   <kind>/~                               ends each kind of a task's parts (GUARDS), once anything was swept
  *   audit/<auditId>                        audit entries by time …
  *   trail/<taskId>/<auditId>               … and the same by task
  *
@@ -44,6 +47,7 @@ export const META_FORMAT = 'meta/format'
 export const META_ACCEPTED = 'meta/accepted'
 export const META_BUFFERED = 'meta/buffered'
 export const META_LIFE = 'meta/life'
+export const META_TOTALS = 'meta/totals'
 
 /** A range of keys: from `gte` up to, and without, `lt`. */
 export interface KeyRange {
@@ -92,6 +96,7 @@ export const ownerKey = (owner: string, taskId: string) => `${ownerPrefix(owner)
 export const idempotencyKey = (owner: string | undefined, type: string, key: string) =>
   `key/${owner === undefined ? '' : encodeURIComponent(owner)}/${encodeURIComponent(type)}/${encodeURIComponent(key)}`
 export const timerKey = (dueAt: number, kind: string, what: string) => `timer/${hex(dueAt, 12)}/${kind}/${what}`
+export const settledKey = (settledAt: number, taskId: string) => `settled/${hex(settledAt, 12)}/${taskId}`
 export const auditKey = (auditId: string) => `audit/${auditId}`
 export const trailPrefix = (taskId: string) => `trail/${taskId}/`
 export const trailKey = (taskId: string, auditId: string) => `trail/${taskId}/${auditId}`
@@ -108,8 +113,51 @@ export function lastSegment(key: string): number {
 
 /** The timers that are due at `now`. */
 export function timersDue(now: number): KeyRange {
-  return { gte: 'timer/', lt: `timer/${hex(now + 1, 12)}` }
+  return { gte: 'timer/', lt: `timer/${hex(Math.max(0, now + 1), 12)}` }
 }
+
+/** What `timerKey` was made of. */
+export function timerParts(key: string): { dueAt: number; kind: string; what: string } {
+  const [, due = '', kind = '', what = ''] = key.split('/')
+  return { dueAt: Number.parseInt(due, 16), kind, what }
+}
+
+/** The tasks without a `ttl` that settled at `instant` or before. */
+export function settledUntil(instant: number): KeyRange {
+  return { gte: 'settled/', lt: `settled/${hex(Math.max(0, instant + 1), 12)}` }
+}
+
+// What belongs to a task beside its head, its owner's entry and its timers. Whatever else is kept for a task is added to
+// one of these lists, or it outlives its task.
+const ONE_PER_TASK = ['input', 'outcome']
+const MANY_PER_TASK = ['log', 'checkpoint', 'state', 'note', 'intent', 'message', 'message-key', 'patch', 'trail']
+
+/** The keys `<kind>/<taskId>` of a task, whether they are there or not. */
+export function keysOf(taskId: string): string[] {
+  return ONE_PER_TASK.map((kind) => `${kind}/${taskId}`)
+}
+
+/** The ranges `<kind>/<taskId>/…` of a task. What the trail points at in the audit belongs to it too. */
+export function rangesOf(taskId: string): KeyRange[] {
+  return MANY_PER_TASK.map((kind) => under(`${kind}/${taskId}/`))
+}
+
+/**
+ * A key at the end of each kind, for good. Without it a look for what a task does not have (`note/<taskId>/…`) goes
+ * on into the next kind (`timer/`), over every tombstone that sweeps left there.
+ */
+export const GUARDS = MANY_PER_TASK.map((kind) => `${kind}/~`)
+
+/** Every key of the store by what it is for, for those who ask how much it takes up. */
+export const KINDS = {
+  heads: ['live', 'done'],
+  values: ['input', 'outcome'],
+  log: ['log', 'note', 'intent', 'message', 'message-key', 'patch'],
+  checkpoints: ['checkpoint', 'state'],
+  indexes: ['owner', 'key', 'timer', 'settled'],
+  audit: ['audit', 'trail'],
+  own: ['meta', 'chain'],
+} as const satisfies Record<string, readonly string[]>
 
 /** The task ID that ends a key. */
 export function lastPart(key: string): string {

@@ -3,6 +3,7 @@
  * of `layout.ts`; nothing else builds what is written about a task.
  */
 import type { AuditEntry, Change, Decision } from '../task/changes.js'
+import { sweepAt } from '../task/expiry.js'
 import { HEAD_BYTES_MAX, isLive, isSettled, type TaskHead } from '../task/head.js'
 import { encodeIntent } from '../task/intent.js'
 import { encodeNote } from '../task/note.js'
@@ -22,6 +23,7 @@ import {
   outcomeKey,
   ownerKey,
   patchKey,
+  settledKey,
   stateKey,
   timerKey,
   trailKey,
@@ -50,7 +52,8 @@ function add(operations: Operation[], task: TaskHead, change: Change, nextAuditI
     case 'head': {
       if (isLive(change.head)) return void put(liveKey(taskId), encodeLiveHead(change.head))
       operations.push({ key: liveKey(taskId) })
-      return void put(doneKey(taskId), JSON.stringify(change.head))
+      put(doneKey(taskId), JSON.stringify(change.head))
+      return void put(sweepKey(change.head), '')
     }
     case 'input':
       return void put(inputKey(taskId), change.text)
@@ -62,6 +65,8 @@ function add(operations: Operation[], task: TaskHead, change: Change, nextAuditI
       return void operations.push({ key: logKey(taskId, change.segment, change.seq) })
     case 'drop-checkpoint':
       operations.push({ key: checkpointKey(taskId, change.checkpointId) })
+      return void operations.push({ key: stateKey(taskId, change.checkpointId) })
+    case 'drop-state':
       return void operations.push({ key: stateKey(taskId, change.checkpointId) })
     case 'checkpoint': {
       const { checkpointId } = change.info
@@ -105,6 +110,12 @@ function add(operations: Operation[], task: TaskHead, change: Change, nextAuditI
       return void put(trailKey(about, entry.id), '')
     }
   }
+}
+
+/** What leads the sweeper to a settled task, written with its head: a timer, or when it settled if it has no `ttl`. */
+export function sweepKey(head: TaskHead): string {
+  const at = sweepAt(head, undefined)
+  return at === undefined ? settledKey(head.settledAt ?? 0, head.taskId) : timerKey(at, 'sweep', head.taskId)
 }
 
 function encodeLiveHead(head: TaskHead): string {

@@ -8,6 +8,7 @@ import type { Intent } from './intent.js'
 import type { LogRecord } from './log.js'
 import type { Message, MessageKey } from './message.js'
 import type { Note, Place } from './note.js'
+import type { Tally } from './tally.js'
 
 /** Something that happened to a task, as the audit keeps it. */
 export interface AuditEntry {
@@ -57,6 +58,8 @@ export interface IdempotencyEntry extends IdempotencyScope {
   readonly taskId: string
   /** A hash of the raw input in canonical form. */
   readonly fingerprint: string
+  /** When it counts no more, once its task is swept; before, the task's head says it. */
+  readonly forgetAt?: number | undefined
 }
 
 /** One thing to write. */
@@ -67,6 +70,8 @@ export type Change =
   | { readonly kind: 'record'; readonly segment: number; readonly seq: number; readonly text: string }
   | { readonly kind: 'drop-record'; readonly segment: number; readonly seq: number }
   | { readonly kind: 'drop-checkpoint'; readonly checkpointId: string }
+  /** A checkpoint's state, without its record or what is known of it. */
+  | { readonly kind: 'drop-state'; readonly checkpointId: string }
   | { readonly kind: 'checkpoint'; readonly info: CheckpointInfo; readonly stateText: string }
   | { readonly kind: 'owner'; readonly owner: string; readonly isChild?: boolean | undefined }
   | { readonly kind: 'idempotency'; readonly entry: IdempotencyEntry }
@@ -94,4 +99,6 @@ export interface Decision {
   readonly changes: readonly Change[]
   /** The record that a `record` event became, with its number and time. */
   readonly record?: LogRecord | undefined
+  /** How far it moves the counters over the store's life. */
+  readonly tally?: Tally | undefined
 }

@@ -2,6 +2,7 @@
 import { HoldfastError } from '../errors.js'
 import type { Change, Decision, IdempotencyEntry } from './changes.js'
 import { emptySegment, type ForkedFrom, NEW_HEAD_BYTES_MAX, PREFIX, type TaskHead } from './head.js'
+import { bytesOf, TASK_BYTES } from './usage.js'
 
 /** What a new task is made of. */
 export interface NewTask {
@@ -67,6 +68,7 @@ export function createTask(task: NewTask, now: number): Decision {
     records: 0,
     completedSteps: 0,
     checkpoints: { body: 0, client: 0 },
+    bytes: { kept: TASK_BYTES + (task.inputText === undefined ? 0 : bytesOf(task.inputText)), prunable: 0 },
     life: task.startNow ? task.life : undefined,
     cleanUp: 'none',
   }

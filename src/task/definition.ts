@@ -26,6 +26,11 @@ export interface TaskOptions<Input extends ZodType | undefined, Output extends Z
    */
   readonly retry?: RetryOptions
   /**
+   * How many checkpoints of a task keep their state; older ones can't be restored any more. A replay needs no older one.
+   * Default: the option of `Holdfast.open`, which keeps all of them.
+   */
+  readonly keepCheckpoints?: number
+  /**
    * How steps are taken back, by their names. When the task fails, is cancelled, times out or expires, those that ran, or
    * may have run, are undone, the newest first. It needs no replay: it works in a later process, and after a `prune`.
    */
@@ -64,6 +69,7 @@ export interface TaskDefinition<Input = unknown, Output = unknown> {
   readonly timeoutMs: number | undefined
   readonly concurrency: number | undefined
   readonly retry: RetryPolicy
+  readonly keepCheckpoints: number | undefined
   readonly undo: Readonly<Record<string, (context: CleanUpContext, step: StepToUndo<never>) => unknown>> | undefined
   readonly onCancel: ((context: CleanUpContext, cancelled: Cancelled<never>) => unknown) | undefined
   readonly cleanUp: CleanUpPolicy
@@ -100,6 +106,8 @@ export function defineTask<
   checkSchema(options.input, 'input')
   checkSchema(options.output, 'output')
   checkFunction(body, 'body')
+  if (options.keepCheckpoints !== undefined) checkCount(options.keepCheckpoints, 'keepCheckpoints')
+  if (options.concurrency !== undefined) checkCount(options.concurrency, 'concurrency')
   if (options.onCancel !== undefined) checkFunction(options.onCancel, 'onCancel')
   checkUndo(options.undo)
   return {
@@ -108,8 +116,9 @@ export function defineTask<
     input: options.input,
     output: options.output,
     timeoutMs: options.timeout === undefined ? undefined : durationMs(options.timeout, 'timeout'),
-    concurrency: checkConcurrency(options.concurrency),
+    concurrency: options.concurrency,
     retry: retryPolicy(options.retry),
+    keepCheckpoints: options.keepCheckpoints,
     undo: options.undo,
     onCancel: options.onCancel,
     cleanUp: cleanUpPolicy(options.cleanUp),
@@ -122,9 +131,9 @@ function checkSchema(schema: unknown, option: string): void {
   throw new TypeError(`Expected \`${option}\` to be a zod schema, got ${typeof schema}`)
 }
 
-function checkConcurrency(value: number | undefined): number | undefined {
-  if (value === undefined || (Number.isInteger(value) && value >= 1)) return value
-  throw new TypeError(`Expected \`concurrency\` to be an integer >= 1, got ${String(value)} (${typeof value})`)
+function checkCount(value: unknown, option: string): void {
+  if (Number.isInteger(value) && (value as number) >= 1) return
+  throw new TypeError(`Expected \`${option}\` to be an integer >= 1, got ${String(value)} (${typeof value})`)
 }
 
 function checkFunction(value: unknown, option: string): void {

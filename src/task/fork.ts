@@ -17,6 +17,7 @@ import { emptySegment, PREFIX, type SegmentSum, type TaskHead } from './head.js'
 import type { ReadRecord } from './integrity.js'
 import { countedIn, describeRecord, type LogRecord, withRecord } from './log.js'
 import { type PatchAnswers, patchesForFork } from './patches.js'
+import { bytesOf, grown, stateUsage, type Usage, usageOf } from './usage.js'
 
 /** A step, or a wait, as `steps()` shows it. */
 export interface StepPoint {
@@ -156,10 +157,19 @@ export function planFork({ head, log, checkpoints, patches, undone }: ForkSource
   }
 }
 
+/** What the new task takes up: what every new one does, and its copies. */
+function bytesWith(created: TaskHead, { records, checkpoints }: ForkPlan): Usage {
+  const states = new Map(checkpoints.map(({ checkpointId, stateBytes }) => [checkpointId, stateUsage(stateBytes)]))
+  return records.reduce((bytes, { record, text }) => {
+    const state = record.kind === 'checkpoint' ? (states.get(record.checkpointId) ?? 0) : 0
+    return grown({ ...created, bytes }, bytesOf(text) + state, countedIn(record))
+  }, usageOf(created))
+}
+
 /** The decision that makes the fork: its head, once what it stands on is copied. */
 export function forkTask(about: NewTask, plan: ForkPlan, sweepAt: number, now: number): Decision {
   const created = createTask(about, now)
-  const head: TaskHead = { ...created.head, ...plan.log }
+  const head: TaskHead = { ...created.head, ...plan.log, bytes: bytesWith(created.head, plan) }
   const from = about.forkedFrom?.taskId
   const { by, taskId } = about
   return {

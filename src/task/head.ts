@@ -5,6 +5,8 @@
  */
 import type { ErrorCode } from '../errors.js'
 import type { SavedBy } from './checkpoint.js'
+import { timeLimit } from './expiry.js'
+import type { Usage } from './usage.js'
 
 /** Where a task stands. The last three are settled, for good. */
 export type TaskStatus = 'pending' | 'running' | 'input_required' | 'completed' | 'failed' | 'cancelled'
@@ -135,6 +137,10 @@ export interface TaskHead {
   readonly deaths?: number | undefined
   /** What it began last, noted only of a task that may be parked for the next death. */
   readonly begun?: string | undefined
+  /** What it takes up in the store (usage.ts). */
+  readonly bytes?: Usage | undefined
+  /** It is being swept: for everybody but the sweeper it is gone. */
+  readonly sweeping?: true | undefined
   readonly cleanUp: 'none' | 'pending' | 'done' | 'failed'
   /** What stopped it behind its body's back: then `onCancel` is run. */
   readonly stoppedBy?: StoppedBy | undefined
@@ -175,8 +181,7 @@ export function firstInstantOf(head: TaskHead): number {
   return head.forkedFrom?.startedAt ?? head.startedAt ?? head.createdAt
 }
 
-/** The earlier of a task's timeout and its deadline. */
+/** The earliest of a task's timeout, its deadline and the end of its `ttl`. */
 export function dueAt(head: TaskHead): number | undefined {
-  if (head.timeoutAt === undefined) return head.deadlineAt
-  return head.deadlineAt === undefined ? head.timeoutAt : Math.min(head.timeoutAt, head.deadlineAt)
+  return timeLimit(head)?.at
 }

@@ -25,7 +25,20 @@ export type NewRecord =
   | Omit<ReceiveRecord, 'seq' | 'at'>
   | Omit<ChildRecord, 'seq' | 'at'>
   | Omit<DecisionRecord, 'seq' | 'at'>
-  | Omit<CheckpointRecord, 'seq' | 'at' | 'closes'>
+  | Omit<CheckpointRecord, 'seq' | 'at' | 'closes' | 'stateBytes'>
+
+/** A state whose drop makes room for a newer one. */
+export interface DroppedState {
+  readonly checkpointId: string
+  readonly stateBytes: number
+}
+
+/** The state of a body's new checkpoint, and what is dropped for it. */
+export interface NewState {
+  readonly stateText: string
+  readonly prune: boolean
+  readonly drops?: readonly DroppedState[] | undefined
+}
 
 /** An event. `run` is there where a run says so: another run's word is refused (C6). */
 export type TaskEvent =
@@ -43,7 +56,7 @@ export type TaskEvent =
       readonly kind: 'record'
       readonly run: number
       readonly record: NewRecord
-      readonly checkpoint?: { readonly stateText: string; readonly prune: boolean } | undefined
+      readonly checkpoint?: NewState | undefined
       readonly beside?: Beside | undefined
       readonly progress?: Progress | undefined
     }
@@ -118,6 +131,7 @@ export type TaskEvent =
       readonly stateText: string
       readonly label?: string | undefined
       readonly by: string
+      readonly drops?: readonly DroppedState[] | undefined
     }
 
 /** The event of that kind. */

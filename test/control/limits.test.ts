@@ -626,7 +626,7 @@ describe('a rate', () => {
 
     // In memory they are let in past the rate, and held to the other limits.
     const clock = new ManualClock()
-    const tasks = new LiveTasks()
+    const tasks = new LiveTasks({ note() {}, leave() {} } as never)
     const admission = new Admission({
       clock,
       tasks,

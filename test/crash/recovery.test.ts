@@ -612,6 +612,7 @@ class CountingDisk extends MemoryDisk {
     return {
       batch: () => level.batch(),
       compactRange: (from, to) => level.compactRange(from, to),
+      approximateSize: (from, to) => level.approximateSize(from, to),
       close: () => level.close(),
       get: (key) => {
         saw(key)

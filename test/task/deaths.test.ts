@@ -13,7 +13,8 @@ import {
   poisoned,
 } from '../../src/task/deaths.js'
 import { HEAD_BYTES_MAX, PARKED_REASON_BYTES_MAX, type TaskHead } from '../../src/task/head.js'
-import { type TaskEvent, transition } from '../../src/task/transition.js'
+import type { TaskEvent } from '../../src/task/task-event.js'
+import { transition } from '../../src/task/transition.js'
 
 const newTask = { taskId: 'task-1', seed: 's', type: 'job', kind: 'body', durability: 'synced', by: 'admin' } as const
 const born = (startNow: boolean, marks: DeathMarks = {}): TaskHead => ({
