@@ -103,7 +103,7 @@ async function takeBack(
     intents: await readIntents(level, taskId),
   }))
   const graceUntil = (head.settledAt ?? clock.now()) + definition.cleanUp.graceMs
-  if (interrupted) await untilOrGrace(engine, Promise.allSettled(interrupted.undoing), graceUntil)
+  if (interrupted) await untilOrGrace(engine, Promise.allSettled(interrupted.undoing.values()), graceUntil)
   const known = interrupted
     ? await lateResults(engine, task, intents.filter(isOpen), interrupted.functions, graceUntil)
     : intents

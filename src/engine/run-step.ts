@@ -96,6 +96,8 @@ async function begin(run: Run, asked: Asked, step: StepCall, trial: Trial): Prom
   }
   const now = run.host.clock.now()
   const intent = await newIntent(run, asked, step, trial, now)
+  // Its branch lost meanwhile: an intent now would be one that nobody undoes.
+  if (run.isOverFor(asked)) return 'over'
   const mustBeKnown = onInterrupted !== 'retry'
   if (mustBeKnown) await store(run, trial, { ...trial.note, begunAt: now }, { intent })
   else if (intent)
@@ -121,7 +123,8 @@ async function newIntent(
   const { segment, scope, name, number } = placeOf(asked)
   // Once undone, it is another effect, under a key of its own: the service would answer the old one with what it undid.
   const times = undone ? (before.times ?? 0) + 1 : before?.times
-  const order = task.head.intents ?? 0
+  // In doubt, it keeps its place among the others: what came after it is undone before it.
+  const order = before && !undone && before.record === undefined ? before.order : (task.head.intents ?? 0)
   const value = undone ? undefined : before?.value
   trial.intent = { id, segment, scope, name, number, order, begunAt: now, times, value }
   return before && !undone && before.record === undefined ? undefined : trial.intent
@@ -218,6 +221,7 @@ function contextOf(
     async saveCheckpoint(state) {
       // Its function has ended: whatever it would still save belongs to no attempt.
       if (attempt.isOver) throw new TypeError('`saveCheckpoint` was called after its step had ended')
+      if (asked.branch?.isOver) throw new TaskInterruptedError(task.taskId)
       const { stateBytesMax: bytesMax } = host.limits
       const what = 'the state of the checkpoint of a step'
       const saved = toJson(state, { what, bytesMax, option: 'limits.stateBytesMax' }) ?? ''

@@ -56,8 +56,8 @@ export class Run {
   readonly branches = new Branches()
   /** Functions of steps with an undo that are running, by the step's identity: an undo waits for them. */
   readonly functions = new Map<string, Promise<unknown>>()
-  /** Undos of branches that lost, while they run. */
-  readonly undoing = new Set<Promise<unknown>>()
+  /** The undoing behind a decision, while it goes on. */
+  readonly undoing = new Map<Asked, Promise<unknown>>()
   #lastAnswerAt: number
 
   constructor(

@@ -148,7 +148,7 @@ export function taskContext(run: Run, branch?: Branch): TaskContext {
     },
 
     progress(progress: Progress) {
-      if (run.isOver) return
+      if (run.isOver || branch?.isOver) return
       task.progress = cleanProgress(progress)
       host.events.emit('task:progress', { taskId, type, ...task.progress })
     },
