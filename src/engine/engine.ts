@@ -146,7 +146,8 @@ export class Engine implements RunHost {
   async #commit(task: LiveTask, event: TaskEvent, patient: boolean): Promise<Decision> {
     for (;;) {
       // Closed under a step that would not stop: it is told nothing (C8), and its task goes on at the next open.
-      if (this.#closed) return new Promise<never>(() => {})
+      if (this.#closed && patient) return new Promise<never>(() => {})
+      if (this.#closed) this.assertOpen()
       // A caller is refused before anything is decided for it: nothing would take the decision back.
       if (!patient) this.store.connection.assertUp()
       else if (!this.store.connection.isUp) await this.store.connection.up

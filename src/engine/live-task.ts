@@ -20,6 +20,8 @@ export class LiveTask {
   hasSlot = false
   /** There while its run waits for a slot again. */
   waking: Promise<void> | undefined
+  /** Found at open and not taken up yet. What comes for it is kept; its body doesn't run before `recover`. */
+  awaitsRecovery = false
   /** Waits for a run that will show whether its parking still holds: till then it doesn't count as parked. */
   awaitsRun = false
   /** Said by the body since the last commit. */

@@ -48,6 +48,8 @@ export async function reloadHeads(engine: Engine, level: Level, taskIds: Readonl
   return () => {
     for (const task of landed) adopt(engine, task)
     for (const task of settled) tellAgain(engine, task)
+    // An answer or a message may have landed whose caller could not be told, and who therefore told nobody.
+    for (const [task, head] of heads) if (head?.hasNews) engine.hasNews(task)
     for (const task of harmed) quarantine(engine, task)
   }
 }

@@ -30,6 +30,8 @@ export async function resumeTask(engine: Engine, task: LiveTask, by: string): Pr
 
 function goOn(engine: Engine, task: LiveTask): void {
   if (task.head.parked || engine.tasks.get(task.taskId) !== task) return
+  // Wanted now, also where the recovery of the others is held.
+  task.awaitsRecovery = false
   if (!isSettled(task.head.status)) engine.schedule(task, { now: true })
   else if (!task.cleaning) startCleanUp(engine, task)
 }

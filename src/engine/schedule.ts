@@ -3,10 +3,11 @@ import type { Engine } from './engine.js'
 import { executeTask } from './execute-task.js'
 import type { LiveTask } from './live-task.js'
 import { leave, queueForRun } from './slots.js'
+import { scheduleAfterRun } from './waking.js'
 
 /** Puts a task into the queue for a slot: now, or when it is to be woken. */
 export function schedule(engine: Engine, task: LiveTask, { now = false } = {}): void {
-  if (task.scheduled || task.isTold || engine.closing) return
+  if (task.scheduled || task.isTold || task.awaitsRecovery || engine.closing) return
   const { wakeAt = 0 } = task.head
   if (!now && wakeAt > engine.clock.now()) {
     task.disarmWake = engine.clock.setTimer(wakeAt, () => schedule(engine, task))
@@ -35,14 +36,6 @@ export function begin(engine: Engine, task: LiveTask, fresh?: { readonly inputTe
       task.run = undefined
       leave(engine, task)
       engine.suspects.over(task)
-      goOn(engine, task)
+      scheduleAfterRun(engine, task)
     })
-}
-
-/** It waits for long, or it threw and is to be tried again; or what it waits for came while its run was let go of. */
-function goOn(engine: Engine, task: LiveTask): void {
-  const { wakesAtOnce: now } = task
-  task.wakesAtOnce = false
-  const isToRun = (now && !task.head.parked) || task.head.wakeAt !== undefined
-  if (isToRun && engine.tasks.get(task.taskId) === task) schedule(engine, task, { now })
 }

@@ -1,7 +1,7 @@
 /** Sends a message to a task. It is kept in the store until the body receives it, so one that comes early is not lost. */
 import { createHash } from 'node:crypto'
 import { HoldfastError } from '../errors.js'
-import { toJson } from '../json.js'
+import { canonicalJson, fromJson, toJson } from '../json.js'
 import { readMessageKey } from '../store/reads.js'
 import { checkName, NAME_BYTES_MAX } from '../task/names.js'
 import { bytesOf } from '../task/usage.js'
@@ -29,7 +29,9 @@ export async function send(
   if (key !== undefined) checkName(key, 'idempotencyKey', NAME_BYTES_MAX.idempotencyKey)
   const { resultBytesMax: bytesMax, messagesPerTaskMax: max } = engine.limits
   const text = toJson(payload, { what: `message '${name}'`, bytesMax, option: 'limits.resultBytesMax' }) ?? ''
-  const fingerprint = createHash('sha256').update(`${name}\n${text}`).digest('hex')
+  const fingerprint = createHash('sha256')
+    .update(`${name}\n${canonicalJson(fromJson(text || undefined))}`)
+    .digest('hex')
   const { taskId, head } = task
   await engine.usage.load(head.owner)
   return engine.keys.run(messagesOf(taskId), async () => {

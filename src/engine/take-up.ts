@@ -16,7 +16,9 @@ export async function loadTasks(engine: Engine): Promise<TaskHead[]> {
   for (const read of heads) {
     // What this process writes of it is no more durable than the store is now.
     const head: TaskHead = store.durability === 'buffered' ? { ...read, durability: 'buffered' } : read
-    engine.add(new LiveTask(head, head))
+    const task = new LiveTask(head, head)
+    task.awaitsRecovery = true
+    engine.add(task)
   }
   for (const { taskId, reason } of damaged) {
     logger.error('The head of a task is damaged; the task is left alone', { taskId, reason })
@@ -35,7 +37,10 @@ export function takeUp(engine: Engine, found: readonly TaskHead[]): void {
     heads.map(({ taskId }) => taskId),
     clock.now(),
   )
-  for (const { taskId } of heads) engine.arm(taskOf(taskId))
+  for (const { taskId } of heads) {
+    taskOf(taskId).awaitsRecovery = false
+    engine.arm(taskOf(taskId))
+  }
   for (const { taskId, parentId } of heads) {
     if (parentId !== undefined && !tasks.has(parentId)) void endOrphan(engine, taskId)
   }
