@@ -241,7 +241,8 @@ export class Engine implements RunHost {
     if (this.report.startedAt === undefined) return
     for (const task of this.tasks.values()) {
       if (task.head.type !== type || task.head.parked?.code !== 'TASK_TYPE_UNKNOWN') continue
-      if (!isSettled(task.head.status)) this.schedule(task)
+      // Now, even if it sleeps: its run shows that it isn't parked any more.
+      if (!isSettled(task.head.status)) this.schedule(task, { now: true })
       else if (!task.cleaning) startCleanUp(this, task)
     }
   }
@@ -313,6 +314,11 @@ export class Engine implements RunHost {
   /** Whether the store is closed; while it is only closing, tasks can still be read. */
   get isClosed(): boolean {
     return this.#closed
+  }
+
+  /** Resolves once anything new is refused. */
+  get closingBegan(): Promise<void> {
+    return this.#closingBegan.promise
   }
 
   /** Whether anything new is refused. Once it is, it stays so. */

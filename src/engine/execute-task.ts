@@ -139,8 +139,9 @@ async function conclude(
   try {
     await engine.settle(task, outcome, { run: run.number, by: 'body', patient: true })
   } catch (error) {
-    // Somebody settled it first; what the body returned changes nothing (R3).
+    // Somebody settled it first; what the body returned changes nothing (R3), and is noted.
     if (!isFenced(error)) throw error
+    if (end.kind === 'returned') engine.noteDropped(task)
   }
 }
 

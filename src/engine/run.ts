@@ -54,7 +54,7 @@ export class Run {
   readonly waits: Waits
   /** The branches that are open, and those that lost. */
   readonly branches = new Branches()
-  /** Functions of steps with an undo that are running, by the step's identity: an undo waits for them. */
+  /** Functions of steps with an undo whose result is not on disk, by the step's identity: an undo waits for them. */
   readonly functions = new Map<string, Promise<unknown>>()
   /** The undoing behind a decision, while it goes on. */
   readonly undoing = new Map<Asked, Promise<unknown>>()

@@ -83,6 +83,8 @@ export async function park(engine: Engine, task: LiveTask, parked: Omit<Parked, 
     return isSettled(task.head.status) ? startCleanUp(engine, task) : engine.schedule(task)
   }
   task.awaitsRun = false
+  // Whoever is told may register what it waits for, and it goes on.
+  if (isSettled(task.head.status)) task.cleaning = undefined
   engine.events.emit('task:parked', { taskId, type, ...parked })
   engine.waiters.tell(taskId, { kind: 'parked' })
   engine.report.note({ taskId, type, action: 'parked', reason: `${parked.code}: ${parked.reason}` }, engine.clock.now())

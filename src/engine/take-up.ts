@@ -30,7 +30,7 @@ export async function loadTasks(engine: Engine): Promise<TaskHead[]> {
 /** Takes up the tasks with these heads, oldest first. */
 export function takeUp(engine: Engine, found: readonly TaskHead[]): void {
   const { report, clock, tasks } = engine
-  // As they are now: with recovery held back, one may have been resumed or settled since it was read.
+  // As they are now: with recovery held back, one may have been resumed or cancelled since it was read.
   const heads = found.flatMap(({ taskId }) => tasks.get(taskId)?.head ?? [])
   const taskOf = (taskId: string) => tasks.get(taskId) as LiveTask
   report.begin(
@@ -51,7 +51,9 @@ export function takeUp(engine: Engine, found: readonly TaskHead[]): void {
     resume: (taskId) => engine.schedule(taskOf(taskId), { now: true }),
     wait: (taskId) => engine.schedule(taskOf(taskId)),
     park: (taskId, parked) => engine.park(taskOf(taskId), parked),
-    cleanUp: (taskId) => startCleanUp(engine, taskOf(taskId)),
+    cleanUp: (taskId) => {
+      if (!taskOf(taskId).cleaning) startCleanUp(engine, taskOf(taskId))
+    },
     timeOut: (taskId) => engine.timeOut(taskOf(taskId)),
   })
   void report.done.then((report) => engine.lives.recovered(report))

@@ -30,8 +30,9 @@ export function planRecovery(head: TaskHead, isRegistered: boolean, maximumRecov
   if (head.parked?.code === 'POISONED') return { action: 'stay', reason: `POISONED: ${head.parked.reason}` }
   if (isPoisoned(head, maximumRecoveries)) return { action: 'park', parked: poisoned(head) }
   if (settled) return { action: 'clean-up' }
-  // A child may have ended while nobody was there to tell its parent.
-  const waits = head.wakeAt !== undefined && head.wakeAt > now && head.children === undefined
+  // A child may have ended while nobody was there to tell its parent; and whether a parking still holds, a run shows.
+  const waits =
+    head.wakeAt !== undefined && head.wakeAt > now && head.children === undefined && head.parked === undefined
   if (isRegistered && waits) return { action: 'wait', wakeAt: head.wakeAt as number }
   if (isRegistered && isSuspect(head)) return { action: 'suspect', reason: suspicion(head) }
   if (isRegistered) return { action: 'resume' }

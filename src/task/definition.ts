@@ -142,17 +142,24 @@ function checkFunction(value: unknown, option: string): void {
 
 function checkUndo(undo: unknown): void {
   if (undo === undefined) return
-  if (typeof undo !== 'object' || undo === null || Array.isArray(undo)) {
-    throw new TypeError(`Expected \`undo\` to be an object of functions, by the names of steps, got ${typeof undo}`)
-  }
-  for (const [step, undoes] of Object.entries(undo)) checkFunction(undoes, `undo.${step}`)
+  checkObject(undo, 'undo', ' of functions, by the names of steps')
+  for (const [step, undoes] of Object.entries(undo as object)) checkFunction(undoes, `undo.${step}`)
+}
+
+function checkObject(value: unknown, option: string, what = ''): void {
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return
+  const got = value === null ? 'null' : Array.isArray(value) ? 'an array' : typeof value
+  throw new TypeError(`Expected \`${option}\` to be an object${what}, got ${got}`)
 }
 
 const UNDO_ATTEMPTS = 5
 
-function cleanUpPolicy({ retry, timeout = '1m', grace = '5s' }: CleanUpOptions = {}): CleanUpPolicy {
+function cleanUpPolicy(options: CleanUpOptions = {}): CleanUpPolicy {
+  checkObject(options, 'cleanUp')
+  const { retry = {}, timeout = '1m', grace = '5s' } = options
+  checkObject(retry, 'cleanUp.retry')
   return {
-    retry: retryPolicy({ maximumAttempts: UNDO_ATTEMPTS, ...retry }, 'cleanUp.retry'),
+    retry: retryPolicy({ ...retry, maximumAttempts: retry.maximumAttempts ?? UNDO_ATTEMPTS }, 'cleanUp.retry'),
     timeoutMs: durationMs(timeout, 'cleanUp.timeout'),
     graceMs: durationMs(grace, 'cleanUp.grace', { zero: true }),
   }
