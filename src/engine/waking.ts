@@ -45,3 +45,14 @@ export async function untilEnded(engine: Engine, taskId: string): Promise<void> 
     })
   }
 }
+
+/** Waits. Returns whether to go on: not if the engine closes meanwhile. */
+export async function untilClosing(engine: Engine, instant: number): Promise<boolean> {
+  let disarm = () => {}
+  const time = new Promise<void>((resolve) => {
+    disarm = engine.clock.setTimer(instant, resolve)
+  })
+  await Promise.race([time, engine.closingBegan])
+  disarm()
+  return !engine.closing
+}
