@@ -236,6 +236,12 @@ describe('a message', () => {
     expect(ended).toEqual([noted])
   })
 
+  test('that a loser received stays in the log as long as the decision is noted', () => {
+    const noted = note('race', { after: 3 }, { decided: { branch: 'fast', lost: [SLOW], at: 0 } })
+    const records = [...received, step('win', { scope: FAST }), failing('a', { ask: 1, after: 0 })]
+    expect(retry(records, escaped(4), { notes: [noted] })).toMatchObject({ gone: ['a'], returned: [], ended: [] })
+  })
+
   test('that a branch received which had ended before the decision is its own: it stays, or returns with its record', () => {
     const all = { ended: 'all#1.ended', lost: 'all#1.lost', failed: 'all#1.failed' }
     const records = [
