@@ -3,7 +3,15 @@
  * crosses the disk: what a body or a step threw becomes a `TaskError`, and the
  * first run gets back the same revived error that a replay gets.
  */
-import { ERROR_CODES, type ErrorCode, HoldfastError, RetryAfterError, StepFailedError } from '../errors.js'
+import {
+  ERROR_CODES,
+  type ErrorCode,
+  HoldfastError,
+  RetryAfterError,
+  StepFailedError,
+  TaskCancelledError,
+  TaskFailedError,
+} from '../errors.js'
 import type { JsonValue } from '../json.js'
 
 /** What a task settled with. */
@@ -129,8 +137,19 @@ function revived(stored: TaskError, cause: Error | undefined): Error {
   }
   const options = cause ? { cause } : {}
   if (stored.ours && isErrorCode(stored.code)) {
-    const error = new HoldfastError(stored.code, stored.message, { ...options, details: stored.details ?? {} })
-    error.name = stored.name
+    const { name, code, message, details = {} } = stored
+    const { taskId, reason } = details
+    if (name === 'TaskFailedError' && typeof taskId === 'string') {
+      return new TaskFailedError(taskId, code, message, cause)
+    }
+    if (name === 'TaskCancelledError' && typeof taskId === 'string') {
+      const error = new TaskCancelledError(taskId, typeof reason === 'string' ? reason : undefined)
+      // The stored words have the reason even where it was too long to be kept among the figures.
+      error.message = message
+      return error
+    }
+    const error = new HoldfastError(code, message, { ...options, details })
+    error.name = name
     return error
   }
   const error = stored.errors

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { DURATION_MS_MAX, durationMs } from '../../src/duration.js'
-import { HoldfastError, StepFailedError } from '../../src/errors.js'
+import { HoldfastError, StepFailedError, TaskCancelledError, TaskFailedError } from '../../src/errors.js'
 import { defineTask } from '../../src/task/definition.js'
 import { forgetAt } from '../../src/task/expiry.js'
 import type { TaskHead } from '../../src/task/head.js'
@@ -109,6 +109,23 @@ describe('an error', () => {
     cycle.errors.push(cycle, cycle, cycle)
     cycle.cause = cycle
     expect(JSON.stringify(describeError(cycle)).length).toBeLessThan(1_000_000)
+  })
+
+  test('of another task comes back as what it was', () => {
+    const failed = roundTrip(new TaskFailedError('t1', 'TIMEOUT', 'too late', new RangeError('why')))
+    expect(failed).toBeInstanceOf(TaskFailedError)
+    expect(failed).toMatchObject({ taskId: 't1', code: 'TIMEOUT', message: 'too late', cause: { name: 'RangeError' } })
+    for (const reason of ['enough', undefined]) {
+      const cancelled = roundTrip(new TaskCancelledError('t1', reason))
+      expect(cancelled).toBeInstanceOf(TaskCancelledError)
+      expect(cancelled).toMatchObject({ taskId: 't1', reason, message: new TaskCancelledError('t1', reason).message })
+    }
+    const long = new TaskCancelledError('t1', 'r'.repeat(300))
+    expect(roundTrip(long)).toMatchObject({ reason: undefined, message: long.message })
+    for (const name of ['TaskFailedError', 'TaskCancelledError']) {
+      const stored = { name, message: 'm', code: 'TIMEOUT', ours: true } as const
+      expect(reviveError(stored)).toMatchObject({ name, code: 'TIMEOUT', constructor: HoldfastError })
+    }
   })
 
   test('of the library comes back as the library’s, and somebody else’s code of the same name does not', () => {
