@@ -63,9 +63,8 @@ export class Holdfast {
 
   /**
    * Opens the store in `dir`, or makes one there, and takes up every unfinished task behind the caller's back.
-   * @throws HoldfastError `STORE_LOCKED`, `STORE_UNUSABLE`, `STORE_TOO_NEW`, `STORE_DAMAGED`; the directory is unchanged.
-   *   `STORE_UNAVAILABLE`: the disk refused the note with which a process begins; open it again
-   * @throws TypeError for an option of the wrong type
+   * @throws HoldfastError `STORE_LOCKED`, `STORE_UNUSABLE`, `STORE_TOO_NEW`, `STORE_DAMAGED`; the directory is unchanged
+   * @throws TypeError for an option of the wrong type; HoldfastError `STORE_UNAVAILABLE`: the disk refuses writes
    */
   static async open(options: OpenOptions): Promise<Holdfast> {
     const checked = checkOptions(options)
