@@ -134,6 +134,32 @@ export class RetryAfterError extends Error {
   }
 }
 
+/**
+ * Thrown by a step or a body whose client is to get a JSON-RPC error, and not a result that says that the tool failed.
+ * An error of the MCP SDK's with an integer `code` (`McpError`, its own `ProtocolError`) counts as one too.
+ */
+export class ProtocolError extends Error {
+  override readonly name: string = 'ProtocolError'
+
+  constructor(
+    /** A JSON-RPC error code, such as -32602. */
+    readonly code: number,
+    message: string,
+    /** For the client; JSON, at most 16 KiB. */
+    readonly data?: unknown,
+    options?: { cause?: unknown },
+  ) {
+    super(message, options)
+    if (!Number.isSafeInteger(code)) throw new TypeError(`Expected \`code\` to be an integer, got ${String(code)}`)
+  }
+}
+
+/** Whether an error, or what the store keeps of one, is for the protocol: by its name, since there are several copies. */
+export function isProtocolError<T extends { name: string }>(error: T): error is T & { code: number; data?: unknown } {
+  const named = error.name === 'ProtocolError' || error.name === 'McpError'
+  return named && Number.isSafeInteger((error as { code?: unknown }).code)
+}
+
 /** Interrupts the body of a task that was settled behind its back: cancelled, timed out or expired. */
 export class TaskInterruptedError extends HoldfastError {
   constructor(readonly taskId: string) {

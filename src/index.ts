@@ -16,6 +16,7 @@ export {
   type ErrorCode,
   HoldfastError,
   NonRetryableError,
+  ProtocolError,
   RetryAfterError,
   StepFailedError,
   TaskCancelledError,

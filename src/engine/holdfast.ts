@@ -26,6 +26,7 @@ import {
   decodeCursor,
   encodeCursor,
 } from './arguments.js'
+import { Binding } from './binding.js'
 import { restoreClientCheckpoint, saveClientCheckpoint } from './client-checkpoints.js'
 import { Engine } from './engine.js'
 import { findTask } from './find-task.js'
@@ -101,6 +102,11 @@ export class Holdfast {
     }
     if (recover === 'auto') engine.recover()
     return new Holdfast(engine)
+  }
+
+  /** @internal What a protocol binding needs beyond the public calls. */
+  get binding(): Binding {
+    return new Binding(this.#engine)
   }
 
   /** The report of this instance's recovery; it fills as tasks are taken up. `recovery.done` resolves when all are. */

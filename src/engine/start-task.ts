@@ -9,6 +9,7 @@ import { type Duration, durationMs, instantOf } from '../duration.js'
 import { HoldfastError } from '../errors.js'
 import { canonicalJson, fromJson, type JsonUse, toJson } from '../json.js'
 import { readHead, readIdempotency } from '../store/reads.js'
+import type { BindingRecord } from '../task/changes.js'
 import { createTask, type NewTask } from '../task/create.js'
 import type { AnyTaskDefinition } from '../task/definition.js'
 import { forgetAt } from '../task/expiry.js'
@@ -36,12 +37,16 @@ export interface Started {
   readonly created: boolean
 }
 
+/** What a binding wants written in the batch that creates the task of this ID. */
+export type Beside = (taskId: string) => readonly BindingRecord[]
+
 /** Starts a task of `definition`. */
 export async function startTask(
   engine: Engine,
   definition: AnyTaskDefinition,
   input: unknown,
   options: StartOptions,
+  beside: Beside = () => [],
 ): Promise<Started> {
   const { owner, idempotencyKey: key } = options
   if (owner !== undefined) checkName(owner, 'owner', NAME_BYTES_MAX.owner)
@@ -65,8 +70,10 @@ export async function startTask(
     .digest('hex')
   const create = async (): Promise<Started> => {
     const now = clock.now()
+    const taskId = ids.taskId(now)
     const task: Omit<NewTask, 'startNow'> = {
-      taskId: ids.taskId(now),
+      taskId,
+      beside: beside(taskId),
       seed: ids.seed(),
       type: definition.name,
       kind: 'body',
@@ -101,6 +108,7 @@ export async function startTask(
 export async function createSessionTask(
   engine: Engine,
   options: { type: string; owner?: string | undefined; ttl?: Duration | undefined },
+  beside: Beside = () => [],
 ): Promise<Started> {
   const { type, owner } = options
   checkName(type, 'type', 128)
@@ -108,8 +116,10 @@ export async function createSessionTask(
   const ttlMs = options.ttl === undefined ? undefined : durationMs(options.ttl, 'ttl')
   const { clock, ids, store } = engine
   const now = clock.now()
+  const taskId = ids.taskId(now)
   const task: NewTask = {
-    taskId: ids.taskId(now),
+    taskId,
+    beside: beside(taskId),
     seed: ids.seed(),
     type,
     kind: 'session',

@@ -22,6 +22,8 @@
  *   owner/<owner>/<taskId>                 the tasks of an owner
  *   key/<owner>/<type>/<key>               what an idempotency key stands for
  *   timer/<dueAt>/<kind>/<what>            what is to be done at a time, whether its task is live or settled
+ *   beside/<taskId>/<binding>/<what>       what a protocol binding keeps of a task; it goes when the task goes
+ *   binding/<binding>/<what>               what a protocol binding keeps of its own: sessions, events, open requests
  *   audit/<auditId>                        audit entries by time …
  *   trail/<taskId>/<auditId>               … and the same by task
  *
@@ -71,6 +73,9 @@ export const ownerKey = (owner: string, taskId: string) => `${ownerPrefix(owner)
 /** No owner is an empty part: an owner's name is never empty. */
 export const idempotencyKey = (owner: string | undefined, type: string, key: string) =>
   `key/${owner === undefined ? '' : encodeURIComponent(owner)}/${encodeURIComponent(type)}/${encodeURIComponent(key)}`
+export const besidePrefix = (taskId: string) => `beside/${taskId}/`
+export const besideKey = (taskId: string, binding: string, what: string) => `beside/${taskId}/${binding}/${what}`
+export const bindingPrefix = (binding: string) => `binding/${binding}/`
 export const timerKey = (dueAt: number, kind: string, what: string) => `timer/${hex(dueAt, 12)}/${kind}/${what}`
 export const auditKey = (auditId: string) => `audit/${auditId}`
 export const trailPrefix = (taskId: string) => `trail/${taskId}/`

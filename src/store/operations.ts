@@ -63,6 +63,10 @@ function add(operations: Operation[], task: TaskHead, change: Change, nextAuditI
       const key = stepStateKey(taskId, change.segment, change.ask)
       return void (change.text === undefined ? operations.push({ key }) : put(key, change.text))
     }
+    case 'binding': {
+      const { key, text } = change.record
+      return void (text === undefined ? operations.push({ key }) : put(key, text))
+    }
     case 'owner':
       return void put(ownerKey(change.owner, taskId), '')
     case 'idempotency': {

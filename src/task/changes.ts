@@ -45,6 +45,12 @@ export interface IdempotencyEntry extends IdempotencyScope {
   readonly fingerprint: string
 }
 
+/** Something that a protocol binding keeps: `key` is its own, `undefined` deletes it (store/binding-records.ts). */
+export interface BindingRecord {
+  readonly key: string
+  readonly text: string | undefined
+}
+
 /** One thing to write. */
 export type Change =
   | { readonly kind: 'head'; readonly head: TaskHead }
@@ -58,6 +64,7 @@ export type Change =
   | { readonly kind: 'idempotency'; readonly entry: IdempotencyEntry }
   | { readonly kind: 'forget-key'; readonly at: number; readonly scope: IdempotencyScope }
   | { readonly kind: 'step-state'; readonly segment: number; readonly ask: number; readonly text: string | undefined }
+  | { readonly kind: 'binding'; readonly record: BindingRecord }
   | { readonly kind: 'audit'; readonly entry: Omit<AuditEntry, 'id' | 'taskId' | 'type'> }
 
 /** What was decided: the head as it now is, and everything to write with it, the head included. */

@@ -1,6 +1,6 @@
 /** Decides how a task comes to be: its first head, and what is written with it. Pure. */
 import { HoldfastError } from '../errors.js'
-import type { Change, Decision, IdempotencyEntry } from './changes.js'
+import type { BindingRecord, Change, Decision, IdempotencyEntry } from './changes.js'
 import { emptySegment, NEW_HEAD_BYTES_MAX, PREFIX, type TaskHead } from './head.js'
 
 /** What a new task is made of. */
@@ -20,6 +20,8 @@ export interface NewTask {
   /** It begins to run with the batch that creates it, so that a free slot costs no second commit. */
   readonly startNow: boolean
   readonly by: string
+  /** What a protocol binding wants to be true of the task from its first moment: written in the same batch. */
+  readonly beside?: readonly BindingRecord[] | undefined
 }
 
 /**
@@ -73,5 +75,6 @@ export function createTask(task: NewTask, now: number): Decision {
     const entry: IdempotencyEntry = { owner: task.owner, type: task.type, taskId: task.taskId, ...task.idempotency }
     changes.push({ kind: 'idempotency', entry })
   }
+  for (const record of task.beside ?? []) changes.push({ kind: 'binding', record })
   return { head, changes }
 }

@@ -1,0 +1,2 @@
+/** placeholder */
+export function installCheckpointMethods(..._: unknown[]): void {}

@@ -1,0 +1,6 @@
+/** The public API of `holdfast/mcp/2025-11-25`: what is exported here, and nothing else. */
+
+export type { AccessRequest, Decision, DurableOptions, McpLimits, TtlOptions } from '../options.js'
+export type { Access, AuthInfoLike } from '../owner.js'
+export type { CallExtra, ResultAbout, ToolOptions, ToolResult } from '../tool.js'
+export { type DurableTasks, durableTasks } from './durable-tasks.js'
