@@ -146,13 +146,13 @@ export class McpCore {
    */
   async start(
     call: PreparedCall,
-    beside: (taskId: string) => readonly BindingRecord[] = () => [],
+    beside: (started: StartedCall) => readonly BindingRecord[] = () => [],
   ): Promise<StartedCall> {
     const { tool, caller, kind, account } = call
     const given = await this.#givenUp(call)
     if (given) {
       if (kind === 'inline') this.openInline.add(given.taskId)
-      await this.records.records.write(beside(given.taskId))
+      await this.records.records.write(beside(given))
       return given
     }
     if (account !== undefined) this.counts.checkCreate(account)
@@ -175,7 +175,8 @@ export class McpCore {
         if (account !== undefined) this.counts.created(taskId, account)
         if (kind === 'inline') this.openInline.add(taskId)
         const undelivered = key === undefined ? [] : [this.records.records.own(key, '')]
-        return [this.records.origin(taskId, origin), ...undelivered, ...beside(taskId)]
+        const started = { taskId, created: true, rejoinKey: key }
+        return [this.records.origin(taskId, origin), ...undelivered, ...beside(started)]
       })
       .catch((error: unknown) => {
         if (made !== undefined) {
@@ -188,8 +189,9 @@ export class McpCore {
       })
     if (!created) {
       if (kind === 'inline') this.openInline.add(taskId)
-      await this.records.records.write(beside(taskId))
-      return { taskId, created, rejoinKey: undefined }
+      const joined = { taskId, created, rejoinKey: undefined }
+      await this.records.records.write(beside(joined))
+      return joined
     }
     this.binding.logger.info('A task was created', { taskId, tool: tool.name, owner })
     return { taskId, created, rejoinKey: rejoinKey(taskId) }

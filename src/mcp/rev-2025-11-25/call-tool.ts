@@ -12,6 +12,7 @@ import {
   type ServerRequest,
 } from '@modelcontextprotocol/sdk/types.js'
 import { HoldfastError, ProtocolError } from '../../errors.js'
+import type { BindingRecord } from '../../task/changes.js'
 import { type Caller, callerOf } from '../caller.js'
 import { InvalidArguments, type StartedCall } from '../core.js'
 import { toThrow } from '../outcome.js'
@@ -47,10 +48,9 @@ export async function callTool(
   const { name, task } = request.params
   const found = durable.core.tools.get(name)
   if (!found || !attachment.registered.get(name)?.enabled) return callForeign(attachment, request, next)
-  const support = found.role === 'start' ? 'forbidden' : found.tool.taskSupport
-  checkSupport(name, support, task !== undefined)
   try {
     const preflight = attachment.transport?.preflights.get(extra.requestId)
+    attachment.transport?.preflights.delete(extra.requestId)
     const call = await (preflight ?? openCall(durable, request, extra))
     if (call.kind === 'start') return handleOf(call.started.taskId, `Started task ${call.started.taskId}.`)
     if (call.kind === 'task') return await answerWithTask(durable, attachment, call, extra)
@@ -69,15 +69,13 @@ export async function openCall(
   durable: DurableTasks,
   { params }: CallToolRequest,
   given: { authInfo?: Extra['authInfo'] | undefined; sessionId?: string | undefined },
-  beside?: (
-    call: Omit<OpenCall, 'started'>,
-    taskId: string,
-  ) => ReturnType<Parameters<DurableTasks['core']['start']>[1] & {}>,
+  beside?: (call: OpenCall) => readonly BindingRecord[],
 ): Promise<OpenCall> {
   const { core } = durable
   const found = core.tools.get(params.name)
   if (!found) throw invalidParams(`Tool ${params.name} not found`)
   const { tool, role } = found
+  checkSupport(params.name, role === 'start' ? 'forbidden' : tool.taskSupport, params.task !== undefined)
   const kind = role === 'start' ? 'start' : params.task ? 'task' : 'inline'
   const caller = await callerOf(core.options, given)
   const prepared = await core.prepare(tool, kind, params.arguments, caller, {
@@ -85,7 +83,7 @@ export async function openCall(
     ttlMs: params.task?.ttl,
   })
   const call = { tool, kind, caller } as const
-  const started = await core.start(prepared, beside && ((taskId) => beside(call, taskId)))
+  const started = await core.start(prepared, beside && ((started) => beside({ ...call, started })))
   return { ...call, started }
 }
 

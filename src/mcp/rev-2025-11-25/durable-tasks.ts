@@ -20,6 +20,9 @@ import { ProgressFeed } from '../progress-feed.js'
 import type { Origin } from '../records.js'
 import type { ToolOptions } from '../tool.js'
 import { type Attachment, attachTo, capabilitiesOf } from './attach.js'
+import { createHttpHandler, type HttpHandler } from './http/handler.js'
+import type { HttpOptions } from './http/options.js'
+import type { CreateServer } from './http/session.js'
 import { ERA, projectTask } from './project-task.js'
 import { notifyOfStatus } from './status-notifications.js'
 
@@ -74,6 +77,15 @@ export class DurableTasks {
    */
   withAuth<T>(authInfo: AuthInfoLike | undefined, act: () => T): T {
     return runAs({ authInfo }, act)
+  }
+
+  /**
+   * An MCP endpoint whose sessions and open calls survive the process.
+   * @param createServer makes the server of one session; a new one each time, attached
+   * @throws TypeError for an option of the wrong type, and for `access: 'local'`
+   */
+  httpHandler(createServer: CreateServer, options?: HttpOptions): HttpHandler {
+    return createHttpHandler(this, createServer, options)
   }
 
   /** @internal */

@@ -4,3 +4,6 @@ export type { AccessRequest, Decision, DurableOptions, McpLimits, TtlOptions } f
 export type { Access, AuthInfoLike } from '../owner.js'
 export type { CallExtra, ResultAbout, ToolOptions, ToolResult } from '../tool.js'
 export { type DurableTasks, durableTasks } from './durable-tasks.js'
+export type { FetchContext, HttpHandler } from './http/handler.js'
+export type { HttpOptions } from './http/options.js'
+export type { CreateServer } from './http/session.js'
