@@ -64,6 +64,19 @@ export class BindingRecords {
     })
   }
 
+  /** The records beside a task whose names begin with `prefix`, in the order of their names. */
+  async listBeside(taskId: string, prefix: string): Promise<ReadBindingRecord[]> {
+    const from = layout.besideKey(taskId, this.binding, prefix)
+    const all = layout.besideKey(taskId, this.binding, '')
+    return this.store.read(async (level) => {
+      const found: ReadBindingRecord[] = []
+      for await (const page of pages(level, { gte: from, lt: `${from}\uffff` })) {
+        for (const [key, text] of page) found.push({ key: key.slice(all.length), text: unseal(key, text).body })
+      }
+      return found
+    })
+  }
+
   async #read(key: string): Promise<string | undefined> {
     const text = await this.store.read((level) => level.get(key))
     return text === undefined ? undefined : unseal(key, text).body

@@ -1,4 +1,5 @@
 /** The public face of the 2025-11-25 binding: tools from task definitions, and everything that clients do with their tasks. */
+import type { TaskMessageQueue, TaskStore } from '@modelcontextprotocol/sdk/experimental/tasks/interfaces.js'
 import type { ServerOptions } from '@modelcontextprotocol/sdk/server/index.js'
 import type { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
 import {
@@ -12,33 +13,43 @@ import type { TaskView } from '../../engine/view.js'
 import type { TaskDefinition } from '../../task/definition.js'
 import { isSettled } from '../../task/head.js'
 import { runAs } from '../caller.js'
+import { Checkpoints } from '../checkpoints.js'
 import { McpCore } from '../core.js'
 import type { DurableOptions } from '../options.js'
 import type { Answer } from '../outcome.js'
 import type { AuthInfoLike } from '../owner.js'
 import { ProgressFeed } from '../progress-feed.js'
 import type { Origin } from '../records.js'
-import type { ToolOptions } from '../tool.js'
+import type { ToolOptions, ToolResult } from '../tool.js'
 import { type Attachment, attachTo, capabilitiesOf } from './attach.js'
 import { createHttpHandler, type HttpHandler } from './http/handler.js'
 import type { HttpOptions } from './http/options.js'
 import type { CreateServer } from './http/session.js'
-import { ERA, projectTask } from './project-task.js'
+import { ERA, projectStoreTask, projectTask, storeAnswer } from './project-task.js'
+import { type FallbackOptions, registerFallback } from './register-fallback-tools.js'
 import { notifyOfStatus } from './status-notifications.js'
+import { readStoreState } from './store-state.js'
+import { DurableTaskMessageQueue } from './task-message-queue.js'
+import { DurableTaskStore } from './task-store.js'
 
 /** Durable tasks for servers on `@modelcontextprotocol/sdk`. Made by `durableTasks`. */
 export class DurableTasks {
   /** @internal */
   readonly core: McpCore
+  /** @internal */
+  readonly checkpoints: Checkpoints
   /** @internal The servers that are connected. */
   readonly attachments = new Set<Attachment>()
   /** @internal By server, connected or not. */
   readonly attachmentOf = new WeakMap<McpServer, Attachment>()
   #attached = false
+  #store: TaskStore | undefined
+  #queue: TaskMessageQueue | undefined
 
   /** @internal Use `durableTasks`. */
   constructor(holdfast: Holdfast, options: DurableOptions) {
     this.core = new McpCore(holdfast, options)
+    this.checkpoints = new Checkpoints(this.core)
     notifyOfStatus(this)
   }
 
@@ -80,6 +91,30 @@ export class DurableTasks {
   }
 
   /**
+   * A `TaskStore` for servers with handlers of their own: pass it, and `taskMessageQueue`, to the SDK's server. Tasks
+   * that are made through it have no body to resume (`orphans`).
+   */
+  get taskStore(): TaskStore {
+    this.#store ??= new DurableTaskStore(this)
+    return this.#store
+  }
+
+  /** Beside `taskStore`. */
+  get taskMessageQueue(): TaskMessageQueue {
+    this.#queue ??= new DurableTaskMessageQueue(this)
+    return this.#queue
+  }
+
+  /**
+   * Adds plain tools for clients that know nothing of tasks: to look at one, wait for it, cancel it, keep a session.
+   * @throws Error when a name is taken
+   */
+  registerFallbackTools(server: McpServer, options: FallbackOptions = {}): this {
+    registerFallback(this, server, options)
+    return this
+  }
+
+  /**
    * An MCP endpoint whose sessions and open calls survive the process.
    * @param createServer makes the server of one session; a new one each time, attached
    * @throws TypeError for an option of the wrong type, and for `access: 'local'`
@@ -94,22 +129,31 @@ export class DurableTasks {
   }
 
   /** @internal What clients are told of a settled task. */
-  async answer(view: TaskView, origin?: Origin): Promise<Answer> {
-    return this.core.answer(ERA, view, origin ?? (await this.core.records.readOrigin(view.taskId)))
+  async answer(view: TaskView, known?: Origin): Promise<Answer> {
+    const { records } = this.core
+    const origin = known ?? (await records.readOrigin(view.taskId))
+    if (origin?.kind !== 'store') return this.core.answer(ERA, view, origin)
+    const state = await readStoreState(records.records, view.taskId)
+    const result = view.status === 'cancelled' ? undefined : (state?.result as ToolResult | undefined)
+    return result ? { kind: 'result', result } : storeAnswer(view)
   }
 
   /** @internal The task as clients see it. */
   async project(view: TaskView, known?: Origin): Promise<Task> {
-    const { pollIntervalMs } = this.core.options
-    if (!isSettled(view.status)) return projectTask(view, { pollIntervalMs, isError: false })
-    const origin = known ?? (await this.core.records.readOrigin(view.taskId))
+    const { options, records, holdfast } = this.core
+    const about = { pollIntervalMs: options.pollIntervalMs, isError: false }
+    const isUnfinishedBody = view.kind === 'body' && !isSettled(view.status)
+    const origin = known ?? (isUnfinishedBody ? undefined : await records.readOrigin(view.taskId))
+    if (origin?.kind === 'store') {
+      return projectStoreTask(view, await readStoreState(records.records, view.taskId), about.pollIntervalMs)
+    }
     const isCustom = view.status === 'completed' && origin?.projection === 'custom'
     // A listing has no outcomes.
-    const whole =
-      view.outcome || !(isCustom || view.status === 'cancelled') ? view : await this.core.holdfast.get(view.taskId)
-    if (!isCustom) return projectTask(whole, { pollIntervalMs, isError: false })
+    const needsOutcome = !view.outcome && (isCustom || view.status === 'cancelled')
+    const whole = needsOutcome ? await holdfast.get(view.taskId) : view
+    if (!isCustom) return projectTask(whole, about)
     const answer = await this.answer(whole, origin)
-    return projectTask(whole, { pollIntervalMs, isError: answer.kind === 'error' || answer.result.isError === true })
+    return projectTask(whole, { ...about, isError: answer.kind === 'error' || answer.result.isError === true })
   }
 
   /** @internal Sends a task's progress after the request that made it was answered: its token stays valid till its end. */

@@ -1,7 +1,10 @@
 /** A task in the words of 2025-11-25. Pure. */
 import type { Task } from '@modelcontextprotocol/sdk/types.js'
 import type { TaskView } from '../../engine/view.js'
+import { isSettled } from '../../task/head.js'
+import { type Answer, answerOf } from '../outcome.js'
 import { cleanText } from '../text.js'
+import type { StoreState } from './store-state.js'
 
 /** Names this revision in what is stored for it. */
 export const ERA = '2025-11-25'
@@ -36,6 +39,26 @@ export function projectNewTask(view: TaskView, pollIntervalMs: number): Task {
     { ...created, progress: undefined, parked: undefined, error: undefined },
     { pollIntervalMs, isError: false },
   )
+}
+
+/** A task without a body: it is as its server said. */
+export function projectStoreTask(view: TaskView, state: StoreState | undefined, pollIntervalMs: number): Task {
+  const task = projectTask(view, { pollIntervalMs: state?.pollIntervalMs ?? pollIntervalMs, isError: false })
+  if (!state || view.status === 'cancelled') return task
+  const { statusMessage } = state
+  // What the server said of its end counts from the commit that settles it.
+  const isLive = state.status === 'working' || state.status === 'input_required'
+  const status = isLive && !isSettled(view.status) ? state.status : task.status
+  return { ...task, status, ...(statusMessage === undefined ? {} : { statusMessage }) }
+}
+
+/** What clients are told of one that settled without a result. */
+export function storeAnswer(view: TaskView): Answer {
+  const { outcome, taskId, error } = view
+  if (outcome?.kind === 'cancelled') return answerOf(outcome, taskId)
+  const message =
+    outcome?.kind === 'error' ? (error?.message ?? 'The task failed') : `Task ${taskId} has no result stored`
+  return { kind: 'error', error: { code: -32_603, message, data: { taskId } } }
 }
 
 function statusOf({ status }: TaskView, isError: boolean): Task['status'] {
