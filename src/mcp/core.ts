@@ -63,6 +63,8 @@ export class McpCore {
   readonly tools = new Map<string, { readonly tool: DurableTool; readonly role: 'call' | 'start' }>()
   /** Tasks of inline calls that are being waited for: a repeat of one of these is a call of its own. */
   readonly openInline = new Set<string>()
+  /** Answered, and the note of it is on its way to be deleted. */
+  readonly #delivered = new Set<string>()
 
   constructor(
     readonly holdfast: Holdfast,
@@ -197,10 +199,18 @@ export class McpCore {
     return { taskId, created, rejoinKey: rejoinKey(taskId) }
   }
 
-  /** The answer of an inline call was handed over: a repeat is a new call. */
-  delivered({ taskId, rejoinKey }: StartedCall): BindingRecord[] {
+  /**
+   * The answer of an inline call is handed over: a repeat is a new call. Not waited for: to be told that nobody waits is
+   * worth less than the answer itself, and over HTTP it is one write with the answer.
+   */
+  deliver({ taskId, rejoinKey }: StartedCall): void {
     this.openInline.delete(taskId)
-    return rejoinKey === undefined ? [] : [this.records.records.own(rejoinKey, undefined)]
+    if (rejoinKey === undefined) return
+    this.#delivered.add(taskId)
+    this.records.records
+      .write([this.records.records.own(rejoinKey, undefined)])
+      .catch((error: unknown) => this.binding.logger.warn('A note could not be deleted', { error: String(error) }))
+      .finally(() => this.#delivered.delete(taskId))
   }
 
   /** What clients of a revision are told of a settled task: the same every time. */
@@ -221,7 +231,7 @@ export class McpCore {
     if (rejoinPrefix === undefined) return undefined
     for (const { key } of await this.records.records.list(rejoinPrefix)) {
       const taskId = key.slice(rejoinPrefix.length)
-      if (this.openInline.has(taskId)) continue
+      if (this.openInline.has(taskId) || this.#delivered.has(taskId)) continue
       const view = await this.holdfast.get(taskId, { owner: caller.owner }).catch(() => undefined)
       const isStale =
         !view || (view.settledAt ?? Number.POSITIVE_INFINITY) + REJOIN_SETTLED_MS < this.binding.clock.now()

@@ -65,15 +65,11 @@ export function attachTo(durable: DurableTasks, server: McpServer): Attachment {
 
   const connect = inner.connect.bind(inner)
   inner.connect = async (transport: Transport) => {
-    attachment.transport = transport instanceof DurableTransport ? transport : new DurableTransport(transport)
+    const ours = transport instanceof DurableTransport ? transport : new DurableTransport(transport)
+    attachment.transport = ours
+    ours.onOver = () => durable.attachments.delete(attachment)
     durable.attachments.add(attachment)
-    const { onclose } = inner
-    inner.onclose = () => {
-      durable.attachments.delete(attachment)
-      inner.onclose = onclose as () => void
-      onclose?.()
-    }
-    await connect(attachment.transport)
+    await connect(ours)
   }
 
   inner.registerCapabilities(durable.capabilities())

@@ -158,10 +158,7 @@ async function answerInline(
       )
     }
     // Whoever was sent something is not waiting any more: the note that says otherwise goes with the answer.
-    const delivered = core.records.records.write(core.delivered(started))
-    delivered.catch((error: unknown) =>
-      core.binding.logger.warn('A note could not be deleted', { error: String(error) }),
-    )
+    core.deliver(started)
     if (end.kind === 'late') {
       return handleOf(
         taskId,

@@ -17,6 +17,8 @@ export class DurableTransport implements Transport {
   onclose?: () => void
   onerror?: (error: Error) => void
   onmessage?: <T extends JSONRPCMessage>(message: T, extra?: MessageExtraInfo) => void
+  /** Called when the connection is over, whatever the author hangs on to the server's own `onclose`. */
+  onOver: () => void = () => {}
   readonly #cancelled = new Set<RequestId>()
 
   /** Calls whose task was made before the SDK saw the request. */
@@ -36,6 +38,7 @@ export class DurableTransport implements Transport {
   async start(): Promise<void> {
     const { onclose, onerror } = this.inner
     this.inner.onclose = () => {
+      this.onOver()
       onclose?.()
       this.onclose?.()
     }
