@@ -17,6 +17,10 @@ export interface HoldfastEvents {
     status: 'completed' | 'failed' | 'cancelled'
     code?: string | undefined
   }
+  /** It is settled, and what it left behind is cleaned up, or can't be. */
+  'task:cleaned-up': { taskId: string; type: string; cleanUp: 'done' | 'failed'; reason?: string | undefined }
+  /** It asks for an input, and waits for the answer. */
+  'task:input-required': { taskId: string; type: string; key: string }
   /** It can't go on, for the reason given. */
   'task:parked': { taskId: string; type: string; code: string; reason: string }
   /** Its body said how far it is. Not on disk yet: it goes with the next record. */

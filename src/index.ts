@@ -4,12 +4,15 @@
 
 export type { Clock } from './clock.js'
 export type { Duration } from './duration.js'
-export { Holdfast, type ListOptions, type OwnerOption, type TaskId, type TaskPage } from './engine/holdfast.js'
+export { Holdfast, type OwnerOption, type TaskId } from './engine/holdfast.js'
+export type { ListOptions, TaskPage } from './engine/list-tasks.js'
 export type { Limits, OpenOptions } from './engine/options.js'
 export type { OwnerScope } from './engine/owner-scope.js'
+export type { Responded } from './engine/respond.js'
+export type { Sent } from './engine/send.js'
 export type { Started, StartOptions } from './engine/start-task.js'
 export type { SegmentInfo, StepInfo } from './engine/steps.js'
-export type { TaskView } from './engine/view.js'
+export type { InputRequest, TaskView, UndoneStep } from './engine/view.js'
 export type { ResultOptions } from './engine/wait-for-result.js'
 export {
   ERROR_CODES,
@@ -29,18 +32,28 @@ export { type Logger, silentLogger, stderrLogger } from './logger.js'
 export type { RecoveredTask, RecoveryReport } from './recovery/report.js'
 export type { AuditEntry } from './task/changes.js'
 export type { CheckpointInfo, SavedBy } from './task/checkpoint.js'
+export type {
+  BranchesOf,
+  Cancelled,
+  ChildOptions,
+  CleanUpContext,
+  InterruptedStep,
+  RestoredCheckpoint,
+  SaveCheckpointOptions,
+  StepContext,
+  StepOptions,
+  StepToUndo,
+  TaskContext,
+  WaitOptions,
+} from './task/context.js'
 export {
   type AnyTaskDefinition,
+  type CleanUpOptions,
+  type CleanUpPolicy,
   defineTask,
-  type InterruptedStep,
-  type RestoredCheckpoint,
-  type SaveCheckpointOptions,
-  type StepContext,
-  type StepOptions,
-  type TaskContext,
   type TaskDefinition,
   type TaskOptions,
 } from './task/definition.js'
-export type { Durability, Parked, Progress, TaskStatus } from './task/head.js'
+export type { Durability, Parked, Progress, StoppedBy, TaskStatus } from './task/head.js'
 export type { Outcome, TaskError } from './task/outcome.js'
 export type { RetryOptions, RetryPolicy } from './task/retry.js'

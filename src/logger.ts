@@ -24,3 +24,10 @@ export const stderrLogger: Logger = {
 
 /** Says nothing. */
 export const silentLogger: Logger = { debug: quiet, info: quiet, warn: quiet, error: quiet }
+
+/** The same logger, with `about` on every line. */
+export function loggerAbout(logger: Logger, about: Record<string, unknown>): Logger {
+  const say = (level: keyof Logger) => (message: string, fields?: Record<string, unknown>) =>
+    logger[level](message, { ...about, ...fields })
+  return { debug: say('debug'), info: say('info'), warn: say('warn'), error: say('error') }
+}

@@ -1,6 +1,8 @@
 /** What a body waits for, and how its run ends. */
 import type { Parked } from '../task/head.js'
 import type { Ask } from '../task/history.js'
+import type { Note } from '../task/note.js'
+import type { Branch } from './branches.js'
 import type { LazyAbort } from './lazy-abort.js'
 
 /** How a run came to its end, as far as the engine has to do something about it. */
@@ -10,13 +12,15 @@ export type RunEnd =
   | { readonly kind: 'threw'; readonly error: unknown; readonly isFinal?: boolean }
   | { readonly kind: 'park'; readonly code: Parked['code']; readonly reason: string }
   /** It only waits, for long: it is replayed when the wait ends. */
-  | { readonly kind: 'unload'; readonly wakeAt: number }
+  | { readonly kind: 'unload'; readonly wakeAt: number; readonly listens: boolean }
   /** Interrupted, or left for the next open. */
   | { readonly kind: 'over' }
 
 /** Something the body waits for. */
 export interface Asked {
   readonly ask: Ask
+  /** The branch that asks; none for the body itself. */
+  readonly branch: Branch | undefined
   /** Does what was asked for, once the log is used up, and records it. */
   readonly begin: () => Promise<void>
   readonly resolve: (value: unknown) => void
@@ -27,4 +31,17 @@ export interface Asked {
   aborter?: LazyAbort
   /** Whether it was aborted while its function ran. */
   aborted?: boolean
+}
+
+/** Its name and place, as a record has them. */
+export function placeOf({ ask: asked }: Asked) {
+  const { segment, scope, ask, after, name: which } = asked
+  const { name, number } = which.kind === 'checkpoint' ? { name: '', number: 0 } : which
+  return { segment, scope, ask, after, name, number }
+}
+
+/** What is noted of it before anything happened to it. */
+export function newNote({ ask: asked }: Asked): Note {
+  const { id, segment, scope, ask, after } = asked
+  return { id, segment, scope, ask, after, failedAttempts: 0 }
 }

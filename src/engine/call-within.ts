@@ -1,25 +1,31 @@
-/** Calls a step's function with a time limit. One that ignores its signal is left behind, and said to be. */
+/** Calls a user's function with a time limit. One that ignores its signal is left behind, and said to be. */
 import { HoldfastError } from '../errors.js'
-import type { Asked } from './asked.js'
-import type { Run } from './run.js'
+import type { LazyAbort } from './lazy-abort.js'
+import type { RunHost } from './run-host.js'
+
+/** Whose function it is, and for how long it may run. */
+export interface TimedCall {
+  readonly taskId: string
+  /** The step's name, or what else it is called. */
+  readonly name: string
+  readonly timeoutMs: number
+  readonly aborter: LazyAbort | undefined
+}
 
 /**
  * What `call` resolves with, if that is soon enough.
- * @throws HoldfastError `STEP_TIMEOUT`, after the step's signal is aborted with the same error
+ * @throws HoldfastError `STEP_TIMEOUT`, after the signal is aborted with the same error
  */
 export async function callWithin(
-  run: Run,
-  asked: Asked,
-  { name }: { readonly name: string },
-  timeoutMs: number,
+  { clock, watchLeak }: Pick<RunHost, 'clock' | 'watchLeak'>,
+  { taskId, name, timeoutMs, aborter }: TimedCall,
   call: () => unknown,
 ): Promise<unknown> {
-  const { clock } = run.host
   let disarm = () => {}
   const late = new Promise<never>((_, reject) => {
     disarm = clock.setTimer(clock.now() + timeoutMs, () => {
-      const error = tooLate(run.task.taskId, name, timeoutMs)
-      asked.aborter?.abort(error)
+      const error = tooLate(taskId, name, timeoutMs)
+      aborter?.abort(error)
       reject(error)
     })
   })
@@ -27,8 +33,7 @@ export async function callWithin(
   try {
     return await Promise.race([working, late])
   } catch (error) {
-    if (error instanceof HoldfastError && error.code === 'STEP_TIMEOUT')
-      run.host.watchLeak(run.task.taskId, name, working)
+    if (error instanceof HoldfastError && error.code === 'STEP_TIMEOUT') watchLeak(taskId, name, working)
     throw error
   } finally {
     disarm()

@@ -4,7 +4,7 @@
  * E1. Decide, commit, tell: `transition` decides on the head as the queued commits will leave it (C5), the store writes
  *     the decision, and only then is anybody told (C2).
  * E2. A commit that the store lost is decided again, on the head as it was read back (C3, C7).
- * E3. A settled task leaves the map in the moment it is told; whoever settles it first does the telling.
+ * E3. Whoever settles a task first does the telling, once that is on disk. It leaves the map when it is cleaned up too.
  */
 import type { Clock } from '../clock.js'
 import { deferred } from '../deferred.js'
@@ -17,9 +17,14 @@ import { Report } from '../recovery/report.js'
 import { readLiveHeads } from '../store/reads.js'
 import type { Store } from '../store/store.js'
 import type { Decision } from '../task/changes.js'
+import type { AnyTaskDefinition } from '../task/definition.js'
 import { dueAt, isSettled, type Parked, type TaskHead } from '../task/head.js'
 import type { Outcome } from '../task/outcome.js'
-import { type TaskEvent, transition } from '../task/transition.js'
+import type { TaskEvent } from '../task/task-event.js'
+import { transition } from '../task/transition.js'
+import { Children } from './children.js'
+import { startCleanUp } from './clean-up.js'
+import { drain } from './closing.js'
 import { executeTask } from './execute-task.js'
 import { Leaks } from './leaks.js'
 import { LiveTask } from './live-task.js'
@@ -30,8 +35,11 @@ import type { Run } from './run.js'
 import { isFenced, type RunHost } from './run-host.js'
 import { Scheduler } from './scheduler.js'
 import { Serial } from './serial.js'
+import { noteDropped, park, type Settling, tellSettled, timeOut } from './settling.js'
+import { Slots } from './slots.js'
 import { takeUp } from './take-up.js'
 import { Waiters } from './waiters.js'
+import { tellNews, untilEnded, wake } from './waking.js'
 
 export class Engine implements RunHost {
   readonly clock: Clock
@@ -50,7 +58,12 @@ export class Engine implements RunHost {
   /** Every unfinished task, by ID. */
   readonly tasks = new Map<string, LiveTask>()
   readonly report: Report
-  closing = false
+  /** How many clean-ups run at once. */
+  readonly cleaners: Slots
+  /** The live children of each task. */
+  readonly children = new Children(this)
+  #closing = false
+  readonly #closingBegan = deferred<void>()
   #closed = false
   readonly #found: TaskHead[] = []
 
@@ -67,9 +80,9 @@ export class Engine implements RunHost {
     this.leaks = new Leaks(options.clock, options.logger)
     this.events = new Events(options.logger)
     this.scheduler = new Scheduler(options.concurrency)
+    this.cleaners = new Slots(options.concurrency)
     this.report = new Report(store.damage)
     this.registry = options.registry
-    this.registry.warn(options.logger)
     store.onReload((level, taskIds) => reloadHeads(this, level, taskIds))
   }
 
@@ -108,7 +121,7 @@ export class Engine implements RunHost {
         await task.settling.promise
         continue
       }
-      const settling = isSettled(decision.head.status) ? deferred() : undefined
+      const settling = event.kind === 'settle' ? deferred() : undefined
       // Queued first: a decision that cannot be encoded must not become the head that others are made on.
       const writing = this.store.commit(decision, { patient })
       task.head = decision.head
@@ -127,50 +140,23 @@ export class Engine implements RunHost {
   }
 
   /** Settles a task. @throws HoldfastError `TASK_SETTLED`, RunFenced: somebody else was first */
-  async settle(task: LiveTask, outcome: Outcome, by: { run?: number; by: string; patient: boolean }): Promise<void> {
-    const { patient, ...who } = by
+  async settle(task: LiveTask, outcome: Outcome, { patient, ...who }: Settling): Promise<void> {
     const { retentionMs } = this
-    await this.#commit(task, { kind: 'settle', outcome, retentionMs, progress: task.progress, ...who }, patient)
-    this.tellSettled(task, JSON.stringify(outcome))
-  }
-
-  /** Tells everybody that a task is settled, once that is on disk. Told before, it does nothing. */
-  tellSettled(task: LiveTask, outcomeText: string): void {
-    const { taskId, type, status, error, owner } = task.head
-    if (!this.tasks.delete(taskId)) return
-    task.disarm()
-    task.disarmWake()
-    this.scheduler.remove(owner, taskId)
-    const settled = status as 'completed' | 'failed' | 'cancelled'
-    this.events.emit('task:settled', { taskId, type, status: settled, code: error?.code })
-    this.waiters.tell(taskId, { kind: 'settled', outcomeText })
-    this.report.note(
-      { taskId, type, action: 'settled', reason: error ? `${settled}: ${error.code}` : settled },
-      this.clock.now(),
-    )
-    task.run?.interrupt()
+    const definition = this.registry.get(task.head.type)
+    const onCancel = task.head.kind === 'session' ? false : definition ? definition.onCancel !== undefined : 'unknown'
+    const { progress } = task
+    await this.#commit(task, { kind: 'settle', outcome, retentionMs, progress, onCancel, ...who }, patient)
+    task.outcomeText = JSON.stringify(outcome)
+    tellSettled(this, task)
   }
 
   /** Parks a task: it can't go on, and everybody who asks is told why. */
-  async park(task: LiveTask, parked: Omit<Parked, 'since'>, run?: number): Promise<void> {
-    const { taskId, type } = task.head
-    try {
-      await this.record(task, { kind: 'park', parked, run })
-    } catch (error) {
-      if (isFenced(error)) return
-      throw error
-    }
-    // Registered while that was being written: it runs, and nobody is told that it can't.
-    if (parked.code === 'TASK_TYPE_UNKNOWN' && this.registry.get(type)) return this.schedule(task)
-    task.awaitsRun = false
-    this.events.emit('task:parked', { taskId, type, ...parked })
-    this.waiters.tell(taskId, { kind: 'parked' })
-    this.report.note({ taskId, type, action: 'parked', reason: `${parked.code}: ${parked.reason}` }, this.clock.now())
+  park(task: LiveTask, parked: Omit<Parked, 'since'>, run?: number): Promise<void> {
+    return park(this, task, parked, run)
   }
 
-  watchLeak(taskId: string, step: string, working: Promise<unknown>): void {
+  readonly watchLeak = (taskId: string, step: string, working: Promise<unknown>): void =>
     this.leaks.watch(taskId, step, working)
-  }
 
   /** Notes that a checkpoint was restored, which changes nothing else. */
   async noteRestored(head: TaskHead, checkpointId: string, by: string, patient: boolean): Promise<void> {
@@ -190,13 +176,24 @@ export class Engine implements RunHost {
     for (const read of heads) {
       // What this process writes of it is no more durable than the store is now.
       const head: TaskHead = durability === 'buffered' ? { ...read, durability } : read
-      this.tasks.set(head.taskId, new LiveTask(head, head))
+      this.add(new LiveTask(head, head))
     }
     this.#found.push(...heads)
     for (const { taskId, reason } of damaged) {
       this.logger.error('The head of a task is damaged; the task is left alone', { taskId, reason })
       this.report.tasks.push({ taskId, type: '', action: 'damaged', replayed: 0, reason })
     }
+  }
+
+  /** Keeps a task in memory until it has ended. */
+  add(task: LiveTask): void {
+    this.tasks.set(task.taskId, task)
+    this.children.add(task.head)
+  }
+
+  /** Adds a definition. Tasks of its type that were parked because nobody knew it go on. */
+  register(definition: AnyTaskDefinition): void {
+    if (this.registry.add(definition)) this.resumeType(definition.name)
   }
 
   /** Takes up what was found at open, behind the caller's back. Once is enough. */
@@ -209,15 +206,17 @@ export class Engine implements RunHost {
   resumeType(type: string): void {
     if (this.report.startedAt === undefined) return
     for (const task of this.tasks.values()) {
-      if (task.head.type === type && task.head.parked?.code === 'TASK_TYPE_UNKNOWN') this.schedule(task)
+      if (task.head.type !== type || task.head.parked?.code !== 'TASK_TYPE_UNKNOWN') continue
+      if (!isSettled(task.head.status)) this.schedule(task)
+      else if (!task.cleaning) startCleanUp(this, task)
     }
   }
 
   /** Puts a task into the queue for a slot: now, or when it is to be woken. */
-  schedule(task: LiveTask): void {
-    if (task.scheduled || this.closing) return
+  schedule(task: LiveTask, { now = false } = {}): void {
+    if (task.scheduled || task.isTold || this.closing) return
     const { wakeAt = 0 } = task.head
-    if (wakeAt > this.clock.now()) {
+    if (!now && wakeAt > this.clock.now()) {
       task.disarmWake = this.clock.setTimer(wakeAt, () => this.schedule(task))
       return
     }
@@ -242,8 +241,10 @@ export class Engine implements RunHost {
         task.scheduled = false
         task.run = undefined
         this.rest(task)
-        // It sleeps for long, or it threw and is to be tried again.
-        if (task.head.wakeAt !== undefined && this.tasks.get(task.taskId) === task) this.schedule(task)
+        const { wakesAtOnce: now } = task
+        task.wakesAtOnce = false
+        // It waits for long, or it threw and is to be tried again.
+        if (task.head.wakeAt !== undefined && this.tasks.get(task.taskId) === task) this.schedule(task, { now })
       })
   }
 
@@ -255,37 +256,50 @@ export class Engine implements RunHost {
   }
 
   /** Takes a slot again for a run whose wait is over. Resolves once it has one; if the run is over by then, without. */
-  async wake(task: LiveTask, run: Run): Promise<void> {
-    if (task.hasSlot || task.waking) return task.waking
-    const { owner } = task.head
-    task.waking = new Promise<void>((resolve) => this.scheduler.enqueue(owner, task.taskId, resolve)).then(() => {
-      task.waking = undefined
-      if (run.isOver) this.scheduler.release()
-      else task.hasSlot = true
-    })
-    return task.waking
+  wake(task: LiveTask, run: Run): Promise<void> {
+    return wake(this, task, run)
   }
 
   /** Arms the task's timeout and deadline, whichever comes first. */
   arm(task: LiveTask): void {
     task.disarm()
-    const due = dueAt(task.head)
+    const due = isSettled(task.head.status) ? undefined : dueAt(task.head)
     if (due === undefined || this.closing) return
     task.disarm = this.clock.setTimer(due, () => void this.timeOut(task))
   }
 
   /** The task's time is over. */
-  async timeOut(task: LiveTask): Promise<void> {
-    const { head } = task
-    const which = head.timeoutAt !== undefined && head.timeoutAt === dueAt(head) ? 'timeout' : 'deadline'
-    const message = `Task ${head.taskId} ran out of time: its ${which} passed at ${new Date(dueAt(head) ?? 0).toISOString()}`
-    const error = { name: 'TaskFailedError', message, code: 'TIMEOUT', ours: true } as const
-    try {
-      await this.settle(task, { kind: 'error', error }, { by: 'engine', patient: true })
-    } catch (cause) {
-      if (!isFenced(cause))
-        this.logger.error('A timeout could not be recorded', { taskId: head.taskId, error: String(cause) })
-    }
+  timeOut(task: LiveTask): Promise<void> {
+    return timeOut(this, task)
+  }
+
+  /** Something came from outside, or a child ended: whoever waits for it looks. */
+  hasNews(task: LiveTask): void {
+    tellNews(this, task)
+  }
+
+  /** Resolves once nothing of the task goes on any more, or the engine closes. */
+  untilEnded(taskId: string): Promise<void> {
+    return untilEnded(this, taskId)
+  }
+
+  isUnfinished(taskId: string): boolean {
+    return this.tasks.has(taskId)
+  }
+
+  noteDropped(task: LiveTask): void {
+    void noteDropped(this, task)
+  }
+
+  /** Waits. Returns whether to go on: not if the engine closes meanwhile. */
+  async untilClosing(instant: number): Promise<boolean> {
+    let disarm = () => {}
+    const time = new Promise<void>((resolve) => {
+      disarm = this.clock.setTimer(instant, resolve)
+    })
+    await Promise.race([time, this.#closingBegan.promise])
+    disarm()
+    return !this.closing
   }
 
   // --- the end ----------------------------------------------------------------------------------------------------
@@ -295,6 +309,16 @@ export class Engine implements RunHost {
     return this.#closed
   }
 
+  /** Whether anything new is refused. Once it is, it stays so. */
+  get closing(): boolean {
+    return this.#closing
+  }
+
+  set closing(closing: boolean) {
+    this.#closing ||= closing
+    if (closing) this.#closingBegan.resolve()
+  }
+
   /** @throws HoldfastError `CLOSED` */
   assertOpen(): void {
     if (this.closing)
@@ -302,32 +326,16 @@ export class Engine implements RunHost {
   }
 
   /**
-   * No new step begins; steps in flight may finish within `graceMs` and are recorded; then the store is closed. Every
+   * No new step begins; what is in flight may finish within `graceMs` and is recorded; then the store is closed. Every
    * unfinished task stays as it is for the next open.
    */
   async close(graceMs: number): Promise<void> {
     this.closing = true
     this.scheduler.stop()
-    for (const task of this.tasks.values()) {
-      task.disarm()
-      task.disarmWake()
-    }
-    await this.#drained(graceMs)
-    for (const task of this.tasks.values()) task.run?.abandon()
+    await drain(this, graceMs)
     this.#closed = true
     this.report.abandon()
     this.waiters.close()
     await this.store.close()
-  }
-
-  async #drained(graceMs: number): Promise<void> {
-    const runs = [...this.tasks.values()].flatMap(({ run }) => run ?? [])
-    if (runs.length === 0 || graceMs === 0) return
-    let disarm = () => {}
-    const grace = new Promise<void>((resolve) => {
-      disarm = this.clock.setTimer(this.clock.now() + graceMs, resolve)
-    })
-    await Promise.race([Promise.all(runs.map((run) => run.idle())), grace])
-    disarm()
   }
 }

@@ -5,18 +5,22 @@
  * and executes it again, answered from what was recorded.
  */
 import { fromJson, toJson } from '../json.js'
-import { readInput, readLog, readStepProgress } from '../store/reads.js'
+import { readInput, readIntents, readLog, readNotes } from '../store/reads.js'
 import type { AnyTaskDefinition } from '../task/definition.js'
+import { dropForRetry } from '../task/drop-for-retry.js'
 import { dueAt } from '../task/head.js'
 import { History } from '../task/history.js'
-import { describeError, type Outcome } from '../task/outcome.js'
-import { dropForRetry, nextAttemptAt } from '../task/retry.js'
-import type { StepProgress } from '../task/step-progress.js'
+import { isUndoingOver } from '../task/intent.js'
+import type { Note } from '../task/note.js'
+import { describeError, type Outcome, type TaskError } from '../task/outcome.js'
+import { nextAttemptAt } from '../task/retry.js'
 import type { RunEnd } from './asked.js'
+import { inputsOf } from './await-answer.js'
 import type { Engine } from './engine.js'
 import type { LiveTask } from './live-task.js'
 import { Run } from './run.js'
 import { isFenced } from './run-host.js'
+import { messagesOf } from './run-receive.js'
 import { checkOutput } from './schemas.js'
 import { outsideSteps, taskContext } from './task-context.js'
 
@@ -31,19 +35,19 @@ export async function executeTask(
 ): Promise<void> {
   const recovered = !fresh && task.head.run > 0 && task.head.wakeAt === undefined
   const loaded = fresh
-    ? { input: fresh.inputText, history: new History([]), stepProgress: new Map() }
+    ? { input: fresh.inputText, history: new History([]), notes: new Map() }
     : await load(engine, task)
-  if (!loaded || engine.closing || engine.tasks.get(task.taskId) !== task) return
+  if (!loaded || isGone(engine, task)) return
   const definition = engine.registry.require(task.head.type)
   if (!fresh) await startRun(engine, task, definition, recovered)
-  if (engine.closing || engine.tasks.get(task.taskId) !== task) return
+  if (isGone(engine, task)) return
 
   const { taskId, type } = task.head
   const report = (replayed: number, next: string | undefined) => {
     const { clock } = engine
     engine.report.note({ taskId, type, action: 'resumed', replayed, resumedAt: next }, clock.now())
   }
-  const run = new Run(engine, task, loaded.history, loaded.stepProgress, recovered, report)
+  const run = new Run(engine, task, loaded.history, loaded.notes, definition, recovered, report)
   task.run = run
   if (fresh) engine.events.emit('task:started', { taskId, type, run: run.number, recovered })
   const context = taskContext(run)
@@ -65,9 +69,7 @@ async function load(engine: Engine, task: LiveTask) {
       history: new History(
         task.head.nextRecord === 0 ? [] : (await readLog(level, task.head)).map(({ record }) => record),
       ),
-      stepProgress: task.head.hasStepStates
-        ? await readStepProgress(level, task.taskId)
-        : new Map<string, StepProgress>(),
+      notes: task.head.hasStepStates ? await readNotes(level, task.taskId) : new Map<string, Note>(),
     }))
   } catch (error) {
     // Whatever it is, the task is not left pending in silence (R6); the next open tries again.
@@ -115,7 +117,8 @@ async function conclude(
     return engine.park(task, { code: end.code, reason: end.reason }, run.number)
   }
   if (end.kind === 'unload') {
-    await engine.record(task, { kind: 'unload', run: run.number, wakeAt: end.wakeAt }).catch((error: unknown) => {
+    const { wakeAt, listens } = end
+    await engine.record(task, { kind: 'unload', run: run.number, wakeAt, listens }).catch((error: unknown) => {
       if (!isFenced(error)) throw error
     })
     return
@@ -138,7 +141,7 @@ async function tryAgain(
   run: Run,
   thrown: unknown,
 ): Promise<boolean> {
-  const { clock, ids, store } = engine
+  const { clock, ids } = engine
   const { head } = task
   const retryAt = nextAttemptAt(definition.retry, {
     attempt: head.attempt,
@@ -151,15 +154,53 @@ async function tryAgain(
   const error = describeError(thrown)
   // A sibling's record may be on its way still; what is counted below is what is on disk.
   await task.settledCommits()
-  const { kept, dropped } = dropForRetry(await store.readPatiently((level) => readLog(level, task.head)), error)
   const why = `${error.name}: ${error.message}`.slice(0, 200)
   try {
-    await engine.record(task, { kind: 'retry', run: run.number, wakeAt: retryAt, why, kept, dropped })
+    await retry(engine, task, run, { error, wakeAt: retryAt, why })
   } catch (cause) {
     // Settled meanwhile: there is nothing left to try, and nothing to settle.
     if (!isFenced(cause)) throw cause
   }
   return true
+}
+
+/** Takes out of the log what the next attempt must not be answered. Questions and messages stand still meanwhile (C5). */
+async function retry(
+  engine: Engine,
+  task: LiveTask,
+  run: Run,
+  { error, wakeAt, why }: { error: TaskError; wakeAt: number; why: string },
+): Promise<void> {
+  const { store, keys } = engine
+  const { taskId, head } = task
+  const log = await store.readPatiently((level) => readLog(level, task.head))
+  const intents = head.intents ? await store.readPatiently((level) => readIntents(level, taskId)) : []
+  const undone = new Set(intents.filter(isUndoingOver).flatMap(({ record }) => record ?? []))
+  const drop = async () => {
+    const notes = head.hasStepStates ? await store.readPatiently((level) => readNotes(level, taskId)) : undefined
+    return dropForRetry(log, error, { notes: [...(notes?.values() ?? [])], undone })
+  }
+  // Children that the next attempt doesn't know of end first: whoever dies here comes to the same throw again.
+  for (const { child } of (await drop()).ended) if (child) await engine.children.end(child.taskId, why)
+  await keys.run(inputsOf(taskId), () =>
+    keys.run(messagesOf(taskId), async () => {
+      const { kept, dropped, ended, returned } = await drop()
+      await engine.record(task, {
+        kind: 'retry',
+        run: run.number,
+        wakeAt,
+        why,
+        kept,
+        dropped,
+        beside: { ended, returned },
+      })
+    }),
+  )
+}
+
+/** Whether there is nothing to execute any more: it was settled, or left the engine, or the engine closes. */
+function isGone(engine: Engine, task: LiveTask): boolean {
+  return engine.closing || task.isTold || engine.tasks.get(task.taskId) !== task
 }
 
 async function outcomeOf(engine: Engine, definition: AnyTaskDefinition, value: unknown): Promise<Outcome> {

@@ -7,36 +7,30 @@ import { type Duration, durationMs } from '../duration.js'
 import { HoldfastError } from '../errors.js'
 import type { EventName, HoldfastEvents } from '../events.js'
 import type { RecoveryReport } from '../recovery/report.js'
-import { listHeads } from '../store/list.js'
 import { openStore } from '../store/open.js'
-import { readAudit, readCheckpoints, readOutcome } from '../store/reads.js'
+import { readAudit, readCheckpoints } from '../store/reads.js'
 import type { AuditEntry } from '../task/changes.js'
 import type { CheckpointInfo, SavedBy } from '../task/checkpoint.js'
-import type { AnyTaskDefinition, RestoredCheckpoint, TaskDefinition } from '../task/definition.js'
-import { dueAt, isSettled, type TaskHead, type TaskStatus } from '../task/head.js'
-import { checkName, NAME_BYTES_MAX } from '../task/names.js'
+import type { RestoredCheckpoint } from '../task/context.js'
+import type { AnyTaskDefinition, TaskDefinition } from '../task/definition.js'
+import { isSettled, type TaskHead } from '../task/head.js'
 import type { Outcome } from '../task/outcome.js'
 import { settledAlready } from '../task/transition.js'
-import {
-  auditIdAt,
-  checkLimit,
-  checkOutcome,
-  checkReason,
-  checkStatuses,
-  decodeCursor,
-  encodeCursor,
-} from './arguments.js'
+import { auditIdAt, checkLimit, checkOutcome, checkReason } from './arguments.js'
 import { Binding } from './binding.js'
 import { restoreClientCheckpoint, saveClientCheckpoint } from './client-checkpoints.js'
 import { Engine } from './engine.js'
 import { findTask } from './find-task.js'
+import { type ListOptions, listTasks, type TaskPage } from './list-tasks.js'
 import type { LiveTask } from './live-task.js'
 import { checkOptions, type OpenOptions } from './options.js'
 import { OwnerScope } from './owner-scope.js'
+import { checkResponses, type Responded, respond } from './respond.js'
+import { type Sent, send } from './send.js'
 import { createSessionTask, type Started, type StartOptions, startTask } from './start-task.js'
 import { readSteps, type SegmentInfo } from './steps.js'
 import { startSweeping } from './sweeper.js'
-import { type TaskView, viewOf } from './view.js'
+import { type TaskView, viewOf, wholeViewOf } from './view.js'
 import { parkedError, type ResultOptions, waitForResult } from './wait-for-result.js'
 
 /** The ID of a task whose output is an `Output`. It is a string, and may be stored and sent as one. */
@@ -48,25 +42,6 @@ export interface OwnerOption {
   readonly owner?: string | undefined
 }
 
-/** What `list` shows. */
-export interface ListOptions extends OwnerOption {
-  /** One status, or several. Default: every one. */
-  readonly status?: TaskStatus | readonly TaskStatus[] | undefined
-  readonly type?: string | undefined
-  /** How many at the most, 1 to 1,000. Default 100. */
-  readonly limit?: number | undefined
-  /** `cursor` of the page before. */
-  readonly cursor?: string | undefined
-}
-
-/** A page of tasks, in the order of their creation. */
-export interface TaskPage {
-  readonly tasks: readonly TaskView[]
-  /** Names the next page; `undefined` on the last one. */
-  readonly cursor: string | undefined
-}
-
-const LIST_LIMIT_MAX = 1_000
 const AUDIT_LIMIT_MAX = 10_000
 const CLOSE_GRACE = '5s'
 
@@ -126,10 +101,7 @@ export class Holdfast {
    */
   register(definition: AnyTaskDefinition): void {
     this.#engine.assertOpen()
-    const { registry, logger } = this.#engine
-    if (!registry.add(definition)) return
-    registry.warn(logger, [definition])
-    this.#engine.resumeType(definition.name)
+    this.#engine.register(definition)
   }
 
   /**
@@ -156,32 +128,15 @@ export class Holdfast {
    * @throws HoldfastError `TASK_NOT_FOUND` for an unknown task and for another owner's alike; `RECORD_DAMAGED`
    */
   async get(taskId: string, { owner }: OwnerOption = {}): Promise<TaskView> {
-    const head = await this.#find(taskId, owner)
-    if (!isSettled(head.status)) return this.#view(head)
-    return this.#view(head, await this.#engine.store.read((level) => readOutcome(level, head.taskId)))
+    return this.#view(await this.#find(taskId, owner), true)
   }
 
   /**
    * Tasks in the order of their creation, a page at a time.
    * @throws HoldfastError `INVALID_CURSOR`
    */
-  async list({ owner, status, type, limit = 100, cursor }: ListOptions = {}): Promise<TaskPage> {
-    const { store, logger } = this.#engine
-    if (owner !== undefined) checkName(owner, 'owner', NAME_BYTES_MAX.owner)
-    const after = cursor === undefined ? undefined : decodeCursor(cursor)
-    const statuses = status === undefined ? undefined : checkStatuses([status].flat() as TaskStatus[])
-    checkLimit(limit, LIST_LIMIT_MAX)
-    const query = { owner, statuses, type, after, limit }
-    const { heads, more } = await store.read((level) =>
-      listHeads(level, query, (taskId, error) =>
-        logger.warn('A task is left out of a list: its head is damaged', { taskId, error: String(error) }),
-      ),
-    )
-    const last = heads.at(-1)
-    return {
-      tasks: heads.map((head) => this.#view(head)),
-      cursor: more && last ? encodeCursor(last.taskId) : undefined,
-    }
+  list(options: ListOptions = {}): Promise<TaskPage> {
+    return listTasks(this.#engine, options)
   }
 
   /**
@@ -207,9 +162,44 @@ export class Holdfast {
   ): Promise<TaskView> {
     if (reason !== undefined) checkReason(reason)
     const task = await this.#findUnfinished(taskId, owner)
-    if (task.head.parked && !task.awaitsRun && !force) throw parkedError(task.head)
-    await this.#engine.settle(task, { kind: 'cancelled', reason }, { by: owner ?? 'admin', patient: false })
+    const isParked = task.head.parked !== undefined && !task.awaitsRun && !isSettled(task.head.status)
+    if (isParked && !force) throw parkedError(task.head)
+    const by = { by: owner ?? 'admin', patient: false, stoppedBy: 'cancel', givesUp: isParked } as const
+    await this.#engine.settle(task, { kind: 'cancelled', reason }, by)
     return this.#view(task.head)
+  }
+
+  /**
+   * Answers inputs that a task asks for; their keys are those of `get(taskId).inputRequests`. Resolves once it is durable.
+   * What can't be an answer (any more) is ignored, and said to be.
+   * @param responses any JSON values, by key
+   * @throws HoldfastError `TASK_NOT_FOUND`, `NOT_SERIALIZABLE`, `TOO_LARGE`, `STORE_UNAVAILABLE`
+   */
+  async respond(
+    taskId: string,
+    responses: Readonly<Record<string, unknown>>,
+    { owner }: OwnerOption = {},
+  ): Promise<Responded> {
+    const answers = checkResponses(this.#engine, responses)
+    this.#engine.assertOpen()
+    await this.#find(taskId, owner)
+    return respond(this.#engine, taskId, answers, owner ?? 'admin')
+  }
+
+  /**
+   * Sends a message to a task, which its body takes with `task.receive(name)`. It waits in the store until then.
+   * @param options.idempotencyKey a second message under the same key is the first one
+   * @throws HoldfastError `TASK_NOT_FOUND`, `TASK_SETTLED`, `NOT_SERIALIZABLE`, `TOO_LARGE`, `LIMIT_EXCEEDED`,
+   *   `IDEMPOTENCY_CONFLICT`, `STORE_UNAVAILABLE`
+   */
+  async send(
+    taskId: string,
+    name: string,
+    payload?: unknown,
+    { owner, idempotencyKey }: OwnerOption & { idempotencyKey?: string | undefined } = {},
+  ): Promise<Sent> {
+    const task = await this.#findUnfinished(taskId, owner)
+    return send(this.#engine, task, name, payload, { idempotencyKey, by: owner ?? 'admin' })
   }
 
   /**
@@ -333,11 +323,14 @@ export class Holdfast {
     this.#engine.assertOpen()
     const head = await this.#find(taskId, owner)
     const task = this.#engine.tasks.get(taskId)
-    if (task) return task
+    if (task && !task.isTold) return task
     throw settledAlready(isSettled(head.status) ? head : await this.#find(taskId, owner))
   }
 
-  #view(head: TaskHead, outcome?: Outcome): TaskView {
-    return viewOf(head, dueAt(head), this.#engine.tasks.get(head.taskId), outcome)
+  #view(head: TaskHead): TaskView
+  #view(head: TaskHead, isWhole: true): Promise<TaskView>
+  #view(head: TaskHead, isWhole = false): TaskView | Promise<TaskView> {
+    const live = this.#engine.tasks.get(head.taskId)
+    return isWhole ? wholeViewOf(this.#engine.store, head, live) : viewOf(head, live)
   }
 }

@@ -1,6 +1,7 @@
 /** An unfinished task in memory: what is decided about it, what of that is on disk, and the run that executes it. */
 import type { Deferred } from '../deferred.js'
 import type { Progress, TaskHead } from '../task/head.js'
+import type { Cleaning } from './clean-up.js'
 import type { Run } from './run.js'
 
 export class LiveTask {
@@ -22,6 +23,16 @@ export class LiveTask {
   progress: Progress | undefined
   /** There while a commit that settles it is on its way: until then nobody may be told that it is settled. */
   settling: Deferred<void> | undefined
+  /** Whether everybody was told that it is settled. Its clean-up may go on. */
+  isTold = false
+  /** What it settled with, as JSON text, from then on. */
+  outcomeText: string | undefined
+  /** This process's work at its clean-up. */
+  cleaning: Cleaning | undefined
+  /** The engine made it, for a parent that waits for it: it sees to it that it comes to be. */
+  isChildOfRun = false
+  /** Something came while its run was being unloaded: it is run again at once. */
+  wakesAtOnce = false
   /** Its commits that are on their way. */
   readonly commits = new Set<Promise<unknown>>()
   /** Disarms its timeout. */

@@ -21,6 +21,8 @@ export interface Limits {
   readonly stepsPerTaskMax: number
   /** Checkpoints kept of one task, a body's and clients' apart. Default 1,000. */
   readonly checkpointsPerTaskMax: number
+  /** Messages that wait for one task to receive them. Default 1,000. */
+  readonly messagesPerTaskMax: number
   /** Unfinished tasks in all; `start` past it is `LIMIT_EXCEEDED`. Default 100,000. */
   readonly liveTasksMax: number
 }
@@ -36,6 +38,7 @@ const DEFAULT_LIMITS: Limits = {
   stateBytesMax: MIB,
   stepsPerTaskMax: 100_000,
   checkpointsPerTaskMax: 1_000,
+  messagesPerTaskMax: 1_000,
   liveTasksMax: 100_000,
 }
 

@@ -2,10 +2,14 @@
 
 import type { Duration } from '../duration.js'
 import type { CheckpointInfo, SavedBy } from '../task/checkpoint.js'
-import type { AnyTaskDefinition, RestoredCheckpoint, TaskDefinition } from '../task/definition.js'
+import type { RestoredCheckpoint } from '../task/context.js'
+import type { AnyTaskDefinition, TaskDefinition } from '../task/definition.js'
 import { checkName, NAME_BYTES_MAX } from '../task/names.js'
 import type { Outcome } from '../task/outcome.js'
-import type { Holdfast, ListOptions, TaskId, TaskPage } from './holdfast.js'
+import type { Holdfast, TaskId } from './holdfast.js'
+import type { ListOptions, TaskPage } from './list-tasks.js'
+import type { Responded } from './respond.js'
+import type { Sent } from './send.js'
 import type { Started, StartOptions } from './start-task.js'
 import type { SegmentInfo } from './steps.js'
 import type { TaskView } from './view.js'
@@ -57,6 +61,14 @@ export class OwnerScope {
 
   cancel(taskId: string, options?: { reason?: string; force?: boolean }): Promise<TaskView> {
     return this.#holdfast.cancel(taskId, { ...options, owner: this.owner })
+  }
+
+  respond(taskId: string, responses: Readonly<Record<string, unknown>>): Promise<Responded> {
+    return this.#holdfast.respond(taskId, responses, { owner: this.owner })
+  }
+
+  send(taskId: string, name: string, payload?: unknown, options?: { idempotencyKey?: string }): Promise<Sent> {
+    return this.#holdfast.send(taskId, name, payload, { ...options, owner: this.owner })
   }
 
   saveCheckpoint(taskId: string, state: unknown, options?: { label?: string }): Promise<{ checkpointId: string }> {

@@ -1,35 +1,55 @@
-/** The waits of a run: sleeps, and those between attempts. They end when their time comes, or all at once with the run. */
+/** The waits of a run. They end when their time comes, when they are told, or all at once with the run. */
 import type { Clock } from '../clock.js'
+import type { Asked } from './asked.js'
+
+interface Pause {
+  readonly asked: Asked
+  readonly endsAt: number
+  /** Whether it waits for something from outside too: an answer, a message, a child. */
+  readonly listens: boolean
+  readonly end: () => void
+}
 
 export class Pauses {
-  readonly #ends = new Map<() => void, number>()
+  readonly #pauses = new Set<Pause>()
 
   constructor(private readonly clock: Clock) {}
 
   get count(): number {
-    return this.#ends.size
+    return this.#pauses.size
   }
 
   /** When the first of them ends. */
   get nextAt(): number {
-    return Math.min(...this.#ends.values())
+    return Math.min(...[...this.#pauses].map(({ endsAt }) => endsAt))
   }
 
-  /** Resolves at `instant`, or when `endAll` is called. */
-  until(instant: number): Promise<void> {
+  /** Whether any of them could end before its time. */
+  get listens(): boolean {
+    return [...this.#pauses].some(({ listens }) => listens)
+  }
+
+  /** Resolves at `instant`, or when it is ended. */
+  until(asked: Asked, endsAt: number, listens: boolean): Promise<void> {
     return new Promise((resolve) => {
       const end = () => {
         disarm()
-        this.#ends.delete(end)
+        this.#pauses.delete(pause)
         resolve()
       }
-      const disarm = this.clock.setTimer(instant, end)
-      this.#ends.set(end, instant)
+      const disarm = this.clock.setTimer(endsAt, end)
+      const pause = { asked, endsAt, listens, end }
+      this.#pauses.add(pause)
     })
   }
 
-  /** Ends every wait now. */
-  endAll(): void {
-    for (const end of [...this.#ends.keys()]) end()
+  /** Something came from outside: whoever listens looks whether it is for him. */
+  nudge(): void {
+    for (const { listens, end } of [...this.#pauses]) if (listens) end()
+  }
+
+  /** Ends the waits of asks that `isOver` says are over; all of them by default. */
+  endAll(isOver: (asked: Asked) => boolean = () => true): void {
+    for (const { asked, end } of [...this.#pauses]) if (isOver(asked)) end()
   }
 }

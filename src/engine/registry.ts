@@ -1,6 +1,5 @@
 /** The task definitions of this process, by name. */
 import { HoldfastError } from '../errors.js'
-import type { Logger } from '../logger.js'
 import type { AnyTaskDefinition } from '../task/definition.js'
 
 /** The definitions. */
@@ -22,13 +21,6 @@ export class Registry {
       `No task named '${name}' is registered (registered: ${known}). Pass its definition in \`tasks\`, or call \`register\`.`,
       { details: { type: name } },
     )
-  }
-
-  /** Says what of the definitions this version does not act on. */
-  warn(logger: Logger, definitions: Iterable<AnyTaskDefinition> = this.#definitions.values()): void {
-    for (const { name, undo, onCancel } of definitions) {
-      if (undo ?? onCancel) logger.warn(`This version does not act on \`undo\` and \`onCancel\` of task '${name}'`)
-    }
   }
 
   /**

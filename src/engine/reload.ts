@@ -5,14 +5,16 @@
 import { HoldfastError } from '../errors.js'
 import type { Level } from '../store/level.js'
 import { readHead, readOutcome } from '../store/reads.js'
-import { isSettled, type TaskHead } from '../task/head.js'
+import { isLive, isSettled, type TaskHead } from '../task/head.js'
 import type { Engine } from './engine.js'
+import { tellCleanedUp } from './leaving.js'
 import type { LiveTask } from './live-task.js'
+import { tellSettled } from './settling.js'
 
 /** Reads the heads of these tasks. Returns what is to be told once the store is up. */
 export async function reloadHeads(engine: Engine, level: Level, taskIds: ReadonlySet<string>): Promise<() => void> {
   const heads = new Map<LiveTask, TaskHead | undefined>()
-  const settled = new Map<LiveTask, string>()
+  const settled: LiveTask[] = []
   const harmed: LiveTask[] = []
   for (const taskId of taskIds) {
     const task = engine.tasks.get(taskId)
@@ -20,7 +22,9 @@ export async function reloadHeads(engine: Engine, level: Level, taskIds: Readonl
     try {
       const head = await readHead(level, taskId)
       heads.set(task, head)
-      if (head && isSettled(head.status)) settled.set(task, JSON.stringify(await readOutcome(level, taskId)))
+      if (!head || !isSettled(head.status)) continue
+      task.outcomeText = JSON.stringify(await readOutcome(level, taskId))
+      settled.push(task)
     } catch (error) {
       if (!(error instanceof HoldfastError && error.code === 'RECORD_DAMAGED')) throw error
       harmed.push(task)
@@ -29,17 +33,29 @@ export async function reloadHeads(engine: Engine, level: Level, taskIds: Readonl
   const landed: LiveTask[] = []
   for (const [task, head] of heads) {
     // A start that didn't land: its caller knows that it is unknown.
-    if (!head) engine.tasks.delete(task.taskId)
-    else {
-      if (!task.committed) landed.push(task)
+    if (!head) {
+      if (!task.isChildOfRun) forget(engine, task)
+    } else {
+      if (!task.committed && !task.isChildOfRun) landed.push(task)
       task.head = task.committed = head
     }
   }
   return () => {
     for (const task of landed) adopt(engine, task)
-    for (const [task, outcomeText] of settled) engine.tellSettled(task, outcomeText)
+    for (const task of settled) tellAgain(engine, task)
     for (const task of harmed) quarantine(engine, task)
   }
+}
+
+/** It is settled on disk. If that was told before, it may be its clean-up whose end could not be told. */
+function tellAgain(engine: Engine, task: LiveTask): void {
+  tellSettled(engine, task)
+  if (!isLive(task.head)) void tellCleanedUp(engine, task)
+}
+
+function forget(engine: Engine, task: LiveTask): void {
+  engine.tasks.delete(task.taskId)
+  engine.children.delete(task.head)
 }
 
 /** A start that did land, although its caller could not be told. */
@@ -54,7 +70,7 @@ function adopt(engine: Engine, task: LiveTask): void {
 function quarantine(engine: Engine, task: LiveTask): void {
   const { taskId } = task.head
   engine.logger.error('A task is damaged on disk and left alone', { taskId })
-  engine.tasks.delete(taskId)
+  forget(engine, task)
   task.disarm()
   task.disarmWake()
   task.run?.abandon()

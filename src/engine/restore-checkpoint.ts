@@ -2,7 +2,7 @@
 import { decodeTime } from 'ulid'
 import { HoldfastError } from '../errors.js'
 import { readCheckpoint, readState } from '../store/reads.js'
-import type { RestoredCheckpoint } from '../task/definition.js'
+import type { RestoredCheckpoint } from '../task/context.js'
 import { PREFIX } from '../task/head.js'
 import type { CheckpointRecord } from '../task/log.js'
 import type { Run } from './run.js'

@@ -7,10 +7,13 @@ import type { Logger } from '../logger.js'
 import type { Store } from '../store/store.js'
 import type { Decision } from '../task/changes.js'
 import type { TaskHead } from '../task/head.js'
-import { RunFenced, type TaskEvent } from '../task/transition.js'
+import type { TaskEvent } from '../task/task-event.js'
+import { RunFenced } from '../task/transition.js'
+import type { Children } from './children.js'
 import type { LiveTask } from './live-task.js'
 import type { Limits } from './options.js'
 import type { Run } from './run.js'
+import type { Serial } from './serial.js'
 
 export interface RunHost {
   readonly store: Store
@@ -32,8 +35,15 @@ export interface RunHost {
    * @throws RunFenced, HoldfastError `TASK_SETTLED`: then nothing was written
    */
   record(task: LiveTask, event: TaskEvent): Promise<Decision>
+  /** Puts what concerns one key in order. */
+  readonly keys: Serial
   /** Watches a function that was told to stop, and counts it if it goes on. */
-  watchLeak(taskId: string, step: string, working: Promise<unknown>): void
+  readonly watchLeak: (taskId: string, step: string, working: Promise<unknown>) => void
+  /** A body returned after its task was settled. */
+  noteDropped(task: LiveTask): void
+  readonly children: Children
+  /** Whether the task, or its clean-up, goes on. */
+  isUnfinished(taskId: string): boolean
   /** Notes in the audit that a checkpoint was restored. */
   noteRestored(head: TaskHead, checkpointId: string, by: string, patient: boolean): Promise<void>
 }

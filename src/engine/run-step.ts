@@ -7,38 +7,36 @@
  */
 import { HoldfastError, TaskInterruptedError } from '../errors.js'
 import { fromJson, toJson } from '../json.js'
-import type { StepContext, StepOptions } from '../task/definition.js'
+import { readIntent } from '../store/reads.js'
+import type { StepContext } from '../task/context.js'
 import { dueAt, PREFIX } from '../task/head.js'
+import { type Intent, isUndoingOver } from '../task/intent.js'
+import type { Note } from '../task/note.js'
 import { describeError, type TaskError } from '../task/outcome.js'
-import { nextAttemptAt, type RetryPolicy } from '../task/retry.js'
-import type { StepProgress } from '../task/step-progress.js'
-import type { Asked } from './asked.js'
+import { nextAttemptAt } from '../task/retry.js'
+import { askWhetherItTookPlace } from './ask-whether.js'
+import { type Asked, newNote, placeOf } from './asked.js'
 import { callWithin } from './call-within.js'
 import { idempotencyKeyOf } from './derived.js'
 import { LazyAbort } from './lazy-abort.js'
 import { insideStep, type Run } from './run.js'
 import { isFenced } from './run-host.js'
-
-/** A step as the body asked for it, with its options checked. */
-export interface StepCall {
-  readonly name: string
-  readonly fn: (step: StepContext) => unknown
-  readonly retry: RetryPolicy
-  readonly timeoutMs: number | undefined
-  readonly onInterrupted: NonNullable<StepOptions['onInterrupted']>
-}
+import type { StepCall } from './step-call.js'
+import { undertake } from './undertake.js'
 
 /** What came of an attempt: its result as JSON text, or what it threw. */
-interface Ended {
+export interface Ended {
   readonly value?: string | undefined
   readonly failed?: TaskError | undefined
   readonly thrown?: unknown
 }
 
 /** How far the step is, in this process, and whether any of that is on disk. */
-interface Trial {
-  progress: StepProgress
+export interface Trial {
+  note: Note
   isStored: boolean
+  /** There if the step has an undo. */
+  intent?: Intent | undefined
   /** The write that is on its way. */
   pending: Promise<unknown>
 }
@@ -51,90 +49,114 @@ export async function runStep(run: Run, asked: Asked, step: StepCall): Promise<v
     run.fail(tooManySteps(task.taskId, step.name, host.limits.stepsPerTaskMax))
     return run.dropped(asked)
   }
-  const stored = run.progressOf(asked)
-  if (stored && stored.id !== ask.id) return run.dropped(asked)
-  const progress = stored ?? { id: ask.id, failedAttempts: 0 }
-  const trial: Trial = { progress, isStored: stored !== undefined, pending: Promise.resolve() }
-  try {
+  const record = await undertake(run, asked, async () => {
+    const stored = run.noteOf(asked)
+    if (stored && stored.id !== ask.id) return undefined
+    const trial: Trial = {
+      note: stored ?? newNote(asked),
+      isStored: stored !== undefined,
+      pending: Promise.resolve(),
+    }
     const ended = await tryUntilDone(run, asked, step, trial)
-    // Asked once more: from here to the decision nothing is awaited, so a run that is over writes nothing.
-    if (!ended || run.isOver) return run.dropped(asked)
-    const { record } = await host.record(task, {
-      kind: 'record',
-      run: run.number,
-      record: {
-        kind: 'step',
-        segment: ask.segment,
-        scope: ask.scope,
-        ask: ask.ask,
-        after: ask.after,
-        name: step.name,
-        number: ask.name.kind === 'step' ? ask.name.number : 0,
-        startedAt,
-        attempts: trial.progress.failedAttempts + 1,
-        value: ended.value,
-        failed: ended.failed,
-      },
-      dropStepState: trial.isStored,
-      progress: task.progress,
-    })
-    if (record?.kind !== 'step') return run.dropped(asked)
-    run.recorded(asked, record)
-    const { taskId, type } = task.head
-    const { number, at: recordedAt } = record
-    const segment = record.segment === PREFIX ? 'prefix' : record.segment
-    const failed = ended.failed !== undefined
-    host.events.emit('step:recorded', { taskId, type, step: step.name, segment, number, failed, startedAt, recordedAt })
-  } catch (error) {
-    run.dropped(asked)
-    if (!isFenced(error)) run.fail(error)
-  }
+    if (!ended) return undefined
+    const { value, failed } = ended
+    const attempts = trial.note.failedAttempts + 1
+    const intent = trial.intent && {
+      ...trial.intent,
+      failed: failed ? true : undefined,
+      value: value ?? trial.intent.value,
+    }
+    const beside = intent || trial.isStored ? { intent, ended: trial.isStored ? [trial.note] : [] } : undefined
+    return { record: { kind: 'step', ...placeOf(asked), startedAt, attempts, value, failed }, beside }
+  })
+  if (record?.kind !== 'step') return
+  const { taskId, type } = task.head
+  const { number, at: recordedAt } = record
+  const segment = record.segment === PREFIX ? 'prefix' : record.segment
+  const failed = record.failed !== undefined
+  host.events.emit('step:recorded', { taskId, type, step: step.name, segment, number, failed, startedAt, recordedAt })
 }
 
 /**
- * A step that must not begin twice notes that it begins. One that is found like that was running when its process ended,
- * so nobody knows whether its effect took place.
+ * Notes that the step begins, where that must be known: it must not begin twice, or it has an undo. One that is found
+ * to have begun was running when its process ended, so nobody knows whether its effect took place.
  */
-async function beginOnce(run: Run, asked: Asked, step: StepCall, trial: Trial): Promise<Ended | undefined> {
+async function begin(run: Run, asked: Asked, step: StepCall, trial: Trial): Promise<Ended | 'over' | undefined> {
   const { onInterrupted } = step
-  if (onInterrupted === 'retry') return undefined
-  const { begunAt } = trial.progress
-  if (begunAt === undefined) {
-    await store(run, asked, trial, { ...trial.progress, begunAt: run.host.clock.now() })
-    return undefined
-  }
-  if (onInterrupted === 'fail') return { failed: describeError(inDoubt(run.task.taskId, step.name, begunAt)) }
   const { taskId } = run.task
-  const idempotencyKey = idempotencyKeyOf(taskId, asked.ask.id)
-  const info = { name: step.name, idempotencyKey, startedAt: begunAt, attempt: trial.progress.failedAttempts + 1 }
-  return outcomeOf(run, step, () => insideStep.run(run, () => onInterrupted(info)))
+  const { begunAt } = trial.note
+  if (onInterrupted !== 'retry' && begunAt !== undefined) {
+    if (onInterrupted === 'fail') return { failed: describeError(inDoubt(taskId, step.name, begunAt)) }
+    const idempotencyKey = keyOf(run, asked, trial)
+    const info = { name: step.name, idempotencyKey, startedAt: begunAt, attempt: trial.note.failedAttempts + 1 }
+    if (onInterrupted !== 'ask') return outcomeOf(run, step, () => insideStep.run(run, () => onInterrupted(info)))
+    const told = await askWhetherItTookPlace(run, asked, trial, info)
+    if (!told) return 'over'
+    if (told.tookPlace) return { value: told.value }
+  }
+  const now = run.host.clock.now()
+  const intent = await newIntent(run, asked, step, trial, now)
+  const mustBeKnown = onInterrupted !== 'retry'
+  if (mustBeKnown) await store(run, trial, { ...trial.note, begunAt: now }, intent)
+  else if (intent)
+    await run.host.record(run.task, { kind: 'note', run: run.number, beside: { intent, isNewIntent: true } })
+  return undefined
+}
+
+/** The intent to write before the step begins; `undefined` if it has no undo, or began before and is in doubt. */
+async function newIntent(
+  run: Run,
+  asked: Asked,
+  step: StepCall,
+  trial: Trial,
+  now: number,
+): Promise<Intent | undefined> {
+  const { host, task, definition } = run
+  if (!definition.undo || !Object.hasOwn(definition.undo, step.name) || trial.intent) return undefined
+  const { id } = asked.ask
+  const before = task.head.intents
+    ? await host.store.readPatiently((level) => readIntent(level, task.taskId, id))
+    : undefined
+  const undone = before !== undefined && isUndoingOver(before)
+  const { segment, scope, name, number } = placeOf(asked)
+  // Once undone, it is another effect, under a key of its own: the service would answer the old one with what it undid.
+  const times = undone ? (before.times ?? 0) + 1 : before?.times
+  const order = task.head.intents ?? 0
+  const value = undone ? undefined : before?.value
+  trial.intent = { id, segment, scope, name, number, order, begunAt: now, times, value }
+  return before && !undone && before.record === undefined ? undefined : trial.intent
+}
+
+/** The step's own key: the same in every attempt and run, until it was undone. */
+function keyOf(run: Run, { ask }: Asked, { intent }: Trial): string {
+  return idempotencyKeyOf(run.task.taskId, intent?.times ? `${ask.id}\n${intent.times}` : ask.id)
 }
 
 /** Attempt after attempt, each failure on disk before the wait for the next. `undefined` if the run ends before. */
 async function tryUntilDone(run: Run, asked: Asked, step: StepCall, trial: Trial): Promise<Ended | undefined> {
   const { host, task } = run
   for (;;) {
-    const { retryAt } = trial.progress
-    if (retryAt !== undefined && !(await run.waitUntil(asked, retryAt))) return undefined
-    const found = await beginOnce(run, asked, step, trial)
-    if (found) return run.isOver ? undefined : found
-    if (run.isOver) return undefined
+    const { retryAt } = trial.note
+    if (retryAt !== undefined && !(await run.waits.until(asked, retryAt))) return undefined
+    const found = await begin(run, asked, step, trial)
+    if (found) return found === 'over' || run.isOverFor(asked) ? undefined : found
+    if (run.isOverFor(asked) || asked.aborted) return undefined
     const ended = await attempt(run, asked, step, trial)
     await trial.pending
     // Settled meanwhile, or left for the next open: a step that an abort brought down was interrupted, not failed (C8).
-    if (run.isOver || (ended.failed && asked.aborted)) return undefined
+    if (run.isOverFor(asked) || (ended.failed && asked.aborted)) return undefined
     if (!ended.failed) return ended
     const next = nextAttemptAt(step.retry, {
-      attempt: trial.progress.failedAttempts + 1,
+      attempt: trial.note.failedAttempts + 1,
       error: ended.thrown,
       now: host.clock.now(),
       dueAt: dueAt(task.head),
       fraction: host.ids.fraction(),
     })
     if (next === undefined) return ended
-    const failedAttempts = trial.progress.failedAttempts + 1
+    const failedAttempts = trial.note.failedAttempts + 1
     host.logger.debug('A step failed and is tried again', { taskId: task.taskId, step: step.name, failedAttempts })
-    await store(run, asked, trial, { ...trial.progress, failedAttempts, retryAt: next, begunAt: undefined })
+    await store(run, trial, { ...trial.note, failedAttempts, retryAt: next, begunAt: undefined, input: undefined })
   }
 }
 
@@ -142,13 +164,26 @@ async function attempt(run: Run, asked: Asked, step: StepCall, trial: Trial): Pr
   const attempt = { isOver: false }
   const aborter = new LazyAbort()
   asked.aborter = aborter
-  const call = () => insideStep.run(run, () => step.fn(contextOf(run, asked, trial, attempt, aborter)))
-  const { timeoutMs } = step
+  const fn = () => insideStep.run(run, () => step.fn(contextOf(run, asked, trial, attempt, aborter)))
+  const call = trial.intent ? () => watched(run, asked.ask.id, fn) : fn
+  const { timeoutMs, name } = step
+  const { host, task } = run
   const ended = await outcomeOf(run, step, () =>
-    timeoutMs === undefined ? call() : callWithin(run, asked, step, timeoutMs, call),
+    timeoutMs === undefined ? call() : callWithin(host, { taskId: task.taskId, name, timeoutMs, aborter }, call),
   )
   attempt.isOver = true
   return ended
+}
+
+/** Calls a function whose effect may have to be undone: that waits until it has ended. */
+function watched(run: Run, id: string, fn: () => unknown): Promise<unknown> {
+  const working = new Promise((resolve) => resolve(fn()))
+  run.functions.set(id, working)
+  const over = () => {
+    if (run.functions.get(id) === working && !run.isOver) run.functions.delete(id)
+  }
+  working.then(over, over)
+  return working
 }
 
 /** What comes of a user's function, as it is recorded. Never rejects, and writes nothing (C4). */
@@ -170,15 +205,15 @@ function contextOf(
   aborter: LazyAbort,
 ): StepContext {
   const { host, task } = run
-  const { stateText } = trial.progress
+  const { stateText } = trial.note
   return {
     get signal() {
       return aborter.signal
     },
     get idempotencyKey() {
-      return idempotencyKeyOf(task.taskId, asked.ask.id)
+      return keyOf(run, asked, trial)
     },
-    attempt: trial.progress.failedAttempts + 1,
+    attempt: trial.note.failedAttempts + 1,
     checkpoint: stateText === undefined || stateText === '' ? undefined : fromJson(stateText),
     async saveCheckpoint(state) {
       // Its function has ended: whatever it would still save belongs to no attempt.
@@ -186,7 +221,7 @@ function contextOf(
       const { stateBytesMax: bytesMax } = host.limits
       const what = 'the state of the checkpoint of a step'
       const saved = toJson(state, { what, bytesMax, option: 'limits.stateBytesMax' }) ?? ''
-      const writing = store(run, asked, trial, { ...trial.progress, stateText: saved })
+      const writing = store(run, trial, { ...trial.note, stateText: saved })
       trial.pending = writing.catch(() => {})
       await writing.catch((error: unknown) => {
         throw isFenced(error) ? new TaskInterruptedError(task.taskId) : error
@@ -195,12 +230,13 @@ function contextOf(
   }
 }
 
-/** Puts the step's progress on disk, where the next attempt finds it, in whatever process that is. */
-async function store(run: Run, { ask }: Asked, trial: Trial, progress: StepProgress): Promise<void> {
-  trial.progress = progress
+/** Notes how far the step is, where the next attempt finds it, in whatever process that is. */
+async function store(run: Run, trial: Trial, note: Note, intent?: Intent): Promise<void> {
+  const begins = !trial.isStored
+  trial.note = note
   trial.isStored = true
-  const { segment, ask: index } = ask
-  await run.host.record(run.task, { kind: 'step-progress', run: run.number, segment, ask: index, step: progress })
+  const beside = { ...(begins ? { begun: [note] } : { changed: [note] }), intent, isNewIntent: intent !== undefined }
+  await run.host.record(run.task, { kind: 'note', run: run.number, beside })
 }
 
 function tooManySteps(taskId: string, step: string, max: number): HoldfastError {

@@ -15,21 +15,23 @@
  */
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { TaskInterruptedError } from '../errors.js'
-import { fromJson } from '../json.js'
-import { stepStateKey } from '../store/layout.js'
+import { noteKey } from '../store/layout.js'
+import type { AnyTaskDefinition } from '../task/definition.js'
 import type { Parked } from '../task/head.js'
 import { type Ask, type CodeChanged, type History, idOf } from '../task/history.js'
 import { describeRecord, type LogRecord } from '../task/log.js'
-import { stepFailure } from '../task/outcome.js'
-import type { StepProgress } from '../task/step-progress.js'
+import type { Note } from '../task/note.js'
+import { handAnswer } from './answer.js'
 import type { Asked, RunEnd } from './asked.js'
+import { type Branch, Branches } from './branches.js'
+import { InFlight } from './in-flight.js'
 import { LazyAbort } from './lazy-abort.js'
 import type { LiveTask } from './live-task.js'
-import { Pauses } from './pauses.js'
 import { ambiguous, begunAsAnother, inFlight, leftAtEnd, nested, unaskedFor } from './refusals.js'
 import { rejectOneByOne } from './reject-one-by-one.js'
 import type { RunHost } from './run-host.js'
 import { Turns } from './turns.js'
+import { Waits } from './waits.js'
 
 /** Tells a call inside a step's function from one in the body. */
 export const insideStep = new AsyncLocalStorage<Run>()
@@ -47,23 +49,33 @@ export class Run {
   #replaying = true
   #ending = false
   #answered = 0
-  readonly #inFlight = new Set<Asked>()
-  readonly #pauses: Pauses
-  #idle: (() => void)[] = []
+  readonly #inFlight = new InFlight()
+  readonly waits: Waits
+  /** The branches that are open, and those that lost. */
+  readonly branches = new Branches()
+  /** Functions of steps with an undo that are running, by the step's identity: an undo waits for them. */
+  readonly functions = new Map<string, Promise<unknown>>()
+  /** Undos of branches that lost, while they run. */
+  readonly undoing = new Set<Promise<unknown>>()
   #lastAnswerAt: number
 
   constructor(
     readonly host: RunHost,
     readonly task: LiveTask,
     readonly history: History,
-    /** How far the steps were that had not ended. */
-    private readonly stepProgress: ReadonlyMap<string, StepProgress>,
+    /** What had begun and not ended. */
+    private readonly notes: ReadonlyMap<string, Note>,
+    readonly definition: AnyTaskDefinition,
     readonly recovered: boolean,
     /** Told once the log is used up: how many answers were replayed, and what begins now. */
     private readonly onReplayed: (answered: number, next: string | undefined) => void,
   ) {
     this.number = task.head.run
-    this.#pauses = new Pauses(host.clock)
+    this.waits = new Waits(this, {
+      inFlight: this.#inFlight,
+      onlyWaits: (pauses) => pauses >= this.#waiting.size && !this.#turns.planned && !this.#restoring,
+      unload: (end) => this.#finish(end),
+    })
     this.#lastAnswerAt = task.head.startedAt ?? task.head.createdAt
   }
 
@@ -94,9 +106,14 @@ export class Run {
     return this.#lastAnswerAt
   }
 
-  /** How far an earlier run came with this. One of another identity shows that the code changed; the task is parked. */
-  progressOf({ ask }: Asked): StepProgress | undefined {
-    const stored = this.stepProgress.get(stepStateKey(this.task.taskId, ask.segment, ask.ask))
+  /** Whether it is answered no more: the run is over, or its branch lost. */
+  isOverFor({ branch }: Asked): boolean {
+    return this.isOver || branch?.isOver === true
+  }
+
+  /** What an earlier run noted of this. A note of another identity shows that the code changed; the task is parked. */
+  noteOf({ ask }: Asked): Note | undefined {
+    const stored = this.notes.get(noteKey(this.task.taskId, ask))
     if (stored && stored.id !== ask.id) void this.park(begunAsAnother(ask.name))
     return stored
   }
@@ -108,7 +125,8 @@ export class Run {
 
   /** @throws HoldfastError `STEPS_IN_FLIGHT`: a checkpoint needs a body with nothing in flight */
   refuseInFlight(done: 'saved' | 'restored'): void {
-    if (this.#restoring || this.#waiting.size > 0) throw inFlight(this.task.taskId, `a checkpoint is ${done}`)
+    if (this.#restoring || this.#waiting.size > 0 || this.branches.areOpen)
+      throw inFlight(this.task.taskId, `a checkpoint is ${done}`)
   }
 
   /**
@@ -116,10 +134,10 @@ export class Run {
    * not be told so.
    * @throws HoldfastError `STEP_NESTED`, `STEP_AMBIGUOUS`; TaskInterruptedError
    */
-  enter(call: string): Promise<never> | undefined {
+  enter(call: string, branch?: Branch): Promise<never> | undefined {
     if (insideStep.getStore() === this) throw nested(this.task.taskId, call)
     if (this.#interrupted) throw new TaskInterruptedError(this.task.taskId)
-    if (this.isOver) return new Promise(() => {})
+    if (this.isOver || branch?.isOver) return new Promise(() => {})
     if (this.#turns.open) return undefined
     const error = ambiguous(this.task.taskId, call)
     // The task fails with it even if the body catches it: whatever comes after cannot be repeated either.
@@ -127,12 +145,17 @@ export class Run {
     throw error
   }
 
+  /** @throws HoldfastError `STEPS_IN_FLIGHT` while a checkpoint is saved or restored: the segment is being left */
+  refuseWhileLeaving(): void {
+    if (this.#restoring || this.#saving) throw inFlight(this.task.taskId, 'something is asked for')
+  }
+
   /**
    * Asks for something: it is answered from the log, or done and recorded.
-   * @throws HoldfastError `STEPS_IN_FLIGHT` while a checkpoint is saved or restored: the segment is being left
+   * @throws HoldfastError `STEPS_IN_FLIGHT`
    */
-  ask(place: () => Ask, begin: (asked: Asked) => Promise<void>): Promise<unknown> {
-    if (this.#restoring || this.#saving) throw inFlight(this.task.taskId, 'something is asked for')
+  ask(place: () => Ask, begin: (asked: Asked) => Promise<void>, branch?: Branch): Promise<unknown> {
+    this.refuseWhileLeaving()
     let ask: Ask
     try {
       ask = place()
@@ -141,7 +164,7 @@ export class Run {
     }
     this.#saving = ask.name.kind === 'checkpoint'
     return new Promise((resolve, reject) => {
-      const asked: Asked = { ask, begin: () => begin(asked), resolve, reject }
+      const asked: Asked = { ask, branch, begin: () => begin(asked), resolve, reject }
       this.#waiting.set(ask.id, asked)
     })
   }
@@ -157,32 +180,22 @@ export class Run {
     })
   }
 
-  /**
-   * Waits for a sleep's end, or between two attempts of a step. Meanwhile nothing of it is in flight: a close doesn't
-   * wait for it, and leaves it to the next open. What is on disk says until when it is.
-   * @returns whether to go on; `false` once the run is over
-   */
-  async waitUntil(asked: Asked, instant: number): Promise<boolean> {
-    const { store } = this.host
-    this.#inFlight.delete(asked)
-    this.#settleIdle()
-    const over = this.#pauses.until(instant)
-    this.#restOrUnload()
-    await over
-    if (!this.isOver) await this.host.wake(this.task, this)
-    if (!store.connection.isUp) await store.connection.up
-    if (this.isOver || this.host.closing) return false
-    this.#inFlight.add(asked)
-    return true
+  /** Branches lost: what they wait for is answered no more, and the functions of their steps are told to stop. */
+  closeBranches(branches: readonly Branch[]): void {
+    const reason = new TaskInterruptedError(this.task.taskId)
+    this.branches.close(branches, reason)
+    for (const [id, { branch }] of this.#waiting) if (branch?.isOver) this.#waiting.delete(id)
+    this.#inFlight.abort(reason, hasLost)
+    this.waits.endAll(hasLost)
   }
 
-  /** A body that waits for nothing but time needs no slot; for a long time, no memory either. */
-  #restOrUnload(): void {
-    const waits = this.#pauses.count
-    if (waits === 0 || waits < this.#waiting.size || this.isOver || this.#turns.planned || this.#restoring) return
-    const wakeAt = this.#pauses.nextAt
-    if (wakeAt - this.host.clock.now() > this.host.unloadAfterMs) this.#finish({ kind: 'unload', wakeAt })
-    else this.host.rest(this.task)
+  /** Resolves once no function of a branch that lost is running. */
+  branchesAtRest(): Promise<void> {
+    return this.#inFlight.until(() => !this.branchesAreBusy)
+  }
+
+  get branchesAreBusy(): boolean {
+    return this.#inFlight.some(hasLost)
   }
 
   /** A record of this run is on disk. */
@@ -195,7 +208,7 @@ export class Run {
   /** An ask ended without a record: the run was fenced, or is about to be left. */
   dropped(asked: Asked): void {
     this.#inFlight.delete(asked)
-    this.#settleIdle()
+    this.#inFlight.look()
   }
 
   /** The body doesn't match its log, or the log is damaged. The task is left as it is: no body sees this. */
@@ -217,7 +230,7 @@ export class Run {
     if (!running && this.#inFlight.size === 0) return
     const reason = new TaskInterruptedError(this.task.taskId)
     if (running) this.#aborter.abort(reason)
-    this.#abortSteps(reason)
+    this.#inFlight.abort(reason)
     // A body that ended by itself left these unawaited; a rejection would find nobody to catch it.
     if (running) rejectOneByOne(this.#waiting, () => this.#bodyIsOver, reason)
   }
@@ -227,37 +240,33 @@ export class Run {
     this.#finish({ kind: 'over' })
     const reason = new DOMException('This run of the task is over; another one takes it up', 'AbortError')
     this.#aborter.abort(reason)
-    this.#abortSteps(reason)
-  }
-
-  #abortSteps(reason: unknown): void {
-    for (const asked of this.#inFlight) {
-      asked.aborted = true
-      asked.aborter?.abort(reason)
-    }
+    this.#inFlight.abort(reason)
   }
 
   /** Resolves once no step is in flight and the body is at rest. */
   idle(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#idle.push(resolve)
-      this.#settleIdle()
-    })
+    return this.#inFlight.until(() => this.#inFlight.size === 0 && !this.#ending && !this.#turns.planned)
   }
 
   /** The body's end is being recorded; `idle` waits for that too. */
   set ending(ending: boolean) {
     this.#ending = ending
-    this.#settleIdle()
+    this.#inFlight.look()
   }
 
   /** What comes next, with the body at rest. */
   #next(): void {
     if (this.isOver || this.#turns.planned || this.#restoring) {
-      this.#settleIdle()
+      this.#inFlight.look()
       return
     }
-    const record = this.history.next()
+    let record = this.history.next()
+    // What a branch recorded before it lost, and that nobody waits for any more, is passed over.
+    while (record && !this.#waiting.has(idOf(record)) && this.branches.isPassedOver(record)) {
+      this.history.handOver(record)
+      this.branches.heard(record)
+      record = this.history.next()
+    }
     const asked = record && this.#waiting.get(idOf(record))
     if (!record) this.#beginAsked()
     else if (asked) this.#turns.plan(() => this.#handOver(record, asked))
@@ -283,21 +292,19 @@ export class Run {
         void asked.begin()
       }
     }
-    this.#restOrUnload()
-    this.#settleIdle()
+    this.waits.restOrUnload()
+    this.#inFlight.look()
   }
 
-  #handOver(record: LogRecord, { ask, resolve, reject }: Asked): void {
+  #handOver(record: LogRecord, asked: Asked): void {
     if (this.isOver) return
-    this.#waiting.delete(ask.id)
+    this.#waiting.delete(asked.ask.id)
     this.#saving = false
     this.history.handOver(record)
+    this.branches.heard(record)
     this.#lastAnswerAt = record.at
     if (this.#replaying) this.#answered++
-    if (record.kind === 'checkpoint') resolve({ checkpointId: record.checkpointId })
-    else if (record.kind === 'sleep') resolve(undefined)
-    else if (record.failed) reject(stepFailure(record.name, record.seq, record.failed))
-    else resolve(fromJson(record.value))
+    handAnswer(record, asked)
   }
 
   #answer(hand: () => void, answeredAt: number): void {
@@ -312,8 +319,9 @@ export class Run {
 
   #bodyEnded(end: RunEnd): void {
     this.#bodyIsOver = true
+    if (this.#interrupted && end.kind === 'returned') this.host.noteDropped(this.task)
     if (this.isOver) return
-    const left = this.history.leftBehind(this.#waiting)
+    const left = this.history.leftBehind(this.#waiting, (record) => this.branches.isPassedOver(record))
     if (left) void this.park(leftAtEnd(left, end))
     else this.#finish(end)
   }
@@ -322,12 +330,12 @@ export class Run {
     const tell = this.#end
     if (!tell) return
     this.#end = undefined
-    this.#pauses.endAll()
+    this.waits.endAll()
     if (end.kind === 'returned' || end.kind === 'threw') this.#ending = true
     if (end.kind === 'threw' && end.isFinal) this.#aborter.abort(end.error)
     if (end.kind === 'returned') this.#warnOfForgotten()
     tell(end)
-    this.#settleIdle()
+    this.#inFlight.look()
   }
 
   // The loser of a race is left like this on purpose; a forgotten `await` looks the same.
@@ -339,9 +347,8 @@ export class Run {
       left: names,
     })
   }
+}
 
-  #settleIdle(): void {
-    if (this.#idle.length === 0 || this.#inFlight.size > 0 || this.#ending || this.#turns.planned) return
-    for (const resolve of this.#idle.splice(0)) resolve()
-  }
+function hasLost({ branch }: Asked): boolean {
+  return branch?.isOver === true
 }

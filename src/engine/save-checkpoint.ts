@@ -1,7 +1,7 @@
 /** Saves a checkpoint of the body: closes the segment it is in, and opens the next (rule 1 of the log). */
 import { HoldfastError } from '../errors.js'
 import { toJson } from '../json.js'
-import type { SaveCheckpointOptions } from '../task/definition.js'
+import type { SaveCheckpointOptions } from '../task/context.js'
 import { describeRecord } from '../task/log.js'
 import { checkName, NAME_BYTES_MAX } from '../task/names.js'
 import type { Asked } from './asked.js'

@@ -153,7 +153,7 @@ async function commitNew(engine: Engine, about: NewTask): Promise<LiveTask> {
   const decision = createTask(about, clock.now())
   const task = new LiveTask(decision.head)
   const { taskId, type, owner } = decision.head
-  tasks.set(taskId, task)
+  engine.add(task)
   try {
     await store.commit(decision, { patient: false })
   } catch (error) {

@@ -1,17 +1,19 @@
 /** The log of a task as people read it: by segment, with states and times, and without results. */
 import { readLog } from '../store/reads.js'
 import { PREFIX, type TaskHead } from '../task/head.js'
-import { countedIn, type LogRecord } from '../task/log.js'
+import { countedIn, type LogRecord, type NamedKind } from '../task/log.js'
 import type { Engine } from './engine.js'
 import { readSteady } from './read-steady.js'
 
 /** One entry of the log. Instants are milliseconds since the epoch. */
 export interface StepInfo {
-  readonly kind: 'step' | 'sleep' | 'checkpoint'
-  /** The step's or the sleep's name, or the checkpoint's ID. */
+  readonly kind: NamedKind | 'checkpoint'
+  /** Its name, or the checkpoint's ID. */
   readonly name: string
   /** The how-manieth of its name in its segment; a checkpoint is always the first. */
   readonly number: number
+  /** The branch it stands in, such as `race#1.timeout`; `undefined` in the body itself. */
+  readonly branch?: string | undefined
   readonly state: 'running' | 'completed' | 'failed'
   /** When it began; a checkpoint has none. */
   readonly startedAt: number | undefined
@@ -41,12 +43,13 @@ export async function readSteps(engine: Engine, found: TaskHead): Promise<Segmen
     else segments.set(segment, [info])
   }
   for (const { record } of log) add(countedIn(record), infoOf(record))
-  const recorded = new Set(log.map(({ record }) => `${record.segment}/${record.ask}`))
+  const recorded = new Set(log.map(({ record }) => `${record.segment}/${record.scope}/${record.ask}`))
   for (const { ask, startedAt } of engine.tasks.get(head.taskId)?.run?.begun ?? []) {
     const { name } = ask
-    if (name.kind === 'checkpoint' || recorded.has(`${ask.segment}/${ask.ask}`)) continue
+    if (name.kind === 'checkpoint' || recorded.has(`${ask.segment}/${ask.scope}/${ask.ask}`)) continue
     const running = { state: 'running', startedAt, recordedAt: undefined, attempts: 1 } as const
-    add(ask.segment, { ...running, kind: name.kind, name: name.name, number: name.number })
+    const branch = ask.scope === '' ? undefined : ask.scope
+    add(ask.segment, { ...running, kind: name.kind, name: name.name, number: name.number, branch })
   }
   return [...segments]
     .sort(([one], [other]) => one - other)
@@ -59,9 +62,10 @@ function infoOf(record: LogRecord): StepInfo {
     const { checkpointId: name, label } = record
     return { kind, name, number: 1, state: 'completed', startedAt: undefined, recordedAt, attempts: 1, label }
   }
-  const { name, number, startedAt } = record
-  if (record.kind === 'sleep') return { kind, name, number, state: 'completed', startedAt, recordedAt, attempts: 1 }
-  const { attempts, failed } = record
+  const { name, number, startedAt, scope } = record
+  const failed = 'failed' in record ? record.failed : undefined
+  const attempts = record.kind === 'step' ? record.attempts : 1
   const error = failed && { name: failed.name, message: failed.message }
-  return { kind, name, number, state: failed ? 'failed' : 'completed', startedAt, recordedAt, attempts, error }
+  const branch = scope === '' ? undefined : scope
+  return { kind, name, number, branch, state: failed ? 'failed' : 'completed', startedAt, recordedAt, attempts, error }
 }

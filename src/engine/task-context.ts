@@ -1,40 +1,62 @@
-/** What a body sees: `TaskContext` over a run. Every promise it hands out may be left unawaited without harm. */
-
+/**
+ * What a body sees: `TaskContext` over a run, and one for each of its branches. Every promise it hands out may be left
+ * unawaited without harm.
+ */
 import { type Duration, durationMs, instantOf } from '../duration.js'
 import type { Jsonified } from '../json.js'
-import type { Logger } from '../logger.js'
+import { loggerAbout } from '../logger.js'
 import type {
+  BranchesOf,
+  ChildOptions,
   RestoredCheckpoint,
   SaveCheckpointOptions,
   StepContext,
   StepOptions,
   TaskContext,
-} from '../task/definition.js'
+  WaitOptions,
+} from '../task/context.js'
+import type { AnyTaskDefinition } from '../task/definition.js'
 import { PREFIX, PROGRESS_MESSAGE_BYTES_MAX, type Progress } from '../task/head.js'
+import type { NamedKind } from '../task/log.js'
 import { checkName, cutText, NAME_BYTES_MAX } from '../task/names.js'
-import { ONE_ATTEMPT, retryPolicy } from '../task/retry.js'
 import type { Asked } from './asked.js'
+import type { Branch } from './branches.js'
 import { uuidOf } from './derived.js'
+import { inFlight } from './refusals.js'
 import { restoreCheckpoint } from './restore-checkpoint.js'
 import { insideStep, type Run } from './run.js'
+import { runChild } from './run-child.js'
+import { runInput } from './run-input.js'
+import { runReceive } from './run-receive.js'
 import { runSleep } from './run-sleep.js'
-import { runStep, type StepCall } from './run-step.js'
+import { runStep } from './run-step.js'
 import { saveCheckpoint } from './save-checkpoint.js'
+import { type Kind, sideBySide } from './side-by-side.js'
+import { checkStep } from './step-call.js'
 
-/** Makes the context of a run's body. */
-export function taskContext(run: Run): TaskContext {
+/** Makes the context of a run's body; with a branch, that of the branch. */
+export function taskContext(run: Run, branch?: Branch): TaskContext {
+  const { scope } = branch ?? { scope: '' }
   const { task, host, history, recovered } = run
   const { taskId, type, owner, attempt, seed } = task.head
   let restoredInPrefix = false
   let uuids = { segment: PREFIX, made: 0 }
 
-  const sleep = (name: string, call: string, parse: () => (now: number) => number): Promise<void> =>
+  /** Asks for something that has a name. What `check` throws is the caller's mistake, and nothing is asked for. */
+  const ask = <T>(kind: NamedKind, name: string, call: string, check: () => (asked: Asked) => Promise<void>) =>
     quiet(() => {
       checkName(name, 'name', NAME_BYTES_MAX.step)
-      const until = parse()
-      const begin = (asked: Asked) => runSleep(run, asked, name, until)
-      return run.enter(`task.${call}('${name}', …)`) ?? run.ask(() => history.askNamed('sleep', name), begin)
-    }) as Promise<void>
+      const begin = check()
+      const place = () => history.askNamed(kind, name, scope)
+      return run.enter(`task.${call}('${name}', …)`, branch) ?? run.ask(place, begin, branch)
+    }) as Promise<T>
+
+  const branches = <T>(kind: Kind, given: BranchesOf<unknown>) =>
+    quiet(() => sideBySide(run, branch, kind, given, (inner) => taskContext(run, inner))) as Promise<T>
+
+  const refuseInBranch = (done: string) => {
+    if (branch) throw inFlight(taskId, `a checkpoint is ${done} in a branch`)
+  }
 
   return {
     taskId,
@@ -43,48 +65,68 @@ export function taskContext(run: Run): TaskContext {
     attempt,
     recovered,
     get signal() {
-      return run.signal
+      return branch ? AbortSignal.any([run.signal, branch.signal]) : run.signal
     },
-    log: loggerOf(host.logger, { taskId, type }),
+    log: loggerAbout(host.logger, { taskId, type }),
 
     step<T>(name: string, fn: (step: StepContext) => T | Promise<T>, options: StepOptions = {}) {
-      return quiet(() => {
-        checkName(name, 'name', NAME_BYTES_MAX.step)
-        if (typeof fn !== 'function') throw new TypeError(`Expected \`fn\` to be a function, got ${typeof fn}`)
-        const { retry, timeout, onInterrupted = 'retry' } = options
-        if (onInterrupted !== 'retry' && onInterrupted !== 'fail' && typeof onInterrupted !== 'function') {
-          throw new TypeError(
-            `Expected \`onInterrupted\` to be 'retry', 'fail' or a function, got ${String(onInterrupted)}`,
-          )
-        }
-        const timeoutMs = timeout === undefined ? undefined : durationMs(timeout, 'timeout')
-        const step: StepCall = { name, fn, retry: retry ? retryPolicy(retry) : ONE_ATTEMPT, timeoutMs, onInterrupted }
-        const begin = (asked: Asked) => runStep(run, asked, step)
-        return run.enter(`task.step('${name}', …)`) ?? run.ask(() => history.askNamed('step', name), begin)
-      }) as Promise<Jsonified<T>>
+      return ask<Jsonified<T>>('step', name, 'step', () => {
+        const step = checkStep(name, fn, options)
+        return (asked) => runStep(run, asked, step)
+      })
     },
 
     sleep(name: string, duration: Duration) {
-      return sleep(name, 'sleep', () => {
+      return ask<void>('sleep', name, 'sleep', () => {
         const ms = durationMs(duration, 'duration', { zero: true })
-        return (now) => now + ms
+        return (asked) => runSleep(run, asked, (now) => now + ms)
       })
     },
 
     sleepUntil(name: string, instant: Date | number) {
-      return sleep(name, 'sleepUntil', () => {
+      return ask<void>('sleep', name, 'sleepUntil', () => {
         const at = instantOf(instant, 'instant')
-        return () => at
+        return (asked) => runSleep(run, asked, () => at)
+      })
+    },
+
+    input<Answer>(name: string, request?: unknown, { timeout }: WaitOptions = {}) {
+      return ask<Answer>('input', name, 'input', () => {
+        const timeoutMs = timeout === undefined ? undefined : durationMs(timeout, 'timeout')
+        return (asked) => runInput(run, asked, { name, request, timeoutMs })
+      })
+    },
+
+    receive<Payload>(name: string, { timeout }: WaitOptions = {}) {
+      return ask<Payload>('receive', name, 'receive', () => {
+        const timeoutMs = timeout === undefined ? undefined : durationMs(timeout, 'timeout', { zero: true })
+        return (asked) => runReceive(run, asked, name, timeoutMs)
+      })
+    },
+
+    all: <Results>(given: BranchesOf<Results>) => branches<Results>('all', given),
+    race: <Results>(given: BranchesOf<Results>) => branches<Results[keyof Results]>('race', given),
+    any: <Results>(given: BranchesOf<Results>) => branches<Results[keyof Results]>('any', given),
+
+    child<Output>(definition: string | AnyTaskDefinition, input?: unknown, options: ChildOptions = {}) {
+      const childType = host.children.type(definition)
+      const { name = childType } = options
+      return ask<Output>('child', name, 'child', () => (asked) => {
+        return runChild(run, asked, () => host.children.check(childType, input))
       })
     },
 
     saveCheckpoint(state: unknown, options: SaveCheckpointOptions = {}) {
-      const save = () => run.enter('task.saveCheckpoint(…)') ?? saveCheckpoint(run, state, options, restoredInPrefix)
+      const save = () => {
+        refuseInBranch('saved')
+        return run.enter('task.saveCheckpoint(…)') ?? saveCheckpoint(run, state, options, restoredInPrefix)
+      }
       return quiet(save) as Promise<{ checkpointId: string }>
     },
 
     restoreCheckpoint<State>(checkpointId?: string) {
       return quiet(() => {
+        refuseInBranch('restored')
         const left = run.enter('task.restoreCheckpoint(…)')
         if (left) return left
         const inPrefix = history.segment === PREFIX
@@ -102,16 +144,16 @@ export function taskContext(run: Run): TaskContext {
     },
 
     now() {
-      return quiet(async () => run.enter('task.now()') ?? run.lastAnswerAt)
+      return quiet(async () => run.enter('task.now()', branch) ?? run.lastAnswerAt)
     },
 
     uuid() {
       return quiet(async () => {
-        const left = run.enter('task.uuid()')
+        const left = run.enter('task.uuid()', branch)
         if (left) return left
         if (uuids.segment !== history.segment) uuids = { segment: history.segment, made: 0 }
         uuids.made++
-        return uuidOf(seed, `${uuids.segment}//${uuids.made}`)
+        return uuidOf(seed, `${uuids.segment}/${scope}/${uuids.made}`)
       })
     },
   }
@@ -138,10 +180,4 @@ function cleanProgress({ done, total, message }: Progress): Progress {
   const number = (value: unknown) => (typeof value === 'number' && Number.isFinite(value) ? value : undefined)
   const text = message === undefined ? undefined : cutText(String(message), PROGRESS_MESSAGE_BYTES_MAX)
   return { done: number(done), total: number(total), message: text }
-}
-
-function loggerOf(logger: Logger, about: Record<string, unknown>): Logger {
-  const say = (level: keyof Logger) => (message: string, fields?: Record<string, unknown>) =>
-    logger[level](message, { ...about, ...fields })
-  return { debug: say('debug'), info: say('info'), warn: say('warn'), error: say('error') }
 }

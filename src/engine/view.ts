@@ -1,5 +1,17 @@
 /** What a caller sees of a task. */
-import type { Durability, Parked, Progress, TaskHead, TaskStatus } from '../task/head.js'
+import { readIntents, readNotes, readOutcome } from '../store/reads.js'
+import type { Store } from '../store/store.js'
+import {
+  type Durability,
+  dueAt,
+  isSettled,
+  type Parked,
+  type Progress,
+  type TaskHead,
+  type TaskStatus,
+} from '../task/head.js'
+import { type Intent, ON_CANCEL } from '../task/intent.js'
+import { type AskedInput, isOutstanding } from '../task/note.js'
 import type { Outcome } from '../task/outcome.js'
 
 /** A task as `get` and `list` show it. Instants are milliseconds since the epoch. */
@@ -29,19 +41,42 @@ export interface TaskView {
   readonly progress: Progress | undefined
   /** Why it can't go on, if it can't. */
   readonly parked: Parked | undefined
+  /** Whose child it is. */
+  readonly parentId: string | undefined
+  /** How far the clean-up behind its end is: children, undos, `onCancel`. The outcome stands meanwhile. */
   readonly cleanUp: 'none' | 'pending' | 'done' | 'failed'
+  /** Why its clean-up failed: `NOT_RUN` for a parked task that was cancelled with `force`. */
+  readonly cleanUpReason: string | undefined
   /** Why it failed: name, message and code, without the stack. */
   readonly error: TaskHead['error']
   /** What it settled with; `get` only. */
   readonly outcome?: Outcome | undefined
+  /** What it asks for, by key, while it is `input_required`; `get` only. */
+  readonly inputRequests?: Readonly<Record<string, InputRequest>> | undefined
+  /** Steps that were, or are to be, undone, the newest first; `get` only, and only where there are any. */
+  readonly undone?: readonly UndoneStep[] | undefined
+}
+
+/** An input that a task asks for. */
+export interface InputRequest extends Omit<AskedInput, 'key' | 'answer'> {}
+
+/** A step that has an undo, of a task that did not complete. */
+export interface UndoneStep {
+  readonly step: string
+  /** The how-manieth of its name in its segment. */
+  readonly number: number
+  /** `failed`: its undo is out of attempts. */
+  readonly state: 'pending' | 'undone' | 'failed'
+  /** How often its undo was tried and failed. */
+  readonly failedAttempts: number
+  /** What its undo failed with last. */
+  readonly error?: string | undefined
 }
 
 /** Shows `head`, with what is known of the task in memory: what its body said since, and whether it is being tried again. */
 export function viewOf(
   head: TaskHead,
-  due: number | undefined,
   live: { readonly progress?: Progress | undefined; readonly awaitsRun: boolean } | undefined,
-  outcome?: Outcome,
 ): TaskView {
   return {
     taskId: head.taskId,
@@ -56,13 +91,39 @@ export function viewOf(
     startedAt: head.startedAt,
     settledAt: head.settledAt,
     ttl: head.ttlMs,
-    deadlineAt: due,
+    deadlineAt: dueAt(head),
     attempt: head.attempt,
     completedSteps: head.completedSteps,
     progress: live?.progress ?? head.progress,
     parked: live?.awaitsRun ? undefined : head.parked,
+    parentId: head.parentId,
     cleanUp: head.cleanUp,
+    cleanUpReason: head.cleanUpReason,
     error: head.error,
-    ...(outcome ? { outcome } : {}),
   }
+}
+
+/** The same, with what lies beside the head: its outcome, what it asks for, what was undone. */
+export async function wholeViewOf(store: Store, head: TaskHead, live: Parameters<typeof viewOf>[1]): Promise<TaskView> {
+  const view = viewOf(head, live)
+  const { taskId, status } = head
+  if (isSettled(status)) {
+    const outcome = await store.read((level) => readOutcome(level, taskId))
+    const undoes = head.intents !== undefined && status !== 'completed'
+    const intents = undoes ? await store.read((level) => readIntents(level, taskId)) : []
+    const undone = intents.filter(({ id }) => id !== ON_CANCEL).map(undoneStep)
+    return { ...view, outcome, ...(undone.length > 0 ? { undone } : {}) }
+  }
+  if (head.inputs === undefined) return view
+  const notes = [...(await store.read((level) => readNotes(level, taskId))).values()].filter(isOutstanding)
+  const asked = notes.map(({ input }) => input as AskedInput)
+  asked.sort((one, other) => one.requestedAt - other.requestedAt)
+  const inputRequests = Object.fromEntries(asked.map(({ key, answer: _, ...request }) => [key, request]))
+  return { ...view, inputRequests }
+}
+
+function undoneStep({ name: step, number, undoing }: Intent): UndoneStep {
+  const { doneAt, failedAt, failedAttempts = 0, error } = undoing ?? {}
+  const state = doneAt !== undefined ? 'undone' : failedAt !== undefined ? 'failed' : 'pending'
+  return { step, number, state, failedAttempts, error }
 }

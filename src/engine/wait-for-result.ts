@@ -4,7 +4,7 @@ import { type Duration, durationMs } from '../duration.js'
 import { HoldfastError, TaskCancelledError, TaskFailedError } from '../errors.js'
 import type { JsonValue } from '../json.js'
 import { readOutcome } from '../store/reads.js'
-import { isSettled, type TaskHead } from '../task/head.js'
+import { isLive, isSettled, type TaskHead } from '../task/head.js'
 import { failureCode, type Outcome, reviveError } from '../task/outcome.js'
 import type { Engine } from './engine.js'
 import type { WaitEnd } from './waiters.js'
@@ -34,7 +34,7 @@ export async function waitForResult(
   const giveUpAt = timeoutMs === undefined ? undefined : engine.clock.now() + timeoutMs
   for (;;) {
     const head = await find()
-    if (isSettled(head.status)) return unwrap(taskId, await engine.store.read((level) => readOutcome(level, taskId)))
+    if (!isLive(head)) return unwrap(taskId, await engine.store.read((level) => readOutcome(level, taskId)))
     signal?.throwIfAborted()
     // One that is about to be tried again may find code that fits.
     if (head.parked && !waitParked && !engine.tasks.get(taskId)?.awaitsRun) throw parkedError(head)
@@ -81,11 +81,14 @@ function unwrap(taskId: string, outcome: Outcome): JsonValue | undefined {
 }
 
 /** The refusal of what a parked task can't do. */
-export function parkedError({ taskId, parked }: TaskHead): HoldfastError {
+export function parkedError({ taskId, status, parked }: TaskHead): HoldfastError {
   const why = parked ? `${parked.code}: ${parked.reason}` : 'it is parked'
+  const [what, then] = isSettled(status)
+    ? [`Task ${taskId} is '${status}', and its clean-up`, '`waitParked` waits for that.']
+    : [`Task ${taskId}`, '`cancel` with `force` settles it.']
   return new HoldfastError(
     'TASK_PARKED',
-    `Task ${taskId} cannot go on: ${why}. It stays as it is until that is mended; \`cancel\` with \`force\` settles it.`,
+    `${what} cannot go on: ${why}. It stays as it is until that is mended; ${then}`,
     { details: { taskId, parked } },
   )
 }

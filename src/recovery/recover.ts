@@ -2,7 +2,7 @@
  * Takes up every unfinished task that was found at open (R5: behind it, oldest first). It decides through `plan.ts` and
  * leaves the doing to the engine; recovering twice, or dying in the middle, leaves nothing half done (R4).
  */
-import type { Parked, TaskHead } from '../task/head.js'
+import { NEVER, type Parked, type TaskHead } from '../task/head.js'
 import { planRecovery } from './plan.js'
 import type { Report } from './report.js'
 
@@ -12,6 +12,10 @@ export interface RecoveryHost {
   readonly isRegistered: (type: string) => boolean
   /** Puts the task into the queue for a slot; the run itself reports. */
   readonly resume: (taskId: string) => void
+  /** Leaves it alone until its time comes, or something comes for it. */
+  readonly wait: (taskId: string) => void
+  /** Goes on with the clean-up of a settled task. */
+  readonly cleanUp: (taskId: string) => void
   readonly park: (taskId: string, parked: Omit<Parked, 'since'>) => Promise<void>
   readonly timeOut: (taskId: string) => Promise<void>
 }
@@ -21,15 +25,19 @@ export function recover(heads: readonly TaskHead[], report: Report, host: Recove
   for (const head of heads) {
     const { taskId, type } = head
     const plan = planRecovery(head, host.isRegistered(type), host.now())
-    const note = (action: 'parked' | 'settled' | 'kept' | 'waiting', reason: string) => () =>
+    const note = (action: 'parked' | 'settled' | 'kept' | 'waiting' | 'cleaning-up', reason: string) => () =>
       report.note({ taskId, type, action, reason }, host.now())
     switch (plan.action) {
       case 'resume':
         host.resume(taskId)
         break
       case 'wait':
-        note('waiting', `it sleeps, or waits for its next attempt, until ${new Date(plan.wakeAt).toISOString()}`)()
-        host.resume(taskId)
+        note('waiting', untilWhen(plan.wakeAt))()
+        host.wait(taskId)
+        break
+      case 'clean-up':
+        note('cleaning-up', 'it is settled, and its clean-up goes on')()
+        host.cleanUp(taskId)
         break
       case 'keep':
         note('kept', 'it waits for its client')()
@@ -44,4 +52,9 @@ export function recover(heads: readonly TaskHead[], report: Report, host: Recove
       }
     }
   }
+}
+
+function untilWhen(wakeAt: number): string {
+  if (wakeAt >= NEVER) return 'it waits for an answer, a message or a child'
+  return `it sleeps, or waits for its next attempt, until ${new Date(wakeAt).toISOString()}`
 }

@@ -7,9 +7,9 @@ export interface RecoveredTask {
   readonly type: string
   /**
    * `resumed`: its body runs again · `parked`: it can't go on · `settled`: its time was over, or it ended at once ·
-   * `waiting`: it sleeps, or its next attempt is due later · `kept`: a session task, which waits for its client · `damaged`: its head can't be read, and was left alone.
+   * `waiting`: it sleeps, waits for an answer or a message, or its next attempt is due later · `cleaning-up`: it had settled, and its clean-up goes on · `kept`: a session task, which waits for its client · `damaged`: its head can't be read, and was left alone.
    */
-  readonly action: 'resumed' | 'parked' | 'settled' | 'waiting' | 'kept' | 'damaged'
+  readonly action: 'resumed' | 'parked' | 'settled' | 'waiting' | 'cleaning-up' | 'kept' | 'damaged'
   /** How many recorded answers its body was handed again. */
   readonly replayed: number
   /** The first thing that was not recorded, and therefore begins now: it may have begun before the crash too. */

@@ -18,7 +18,11 @@
  *   log/<taskId>/<segment>/<record>        one answer of the log; the prefix sorts first
  *   checkpoint/<taskId>/<checkpointId>     what is known of a checkpoint …
  *   state/<taskId>/<checkpointId>          … and its state
- *   step-state/<taskId>/<segment>/<ask>    what a step that has not ended yet saved for its next attempt
+ *   note/<taskId>/<segment>/<ask>          what has begun and not ended: a step's attempts, a wait, a question …
+ *   note/<taskId>/<segment>/<ask>/<scope>  … and the same in a branch
+ *   intent/<taskId>/<step>                 a step that has an undo, and how its undoing goes
+ *   message/<taskId>/<name>/<order>        a message that nobody has received
+ *   message-key/<taskId>/<key>             what an idempotency key of a message stands for
  *   owner/<owner>/<taskId>                 the tasks of an owner
  *   key/<owner>/<type>/<key>               what an idempotency key stands for
  *   timer/<dueAt>/<kind>/<what>            what is to be done at a time, whether its task is live or settled
@@ -27,9 +31,11 @@
  *   audit/<auditId>                        audit entries by time …
  *   trail/<taskId>/<auditId>               … and the same by task
  *
- * Owners, types and keys are percent-encoded, so `/` only ever separates. Every value is an envelope (envelope.ts).
+ * Owners, types, names and keys are percent-encoded, so `/` only ever separates. Every value is an envelope (envelope.ts).
  */
+import { createHash } from 'node:crypto'
 import { PREFIX } from '../task/head.js'
+import type { Place } from '../task/note.js'
 
 /** The version of all this. One step of migration per version; a step is never edited afterwards. */
 export const FORMAT_VERSION = 1
@@ -65,9 +71,17 @@ export const logKey = (taskId: string, segment: number, seq: number) =>
 export const checkpointPrefix = (taskId: string) => `checkpoint/${taskId}/`
 export const checkpointKey = (taskId: string, checkpointId: string) => `checkpoint/${taskId}/${checkpointId}`
 export const stateKey = (taskId: string, checkpointId: string) => `state/${taskId}/${checkpointId}`
-export const stepStatePrefix = (taskId: string) => `step-state/${taskId}/`
-export const stepStateKey = (taskId: string, segment: number, ask: number) =>
-  `step-state/${taskId}/${segmentPart(segment)}/${hex(ask, 10)}`
+export const notePrefix = (taskId: string) => `note/${taskId}/`
+export const noteKey = (taskId: string, { segment, scope, ask }: Place) =>
+  `note/${taskId}/${segmentPart(segment)}/${hex(ask, 10)}${scope === '' ? '' : `/${encodeURIComponent(scope)}`}`
+export const intentPrefix = (taskId: string) => `intent/${taskId}/`
+/** The identity of a step may be long: its hash is not. */
+export const intentKey = (taskId: string, stepId: string) =>
+  `intent/${taskId}/${createHash('sha256').update(stepId).digest('hex').slice(0, 32)}`
+export const messagePrefix = (taskId: string, name: string) => `message/${taskId}/${encodeURIComponent(name)}/`
+export const messageKey = (taskId: string, name: string, order: number) =>
+  `${messagePrefix(taskId, name)}${hex(order, 10)}`
+export const messageKeyKey = (taskId: string, key: string) => `message-key/${taskId}/${encodeURIComponent(key)}`
 export const ownerPrefix = (owner: string) => `owner/${encodeURIComponent(owner)}/`
 export const ownerKey = (owner: string, taskId: string) => `${ownerPrefix(owner)}${taskId}`
 /** No owner is an empty part: an owner's name is never empty. */

@@ -57,25 +57,25 @@ function afterwards(prefix: string, after: string | undefined): KeyRange {
 
 /** The live and the settled range, walked side by side. */
 async function* allHeads(level: Level, { statuses, after }: ListQuery): AsyncGenerator<Found> {
-  const wanted = (settled: boolean) => !statuses || statuses.some((status) => isSettled(status) === settled)
   // The live range is opened first: a task that settles in between is then seen twice, and never not at all.
-  const live = wanted(false) ? walk(level, LIVE, after) : undefined
-  const done = wanted(true) ? walk(level, DONE, after) : undefined
+  const live = walk(level, LIVE, after)
+  // A task that is settled and not cleaned up is live still, so that range is always walked.
+  const done = !statuses || statuses.some(isSettled) ? walk(level, DONE, after) : undefined
   try {
-    let fromLive = await live?.next()
+    let fromLive = await live.next()
     let fromDone = await done?.next()
     while (fromLive || fromDone) {
       if (fromLive && (!fromDone || fromLive.taskId < fromDone.taskId)) {
         yield fromLive
-        fromLive = await live?.next()
+        fromLive = await live.next()
       } else if (fromDone) {
-        if (fromLive?.taskId === fromDone.taskId) fromLive = await live?.next()
+        if (fromLive?.taskId === fromDone.taskId) fromLive = await live.next()
         yield fromDone
         fromDone = await done?.next()
       }
     }
   } finally {
-    await live?.close()
+    await live.close()
     await done?.close()
   }
 }

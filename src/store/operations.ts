@@ -3,7 +3,9 @@
  * of `layout.ts`; nothing else builds what is written about a task.
  */
 import type { AuditEntry, Change, Decision } from '../task/changes.js'
-import { HEAD_BYTES_MAX, isSettled, type TaskHead } from '../task/head.js'
+import { HEAD_BYTES_MAX, isLive, isSettled, type TaskHead } from '../task/head.js'
+import { encodeIntent } from '../task/intent.js'
+import { encodeNote } from '../task/note.js'
 import { damaged, seal } from './envelope.js'
 import {
   auditKey,
@@ -11,12 +13,15 @@ import {
   doneKey,
   idempotencyKey,
   inputKey,
+  intentKey,
   liveKey,
   logKey,
+  messageKey,
+  messageKeyKey,
+  noteKey,
   outcomeKey,
   ownerKey,
   stateKey,
-  stepStateKey,
   timerKey,
   trailKey,
 } from './layout.js'
@@ -39,7 +44,7 @@ function add(operations: Operation[], task: TaskHead, change: Change, nextAuditI
   const put = (key: string, body: string) => operations.push({ key, value: seal(key, seq, body) })
   switch (change.kind) {
     case 'head': {
-      if (!isSettled(change.head.status)) return void put(liveKey(taskId), encodeLiveHead(change.head))
+      if (isLive(change.head)) return void put(liveKey(taskId), encodeLiveHead(change.head))
       operations.push({ key: liveKey(taskId) })
       return void put(doneKey(taskId), JSON.stringify(change.head))
     }
@@ -59,14 +64,24 @@ function add(operations: Operation[], task: TaskHead, change: Change, nextAuditI
       put(checkpointKey(taskId, checkpointId), JSON.stringify(change.info))
       return void put(stateKey(taskId, checkpointId), change.stateText)
     }
-    case 'step-state': {
-      const key = stepStateKey(taskId, change.segment, change.ask)
-      return void (change.text === undefined ? operations.push({ key }) : put(key, change.text))
+    case 'note':
+      return void put(noteKey(taskId, change.note), encodeNote(change.note))
+    case 'drop-note':
+      return void operations.push({ key: noteKey(taskId, change.place) })
+    case 'intent':
+      return void put(intentKey(taskId, change.intent.id), encodeIntent(change.intent))
+    case 'message': {
+      const { name, order, text } = change.message
+      return void put(messageKey(taskId, name, order), text)
     }
     case 'binding': {
       const { key, text } = change.record
       return void (text === undefined ? operations.push({ key }) : put(key, text))
     }
+    case 'drop-message':
+      return void operations.push({ key: messageKey(taskId, change.name, change.order) })
+    case 'message-key':
+      return void put(messageKeyKey(taskId, change.entry.key), JSON.stringify(change.entry))
     case 'owner':
       return void put(ownerKey(change.owner, taskId), '')
     case 'idempotency': {
@@ -85,7 +100,8 @@ function add(operations: Operation[], task: TaskHead, change: Change, nextAuditI
 
 function encodeLiveHead(head: TaskHead): string {
   const text = JSON.stringify(head)
-  if (text.length > HEAD_BYTES_MAX / 3 && Buffer.byteLength(text) > HEAD_BYTES_MAX) {
+  // One that is settled carries its error too, and is not rewritten with every step.
+  if (!isSettled(head.status) && text.length > HEAD_BYTES_MAX / 3 && Buffer.byteLength(text) > HEAD_BYTES_MAX) {
     throw new RangeError(
       `The head of task ${head.taskId} takes ${Buffer.byteLength(text)} bytes; ${HEAD_BYTES_MAX} fit`,
     )

@@ -6,9 +6,11 @@ import type { AuditEntry, IdempotencyEntry, IdempotencyScope } from '../task/cha
 import type { CheckpointInfo } from '../task/checkpoint.js'
 import { PREFIX, type TaskHead } from '../task/head.js'
 import { findHole, type ReadRecord } from '../task/integrity.js'
+import { decodeIntent, type Intent } from '../task/intent.js'
 import { countedIn, decodeRecord } from '../task/log.js'
+import type { Message, MessageKey } from '../task/message.js'
+import { decodeNote, type Note, type Place } from '../task/note.js'
 import type { Outcome } from '../task/outcome.js'
-import { decodeStepProgress, type StepProgress } from '../task/step-progress.js'
 import { damaged, unseal, unsealJson } from './envelope.js'
 import * as layout from './layout.js'
 import type { Level, LevelRange } from './level.js'
@@ -101,10 +103,51 @@ export async function readLog(level: Level, head: TaskHead): Promise<ReadRecord[
   return log
 }
 
-/** How far the steps are that have not ended, by key. */
-export async function readStepProgress(level: Level, taskId: string): Promise<Map<string, StepProgress>> {
-  const range = layout.under(layout.stepStatePrefix(taskId))
-  return new Map(await collect(level, range, (key, text) => [key, decodeStepProgress(unseal(key, text).body)] as const))
+/** What is noted of asks that have begun and not ended, by key. */
+export async function readNotes(level: Level, taskId: string): Promise<Map<string, Note>> {
+  const range = layout.under(layout.notePrefix(taskId))
+  return new Map(await collect(level, range, (key, text) => [key, decodeNote(unseal(key, text).body)] as const))
+}
+
+/** What is noted of one ask. */
+export async function readNote(level: Level, taskId: string, place: Place): Promise<Note | undefined> {
+  const key = layout.noteKey(taskId, place)
+  const text = await level.get(key)
+  return text === undefined ? undefined : decodeNote(unseal(key, text).body)
+}
+
+/** The steps of a task that have an undo, the newest first; the call of `onCancel` comes last. */
+export async function readIntents(level: Level, taskId: string): Promise<Intent[]> {
+  const range = layout.under(layout.intentPrefix(taskId))
+  const intents = await collect(level, range, (key, text) => decodeIntent(unseal(key, text).body))
+  return intents.sort((one, other) => other.order - one.order)
+}
+
+/** The intent of one step. */
+export async function readIntent(level: Level, taskId: string, stepId: string): Promise<Intent | undefined> {
+  const key = layout.intentKey(taskId, stepId)
+  const text = await level.get(key)
+  return text === undefined ? undefined : decodeIntent(unseal(key, text).body)
+}
+
+/** The oldest message of that name that nobody has received. */
+export async function readMessage(level: Level, taskId: string, name: string): Promise<Message | undefined> {
+  const prefix = layout.messagePrefix(taskId, name)
+  const [first] = await collect(level, { ...layout.under(prefix), limit: 1 }, (key, text): Message => {
+    return { name, order: Number.parseInt(layout.lastPart(key), 16), text: unseal(key, text).body }
+  })
+  return first
+}
+
+/** What an idempotency key of a message stands for. */
+export async function readMessageKey(
+  level: Level,
+  taskId: string,
+  messageKey: string,
+): Promise<MessageKey | undefined> {
+  const key = layout.messageKeyKey(taskId, messageKey)
+  const text = await level.get(key)
+  return text === undefined ? undefined : unsealJson<MessageKey>(key, text)
 }
 
 /** The checkpoints of a task, in the order they were saved. */

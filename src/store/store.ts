@@ -8,7 +8,7 @@ import type { Clock } from '../clock.js'
 import type { Ids } from '../ids.js'
 import type { Logger } from '../logger.js'
 import type { BindingRecord, Decision, IdempotencyScope } from '../task/changes.js'
-import { type Durability, isSettled } from '../task/head.js'
+import { type Durability, isLive } from '../task/head.js'
 import { type CommitAnchor, Committer, type Fate, type Reload } from './commit.js'
 import { Connection } from './connection.js'
 import { seal, unsealJson } from './envelope.js'
@@ -70,7 +70,7 @@ export class Store {
   commit(decision: Decision, { patient }: { patient: boolean }): Promise<Fate> {
     const { head } = decision
     const operations = toOperations(decision, (at) => this.parts.ids.auditId(at))
-    if (isSettled(head.status) && decision.changes[0]?.kind === 'head') this.#noteSettled()
+    if (!isLive(head) && decision.changes[0]?.kind === 'head') this.#noteSettled()
     return this.#committer.commit(operations, { taskId: head.taskId, patient })
   }
 

@@ -4,7 +4,10 @@
  */
 import type { CheckpointInfo } from './checkpoint.js'
 import type { TaskHead } from './head.js'
+import type { Intent } from './intent.js'
 import type { LogRecord } from './log.js'
+import type { Message, MessageKey } from './message.js'
+import type { Note, Place } from './note.js'
 
 /** Something that happened to a task, as the audit keeps it. */
 export interface AuditEntry {
@@ -22,6 +25,15 @@ export interface AuditEntry {
     | 'completed'
     | 'failed'
     | 'cancelled'
+    | 'input-required'
+    | 'input-over'
+    | 'answered'
+    | 'message-sent'
+    | 'undone'
+    | 'undo-failed'
+    | 'cleaned-up'
+    | 'clean-up-failed'
+    | 'result-dropped'
     | 'checkpoint-saved'
     | 'checkpoint-restored'
   readonly from?: string | undefined
@@ -63,8 +75,13 @@ export type Change =
   | { readonly kind: 'owner'; readonly owner: string }
   | { readonly kind: 'idempotency'; readonly entry: IdempotencyEntry }
   | { readonly kind: 'forget-key'; readonly at: number; readonly scope: IdempotencyScope }
-  | { readonly kind: 'step-state'; readonly segment: number; readonly ask: number; readonly text: string | undefined }
   | { readonly kind: 'binding'; readonly record: BindingRecord }
+  | { readonly kind: 'note'; readonly note: Note }
+  | { readonly kind: 'drop-note'; readonly place: Place }
+  | { readonly kind: 'intent'; readonly intent: Intent }
+  | { readonly kind: 'message'; readonly message: Message }
+  | { readonly kind: 'drop-message'; readonly name: string; readonly order: number }
+  | { readonly kind: 'message-key'; readonly entry: MessageKey }
   | { readonly kind: 'audit'; readonly entry: Omit<AuditEntry, 'id' | 'taskId' | 'type'> }
 
 /** What was decided: the head as it now is, and everything to write with it, the head included. */

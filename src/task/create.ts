@@ -19,6 +19,8 @@ export interface NewTask {
   readonly inputText?: string | undefined
   /** It begins to run with the batch that creates it, so that a free slot costs no second commit. */
   readonly startNow: boolean
+  readonly parentId?: string | undefined
+  readonly depth?: number | undefined
   readonly by: string
   /** What a protocol binding wants to be true of the task from its first moment: written in the same batch. */
   readonly beside?: readonly BindingRecord[] | undefined
@@ -44,6 +46,8 @@ export function createTask(task: NewTask, now: number): Decision {
     timeoutAt: task.startNow && task.timeoutMs !== undefined ? now + task.timeoutMs : undefined,
     deadlineAt: task.deadlineAt,
     idempotencyKey: task.idempotency?.key,
+    parentId: task.parentId,
+    depth: task.depth,
     hasInput: task.inputText !== undefined,
     seed: task.seed,
     run: task.startNow ? 1 : 0,

@@ -95,9 +95,30 @@ export interface TaskHead {
   readonly checkpoints: Readonly<Record<SavedBy, number>>
   readonly progress?: Progress | undefined
   readonly parked?: Parked | undefined
-  /** A step of it saved something for its next attempt, once; without the flag nothing is looked for. */
+  /** Something of it began once and was noted beside the log; without the flag nothing is looked for. */
   readonly hasStepStates?: boolean | undefined
+  /** Steps begun that have an undo; each has an intent beside the log. */
+  readonly intents?: number | undefined
+  /** Inputs it waits for, and how many it ever asked for: the next one's key. */
+  readonly inputs?: number | undefined
+  readonly inputsAsked?: number | undefined
+  /** Messages ever sent to it, and those that nobody has received. */
+  readonly messagesSent?: number | undefined
+  readonly messages?: number | undefined
+  /** Unloaded, it waits for an answer or a message too. */
+  readonly listens?: boolean | undefined
+  /** An answer or a message came since its run began; unloaded now, it would miss it. */
+  readonly hasNews?: boolean | undefined
+  /** Children begun and not yet ended. */
+  readonly children?: number | undefined
+  /** Whose child it is, and how many ancestors it has. */
+  readonly parentId?: string | undefined
+  readonly depth?: number | undefined
   readonly cleanUp: 'none' | 'pending' | 'done' | 'failed'
+  /** What stopped it behind its body's back: then `onCancel` is run. */
+  readonly stoppedBy?: StoppedBy | undefined
+  /** Why its clean-up failed. */
+  readonly cleanUpReason?: string | undefined
   /** Why it failed, without stack and causes, so that a listing can say it. */
   readonly error?: { readonly name: string; readonly message: string; readonly code: ErrorCode } | undefined
 }
@@ -111,6 +132,17 @@ export const HEAD_BYTES_MAX = 2_048
 export const NEW_HEAD_BYTES_MAX = 1_290
 export const PROGRESS_MESSAGE_BYTES_MAX = 120
 export const PARKED_REASON_BYTES_MAX = 240
+
+/** What can stop a task behind its body's back. */
+export type StoppedBy = 'cancel' | 'timeout' | 'deadline' | 'expiry'
+
+/** An unloaded task that waits for something without a time of its own wakes then: never, or when it is told. */
+export const NEVER = 8.64e15 // the last instant that a `Date` can show
+
+/** Whether anything is left to do for the task. A settled one is live while its clean-up is pending. */
+export function isLive(head: TaskHead): boolean {
+  return !isSettled(head.status) || head.cleanUp === 'pending'
+}
 
 /** A settled task never changes again. */
 export function isSettled(status: TaskStatus): boolean {

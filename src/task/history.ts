@@ -5,10 +5,17 @@
  *
  * H1. Records that share a name are numbered as they are asked for, anew in each segment (rule 1).
  * H2. Answers are handed over in the order of the records (rule 2).
- * H3. An ask whose index or identity differs from what is recorded is a change of code (rule 3).
+ * H3. Asks are counted per scope. One whose index or identity differs from what is recorded is a change of code (rule 3).
  */
 import { PREFIX } from './head.js'
-import { type CheckpointRecord, describeRecord, type LogRecord, type RecordName, recordId } from './log.js'
+import {
+  type CheckpointRecord,
+  describeRecord,
+  type LogRecord,
+  type NamedKind,
+  type RecordName,
+  recordId,
+} from './log.js'
 
 /** An ask that has its identity and its place. */
 export interface Ask {
@@ -29,10 +36,10 @@ const HANDED_OVER_KEPT = 256
 /** The log of one run. */
 export class History {
   readonly #records: LogRecord[]
-  readonly #byAsk = new Map<number, LogRecord>()
+  readonly #byAsk = new Map<number | string, LogRecord>()
   readonly #numbers = new Map<string, number>()
+  readonly #asks = new Map<string, number>()
   #next = 0
-  #asks = 0
   #segment = PREFIX
   #position = -1
   #saved: CheckpointRecord | undefined
@@ -55,7 +62,7 @@ export class History {
 
   /** Whether the body has asked for anything in its segment. */
   get asked(): boolean {
-    return this.#asks > 0
+    return this.#asks.size > 0
   }
 
   /** The checkpoint that opened the segment the body is in, if it walked there. */
@@ -69,12 +76,22 @@ export class History {
     return checkpointId === undefined ? ahead.at(-1) : ahead.find((record) => record.checkpointId === checkpointId)
   }
 
-  /** Gives an ask for a step, or for a sleep, its number (H1) and its place. */
-  askNamed(kind: 'step' | 'sleep', name: string, scope = ''): Ask {
+  /** Gives an ask its number (H1) and its place. */
+  askNamed(kind: NamedKind, name: string, scope = ''): Ask {
+    return this.askNumbered(kind, name, this.nextNumber(kind, name, scope), scope)
+  }
+
+  /** Gives an ask that has its number already its place. */
+  askNumbered(kind: NamedKind, name: string, number: number, scope: string): Ask {
+    return this.#ask({ kind, name, number }, scope)
+  }
+
+  /** Counts what shares a name in the segment and scope (H1). */
+  nextNumber(kind: string, name: string, scope: string): number {
     const counted = `${scope}\n${kind}\n${name}`
     const number = (this.#numbers.get(counted) ?? 0) + 1
     this.#numbers.set(counted, number)
-    return this.#ask({ kind, name, number }, scope)
+    return number
   }
 
   /** Gives an ask to save a checkpoint its place. */
@@ -114,19 +131,20 @@ export class History {
     this.#enter(checkpoint?.opens ?? 0)
   }
 
-  /** The first record ahead that nobody has asked for. */
-  leftBehind(waiting: ReadonlyMap<string, unknown>): LogRecord | undefined {
+  /** The first record ahead that nobody has asked for, but for those that are passed over. */
+  leftBehind(waiting: ReadonlyMap<string, unknown>, isPassedOver = (_: LogRecord) => false): LogRecord | undefined {
     for (let at = this.#next; at < this.#records.length; at++) {
       const record = this.#records[at] as LogRecord
-      if (!waiting.has(idOf(record))) return record
+      if (!waiting.has(idOf(record)) && !isPassedOver(record)) return record
     }
     return undefined
   }
 
   #ask(name: RecordName, scope: string): Ask {
-    const ask = this.#asks++
+    const ask = this.#asks.get(scope) ?? 0
+    this.#asks.set(scope, ask + 1)
     const id = recordId(this.#segment, scope, name)
-    const there = this.#byAsk.get(place(this.#segment, ask))
+    const there = this.#byAsk.get(place(this.#segment, scope, ask))
     if (there && idOf(there) !== id) {
       throw new CodeChanged(`the log has ${describeRecord(there)} where the code now asks for ${describeRecord(name)}`)
     }
@@ -137,11 +155,11 @@ export class History {
     if (this.#segment === segment) return
     this.#segment = segment
     this.#numbers.clear()
-    this.#asks = 0
+    this.#asks.clear()
   }
 
   #index(record: LogRecord): void {
-    this.#byAsk.set(place(record.segment, record.ask), record)
+    this.#byAsk.set(place(record.segment, record.scope, record.ask), record)
   }
 
   // What is handed over is done with: a task of a million steps must not be held in memory.
@@ -150,13 +168,14 @@ export class History {
       this.#records.splice(0, this.#next)
       this.#next = 0
     }
-    this.#byAsk.delete(place(record.segment, record.ask))
+    this.#byAsk.delete(place(record.segment, record.scope, record.ask))
   }
 }
 
-// One number for both: a text for each record of a long log costs more than the map.
-function place(segment: number, ask: number): number {
-  return (segment - PREFIX) * 2 ** 24 + ask
+// One number for both: a text for each record of a long log costs more than the map. Branches are few.
+function place(segment: number, scope: string, ask: number): number | string {
+  const number = (segment - PREFIX) * 2 ** 24 + ask
+  return scope === '' ? number : `${scope}\n${number}`
 }
 
 /** The identity of a record. */

@@ -13,7 +13,7 @@ interface RecordBase {
   readonly segment: number
   /** The path of open branches; empty in the body itself. */
   readonly scope: string
-  /** The how-manieth ask of its segment it was. */
+  /** The how-manieth ask of its segment and scope it was. */
   readonly ask: number
   /** The record handed over last when it was asked for; -1 before any. */
   readonly after: number
@@ -21,25 +21,53 @@ interface RecordBase {
   readonly at: number
 }
 
-/** A step that ended: with a value, or out of attempts with an error. */
-export interface StepRecord extends RecordBase {
-  readonly kind: 'step'
+interface NamedBase extends RecordBase {
   readonly name: string
   readonly number: number
   readonly startedAt: number
-  readonly attempts: number
-  /** The result as JSON text; absent for `undefined`. */
+}
+
+interface Answered {
+  /** The answer as JSON text; absent for `undefined`. */
   readonly value?: string | undefined
   readonly failed?: TaskError | undefined
 }
 
+/** A step that ended: with a value, or out of attempts with an error. */
+export interface StepRecord extends NamedBase, Answered {
+  readonly kind: 'step'
+  readonly attempts: number
+}
+
 /** A sleep that ended. When it began, and until when it was to be, lies beside the log until then. */
-export interface SleepRecord extends RecordBase {
+export interface SleepRecord extends NamedBase {
   readonly kind: 'sleep'
-  readonly name: string
-  readonly number: number
-  readonly startedAt: number
   readonly dueAt: number
+}
+
+/** An input that was answered, or not in time. */
+export interface InputRecord extends NamedBase, Answered {
+  readonly kind: 'input'
+  readonly key: string
+}
+
+/** A message that was received, or none in time. */
+export interface ReceiveRecord extends NamedBase, Answered {
+  readonly kind: 'receive'
+  /** Its place among the messages: where it goes back to if this record is dropped. */
+  readonly message?: number | undefined
+}
+
+/** A child that ended, its clean-up included. */
+export interface ChildRecord extends NamedBase, Answered {
+  readonly kind: 'child'
+  readonly childId: string
+}
+
+/** How branches side by side ended before all of them had: which one decided it. The others were cancelled. */
+export interface DecisionRecord extends NamedBase {
+  readonly kind: 'decision'
+  readonly branch: string
 }
 
 /** A checkpoint that a body saved: it closes the segment it was asked for in and opens the next. */
@@ -57,12 +85,18 @@ export function countedIn(record: LogRecord): number {
   return record.kind === 'checkpoint' ? record.opens : record.segment
 }
 
+/** One answer that has a name. */
+export type NamedRecord = StepRecord | SleepRecord | InputRecord | ReceiveRecord | ChildRecord | DecisionRecord
+
 /** One answer in the log. */
-export type LogRecord = StepRecord | SleepRecord | CheckpointRecord
+export type LogRecord = NamedRecord | CheckpointRecord
+
+/** What can be asked for by name. */
+export type NamedKind = NamedRecord['kind']
 
 /** What identifies an ask, before or after it is recorded. */
 export type RecordName =
-  | { readonly kind: 'step' | 'sleep'; readonly name: string; readonly number: number }
+  | { readonly kind: NamedKind; readonly name: string; readonly number: number }
   | { readonly kind: 'checkpoint'; readonly opens: number }
 
 /** The identity of a record as text. Names hold no control characters, so no two identities share one. */
@@ -82,8 +116,8 @@ export function describeRecord(record: RecordName): string {
 // instead of being escaped a second time, and is parsed only when a body asks for it.
 /** The record as the store keeps it. */
 export function encodeRecord(record: LogRecord): string {
-  if (record.kind !== 'step' || record.value === undefined) return JSON.stringify(record)
-  return `${JSON.stringify({ ...record, value: undefined })}\n${record.value}`
+  const value = 'value' in record ? record.value : undefined
+  return value === undefined ? JSON.stringify(record) : `${JSON.stringify({ ...record, value: undefined })}\n${value}`
 }
 
 /** The record that `encodeRecord` wrote. */

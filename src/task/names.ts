@@ -1,7 +1,7 @@
 /** The words that users give to things: task types, steps, owners, labels, keys. They become parts of keys and of heads. */
 
 /** The most UTF-8 bytes of each, so that a head of all of them stays under its 2 KiB. */
-export const NAME_BYTES_MAX = { owner: 256, idempotencyKey: 256, label: 256, step: 200 } as const
+export const NAME_BYTES_MAX = { owner: 256, idempotencyKey: 256, label: 256, step: 200, branch: 64 } as const
 
 /**
  * A non-empty text without control characters, of at most `bytesMax` UTF-8 bytes.

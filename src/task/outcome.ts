@@ -31,7 +31,7 @@ export interface TaskError {
   readonly ours?: true | undefined
   /** Which step, if it is a `StepFailedError`. */
   readonly step?: string | undefined
-  /** The record of the step that failed, so that a retry of the task can find it. */
+  /** The record that failed, so that a retry of the task can find it. */
   readonly record?: number | undefined
   /** What a `RetryAfterError` said. */
   readonly retryAfterMs?: number | undefined
@@ -48,11 +48,19 @@ const ERRORS_MAX = 32
 /** Marks a `StepFailedError` with the record it came from; kept off the error's visible fields. */
 const recordOf = new WeakMap<object, number>()
 
-/** Makes the error a body gets for a failed step: the same in the first run and in every replay. */
-export function stepFailure(step: string, record: number, cause: TaskError): StepFailedError {
+/** Makes the error a body gets for a failed step, or child: the same in the first run and in every replay. */
+export function stepFailure(step: string, record: number, cause: TaskError, kind = 'step'): StepFailedError {
   const error = new StepFailedError(step, reviveError(cause))
+  if (kind === 'child') error.message = `Child '${step}' failed: ${cause.message}`
   // Where this object was made says nothing to anybody; where the step threw does.
   error.stack = `${error.name}: ${error.message}\n    caused by ${cause.stack ?? cause.message}`
+  recordOf.set(error, record)
+  return error
+}
+
+/** Makes the error a body gets for a wait that was over before its end, the same in every run. */
+export function waitFailure(record: number, cause: TaskError): Error {
+  const error = reviveError(cause)
   recordOf.set(error, record)
   return error
 }
@@ -82,7 +90,8 @@ function describe(error: Error, budget: { left: number }): TaskError {
     ...(typeof error.stack === 'string' ? { stack: cut(error.stack) } : {}),
     ...(error instanceof RetryAfterError ? { retryAfterMs: error.retryAfterMs } : {}),
     ...(error instanceof HoldfastError ? { ours: true as const } : {}),
-    ...(error instanceof StepFailedError ? { step: error.step, record: recordOf.get(error) } : {}),
+    ...(error instanceof StepFailedError ? { step: error.step } : {}),
+    ...(recordOf.has(error) ? { record: recordOf.get(error) } : {}),
     ...(error.cause !== undefined && budget.left > 0 ? { cause: describeOne(error.cause, budget) } : {}),
     ...(parts.length > 0
       ? { errors: parts.flatMap((part) => (budget.left > 0 ? [describeOne(part, budget)] : [])) }

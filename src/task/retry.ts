@@ -1,12 +1,7 @@
-/**
- * Decides whether, and when, what threw is tried again, and what a retry of the whole task takes out of its log. Pure:
- * the time, the deadline and the throw of the dice are handed in.
- */
+/** Decides whether, and when, what threw is tried again. Pure: the time, the deadline and the dice are handed in. */
 
 import { type Duration, durationMs } from '../duration.js'
 import { NonRetryableError } from '../errors.js'
-import type { ReadRecord } from './integrity.js'
-import type { TaskError } from './outcome.js'
 
 /** How often, and when, what threw is tried again. */
 export interface RetryOptions {
@@ -120,28 +115,4 @@ function causes(error: unknown): Error[] {
   const found: Error[] = []
   for (let at = error; at instanceof Error && found.length < CAUSES_MAX; at = at.cause) found.push(at)
   return found
-}
-
-/**
- * What a retry of the task takes out of its log, and what it leaves: the failure that escaped, later failures, and all
- * that was asked for after it was handed over. Without a failed step in `error` (or with one that was pruned) the log
- * stays as it is.
- */
-export function dropForRetry(
-  log: readonly ReadRecord[],
-  error: TaskError,
-): { kept: ReadRecord[]; dropped: ReadRecord[] } {
-  const failures = new Set(failedRecords(error))
-  const first = log.find(({ record }) => failures.has(record.seq))?.record.seq
-  const isDropped = ({ record }: ReadRecord) =>
-    first !== undefined &&
-    record.seq >= first &&
-    (record.after >= first || (record.kind === 'step' && record.failed !== undefined))
-  return { kept: log.filter((read) => !isDropped(read)), dropped: log.filter(isDropped) }
-}
-
-/** The records of the steps whose failures are in `error`, its causes and its parts. */
-function failedRecords({ record, cause, errors = [] }: TaskError): number[] {
-  const own = record === undefined ? [] : [record]
-  return [...own, ...(cause ? failedRecords(cause) : []), ...errors.flatMap(failedRecords)]
 }

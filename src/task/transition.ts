@@ -12,99 +12,26 @@
  * T2. What a body does names its run; another run's is refused (`RunFenced`, C6).
  * T3. Parked is no status: an unfinished task keeps its status while it is parked.
  * T4. Every change of status, every saved checkpoint, every parking is an audit entry in the same batch.
+ * T5. While its clean-up is pending, a settled task takes what the clean-up says, a parking, and nothing else.
  */
 import { HoldfastError } from '../errors.js'
+import { withBeside } from './beside.js'
 import type { Change, Decision } from './changes.js'
-import { forgetAt } from './expiry.js'
+import { decide } from './decide.js'
 import {
   emptySegment,
+  isLive,
   isSettled,
   PARKED_REASON_BYTES_MAX,
   type Parked,
   PREFIX,
-  type Progress,
   type SegmentSum,
   type TaskHead,
 } from './head.js'
-import type { ReadRecord } from './integrity.js'
-import {
-  type CheckpointRecord,
-  countedIn,
-  encodeRecord,
-  type LogRecord,
-  type SleepRecord,
-  type StepRecord,
-  withRecord,
-} from './log.js'
+import { type CheckpointRecord, countedIn, encodeRecord, type LogRecord, type NamedRecord, withRecord } from './log.js'
 import { cutText } from './names.js'
-import { failureCode, type Outcome, type TaskError } from './outcome.js'
-import { encodeStepProgress, type StepProgress } from './step-progress.js'
-
-/** A record before it has its place and time in the log. */
-export type NewRecord =
-  | Omit<StepRecord, 'seq' | 'at'>
-  | Omit<SleepRecord, 'seq' | 'at'>
-  | Omit<CheckpointRecord, 'seq' | 'at' | 'closes'>
-
-/** What can happen to a task after it was created. */
-export type TaskEvent =
-  /** A run of its body begins: the first one, or one after a crash. */
-  | {
-      readonly kind: 'start'
-      readonly run: number
-      readonly timeoutMs?: number | undefined
-      readonly recovered: boolean
-    }
-  /** A step ended, or a body's checkpoint is saved. */
-  | {
-      readonly kind: 'record'
-      readonly run: number
-      readonly record: NewRecord
-      readonly checkpoint?: { readonly stateText: string; readonly prune: boolean } | undefined
-      /** The step saved where it was; what it saved goes with its record. */
-      readonly dropStepState?: boolean | undefined
-      readonly progress?: Progress | undefined
-    }
-  /** A step that has not ended saves where it is, or has an attempt behind it. */
-  | {
-      readonly kind: 'step-progress'
-      readonly run: number
-      readonly segment: number
-      readonly ask: number
-      readonly step: StepProgress
-    }
-  /** Its body threw, and is tried again. */
-  | {
-      readonly kind: 'retry'
-      readonly run: number
-      readonly wakeAt: number
-      readonly why: string
-      /** Its log, without what the next attempt must not be answered, and that. */
-      readonly kept: readonly ReadRecord[]
-      readonly dropped: readonly ReadRecord[]
-    }
-  /** It sleeps for long, and is let go of until then. */
-  | { readonly kind: 'unload'; readonly run: number; readonly wakeAt: number }
-  /** It ends. `run` is there when its body says so, absent when it is settled from outside. */
-  | {
-      readonly kind: 'settle'
-      readonly run?: number | undefined
-      readonly outcome: Outcome
-      readonly by: string
-      readonly progress?: Progress | undefined
-      /** How long its idempotency key outlives it. */
-      readonly retentionMs: number
-    }
-  /** It can't go on. */
-  | { readonly kind: 'park'; readonly run?: number | undefined; readonly parked: Omit<Parked, 'since'> }
-  /** A client saves a checkpoint beside it. */
-  | {
-      readonly kind: 'save-checkpoint'
-      readonly checkpointId: string
-      readonly stateText: string
-      readonly label?: string | undefined
-      readonly by: string
-    }
+import { cleanedUp, settle, undo } from './settle.js'
+import type { EventOf, TaskEvent } from './task-event.js'
 
 /** What a superseded run is told instead of being written (C6). It never leaves the engine. */
 export class RunFenced extends Error {}
@@ -115,27 +42,51 @@ export class RunFenced extends Error {}
  * @throws RunFenced when the event comes from a run that no longer counts
  */
 export function transition(head: TaskHead, event: TaskEvent, now: number): Decision {
-  if ('run' in event && event.run !== undefined && event.kind !== 'start' && event.run !== head.run) {
+  if ('run' in event && event.run !== undefined && !BEGINNINGS.has(event.kind) && event.run !== head.run) {
     throw new RunFenced(`Run ${event.run} of task ${head.taskId} is over; run ${head.run} has taken its place`)
   }
-  if (isSettled(head.status)) throw settledAlready(head)
+  if (isSettled(head.status) && !(isLive(head) && CLEAN_UP.has(event.kind))) throw settledAlready(head)
   const next: TaskHead = { ...head, updatedAt: now, seq: head.seq + 1 }
   switch (event.kind) {
     case 'start':
       return start(next, event, now)
     case 'record':
       return record(next, event, now)
-    case 'step-progress': {
-      const { segment, ask, step } = event
-      const text = encodeStepProgress(step)
-      return decide({ ...next, hasStepStates: true }, undefined, { kind: 'step-state', segment, ask, text })
+    case 'note': {
+      const noted = withBeside(next, event.beside)
+      return asInput(head, decide(noted.head, undefined, ...noted.changes), now)
     }
-    case 'unload':
-      return decide({ ...next, wakeAt: event.wakeAt })
+    case 'unload': {
+      // What came since the run began is not known to it: it looks at once.
+      const wakeAt = next.hasNews && event.listens ? now : event.wakeAt
+      return decide({ ...next, wakeAt, listens: event.listens || undefined })
+    }
     case 'retry':
       return retry(next, event, now)
+    case 'answer': {
+      const { by, notes } = event
+      const answered: TaskHead = { ...woken(next), inputs: (next.inputs ?? 0) - notes.length || undefined }
+      const changes = notes.map((note): Change => ({ kind: 'note', note }))
+      const why = notes.map(({ input }) => input?.key).join(', ')
+      return asInput(head, decide(answered, { at: now, action: 'answered', by, why }, ...changes), now)
+    }
+    case 'send': {
+      const { message, key, by } = event
+      const sent: TaskHead = { ...woken(next), messages: (next.messages ?? 0) + 1, messagesSent: message.order + 1 }
+      const keys: Change[] = key ? [{ kind: 'message-key', entry: key }] : []
+      const entry = { at: now, action: 'message-sent', by, why: message.name } as const
+      return decide(sent, entry, { kind: 'message', message }, ...keys)
+    }
     case 'settle':
       return settle(next, event, now)
+    case 'clean-up':
+      return decide({ ...next, run: event.run, parked: undefined })
+    case 'undo':
+      return undo(next, event, now)
+    case 'late-result':
+      return decide(next, undefined, { kind: 'intent', intent: event.intent })
+    case 'cleaned-up':
+      return cleanedUp(next, event, now)
     case 'park': {
       const reason = cutText(event.parked.reason, PARKED_REASON_BYTES_MAX)
       const parked: Parked = { code: event.parked.code, reason, since: now }
@@ -147,6 +98,11 @@ export function transition(head: TaskHead, event: TaskEvent, now: number): Decis
   }
 }
 
+/** These name the run that they begin. */
+const BEGINNINGS: ReadonlySet<TaskEvent['kind']> = new Set(['start', 'clean-up'])
+
+const CLEAN_UP: ReadonlySet<TaskEvent['kind']> = new Set(['clean-up', 'undo', 'late-result', 'cleaned-up', 'park'])
+
 /** The refusal of anything that would change a settled task. */
 export function settledAlready(head: TaskHead): HoldfastError {
   const details = { taskId: head.taskId, status: head.status }
@@ -155,15 +111,22 @@ export function settledAlready(head: TaskHead): HoldfastError {
   })
 }
 
-type Event<Kind extends TaskEvent['kind']> = Extract<TaskEvent, { kind: Kind }>
-type Entry = Extract<Change, { kind: 'audit' }>['entry']
-
-function decide(head: TaskHead, entry?: Entry, ...more: Change[]): Decision {
-  const audit: Change[] = entry ? [{ kind: 'audit', entry }] : []
-  return { head, changes: [{ kind: 'head', head }, ...audit, ...more] }
+/** An unloaded task that listens is to be run again. One that runs is told so; the flag is for the one that is being unloaded. */
+function woken(head: TaskHead): TaskHead {
+  return { ...head, hasNews: true, wakeAt: head.listens ? undefined : head.wakeAt, listens: undefined }
 }
 
-function start(head: TaskHead, event: Event<'start'>, now: number): Decision {
+/** The decision with the status that its outstanding inputs give, and an audit entry where that is another one. */
+function asInput(before: TaskHead, { head, changes, record: made }: Decision, now: number): Decision {
+  const status = head.inputs === undefined ? 'running' : 'input_required'
+  if (status === before.status) return { head, changes, record: made }
+  const action = status === 'running' ? 'input-over' : 'input-required'
+  const entry = { at: now, action, from: before.status, to: status, by: 'body' } as const
+  const changed: TaskHead = { ...head, status }
+  return { ...decide(changed, entry, ...changes.filter(({ kind }) => kind !== 'head')), record: made }
+}
+
+function start(head: TaskHead, event: EventOf<'start'>, now: number): Decision {
   const startedAt = head.startedAt ?? now
   // Counted from the first run's start, over crashes and down time, and therefore decided only once.
   const timeoutAt = head.timeoutAt ?? (event.timeoutMs === undefined ? undefined : startedAt + event.timeoutMs)
@@ -176,6 +139,8 @@ function start(head: TaskHead, event: Event<'start'>, now: number): Decision {
     timeoutAt,
     parked: undefined,
     wakeAt: undefined,
+    listens: undefined,
+    hasNews: undefined,
   }
   return decide(started, {
     at: now,
@@ -186,17 +151,19 @@ function start(head: TaskHead, event: Event<'start'>, now: number): Decision {
   })
 }
 
-function record(head: TaskHead, event: Event<'record'>, now: number): Decision {
+function record(head: TaskHead, event: EventOf<'record'>, now: number): Decision {
   const seq = head.nextRecord
   const before: TaskHead = { ...head, nextRecord: seq + 1, progress: event.progress ?? head.progress }
   if (event.record.kind !== 'checkpoint') {
-    const step: StepRecord | SleepRecord = { ...event.record, seq, at: now }
-    const text = encodeRecord(step)
-    const completedSteps = head.completedSteps + (step.kind === 'step' && !step.failed ? 1 : 0)
-    const after = { ...before, ...withSegment(head, step, text), records: head.records + 1, completedSteps }
-    const { segment, ask } = step
-    const dropped: Change[] = event.dropStepState ? [{ kind: 'step-state', segment, ask, text: undefined }] : []
-    return { ...decide(after, undefined, recordChange(step, text), ...dropped), record: step }
+    const named = { ...event.record, seq, at: now } as NamedRecord
+    const text = encodeRecord(named)
+    const completedSteps = head.completedSteps + (named.kind === 'step' && !named.failed ? 1 : 0)
+    const after = { ...before, ...withSegment(head, named, text), records: head.records + 1, completedSteps }
+    const { beside } = event
+    const intent = beside?.intent && { ...beside.intent, record: seq }
+    const { head: counted, changes } = withBeside(after, beside && { ...beside, intent })
+    const decided = { ...decide(counted, undefined, recordChange(named, text), ...changes), record: named }
+    return beside ? asInput(head, decided, now) : decided
   }
   const { stateText, prune } = event.checkpoint as NonNullable<typeof event.checkpoint>
   const closes = event.record.segment === PREFIX ? head.prefix : segmentOf(head, event.record.segment)
@@ -223,7 +190,7 @@ function record(head: TaskHead, event: Event<'record'>, now: number): Decision {
   }
 }
 
-function retry(head: TaskHead, { kept, dropped, wakeAt, why }: Event<'retry'>, now: number): Decision {
+function retry(head: TaskHead, { kept, dropped, wakeAt, why, beside }: EventOf<'retry'>, now: number): Decision {
   const open = Math.max(PREFIX, ...kept.map(({ record }) => countedIn(record)))
   const sumOf = (segment: number) =>
     kept
@@ -246,31 +213,12 @@ function retry(head: TaskHead, { kept, dropped, wakeAt, why }: Event<'retry'>, n
     if (record.kind !== 'checkpoint') return [gone]
     return [gone, { kind: 'drop-checkpoint', checkpointId: record.checkpointId }]
   })
-  return decide(next, { at: now, action: 'retried', by: 'engine', why }, ...drops)
+  const { head: counted, changes } = withBeside(next, beside)
+  const entry = { at: now, action: 'retried', by: 'engine', why } as const
+  return asInput(head, decide(counted, entry, ...drops, ...changes), now)
 }
 
-function settle(head: TaskHead, event: Event<'settle'>, now: number): Decision {
-  const { outcome, by } = event
-  const action = ({ result: 'completed', error: 'failed', cancelled: 'cancelled' } as const)[outcome.kind]
-  const settled: TaskHead = {
-    ...head,
-    status: action,
-    settledAt: now,
-    parked: undefined,
-    wakeAt: undefined,
-    progress: event.progress ?? head.progress,
-    error: outcome.kind === 'error' ? headline(outcome.error) : undefined,
-  }
-  const why = outcome.kind === 'cancelled' ? outcome.reason : settled.error?.code
-  const entry: Entry = { at: now, action, from: head.status, to: action, by, why }
-  const { owner, type, idempotencyKey: key } = head
-  const at = forgetAt(settled, event.retentionMs)
-  const forget: Change[] =
-    key === undefined || at === undefined ? [] : [{ kind: 'forget-key', at, scope: { owner, type, key } }]
-  return decide(settled, entry, { kind: 'outcome', text: JSON.stringify(outcome) }, ...forget)
-}
-
-function saveCheckpoint(head: TaskHead, event: Event<'save-checkpoint'>, now: number): Decision {
+function saveCheckpoint(head: TaskHead, event: EventOf<'save-checkpoint'>, now: number): Decision {
   const { checkpointId, label, by, stateText } = event
   const checkpoints = { ...head.checkpoints, client: head.checkpoints.client + 1 }
   return decide(
@@ -300,17 +248,7 @@ function segmentOf(head: TaskHead, segment: number): SegmentSum {
   return head.open.segment === segment ? head.open : emptySegment(segment)
 }
 
-function withSegment(head: TaskHead, step: StepRecord | SleepRecord, text: string): Pick<TaskHead, 'prefix' | 'open'> {
+function withSegment(head: TaskHead, step: NamedRecord, text: string): Pick<TaskHead, 'prefix' | 'open'> {
   if (step.segment === PREFIX) return { prefix: withRecord(head.prefix, text), open: head.open }
   return { prefix: head.prefix, open: withRecord(segmentOf(head, step.segment), text) }
-}
-
-const HEADLINE_BYTES_MAX = 400
-
-function headline(error: TaskError): NonNullable<TaskHead['error']> {
-  return {
-    name: cutText(error.name, HEADLINE_BYTES_MAX),
-    message: cutText(error.message, HEADLINE_BYTES_MAX),
-    code: failureCode(error),
-  }
 }

@@ -108,7 +108,7 @@ describe('a step that was interrupted', () => {
     await expect(second.result(taskId)).rejects.toMatchObject({ code: 'STEP_IN_DOUBT', cause: { step: 'buy' } })
   })
 
-  test.each(['ask', 'twice', 5, null])('with %j for `onInterrupted` is refused', async (onInterrupted) => {
+  test.each(['asks', 'twice', 5, null])('with %j for `onInterrupted` is refused', async (onInterrupted) => {
     const task = defineTask({ name: 'bad' }, (task) =>
       task.step('a', () => 1, { onInterrupted: onInterrupted as never }),
     )

@@ -395,10 +395,20 @@ describe('a task of a type that nobody registered', () => {
     expect(machine.notes.countOf('a/three')).toBe(1)
   })
 
-  test('still times out', async () => {
+  test('still times out; whether it has an `onCancel` is known only once it is registered', async () => {
     const { machine, holdfast, taskId } = await orphaned({ deadline: new ManualClock().now() + 60_000 })
     await machine.clock.advance(60_000)
-    await expect(holdfast.result(taskId)).rejects.toMatchObject(code('TIMEOUT'))
+    expect(await holdfast.get(taskId)).toMatchObject({
+      status: 'failed',
+      error: { code: 'TIMEOUT' },
+      cleanUp: 'pending',
+      parked: { code: 'TASK_TYPE_UNKNOWN' },
+    })
+    await expect(holdfast.result(taskId)).rejects.toMatchObject(code('TASK_PARKED'))
+    const result = holdfast.result(taskId, { waitParked: true })
+    holdfast.register(machine.job)
+    await expect(result).rejects.toMatchObject(code('TIMEOUT'))
+    expect(await holdfast.get(taskId)).toMatchObject({ status: 'failed', cleanUp: 'done' })
   })
 })
 
@@ -545,7 +555,7 @@ describe('a damaged record', () => {
     )
     let holdfast = await machine.open({ tasks: [long] })
     const { taskId } = await holdfast.start(long, null)
-    const key = () => [...machine.disk.content.keys()].find((each) => each.startsWith(`step-state/${taskId}/`))
+    const key = () => [...machine.disk.content.keys()].find((each) => each.startsWith(`note/${taskId}/`))
     await until(machine.clock, 'the state', () => key() !== undefined)
     machine.die()
     const healthy = machine.copy()

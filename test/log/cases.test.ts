@@ -659,7 +659,7 @@ describe('a step’s own checkpoint', () => {
   test('survives a crash, and is gone once the step is recorded', async () => {
     const seen: unknown[] = []
     const kill = dies(disk)
-    const states = () => [...disk.content.keys()].filter((key) => key.startsWith('step-state/'))
+    const states = () => [...disk.content.keys()].filter((key) => key.startsWith('note/'))
     const body: Body = async (task) => {
       await task.step('long', async ({ checkpoint, saveCheckpoint }) => {
         seen.push(checkpoint)
@@ -686,7 +686,7 @@ describe('a step’s own checkpoint', () => {
       return task.step('next', () => saveLate('late').catch(() => 'refused'))
     })
     expect(ended.message).toBe('')
-    expect([...disk.content.keys()].filter((key) => key.startsWith('step-state/'))).toEqual([])
+    expect([...disk.content.keys()].filter((key) => key.startsWith('note/'))).toEqual([])
   })
 })
 

@@ -1,0 +1,74 @@
+/**
+ * Asks a question and waits for its answer. Question and answer are on disk, so both survive a crash, and so does the time
+ * that is left.
+ *
+ * A1. What changes the questions of a task does so one after the other (C5): an answer that is accepted is the answer.
+ */
+import { toJson } from '../json.js'
+import { readNote } from '../store/reads.js'
+import { NEVER } from '../task/head.js'
+import type { AskedInput, Note } from '../task/note.js'
+import type { Asked } from './asked.js'
+import type { Run } from './run.js'
+
+/** What is asked, and for how long. */
+export interface Question {
+  readonly name: string
+  readonly request: unknown
+  readonly timeoutMs?: number | undefined
+}
+
+/** The order in which the questions of a task change. */
+export const inputsOf = (taskId: string) => `inputs/${taskId}`
+
+/**
+ * Asks, unless that is done already, and waits.
+ * @param conclude makes of the answer's text (`undefined`: none came in time) what is returned, and writes it
+ * @returns `undefined` if the run ends before
+ */
+export async function awaitAnswer<T>(
+  run: Run,
+  asked: Asked,
+  first: Note,
+  question: Question,
+  conclude: (note: Note, answer: string | undefined) => Promise<T>,
+): Promise<T | undefined> {
+  const { host, task } = run
+  const { clock, keys, store } = host
+  let note = first
+  for (;;) {
+    // What is returned from within is wrapped, so that nobody who comes next has to wait for the wait.
+    const next = await keys.run(inputsOf(task.taskId), async () => {
+      if (run.isOverFor(asked)) return { isOver: true }
+      if (!note.input) {
+        note = await ask(run, note, question)
+      } else {
+        note = (await store.readPatiently((level) => readNote(level, task.taskId, note))) ?? note
+      }
+      const { answer, dueAt = NEVER } = note.input as AskedInput
+      if (answer !== undefined || dueAt <= clock.now()) return { concluded: await conclude(note, answer) }
+      return { waiting: run.waits.until(asked, dueAt, true) }
+    })
+    if ('concluded' in next) return next.concluded
+    if (!(await next.waiting)) return undefined
+  }
+}
+
+async function ask(run: Run, note: Note, { name, request, timeoutMs }: Question): Promise<Note> {
+  const { host, task } = run
+  const { resultBytesMax: bytesMax } = host.limits
+  const text = toJson(request, { what: `the request of input '${name}'`, bytesMax, option: 'limits.resultBytesMax' })
+  const requestedAt = host.clock.now()
+  const input: AskedInput = {
+    key: `${name}-${(task.head.inputsAsked ?? 0) + 1}`,
+    name,
+    request: text === undefined ? undefined : JSON.parse(text),
+    requestedAt,
+    dueAt: timeoutMs === undefined ? undefined : requestedAt + timeoutMs,
+  }
+  const asking: Note = { ...note, input }
+  await host.record(task, { kind: 'note', run: run.number, beside: { begun: [asking] } })
+  const { taskId, type } = task.head
+  host.events.emit('task:input-required', { taskId, type, key: input.key })
+  return asking
+}

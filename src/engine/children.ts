@@ -1,0 +1,125 @@
+/** Tasks that belong to another task: who they are, how they begin, and how they are ended with it. */
+import { HoldfastError } from '../errors.js'
+import { toJson } from '../json.js'
+import { createTask } from '../task/create.js'
+import type { AnyTaskDefinition } from '../task/definition.js'
+import { dueAt, type TaskHead } from '../task/head.js'
+import type { Engine } from './engine.js'
+import { LiveTask } from './live-task.js'
+import type { ChildCall } from './run-child.js'
+import { isFenced } from './run-host.js'
+import { checkInput } from './schemas.js'
+
+// A task that starts itself as its own child would fill the store before anybody noticed.
+const DEPTH_MAX = 16
+
+/** The children of the tasks of one engine. */
+export class Children {
+  readonly #of = new Map<string, Set<string>>()
+
+  constructor(private readonly engine: Engine) {}
+
+  /** A task is live. */
+  add({ taskId, parentId }: TaskHead): void {
+    if (parentId === undefined) return
+    const siblings = this.#of.get(parentId) ?? new Set()
+    this.#of.set(parentId, siblings.add(taskId))
+  }
+
+  /** A task is over. */
+  delete({ taskId, parentId }: TaskHead): void {
+    if (parentId === undefined) return
+    const siblings = this.#of.get(parentId)
+    siblings?.delete(taskId)
+    if (siblings?.size === 0) this.#of.delete(parentId)
+  }
+
+  /** The live children of a task. */
+  of(taskId: string): string[] {
+    return [...(this.#of.get(taskId) ?? [])]
+  }
+
+  /** The type of a child; its definition is registered if it is not yet. @throws HoldfastError `TASK_TYPE_UNKNOWN` */
+  type(definition: string | AnyTaskDefinition): string {
+    if (typeof definition === 'string') return this.engine.registry.require(definition).name
+    this.engine.register(definition)
+    return definition.name
+  }
+
+  /** The child's input, checked. @throws HoldfastError `INVALID_INPUT`, `NOT_SERIALIZABLE`, `TOO_LARGE` */
+  async check(type: string, input: unknown): Promise<ChildCall> {
+    const { inputBytesMax: bytesMax } = this.engine.limits
+    const use = { what: `the input of task '${type}'`, bytesMax, option: 'limits.inputBytesMax' }
+    toJson(input, use)
+    return { type, inputText: toJson(await checkInput(this.engine.registry.require(type), input), use) }
+  }
+
+  /** @throws HoldfastError `LIMIT_EXCEEDED` */
+  assertRoom({ head }: LiveTask): void {
+    const depth = (head.depth ?? 0) + 1
+    const limit = this.engine.limits.liveTasksMax
+    if (depth <= DEPTH_MAX && this.engine.tasks.size < limit) return
+    const [said, option, max] =
+      depth > DEPTH_MAX
+        ? [`has ${DEPTH_MAX} ancestors already, as many as a task may have`, 'depth', DEPTH_MAX]
+        : [
+            `can't start a child: there are ${limit} unfinished tasks (option \`limits.liveTasksMax\`)`,
+            'limits.liveTasksMax',
+            limit,
+          ]
+    throw new HoldfastError('LIMIT_EXCEEDED', `Task ${head.taskId} ${said}`, {
+      details: { taskId: head.taskId, max, option },
+    })
+  }
+
+  /** Creates a child under the ID that its parent has noted. Its parent's owner is its own; it is wanted no longer than that. */
+  async create(parent: LiveTask, taskId: string, call: ChildCall): Promise<void> {
+    const { clock, ids, store } = this.engine
+    const { owner, ttlMs, createdAt, depth = 0, taskId: parentId } = parent.head
+    const now = clock.now()
+    const startNow = this.engine.scheduler.tryTake()
+    const decision = createTask(
+      {
+        taskId,
+        seed: ids.seed(),
+        type: call.type,
+        kind: 'body',
+        version: this.engine.registry.require(call.type).version,
+        owner,
+        durability: store.durability,
+        ttlMs: ttlMs === undefined ? undefined : Math.max(1, createdAt + ttlMs - now),
+        deadlineAt: dueAt(parent.head),
+        timeoutMs: this.engine.registry.require(call.type).timeoutMs,
+        inputText: call.inputText,
+        parentId,
+        depth: depth + 1,
+        startNow,
+        by: 'body',
+      },
+      now,
+    )
+    const child = new LiveTask(decision.head)
+    child.isChildOfRun = true
+    this.engine.add(child)
+    // Waited for while the store is down: its parent has noted it, and waits for it.
+    while ((await store.commit(decision, { patient: true })) === 'lost');
+    child.committed = decision.head
+    this.engine.arm(child)
+    this.engine.events.emit('task:created', { taskId, type: call.type, owner })
+    if (startNow) this.engine.begin(child, { inputText: call.inputText })
+    else this.engine.schedule(child)
+  }
+
+  /** Cancels a child that goes on, and waits until its clean-up is over too. */
+  async end(taskId: string, reason: string): Promise<void> {
+    const child = this.engine.tasks.get(taskId)
+    if (!child) return
+    try {
+      const by = { by: 'engine', patient: true, stoppedBy: 'cancel' } as const
+      await this.engine.settle(child, { kind: 'cancelled', reason }, by)
+    } catch (error) {
+      if (!isFenced(error)) throw error
+    }
+    await this.engine.untilEnded(taskId)
+  }
+}

@@ -1,0 +1,171 @@
+/**
+ * Cleans up behind a task that has settled: ends its children, undoes its steps, runs `onCancel`. The outcome stands; what
+ * is written here is how far the clean-up is, so that a process that takes it up goes on where the last one was.
+ *
+ * K1. Children end first, with clean-ups of their own: none outlives its parent's. They need no slot of the parent's, so
+ *     that a long line of ancestors cannot wait for itself.
+ * K2. Then steps are undone, the newest first (undo-steps.ts), behind every outcome but a result.
+ * K3. Then `onCancel` runs, if something stopped the task behind its body's back.
+ * K4. An undo out of attempts doesn't keep the others: the clean-up ends as failed, and `get` says of what.
+ */
+import { fromJson } from '../json.js'
+import { readCheckpoints, readInput, readIntents, readOutcome, readState } from '../store/reads.js'
+import type { Cancelled, RestoredCheckpoint } from '../task/context.js'
+import type { AnyTaskDefinition } from '../task/definition.js'
+import type { StoppedBy, TaskHead } from '../task/head.js'
+import { type Intent, isUndoingOver, ON_CANCEL, onCancelIntent } from '../task/intent.js'
+import type { Engine } from './engine.js'
+import type { LazyAbort } from './lazy-abort.js'
+import { tellCleanedUp } from './leaving.js'
+import type { LiveTask } from './live-task.js'
+import type { Run } from './run.js'
+import { isFenced } from './run-host.js'
+import { type Undoer, undo } from './undo.js'
+import { lateResults, undoSteps, untilOrGrace } from './undo-steps.js'
+
+/** One process's work at a task's clean-up. */
+export interface Cleaning {
+  /** Resolves when it is over, or left for the next open. */
+  readonly over: Promise<void>
+  /** Aborts what runs. */
+  abort(reason: unknown): void
+}
+
+/**
+ * Begins the clean-up of a settled task, or goes on with it.
+ * @param run the run that was interrupted in this process, whose functions may still be going on
+ */
+export function startCleanUp(engine: Engine, task: LiveTask, run?: Run): void {
+  const aborters = new Set<LazyAbort>()
+  const over = cleanUp(engine, task, run, aborters)
+    .catch((error: unknown) => {
+      if (isFenced(error)) return
+      const reason = error instanceof Error ? error.message : String(error)
+      engine.logger.error('A clean-up could not go on', { taskId: task.taskId, error: reason })
+      return engine.park(task, { code: 'RECORD_DAMAGED', reason })
+    })
+    .finally(() => {
+      if (task.cleaning === cleaning) task.cleaning = undefined
+    })
+  const cleaning: Cleaning = {
+    over,
+    abort: (reason) => {
+      for (const aborter of aborters) aborter.abort(reason)
+    },
+  }
+  task.cleaning = cleaning
+}
+
+async function cleanUp(
+  engine: Engine,
+  task: LiveTask,
+  interrupted: Run | undefined,
+  aborters: Set<LazyAbort>,
+): Promise<void> {
+  const { taskId, type } = task.head
+  for (const child of engine.children.of(taskId)) await engine.children.end(child, `its parent task ${taskId} is over`)
+  await engine.cleaners.take()
+  try {
+    if (engine.closing) return
+    const definition = engine.registry.get(type)
+    if (needsCode(task.head) && !definition) {
+      const reason = `its clean-up needs the definition of '${type}', which is not registered in this process`
+      return await engine.park(task, { code: 'TASK_TYPE_UNKNOWN', reason })
+    }
+    // Whatever an earlier process still said of it comes too late.
+    if (!interrupted) await engine.record(task, { kind: 'clean-up', run: task.head.run + 1 })
+    const failed = definition && (await takeBack(engine, task, definition, interrupted, aborters))
+    if (failed === 'over' || engine.closing) return
+    await engine.record(task, { kind: 'cleaned-up', run: task.head.run, failed })
+    await tellCleanedUp(engine, task)
+  } finally {
+    engine.cleaners.release()
+  }
+}
+
+function needsCode({ status, intents, stoppedBy }: TaskHead): boolean {
+  return status !== 'completed' && (intents !== undefined || stoppedBy !== undefined)
+}
+
+/** Undoes and calls `onCancel`. Returns what failed for good, or `over` if the engine closed before the end. */
+async function takeBack(
+  engine: Engine,
+  task: LiveTask,
+  definition: AnyTaskDefinition,
+  interrupted: Run | undefined,
+  aborters: Set<LazyAbort>,
+): Promise<string | undefined> {
+  const { head, taskId } = task
+  if (!needsCode(head)) return undefined
+  const { store, clock } = engine
+  const { input, intents } = await store.readPatiently(async (level) => ({
+    input: await readInput(level, head),
+    intents: await readIntents(level, taskId),
+  }))
+  const graceUntil = (head.settledAt ?? clock.now()) + definition.cleanUp.graceMs
+  if (interrupted) await untilOrGrace(engine, Promise.allSettled(interrupted.undoing), graceUntil)
+  const known = interrupted
+    ? await lateResults(engine, task, intents.filter(isOpen), interrupted.functions, graceUntil)
+    : intents
+  const undoer: Undoer = {
+    host: engine,
+    task,
+    definition,
+    run: head.run,
+    isOver: () => engine.closing,
+    until: (instant) => engine.untilClosing(instant),
+    running: (working, aborter) => {
+      aborters.add(aborter)
+      const over = () => void aborters.delete(aborter)
+      working.then(over, over)
+    },
+  }
+  const latest = new Map(known.map((intent) => [intent.id, intent]))
+  const steps = intents.filter(({ id }) => id !== ON_CANCEL).map((intent) => latest.get(intent.id) ?? intent)
+  const undone = await undoSteps(undoer, steps, input)
+  if (!undone) return 'over'
+  const called = head.stoppedBy && definition.onCancel ? await callOnCancel(undoer, intents, input) : []
+  if (!called) return 'over'
+  const failed = [...undone, ...called].filter(({ undoing }) => undoing?.failedAt !== undefined)
+  return failed.length === 0 ? undefined : failed.map(describeFailure).join('; ')
+}
+
+function isOpen(intent: Intent): boolean {
+  return !isUndoingOver(intent)
+}
+
+function describeFailure({ id, name, undoing }: Intent): string {
+  return `${id === ON_CANCEL ? 'onCancel' : `the undo of step '${name}'`} failed: ${undoing?.error ?? ''}`
+}
+
+async function callOnCancel(
+  undoer: Undoer,
+  intents: readonly Intent[],
+  input: string | undefined,
+): Promise<Intent[] | undefined> {
+  const { host, task, definition } = undoer
+  const intent = intents.find(({ id }) => id === ON_CANCEL) ?? onCancelIntent(host.clock.now())
+  if (isUndoingOver(intent)) return [intent]
+  const cancelled = await host.store.readPatiently(async (level): Promise<Cancelled> => {
+    const outcome = await readOutcome(level, task.taskId)
+    return {
+      input: fromJson(input),
+      lastCheckpoint: await lastCheckpoint(task.head, level),
+      reason: outcome.kind === 'cancelled' ? outcome.reason : task.head.error?.code,
+      stoppedBy: task.head.stoppedBy as StoppedBy,
+    }
+  })
+  const { onCancel } = definition
+  const ended = await undo(undoer, intent, (context) => onCancel?.(context, cancelled as Cancelled<never>))
+  return ended && [ended]
+}
+
+async function lastCheckpoint(
+  head: TaskHead,
+  level: Parameters<typeof readCheckpoints>[0],
+): Promise<RestoredCheckpoint | undefined> {
+  const last = (await readCheckpoints(level, head)).findLast(({ savedBy }) => savedBy === 'body')
+  if (!last) return undefined
+  const { checkpointId, completedSteps, createdAt } = last
+  return { checkpointId, state: await readState(level, head.taskId, checkpointId), completedSteps, createdAt }
+}

@@ -1,0 +1,46 @@
+/** What a run has begun and not recorded: functions of steps, writes on their way. Waits are not in flight. */
+import type { Asked } from './asked.js'
+
+export class InFlight {
+  readonly #asked = new Set<Asked>()
+  #waiting: { readonly isSo: () => boolean; readonly resolve: () => void }[] = []
+
+  get size(): number {
+    return this.#asked.size
+  }
+
+  add(asked: Asked): void {
+    this.#asked.add(asked)
+  }
+
+  delete(asked: Asked): void {
+    this.#asked.delete(asked)
+  }
+
+  some(isMeant: (asked: Asked) => boolean): boolean {
+    return [...this.#asked].some(isMeant)
+  }
+
+  /** Aborts the signals of functions. */
+  abort(reason: unknown, isMeant: (asked: Asked) => boolean = () => true): void {
+    for (const asked of [...this.#asked].filter(isMeant)) {
+      asked.aborted = true
+      asked.aborter?.abort(reason)
+    }
+  }
+
+  /** Resolves once `isSo`. It is looked at now, and whenever `look` is called. */
+  until(isSo: () => boolean): Promise<void> {
+    return new Promise((resolve) => {
+      this.#waiting.push({ isSo, resolve })
+      this.look()
+    })
+  }
+
+  look(): void {
+    if (this.#waiting.length === 0) return
+    const [over, left] = [this.#waiting.filter(({ isSo }) => isSo()), this.#waiting.filter(({ isSo }) => !isSo())]
+    this.#waiting = left
+    for (const { resolve } of over) resolve()
+  }
+}

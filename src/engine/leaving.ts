@@ -1,0 +1,25 @@
+/** How a task leaves the engine: nothing of it goes on any more, and whoever waits for that is told. */
+import { readOutcome } from '../store/reads.js'
+import type { Engine } from './engine.js'
+import type { LiveTask } from './live-task.js'
+
+/** Tells everybody who waits that nothing more comes of the task: it is settled and cleaned up. */
+export async function tellCleanedUp(engine: Engine, task: LiveTask): Promise<void> {
+  const { taskId, type, cleanUp, cleanUpReason } = task.head
+  const state = cleanUp === 'failed' ? 'failed' : 'done'
+  task.outcomeText ??= JSON.stringify(await engine.store.readPatiently((level) => readOutcome(level, taskId)))
+  engine.events.emit('task:cleaned-up', { taskId, type, cleanUp: state, reason: cleanUpReason })
+  leave(engine, task)
+}
+
+/** Takes the task out of memory, and tells those who wait for it, its parent among them. */
+export function leave(engine: Engine, task: LiveTask): void {
+  const { taskId, parentId } = task.head
+  if (!engine.tasks.delete(taskId)) return
+  engine.children.delete(task.head)
+  if (task.outcomeText !== undefined) {
+    engine.waiters.tell(taskId, { kind: 'settled', outcomeText: task.outcomeText })
+  }
+  const parent = parentId === undefined ? undefined : engine.tasks.get(parentId)
+  if (parent) engine.hasNews(parent)
+}

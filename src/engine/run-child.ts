@@ -1,0 +1,69 @@
+/**
+ * Runs one child: starts a task that belongs to this one, and waits until it has ended, its clean-up included.
+ *
+ * What if it dies here? The child's ID is noted before the child is created; whoever takes the note up creates the child
+ * if it is not there, and waits for it if it is.
+ */
+import { type HoldfastError, TaskCancelledError, TaskFailedError } from '../errors.js'
+import { readHead, readOutcome } from '../store/reads.js'
+import { isLive, NEVER } from '../task/head.js'
+import { describeError, failureCode, type Outcome, reviveError } from '../task/outcome.js'
+import { type Asked, newNote, placeOf } from './asked.js'
+import type { Run } from './run.js'
+import { undertake } from './undertake.js'
+
+/** The child as the body asked for it. */
+export interface ChildCall {
+  readonly type: string
+  /** The parsed input as JSON text. */
+  readonly inputText: string | undefined
+}
+
+/** Starts a child, or takes it up, and records how it ended. Never rejects. */
+export async function runChild(run: Run, asked: Asked, call: () => Promise<ChildCall>): Promise<void> {
+  const { host, task } = run
+  const { clock, ids, store } = host
+  await undertake(run, asked, async () => {
+    let note = run.noteOf(asked)
+    if (note && note.id !== asked.ask.id) return undefined
+    const startedAt = note?.child?.startedAt ?? clock.now()
+    const failed = (error: unknown, childId: string) => ({
+      record: { kind: 'child', ...placeOf(asked), startedAt, childId, failed: describeError(error) } as const,
+      beside: { ended: note && [note] },
+    })
+    let child: ChildCall
+    try {
+      child = await call()
+      if (!note?.child) host.children.assertRoom(task)
+    } catch (error) {
+      return failed(error, '')
+    }
+    if (!note?.child) {
+      if (run.isOverFor(asked)) return undefined
+      note = { ...newNote(asked), child: { taskId: ids.taskId(startedAt), startedAt } }
+      await host.record(task, { kind: 'note', run: run.number, beside: { begun: [note] } })
+    }
+    const childId = note.child?.taskId ?? ''
+    const there = await store.readPatiently((level) => readHead(level, childId))
+    if (run.isOverFor(asked)) return undefined
+    if (!there) await host.children.create(task, childId, child)
+    // Nothing is awaited between the look and the wait: a child that ends nudges whoever waits by then.
+    while (host.isUnfinished(childId)) {
+      if (!(await run.waits.until(asked, NEVER, true))) return undefined
+    }
+    const ended = await store.readPatiently(async (level) => {
+      const head = await readHead(level, childId)
+      return head && !isLive(head) ? await readOutcome(level, childId) : undefined
+    })
+    if (!ended) return undefined
+    if (ended.kind !== 'result') return failed(failureOf(childId, ended), childId)
+    const value = ended.result === undefined ? undefined : JSON.stringify(ended.result)
+    return { record: { kind: 'child', ...placeOf(asked), startedAt, childId, value }, beside: { ended: [note] } }
+  })
+}
+
+function failureOf(childId: string, outcome: Exclude<Outcome, { kind: 'result' }>): HoldfastError {
+  if (outcome.kind === 'cancelled') return new TaskCancelledError(childId, outcome.reason)
+  const { error } = outcome
+  return new TaskFailedError(childId, failureCode(error), error.message, reviveError(error))
+}

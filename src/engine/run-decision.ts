@@ -1,0 +1,101 @@
+/**
+ * Ends a call of `all`, `race` or `any` that one branch decided before the others had ended: the losers are cancelled and
+ * cleaned up, and only then is the body told.
+ *
+ * What if it dies here? The decision is on disk before anything of a loser is undone, in the batch that takes the losers'
+ * questions back and returns their messages. A later run comes to the same decision by the log, and goes on from there.
+ */
+import { readInput, readIntents, readNotes } from '../store/reads.js'
+import type { Note } from '../task/note.js'
+import { isWithin } from '../task/scope.js'
+import { type Asked, newNote, placeOf } from './asked.js'
+import { inputsOf } from './await-answer.js'
+import type { Branch } from './branches.js'
+import type { Run } from './run.js'
+import { messagesOf } from './run-receive.js'
+import { commitAnswer, undertake } from './undertake.js'
+import type { Undoer } from './undo.js'
+import { lateResults, undoSteps, untilOrGrace } from './undo-steps.js'
+
+/** What was decided. */
+export interface Decision {
+  /** The branch that decided. */
+  readonly branch: string
+  /** The branches that lost. */
+  readonly lost: readonly Branch[]
+  /** Whether functions of theirs are waited for that have nothing to undo. */
+  readonly awaitsFunctions: boolean
+}
+
+/** Cleans up behind the decision and records it. Never rejects. */
+export async function runDecision(run: Run, asked: Asked, { branch, lost, awaitsFunctions }: Decision): Promise<void> {
+  const { host, task } = run
+  const { store, clock, keys } = host
+  const { taskId } = task
+  const isLost = ({ segment, scope }: { readonly segment: number; readonly scope: string }) =>
+    segment === asked.ask.segment && lost.some((loser) => isWithin(scope, loser.scope))
+  await undertake(run, asked, async () => {
+    const noted = run.noteOf(asked)
+    if (noted && noted.id !== asked.ask.id) return undefined
+    if (noted?.decided && noted.decided.branch !== branch) {
+      void run.park(`branch '${noted.decided.branch}' had decided where the code now lets '${branch}'`)
+      return undefined
+    }
+    const at = noted?.decided?.at ?? clock.now()
+    const note: Note = noted ?? { ...newNote(asked), decided: { branch, at } }
+    const record = { kind: 'decision', ...placeOf(asked), startedAt: at, branch } as const
+
+    // What the losers were writing is on disk, or refused.
+    await task.settledCommits()
+    const intents = task.head.intents
+      ? (await store.readPatiently((level) => readIntents(level, taskId))).filter(isLost)
+      : []
+    const cancel = async () => {
+      const all = task.head.hasStepStates ? await store.readPatiently((level) => readNotes(level, taskId)) : undefined
+      const notes = [...(all?.values() ?? [])].filter(isLost)
+      const children = notes.filter(({ child }) => child)
+      if (noted) return children
+      const returned = run.branches.takenBy(lost)
+      if (intents.length === 0 && children.length === 0 && !(awaitsFunctions && run.branchesAreBusy)) {
+        await commitAnswer(run, asked, { record, beside: { ended: notes, returned } })
+        return undefined
+      }
+      const ended = notes.filter(({ child }) => !child)
+      await host.record(task, { kind: 'note', run: run.number, beside: { begun: [note], ended, returned } })
+      return children
+    }
+    const children = await keys.run(inputsOf(taskId), () => keys.run(messagesOf(taskId), cancel))
+    if (!children) return 'recorded'
+
+    const graceUntil = at + run.definition.cleanUp.graceMs
+    for (const { child } of children) {
+      if (child)
+        await host.children.end(child.taskId, `branch '${branch}' of its parent task ${taskId} was decided without it`)
+    }
+    if (awaitsFunctions) await untilOrGrace(host, run.branchesAtRest(), graceUntil)
+    if (intents.length > 0) {
+      const known = await lateResults(host, task, intents, run.functions, graceUntil)
+      const input = await store.readPatiently((level) => readInput(level, task.head))
+      if (!(await undoSteps(undoerOf(run, asked), known, input))) return undefined
+    }
+    return { record, beside: { ended: [note, ...children] } }
+  })
+}
+
+function undoerOf(run: Run, asked: Asked): Undoer {
+  const { host, task, definition, number } = run
+  return {
+    host,
+    task,
+    definition,
+    run: number,
+    isOver: () => run.isOverFor(asked) || host.closing,
+    until: (instant) => run.waits.until(asked, instant),
+    running: (working, aborter) => {
+      asked.aborter = aborter
+      run.undoing.add(working)
+      const over = () => void run.undoing.delete(working)
+      working.then(over, over)
+    },
+  }
+}

@@ -1,0 +1,31 @@
+/** Runs one input: asks for it, waits for the answer or the timeout, and records which came. */
+import { HoldfastError } from '../errors.js'
+import { describeError } from '../task/outcome.js'
+import { type Asked, newNote, placeOf } from './asked.js'
+import { awaitAnswer, type Question } from './await-answer.js'
+import type { Run } from './run.js'
+import { commitAnswer, undertake } from './undertake.js'
+
+/** Asks for an input and records the answer. Never rejects. */
+export async function runInput(run: Run, asked: Asked, question: Question): Promise<void> {
+  await undertake(run, asked, async () => {
+    const note = run.noteOf(asked) ?? newNote(asked)
+    if (note.id !== asked.ask.id) return undefined
+    return awaitAnswer(run, asked, note, question, async (answered, answer) => {
+      const { key = '', requestedAt: startedAt = 0 } = answered.input ?? {}
+      const end =
+        answer === undefined
+          ? { failed: describeError(tooLate(run.task.taskId, key)) }
+          : { value: answer === '' ? undefined : answer }
+      const record = { kind: 'input', ...placeOf(asked), startedAt, key, ...end } as const
+      await commitAnswer(run, asked, { record, beside: { ended: [answered] } })
+      return 'recorded' as const
+    })
+  })
+}
+
+function tooLate(taskId: string, key: string): HoldfastError {
+  return new HoldfastError('INPUT_TIMEOUT', `Nobody answered input '${key}' of task ${taskId} in time`, {
+    details: { taskId, key },
+  })
+}

@@ -1,0 +1,60 @@
+/** Sends a message to a task. It is kept in the store until the body receives it, so one that comes early is not lost. */
+import { createHash } from 'node:crypto'
+import { HoldfastError } from '../errors.js'
+import { toJson } from '../json.js'
+import { readMessageKey } from '../store/reads.js'
+import { checkName, NAME_BYTES_MAX } from '../task/names.js'
+import type { Engine } from './engine.js'
+import type { LiveTask } from './live-task.js'
+import { messagesOf } from './run-receive.js'
+
+/** What `send` answers once the message is durable. */
+export interface Sent {
+  /** Counts the task's messages, from 0. */
+  readonly order: number
+  /** `false` if the idempotency key had a message already. */
+  readonly created: boolean
+}
+
+/** Sends a message. */
+export async function send(
+  engine: Engine,
+  task: LiveTask,
+  name: string,
+  payload: unknown,
+  { idempotencyKey: key, by }: { idempotencyKey: string | undefined; by: string },
+): Promise<Sent> {
+  checkName(name, 'name', NAME_BYTES_MAX.step)
+  if (key !== undefined) checkName(key, 'idempotencyKey', NAME_BYTES_MAX.idempotencyKey)
+  const { resultBytesMax: bytesMax, messagesPerTaskMax: max } = engine.limits
+  const text = toJson(payload, { what: `message '${name}'`, bytesMax, option: 'limits.resultBytesMax' }) ?? ''
+  const fingerprint = createHash('sha256').update(`${name}\n${text}`).digest('hex')
+  const { taskId } = task
+  return engine.keys.run(messagesOf(taskId), async () => {
+    const sent = key === undefined ? undefined : await engine.store.read((level) => readMessageKey(level, taskId, key))
+    if (sent && sent.fingerprint !== fingerprint) throw conflict(taskId, key as string)
+    if (sent) return { order: sent.order, created: false }
+    if ((task.head.messages ?? 0) >= max) throw tooMany(taskId, max)
+    const order = task.head.messagesSent ?? 0
+    const entry = key === undefined ? undefined : { key, order, fingerprint }
+    await engine.recordForCaller(task, { kind: 'send', message: { name, order, text }, key: entry, by })
+    engine.hasNews(task)
+    return { order, created: true }
+  })
+}
+
+function conflict(taskId: string, key: string): HoldfastError {
+  return new HoldfastError(
+    'IDEMPOTENCY_CONFLICT',
+    `The idempotency key '${key}' sent another message to task ${taskId}. Use another key, or the same message.`,
+    { details: { taskId, idempotencyKey: key } },
+  )
+}
+
+function tooMany(taskId: string, max: number): HoldfastError {
+  return new HoldfastError(
+    'LIMIT_EXCEEDED',
+    `${max} messages wait for task ${taskId} already (option \`limits.messagesPerTaskMax\`). Send again when it has received some.`,
+    { details: { taskId, max, option: 'limits.messagesPerTaskMax' } },
+  )
+}

@@ -1,0 +1,102 @@
+/** How a task comes to its end: settled, told, cleaned up, told again. Or to a stop: parked. */
+import { dueAt, isLive, isSettled, type Parked, type StoppedBy } from '../task/head.js'
+import type { Outcome } from '../task/outcome.js'
+import { startCleanUp } from './clean-up.js'
+import type { Engine } from './engine.js'
+import { leave } from './leaving.js'
+import type { LiveTask } from './live-task.js'
+import { isFenced } from './run-host.js'
+
+/** Who settles a task, and what of it. */
+export interface Settling {
+  readonly run?: number
+  readonly by: string
+  /** Whether it waits while the store is down. */
+  readonly patient: boolean
+  /** What stopped it, if its body didn't end it. */
+  readonly stoppedBy?: StoppedBy | undefined
+  /** It is parked, and given up: nothing is cleaned up. */
+  readonly givesUp?: boolean | undefined
+}
+
+/** Tells everybody that a task is settled, once that is on disk, and cleans up behind it. Told before, it does nothing. */
+export function tellSettled(engine: Engine, task: LiveTask): void {
+  if (task.isTold) return
+  task.isTold = true
+  const { taskId, type, status, error, owner } = task.head
+  task.disarm()
+  task.disarmWake()
+  engine.scheduler.remove(owner, taskId)
+  const settled = status as 'completed' | 'failed' | 'cancelled'
+  engine.events.emit('task:settled', { taskId, type, status: settled, code: error?.code })
+  engine.report.note(
+    { taskId, type, action: 'settled', reason: error ? `${settled}: ${error.code}` : settled },
+    engine.clock.now(),
+  )
+  const { run } = task
+  run?.interrupt()
+  if (task.head.cleanUp === 'pending') {
+    startCleanUp(engine, task, run)
+    return
+  }
+  // A task that was given up has children still.
+  for (const child of engine.children.of(taskId)) void endOrphan(engine, child)
+  leave(engine, task)
+}
+
+/** Cancels a task whose parent is over. */
+export async function endOrphan(engine: Engine, taskId: string): Promise<void> {
+  const task = engine.tasks.get(taskId)
+  if (!task || isSettled(task.head.status)) return
+  const outcome: Outcome = { kind: 'cancelled', reason: `its parent task ${task.head.parentId} is over` }
+  try {
+    await engine.settle(task, outcome, { by: 'engine', patient: true, stoppedBy: 'cancel' })
+  } catch (error) {
+    if (!isFenced(error)) engine.logger.error('A child could not be cancelled', { taskId, error: String(error) })
+  }
+}
+
+/** The task's time is over. */
+export async function timeOut(engine: Engine, task: LiveTask): Promise<void> {
+  const { head } = task
+  if (!isLive(head) || isSettled(head.status)) return
+  const stoppedBy = head.timeoutAt !== undefined && head.timeoutAt === dueAt(head) ? 'timeout' : 'deadline'
+  const at = new Date(dueAt(head) ?? 0).toISOString()
+  const message = `Task ${head.taskId} ran out of time: its ${stoppedBy} passed at ${at}`
+  const error = { name: 'TaskFailedError', message, code: 'TIMEOUT', ours: true } as const
+  try {
+    await engine.settle(task, { kind: 'error', error }, { by: 'engine', patient: true, stoppedBy })
+  } catch (cause) {
+    if (!isFenced(cause))
+      engine.logger.error('A timeout could not be recorded', { taskId: head.taskId, error: String(cause) })
+  }
+}
+
+/** What a body returned after its task was settled changes nothing, and is noted. */
+export async function noteDropped(engine: Engine, { head }: LiveTask): Promise<void> {
+  const entry = { at: engine.clock.now(), action: 'result-dropped', by: 'body', why: head.status } as const
+  try {
+    await engine.store.commit({ head, changes: [{ kind: 'audit', entry }] }, { patient: true })
+  } catch (error) {
+    engine.logger.warn('A dropped result could not be noted', { taskId: head.taskId, error: String(error) })
+  }
+}
+
+/** Parks a task: it can't go on, and everybody who asks is told why. */
+export async function park(engine: Engine, task: LiveTask, parked: Omit<Parked, 'since'>, run?: number): Promise<void> {
+  const { taskId, type } = task.head
+  try {
+    await engine.record(task, { kind: 'park', parked, run })
+  } catch (error) {
+    if (isFenced(error)) return
+    throw error
+  }
+  // Registered while that was being written: it runs, and nobody is told that it can't.
+  if (parked.code === 'TASK_TYPE_UNKNOWN' && engine.registry.get(type)) {
+    return isSettled(task.head.status) ? startCleanUp(engine, task) : engine.schedule(task)
+  }
+  task.awaitsRun = false
+  engine.events.emit('task:parked', { taskId, type, ...parked })
+  engine.waiters.tell(taskId, { kind: 'parked' })
+  engine.report.note({ taskId, type, action: 'parked', reason: `${parked.code}: ${parked.reason}` }, engine.clock.now())
+}

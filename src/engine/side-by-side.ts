@@ -1,0 +1,135 @@
+/**
+ * Branches side by side: `all`, `race`, `any`. Each branch has a scope of its own, so that its names and numbers depend on
+ * nothing that the others do. Branches run in the body's turns like any chain of promises; what is special is the end of
+ * those that are not waited for any more.
+ *
+ * B1. Which branch decides is known in a turn, by the log: the same one in every run. From that moment on the losers are
+ *     answered nothing, in this run and in a replay alike.
+ * B2. The body is told when the decision is recorded, and not before its losers are cleaned up (run-decision.ts).
+ * B3. A branch that lost is left where it waits. Its signal is aborted.
+ */
+import type { BranchesOf, TaskContext } from '../task/context.js'
+import { checkName, NAME_BYTES_MAX } from '../task/names.js'
+import { branchScope } from '../task/scope.js'
+import type { Asked } from './asked.js'
+import { Branch } from './branches.js'
+import type { Run } from './run.js'
+import { type Decision, runDecision } from './run-decision.js'
+
+/** How a call of branches ends. */
+export type Kind = 'all' | 'race' | 'any'
+
+const BRANCHES_MAX = 1_000
+
+interface Member {
+  readonly name: string
+  readonly branch: Branch
+  readonly fn: (task: TaskContext) => unknown
+  state: 'running' | 'fulfilled' | 'rejected'
+  value?: unknown
+}
+
+/**
+ * Runs the branches.
+ * @param makeContext the context of a branch
+ * @throws TypeError for branches that are none
+ */
+export function sideBySide(
+  run: Run,
+  within: Branch | undefined,
+  kind: Kind,
+  given: BranchesOf<unknown>,
+  makeContext: (branch: Branch) => TaskContext,
+): Promise<unknown> {
+  const fns = checkBranches(kind, given)
+  const left = run.enter(`task.${kind}(…)`, within)
+  if (left) return left
+  run.refuseWhileLeaving()
+  const scope = within?.scope ?? ''
+  const { segment } = run.history
+  const number = run.history.nextNumber('branches', kind, scope)
+  const members = fns.map(([name, fn]): Member => {
+    const branch = new Branch(segment, branchScope(scope, kind, number, name), within)
+    return { name, fn, branch, state: 'running' }
+  })
+  const end = run.branches.begin(within)
+  return new Promise<unknown>((resolve, reject) => {
+    let isDecided = false
+    /** The branch whose end ends the call. */
+    const decide = (member: Member) => {
+      isDecided = true
+      const tell = () => (member.state === 'fulfilled' ? resolve(member.value) : reject(member.value))
+      const lost = members.filter(({ state }) => state === 'running').map(({ branch }) => branch)
+      if (lost.length === 0) return tell()
+      record(run, within, kind, number, { branch: member.name, lost, awaitsFunctions: kind === 'all' }).then(
+        tell,
+        reject,
+      )
+    }
+    const ended = (member: Member, state: 'fulfilled' | 'rejected', value: unknown) => {
+      if (isDecided) return
+      Object.assign(member, { state, value })
+      if (kind === 'race' || (state === 'fulfilled') === (kind === 'any')) return decide(member)
+      if (members.some((other) => other.state === 'running')) return
+      isDecided = true
+      if (kind === 'all') resolve(Object.fromEntries(members.map(({ name, value: result }) => [name, result])))
+      else
+        reject(
+          new AggregateError(
+            members.map((other) => other.value),
+            'Every branch of `task.any` failed',
+          ),
+        )
+    }
+    if (members.length === 0) resolve({})
+    for (const member of members) {
+      new Promise((settle) => settle(member.fn(makeContext(member.branch)))).then(
+        (value) => ended(member, 'fulfilled', value),
+        (error: unknown) => ended(member, 'rejected', error),
+      )
+    }
+  }).finally(end)
+}
+
+async function record(
+  run: Run,
+  within: Branch | undefined,
+  kind: Kind,
+  number: number,
+  decision: Decision,
+): Promise<unknown> {
+  // Outside a turn the end of a branch can't be repeated: it waited for something that is not a step.
+  const left = run.enter(`the end of task.${kind}(…)`, within)
+  if (left) return left
+  run.closeBranches(decision.lost)
+  const begin = (asked: Asked) => runDecision(run, asked, decision)
+  const branch = await run.ask(
+    () => run.history.askNumbered('decision', kind, number, within?.scope ?? ''),
+    begin,
+    within,
+  )
+  if (branch === decision.branch) return undefined
+  return run.park(`branch '${String(branch)}' had decided task.${kind} where the code now lets '${decision.branch}'`)
+}
+
+function checkBranches(kind: Kind, given: unknown): [string, (task: TaskContext) => unknown][] {
+  if (typeof given !== 'object' || given === null || Array.isArray(given)) {
+    const got = Array.isArray(given) ? 'an array' : given === null ? 'null' : typeof given
+    throw new TypeError(`Expected the branches of \`task.${kind}\` to be an object of functions, by name, got ${got}`)
+  }
+  const branches = Object.entries(given)
+  if (kind !== 'all' && branches.length === 0) {
+    throw new TypeError(`Expected \`task.${kind}\` to be given at least one branch: with none it would never end`)
+  }
+  if (branches.length > BRANCHES_MAX) {
+    throw new TypeError(
+      `Expected \`task.${kind}\` to be given at most ${BRANCHES_MAX} branches, got ${branches.length}`,
+    )
+  }
+  for (const [name, fn] of branches) {
+    checkName(name, 'branch', NAME_BYTES_MAX.branch)
+    if (typeof fn === 'function') continue
+    throw new TypeError(`Expected branch '${name}' of \`task.${kind}\` to be a function, got ${typeof fn}`)
+  }
+  return branches as [string, (task: TaskContext) => unknown][]
+}

@@ -1,0 +1,49 @@
+/** Does what was asked for and puts its answer on disk. Every kind of ask but a checkpoint ends here. */
+import type { Beside } from '../task/beside.js'
+import type { NamedRecord } from '../task/log.js'
+import type { NewRecord } from '../task/task-event.js'
+import type { Asked } from './asked.js'
+import type { Run } from './run.js'
+import { isFenced } from './run-host.js'
+
+/** What came of an ask: its record, and what is written with it. */
+export interface Answer {
+  readonly record: NewRecord
+  readonly beside?: Beside | undefined
+}
+
+/**
+ * Records what `act` comes to, and hands it to the run. Never rejects.
+ * @param act `undefined` if the run ends before; `recorded` if it did all of it
+ * @returns the record, if this wrote it
+ */
+export async function undertake(
+  run: Run,
+  asked: Asked,
+  act: () => Promise<Answer | 'recorded' | undefined>,
+): Promise<NamedRecord | undefined> {
+  try {
+    const answer = await act()
+    // Asked once more: from here to the decision nothing is awaited, so a run that is over writes nothing.
+    if (answer && answer !== 'recorded' && !run.isOverFor(asked)) return await commitAnswer(run, asked, answer)
+    if (answer !== 'recorded') run.dropped(asked)
+  } catch (error) {
+    run.dropped(asked)
+    if (!isFenced(error)) run.fail(error)
+  }
+  return undefined
+}
+
+/** Writes an answer and hands it to the run. */
+export async function commitAnswer(
+  run: Run,
+  asked: Asked,
+  { record, beside }: Answer,
+): Promise<NamedRecord | undefined> {
+  const { host, task, number } = run
+  const decided = await host.record(task, { kind: 'record', run: number, record, beside, progress: task.progress })
+  const made = decided.record
+  if (made === undefined || made.kind === 'checkpoint') return undefined
+  run.recorded(asked, made)
+  return made
+}

@@ -1,0 +1,86 @@
+/**
+ * How a run waits: without a slot while it only waits, and without memory if that is for long. What is on disk says until
+ * when it is, or for what.
+ *
+ * W1. While something only waits, nothing of it is in flight: a close doesn't wait for it, and leaves it to the next open.
+ * W2. A wait for time alone is unloaded at once if it is long; one that something from outside may end stays for
+ *     `unloadAfter` first, since a replay for each answer of a lively conversation would cost more than the memory.
+ */
+import type { Asked, RunEnd } from './asked.js'
+import type { InFlight } from './in-flight.js'
+import { Pauses } from './pauses.js'
+import type { Run } from './run.js'
+
+/** What waits need to know of their run. */
+export interface Waiter {
+  readonly inFlight: InFlight
+  /** Whether the body is at rest, and this many pauses are all that it waits for. */
+  readonly onlyWaits: (pauses: number) => boolean
+  readonly unload: (end: RunEnd) => void
+}
+
+export class Waits {
+  readonly #pauses: Pauses
+  #disarm = () => {}
+
+  constructor(
+    private readonly run: Run,
+    private readonly waiter: Waiter,
+  ) {
+    this.#pauses = new Pauses(run.host.clock)
+  }
+
+  /**
+   * Waits for a sleep's end, or between two attempts of a step; where it `listens`, also until it is nudged.
+   * @returns whether to go on; `false` once the run is over, or the branch lost
+   */
+  async until(asked: Asked, instant: number, listens = false): Promise<boolean> {
+    const { host, task } = this.run
+    const { connection } = host.store
+    const { inFlight } = this.waiter
+    inFlight.delete(asked)
+    inFlight.look()
+    const over = this.#pauses.until(asked, instant, listens)
+    this.restOrUnload()
+    await over
+    this.#disarm()
+    if (!this.run.isOverFor(asked)) await host.wake(task, this.run)
+    if (!connection.isUp) await connection.up
+    if (this.run.isOverFor(asked) || host.closing) return false
+    inFlight.add(asked)
+    return true
+  }
+
+  /** Something came from outside: a wait that listens looks whether it is over. */
+  nudge(): void {
+    this.#pauses.nudge()
+  }
+
+  /** Ends the waits of asks that `isOver` says are over; all of them by default. */
+  endAll(isOver?: (asked: Asked) => boolean): void {
+    this.#disarm()
+    this.#pauses.endAll(isOver)
+  }
+
+  /** A body that waits for nothing but time and news needs no slot; for a long time, no memory either. */
+  restOrUnload(): void {
+    const { count, nextAt, listens } = this.#pauses
+    if (!this.#onlyWaits(count)) return
+    const { host, task } = this.run
+    const isLong = nextAt - host.clock.now() > host.unloadAfterMs
+    if (isLong && !listens) this.#unload()
+    else host.rest(task)
+    this.#disarm()
+    if (isLong && listens)
+      this.#disarm = host.clock.setTimer(host.clock.now() + host.unloadAfterMs, () => this.#unload())
+  }
+
+  #onlyWaits(pauses: number): boolean {
+    return pauses > 0 && !this.run.isOver && this.waiter.onlyWaits(pauses)
+  }
+
+  #unload(): void {
+    const { count, nextAt: wakeAt, listens } = this.#pauses
+    if (this.#onlyWaits(count)) this.waiter.unload({ kind: 'unload', wakeAt, listens })
+  }
+}

@@ -1,0 +1,54 @@
+/** What a decision changes beside the log: notes of what has begun, intents, messages. Counts of them are in the head. */
+import type { Change } from './changes.js'
+import type { TaskHead } from './head.js'
+import type { Intent } from './intent.js'
+import type { Message } from './message.js'
+import { isOutstanding, type Note } from './note.js'
+
+/** Everything beside the log that goes with one commit. */
+export interface Beside {
+  /** Notes of something that begins, or begins to ask. */
+  readonly begun?: readonly Note[] | undefined
+  /** Notes that say more than before. */
+  readonly changed?: readonly Note[] | undefined
+  /** Notes of what has ended: they go. */
+  readonly ended?: readonly Note[] | undefined
+  /** An intent to keep; `isNew` where its step has none yet. */
+  readonly intent?: Intent | undefined
+  readonly isNewIntent?: boolean | undefined
+  /** A message that is received with this. */
+  readonly taken?: Omit<Message, 'text'> | undefined
+  /** Messages that go back to their place: whoever had received them is dropped or cancelled. */
+  readonly returned?: readonly Message[] | undefined
+}
+
+/** The head with all of that counted, and the changes that write it. */
+export function withBeside(head: TaskHead, beside: Beside | undefined): { head: TaskHead; changes: Change[] } {
+  if (!beside) return { head, changes: [] }
+  const { begun = [], changed = [], ended = [], intent, isNewIntent, taken, returned = [] } = beside
+  const put = [...begun, ...changed]
+  const inputs = begun.filter(isOutstanding).length
+  const hasChild = ({ child }: Note) => child !== undefined
+  const counted: TaskHead = {
+    ...head,
+    hasStepStates: head.hasStepStates || put.length > 0 || undefined,
+    inputs: sum(head.inputs, inputs, -ended.filter(isOutstanding).length),
+    inputsAsked: sum(head.inputsAsked, inputs),
+    children: sum(head.children, begun.filter(hasChild).length, -ended.filter(hasChild).length),
+    intents: sum(head.intents, isNewIntent ? 1 : 0),
+    messages: sum(head.messages, returned.length, taken ? -1 : 0),
+  }
+  const changes: Change[] = [
+    ...put.map((note): Change => ({ kind: 'note', note })),
+    ...ended.map((place): Change => ({ kind: 'drop-note', place })),
+    ...(intent ? [{ kind: 'intent', intent } as const] : []),
+    ...(taken ? [{ kind: 'drop-message', name: taken.name, order: taken.order } as const] : []),
+    ...returned.map((message): Change => ({ kind: 'message', message })),
+  ]
+  return { head: counted, changes }
+}
+
+/** Zero takes no room in a head. */
+function sum(count: number | undefined, ...more: readonly number[]): number | undefined {
+  return more.reduce((total, add) => total + add, count ?? 0) || undefined
+}

@@ -1,0 +1,228 @@
+/** What a body sees, what a step's function sees, and what an undo sees. */
+import type { Duration } from '../duration.js'
+import type { Jsonified } from '../json.js'
+import type { Logger } from '../logger.js'
+import type { TaskDefinition } from './definition.js'
+import type { Progress, StoppedBy } from './head.js'
+import type { RetryOptions } from './retry.js'
+
+/** What a step's function is handed. */
+export interface StepContext {
+  /** Aborted when the task is settled behind the step's back, and when `close()` runs out of grace. */
+  readonly signal: AbortSignal
+  /** The same for every attempt and every run of this step, and of no other: hand it to the service you call. */
+  readonly idempotencyKey: string
+  /** Counts the attempts of this step, from 1. For logs, never for decisions. */
+  readonly attempt: number
+  /** What an earlier attempt of this step saved; `undefined` if none did. */
+  readonly checkpoint: unknown
+  /** Saves where this step is, so that its next attempt can start from there. Durable once it resolves. */
+  saveCheckpoint(state: unknown): Promise<void>
+}
+
+/** What a body's `saveCheckpoint` takes besides the state. */
+export interface SaveCheckpointOptions {
+  /** Shown in listings. */
+  readonly label?: string
+  /**
+   * Drop what was recorded before this checkpoint, so that a long task keeps a small store. Default `false`.
+   * The body must have called `restoreCheckpoint` before its first save, or it would need what is dropped.
+   */
+  readonly prune?: boolean
+}
+
+/** A checkpoint as it is restored. */
+export interface RestoredCheckpoint<State = unknown> {
+  readonly checkpointId: string
+  readonly state: State
+  /** How many steps of the task were completed when it was saved. */
+  readonly completedSteps: number
+  /** When it was saved, in milliseconds since the epoch. */
+  readonly createdAt: number
+}
+
+/**
+ * What a body sees. Everything a body waits for goes through here, so that a new run after a crash is answered
+ * from the log, in the same order.
+ */
+export interface TaskContext {
+  readonly taskId: string
+  readonly type: string
+  readonly owner: string | undefined
+  /** Counts from 1. For logs, never for decisions. */
+  readonly attempt: number
+  /** Whether this run took up what an earlier one left. For logs, never for decisions. */
+  readonly recovered: boolean
+  /** Aborted when the task is settled behind the body's back, and when `close()` runs out of grace. */
+  readonly signal: AbortSignal
+  /** The library's logger, with the task's ID and type on every line. */
+  readonly log: Logger
+  /**
+   * Runs `fn` once and records its result; a later run is answered from the log. At least once: a crash between the
+   * effect and its record runs it again, under the same `idempotencyKey`.
+   * @returns what JSON makes of the result
+   * @throws StepFailedError when `fn` threw, in this run and in every later one
+   * @throws HoldfastError `STEP_AMBIGUOUS` after a wait for something that is not a step; the task fails
+   * @throws HoldfastError `STEP_NESTED` inside a step's function
+   */
+  step<T>(name: string, fn: (step: StepContext) => T | Promise<T>, options?: StepOptions): Promise<Jsonified<T>>
+  /**
+   * Waits, through crashes and restarts. Meanwhile the task takes up no slot, and after `unloadAfter` no memory.
+   * @param name tells it from other sleeps, like a step's
+   * @param duration milliseconds, or a string such as `'30d'`
+   */
+  sleep(name: string, duration: Duration): Promise<void>
+  /**
+   * Waits until an instant, in the same way; an instant that has passed is waited for no more.
+   * @param instant a `Date`, or milliseconds since the epoch
+   */
+  sleepUntil(name: string, instant: Date | number): Promise<void>
+  /**
+   * Asks somebody outside, and waits for the answer: the task is `input_required` meanwhile, and `respond` answers it.
+   * @param name what the input is called; its key, which is unique over the task's life, begins with it
+   * @param request what is asked, as JSON; shown by `get`
+   * @returns the answer, whatever JSON value it is
+   * @throws HoldfastError `INPUT_TIMEOUT` when nobody answered in time
+   */
+  input<Answer = unknown>(name: string, request?: unknown, options?: WaitOptions): Promise<Answer>
+  /**
+   * Takes the oldest message of that name that was sent to the task, or waits for one.
+   * @throws HoldfastError `RECEIVE_TIMEOUT` when none came in time
+   */
+  receive<Payload = unknown>(name: string, options?: WaitOptions): Promise<Payload>
+  /**
+   * Runs branches side by side, each with a context of its own, and waits for all of them. When one fails, the others are
+   * cancelled and waited for, and it rejects with what that one threw.
+   * @returns what each branch returned, by name
+   */
+  all<Results extends Record<string, unknown>>(branches: BranchesOf<Results>): Promise<Results>
+  /**
+   * Runs branches side by side until the first one ends, and cancels the others: steps of theirs that have an undo are
+   * undone, and then this resolves with what the first returned, or rejects with what it threw.
+   */
+  race<Results extends Record<string, unknown>>(branches: BranchesOf<Results>): Promise<Results[keyof Results]>
+  /**
+   * The same, until the first one returns; one that throws is passed over.
+   * @throws AggregateError with what each branch threw, if all did
+   */
+  any<Results extends Record<string, unknown>>(branches: BranchesOf<Results>): Promise<Results[keyof Results]>
+  /**
+   * Starts a task that belongs to this one, and waits for its end. It is cancelled when this task ends before it, or when
+   * the branch that started it loses, and never outlives this task's clean-up.
+   * @param definition a definition (registered now if it is not yet), or the name of a registered one
+   * @returns its output
+   * @throws StepFailedError when it failed or was cancelled; its `cause` is the `TaskFailedError` or `TaskCancelledError`
+   */
+  child<Input, Output>(definition: TaskDefinition<Input, Output>, input: Input, options?: ChildOptions): Promise<Output>
+  child(definition: string, input?: unknown, options?: ChildOptions): Promise<unknown>
+  /**
+   * Saves a state of your own choosing, and opens the next segment of the log.
+   * @throws HoldfastError `STEPS_IN_FLIGHT`, `PRUNE_NEEDS_RESTORE`, `NOT_SERIALIZABLE`, `TOO_LARGE`, `LIMIT_EXCEEDED`
+   */
+  saveCheckpoint(state: unknown, options?: SaveCheckpointOptions): Promise<{ checkpointId: string }>
+  /**
+   * Goes on from a checkpoint that a body of this task saved: the latest one, or that of the ID given. `undefined` if
+   * there is none yet. For the first lines of a body, or directly after a save.
+   * @throws HoldfastError `STEPS_IN_FLIGHT`, `CHECKPOINT_BEHIND`, `CHECKPOINT_PRUNED`, `CHECKPOINT_NOT_FOUND`
+   */
+  // biome-ignore lint/suspicious/noExplicitAny: the state is whatever the body saved; its author knows the shape
+  restoreCheckpoint<State = any>(checkpointId?: string): Promise<RestoredCheckpoint<State> | undefined>
+  /** Says how far the body is. Shown by `get` at once and kept with the next record; never waits. */
+  progress(progress: Progress): void
+  /** The stored time of the last answer, so that a replay sees the same: milliseconds since the epoch. */
+  now(): Promise<number>
+  /** A UUID derived from the log, so that a replay sees the same. */
+  uuid(): Promise<string>
+}
+
+/** A step that was running when the process died: whether its effect took place is not known. */
+export interface InterruptedStep {
+  readonly name: string
+  /** The key it was begun under: the service it called may know it. */
+  readonly idempotencyKey: string
+  /** When the attempt began, in milliseconds since the epoch. */
+  readonly startedAt: number
+  /** Which attempt it was, from 1. */
+  readonly attempt: number
+}
+
+/** The options of a step. */
+export interface StepOptions {
+  /** How often it is tried when it throws. Default: once. */
+  readonly retry?: RetryOptions
+  /** How long one attempt may take; then its signal is aborted, and the attempt has failed. Default: no limit. */
+  readonly timeout?: Duration
+  /**
+   * What happens to the step if the process dies, or is closed, while it runs. `'retry'` (default): it runs again, at
+   * least once in all. `'fail'`: it fails with `STEP_IN_DOUBT`, and never begins twice. A function finds out what
+   * happened, and its result is recorded as the step's. `'ask'`: the task is `input_required`, and whoever answers says
+   * `{ tookPlace: true, result }`, which becomes the step's result, or `{ tookPlace: false }`, and it runs again. Other
+   * than `'retry'` costs one write more.
+   */
+  readonly onInterrupted?: 'retry' | 'fail' | 'ask' | ((step: InterruptedStep) => unknown)
+}
+
+/** Functions by the name of their branch, each with a context of its own. */
+export type BranchesOf<Results> = {
+  readonly [Name in keyof Results]: (task: TaskContext) => Results[Name] | Promise<Results[Name]>
+}
+
+/** How long `input` and `receive` wait. */
+export interface WaitOptions {
+  /** From the moment it is asked for, over crashes and down time. Default: as long as it takes. */
+  readonly timeout?: Duration
+}
+
+/** The options of `task.child`. */
+export interface ChildOptions {
+  /** Tells it from other children, like a step's name. Default: the definition's name. */
+  readonly name?: string
+}
+
+/** What an undo, and `onCancel`, are handed. */
+export interface CleanUpContext {
+  readonly taskId: string
+  readonly type: string
+  readonly owner: string | undefined
+  /** Counts the attempts of this undo, from 1. For logs, never for decisions. */
+  readonly attempt: number
+  /** The same for every attempt of this undo, and of no other, nor of the step: hand it to the service you call. */
+  readonly idempotencyKey: string
+  /** Aborted when the attempt takes too long, and when `close()` runs out of grace. */
+  readonly signal: AbortSignal
+  /** The library's logger, with the task's ID and type on every line. */
+  readonly log: Logger
+  /**
+   * Runs `fn` once and records its result; a later attempt, also after a crash, is given that. Side by side, give each
+   * call a name of its own.
+   * @returns what JSON makes of the result
+   */
+  step<T>(
+    name: string,
+    fn: (step: { readonly signal: AbortSignal; readonly idempotencyKey: string }) => T | Promise<T>,
+  ): Promise<Jsonified<T>>
+}
+
+/** What an undo is told of its step. */
+export interface StepToUndo<Input = unknown> {
+  /** The step's name. */
+  readonly step: string
+  /** The how-manieth of its name it was. */
+  readonly number: number
+  /** The task's input. */
+  readonly input: Input
+  /** What the step returned; `undefined` if it failed, or if nobody knows whether it took place. */
+  // biome-ignore lint/suspicious/noExplicitAny: what the step returned; its author knows the shape
+  readonly result: any
+}
+
+/** What `onCancel` is told. */
+export interface Cancelled<Input = unknown> {
+  readonly input: Input
+  /** The checkpoint that the body saved last. */
+  readonly lastCheckpoint: RestoredCheckpoint | undefined
+  /** What `cancel` was told; else `'TIMEOUT'` or `'EXPIRED'`. */
+  readonly reason: string | undefined
+  /** What stopped the task. */
+  readonly stoppedBy: StoppedBy
+}

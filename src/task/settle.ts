@@ -1,0 +1,90 @@
+/**
+ * Decides how a task ends, and what its clean-up comes to. The outcome stands from the commit that settles it; the
+ * clean-up behind it has a state of its own, and never changes the outcome.
+ *
+ * U1. Children that have not ended are cleaned up behind every outcome; steps with an undo behind a failure, a cancel, a
+ *     timeout and an expiry; `onCancel` runs behind the last three.
+ * U2. What settles a task ends its run: the clean-up has a run of its own, and only that may write (C6).
+ */
+import type { Change, Decision } from './changes.js'
+import { decide, type Entry } from './decide.js'
+import { forgetAt } from './expiry.js'
+import type { TaskHead } from './head.js'
+import { isUndoingOver, ON_CANCEL } from './intent.js'
+import { cutText } from './names.js'
+import { failureCode, type TaskError } from './outcome.js'
+import type { EventOf } from './task-event.js'
+
+const HEADLINE_BYTES_MAX = 400
+
+/** Why a clean-up was given up without a try. */
+export const NOT_RUN = 'NOT_RUN'
+
+/** The end of a task. */
+export function settle(head: TaskHead, event: EventOf<'settle'>, now: number): Decision {
+  const { outcome, by, stoppedBy, givesUp } = event
+  const action = ({ result: 'completed', error: 'failed', cancelled: 'cancelled' } as const)[outcome.kind]
+  const cleanUp = givesUp ? 'failed' : needsCleanUp(head, event) ? 'pending' : 'none'
+  const settled: TaskHead = {
+    ...head,
+    status: action,
+    settledAt: now,
+    run: head.run + 1,
+    parked: undefined,
+    wakeAt: undefined,
+    listens: undefined,
+    hasNews: undefined,
+    inputs: undefined,
+    progress: event.progress ?? head.progress,
+    error: outcome.kind === 'error' ? headline(outcome.error) : undefined,
+    stoppedBy,
+    cleanUp,
+    cleanUpReason: givesUp ? NOT_RUN : undefined,
+  }
+  const why = outcome.kind === 'cancelled' ? outcome.reason : settled.error?.code
+  const entry: Entry = { at: now, action, from: head.status, to: action, by, why }
+  const { owner, type, idempotencyKey: key } = head
+  const at = forgetAt(settled, event.retentionMs)
+  const forget: Change[] =
+    key === undefined || at === undefined ? [] : [{ kind: 'forget-key', at, scope: { owner, type, key } }]
+  return decide(settled, entry, { kind: 'outcome', text: JSON.stringify(outcome) }, ...forget)
+}
+
+/** Whether anything is left behind that has to be taken back (U1). */
+function needsCleanUp(head: TaskHead, { outcome, stoppedBy, onCancel }: EventOf<'settle'>): boolean {
+  if (head.children !== undefined) return true
+  if (outcome.kind === 'result') return false
+  return head.intents !== undefined || (stoppedBy !== undefined && onCancel !== undefined && onCancel !== false)
+}
+
+/** An undo that came further. Its end is an audit entry. */
+export function undo(head: TaskHead, { intent }: EventOf<'undo'>, now: number): Decision {
+  const change: Change = { kind: 'intent', intent }
+  if (!isUndoingOver(intent) || intent.id === ON_CANCEL) return decide(head, undefined, change)
+  const { name, number, undoing } = intent
+  const why = number === 1 ? name : `${name} (number ${number})`
+  const action = undoing?.doneAt === undefined ? 'undo-failed' : 'undone'
+  return decide(head, { at: now, action, by: 'engine', why }, change)
+}
+
+/** The end of a clean-up. */
+export function cleanedUp(head: TaskHead, { failed }: EventOf<'cleaned-up'>, now: number): Decision {
+  const reason = failed === undefined ? undefined : cutText(failed, HEADLINE_BYTES_MAX)
+  const action = reason === undefined ? 'cleaned-up' : 'clean-up-failed'
+  const over: TaskHead = {
+    ...head,
+    parked: undefined,
+    children: undefined,
+    cleanUp: reason === undefined ? 'done' : 'failed',
+    cleanUpReason: reason,
+  }
+  return decide(over, { at: now, action, by: 'engine', why: reason })
+}
+
+function headline(error: TaskError): NonNullable<TaskHead['error']> {
+  return {
+    name: cutText(error.name, HEADLINE_BYTES_MAX),
+    message: cutText(error.message, HEADLINE_BYTES_MAX),
+    code: failureCode(error),
+  }
+}
