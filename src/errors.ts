@@ -39,6 +39,7 @@ export const ERROR_CODES = {
     "The process died while a step ran that must not run twice (`onInterrupted: 'fail'`). See whether its effect took place.",
   STEP_TIMEOUT: 'A step took longer than its timeout. Its signal was aborted; what it still does is not recorded.',
   INPUT_TIMEOUT: 'Nobody answered an input of the task in time.',
+  INPUT_UNAVAILABLE: 'Nobody can be asked for an input of the task: its client does not know how to.',
   RECEIVE_TIMEOUT: 'No message came that the task waited for, in time.',
   STEP_NESTED: 'A call on the task’s context inside a step’s function. Move it into the body.',
   STEP_AMBIGUOUS: 'A body waited for something that is not a step, then asked for one. Put the wait into a step.',

@@ -9,6 +9,7 @@ import type { Logger } from '../logger.js'
 import { BindingRecords } from '../store/binding-records.js'
 import type { AnyTaskDefinition } from '../task/definition.js'
 import type { Engine } from './engine.js'
+import { respond } from './respond.js'
 import { type Beside, createSessionTask, type Started, type StartOptions, startTask } from './start-task.js'
 
 /** The engine, as a binding sees it. */
@@ -46,6 +47,15 @@ export class Binding {
   ): Promise<Started> {
     this.#engine.assertOpen()
     return createSessionTask(this.#engine, options, beside)
+  }
+
+  /**
+   * Says that nobody can be asked for an input: it rejects with `INPUT_UNAVAILABLE`.
+   * @returns whether that counts; not if it was answered meanwhile
+   */
+  async refuseInput(taskId: string, key: string, why: string, by: string): Promise<boolean> {
+    const { accepted } = await respond(this.#engine, taskId, new Map([[key, '']]), by, why)
+    return accepted.length > 0
   }
 
   /** The unfinished tasks, with what tells whose and what they are. */

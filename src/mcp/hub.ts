@@ -21,6 +21,7 @@ export class Hub {
     this.#stops = [
       holdfast.on('task:settled', ({ taskId }) => this.tell(taskId, { kind: 'settled' })),
       holdfast.on('task:parked', ({ taskId }) => this.tell(taskId, { kind: 'changed' })),
+      holdfast.on('task:input-required', ({ taskId }) => this.tell(taskId, { kind: 'changed' })),
       holdfast.on('task:started', ({ taskId }) => this.tell(taskId, { kind: 'changed' })),
       holdfast.on('task:progress', (progress) => this.tell(progress.taskId, { kind: 'progress', progress })),
     ]

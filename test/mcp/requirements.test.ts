@@ -117,6 +117,39 @@ test('L09 L10 L30 a terminal status is never left', async () => {
   expect(seen).toEqual(['running', 'cancelled'])
 })
 
+const confirming = defineTask({ name: 'confirming' }, async (task) => {
+  const requestedSchema = { type: 'object', properties: { sure: { type: 'boolean' } } }
+  const answer = await task.input<{ action: string; content?: { sure: boolean } }>('confirm', {
+    message: 'Sure?',
+    requestedSchema,
+  })
+  await task.step('after', () => delay(30))
+  return answer.content?.sure ? 'did it' : 'left it'
+})
+
+test('L11 L12 L13 a task that needs an answer is input_required until it has it; the question names the task', async () => {
+  const { durable } = await setUp()
+  durable.tool(confirming)
+  const { call, request, requests, send, notifications } = await rawClient(durable, {
+    capabilities: { elicitation: {} },
+  })
+  const { taskId } = (await call('confirming', {}, { task: {} })).result.task
+  await delay(30)
+  expect((await request('tasks/get', { taskId })).result.status).toBe('input_required')
+  const result = request('tasks/result', { taskId })
+  await delay(30)
+  expect(requests).toMatchObject([
+    { method: 'elicitation/create', params: { message: 'Sure?', _meta: { [RELATED]: { taskId } } } },
+  ])
+  expect(Object.keys(requests[0]?.params['_meta'] as object)).toEqual([RELATED])
+  await send({ jsonrpc: '2.0', id: requests[0]?.id as number, result: { action: 'accept', content: { sure: true } } })
+  await delay(20)
+  expect((await request('tasks/get', { taskId })).result.status).toBe('working')
+  expect((await result).result.content).toEqual([{ type: 'text', text: 'did it' }])
+  const told = notifications.filter(({ method }) => method === 'notifications/tasks/status')
+  expect(told.map(({ params }) => params['status'])).toEqual(['input_required', 'completed'])
+})
+
 test('L15 L16 L17 every task says when it was made and changed, and its actual ttl', async () => {
   const { call, request } = await client({ ttl: { min: '2h', max: '3h' } })
   const created = (await call('double', { n: 1 }, { task: { ttl: 60_000 } })).result.task

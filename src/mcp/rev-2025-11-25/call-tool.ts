@@ -20,6 +20,7 @@ import { ProgressFeed } from '../progress-feed.js'
 import { invalidParams, RPC, refusalOf } from '../refusal.js'
 import type { DurableTool } from '../tool.js'
 import { waitForEnd } from '../wait.js'
+import { Asking } from './ask-inputs.js'
 import type { Attachment } from './attach.js'
 import type { DurableTasks } from './durable-tasks.js'
 import { projectNewTask } from './project-task.js'
@@ -140,6 +141,7 @@ async function answerInline(
           send: (progress) =>
             extra.sendNotification({ method: 'notifications/progress', params: { progressToken, ...progress } }),
         })
+  const asking = new Asking({ durable, attachment, taskId, caller, extra, isInline: true })
   try {
     const end = await waitForEnd(core, taskId, {
       owner,
@@ -147,6 +149,7 @@ async function answerInline(
       untilParked: true,
       budgetMs: tool.inlineBudgetMs,
       onProgress: (progress) => feed?.push(progress),
+      onLook: (view) => asking.look(view),
     })
     if (end.kind === 'aborted') return await interrupted(durable, attachment, tool, taskId, owner, extra)
     await feed?.end()
@@ -170,6 +173,7 @@ async function answerInline(
     return answer.result as CallToolResult
   } finally {
     feed?.stop()
+    asking.stop()
     core.openInline.delete(taskId)
   }
 }

@@ -26,6 +26,7 @@ export function notifyOfStatus(durable: DurableTasks): void {
   }
   core.holdfast.on('task:settled', tell)
   core.holdfast.on('task:parked', tell)
+  core.holdfast.on('task:input-required', tell)
 }
 
 function concerns(

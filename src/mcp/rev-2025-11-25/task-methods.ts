@@ -9,6 +9,7 @@ import { type Caller, callerOf } from '../caller.js'
 import { toThrow } from '../outcome.js'
 import { invalidParams, refusalOf, taskNotFound } from '../refusal.js'
 import { waitForEnd } from '../wait.js'
+import { Asking } from './ask-inputs.js'
 import type { Attachment } from './attach.js'
 import type { Extra } from './call-tool.js'
 import type { DurableTasks } from './durable-tasks.js'
@@ -57,7 +58,11 @@ export function installTaskMethods(durable: DurableTasks, attachment: Attachment
   serve(durable, attachment, 'tasks/result', async (params, caller, extra) => {
     const taskId = taskIdOf(params)
     const scope = await core.scope('read', caller, { taskId })
-    const { view } = await waitForEnd(core, taskId, { ...scope, signal: extra.signal })
+    const asking = new Asking({ durable, attachment, taskId, caller, extra, isInline: false })
+    const { signal } = extra
+    const { view } = await waitForEnd(core, taskId, { ...scope, signal, onLook: (view) => asking.look(view) }).finally(
+      () => asking.stop(),
+    )
     // Cancelled by its client: the SDK sends no answer.
     if (!view) return {}
     core.binding.logger.info('A result was fetched', { taskId, by: caller.owner })

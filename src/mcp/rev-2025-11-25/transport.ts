@@ -5,13 +5,22 @@
  */
 
 import type { Transport, TransportSendOptions } from '@modelcontextprotocol/sdk/shared/transport.js'
-import type { JSONRPCMessage, MessageExtraInfo, RequestId } from '@modelcontextprotocol/sdk/types.js'
+import type { JSONRPCMessage, JSONRPCRequest, MessageExtraInfo, RequestId } from '@modelcontextprotocol/sdk/types.js'
 import { isJSONRPCNotification, isJSONRPCRequest, RELATED_TASK_META_KEY } from '@modelcontextprotocol/sdk/types.js'
 import type { OpenCall } from './call-tool.js'
 
 const OWN_TASK_ID = new Set(['tasks/get', 'tasks/result', 'tasks/cancel', 'tasks/list'])
 // A client can cancel what it never asked for; what is noted of that stays small.
 const CANCELLED_MAX = 1_000
+
+/** In the `_meta` of a request to the client: which question of which task it is. Never sent. */
+export const INPUT_META = 'holdfast/input'
+
+/** Which question a request to the client is, if it is one of a task. */
+export function questionIn(request: JSONRPCRequest): string | undefined {
+  const question = request.params?._meta?.[INPUT_META]
+  return typeof question === 'string' ? question : undefined
+}
 
 export class DurableTransport implements Transport {
   onclose?: () => void
@@ -60,7 +69,7 @@ export class DurableTransport implements Transport {
   }
 
   send(message: JSONRPCMessage, options?: TransportSendOptions): Promise<void> {
-    return this.inner.send(message, options)
+    return this.inner.send(withoutQuestion(message), options)
   }
 
   close(): Promise<void> {
@@ -83,4 +92,10 @@ function withoutHint(message: JSONRPCMessage): JSONRPCMessage {
   if (!meta || !(RELATED_TASK_META_KEY in meta)) return message
   const { [RELATED_TASK_META_KEY]: _, ...rest } = meta
   return { ...message, params: { ...message.params, _meta: rest } }
+}
+
+function withoutQuestion(message: JSONRPCMessage): JSONRPCMessage {
+  if (!isJSONRPCRequest(message) || questionIn(message) === undefined) return message
+  const { [INPUT_META]: _, ...meta } = (message.params?._meta ?? {}) as Record<string, unknown>
+  return { ...message, params: { ...message.params, _meta: meta } }
 }

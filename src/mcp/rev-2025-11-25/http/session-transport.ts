@@ -13,10 +13,7 @@ import {
   type MessageExtraInfo,
   type RequestId,
 } from '@modelcontextprotocol/sdk/types.js'
-import { DurableTransport } from '../transport.js'
-
-/** In a request's `_meta`: which question of which task it is. Taken off before it is sent. */
-export const INPUT_META = 'holdfast/input'
+import { DurableTransport, questionIn } from '../transport.js'
 
 /** What answers a question whose own request is gone: asked by an earlier process, or a second time. */
 export type LateAnswer = (question: string, response: JSONRPCMessage) => void
@@ -85,14 +82,12 @@ export class SessionTransport extends DurableTransport {
   }
 
   #renamed(request: JSONRPCRequest): JSONRPCRequest {
-    const { [INPUT_META]: question, ...meta } = (request.params?._meta ?? {}) as Record<string, unknown>
-    const id = `${typeof question === 'string' ? question : `request-${this.#count++}`}.${this.incarnation}`
+    const id = `${questionIn(request) ?? `request-${this.#count++}`}.${this.incarnation}`
     const [oldest] = this.#asked
     if (oldest && this.#asked.size >= ASKED_MAX) this.#forget(oldest[1])
     this.#asked.set(id, request.id)
     this.#sentAs.set(request.id, id)
-    if (question === undefined) return { ...request, id }
-    return { ...request, id, params: { ...request.params, _meta: meta } }
+    return { ...request, id }
   }
 
   #ofRenamed<T extends JSONRPCMessage>(message: T): T {

@@ -11,12 +11,16 @@ import { WebStandardStreamableHTTPServerTransport } from '@modelcontextprotocol/
 import {
   type CallToolRequest,
   CallToolRequestSchema,
+  CreateMessageResultSchema,
+  ElicitResultSchema,
   type JSONRPCMessage,
   type JSONRPCRequest,
   LATEST_PROTOCOL_VERSION,
 } from '@modelcontextprotocol/sdk/types.js'
+import { z } from 'zod'
 import type { BindingRecord } from '../../../task/changes.js'
-import { runAs } from '../../caller.js'
+import { callerOf, runAs } from '../../caller.js'
+import { answerInput } from '../../inputs.js'
 import { RPC } from '../../refusal.js'
 import type { Attachment } from '../attach.js'
 import { type OpenCall, openCall } from '../call-tool.js'
@@ -94,7 +98,9 @@ export class Session {
       retryInterval: options.retryIntervalMs,
       maxRequestBodySize: options.bodyBytesMax,
     })
-    const transport = new SessionTransport(inner, incarnation, () => {})
+    const transport = new SessionTransport(inner, incarnation, (question, response) => {
+      void answerLate(durable, question, response)
+    })
     await server.connect(transport as never)
     if (durable.core.options.access !== 'open') attachment.owner = owner
     return new Session(parts, sessionId, owner, events, transport, attachment)
@@ -192,4 +198,24 @@ export class Session {
 function restarted({ id, method }: JSONRPCRequest): JSONRPCMessage {
   const message = `The server was restarted while it worked on this request (${method}). Send it again if that is safe.`
   return { jsonrpc: '2.0', id, error: { code: RPC.internal, message, data: { code: 'SERVER_RESTARTED' } } }
+}
+
+// The SDK checks what answers a request of its own; these come around it.
+const ANSWERS = z.union([ElicitResultSchema, CreateMessageResultSchema])
+
+/**
+ * An answer to a question that was asked by an earlier process, or asked again since: if the question is still open, it
+ * counts. Any other is dropped.
+ */
+async function answerLate({ core }: DurableTasks, question: string, response: JSONRPCMessage): Promise<void> {
+  const at = question.indexOf(':')
+  if (at < 0 || !('result' in response)) return
+  const [taskId, key] = [question.slice(0, at), question.slice(at + 1)]
+  try {
+    const answer = ANSWERS.parse(response.result)
+    const scope = await core.scope('update', await callerOf(core.options), { taskId })
+    await answerInput(core, taskId, key, answer, scope)
+  } catch (error) {
+    core.binding.logger.debug('A late answer was dropped', { taskId, key, error: String(error) })
+  }
 }
