@@ -11,7 +11,7 @@
  */
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { EventStore } from '@modelcontextprotocol/sdk/server/webStandardStreamableHttp.js'
-import type { JSONRPCMessage, JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
+import type { JSONRPCMessage, JSONRPCRequest, RequestId } from '@modelcontextprotocol/sdk/types.js'
 import type { Clock } from '../../../clock.js'
 import type { BindingRecord } from '../../../task/changes.js'
 import type { CheckedHttpOptions } from './options.js'
@@ -32,7 +32,7 @@ export type Opening =
       readonly begin: (beside: (call?: OpenRecord['call']) => BindingRecord[]) => Promise<void>
     }
   /** A request of an earlier process. */
-  | { readonly kind: 'again'; readonly stream: string }
+  | { readonly kind: 'again'; readonly request: JSONRPCRequest; readonly stream: string }
 
 /** Tells `storeEvent` which request it opens a stream for: the transport doesn't. */
 export const opening = new AsyncLocalStorage<Opening>()
@@ -47,6 +47,8 @@ interface Stream {
   readonly writes: Set<Promise<void>>
   /** What the transport calls it. */
   id: string
+  /** The request that it answers. */
+  requestId: RequestId | undefined
 }
 
 type Kept = Pick<EventRecord, 'stream' | 'number' | 'at' | 'bytes'>
@@ -112,6 +114,16 @@ export class SessionEvents implements EventStore {
     return idOf(event)
   }
 
+  /** The client cancelled a request: there will be no answer, and nothing to take up. */
+  async giveUp(requestId: RequestId): Promise<void> {
+    for (const stream of this.#streams.values()) {
+      if (stream.requestId !== requestId || stream.final !== undefined) continue
+      stream.final = stream.next - 1
+      this.#names.delete(stream.id)
+      await this.records.records.write([this.records.answered(this.sessionId, stream.name)])
+    }
+  }
+
   async replayEventsAfter(
     lastEventId: string,
     { send }: { send: (eventId: string, message: JSONRPCMessage) => Promise<void> },
@@ -162,11 +174,13 @@ export class SessionEvents implements EventStore {
       const stream = this.#streamOf(what.stream)
       this.#names.set(streamId, stream.name)
       stream.id = streamId
+      stream.requestId = what.request.id
       return idOf({ stream: stream.name, number: stream.next - 1 })
     }
     const stream = this.#streamOf(streamId)
     const event = { stream: streamId, number: stream.next++, at: this.clock.now() }
     const { request } = what
+    stream.requestId = request.id
     await this.#write(stream, event, (records) =>
       what.begin((call) => {
         const open: OpenRecord = { stream: streamId, request, ...(call ? { call } : {}) }
@@ -232,6 +246,7 @@ export class SessionEvents implements EventStore {
       progress: undefined,
       writes: new Set(),
       id,
+      requestId: undefined,
     }
     this.#streams.set(name, stream)
     return stream

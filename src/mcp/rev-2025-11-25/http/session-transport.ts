@@ -32,6 +32,8 @@ export class SessionTransport extends DurableTransport {
     /** Unlike that of every other process. */
     private readonly incarnation: string,
     private readonly onLateAnswer: LateAnswer,
+    /** Called when the client cancels a request: it is not waited for any more, and no answer will come. */
+    private readonly onGivenUp: (requestId: RequestId) => void,
   ) {
     super(inner)
   }
@@ -58,6 +60,9 @@ export class SessionTransport extends DurableTransport {
   override receive(message: JSONRPCMessage, extra?: MessageExtraInfo): void {
     if ('method' in message || message.id === undefined) {
       super.receive(message, extra)
+      if ('method' in message && message.method === 'notifications/cancelled') {
+        this.onGivenUp(message.params?.['requestId'] as RequestId)
+      }
       return
     }
     const { id } = message

@@ -98,9 +98,19 @@ export class Session {
       retryInterval: options.retryIntervalMs,
       maxRequestBodySize: options.bodyBytesMax,
     })
-    const transport = new SessionTransport(inner, incarnation, (question, response) => {
-      void answerLate(durable, question, response)
-    })
+    const { logger } = durable.core.binding
+    const transport = new SessionTransport(
+      inner,
+      incarnation,
+      (question, response) => void answerLate(durable, question, response),
+      (requestId) => {
+        events.giveUp(requestId).then(
+          // Its client waits on the stream still; when it asks for the rest, there is none.
+          () => inner.closeSSEStream(requestId),
+          (error: unknown) => logger.warn('A cancelled request could not be forgotten', { error: String(error) }),
+        )
+      },
+    )
     await server.connect(transport as never)
     if (durable.core.options.access !== 'open') attachment.owner = owner
     return new Session(parts, sessionId, owner, events, transport, attachment)
@@ -179,7 +189,7 @@ export class Session {
       'mcp-session-id': sessionId,
       'mcp-protocol-version': LATEST_PROTOCOL_VERSION,
     }
-    await this.#feed(request, { kind: 'again', stream }, headers)
+    await this.#feed(request, { kind: 'again', request, stream }, headers)
   }
 
   /** Feeds in what an earlier process was sent. Nobody reads the answer here: it goes to the events, and to who asks for them. */
