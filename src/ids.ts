@@ -4,7 +4,7 @@
  * monotonic ULID (80 bits, the last ones counted up) would not do.
  */
 import { randomBytes, randomUUID } from 'node:crypto'
-import { encodeTime, monotonicFactory, ulid } from 'ulid'
+import { decodeTime, encodeTime, monotonicFactory, ulid } from 'ulid'
 
 /** The engine's source of IDs and of randomness. */
 export interface Ids {
@@ -23,6 +23,17 @@ export interface Ids {
 const CROCKFORD = '0123456789ABCDEFGHJKMNPQRSTVWXYZ'
 const TASK_RANDOM_CHARS = 26 // 5 bits each: 130, above the 128 that a bearer token wants
 const TIME_CHARS = 10 // 48 bits of milliseconds, as in a ULID
+
+/** What every task ID of an instant, and of none before it, sorts after. */
+export function firstTaskIdAt(instant: number): string {
+  return `task-${encodeTime(Math.max(0, instant), TIME_CHARS)}`
+}
+
+/** When the task of that ID was created, in milliseconds since the epoch. */
+export function taskIdTime(taskId: string): number {
+  // A ULID's length: the time, and as many of the random characters.
+  return decodeTime(taskId.slice('task-'.length, 'task-'.length + 26))
+}
 
 // Asked for in bulk: one call per character, as `ulid` makes them, costs more than the rest of the ID.
 function randomPool(): () => number {

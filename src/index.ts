@@ -4,13 +4,16 @@
 
 export type { Clock } from './clock.js'
 export type { Duration } from './duration.js'
+export type { AuditOptions } from './engine/audit.js'
 export { Holdfast, type OwnerOption, type TaskId } from './engine/holdfast.js'
 export type { ListOptions, TaskPage } from './engine/list-tasks.js'
-export type { Limits, OpenOptions } from './engine/options.js'
+export type { Limits, OpenOptions, RateOptions } from './engine/options.js'
 export type { OwnerScope } from './engine/owner-scope.js'
 export type { Responded } from './engine/respond.js'
 export type { Sent } from './engine/send.js'
+export type { ServiceLevels } from './engine/service-levels.js'
 export type { Started, StartOptions } from './engine/start-task.js'
+export type { Stats } from './engine/stats.js'
 export type { SegmentInfo, StepInfo } from './engine/steps.js'
 export type { InputRequest, TaskView, UndoneStep } from './engine/view.js'
 export type { ResultOptions } from './engine/wait-for-result.js'
@@ -29,7 +32,7 @@ export {
 export type { EventName, HoldfastEvents } from './events.js'
 export type { Jsonified, JsonValue } from './json.js'
 export { type Logger, silentLogger, stderrLogger } from './logger.js'
-export type { RecoveredTask, RecoveryReport } from './recovery/report.js'
+export type { RecoveredTask, RecoveryReport, SuspectedTask } from './recovery/report.js'
 export type { AuditEntry } from './task/changes.js'
 export type { CheckpointInfo, SavedBy } from './task/checkpoint.js'
 export type {
@@ -54,6 +57,8 @@ export {
   type TaskDefinition,
   type TaskOptions,
 } from './task/definition.js'
+export type { ForkPoint, StepPoint } from './task/fork.js'
 export type { Durability, Parked, Progress, StoppedBy, TaskStatus } from './task/head.js'
+export type { IsolatedContext, IsolatedOptions } from './task/isolated.js'
 export type { Outcome, TaskError } from './task/outcome.js'
 export type { RetryOptions, RetryPolicy } from './task/retry.js'

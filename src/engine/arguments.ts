@@ -31,6 +31,16 @@ export function checkLimit(limit: unknown, max: number): void {
   throw new TypeError(`Expected \`limit\` to be an integer from 1 to ${max}, got ${String(limit)} (${typeof limit})`)
 }
 
+const PRIORITY_MAX = 100
+
+/** @throws TypeError for anything but an integer from -100 to 100 */
+export function checkPriority(priority: unknown): void {
+  if (Number.isInteger(priority) && Math.abs(priority as number) <= PRIORITY_MAX) return
+  throw new TypeError(
+    `Expected \`priority\` to be an integer from -${PRIORITY_MAX} to ${PRIORITY_MAX}, got ${String(priority)} (${typeof priority})`,
+  )
+}
+
 const REASON_BYTES_MAX = 2_000
 
 /** @throws TypeError for a reason that is no text, or a long one */

@@ -12,6 +12,20 @@ import type { Engine } from './engine.js'
 import { respond } from './respond.js'
 import { type Beside, createSessionTask, type Started, type StartOptions, startTask } from './start-task.js'
 
+const engines = new WeakMap<object, Engine>()
+
+/** Lets `bindingOf` find the engine of a `Holdfast`, whose own way to it is private. */
+export function openToBindings(holdfast: object, engine: Engine): void {
+  engines.set(holdfast, engine)
+}
+
+/** @throws TypeError for anything but an open `Holdfast` */
+export function bindingOf(holdfast: object): Binding {
+  const engine = typeof holdfast === 'object' && holdfast !== null ? engines.get(holdfast) : undefined
+  if (!engine) throw new TypeError('Expected `holdfast` to be what `Holdfast.open` resolved to')
+  return new Binding(engine)
+}
+
 /** The engine, as a binding sees it. */
 export class Binding {
   readonly #engine: Engine

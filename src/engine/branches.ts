@@ -1,5 +1,6 @@
 /** The branches of a run's `all`, `race` and `any`: which calls are open, which branches lost, and what those had taken. */
 import { messageOf } from '../task/drop-for-retry.js'
+import type { History } from '../task/history.js'
 import type { LogRecord } from '../task/log.js'
 import type { Message } from '../task/message.js'
 import { isWithin } from '../task/scope.js'
@@ -70,6 +71,17 @@ export class Branches {
     if (scope === '' || segment !== this.#lost.segment) return false
     const parts = scope.split('/')
     return parts.some((_, at) => this.#lost.scopes.has(parts.slice(0, at + 1).join('/')))
+  }
+
+  /** The next record to be handed over; what branches recorded before they lost is passed over. */
+  nextOf(history: History): LogRecord | undefined {
+    let record = history.next()
+    while (record && this.isPassedOver(record)) {
+      history.handOver(record)
+      this.heard(record)
+      record = history.next()
+    }
+    return record
   }
 
   /** Remembers what a branch has received, in case that it loses. */

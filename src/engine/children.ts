@@ -1,7 +1,8 @@
 /** Tasks that belong to another task: who they are, how they begin, and how they are ended with it. */
 import { HoldfastError } from '../errors.js'
 import { toJson } from '../json.js'
-import { createTask } from '../task/create.js'
+import type { Decision } from '../task/changes.js'
+import { createTask, type NewTask } from '../task/create.js'
 import type { AnyTaskDefinition } from '../task/definition.js'
 import { dueAt, type TaskHead } from '../task/head.js'
 import type { Engine } from './engine.js'
@@ -54,60 +55,55 @@ export class Children {
     return { type, inputText: toJson(await checkInput(this.engine.registry.require(type), input), use) }
   }
 
-  /** @throws HoldfastError `LIMIT_EXCEEDED` */
-  assertRoom({ head }: LiveTask): void {
-    const depth = (head.depth ?? 0) + 1
-    const limit = this.engine.limits.liveTasksMax
-    if (depth <= DEPTH_MAX && this.engine.tasks.size < limit) return
-    const [said, option, max] =
-      depth > DEPTH_MAX
-        ? [`has ${DEPTH_MAX} ancestors already, as many as a task may have`, 'depth', DEPTH_MAX]
-        : [
-            `can't start a child: there are ${limit} unfinished tasks (option \`limits.liveTasksMax\`)`,
-            'limits.liveTasksMax',
-            limit,
-          ]
-    throw new HoldfastError('LIMIT_EXCEEDED', `Task ${head.taskId} ${said}`, {
-      details: { taskId: head.taskId, max, option },
-    })
-  }
-
-  /** Creates a child under the ID that its parent has noted. Its parent's owner is its own; it is wanted no longer than that. */
-  async create(parent: LiveTask, taskId: string, call: ChildCall): Promise<void> {
-    const { clock, ids, store } = this.engine
-    const { owner, ttlMs, createdAt, depth = 0, taskId: parentId } = parent.head
+  /**
+   * Creates a child under the ID that its parent has noted. Its parent's owner is its own; it is wanted no longer than
+   * its parent.
+   * @throws HoldfastError `LIMIT_EXCEEDED`; then there is none
+   */
+  async create(parent: LiveTask, taskId: string, { type, inputText }: ChildCall): Promise<void> {
+    const { engine } = this
+    const { clock, ids, store, admission, registry } = engine
+    const { owner, ttlMs, createdAt, depth = 0, taskId: parentId, priority } = parent.head
+    if (depth >= DEPTH_MAX) throw tooDeep(parentId)
+    const { version, timeoutMs } = registry.require(type)
     const now = clock.now()
-    const startNow = this.engine.scheduler.tryTake()
-    const decision = createTask(
-      {
-        taskId,
-        seed: ids.seed(),
-        type: call.type,
-        kind: 'body',
-        version: this.engine.registry.require(call.type).version,
-        owner,
-        durability: store.durability,
-        ttlMs: ttlMs === undefined ? undefined : Math.max(1, createdAt + ttlMs - now),
-        deadlineAt: dueAt(parent.head),
-        timeoutMs: this.engine.registry.require(call.type).timeoutMs,
-        inputText: call.inputText,
-        parentId,
-        depth: depth + 1,
-        startNow,
-        by: 'body',
-      },
-      now,
-    )
+    const about: Omit<NewTask, 'startNow' | 'life'> = {
+      taskId,
+      seed: ids.seed(),
+      type,
+      kind: 'body',
+      version,
+      owner,
+      durability: store.durability,
+      ttlMs: ttlMs === undefined ? undefined : Math.max(1, createdAt + ttlMs - now),
+      deadlineAt: dueAt(parent.head),
+      priority,
+      timeoutMs,
+      inputText,
+      parentId,
+      depth: depth + 1,
+      by: 'body',
+    }
+    const admitted = admission.admit(about)
+    const { startNow } = admitted
+    let decision: Decision
+    try {
+      decision = createTask({ ...about, startNow, life: engine.lives.life }, now)
+    } catch (error) {
+      admitted.giveBack({ unknown: false })
+      throw error
+    }
     const child = new LiveTask(decision.head)
     child.isChildOfRun = true
-    this.engine.add(child)
+    engine.add(child)
     // Waited for while the store is down: its parent has noted it, and waits for it.
     while ((await store.commit(decision, { patient: true })) === 'lost');
     child.committed = decision.head
-    this.engine.arm(child)
-    this.engine.events.emit('task:created', { taskId, type: call.type, owner })
-    if (startNow) this.engine.begin(child, { inputText: call.inputText })
-    else this.engine.schedule(child)
+    engine.arm(child)
+    engine.events.emit('task:created', { taskId, type, owner })
+    if (startNow) engine.begin(child, { inputText })
+    else engine.schedule(child)
+    admitted.queued()
   }
 
   /** Cancels a child that goes on, and waits until its clean-up is over too. */
@@ -122,4 +118,12 @@ export class Children {
     }
     await this.engine.untilEnded(taskId)
   }
+}
+
+function tooDeep(taskId: string): HoldfastError {
+  return new HoldfastError(
+    'LIMIT_EXCEEDED',
+    `Task ${taskId} can't start a child: it has ${DEPTH_MAX} ancestors already, as many as a task may have`,
+    { details: { taskId, limit: 'depth', max: DEPTH_MAX } },
+  )
 }

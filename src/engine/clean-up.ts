@@ -37,6 +37,8 @@ export interface Cleaning {
  */
 export function startCleanUp(engine: Engine, task: LiveTask, run?: Run): void {
   const aborters = new Set<LazyAbort>()
+  // Parked by an earlier process, or till now: this one goes on with it.
+  task.awaitsRun = true
   const over = cleanUp(engine, task, run, aborters)
     .catch((error: unknown) => {
       if (isFenced(error)) return
@@ -63,7 +65,11 @@ async function cleanUp(
   aborters: Set<LazyAbort>,
 ): Promise<void> {
   const { taskId, type } = task.head
-  for (const child of engine.children.of(taskId)) await engine.children.end(child, `its parent task ${taskId} is over`)
+  for (const child of engine.children.of(taskId)) {
+    const ended = engine.children.end(child, `its parent task ${taskId} is over`)
+    // A close waits for what runs, and not for what waits for that.
+    await Promise.race([ended, engine.closingBegan])
+  }
   await engine.cleaners.take()
   try {
     if (engine.closing) return
@@ -73,7 +79,8 @@ async function cleanUp(
       return await engine.park(task, { code: 'TASK_TYPE_UNKNOWN', reason })
     }
     // Whatever an earlier process still said of it comes too late.
-    if (!interrupted) await engine.record(task, { kind: 'clean-up', run: task.head.run + 1 })
+    if (!interrupted) await engine.record(task, { kind: 'clean-up', run: task.head.run + 1, life: engine.lives.life })
+    task.awaitsRun = false
     const failed = definition && (await takeBack(engine, task, definition, interrupted, aborters))
     if (failed === 'over' || engine.closing) return
     await engine.record(task, { kind: 'cleaned-up', run: task.head.run, failed })
@@ -103,7 +110,7 @@ async function takeBack(
     intents: await readIntents(level, taskId),
   }))
   const graceUntil = (head.settledAt ?? clock.now()) + definition.cleanUp.graceMs
-  if (interrupted) await untilOrGrace(engine, Promise.allSettled(interrupted.undoing), graceUntil)
+  if (interrupted) await untilOrGrace(engine, Promise.allSettled(interrupted.undoing.values()), graceUntil)
   const known = interrupted
     ? await lateResults(engine, task, intents.filter(isOpen), interrupted.functions, graceUntil)
     : intents
@@ -113,7 +120,13 @@ async function takeBack(
     definition,
     run: head.run,
     isOver: () => engine.closing,
-    until: (instant) => engine.untilClosing(instant),
+    until: async (instant) => {
+      // What only waits takes up no place.
+      engine.cleaners.release()
+      const goesOn = await engine.untilClosing(instant)
+      await engine.cleaners.take()
+      return goesOn
+    },
     running: (working, aborter) => {
       aborters.add(aborter)
       const over = () => void aborters.delete(aborter)

@@ -6,34 +6,62 @@ import type { CheckpointInfo, SavedBy } from '../task/checkpoint.js'
 import type { RestoredCheckpoint } from '../task/context.js'
 import type { TaskHead } from '../task/head.js'
 import { checkName, NAME_BYTES_MAX } from '../task/names.js'
+import { stateUsage } from '../task/usage.js'
 import type { Engine } from './engine.js'
 import type { LiveTask } from './live-task.js'
 import { readSteady } from './read-steady.js'
 import { missingCheckpoint } from './restore-checkpoint.js'
+import { STATES_DROPPED_MAX } from './save-checkpoint.js'
 
 /** Saves a client's state. */
 export async function saveClientCheckpoint(
   engine: Engine,
   task: LiveTask,
   state: unknown,
-  { label, by }: { label: string | undefined; by: string },
+  about: { label: string | undefined; by: string },
+): Promise<{ checkpointId: string }> {
+  const keep = engine.keepCheckpointsOf(task.head.type)
+  const save = () => saveOne(engine, task, state, { ...about, keep })
+  // One after the other, so that two saves don't make room by dropping the same one.
+  return keep === undefined ? save() : engine.saves.run(task.taskId, save)
+}
+
+async function saveOne(
+  engine: Engine,
+  task: LiveTask,
+  state: unknown,
+  { label, by, keep }: { label: string | undefined; by: string; keep: number | undefined },
 ): Promise<{ checkpointId: string }> {
   if (label !== undefined) checkName(label, 'label', NAME_BYTES_MAX.label)
   const { stateBytesMax: bytesMax, checkpointsPerTaskMax: max } = engine.limits
   const stateText =
     toJson(state, { what: 'the state of the checkpoint', bytesMax, option: 'limits.stateBytesMax' }) ?? ''
-  const { taskId, type, checkpoints } = task.head
-  if (checkpoints.client >= max) {
+  const { taskId, type, checkpoints, owner } = task.head
+  const tooMany = keep === undefined ? 0 : Math.min(STATES_DROPPED_MAX, Math.max(0, checkpoints.client - (keep - 1)))
+  const drops = tooMany === 0 ? [] : await oldest(engine, task.head, tooMany)
+  if (checkpoints.client - drops.length >= max) {
     throw new HoldfastError(
       'LIMIT_EXCEEDED',
-      `Task ${taskId} keeps ${max} checkpoints of clients already (option \`limits.checkpointsPerTaskMax\`). Raise it, or go on with a new task.`,
+      `Task ${taskId} keeps ${max} checkpoints of clients already (option \`limits.checkpointsPerTaskMax\`). Raise it, or set \`keepCheckpoints\` to keep only the newest.`,
       { details: { taskId, max, option: 'limits.checkpointsPerTaskMax' } },
     )
   }
+  await engine.usage.load(owner)
+  engine.usage.assertRoom(owner, stateUsage(Buffer.byteLength(stateText)))
   const checkpointId = engine.ids.checkpointId(engine.clock.now())
-  await engine.recordForCaller(task, { kind: 'save-checkpoint', checkpointId, stateText, label, by })
+  await engine.recordForCaller(task, { kind: 'save-checkpoint', checkpointId, stateText, label, by, drops })
   engine.events.emit('checkpoint:saved', { taskId, type, checkpointId, savedBy: 'client' })
   return { checkpointId }
+}
+
+/** The oldest states of clients that are kept. What is decided about them and not on disk yet is waited for. */
+async function oldest(engine: Engine, { taskId }: TaskHead, count: number): Promise<CheckpointInfo[]> {
+  const task = engine.tasks.get(taskId)
+  await task?.settledCommits()
+  const kept = task?.committed
+  if (!kept) return []
+  const saved = await engine.store.read((level) => readCheckpoints(level, kept))
+  return saved.filter(({ savedBy }) => savedBy === 'client').slice(0, count)
 }
 
 /** Reads a checkpoint, the latest by default, and notes in the audit that it was restored. */
@@ -59,8 +87,10 @@ export async function restoreClientCheckpoint(
 
 function noSuchCheckpoint(head: TaskHead, checkpointId: string | undefined, all: readonly CheckpointInfo[]) {
   if (checkpointId !== undefined) {
-    const oldestKept = all.find(({ savedBy }) => savedBy === 'body')?.checkpointId
-    return missingCheckpoint(head, checkpointId, oldestKept)
+    // Nobody knows who saved it: it is as old as what was dropped of the body's, or of the clients'.
+    const first = (by: SavedBy) => all.find(({ savedBy }) => savedBy === by)?.checkpointId
+    const oldestKept = [first('body'), first('client')].filter((id) => id !== undefined).sort()
+    return missingCheckpoint(head, checkpointId, oldestKept.at(-1))
   }
   return new HoldfastError('CHECKPOINT_NOT_FOUND', `Task ${head.taskId} has no checkpoint yet`, {
     details: { taskId: head.taskId },

@@ -14,7 +14,6 @@ import type { Ids } from '../ids.js'
 import type { Logger } from '../logger.js'
 import type { RecoveryReport } from '../recovery/report.js'
 import { Report } from '../recovery/report.js'
-import { readLiveHeads } from '../store/reads.js'
 import type { Store } from '../store/store.js'
 import type { Decision } from '../task/changes.js'
 import type { AnyTaskDefinition } from '../task/definition.js'
@@ -22,24 +21,35 @@ import { dueAt, isSettled, type Parked, type TaskHead } from '../task/head.js'
 import type { Outcome } from '../task/outcome.js'
 import type { TaskEvent } from '../task/task-event.js'
 import { transition } from '../task/transition.js'
+import { Admission } from './admission.js'
 import { Children } from './children.js'
 import { startCleanUp } from './clean-up.js'
 import { drain } from './closing.js'
-import { executeTask } from './execute-task.js'
+import { Processes } from './isolated/processes.js'
 import { Leaks } from './leaks.js'
-import { LiveTask } from './live-task.js'
+import type { LiveTask } from './live-task.js'
+import { LiveTasks } from './live-tasks.js'
+import { Lives } from './lives.js'
 import type { CheckedOptions, Limits } from './options.js'
+import { Pace } from './pace.js'
+import { Places } from './places.js'
 import type { Registry } from './registry.js'
 import { reloadHeads } from './reload.js'
 import type { Run } from './run.js'
 import { isFenced, type RunHost } from './run-host.js'
+import { begin, schedule } from './schedule.js'
 import { Scheduler } from './scheduler.js'
 import { Serial } from './serial.js'
-import { noteDropped, park, type Settling, tellSettled, timeOut } from './settling.js'
-import { Slots } from './slots.js'
-import { takeUp } from './take-up.js'
+import { Levels } from './service-levels.js'
+import { noteDropped, park, type Settling, tellSettled } from './settling.js'
+import { rest, wake } from './slots.js'
+import { Suspects } from './suspects.js'
+import { Sweeps } from './sweeps.js'
+import { loadTasks, takeUp } from './take-up.js'
+import { timeOut } from './time-out.js'
+import { Usage } from './usage.js'
 import { Waiters } from './waiters.js'
-import { tellNews, untilEnded, wake } from './waking.js'
+import { tellNews, untilEnded } from './waking.js'
 
 export class Engine implements RunHost {
   readonly clock: Clock
@@ -47,21 +57,35 @@ export class Engine implements RunHost {
   readonly logger: Logger
   readonly limits: Limits
   readonly retentionMs: number
+  /** How long settled tasks without a `ttl` are kept; `undefined` for good. */
+  readonly keepSettledMs: number | undefined
+  readonly keepCheckpoints: number | undefined
   readonly unloadAfterMs: number
+  readonly usage: Usage
+  readonly sweeps = new Sweeps()
+  readonly serviceLevels: Levels
   readonly events: Events
   readonly leaks: Leaks
   readonly registry: Registry
   readonly waiters = new Waiters()
   readonly scheduler: Scheduler
+  readonly admission: Admission
+  readonly processes: Processes
   /** Serialises what concerns one idempotency key. */
   readonly keys = new Serial()
+  /** Serialises the saves of one task's clients. */
+  readonly saves = new Serial()
   /** Every unfinished task, by ID. */
-  readonly tasks = new Map<string, LiveTask>()
+  readonly tasks: LiveTasks
+  /** Forks whose records are being copied: nobody else may touch what lies under these IDs. */
+  readonly copying = new Set<string>()
   readonly report: Report
   /** How many clean-ups run at once. */
-  readonly cleaners: Slots
+  readonly cleaners: Places
   /** The live children of each task. */
   readonly children = new Children(this)
+  readonly lives: Lives
+  readonly suspects: Suspects
   #closing = false
   readonly #closingBegan = deferred<void>()
   #closed = false
@@ -69,20 +93,34 @@ export class Engine implements RunHost {
 
   constructor(
     readonly store: Store,
-    options: CheckedOptions,
+    readonly options: CheckedOptions,
   ) {
     this.clock = options.clock
     this.ids = options.ids
     this.logger = options.logger
     this.limits = options.limits
     this.retentionMs = options.retentionMs
+    this.keepSettledMs = options.keepSettledMs
+    this.keepCheckpoints = options.keepCheckpoints
     this.unloadAfterMs = options.unloadAfterMs
+    this.usage = new Usage(store, options.limits)
+    this.tasks = new LiveTasks(this.usage)
+    this.serviceLevels = new Levels(store)
     this.leaks = new Leaks(options.clock, options.logger)
     this.events = new Events(options.logger)
-    this.scheduler = new Scheduler(options.concurrency)
-    this.cleaners = new Slots(options.concurrency)
+    this.cleaners = new Places(options.concurrency)
     this.report = new Report(store.damage)
+    this.lives = new Lives(store, options.logger)
+    this.suspects = new Suspects(this, options)
     this.registry = options.registry
+    const { concurrency, concurrencyPerOwner, priorityAgeingMs: ageingMs, ratePerOwner } = options
+    const served = new Pace()
+    const concurrencyOf = (type: string) => this.registry.get(type)?.concurrency
+    const onServed = () => served.note(this.clock.now())
+    this.scheduler = new Scheduler({ concurrency, concurrencyPerOwner, ageingMs, concurrencyOf, onServed })
+    const { clock, events, limits, tasks, scheduler } = this
+    this.admission = new Admission({ clock, events, store, limits, tasks, scheduler, ratePerOwner, served })
+    this.processes = new Processes(options.limits.isolatedProcessesMax)
     store.onReload((level, taskIds) => reloadHeads(this, level, taskIds))
   }
 
@@ -108,7 +146,8 @@ export class Engine implements RunHost {
   async #commit(task: LiveTask, event: TaskEvent, patient: boolean): Promise<Decision> {
     for (;;) {
       // Closed under a step that would not stop: it is told nothing (C8), and its task goes on at the next open.
-      if (this.#closed) return new Promise<never>(() => {})
+      if (this.#closed && patient) return new Promise<never>(() => {})
+      if (this.#closed) this.assertOpen()
       // A caller is refused before anything is decided for it: nothing would take the decision back.
       if (!patient) this.store.connection.assertUp()
       else if (!this.store.connection.isUp) await this.store.connection.up
@@ -125,10 +164,12 @@ export class Engine implements RunHost {
       // Queued first: a decision that cannot be encoded must not become the head that others are made on.
       const writing = this.store.commit(decision, { patient })
       task.head = decision.head
+      this.usage.note(task)
       if (settling) task.settling = settling
       try {
         if ((await writing) === 'lost') continue
         task.committed = decision.head
+        this.suspects.seen(task)
         return decision
       } finally {
         if (settling) {
@@ -155,6 +196,10 @@ export class Engine implements RunHost {
     return park(this, task, parked, run)
   }
 
+  keepCheckpointsOf(type: string): number | undefined {
+    return this.registry.get(type)?.keepCheckpoints ?? this.keepCheckpoints
+  }
+
   readonly watchLeak = (taskId: string, step: string, working: Promise<unknown>): void =>
     this.leaks.watch(taskId, step, working)
 
@@ -171,18 +216,7 @@ export class Engine implements RunHost {
 
   /** Reads the live range. Bodies don't run before `recover`. */
   async load(): Promise<void> {
-    const { heads, damaged } = await this.store.read(readLiveHeads)
-    const { durability } = this.store
-    for (const read of heads) {
-      // What this process writes of it is no more durable than the store is now.
-      const head: TaskHead = durability === 'buffered' ? { ...read, durability } : read
-      this.add(new LiveTask(head, head))
-    }
-    this.#found.push(...heads)
-    for (const { taskId, reason } of damaged) {
-      this.logger.error('The head of a task is damaged; the task is left alone', { taskId, reason })
-      this.report.tasks.push({ taskId, type: '', action: 'damaged', replayed: 0, reason })
-    }
+    this.#found.push(...(await loadTasks(this)))
   }
 
   /** Keeps a task in memory until it has ended. */
@@ -198,7 +232,7 @@ export class Engine implements RunHost {
 
   /** Takes up what was found at open, behind the caller's back. Once is enough. */
   recover(): RecoveryReport {
-    if (this.report.startedAt === undefined) takeUp(this, this.#found.splice(0))
+    if (this.report.startedAt === undefined) this.scheduler.together(() => takeUp(this, this.#found.splice(0)))
     return this.report
   }
 
@@ -207,52 +241,25 @@ export class Engine implements RunHost {
     if (this.report.startedAt === undefined) return
     for (const task of this.tasks.values()) {
       if (task.head.type !== type || task.head.parked?.code !== 'TASK_TYPE_UNKNOWN') continue
-      if (!isSettled(task.head.status)) this.schedule(task)
+      // Now, even if it sleeps: its run shows that it isn't parked any more.
+      if (!isSettled(task.head.status)) this.schedule(task, { now: true })
       else if (!task.cleaning) startCleanUp(this, task)
     }
   }
 
   /** Puts a task into the queue for a slot: now, or when it is to be woken. */
-  schedule(task: LiveTask, { now = false } = {}): void {
-    if (task.scheduled || task.isTold || this.closing) return
-    const { wakeAt = 0 } = task.head
-    if (!now && wakeAt > this.clock.now()) {
-      task.disarmWake = this.clock.setTimer(wakeAt, () => this.schedule(task))
-      return
-    }
-    task.scheduled = true
-    task.awaitsRun = true
-    this.scheduler.enqueue(task.head.owner, task.taskId, () => this.begin(task))
+  schedule(task: LiveTask, options?: { now?: boolean }): void {
+    schedule(this, task, options)
   }
 
   /** Runs a task's body. The slot is taken already; it is given back when the run is over. */
   begin(task: LiveTask, fresh?: { readonly inputText: string | undefined }): void {
-    task.scheduled = true
-    task.hasSlot = true
-    void executeTask(this, task, fresh)
-      .catch((error: unknown) => {
-        this.logger.error('A run ended unexpectedly', { taskId: task.taskId, error: String(error) })
-        return this.park(task, { code: 'RECORD_DAMAGED', reason: 'its run ended unexpectedly; the log has the reason' })
-      })
-      .catch((error: unknown) =>
-        this.logger.error('A task could not be parked', { taskId: task.taskId, error: String(error) }),
-      )
-      .finally(() => {
-        task.scheduled = false
-        task.run = undefined
-        this.rest(task)
-        const { wakesAtOnce: now } = task
-        task.wakesAtOnce = false
-        // It waits for long, or it threw and is to be tried again.
-        if (task.head.wakeAt !== undefined && this.tasks.get(task.taskId) === task) this.schedule(task, { now })
-      })
+    begin(this, task, fresh)
   }
 
   /** Gives the task's slot back: it only waits. */
   rest(task: LiveTask): void {
-    if (!task.hasSlot) return
-    task.hasSlot = false
-    this.scheduler.release()
+    rest(this, task)
   }
 
   /** Takes a slot again for a run whose wait is over. Resolves once it has one; if the run is over by then, without. */
@@ -260,7 +267,7 @@ export class Engine implements RunHost {
     return wake(this, task, run)
   }
 
-  /** Arms the task's timeout and deadline, whichever comes first. */
+  /** Arms the task's timeout, its deadline and the end of its `ttl`, whichever comes first. */
   arm(task: LiveTask): void {
     task.disarm()
     const due = isSettled(task.head.status) ? undefined : dueAt(task.head)
@@ -309,6 +316,11 @@ export class Engine implements RunHost {
     return this.#closed
   }
 
+  /** Resolves once anything new is refused. */
+  get closingBegan(): Promise<void> {
+    return this.#closingBegan.promise
+  }
+
   /** Whether anything new is refused. Once it is, it stays so. */
   get closing(): boolean {
     return this.#closing
@@ -332,10 +344,12 @@ export class Engine implements RunHost {
   async close(graceMs: number): Promise<void> {
     this.closing = true
     this.scheduler.stop()
+    this.suspects.stop()
     await drain(this, graceMs)
     this.#closed = true
     this.report.abandon()
     this.waiters.close()
+    await this.lives.end()
     await this.store.close()
   }
 }

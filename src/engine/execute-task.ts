@@ -5,19 +5,21 @@
  * and executes it again, answered from what was recorded.
  */
 import { fromJson, toJson } from '../json.js'
-import { readInput, readIntents, readLog, readNotes } from '../store/reads.js'
+import { readInput, readIntents, readLog, readNotes, readPatches } from '../store/reads.js'
 import type { AnyTaskDefinition } from '../task/definition.js'
 import { dropForRetry } from '../task/drop-for-retry.js'
 import { dueAt } from '../task/head.js'
 import { History } from '../task/history.js'
-import { isUndoingOver } from '../task/intent.js'
+import { undoneRecords } from '../task/intent.js'
 import type { Note } from '../task/note.js'
 import { describeError, type Outcome, type TaskError } from '../task/outcome.js'
+import { type PatchAnswers, Patches } from '../task/patches.js'
 import { nextAttemptAt } from '../task/retry.js'
 import type { RunEnd } from './asked.js'
 import { inputsOf } from './await-answer.js'
 import type { Engine } from './engine.js'
 import type { LiveTask } from './live-task.js'
+import { Patched } from './patched.js'
 import { Run } from './run.js'
 import { isFenced } from './run-host.js'
 import { messagesOf } from './run-receive.js'
@@ -35,7 +37,7 @@ export async function executeTask(
 ): Promise<void> {
   const recovered = !fresh && task.head.run > 0 && task.head.wakeAt === undefined
   const loaded = fresh
-    ? { input: fresh.inputText, history: new History([]), notes: new Map() }
+    ? { input: fresh.inputText, history: new History([]), notes: new Map(), patches: new Map() }
     : await load(engine, task)
   if (!loaded || isGone(engine, task)) return
   const definition = engine.registry.require(task.head.type)
@@ -47,7 +49,8 @@ export async function executeTask(
     const { clock } = engine
     engine.report.note({ taskId, type, action: 'resumed', replayed, resumedAt: next }, clock.now())
   }
-  const run = new Run(engine, task, loaded.history, loaded.notes, definition, recovered, report)
+  const patched = new Patched(new Patches(loaded.patches))
+  const run = new Run(engine, task, loaded.history, loaded.notes, patched, definition, recovered, report)
   task.run = run
   if (fresh) engine.events.emit('task:started', { taskId, type, run: run.number, recovered })
   const context = taskContext(run)
@@ -70,6 +73,7 @@ async function load(engine: Engine, task: LiveTask) {
         task.head.nextRecord === 0 ? [] : (await readLog(level, task.head)).map(({ record }) => record),
       ),
       notes: task.head.hasStepStates ? await readNotes(level, task.taskId) : new Map<string, Note>(),
+      patches: task.head.hasPatches ? await readPatches(level, task.head) : new Map<number, PatchAnswers>(),
     }))
   } catch (error) {
     // Whatever it is, the task is not left pending in silence (R6); the next open tries again.
@@ -87,7 +91,13 @@ async function startRun(
 ): Promise<void> {
   if (!engine.store.connection.isUp) await engine.store.connection.up
   const { timeoutMs } = definition
-  const started = engine.record(task, { kind: 'start', run: task.head.run + 1, timeoutMs, recovered })
+  const started = engine.record(task, {
+    kind: 'start',
+    run: task.head.run + 1,
+    timeoutMs,
+    recovered,
+    life: engine.lives.life,
+  })
   engine.arm(task)
   // Settled meanwhile: the run is interrupted by whoever settled it.
   const told = started.then(
@@ -100,8 +110,9 @@ async function startRun(
       if (!isFenced(error)) task.run?.fail(error)
     },
   )
-  // The first start is what `now()` says before any answer, so it has to be on disk before the body can ask.
-  if (!recovered) await told
+  // On disk before any of its code runs: `now()` says it before any answer, and a body that brings the process down at
+  // once must be known to have run.
+  await told
 }
 
 async function conclude(
@@ -128,8 +139,9 @@ async function conclude(
   try {
     await engine.settle(task, outcome, { run: run.number, by: 'body', patient: true })
   } catch (error) {
-    // Somebody settled it first; what the body returned changes nothing (R3).
+    // Somebody settled it first; what the body returned changes nothing (R3), and is noted.
     if (!isFenced(error)) throw error
+    if (end.kind === 'returned') engine.noteDropped(task)
   }
 }
 
@@ -175,10 +187,10 @@ async function retry(
   const { taskId, head } = task
   const log = await store.readPatiently((level) => readLog(level, task.head))
   const intents = head.intents ? await store.readPatiently((level) => readIntents(level, taskId)) : []
-  const undone = new Set(intents.filter(isUndoingOver).flatMap(({ record }) => record ?? []))
+  const undone = undoneRecords(intents)
   const drop = async () => {
     const notes = head.hasStepStates ? await store.readPatiently((level) => readNotes(level, taskId)) : undefined
-    return dropForRetry(log, error, { notes: [...(notes?.values() ?? [])], undone })
+    return dropForRetry(log, error, task.head, { notes: [...(notes?.values() ?? [])], undone })
   }
   // Children that the next attempt doesn't know of end first: whoever dies here comes to the same throw again.
   for (const { child } of (await drop()).ended) if (child) await engine.children.end(child.taskId, why)

@@ -2,13 +2,13 @@
  * Finds a task for a caller, as it is on disk. Another owner's task and no task at all are refused alike, damaged ones
  * included: whoever guesses IDs learns nothing.
  */
-import { HoldfastError } from '../errors.js'
 import { damaged } from '../store/envelope.js'
 import { liveKey } from '../store/layout.js'
 import { hasTraces, readHead } from '../store/reads.js'
 import type { TaskHead } from '../task/head.js'
 import { isTaskId } from './arguments.js'
 import type { Engine } from './engine.js'
+import { taskNotFound } from './read-steady.js'
 
 /**
  * The head of the task, if it is `owner`'s (or, without an owner, anybody's).
@@ -17,10 +17,13 @@ import type { Engine } from './engine.js'
 export async function findTask(engine: Engine, taskId: string, owner: string | undefined): Promise<TaskHead> {
   if (typeof taskId !== 'string') throw new TypeError(`Expected \`taskId\` to be a string, got ${typeof taskId}`)
   if (engine.isClosed) engine.assertOpen()
-  const head =
+  const isBeingSwept = engine.sweeps.isSweeping(taskId)
+  const found =
     engine.tasks.get(taskId)?.committed ?? (isTaskId(taskId) ? await readFromDisk(engine, taskId, owner) : undefined)
+  // Half of it may be there still.
+  const head = isBeingSwept || found?.sweeping ? undefined : found
   if (head && (owner === undefined || head.owner === owner)) return head
-  throw new HoldfastError('TASK_NOT_FOUND', `There is no task ${JSON.stringify(taskId.slice(0, 80))}`)
+  throw taskNotFound(taskId)
 }
 
 function readFromDisk(engine: Engine, taskId: string, owner: string | undefined): Promise<TaskHead | undefined> {

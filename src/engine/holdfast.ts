@@ -4,30 +4,35 @@
  */
 
 import { type Duration, durationMs } from '../duration.js'
-import { HoldfastError } from '../errors.js'
 import type { EventName, HoldfastEvents } from '../events.js'
 import type { RecoveryReport } from '../recovery/report.js'
 import { openStore } from '../store/open.js'
-import { readAudit, readCheckpoints } from '../store/reads.js'
+import { readCheckpoints } from '../store/reads.js'
 import type { AuditEntry } from '../task/changes.js'
 import type { CheckpointInfo, SavedBy } from '../task/checkpoint.js'
 import type { RestoredCheckpoint } from '../task/context.js'
 import type { AnyTaskDefinition, TaskDefinition } from '../task/definition.js'
+import type { ForkPoint } from '../task/fork.js'
 import { isSettled, type TaskHead } from '../task/head.js'
 import type { Outcome } from '../task/outcome.js'
 import { settledAlready } from '../task/transition.js'
-import { auditIdAt, checkLimit, checkOutcome, checkReason } from './arguments.js'
-import { Binding } from './binding.js'
+import { checkReason } from './arguments.js'
+import { type AuditOptions, auditOf } from './audit.js'
+import { openToBindings } from './binding.js'
 import { restoreClientCheckpoint, saveClientCheckpoint } from './client-checkpoints.js'
+import { completeSession } from './complete-session.js'
 import { Engine } from './engine.js'
 import { findTask } from './find-task.js'
+import { forkOf } from './fork.js'
 import { type ListOptions, listTasks, type TaskPage } from './list-tasks.js'
 import type { LiveTask } from './live-task.js'
 import { checkOptions, type OpenOptions } from './options.js'
 import { OwnerScope } from './owner-scope.js'
 import { checkResponses, type Responded, respond } from './respond.js'
+import { resumeTask } from './resume-task.js'
 import { type Sent, send } from './send.js'
 import { createSessionTask, type Started, type StartOptions, startTask } from './start-task.js'
+import { readStats, type Stats } from './stats.js'
 import { readSteps, type SegmentInfo } from './steps.js'
 import { startSweeping } from './sweeper.js'
 import { type TaskView, viewOf, wholeViewOf } from './view.js'
@@ -36,13 +41,13 @@ import { parkedError, type ResultOptions, waitForResult } from './wait-for-resul
 /** The ID of a task whose output is an `Output`. It is a string, and may be stored and sent as one. */
 export type TaskId<Output = unknown> = string & { readonly [outputOf]?: Output }
 declare const outputOf: unique symbol
+type StartedAs<Output> = { taskId: TaskId<Output>; created: boolean }
 
 /** Limits a call to the tasks of one owner; without it the call is administrative. */
 export interface OwnerOption {
   readonly owner?: string | undefined
 }
 
-const AUDIT_LIMIT_MAX = 10_000
 const CLOSE_GRACE = '5s'
 
 /** Durable tasks in one directory. Made by `Holdfast.open`. */
@@ -55,6 +60,7 @@ export class Holdfast {
   private constructor(engine: Engine) {
     this.#engine = engine
     this.#stopSweeping = startSweeping(engine)
+    openToBindings(this, engine)
   }
 
   /**
@@ -69,19 +75,12 @@ export class Holdfast {
 
   /** @internal Over an engine on a store of any kind: the one in a directory, or the simulation's. */
   static async over(engine: Engine, recover: 'auto' | 'manual'): Promise<Holdfast> {
-    try {
-      await engine.load()
-    } catch (error) {
+    await engine.load().catch(async (error: unknown) => {
       await engine.close(0)
       throw error
-    }
-    if (recover === 'auto') engine.recover()
+    })
+    if (recover === 'auto' && engine.report.heldReason === undefined) engine.recover()
     return new Holdfast(engine)
-  }
-
-  /** @internal What a protocol binding needs beyond the public calls. */
-  get binding(): Binding {
-    return new Binding(this.#engine)
   }
 
   /** The report of this instance's recovery; it fills as tasks are taken up. `recovery.done` resolves when all are. */
@@ -89,9 +88,10 @@ export class Holdfast {
     return this.#engine.report
   }
 
-  /** Takes up the unfinished tasks of an instance opened with `recover: 'manual'`. Done before, it changes nothing. */
+  /** Takes up the unfinished tasks, after `recover: 'manual'` or if that was held. Done before, it changes nothing. */
   async recover(): Promise<RecoveryReport> {
     this.#engine.assertOpen()
+    await this.#engine.lives.release()
     return this.#engine.recover()
   }
 
@@ -114,7 +114,7 @@ export class Holdfast {
     definition: TaskDefinition<Input, Output>,
     input: Input,
     options?: StartOptions,
-  ): Promise<{ taskId: TaskId<Output>; created: boolean }>
+  ): Promise<StartedAs<Output>>
   start(definition: string, input?: unknown, options?: StartOptions): Promise<Started>
   async start(definition: string | AnyTaskDefinition, input?: unknown, options: StartOptions = {}): Promise<Started> {
     this.#engine.assertOpen()
@@ -203,6 +203,20 @@ export class Holdfast {
   }
 
   /**
+   * Tries a parked task again, at once: one that is `POISONED` too, whose deaths are forgotten. A settled task whose
+   * clean-up is parked is taken up likewise.
+   * @throws HoldfastError `TASK_NOT_FOUND`, `TASK_SETTLED`, `NOT_PARKED`, `TASK_TYPE_UNKNOWN`, `STORE_UNAVAILABLE`
+   */
+  async resume(taskId: string, { owner }: OwnerOption = {}): Promise<TaskView> {
+    this.#engine.assertOpen()
+    const head = await this.#find(taskId, owner)
+    const task = this.#engine.tasks.get(taskId)
+    if (!task) throw settledAlready(head)
+    await resumeTask(this.#engine, task, owner ?? 'admin')
+    return this.#view(task.head)
+  }
+
+  /**
    * Keeps a client's state beside an unfinished task. It never moves the task's body.
    * @throws HoldfastError `TASK_NOT_FOUND`, `TASK_SETTLED`, `NOT_SERIALIZABLE`, `TOO_LARGE`, `LIMIT_EXCEEDED`
    */
@@ -226,9 +240,10 @@ export class Holdfast {
   ): Promise<RestoredCheckpoint<State>> {
     const { owner, checkpointId, savedBy } = options
     this.#engine.assertOpen()
-    const head = await this.#find(taskId, owner)
     const by = owner ?? 'admin'
-    const restored = await restoreClientCheckpoint(this.#engine, head, { checkpointId, savedBy, by })
+    const restored = await this.#engine.sweeps.using(taskId, async () =>
+      restoreClientCheckpoint(this.#engine, await this.#find(taskId, owner), { checkpointId, savedBy, by }),
+    )
     return restored as RestoredCheckpoint<State>
   }
 
@@ -236,6 +251,15 @@ export class Holdfast {
   async listCheckpoints(taskId: string, { owner }: OwnerOption = {}): Promise<readonly CheckpointInfo[]> {
     const head = await this.#find(taskId, owner)
     return this.#engine.store.read((level) => readCheckpoints(level, head))
+  }
+
+  /**
+   * Makes a new task that goes on from a past point of this one, settled or not, with its answers up to there.
+   * @param point `{ checkpointId }` of a checkpoint that its body saved, or `{ afterStep }`
+   * @throws HoldfastError `CHECKPOINT_NOT_FOUND`, `CHECKPOINT_PRUNED`, `STEP_NOT_FOUND`, `STEP_UNDONE`; as `get` and `start`
+   */
+  fork<Output>(taskId: TaskId<Output>, point: ForkPoint, options: StartOptions = {}): Promise<StartedAs<Output>> {
+    return forkOf(this.#engine, taskId, point, options)
   }
 
   /** The log of a task by segment, with states and times. @throws HoldfastError `TASK_NOT_FOUND`, `RECORD_DAMAGED` */
@@ -260,15 +284,7 @@ export class Holdfast {
    */
   async completeSessionTask(taskId: string, outcome: Outcome, { owner }: OwnerOption = {}): Promise<TaskView> {
     const task = await this.#findUnfinished(taskId, owner)
-    if (task.head.kind !== 'session') {
-      throw new HoldfastError(
-        'NOT_A_SESSION_TASK',
-        `Task ${taskId} has a body, which alone completes it. Only a task made by \`createSessionTask\` is completed from outside; \`cancel\` works on both.`,
-        { details: { taskId } },
-      )
-    }
-    const checked = checkOutcome(outcome, this.#engine.limits.outputBytesMax)
-    await this.#engine.settle(task, checked, { by: owner ?? 'admin', patient: false })
+    await completeSession(this.#engine, task, outcome, owner ?? 'admin')
     return this.#view(task.head)
   }
 
@@ -279,17 +295,15 @@ export class Holdfast {
 
   /**
    * What happened, oldest first: every change of status, every checkpoint saved or restored, every recovery.
-   * @param options.taskId only this task's
-   * @param options.since a `Date`, or milliseconds since the epoch
-   * @param options.limit how many at the most, 1 to 10,000; default 1,000
    */
-  async audit(
-    options: { taskId?: string | undefined; since?: Date | number | undefined; limit?: number | undefined } = {},
-  ): Promise<readonly AuditEntry[]> {
-    const { taskId, since = 0, limit = 1_000 } = options
-    checkLimit(limit, AUDIT_LIMIT_MAX)
-    const sinceId = auditIdAt(since)
-    return this.#engine.store.read((level) => readAudit(level, { taskId, sinceId, limit }))
+  async audit(options: AuditOptions = {}): Promise<readonly AuditEntry[]> {
+    return auditOf(this.#engine, options)
+  }
+
+  /** Counts, sizes and service levels of the whole store. Costs the same however many settled tasks there are. */
+  async stats(): Promise<Stats> {
+    this.#engine.assertOpen()
+    return readStats(this.#engine)
   }
 
   /** Calls `listener` whenever `event` happened, after it is on disk. Returns how to stop. */
@@ -330,7 +344,6 @@ export class Holdfast {
   #view(head: TaskHead): TaskView
   #view(head: TaskHead, isWhole: true): Promise<TaskView>
   #view(head: TaskHead, isWhole = false): TaskView | Promise<TaskView> {
-    const live = this.#engine.tasks.get(head.taskId)
-    return isWhole ? wholeViewOf(this.#engine.store, head, live) : viewOf(head, live)
+    return isWhole ? wholeViewOf(this.#engine, head) : viewOf(head, this.#engine.tasks.get(head.taskId))
   }
 }

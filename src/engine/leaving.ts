@@ -8,6 +8,8 @@ export async function tellCleanedUp(engine: Engine, task: LiveTask): Promise<voi
   const { taskId, type, cleanUp, cleanUpReason } = task.head
   const state = cleanUp === 'failed' ? 'failed' : 'done'
   task.outcomeText ??= JSON.stringify(await engine.store.readPatiently((level) => readOutcome(level, taskId)))
+  // Told already: its last write was unknown for a while, and had landed.
+  if (engine.tasks.get(taskId) !== task) return
   engine.events.emit('task:cleaned-up', { taskId, type, cleanUp: state, reason: cleanUpReason })
   leave(engine, task)
 }

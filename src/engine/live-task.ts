@@ -1,6 +1,7 @@
 /** An unfinished task in memory: what is decided about it, what of that is on disk, and the run that executes it. */
 import type { Deferred } from '../deferred.js'
 import type { Progress, TaskHead } from '../task/head.js'
+import type { Admitted } from './admission.js'
 import type { Cleaning } from './clean-up.js'
 import type { Run } from './run.js'
 
@@ -9,6 +10,8 @@ export class LiveTask {
   head: TaskHead
   /** As it is on disk, which is what may be told (C2). `undefined` until its first commit. */
   committed: TaskHead | undefined
+  /** What it was given when it was let in, until it is known that it is on disk. */
+  admitted: Admitted | undefined
   /** The run that executes its body now. */
   run: Run | undefined
   /** Whether a run of it goes on, or waits for a slot of the scheduler. */
@@ -17,6 +20,8 @@ export class LiveTask {
   hasSlot = false
   /** There while its run waits for a slot again. */
   waking: Promise<void> | undefined
+  /** Found at open and not taken up yet. What comes for it is kept; its body doesn't run before `recover`. */
+  awaitsRecovery = false
   /** Waits for a run that will show whether its parking still holds: till then it doesn't count as parked. */
   awaitsRun = false
   /** Said by the body since the last commit. */

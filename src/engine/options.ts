@@ -5,6 +5,7 @@ import { createIds, type Ids } from '../ids.js'
 import { type Logger, stderrLogger } from '../logger.js'
 import type { AnyTaskDefinition } from '../task/definition.js'
 import type { Durability } from '../task/head.js'
+import type { Rate } from './owner-rates.js'
 import { Registry } from './registry.js'
 
 /** Limits, each in the unit that ends its name. */
@@ -25,6 +26,20 @@ export interface Limits {
   readonly messagesPerTaskMax: number
   /** Unfinished tasks in all; `start` past it is `LIMIT_EXCEEDED`. Default 100,000. */
   readonly liveTasksMax: number
+  /** Unfinished tasks of one owner; `start` past it is `LIMIT_EXCEEDED`. Default: as many as in all. */
+  readonly liveTasksPerOwnerMax: number
+  /** Tasks that wait for a slot; a `start` that would have to wait too is `LIMIT_EXCEEDED`. Default: `liveTasksMax`. */
+  readonly queueLengthMax: number
+  /** Processes of isolated steps at once; the next ones wait until one has ended. Default 8. */
+  readonly isolatedProcessesMax: number
+  /**
+   * What all tasks may take up together, settled ones included: their values as JSON before compression, and about 1.5 KB
+   * each. Past it, `start`, `createSessionTask`, clients' checkpoints and messages are `LIMIT_EXCEEDED`; unfinished tasks
+   * go on. Default `Infinity`: no budget.
+   */
+  readonly storeBytesMax: number
+  /** The same for the tasks of one owner. Default `Infinity`. */
+  readonly ownerBytesMax: number
 }
 
 const MIB = 1024 * 1024
@@ -40,6 +55,19 @@ const DEFAULT_LIMITS: Limits = {
   checkpointsPerTaskMax: 1_000,
   messagesPerTaskMax: 1_000,
   liveTasksMax: 100_000,
+  liveTasksPerOwnerMax: 100_000,
+  queueLengthMax: 100_000,
+  isolatedProcessesMax: 8,
+  storeBytesMax: Number.POSITIVE_INFINITY,
+  ownerBytesMax: Number.POSITIVE_INFINITY,
+}
+
+const BUDGETS = ['storeBytesMax', 'ownerBytesMax']
+
+/** So many starts within that time. */
+export interface RateOptions {
+  readonly starts: number
+  readonly per: Duration
 }
 
 /** The options of `Holdfast.open`. */
@@ -50,6 +78,15 @@ export interface OpenOptions {
   readonly tasks?: readonly AnyTaskDefinition[]
   /** How many bodies run at once; the rest wait their turn. Default 100. */
   readonly concurrency?: number
+  /** How many bodies of one owner run at once. A task without an owner is nobody's. Default: no limit of its own. */
+  readonly concurrencyPerOwner?: number
+  /**
+   * How many tasks an owner may start within a time, counted over restarts too; a `start` past it is `LIMIT_EXCEEDED`,
+   * with the instant from which on there is room. Tasks that a task starts as its children don't count. Default: no limit.
+   */
+  readonly ratePerOwner?: RateOptions
+  /** How long a waiting task waits for 1 of priority more, so that none waits for ever. Default `'30s'`. */
+  readonly priorityAgeing?: Duration
   /**
    * `'synced'` (default): what is acknowledged survives a power cut. `'buffered'`: it survives the death of the
    * process, and a power cut may take the last of it; faster, and shown on every task.
@@ -57,8 +94,22 @@ export interface OpenOptions {
   readonly durability?: Durability
   /** How long an idempotency key outlives its task. Default `'7d'`. */
   readonly idempotencyRetention?: Duration
+  /** How long settled tasks without a `ttl` are kept; one with a `ttl` is swept when that is over. Default: for good. */
+  readonly retention?: Duration
+  /**
+   * How many checkpoints of a task keep their state, its body's and its clients' each; older ones can't be restored any
+   * more (`CHECKPOINT_PRUNED`). A definition's own `keepCheckpoints` counts more. Default: all of them.
+   */
+  readonly keepCheckpoints?: number
   /** A task that only waits for longer than this is let go of, and replayed when its wait ends. Default `'60s'`. */
   readonly unloadAfter?: Duration
+  /**
+   * So many processes in a row may die while a task runs and records nothing; then it is parked with `POISONED`, until
+   * `resume`. Default 5.
+   */
+  readonly maximumRecoveries?: number
+  /** A task that two processes in a row died of runs alone among such tasks, for so long at the most. Default `'30s'`. */
+  readonly suspectTime?: Duration
   /** `'auto'` (default): unfinished tasks are resumed behind `open`. `'manual'`: once `recover()` is called. */
   readonly recover?: 'auto' | 'manual'
   /**
@@ -80,9 +131,18 @@ export interface CheckedOptions {
   readonly dir: string
   readonly registry: Registry
   readonly concurrency: number
+  readonly concurrencyPerOwner: number | undefined
+  readonly ratePerOwner: Rate | undefined
+  readonly priorityAgeingMs: number
   readonly durability: Durability
+  /** Of idempotency keys. */
   readonly retentionMs: number
+  /** Of settled tasks without a `ttl`. */
+  readonly keepSettledMs: number | undefined
+  readonly keepCheckpoints: number | undefined
   readonly unloadAfterMs: number
+  readonly maximumRecoveries: number
+  readonly suspectTimeMs: number
   readonly recover: 'auto' | 'manual'
   readonly anchor: 'behind' | 'each'
   readonly acceptDamage: boolean
@@ -107,6 +167,11 @@ export function checkOptions(options: OpenOptions): CheckedOptions {
   const registry = new Registry()
   for (const definition of tasks) registry.add(definition)
   atLeastOne(concurrency, 'concurrency')
+  const { concurrencyPerOwner, ratePerOwner } = options
+  if (concurrencyPerOwner !== undefined) atLeastOne(concurrencyPerOwner, 'concurrencyPerOwner')
+  const { maximumRecoveries = 5 } = options
+  atLeastOne(maximumRecoveries, 'maximumRecoveries')
+  if (options.keepCheckpoints !== undefined) atLeastOne(options.keepCheckpoints, 'keepCheckpoints')
   oneOf(durability, 'durability', ['synced', 'buffered'])
   oneOf(recover, 'recover', ['auto', 'manual'])
   oneOf(anchor, 'anchor', ['behind', 'each'])
@@ -114,11 +179,18 @@ export function checkOptions(options: OpenOptions): CheckedOptions {
     dir,
     registry,
     concurrency,
+    concurrencyPerOwner,
+    ratePerOwner: ratePerOwner === undefined ? undefined : checkRate(ratePerOwner),
+    priorityAgeingMs: durationMs(options.priorityAgeing ?? '30s', 'priorityAgeing'),
     durability,
     recover,
     anchor,
     retentionMs: durationMs(options.idempotencyRetention ?? '7d', 'idempotencyRetention'),
+    keepSettledMs: options.retention === undefined ? undefined : durationMs(options.retention, 'retention'),
+    keepCheckpoints: options.keepCheckpoints,
     unloadAfterMs: durationMs(options.unloadAfter ?? '60s', 'unloadAfter', { zero: true }),
+    maximumRecoveries,
+    suspectTimeMs: durationMs(options.suspectTime ?? '30s', 'suspectTime'),
     acceptDamage: options.acceptDamage ?? false,
     clock: options.clock ?? systemClock,
     ids: createIds(),
@@ -133,13 +205,26 @@ function checkLimits(given: Partial<Limits>): Limits {
       throw new TypeError(`Unknown limit \`limits.${name}\`; there are ${Object.keys(DEFAULT_LIMITS).join(', ')}`)
     }
     if (value === undefined) continue
+    const isBudget = BUDGETS.includes(name)
+    if (isBudget && value === Number.POSITIVE_INFINITY) continue
     atLeastOne(value, `limits.${name}`)
-    if (name.endsWith('BytesMax') && value > RECORD_BYTES_MAX) {
+    if (!isBudget && name.endsWith('BytesMax') && value > RECORD_BYTES_MAX) {
       throw new TypeError(`Expected \`limits.${name}\` to be at most ${RECORD_BYTES_MAX} bytes, got ${value}`)
     }
   }
-  const set = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
-  return { ...DEFAULT_LIMITS, ...set }
+  const set: Partial<Limits> = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
+  const { liveTasksMax = DEFAULT_LIMITS.liveTasksMax } = set
+  return { ...DEFAULT_LIMITS, liveTasksPerOwnerMax: liveTasksMax, queueLengthMax: liveTasksMax, ...set }
+}
+
+function checkRate(rate: RateOptions): Rate {
+  if (typeof rate !== 'object' || rate === null) {
+    throw new TypeError(`Expected \`ratePerOwner\` to be { starts, per }, got ${String(rate)} (${typeof rate})`)
+  }
+  const unknown = Object.keys(rate).find((name) => name !== 'starts' && name !== 'per')
+  if (unknown !== undefined) throw new TypeError(`Unknown \`ratePerOwner.${unknown}\`; there are starts, per`)
+  atLeastOne(rate.starts, 'ratePerOwner.starts')
+  return { starts: rate.starts, perMs: durationMs(rate.per, 'ratePerOwner.per') }
 }
 
 function atLeastOne(value: unknown, option: string): void {

@@ -4,6 +4,7 @@ import type { Duration } from '../duration.js'
 import type { CheckpointInfo, SavedBy } from '../task/checkpoint.js'
 import type { RestoredCheckpoint } from '../task/context.js'
 import type { AnyTaskDefinition, TaskDefinition } from '../task/definition.js'
+import type { ForkPoint } from '../task/fork.js'
 import { checkName, NAME_BYTES_MAX } from '../task/names.js'
 import type { Outcome } from '../task/outcome.js'
 import type { Holdfast, TaskId } from './holdfast.js'
@@ -67,6 +68,10 @@ export class OwnerScope {
     return this.#holdfast.respond(taskId, responses, { owner: this.owner })
   }
 
+  resume(taskId: string): Promise<TaskView> {
+    return this.#holdfast.resume(taskId, { owner: this.owner })
+  }
+
   send(taskId: string, name: string, payload?: unknown, options?: { idempotencyKey?: string }): Promise<Sent> {
     return this.#holdfast.send(taskId, name, payload, { ...options, owner: this.owner })
   }
@@ -84,6 +89,14 @@ export class OwnerScope {
 
   listCheckpoints(taskId: string): Promise<readonly CheckpointInfo[]> {
     return this.#holdfast.listCheckpoints(taskId, { owner: this.owner })
+  }
+
+  fork<Output>(
+    taskId: TaskId<Output>,
+    point: ForkPoint,
+    options?: Omit<StartOptions, 'owner'>,
+  ): Promise<{ taskId: TaskId<Output>; created: boolean }> {
+    return this.#holdfast.fork(taskId, point, { ...options, owner: this.owner })
   }
 
   steps(taskId: string): Promise<readonly SegmentInfo[]> {

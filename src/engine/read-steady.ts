@@ -4,8 +4,9 @@
  */
 import { HoldfastError } from '../errors.js'
 import type { Level } from '../store/level.js'
-import { readHead } from '../store/reads.js'
+import { readHead, readOutcome } from '../store/reads.js'
 import type { TaskHead } from '../task/head.js'
+import type { Outcome } from '../task/outcome.js'
 import type { Engine } from './engine.js'
 
 /**
@@ -18,7 +19,11 @@ export async function readSteady<T>(
   read: (level: Level, head: TaskHead) => Promise<T>,
 ): Promise<{ head: TaskHead; value: T }> {
   const { store } = engine
-  const fresh = async () => (await store.read((level) => readHead(level, found.taskId))) ?? found
+  const fresh = async () => {
+    const head = await store.read((level) => readHead(level, found.taskId))
+    if (!head || head.sweeping) throw taskNotFound(found.taskId)
+    return head
+  }
   for (let head = await fresh(); ; ) {
     try {
       return { head, value: await store.read((level) => read(level, head)) }
@@ -28,4 +33,21 @@ export async function readSteady<T>(
       head = now
     }
   }
+}
+
+/** What a settled task settled with. @throws HoldfastError `TASK_NOT_FOUND` if it is swept meanwhile */
+export async function readSteadyOutcome(engine: Engine, { taskId }: TaskHead): Promise<Outcome> {
+  const { store } = engine
+  try {
+    return await store.read((level) => readOutcome(level, taskId))
+  } catch (error) {
+    const head = await store.read((level) => readHead(level, taskId))
+    if (!head || head.sweeping) throw taskNotFound(taskId)
+    throw error
+  }
+}
+
+/** The refusal of a task that is not there, or not this caller's. */
+export function taskNotFound(taskId: string): HoldfastError {
+  return new HoldfastError('TASK_NOT_FOUND', `There is no task ${JSON.stringify(taskId.slice(0, 80))}`)
 }

@@ -34,15 +34,22 @@ export async function reloadHeads(engine: Engine, level: Level, taskIds: Readonl
   for (const [task, head] of heads) {
     // A start that didn't land: its caller knows that it is unknown.
     if (!head) {
-      if (!task.isChildOfRun) forget(engine, task)
+      if (!task.isChildOfRun) {
+        forget(engine, task)
+        task.admitted?.giveBack({ unknown: false })
+      }
     } else {
+      task.admitted = undefined
       if (!task.committed && !task.isChildOfRun) landed.push(task)
       task.head = task.committed = head
+      engine.usage.note(task)
     }
   }
   return () => {
     for (const task of landed) adopt(engine, task)
     for (const task of settled) tellAgain(engine, task)
+    // An answer or a message may have landed whose caller could not be told, and who therefore told nobody.
+    for (const [task, head] of heads) if (head?.hasNews) engine.hasNews(task)
     for (const task of harmed) quarantine(engine, task)
   }
 }

@@ -1,12 +1,13 @@
 /** Restores a checkpoint in a body: moves it to the segment that the checkpoint opened (rule 1 of the log). */
 import { decodeTime } from 'ulid'
 import { HoldfastError } from '../errors.js'
-import { readCheckpoint, readState } from '../store/reads.js'
+import { fromJson } from '../json.js'
+import { hasState, readCheckpoint, readState } from '../store/reads.js'
 import type { RestoredCheckpoint } from '../task/context.js'
-import { PREFIX } from '../task/head.js'
+import { PREFIX, type TaskHead } from '../task/head.js'
 import type { CheckpointRecord } from '../task/log.js'
 import type { Run } from './run.js'
-import { leaveSegment } from './save-checkpoint.js'
+import { latestSavedState, leaveSegment } from './save-checkpoint.js'
 
 /**
  * What the body's `restoreCheckpoint` does, once it may be called at all. Answered in a turn of its own, also where there
@@ -27,9 +28,11 @@ export function restoreCheckpoint(run: Run, checkpointId?: string): Promise<Rest
 }
 
 function fromPrefix(run: Run, checkpointId: string | undefined): CheckpointRecord | undefined {
-  const checkpoint = run.history.checkpoint(checkpointId)
+  const { history, task } = run
+  const kept = task.head.checkpoints.body
+  const checkpoint = history.checkpoint(checkpointId, kept)
   if (checkpoint || checkpointId === undefined) return checkpoint
-  throw missingCheckpoint(run.task.head, checkpointId, run.history.checkpoint()?.checkpointId)
+  throw missingCheckpoint(task.head, checkpointId, history.checkpoint()?.checkpointId)
 }
 
 /** Directly after a save, the save is what a restore answers; once anything newer was asked for, it is too late. */
@@ -48,23 +51,29 @@ async function read(run: Run, { checkpointId, at: createdAt }: CheckpointRecord)
   const { host, task } = run
   return host.store.readPatiently(async (level) => {
     const { completedSteps } = await readCheckpoint(level, task.taskId, checkpointId)
-    return { checkpointId, state: await readState(level, task.taskId, checkpointId), completedSteps, createdAt }
+    // A replay that walked to a save whose state is dropped by now has handed the same state over again.
+    const handed = latestSavedState(run)
+    const isDropped = handed !== undefined && !(await hasState(level, task.taskId, checkpointId))
+    const state = isDropped ? fromJson(handed || undefined) : await readState(level, task.taskId, checkpointId)
+    return { checkpointId, state, completedSteps, createdAt }
   })
 }
 
 /** The refusal of an ID that is not there: pruned if it is as old as this task, and older than what is kept. */
 export function missingCheckpoint(
-  task: { readonly taskId: string; readonly createdAt: number },
+  task: Pick<TaskHead, 'taskId' | 'createdAt' | 'forkedFrom'>,
   checkpointId: string,
   oldestKept: string | undefined,
 ): HoldfastError {
   const details = { taskId: task.taskId, checkpointId }
   const savedAt = timeOf(checkpointId)
   const keptSince = oldestKept && timeOf(oldestKept)
-  if (savedAt !== undefined && keptSince && savedAt >= task.createdAt && savedAt <= keptSince) {
+  // A fork's first checkpoints are older than it is.
+  const bornAt = task.forkedFrom?.startedAt ?? task.createdAt
+  if (savedAt !== undefined && keptSince && savedAt >= bornAt && savedAt <= keptSince) {
     return new HoldfastError(
       'CHECKPOINT_PRUNED',
-      `Checkpoint ${checkpointId} of task ${task.taskId} was pruned by a later save. Restore the latest by naming none, or save without \`prune\`.`,
+      `Checkpoint ${checkpointId} of task ${task.taskId} was pruned by a later save. Restore the latest by naming none; or save without \`prune\`, and keep more of them (\`keepCheckpoints\`).`,
       { details },
     )
   }

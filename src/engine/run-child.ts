@@ -29,14 +29,13 @@ export async function runChild(run: Run, asked: Asked, call: () => Promise<Child
     const startedAt = note?.child?.startedAt ?? clock.now()
     const failed = (error: unknown, childId: string) => ({
       record: { kind: 'child', ...placeOf(asked), startedAt, childId, failed: describeError(error) } as const,
-      beside: { ended: note && [note] },
+      beside: { ended: note ? [note] : [] },
     })
     let child: ChildCall
     try {
       child = await call()
-      if (!note?.child) host.children.assertRoom(task)
     } catch (error) {
-      return failed(error, '')
+      return failed(error, note?.child?.taskId ?? '')
     }
     if (!note?.child) {
       if (run.isOverFor(asked)) return undefined
@@ -46,7 +45,11 @@ export async function runChild(run: Run, asked: Asked, call: () => Promise<Child
     const childId = note.child?.taskId ?? ''
     const there = await store.readPatiently((level) => readHead(level, childId))
     if (run.isOverFor(asked)) return undefined
-    if (!there) await host.children.create(task, childId, child)
+    try {
+      if (!there) await host.children.create(task, childId, child)
+    } catch (error) {
+      return failed(error, childId)
+    }
     // Nothing is awaited between the look and the wait: a child that ends nudges whoever waits by then.
     while (host.isUnfinished(childId)) {
       if (!(await run.waits.until(asked, NEVER, true))) return undefined

@@ -47,9 +47,8 @@ export async function runDecision(run: Run, asked: Asked, { branch, lost, awaits
 
     // What the losers were writing is on disk, or refused.
     await task.settledCommits()
-    const intents = task.head.intents
-      ? (await store.readPatiently((level) => readIntents(level, taskId))).filter(isLost)
-      : []
+    const readLost = async () => (await store.readPatiently((level) => readIntents(level, taskId))).filter(isLost)
+    const intents = task.head.intents ? await readLost() : []
     const cancel = async () => {
       const all = task.head.hasStepStates ? await store.readPatiently((level) => readNotes(level, taskId)) : undefined
       const notes = [...(all?.values() ?? [])].filter(isLost)
@@ -58,10 +57,13 @@ export async function runDecision(run: Run, asked: Asked, { branch, lost, awaits
       const returned = run.branches.takenBy(lost)
       if (intents.length === 0 && children.length === 0 && !(awaitsFunctions && run.branchesAreBusy)) {
         await commitAnswer(run, asked, { record, beside: { ended: notes, returned } })
+        if (returned.length > 0) run.waits.nudge()
         return undefined
       }
       const ended = notes.filter(({ child }) => !child)
       await host.record(task, { kind: 'note', run: run.number, beside: { begun: [note], ended, returned } })
+      // Somebody else may wait for what went back.
+      if (returned.length > 0) run.waits.nudge()
       return children
     }
     const children = await keys.run(inputsOf(taskId), () => keys.run(messagesOf(taskId), cancel))
@@ -74,9 +76,15 @@ export async function runDecision(run: Run, asked: Asked, { branch, lost, awaits
     }
     if (awaitsFunctions) await untilOrGrace(host, run.branchesAtRest(), graceUntil)
     if (intents.length > 0) {
-      const known = await lateResults(host, task, intents, run.functions, graceUntil)
+      // A decision inside a loser may be undoing the same steps.
+      const inner = [...run.undoing].flatMap(([{ branch: of }, undoing]) => (of?.isOver ? undoing : []))
+      if (inner.length > 0) await untilOrGrace(host, Promise.allSettled(inner), graceUntil)
+      const left = inner.length > 0 ? await readLost() : intents
+      const known = await lateResults(host, task, left, run.functions, graceUntil)
       const input = await store.readPatiently((level) => readInput(level, task.head))
-      if (!(await undoSteps(undoerOf(run, asked), known, input))) return undefined
+      const undoing = undoSteps(undoerOf(run, asked), known, input)
+      run.undoing.set(asked, undoing)
+      if (!(await undoing.finally(() => run.undoing.delete(asked)))) return undefined
     }
     return { record, beside: { ended: [note, ...children] } }
   })
@@ -91,11 +99,8 @@ function undoerOf(run: Run, asked: Asked): Undoer {
     run: number,
     isOver: () => run.isOverFor(asked) || host.closing,
     until: (instant) => run.waits.until(asked, instant),
-    running: (working, aborter) => {
+    running: (_, aborter) => {
       asked.aborter = aborter
-      run.undoing.add(working)
-      const over = () => void run.undoing.delete(working)
-      working.then(over, over)
     },
   }
 }

@@ -10,10 +10,12 @@ import type { TaskHead } from '../task/head.js'
 import type { TaskEvent } from '../task/task-event.js'
 import { RunFenced } from '../task/transition.js'
 import type { Children } from './children.js'
+import type { Processes } from './isolated/processes.js'
 import type { LiveTask } from './live-task.js'
 import type { Limits } from './options.js'
 import type { Run } from './run.js'
 import type { Serial } from './serial.js'
+import type { Suspects } from './suspects.js'
 
 export interface RunHost {
   readonly store: Store
@@ -22,12 +24,18 @@ export interface RunHost {
   readonly events: Events
   readonly logger: Logger
   readonly limits: Limits
+  /** The processes that isolated steps run in. */
+  readonly processes: Processes
   /** A run that only waits for longer than this is unloaded. */
   readonly unloadAfterMs: number
+  /** How many checkpoints of a task of this type keep their state; `undefined` for all. */
+  keepCheckpointsOf(type: string): number | undefined
   /** Gives the task's slot back: its run only waits. */
   rest(task: LiveTask): void
   /** Takes a slot again. */
   wake(task: LiveTask, run: Run): Promise<void>
+  /** Says what has to be on disk before a run begins something. */
+  readonly suspects: Pick<Suspects, 'beforeBegin'>
   /** No new step begins. */
   readonly closing: boolean
   /**

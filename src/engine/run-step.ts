@@ -8,6 +8,7 @@
 import { HoldfastError, TaskInterruptedError } from '../errors.js'
 import { fromJson, toJson } from '../json.js'
 import { readIntent } from '../store/reads.js'
+import type { Beside } from '../task/beside.js'
 import type { StepContext } from '../task/context.js'
 import { dueAt, PREFIX } from '../task/head.js'
 import { type Intent, isUndoingOver } from '../task/intent.js'
@@ -70,6 +71,8 @@ export async function runStep(run: Run, asked: Asked, step: StepCall): Promise<v
     return { record: { kind: 'step', ...placeOf(asked), startedAt, attempts, value, failed }, beside }
   })
   if (record?.kind !== 'step') return
+  // Till its result is on disk it may still be what the undo is handed; and so may that of one that timed out.
+  if (!record.failed) run.functions.delete(ask.id)
   const { taskId, type } = task.head
   const { number, at: recordedAt } = record
   const segment = record.segment === PREFIX ? 'prefix' : record.segment
@@ -85,6 +88,7 @@ async function begin(run: Run, asked: Asked, step: StepCall, trial: Trial): Prom
   const { onInterrupted } = step
   const { taskId } = run.task
   const { begunAt } = trial.note
+  const before = await intentBefore(run, asked, step, trial)
   if (onInterrupted !== 'retry' && begunAt !== undefined) {
     if (onInterrupted === 'fail') return { failed: describeError(inDoubt(taskId, step.name, begunAt)) }
     const idempotencyKey = keyOf(run, asked, trial)
@@ -95,36 +99,40 @@ async function begin(run: Run, asked: Asked, step: StepCall, trial: Trial): Prom
     if (told.tookPlace) return { value: told.value }
   }
   const now = run.host.clock.now()
-  const intent = await newIntent(run, asked, step, trial, now)
+  // Its branch lost meanwhile: an intent now would be one that nobody undoes.
+  if (run.isOverFor(asked)) return 'over'
+  const intent = newIntent(run, asked, step, trial, before, now)
   const mustBeKnown = onInterrupted !== 'retry'
-  if (mustBeKnown) await store(run, trial, { ...trial.note, begunAt: now }, intent)
-  else if (intent)
-    await run.host.record(run.task, { kind: 'note', run: run.number, beside: { intent, isNewIntent: true } })
+  if (mustBeKnown) await store(run, trial, { ...trial.note, begunAt: now }, { intent })
+  else if (intent) await write(run, trial, { intent })
+  // No new step begins while the engine closes.
+  if (run.host.closing) return 'over'
   return undefined
 }
 
-/** The intent to write before the step begins; `undefined` if it has no undo, or began before and is in doubt. */
-async function newIntent(
-  run: Run,
-  asked: Asked,
-  step: StepCall,
-  trial: Trial,
-  now: number,
-): Promise<Intent | undefined> {
-  const { host, task, definition } = run
-  if (!definition.undo || !Object.hasOwn(definition.undo, step.name) || trial.intent) return undefined
-  const { id } = asked.ask
-  const before = task.head.intents
-    ? await host.store.readPatiently((level) => readIntent(level, task.taskId, id))
-    : undefined
+/** The intent that an earlier attempt or run wrote, if the step has an undo. One that is in doubt is the step's still. */
+async function intentBefore(run: Run, asked: Asked, step: StepCall, trial: Trial): Promise<Intent | undefined> {
+  const { host, task } = run
+  if (trial.intent || !hasUndo(run, step) || !task.head.intents) return undefined
+  const before = await host.store.readPatiently((level) => readIntent(level, task.taskId, asked.ask.id))
+  if (before && before.record === undefined && !isUndoingOver(before)) trial.intent = before
+  return before
+}
+
+/** The intent to write before the step begins; `undefined` if it has no undo, or has one already. */
+function newIntent(run: Run, asked: Asked, step: StepCall, trial: Trial, before: Intent | undefined, now: number) {
+  if (trial.intent || !hasUndo(run, step)) return undefined
   const undone = before !== undefined && isUndoingOver(before)
   const { segment, scope, name, number } = placeOf(asked)
   // Once undone, it is another effect, under a key of its own: the service would answer the old one with what it undid.
   const times = undone ? (before.times ?? 0) + 1 : before?.times
-  const order = task.head.intents ?? 0
   const value = undone ? undefined : before?.value
-  trial.intent = { id, segment, scope, name, number, order, begunAt: now, times, value }
-  return before && !undone && before.record === undefined ? undefined : trial.intent
+  trial.intent = { id: asked.ask.id, segment, scope, name, number, order: 0, begunAt: now, times, value }
+  return trial.intent
+}
+
+function hasUndo({ definition: { undo } }: Run, { name }: StepCall): boolean {
+  return undo !== undefined && Object.hasOwn(undo, name)
 }
 
 /** The step's own key: the same in every attempt and run, until it was undone. */
@@ -178,11 +186,9 @@ async function attempt(run: Run, asked: Asked, step: StepCall, trial: Trial): Pr
 /** Calls a function whose effect may have to be undone: that waits until it has ended. */
 function watched(run: Run, id: string, fn: () => unknown): Promise<unknown> {
   const working = new Promise((resolve) => resolve(fn()))
+  // One that rejects has nothing to hand over, and is heard by whoever called it.
+  working.catch(() => {})
   run.functions.set(id, working)
-  const over = () => {
-    if (run.functions.get(id) === working && !run.isOver) run.functions.delete(id)
-  }
-  working.then(over, over)
   return working
 }
 
@@ -218,10 +224,13 @@ function contextOf(
     async saveCheckpoint(state) {
       // Its function has ended: whatever it would still save belongs to no attempt.
       if (attempt.isOver) throw new TypeError('`saveCheckpoint` was called after its step had ended')
+      if (asked.branch?.isOver) throw new TaskInterruptedError(task.taskId)
       const { stateBytesMax: bytesMax } = host.limits
       const what = 'the state of the checkpoint of a step'
       const saved = toJson(state, { what, bytesMax, option: 'limits.stateBytesMax' }) ?? ''
-      const writing = store(run, trial, { ...trial.note, stateText: saved })
+      // Saving again what it found is no sign that it gets on.
+      const isNew = saved !== stateText
+      const writing = store(run, trial, { ...trial.note, stateText: saved }, { isNew })
       trial.pending = writing.catch(() => {})
       await writing.catch((error: unknown) => {
         throw isFenced(error) ? new TaskInterruptedError(task.taskId) : error
@@ -231,12 +240,29 @@ function contextOf(
 }
 
 /** Notes how far the step is, where the next attempt finds it, in whatever process that is. */
-async function store(run: Run, trial: Trial, note: Note, intent?: Intent): Promise<void> {
+async function store(
+  run: Run,
+  trial: Trial,
+  note: Note,
+  { intent, isNew }: { intent?: Intent | undefined; isNew?: boolean } = {},
+): Promise<void> {
   const begins = !trial.isStored
   trial.note = note
   trial.isStored = true
-  const beside = { ...(begins ? { begun: [note] } : { changed: [note] }), intent, isNewIntent: intent !== undefined }
-  await run.host.record(run.task, { kind: 'note', run: run.number, beside })
+  await write(run, trial, { ...(begins ? { begun: [note] } : { changed: [note] }), intent }, isNew)
+}
+
+async function write(run: Run, trial: Trial, beside: Beside, isNew?: boolean): Promise<void> {
+  const { intent } = beside
+  const isNewIntent = intent !== undefined
+  const { head } = await run.host.record(run.task, {
+    kind: 'note',
+    run: run.number,
+    beside: { ...beside, isNewIntent },
+    isNew,
+  })
+  // It was given its place there: two steps that begin at once don't know of each other.
+  if (intent) trial.intent = { ...intent, order: (head.intents ?? 1) - 1 }
 }
 
 function tooManySteps(taskId: string, step: string, max: number): HoldfastError {

@@ -17,7 +17,7 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { TaskInterruptedError } from '../errors.js'
 import { noteKey } from '../store/layout.js'
 import type { AnyTaskDefinition } from '../task/definition.js'
-import type { Parked } from '../task/head.js'
+import { firstInstantOf, type Parked } from '../task/head.js'
 import { type Ask, type CodeChanged, type History, idOf } from '../task/history.js'
 import { describeRecord, type LogRecord } from '../task/log.js'
 import type { Note } from '../task/note.js'
@@ -27,6 +27,7 @@ import { type Branch, Branches } from './branches.js'
 import { InFlight } from './in-flight.js'
 import { LazyAbort } from './lazy-abort.js'
 import type { LiveTask } from './live-task.js'
+import { heldBack, type Patched } from './patched.js'
 import { ambiguous, begunAsAnother, inFlight, leftAtEnd, nested, unaskedFor } from './refusals.js'
 import { rejectOneByOne } from './reject-one-by-one.js'
 import type { RunHost } from './run-host.js'
@@ -53,10 +54,10 @@ export class Run {
   readonly waits: Waits
   /** The branches that are open, and those that lost. */
   readonly branches = new Branches()
-  /** Functions of steps with an undo that are running, by the step's identity: an undo waits for them. */
+  /** Functions of steps with an undo whose result is not on disk, by the step's identity: an undo waits for them. */
   readonly functions = new Map<string, Promise<unknown>>()
-  /** Undos of branches that lost, while they run. */
-  readonly undoing = new Set<Promise<unknown>>()
+  /** The undoing behind a decision, while it goes on. */
+  readonly undoing = new Map<Asked, Promise<unknown>>()
   #lastAnswerAt: number
 
   constructor(
@@ -65,6 +66,7 @@ export class Run {
     readonly history: History,
     /** What had begun and not ended. */
     private readonly notes: ReadonlyMap<string, Note>,
+    readonly patched: Patched,
     readonly definition: AnyTaskDefinition,
     readonly recovered: boolean,
     /** Told once the log is used up: how many answers were replayed, and what begins now. */
@@ -76,7 +78,7 @@ export class Run {
       onlyWaits: (pauses) => pauses >= this.#waiting.size && !this.#turns.planned && !this.#restoring,
       unload: (end) => this.#finish(end),
     })
-    this.#lastAnswerAt = task.head.startedAt ?? task.head.createdAt
+    this.#lastAnswerAt = firstInstantOf(task.head)
   }
 
   /** Runs `body` from its first line. Never rejects. */
@@ -260,13 +262,7 @@ export class Run {
       this.#inFlight.look()
       return
     }
-    let record = this.history.next()
-    // What a branch recorded before it lost, and that nobody waits for any more, is passed over.
-    while (record && !this.#waiting.has(idOf(record)) && this.branches.isPassedOver(record)) {
-      this.history.handOver(record)
-      this.branches.heard(record)
-      record = this.history.next()
-    }
+    const record = this.branches.nextOf(this.history)
     const asked = record && this.#waiting.get(idOf(record))
     if (!record) this.#beginAsked()
     else if (asked) this.#turns.plan(() => this.#handOver(record, asked))
@@ -281,13 +277,11 @@ export class Run {
       const first = fresh[0]
       this.onReplayed(this.#answered, first && describeRecord(first.ask.name))
     }
-    const { store, clock } = this.host
-    if (fresh.length > 0 && !store.connection.isUp) {
-      // An effect now could not be recorded. The tasks pause until the disk takes writes again.
-      void store.connection.up.then(() => this.#next())
-    } else if (!this.host.closing) {
+    const held = fresh.length > 0 ? heldBack(this, fresh) : undefined
+    if (held) void held.then(() => this.#next())
+    else if (!this.host.closing) {
       for (const asked of fresh) {
-        asked.startedAt = clock.now()
+        asked.startedAt = this.host.clock.now()
         this.#inFlight.add(asked)
         void asked.begin()
       }

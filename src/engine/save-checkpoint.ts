@@ -8,6 +8,17 @@ import type { Asked } from './asked.js'
 import type { Run } from './run.js'
 import { isFenced } from './run-host.js'
 
+/** Where fewer are kept from now on than before, the rest goes with the next saves: a batch stays small. */
+export const STATES_DROPPED_MAX = 30
+
+// What the body gave to its latest save in this run: the state of that one may be dropped from the store by now.
+const handedOver = new WeakMap<Run, string>()
+
+/** The state, as JSON text, that the body handed to its latest save in this run. */
+export function latestSavedState(run: Run): string | undefined {
+  return handedOver.get(run)
+}
+
 /** What the body's `saveCheckpoint` does, once it may be called at all. */
 export function saveCheckpoint(
   run: Run,
@@ -21,6 +32,7 @@ export function saveCheckpoint(
   if (prune && !restoredInPrefix) throw pruneNeedsRestore(run)
   const parked = leaveSegment(run, 'saved')
   if (parked) return parked
+  handedOver.set(run, stateText)
   const begin = (asked: Asked) => record(run, asked, { stateText, prune, label })
   return run.ask(() => run.history.askCheckpoint(), begin)
 }
@@ -33,7 +45,8 @@ async function record(
   const { host, task } = run
   const { name, segment, scope, ask, after } = asked.ask
   const { checkpointsPerTaskMax: max } = host.limits
-  if (!prune && task.head.checkpoints.body >= max) {
+  const drops = outOfDate(run, prune)
+  if (!prune && task.head.checkpoints.body - drops.length >= max) {
     run.fail(tooManyCheckpoints(task.taskId, max))
     return run.dropped(asked)
   }
@@ -44,7 +57,7 @@ async function record(
       kind: 'record',
       run: run.number,
       record: { kind: 'checkpoint', checkpointId, label, opens, segment, scope, ask, after },
-      checkpoint: { stateText, prune },
+      checkpoint: { stateText, prune, drops },
       progress: task.progress,
     })
     if (!decided.record) return run.dropped(asked)
@@ -57,6 +70,18 @@ async function record(
     run.dropped(asked)
     if (!isFenced(error)) run.fail(error)
   }
+}
+
+/** The states that are dropped with the save: all but as many as are kept beside the new one. */
+function outOfDate({ host, task, history }: Run, prune: boolean): { checkpointId: string; stateBytes: number }[] {
+  // Asked for in any case: what is older is let go of in memory too.
+  const saves = history.saves(task.head.checkpoints.body)
+  const keep = host.keepCheckpointsOf(task.head.type)
+  if (keep === undefined || prune) return []
+  return saves
+    .slice(0, Math.max(0, saves.length - (keep - 1)))
+    .slice(0, STATES_DROPPED_MAX)
+    .map(({ checkpointId, stateBytes = 0 }) => ({ checkpointId, stateBytes }))
 }
 
 /** A state as the store keeps it; empty text for `undefined`. */
@@ -90,7 +115,7 @@ function pruneNeedsRestore(run: Run): HoldfastError {
 function tooManyCheckpoints(taskId: string, max: number): HoldfastError {
   return new HoldfastError(
     'LIMIT_EXCEEDED',
-    `Task ${taskId} keeps ${max} checkpoints already (option \`limits.checkpointsPerTaskMax\`). Save with \`prune: true\` to keep only the newest.`,
+    `Task ${taskId} keeps ${max} checkpoints already (option \`limits.checkpointsPerTaskMax\`). Save with \`prune: true\` to keep only the newest, or set \`keepCheckpoints\`.`,
     { details: { taskId, max, option: 'limits.checkpointsPerTaskMax' } },
   )
 }

@@ -1,9 +1,10 @@
 /** Sends a message to a task. It is kept in the store until the body receives it, so one that comes early is not lost. */
 import { createHash } from 'node:crypto'
 import { HoldfastError } from '../errors.js'
-import { toJson } from '../json.js'
+import { canonicalJson, fromJson, toJson } from '../json.js'
 import { readMessageKey } from '../store/reads.js'
 import { checkName, NAME_BYTES_MAX } from '../task/names.js'
+import { bytesOf } from '../task/usage.js'
 import type { Engine } from './engine.js'
 import type { LiveTask } from './live-task.js'
 import { messagesOf } from './run-receive.js'
@@ -28,13 +29,17 @@ export async function send(
   if (key !== undefined) checkName(key, 'idempotencyKey', NAME_BYTES_MAX.idempotencyKey)
   const { resultBytesMax: bytesMax, messagesPerTaskMax: max } = engine.limits
   const text = toJson(payload, { what: `message '${name}'`, bytesMax, option: 'limits.resultBytesMax' }) ?? ''
-  const fingerprint = createHash('sha256').update(`${name}\n${text}`).digest('hex')
-  const { taskId } = task
+  const fingerprint = createHash('sha256')
+    .update(`${name}\n${canonicalJson(fromJson(text || undefined))}`)
+    .digest('hex')
+  const { taskId, head } = task
+  await engine.usage.load(head.owner)
   return engine.keys.run(messagesOf(taskId), async () => {
     const sent = key === undefined ? undefined : await engine.store.read((level) => readMessageKey(level, taskId, key))
     if (sent && sent.fingerprint !== fingerprint) throw conflict(taskId, key as string)
     if (sent) return { order: sent.order, created: false }
     if ((task.head.messages ?? 0) >= max) throw tooMany(taskId, max)
+    engine.usage.assertRoom(task.head.owner, bytesOf(text))
     const order = task.head.messagesSent ?? 0
     const entry = key === undefined ? undefined : { key, order, fingerprint }
     await engine.recordForCaller(task, { kind: 'send', message: { name, order, text }, key: entry, by })

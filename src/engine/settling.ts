@@ -1,5 +1,5 @@
 /** How a task comes to its end: settled, told, cleaned up, told again. Or to a stop: parked. */
-import { dueAt, isLive, isSettled, type Parked, type StoppedBy } from '../task/head.js'
+import { isSettled, type Parked, type StoppedBy } from '../task/head.js'
 import type { Outcome } from '../task/outcome.js'
 import { startCleanUp } from './clean-up.js'
 import type { Engine } from './engine.js'
@@ -23,10 +23,11 @@ export interface Settling {
 export function tellSettled(engine: Engine, task: LiveTask): void {
   if (task.isTold) return
   task.isTold = true
-  const { taskId, type, status, error, owner } = task.head
+  const { taskId, type, status, error } = task.head
   task.disarm()
   task.disarmWake()
-  engine.scheduler.remove(owner, taskId)
+  engine.scheduler.remove(taskId)
+  engine.suspects.over(task)
   const settled = status as 'completed' | 'failed' | 'cancelled'
   engine.events.emit('task:settled', { taskId, type, status: settled, code: error?.code })
   engine.report.note(
@@ -56,27 +57,13 @@ export async function endOrphan(engine: Engine, taskId: string): Promise<void> {
   }
 }
 
-/** The task's time is over. */
-export async function timeOut(engine: Engine, task: LiveTask): Promise<void> {
-  const { head } = task
-  if (!isLive(head) || isSettled(head.status)) return
-  const stoppedBy = head.timeoutAt !== undefined && head.timeoutAt === dueAt(head) ? 'timeout' : 'deadline'
-  const at = new Date(dueAt(head) ?? 0).toISOString()
-  const message = `Task ${head.taskId} ran out of time: its ${stoppedBy} passed at ${at}`
-  const error = { name: 'TaskFailedError', message, code: 'TIMEOUT', ours: true } as const
-  try {
-    await engine.settle(task, { kind: 'error', error }, { by: 'engine', patient: true, stoppedBy })
-  } catch (cause) {
-    if (!isFenced(cause))
-      engine.logger.error('A timeout could not be recorded', { taskId: head.taskId, error: String(cause) })
-  }
-}
-
 /** What a body returned after its task was settled changes nothing, and is noted. */
 export async function noteDropped(engine: Engine, { head }: LiveTask): Promise<void> {
   const entry = { at: engine.clock.now(), action: 'result-dropped', by: 'body', why: head.status } as const
   try {
-    await engine.store.commit({ head, changes: [{ kind: 'audit', entry }] }, { patient: true })
+    await engine.sweeps.using(head.taskId, async () => {
+      await engine.store.commit({ head, changes: [{ kind: 'audit', entry }] }, { patient: true })
+    })
   } catch (error) {
     engine.logger.warn('A dropped result could not be noted', { taskId: head.taskId, error: String(error) })
   }
@@ -96,6 +83,8 @@ export async function park(engine: Engine, task: LiveTask, parked: Omit<Parked, 
     return isSettled(task.head.status) ? startCleanUp(engine, task) : engine.schedule(task)
   }
   task.awaitsRun = false
+  // Whoever is told may register what it waits for, and it goes on.
+  if (isSettled(task.head.status)) task.cleaning = undefined
   engine.events.emit('task:parked', { taskId, type, ...parked })
   engine.waiters.tell(taskId, { kind: 'parked' })
   engine.report.note({ taskId, type, action: 'parked', reason: `${parked.code}: ${parked.reason}` }, engine.clock.now())

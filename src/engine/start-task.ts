@@ -7,13 +7,16 @@
 import { createHash } from 'node:crypto'
 import { type Duration, durationMs, instantOf } from '../duration.js'
 import { HoldfastError } from '../errors.js'
-import { canonicalJson, fromJson, type JsonUse, toJson } from '../json.js'
+import { canonicalJson, fromJson, type JsonUse, type JsonValue, toJson } from '../json.js'
 import { readHead, readIdempotency } from '../store/reads.js'
-import type { BindingRecord } from '../task/changes.js'
+import type { BindingRecord, Decision, IdempotencyEntry, IdempotencyScope } from '../task/changes.js'
 import { createTask, type NewTask } from '../task/create.js'
 import type { AnyTaskDefinition } from '../task/definition.js'
 import { forgetAt } from '../task/expiry.js'
 import { checkName, NAME_BYTES_MAX } from '../task/names.js'
+import { usageOf } from '../task/usage.js'
+import type { Admitted } from './admission.js'
+import { checkPriority } from './arguments.js'
 import type { Engine } from './engine.js'
 import { LiveTask } from './live-task.js'
 import { checkInput } from './schemas.js'
@@ -24,10 +27,18 @@ export interface StartOptions {
   readonly owner?: string | undefined
   /** A second start of the same task type, owner and key answers with the first task. */
   readonly idempotencyKey?: string | undefined
-  /** How long the task is wanted, from its creation. Default: for good. */
+  /**
+   * How long the task is wanted, from its creation: unfinished by then it fails with `EXPIRED`, and settled it is deleted
+   * with everything that belongs to it. Default: no limit; how long it is kept says `retention` of `Holdfast.open`.
+   */
   readonly ttl?: Duration | undefined
   /** When the task fails with `TIMEOUT` if it is not settled: a `Date`, or milliseconds since the epoch. */
   readonly deadline?: Date | number | undefined
+  /**
+   * Which of an owner's waiting tasks runs first: an integer from -100 to 100, higher ones before. Default 0. One that
+   * waits gains 1 per `priorityAgeing`. Owners take turns whatever their tasks' priorities.
+   */
+  readonly priority?: number | undefined
 }
 
 /** What `start` answers once the task is durable. */
@@ -48,12 +59,7 @@ export async function startTask(
   options: StartOptions,
   beside: Beside = () => [],
 ): Promise<Started> {
-  const { owner, idempotencyKey: key } = options
-  if (owner !== undefined) checkName(owner, 'owner', NAME_BYTES_MAX.owner)
-  if (key !== undefined) checkName(key, 'idempotencyKey', NAME_BYTES_MAX.idempotencyKey)
-  const ttlMs = options.ttl === undefined ? undefined : durationMs(options.ttl, 'ttl')
-  const deadlineAt = options.deadline === undefined ? undefined : instantOf(options.deadline, 'deadline')
-
+  const { owner, key, ttlMs, deadlineAt, priority } = checkStartOptions(options)
   const use: JsonUse = {
     what: `the input of task '${definition.name}'`,
     bytesMax: engine.limits.inputBytesMax,
@@ -65,13 +71,13 @@ export async function startTask(
   engine.assertOpen()
 
   const { clock, ids, store } = engine
-  const fingerprint = createHash('sha256')
-    .update(canonicalJson(fromJson(rawText)))
-    .digest('hex')
+  const fingerprint = fingerprintOf(fromJson(rawText))
   const create = async (): Promise<Started> => {
+    await engine.usage.load(owner)
+    await engine.admission.ready({ owner, type: definition.name, kind: 'body' })
     const now = clock.now()
     const taskId = ids.taskId(now)
-    const task: Omit<NewTask, 'startNow'> = {
+    const task: Omit<NewTask, 'startNow' | 'life'> = {
       taskId,
       beside: beside(taskId),
       seed: ids.seed(),
@@ -82,6 +88,7 @@ export async function startTask(
       durability: store.durability,
       ttlMs,
       deadlineAt,
+      priority,
       timeoutMs: definition.timeoutMs,
       idempotency: key === undefined ? undefined : { key, fingerprint },
       inputText,
@@ -89,17 +96,48 @@ export async function startTask(
     }
     return { taskId: await createAndRun(engine, task), created: true }
   }
-  if (key === undefined) return create()
+  return onceUnderKey(
+    engine,
+    key === undefined ? undefined : { owner, type: definition.name, key },
+    fingerprint,
+    create,
+  )
+}
 
-  const scope = { owner, type: definition.name, key }
+/** The options of a start, checked. @throws TypeError */
+export function checkStartOptions({ owner, idempotencyKey: key, ttl, deadline, priority }: StartOptions) {
+  if (owner !== undefined) checkName(owner, 'owner', NAME_BYTES_MAX.owner)
+  if (key !== undefined) checkName(key, 'idempotencyKey', NAME_BYTES_MAX.idempotencyKey)
+  const ttlMs = ttl === undefined ? undefined : durationMs(ttl, 'ttl')
+  const deadlineAt = deadline === undefined ? undefined : instantOf(deadline, 'deadline')
+  if (priority !== undefined) checkPriority(priority)
+  return { owner, key, ttlMs, deadlineAt, priority }
+}
+
+/** What a repeat under the same idempotency key is compared by. */
+export function fingerprintOf(asked: JsonValue | undefined): string {
+  return createHash('sha256').update(canonicalJson(asked)).digest('hex')
+}
+
+/**
+ * Creates a task, unless its idempotency key has one already. Without a scope it has no key.
+ * @throws HoldfastError `IDEMPOTENCY_CONFLICT`
+ */
+export async function onceUnderKey(
+  engine: Engine,
+  scope: IdempotencyScope | undefined,
+  fingerprint: string,
+  create: () => Promise<Started>,
+): Promise<Started> {
+  if (!scope) return create()
   return engine.keys.run(JSON.stringify(scope), async () => {
-    const first = await store.read((level) => readIdempotency(level, scope))
-    if (!first || (await isForgotten(engine, first.taskId))) return create()
+    const first = await engine.store.read((level) => readIdempotency(level, scope))
+    if (!first || (await isForgotten(engine, first))) return create()
     if (first.fingerprint === fingerprint) return { taskId: first.taskId, created: false }
     throw new HoldfastError(
       'IDEMPOTENCY_CONFLICT',
-      `The idempotency key '${key}' started task ${first.taskId} of type '${definition.name}' with another input. Use another key, or the same input.`,
-      { details: { taskId: first.taskId, idempotencyKey: key } },
+      `The idempotency key '${scope.key}' started task ${first.taskId} of type '${scope.type}' with another input. Use another key, or the same input.`,
+      { details: { taskId: first.taskId, idempotencyKey: scope.key } },
     )
   })
 }
@@ -114,7 +152,9 @@ export async function createSessionTask(
   checkName(type, 'type', 128)
   if (owner !== undefined) checkName(owner, 'owner', NAME_BYTES_MAX.owner)
   const ttlMs = options.ttl === undefined ? undefined : durationMs(options.ttl, 'ttl')
-  const { clock, ids, store } = engine
+  const { clock, ids, store, admission } = engine
+  await engine.usage.load(owner)
+  await admission.ready({ owner, type, kind: 'session' })
   const now = clock.now()
   const taskId = ids.taskId(now)
   const task: NewTask = {
@@ -129,29 +169,46 @@ export async function createSessionTask(
     startNow: true,
     by: owner ?? 'admin',
   }
-  return { taskId: (await commitNew(engine, task)).taskId, created: true }
+  engine.assertOpen()
+  const admitted = admission.admit(task)
+  return { taskId: (await commitNew(engine, task, admitted)).taskId, created: true }
 }
 
-async function createAndRun(engine: Engine, about: Omit<NewTask, 'startNow'>): Promise<string> {
-  const startNow = engine.scheduler.tryTake()
-  let task: LiveTask
-  try {
-    task = await commitNew(engine, { ...about, startNow })
-  } catch (error) {
-    if (startNow) engine.scheduler.release()
-    throw error
-  }
+async function createAndRun(engine: Engine, about: Omit<NewTask, 'startNow' | 'life'>): Promise<string> {
+  engine.assertOpen()
+  const admitted = engine.admission.admit(about)
+  const { startNow } = admitted
+  const task = await commitNew(engine, { ...about, startNow, life: engine.lives.life }, admitted)
   if (startNow) engine.begin(task, { inputText: about.inputText })
   else engine.schedule(task)
+  // Counted as waiting until here, and by the queue itself from here on.
+  admitted.queued()
   return task.taskId
 }
 
-async function commitNew(engine: Engine, about: NewTask): Promise<LiveTask> {
-  const { tasks, limits, store, clock, events } = engine
-  engine.assertOpen()
-  if (tasks.size >= limits.liveTasksMax) throw tooManyTasks(limits.liveTasksMax)
-  const decision = createTask(about, clock.now())
+/**
+ * Writes what makes a task that was let in, and has it in memory from then on. Nothing of it runs yet. Whatever goes
+ * wrong, what it was given is given back.
+ */
+export async function commitNew(
+  engine: Engine,
+  about: NewTask,
+  admitted: Admitted,
+  decide: (about: NewTask, now: number) => Decision = createTask,
+): Promise<LiveTask> {
+  try {
+    return await writeNew(engine, decide(about, engine.clock.now()), admitted)
+  } catch (error) {
+    admitted.giveBack({ unknown: error instanceof HoldfastError && error.code === 'START_UNKNOWN' })
+    throw error
+  }
+}
+
+async function writeNew(engine: Engine, decision: Decision, admitted: Admitted): Promise<LiveTask> {
+  const { tasks, store, events } = engine
+  engine.usage.assertRoom(decision.head.owner, usageOf(decision.head).kept)
   const task = new LiveTask(decision.head)
+  task.admitted = admitted
   const { taskId, type, owner } = decision.head
   engine.add(task)
   try {
@@ -163,16 +220,16 @@ async function commitNew(engine: Engine, about: NewTask): Promise<LiveTask> {
     throw error
   }
   task.committed = decision.head
+  task.admitted = undefined
   engine.arm(task)
   events.emit('task:created', { taskId, type, owner })
   return task
 }
 
-/** A key whose task is settled for longer than the retention, or gone, counts no more. */
-async function isForgotten(engine: Engine, taskId: string): Promise<boolean> {
+/** A key whose task is settled for longer than the retention counts no more; of a swept task's the key itself says when. */
+async function isForgotten(engine: Engine, { taskId, forgetAt: keptUntil }: IdempotencyEntry): Promise<boolean> {
   const head = engine.tasks.get(taskId)?.head ?? (await engine.store.read((level) => readHead(level, taskId)))
-  if (!head) return true
-  const at = forgetAt(head, engine.retentionMs)
+  const at = head ? forgetAt(head, engine.retentionMs) : (keptUntil ?? 0)
   return at !== undefined && at <= engine.clock.now()
 }
 
@@ -185,13 +242,5 @@ function startUnknown(taskId: string, cause: unknown): HoldfastError {
     'START_UNKNOWN',
     `The disk failed while task ${taskId} was being created; whether it was is unknown. Look with \`get\`, or start it again under the same idempotency key.`,
     { cause, details: { taskId } },
-  )
-}
-
-function tooManyTasks(max: number): HoldfastError {
-  return new HoldfastError(
-    'LIMIT_EXCEEDED',
-    `There are ${max} unfinished tasks (option \`limits.liveTasksMax\`). Start again when some have settled.`,
-    { details: { max, option: 'limits.liveTasksMax' } },
   )
 }

@@ -1,13 +1,24 @@
-/** Lets go of what outlived its use, in small batches, in the background: idempotency keys, in this version. */
-
-import { lastPart } from '../store/layout.js'
-import { readHead, readIdempotency, readKeysToForget } from '../store/reads.js'
+/**
+ * Lets go of what outlived its use, a little at a time, in the background: idempotency keys, and settled tasks.
+ *
+ * W1. The timers on disk say where to look; what lies there says whether. A pass that dies anywhere is done again.
+ * W2. A few things at a time, each by small batches, and a turn of the event loop in between: whoever steps, starts or
+ *     reads meanwhile waits for a batch or two and no more.
+ * W3. What can't be swept is left where it is, and doesn't stop the others.
+ */
+import { setImmediate as turn } from 'node:timers/promises'
+import { unsealJson } from '../store/envelope.js'
+import { type KeyRange, lastPart, settledUntil, timerParts, timersDue } from '../store/layout.js'
+import { readEntries, readHead, readIdempotency } from '../store/reads.js'
+import { sweepTask, writeGuards } from '../store/sweep.js'
 import type { IdempotencyScope } from '../task/changes.js'
-import { forgetAt } from '../task/expiry.js'
+import { forgetAt, sweepAt } from '../task/expiry.js'
 import type { Engine } from './engine.js'
 
 const SWEEP_EVERY_MS = 60_000
-const KEYS_PER_SWEEP = 500
+const PER_READ = 500
+// Their batches are committed together, and share the wait for the disk.
+const AT_ONCE = 8
 
 /** Sweeps now and then until it is stopped. */
 export function startSweeping(engine: Engine): () => void {
@@ -17,7 +28,7 @@ export function startSweeping(engine: Engine): () => void {
     if (!stopped) disarm = engine.clock.setTimer(engine.clock.now() + SWEEP_EVERY_MS, run, { background: true })
   }
   const run = () => {
-    sweepKeys(engine)
+    sweep(engine)
       .catch((error: unknown) => {
         if (!engine.closing) engine.logger.warn('A sweep failed; the next one goes on', { error: String(error) })
       })
@@ -30,27 +41,73 @@ export function startSweeping(engine: Engine): () => void {
   }
 }
 
-/** Deletes the idempotency keys that count no more. Their timers say when to look; the task says whether. */
-export async function sweepKeys(engine: Engine): Promise<void> {
-  const { store, clock } = engine
-  let failed = 0
-  for (;;) {
-    const due = await store.read((level) => readKeysToForget(level, clock.now(), KEYS_PER_SWEEP))
-    for (const { timer, scope } of due) {
-      if (engine.closing) return
-      // One that can't be read must not stop the others; it is tried again by the next sweep.
-      await engine.keys
-        .run(JSON.stringify(scope), () => forget(engine, timer, scope))
-        .catch((error: unknown) => {
-          failed++
-          engine.logger.warn('An idempotency key could not be swept', { error: String(error) })
-        })
+/** One pass over all that is due. */
+export async function sweep(engine: Engine): Promise<void> {
+  const { clock, keepSettledMs } = engine
+  await eachOf(engine, timersDue(clock.now()), (timer, text) => {
+    const { kind, what } = timerParts(timer)
+    if (kind === 'forget-key') {
+      const scope = unsealJson<IdempotencyScope>(timer, text)
+      return engine.keys.run(JSON.stringify(scope), () => forget(engine, timer, scope))
     }
-    if (failed > 0) return
-    if (due.length < KEYS_PER_SWEEP) return
+    // A kind of another version's is left to that.
+    return kind === 'sweep' || kind === 'sweep-orphan' ? sweepOne(engine, timer, what) : undefined
+  })
+  if (keepSettledMs === undefined) return
+  await eachOf(engine, settledUntil(clock.now() - keepSettledMs), (key) => sweepOne(engine, key, lastPart(key)))
+}
+
+/** Does `act` for each entry of a range, a few at once. */
+async function eachOf(
+  engine: Engine,
+  range: KeyRange,
+  act: (key: string, text: string) => Promise<void> | undefined,
+): Promise<void> {
+  for (let after = ''; ; ) {
+    const entries = await engine.store.read((level) => readEntries(level, range, { after, limit: PER_READ }))
+    if (entries.length > 0) await engine.sweeps.once(() => writeGuards(engine.store))
+    for (let at = 0; at < entries.length; at += AT_ONCE) {
+      if (engine.closing) return
+      const few = entries.slice(at, at + AT_ONCE)
+      await Promise.all(few.map(({ key, text }) => attempt(engine, key, async () => act(key, text))))
+      await turn()
+    }
+    if (entries.length < PER_READ) return
+    after = entries.at(-1)?.key ?? ''
   }
 }
 
+async function attempt(engine: Engine, key: string, act: () => Promise<void>): Promise<void> {
+  try {
+    await act()
+  } catch (error) {
+    // Nobody sweeps in a store that is down or closed: the pass ends, and the next one goes on.
+    if (engine.closing || !engine.store.connection.isUp) throw error
+    engine.logger.warn('Something could not be swept; it is tried again', { key, error: String(error) })
+  }
+}
+
+/** Sweeps the task that a timer, or its entry among the settled ones, leads to, if its time is over. */
+async function sweepOne(engine: Engine, marker: string, taskId: string): Promise<void> {
+  const { store, sweeps, clock, keepSettledMs, retentionMs } = engine
+  if (engine.tasks.has(taskId) || engine.copying.has(taskId)) return
+  await sweeps.sweeping(taskId, async () => {
+    const head = await store.read((level) => readHead(level, taskId))
+    const at = head && sweepAt(head, keepSettledMs)
+    const isOrphan = timerParts(marker).kind === 'sweep-orphan'
+    // It has come to have a head: what it was made of is nobody's rubbish.
+    if (head && isOrphan) return store.put(taskId, [{ key: marker }])
+    // Unfinished, wanted for longer in this process than in the last one, or the clock went backwards.
+    if (head && (at === undefined || at > clock.now())) return
+    const swept = { taskId, head, marker, forgetAt: head && forgetAt(head, retentionMs) }
+    const gone = () => sweepTask(store, swept, () => !engine.closing)
+    const { owner, type, idempotencyKey: key } = head ?? {}
+    const isGone = key === undefined ? await gone() : await engine.keys.run(JSON.stringify({ owner, type, key }), gone)
+    if (head && isGone) engine.usage.swept(head)
+  })
+}
+
+/** Deletes an idempotency key that counts no more. */
 async function forget(engine: Engine, timer: string, scope: IdempotencyScope): Promise<void> {
   const { store, retentionMs, clock } = engine
   const taskId = lastPart(timer)
@@ -59,7 +116,7 @@ async function forget(engine: Engine, timer: string, scope: IdempotencyScope): P
   )
   // The key may have a new task by now, and the retention may be longer in this process than in the last one.
   const isStillIts = entry?.taskId === taskId
-  const at = head && forgetAt(head, retentionMs)
+  const at = head ? forgetAt(head, retentionMs) : entry?.forgetAt
   if (isStillIts && at !== undefined && at > clock.now()) return store.moveTimer(taskId, timer, at, scope)
   await store.forgetKey(taskId, timer, isStillIts ? scope : undefined)
 }

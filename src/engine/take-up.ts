@@ -1,35 +1,67 @@
 /** Takes up, behind `open`, what was found unfinished: the engine's hands for what `recovery/` decides. */
 import { recover } from '../recovery/recover.js'
+import { readLiveHeads } from '../store/reads.js'
 import type { TaskHead } from '../task/head.js'
 import { startCleanUp } from './clean-up.js'
 import type { Engine } from './engine.js'
-import type { LiveTask } from './live-task.js'
+import { LiveTask } from './live-task.js'
 import { endOrphan } from './settling.js'
+
+/** Reads the live range into memory, and counts what the last process died of. Bodies don't run yet. */
+export async function loadTasks(engine: Engine): Promise<TaskHead[]> {
+  const { store, lives, report, logger, options, clock } = engine
+  const { heads: live, damaged } = await store.read(readLiveHeads)
+  const { heads, heldReason } = await lives.begin(live, options.recover, clock.now())
+  report.heldReason = heldReason
+  for (const read of heads) {
+    // What this process writes of it is no more durable than the store is now.
+    const head: TaskHead = store.durability === 'buffered' ? { ...read, durability: 'buffered' } : read
+    const task = new LiveTask(head, head)
+    task.awaitsRecovery = true
+    engine.add(task)
+  }
+  for (const { taskId, reason } of damaged) {
+    logger.error('The head of a task is damaged; the task is left alone', { taskId, reason })
+    report.tasks.push({ taskId, type: '', action: 'damaged', replayed: 0, reason })
+  }
+  return heads
+}
 
 /** Takes up the tasks with these heads, oldest first. */
 export function takeUp(engine: Engine, found: readonly TaskHead[]): void {
   const { report, clock, tasks } = engine
-  const heads = found.filter(({ taskId }) => tasks.has(taskId))
+  // As they are now: with recovery held back, one may have been resumed or cancelled since it was read.
+  const heads = found.flatMap(({ taskId }) => tasks.get(taskId)?.head ?? [])
   const taskOf = (taskId: string) => tasks.get(taskId) as LiveTask
   report.begin(
     heads.map(({ taskId }) => taskId),
     clock.now(),
   )
-  for (const { taskId } of heads) engine.arm(taskOf(taskId))
+  for (const { taskId } of heads) {
+    taskOf(taskId).awaitsRecovery = false
+    engine.arm(taskOf(taskId))
+  }
   for (const { taskId, parentId } of heads) {
     if (parentId !== undefined && !tasks.has(parentId)) void endOrphan(engine, taskId)
   }
   recover(heads, report, {
     now: () => clock.now(),
+    maximumRecoveries: engine.options.maximumRecoveries,
     isRegistered: (type) => engine.registry.get(type) !== undefined,
     resume: (taskId) => engine.schedule(taskOf(taskId), { now: true }),
     wait: (taskId) => engine.schedule(taskOf(taskId)),
     park: (taskId, parked) => engine.park(taskOf(taskId), parked),
-    cleanUp: (taskId) => startCleanUp(engine, taskOf(taskId)),
+    cleanUp: (taskId) => {
+      if (!taskOf(taskId).cleaning) startCleanUp(engine, taskOf(taskId))
+    },
     timeOut: (taskId) => engine.timeOut(taskOf(taskId)),
   })
+  void report.done.then((report) => engine.lives.recovered(report))
   void report.done.then(() => {
     if (report.finishedAt === undefined) return
+    engine.serviceLevels.recovered(report).catch((error: unknown) => {
+      if (!engine.closing) engine.logger.warn('A recovery could not be counted', { error: String(error) })
+    })
     engine.events.emit('recovery:done', {
       resumed: report.count('resumed'),
       parked: report.count('parked'),

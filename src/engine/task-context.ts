@@ -17,11 +17,13 @@ import type {
 } from '../task/context.js'
 import type { AnyTaskDefinition } from '../task/definition.js'
 import { PREFIX, PROGRESS_MESSAGE_BYTES_MAX, type Progress } from '../task/head.js'
+import type { IsolatedOptions } from '../task/isolated.js'
 import type { NamedKind } from '../task/log.js'
 import { checkName, cutText, NAME_BYTES_MAX } from '../task/names.js'
 import type { Asked } from './asked.js'
 import type { Branch } from './branches.js'
 import { uuidOf } from './derived.js'
+import { isolatedStep } from './isolated/isolated-step.js'
 import { inFlight } from './refusals.js'
 import { restoreCheckpoint } from './restore-checkpoint.js'
 import { insideStep, type Run } from './run.js'
@@ -38,7 +40,7 @@ import { checkStep } from './step-call.js'
 export function taskContext(run: Run, branch?: Branch): TaskContext {
   const { scope } = branch ?? { scope: '' }
   const { task, host, history, recovered } = run
-  const { taskId, type, owner, attempt, seed } = task.head
+  const { taskId, type, version, owner, attempt, seed, nextRecord } = task.head
   let restoredInPrefix = false
   let uuids = { segment: PREFIX, made: 0 }
 
@@ -58,9 +60,10 @@ export function taskContext(run: Run, branch?: Branch): TaskContext {
     if (branch) throw inFlight(taskId, `a checkpoint is ${done} in a branch`)
   }
 
-  return {
+  const context: TaskContext = {
     taskId,
     type,
+    version,
     owner,
     attempt,
     recovered,
@@ -74,6 +77,13 @@ export function taskContext(run: Run, branch?: Branch): TaskContext {
         const step = checkStep(name, fn, options)
         return (asked) => runStep(run, asked, step)
       })
+    },
+
+    isolated<T>(name: string, moduleUrl: string | URL, args?: unknown, options: IsolatedOptions = {}) {
+      return quiet(() => {
+        const step = isolatedStep(run, name, moduleUrl, args, options)
+        return context.step(name, step.fn, step.options)
+      }) as Promise<Jsonified<T>>
     },
 
     sleep(name: string, duration: Duration) {
@@ -138,7 +148,7 @@ export function taskContext(run: Run, branch?: Branch): TaskContext {
     },
 
     progress(progress: Progress) {
-      if (run.isOver) return
+      if (run.isOver || branch?.isOver) return
       task.progress = cleanProgress(progress)
       host.events.emit('task:progress', { taskId, type, ...task.progress })
     },
@@ -156,7 +166,16 @@ export function taskContext(run: Run, branch?: Branch): TaskContext {
         return uuidOf(seed, `${uuids.segment}/${scope}/${uuids.made}`)
       })
     },
+
+    // A promise like `now()`: a run that is over answers nothing, and only a promise can stay pending.
+    patched(id: string) {
+      return quiet(async () => {
+        checkName(id, 'id', NAME_BYTES_MAX.step)
+        return run.enter(`task.patched('${id}')`, branch) ?? run.patched.answer(run, id, nextRecord)
+      })
+    },
   }
+  return context
 }
 
 /** Runs the body itself, outside every step's scope: a task may be started inside another task's step. */

@@ -27,7 +27,8 @@ export async function undoSteps(
       continue
     }
     const { name: step, number, value } = intent
-    const undoes = undoer.definition.undo?.[step]
+    const { undo: undos = {} } = undoer.definition
+    const undoes = Object.hasOwn(undos, step) ? undos[step] : undefined
     const ended = await undo(undoer, intent, (context) => {
       if (!undoes)
         throw new Error(`The definition of '${undoer.definition.name}' has no \`undo\` for step '${step}' any more`)

@@ -111,6 +111,7 @@ function contextOf(
     log: loggerAbout(host.logger, { taskId, type }),
     async step<T>(name: string, fn: (step: { signal: AbortSignal; idempotencyKey: string }) => T | Promise<T>) {
       checkName(name, 'name', NAME_BYTES_MAX.step)
+      if (typeof fn !== 'function') throw new TypeError(`Expected \`fn\` to be a function, got ${typeof fn}`)
       const number = (asked.get(name) ?? 0) + 1
       asked.set(name, number)
       const which = `${name}#${number}`

@@ -1,18 +1,12 @@
 /** What a caller sees of a task. */
-import { readIntents, readNotes, readOutcome } from '../store/reads.js'
-import type { Store } from '../store/store.js'
-import {
-  type Durability,
-  dueAt,
-  isSettled,
-  type Parked,
-  type Progress,
-  type TaskHead,
-  type TaskStatus,
-} from '../task/head.js'
+import { readIntents, readNotes } from '../store/reads.js'
+import { deadlineOf } from '../task/expiry.js'
+import { type Durability, isSettled, type Parked, type Progress, type TaskHead, type TaskStatus } from '../task/head.js'
 import { type Intent, ON_CANCEL } from '../task/intent.js'
 import { type AskedInput, isOutstanding } from '../task/note.js'
 import type { Outcome } from '../task/outcome.js'
+import type { Engine } from './engine.js'
+import { readSteadyOutcome } from './read-steady.js'
 
 /** A task as `get` and `list` show it. Instants are milliseconds since the epoch. */
 export interface TaskView {
@@ -30,13 +24,20 @@ export interface TaskView {
   /** When its first run began. */
   readonly startedAt: number | undefined
   readonly settledAt: number | undefined
-  /** Milliseconds from creation, as asked for; `undefined` for a task that is kept for good. */
+  /**
+   * Milliseconds from creation, as asked for: unfinished by then it fails with `EXPIRED`, and settled it is swept.
+   * `undefined` for a task without one.
+   */
   readonly ttl: number | undefined
   /** When it fails with `TIMEOUT` if it is not settled by then. */
   readonly deadlineAt: number | undefined
+  /** Which of its owner's waiting tasks runs first: from -100 to 100. */
+  readonly priority: number
   readonly attempt: number
   /** How many of its steps are completed. */
   readonly completedSteps: number
+  /** The task it is a fork of, and the number of the last of its records that it has; `undefined` if it is none. */
+  readonly forkedFrom: { readonly taskId: string; readonly at: number } | undefined
   /** What its body said last. */
   readonly progress: Progress | undefined
   /** Why it can't go on, if it can't. */
@@ -91,9 +92,11 @@ export function viewOf(
     startedAt: head.startedAt,
     settledAt: head.settledAt,
     ttl: head.ttlMs,
-    deadlineAt: dueAt(head),
+    deadlineAt: deadlineOf(head),
+    priority: head.priority ?? 0,
     attempt: head.attempt,
     completedSteps: head.completedSteps,
+    forkedFrom: head.forkedFrom && { taskId: head.forkedFrom.taskId, at: head.forkedFrom.at },
     progress: live?.progress ?? head.progress,
     parked: live?.awaitsRun ? undefined : head.parked,
     parentId: head.parentId,
@@ -104,11 +107,12 @@ export function viewOf(
 }
 
 /** The same, with what lies beside the head: its outcome, what it asks for, what was undone. */
-export async function wholeViewOf(store: Store, head: TaskHead, live: Parameters<typeof viewOf>[1]): Promise<TaskView> {
-  const view = viewOf(head, live)
+export async function wholeViewOf(engine: Engine, head: TaskHead): Promise<TaskView> {
+  const { store, tasks } = engine
+  const view = viewOf(head, tasks.get(head.taskId))
   const { taskId, status } = head
   if (isSettled(status)) {
-    const outcome = await store.read((level) => readOutcome(level, taskId))
+    const outcome = await readSteadyOutcome(engine, head)
     const undoes = head.intents !== undefined && status !== 'completed'
     const intents = undoes ? await store.read((level) => readIntents(level, taskId)) : []
     const undone = intents.filter(({ id }) => id !== ON_CANCEL).map(undoneStep)

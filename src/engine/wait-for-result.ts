@@ -3,10 +3,10 @@
 import { type Duration, durationMs } from '../duration.js'
 import { HoldfastError, TaskCancelledError, TaskFailedError } from '../errors.js'
 import type { JsonValue } from '../json.js'
-import { readOutcome } from '../store/reads.js'
 import { isLive, isSettled, type TaskHead } from '../task/head.js'
 import { failureCode, type Outcome, reviveError } from '../task/outcome.js'
 import type { Engine } from './engine.js'
+import { readSteadyOutcome } from './read-steady.js'
 import type { WaitEnd } from './waiters.js'
 
 /** The options of `result`. */
@@ -34,7 +34,7 @@ export async function waitForResult(
   const giveUpAt = timeoutMs === undefined ? undefined : engine.clock.now() + timeoutMs
   for (;;) {
     const head = await find()
-    if (!isLive(head)) return unwrap(taskId, await engine.store.read((level) => readOutcome(level, taskId)))
+    if (!isLive(head)) return unwrap(taskId, await readSteadyOutcome(engine, head))
     signal?.throwIfAborted()
     // One that is about to be tried again may find code that fits.
     if (head.parked && !waitParked && !engine.tasks.get(taskId)?.awaitsRun) throw parkedError(head)

@@ -40,6 +40,8 @@ export class Waits {
     const { inFlight } = this.waiter
     inFlight.delete(asked)
     inFlight.look()
+    // Its branch lost while it wrote down how long to wait: nothing would end this pause, and it would count as the run's.
+    if (this.run.isOverFor(asked)) return false
     const over = this.#pauses.until(asked, instant, listens)
     this.restOrUnload()
     await over

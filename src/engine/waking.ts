@@ -1,24 +1,11 @@
-/** How what waits goes on: it takes a slot again, or is run again. */
+/** How what waits hears of news: its run looks, or it is run again to look. */
 import type { Engine } from './engine.js'
 import type { LiveTask } from './live-task.js'
-import type { Run } from './run.js'
-
-/** Takes a slot again for a run whose wait is over. Resolves once it has one; if the run is over by then, without. */
-export async function wake(engine: Engine, task: LiveTask, run: Run): Promise<void> {
-  if (task.hasSlot || task.waking) return task.waking
-  const { owner } = task.head
-  const { scheduler } = engine
-  task.waking = new Promise<void>((resolve) => scheduler.enqueue(owner, task.taskId, resolve)).then(() => {
-    task.waking = undefined
-    if (run.isOver) scheduler.release()
-    else task.hasSlot = true
-  })
-  return task.waking
-}
 
 /** Something came from outside, or a child ended: whoever waits for it looks, or is run again to look. */
 export function tellNews(engine: Engine, task: LiveTask): void {
-  if (task.isTold) return
+  // A session task has no body that could look.
+  if (task.isTold || task.head.kind === 'session') return
   if (task.run && !task.run.isOver) {
     task.run.waits.nudge()
     return
@@ -33,6 +20,18 @@ export function tellNews(engine: Engine, task: LiveTask): void {
   if (!waitsForIt || task.head.parked) return
   task.disarmWake()
   engine.schedule(task, { now: true })
+}
+
+/** Its run is over, and the task is not: it waits for long, or it threw and is to be tried again. */
+export function scheduleAfterRun(engine: Engine, task: LiveTask): void {
+  const { wakesAtOnce } = task
+  task.wakesAtOnce = false
+  if (engine.tasks.get(task.taskId) !== task) return
+  const { wakeAt, listens, parked } = task.head
+  // What came while it was let go of ends a wait that listens, and not the one for the next attempt.
+  if (wakeAt !== undefined) engine.schedule(task, { now: wakesAtOnce && listens === true })
+  // The commit that brought the news took the time away, in the batch that let go of it: nobody else wakes it.
+  else if (wakesAtOnce && !parked) engine.schedule(task, { now: true })
 }
 
 /** Resolves once nothing of the task goes on any more, or the engine closes. */

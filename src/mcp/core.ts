@@ -3,7 +3,7 @@
  * the call joins. Knows no SDK.
  */
 
-import type { Binding } from '../engine/binding.js'
+import { type Binding, bindingOf } from '../engine/binding.js'
 import type { Holdfast } from '../engine/holdfast.js'
 import type { TaskView } from '../engine/view.js'
 import { HoldfastError } from '../errors.js'
@@ -71,7 +71,7 @@ export class McpCore {
     options: DurableOptions,
   ) {
     this.options = checkDurableOptions(options)
-    this.binding = holdfast.binding
+    this.binding = bindingOf(holdfast)
     this.records = new McpRecords(this.binding.records('mcp'))
     this.counts = new Counts(this.binding.clock, this.options.limits)
     this.hub = new Hub(holdfast)

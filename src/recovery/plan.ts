@@ -1,15 +1,20 @@
 /** Decides what a recovery does with an unfinished task. Pure: it reads the head and nothing else. */
+import { isPoisoned, isSuspect, poisoned } from '../task/deaths.js'
 import { dueAt, isSettled, type Parked, type TaskHead } from '../task/head.js'
 
 /** What is to be done with one task. */
 export type Plan =
-  /** Its time is over: it settles as failed with `TIMEOUT`. */
+  /** Its time is over: it settles as failed with `TIMEOUT` or `EXPIRED`. */
   | { readonly action: 'time-out' }
   /** It sleeps, or its next attempt is due later. */
   | { readonly action: 'wait'; readonly wakeAt: number }
   /** Its body runs again. A parked one is tried too: today's code may fit. */
   | { readonly action: 'resume' }
-  /** Nobody here can run it. It goes on once its definition is registered. */
+  /** The last processes died while it ran: its body runs again after the others', in a turn of its own. */
+  | { readonly action: 'suspect'; readonly reason: string }
+  /** It is parked until somebody resumes it. */
+  | { readonly action: 'stay'; readonly reason: string }
+  /** Nobody here can run it, and it goes on once its definition is registered; or it has died too often. */
   | { readonly action: 'park'; readonly parked: Omit<Parked, 'since'> }
   /** It is settled, and its clean-up goes on. */
   | { readonly action: 'clean-up' }
@@ -17,14 +22,19 @@ export type Plan =
   | { readonly action: 'keep' }
 
 /** The plan for `head` at `now`. */
-export function planRecovery(head: TaskHead, isRegistered: boolean, now: number): Plan {
-  if (isSettled(head.status)) return { action: 'clean-up' }
+export function planRecovery(head: TaskHead, isRegistered: boolean, maximumRecoveries: number, now: number): Plan {
+  const settled = isSettled(head.status)
   const due = dueAt(head)
-  if (due !== undefined && due <= now) return { action: 'time-out' }
+  if (!settled && due !== undefined && due <= now) return { action: 'time-out' }
   if (head.kind === 'session') return { action: 'keep' }
-  // A child may have ended while nobody was there to tell its parent.
-  const waits = head.wakeAt !== undefined && head.wakeAt > now && head.children === undefined
+  if (head.parked?.code === 'POISONED') return { action: 'stay', reason: `POISONED: ${head.parked.reason}` }
+  if (isPoisoned(head, maximumRecoveries)) return { action: 'park', parked: poisoned(head) }
+  if (settled) return { action: 'clean-up' }
+  // A child may have ended while nobody was there to tell its parent; and whether a parking still holds, a run shows.
+  const waits =
+    head.wakeAt !== undefined && head.wakeAt > now && head.children === undefined && head.parked === undefined
   if (isRegistered && waits) return { action: 'wait', wakeAt: head.wakeAt as number }
+  if (isRegistered && isSuspect(head)) return { action: 'suspect', reason: suspicion(head) }
   if (isRegistered) return { action: 'resume' }
   return {
     action: 'park',
@@ -33,4 +43,14 @@ export function planRecovery(head: TaskHead, isRegistered: boolean, now: number)
       reason: `no task named '${head.type}' is registered in this process; it resumes once one is`,
     },
   }
+}
+
+/** Suspects in the order in which they are tried: who has died least first, so that the innocent get through. */
+export function inOrderOfTrial(suspects: readonly TaskHead[]): TaskHead[] {
+  return [...suspects].sort((one, other) => (one.deaths ?? 0) - (other.deaths ?? 0))
+}
+
+function suspicion({ deaths, begun }: TaskHead): string {
+  const where = begun === undefined ? '' : `, the last in ${begun}`
+  return `the last ${deaths} processes died while it ran and recorded nothing${where}; such tasks run one at a time`
 }

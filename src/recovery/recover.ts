@@ -3,33 +3,41 @@
  * leaves the doing to the engine; recovering twice, or dying in the middle, leaves nothing half done (R4).
  */
 import { NEVER, type Parked, type TaskHead } from '../task/head.js'
-import { planRecovery } from './plan.js'
+import { inOrderOfTrial, planRecovery } from './plan.js'
 import type { Report } from './report.js'
 
 /** What a recovery needs done. */
 export interface RecoveryHost {
   readonly now: () => number
   readonly isRegistered: (type: string) => boolean
+  /** So many deaths park a task. */
+  readonly maximumRecoveries: number
   /** Puts the task into the queue for a slot; the run itself reports. */
   readonly resume: (taskId: string) => void
   /** Leaves it alone until its time comes, or something comes for it. */
   readonly wait: (taskId: string) => void
   /** Goes on with the clean-up of a settled task. */
   readonly cleanUp: (taskId: string) => void
+  /** Parks the task, and reports what became of it. */
   readonly park: (taskId: string, parked: Omit<Parked, 'since'>) => Promise<void>
   readonly timeOut: (taskId: string) => Promise<void>
 }
 
-/** Takes up `heads`, which are in the order of their creation. */
+/** Takes up `heads`, which are in the order of their creation; suspects come last. */
 export function recover(heads: readonly TaskHead[], report: Report, host: RecoveryHost): void {
+  const suspects: TaskHead[] = []
   for (const head of heads) {
     const { taskId, type } = head
-    const plan = planRecovery(head, host.isRegistered(type), host.now())
+    const plan = planRecovery(head, host.isRegistered(type), host.maximumRecoveries, host.now())
     const note = (action: 'parked' | 'settled' | 'kept' | 'waiting' | 'cleaning-up', reason: string) => () =>
       report.note({ taskId, type, action, reason }, host.now())
     switch (plan.action) {
       case 'resume':
         host.resume(taskId)
+        break
+      case 'suspect':
+        suspects.push(head)
+        report.suspects.push({ taskId, type, deaths: head.deaths ?? 0, reason: plan.reason })
         break
       case 'wait':
         note('waiting', untilWhen(plan.wakeAt))()
@@ -42,16 +50,20 @@ export function recover(heads: readonly TaskHead[], report: Report, host: Recove
       case 'keep':
         note('kept', 'it waits for its client')()
         break
+      case 'stay':
+        note('parked', plan.reason)()
+        break
       case 'time-out':
-        void host.timeOut(taskId).then(note('settled', 'TIMEOUT: its time was over while nobody ran it'))
+        void host.timeOut(taskId).then(note('settled', 'its time was over while nobody ran it'))
         break
       case 'park': {
-        const parked = note('parked', `${plan.parked.code}: ${plan.parked.reason}`)
-        if (head.parked?.code === plan.parked.code) parked()
-        else void host.park(taskId, plan.parked).then(parked)
+        if (head.parked?.code !== plan.parked.code) void host.park(taskId, plan.parked)
+        else note('parked', `${plan.parked.code}: ${plan.parked.reason}`)()
       }
     }
   }
+  report.suspects.sort((one, other) => one.deaths - other.deaths)
+  for (const { taskId } of inOrderOfTrial(suspects)) host.resume(taskId)
 }
 
 function untilWhen(wakeAt: number): string {

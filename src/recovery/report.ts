@@ -19,6 +19,15 @@ export interface RecoveredTask {
   readonly reason?: string | undefined
 }
 
+/** A task that the last processes died of, or seem to: it runs again in a turn of its own. */
+export interface SuspectedTask {
+  readonly taskId: string
+  readonly type: string
+  /** Processes in a row that died while it ran and recorded nothing. */
+  readonly deaths: number
+  readonly reason: string
+}
+
 /** The report of the last recovery. */
 export interface RecoveryReport {
   /** When it began; `undefined` until `recover()` is called on an instance opened with `recover: 'manual'`. */
@@ -28,6 +37,10 @@ export interface RecoveryReport {
   readonly found: number
   /** What became of each, in the order in which that was known. */
   readonly tasks: readonly RecoveredTask[]
+  /** Those that run one at a time, in that order, and why. They are taken up in their turn. */
+  readonly suspects: readonly SuspectedTask[]
+  /** Why nothing is taken up before `recover()` is called, although the instance was opened without `recover: 'manual'`. */
+  readonly heldReason: string | undefined
   /** Acknowledged commits that the store had lost, and that were accepted. */
   readonly storeDamage: string | undefined
   /**
@@ -43,6 +56,8 @@ export class Report implements RecoveryReport {
   finishedAt: number | undefined
   found = 0
   readonly tasks: RecoveredTask[] = []
+  readonly suspects: SuspectedTask[] = []
+  heldReason: string | undefined
   readonly #done = deferred<RecoveryReport>()
   readonly #open = new Set<string>()
 
@@ -63,7 +78,8 @@ export class Report implements RecoveryReport {
   /** Says what became of a task; only its first word counts. */
   note(task: Omit<RecoveredTask, 'replayed' | 'tookMs'> & { replayed?: number }, now: number): void {
     if (!this.#open.delete(task.taskId)) return
-    this.tasks.push({ replayed: 0, ...task, tookMs: now - (this.startedAt ?? now) })
+    const reason = this.suspects.find(({ taskId }) => taskId === task.taskId)?.reason
+    this.tasks.push({ replayed: 0, reason, ...task, tookMs: now - (this.startedAt ?? now) })
     this.#finish(now)
   }
 

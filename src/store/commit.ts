@@ -12,10 +12,12 @@
  * C4. Nothing of a user's runs in here.
  */
 import type { Logger } from '../logger.js'
+import type { Tally } from '../task/tally.js'
 import { chainOperation, newestIs } from './chain.js'
 import { type Connection, unavailable } from './connection.js'
 import type { Level } from './level.js'
 import type { Operation } from './operations.js'
+import type { TotalsKeeper } from './totals.js'
 
 // A batch of a thousand operations blocks the main thread for 7–11 ms; a hundred share the wait for the disk as well.
 const OPERATIONS_PER_BATCH = 100
@@ -29,6 +31,8 @@ export interface CommitOptions {
   readonly taskId: string
   /** The engine's own commits wait and are decided again; a caller's are refused with `STORE_UNAVAILABLE`. */
   readonly patient: boolean
+  /** How far it moves the counters; they are written in its batch. */
+  readonly tally?: Tally | undefined
 }
 
 /**
@@ -59,6 +63,7 @@ export interface CommitterOptions {
   readonly newest: number
   /** Wait for the anchor at every commit, instead of letting it lag. */
   readonly anchorEach: boolean
+  readonly totals: TotalsKeeper
 }
 
 export class Committer {
@@ -71,6 +76,11 @@ export class Committer {
     this.#newest = options.newest
   }
 
+  /** The number of the newest commit. */
+  get newest(): number {
+    return this.#newest
+  }
+
   /** Who reads heads again after the store was down. */
   onReload(reload: Reload): void {
     this.#reload = reload
@@ -80,11 +90,11 @@ export class Committer {
    * Writes `operations` in one batch with whatever else is waiting. Settles when they are on disk, or known not to be.
    * @throws HoldfastError `STORE_UNAVAILABLE` for an impatient commit; `details.unknown` says whether it may have landed
    */
-  commit(operations: readonly Operation[], { taskId, patient }: CommitOptions): Promise<Fate> {
+  commit(operations: readonly Operation[], { taskId, patient, tally }: CommitOptions): Promise<Fate> {
     const { connection } = this.options
     return new Promise((resolve, reject) => {
       if (!patient) connection.assertUp()
-      this.#queue.push({ operations, taskId, patient, resolve, reject })
+      this.#queue.push({ operations, taskId, patient, tally, resolve, reject })
       this.#draining ??= this.#drain()
     })
   }
@@ -125,17 +135,19 @@ export class Committer {
   }
 
   async #write(group: readonly Pending[]): Promise<void> {
-    const { connection, anchor, sync, anchorEach } = this.options
+    const { connection, anchor, sync, anchorEach, totals } = this.options
     const seq = this.#newest + 1
     const operations = group.flatMap((pending) => pending.operations)
-    await writeBatch(connection.level, [...operations, chainOperation(seq)], sync)
+    const counted = totals.count(group, seq)
+    await writeBatch(connection.level, [...operations, ...counted, chainOperation(seq)], sync)
     this.#newest = seq
+    totals.landed()
     anchor.note(seq)
     if (anchorEach) await anchor.flush()
   }
 
   async #recover(group: readonly Pending[], cause: unknown): Promise<void> {
-    const { connection, logger } = this.options
+    const { connection, logger, totals } = this.options
     const attempted = this.#newest + 1
     connection.poison(cause)
     refuseImpatient(group, cause, true)
@@ -151,7 +163,10 @@ export class Committer {
       }
       return { landed, tell: await this.#reload(level, taskIds) }
     })
-    if (landed) this.#newest = attempted
+    if (landed) {
+      this.#newest = attempted
+      totals.landed()
+    }
     const lost = this.#queue.splice(0)
     connection.resume()
     tell()

@@ -10,6 +10,8 @@
  *   meta/format                            the format version and the store's ID again: db/ belongs to holdfast.json
  *   meta/accepted                          the commit number up to which missing commits were accepted by a person
  *   meta/buffered                          the newest commit that was synced, while the store is used without syncing
+ *   meta/life                              which process this is, and whether the one before it was closed (life.ts)
+ *   meta/totals                            counters over the store's life: tasks settled, swept, recovered (totals.ts)
  *   chain/<slot>                           the last 8,192 commits, each by its number, in a ring (chain.ts)
  *   live/<taskId>                          head of an unfinished task: what a recovery reads, and all that it reads
  *   done/<taskId>                          head of a settled task
@@ -20,14 +22,17 @@
  *   state/<taskId>/<checkpointId>          … and its state
  *   note/<taskId>/<segment>/<ask>          what has begun and not ended: a step's attempts, a wait, a question …
  *   note/<taskId>/<segment>/<ask>/<scope>  … and the same in a branch
+ *   patch/<taskId>/<segment>               what the body was answered on `patched` in a segment
  *   intent/<taskId>/<step>                 a step that has an undo, and how its undoing goes
  *   message/<taskId>/<name>/<order>        a message that nobody has received
  *   message-key/<taskId>/<key>             what an idempotency key of a message stands for
- *   owner/<owner>/<taskId>                 the tasks of an owner
+ *   owner/<owner>/<taskId>                 the tasks of an owner; says `child` of one that another task started
  *   key/<owner>/<type>/<key>               what an idempotency key stands for
  *   timer/<dueAt>/<kind>/<what>            what is to be done at a time, whether its task is live or settled
  *   beside/<taskId>/<binding>/<what>       what a protocol binding keeps of a task; it goes when the task goes
  *   binding/<binding>/<what>               what a protocol binding keeps of its own: sessions, events, open requests
+ *   settled/<settledAt>/<taskId>           settled tasks without a `ttl`, by when they settled: `retention` counts from there
+ *   <kind>/~                               ends each kind of a task's parts (GUARDS), once anything was swept
  *   audit/<auditId>                        audit entries by time …
  *   trail/<taskId>/<auditId>               … and the same by task
  *
@@ -43,6 +48,8 @@ export const FORMAT_VERSION = 1
 export const META_FORMAT = 'meta/format'
 export const META_ACCEPTED = 'meta/accepted'
 export const META_BUFFERED = 'meta/buffered'
+export const META_LIFE = 'meta/life'
+export const META_TOTALS = 'meta/totals'
 
 /** A range of keys: from `gte` up to, and without, `lt`. */
 export interface KeyRange {
@@ -70,6 +77,7 @@ export const logKey = (taskId: string, segment: number, seq: number) =>
   `log/${taskId}/${segmentPart(segment)}/${hex(seq, 10)}`
 export const checkpointPrefix = (taskId: string) => `checkpoint/${taskId}/`
 export const checkpointKey = (taskId: string, checkpointId: string) => `checkpoint/${taskId}/${checkpointId}`
+export const statePrefix = (taskId: string) => `state/${taskId}/`
 export const stateKey = (taskId: string, checkpointId: string) => `state/${taskId}/${checkpointId}`
 export const notePrefix = (taskId: string) => `note/${taskId}/`
 export const noteKey = (taskId: string, { segment, scope, ask }: Place) =>
@@ -82,6 +90,8 @@ export const messagePrefix = (taskId: string, name: string) => `message/${taskId
 export const messageKey = (taskId: string, name: string, order: number) =>
   `${messagePrefix(taskId, name)}${hex(order, 10)}`
 export const messageKeyKey = (taskId: string, key: string) => `message-key/${taskId}/${encodeURIComponent(key)}`
+export const patchPrefix = (taskId: string) => `patch/${taskId}/`
+export const patchKey = (taskId: string, segment: number) => `patch/${taskId}/${segmentPart(segment)}`
 export const ownerPrefix = (owner: string) => `owner/${encodeURIComponent(owner)}/`
 export const ownerKey = (owner: string, taskId: string) => `${ownerPrefix(owner)}${taskId}`
 /** No owner is an empty part: an owner's name is never empty. */
@@ -91,19 +101,80 @@ export const besidePrefix = (taskId: string) => `beside/${taskId}/`
 export const besideKey = (taskId: string, binding: string, what: string) => `beside/${taskId}/${binding}/${what}`
 export const bindingPrefix = (binding: string) => `binding/${binding}/`
 export const timerKey = (dueAt: number, kind: string, what: string) => `timer/${hex(dueAt, 12)}/${kind}/${what}`
+export const settledKey = (settledAt: number, taskId: string) => `settled/${hex(settledAt, 12)}/${taskId}`
 export const auditKey = (auditId: string) => `audit/${auditId}`
 export const trailPrefix = (taskId: string) => `trail/${taskId}/`
 export const trailKey = (taskId: string, auditId: string) => `trail/${taskId}/${auditId}`
 
-/** The records that a save with `prune` drops: from the first segment after the prefix up to the one it opened. */
-export function prunedLog(taskId: string, keptFrom: number): KeyRange {
-  return { gte: `log/${taskId}/${segmentPart(0)}`, lt: `log/${taskId}/${segmentPart(keptFrom)}` }
+/** What lies by segment and a save with `prune` drops: from the first segment after the prefix up to the one it opened. */
+export function pruned(prefix: string, keptFrom: number): KeyRange {
+  return { gte: `${prefix}${segmentPart(0)}`, lt: `${prefix}${segmentPart(keptFrom)}` }
+}
+
+/** The segment of a key that ends in one. */
+export function lastSegment(key: string): number {
+  return Number.parseInt(lastPart(key), 16) + PREFIX
 }
 
 /** The timers that are due at `now`. */
 export function timersDue(now: number): KeyRange {
-  return { gte: 'timer/', lt: `timer/${hex(now + 1, 12)}` }
+  return { gte: 'timer/', lt: `timer/${hex(Math.max(0, now + 1), 12)}` }
 }
+
+/** What `timerKey` was made of. */
+export function timerParts(key: string): { dueAt: number; kind: string; what: string } {
+  const [, due = '', kind = '', what = ''] = key.split('/')
+  return { dueAt: Number.parseInt(due, 16), kind, what }
+}
+
+/** The tasks without a `ttl` that settled at `instant` or before. */
+export function settledUntil(instant: number): KeyRange {
+  return { gte: 'settled/', lt: `settled/${hex(Math.max(0, instant + 1), 12)}` }
+}
+
+// What belongs to a task beside its head, its owner's entry and its timers. Whatever else is kept for a task is added to
+// one of these lists, or it outlives its task.
+const ONE_PER_TASK = ['input', 'outcome']
+const MANY_PER_TASK = [
+  'log',
+  'checkpoint',
+  'state',
+  'note',
+  'intent',
+  'message',
+  'message-key',
+  'patch',
+  'beside',
+  'trail',
+]
+
+/** The keys `<kind>/<taskId>` of a task, whether they are there or not. */
+export function keysOf(taskId: string): string[] {
+  return ONE_PER_TASK.map((kind) => `${kind}/${taskId}`)
+}
+
+/** The ranges `<kind>/<taskId>/…` of a task. What the trail points at in the audit belongs to it too. */
+export function rangesOf(taskId: string): KeyRange[] {
+  return MANY_PER_TASK.map((kind) => under(`${kind}/${taskId}/`))
+}
+
+/**
+ * A key at the end of each kind, for good. Without it a look for what a task does not have (`note/<taskId>/…`) goes
+ * on into the next kind (`timer/`), over every tombstone that sweeps left there.
+ */
+export const GUARDS = MANY_PER_TASK.map((kind) => `${kind}/~`)
+
+/** Every key of the store by what it is for, for those who ask how much it takes up. */
+export const KINDS = {
+  heads: ['live', 'done'],
+  values: ['input', 'outcome'],
+  log: ['log', 'note', 'intent', 'message', 'message-key', 'patch'],
+  checkpoints: ['checkpoint', 'state'],
+  indexes: ['owner', 'key', 'timer', 'settled'],
+  audit: ['audit', 'trail'],
+  bindings: ['beside', 'binding'],
+  own: ['meta', 'chain'],
+} as const satisfies Record<string, readonly string[]>
 
 /** The task ID that ends a key. */
 export function lastPart(key: string): string {

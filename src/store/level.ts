@@ -35,6 +35,8 @@ export interface Level {
   getMany(keys: string[]): Promise<(string | undefined)[]>
   iterator(range: LevelRange): LevelIterator
   compactRange(from: string, to: string): Promise<void>
+  /** How much of the files a range takes up; what lies in the log still is not counted. */
+  approximateSize(from: string, to: string): Promise<number>
   close(): Promise<void>
 }
 

@@ -4,6 +4,7 @@
  * all that doesn't match.
  */
 import { isSettled, type TaskHead, type TaskStatus } from '../task/head.js'
+import { usageOf } from '../task/usage.js'
 import { unseal } from './envelope.js'
 import { DONE, doneKey, type KeyRange, LIVE, lastPart, liveKey, ownerPrefix, under } from './layout.js'
 import type { Level } from './level.js'
@@ -36,12 +37,27 @@ export async function listHeads(
       onDamaged(taskId, error)
       continue
     }
+    if (head.sweeping) continue
     if (query.statuses && !query.statuses.includes(head.status)) continue
     if (query.type !== undefined && head.type !== query.type) continue
     if (heads.length === query.limit) return { heads, more: true }
     heads.push(head)
   }
   return { heads, more: false }
+}
+
+/** What each settled task of an owner takes up, by ID. */
+export async function readSettledOf(level: Level, owner: string): Promise<Map<string, number>> {
+  const bytes = new Map<string, number>()
+  for await (const { taskId, key, text } of headsOf(level, owner, { limit: 0 })) {
+    if (key !== doneKey(taskId)) continue
+    try {
+      bytes.set(taskId, usageOf(decodeHead(key, unseal(key, text).body)).kept)
+    } catch {
+      // A damaged head says nothing; whoever reads that task is told.
+    }
+  }
+  return bytes
 }
 
 interface Found {

@@ -16,6 +16,7 @@ import { isLevelLocked, type Level, type OpenLevel, openClassicLevel } from './l
 import { acquireLock, type DirectoryLock } from './lock.js'
 import { keepPrivate } from './permissions.js'
 import { Store } from './store.js'
+import { readTotals } from './totals.js'
 
 /** How to open a store. */
 export interface OpenStoreOptions {
@@ -116,7 +117,9 @@ async function openLocked(
   }
   const anchorEach = options.anchor === 'each'
   const { damage } = chain
-  return new Store({ level, reopen, anchor, anchorEach, newest, damage, durability, clock, ids, logger, release })
+  const totals = await readTotals(level, logger)
+  const parts = { level, reopen, anchor, anchorEach, newest, totals, damage, durability, clock, ids, logger, release }
+  return new Store(parts)
 }
 
 /** The newest commit that the anchor knows of; 0 if there is no anchor, or if its damage is accepted. */

@@ -3,6 +3,7 @@
  * of `layout.ts`; nothing else builds what is written about a task.
  */
 import type { AuditEntry, Change, Decision } from '../task/changes.js'
+import { sweepAt } from '../task/expiry.js'
 import { HEAD_BYTES_MAX, isLive, isSettled, type TaskHead } from '../task/head.js'
 import { encodeIntent } from '../task/intent.js'
 import { encodeNote } from '../task/note.js'
@@ -21,6 +22,8 @@ import {
   noteKey,
   outcomeKey,
   ownerKey,
+  patchKey,
+  settledKey,
   stateKey,
   timerKey,
   trailKey,
@@ -31,6 +34,9 @@ export interface Operation {
   readonly key: string
   readonly value?: string
 }
+
+/** What stands in the owner's index for a task that another task started. */
+export const CHILD = 'child'
 
 /** The operations of `decision`. */
 export function toOperations(decision: Decision, nextAuditId: (at: number) => string): Operation[] {
@@ -46,7 +52,8 @@ function add(operations: Operation[], task: TaskHead, change: Change, nextAuditI
     case 'head': {
       if (isLive(change.head)) return void put(liveKey(taskId), encodeLiveHead(change.head))
       operations.push({ key: liveKey(taskId) })
-      return void put(doneKey(taskId), JSON.stringify(change.head))
+      put(doneKey(taskId), JSON.stringify(change.head))
+      return void put(sweepKey(change.head), '')
     }
     case 'input':
       return void put(inputKey(taskId), change.text)
@@ -58,6 +65,8 @@ function add(operations: Operation[], task: TaskHead, change: Change, nextAuditI
       return void operations.push({ key: logKey(taskId, change.segment, change.seq) })
     case 'drop-checkpoint':
       operations.push({ key: checkpointKey(taskId, change.checkpointId) })
+      return void operations.push({ key: stateKey(taskId, change.checkpointId) })
+    case 'drop-state':
       return void operations.push({ key: stateKey(taskId, change.checkpointId) })
     case 'checkpoint': {
       const { checkpointId } = change.info
@@ -83,19 +92,34 @@ function add(operations: Operation[], task: TaskHead, change: Change, nextAuditI
     case 'message-key':
       return void put(messageKeyKey(taskId, change.entry.key), JSON.stringify(change.entry))
     case 'owner':
-      return void put(ownerKey(change.owner, taskId), '')
+      return void put(ownerKey(change.owner, taskId), change.isChild ? CHILD : '')
     case 'idempotency': {
       const { owner, type, key } = change.entry
       return void put(idempotencyKey(owner, type, key), JSON.stringify(change.entry))
     }
     case 'forget-key':
       return void put(timerKey(change.at, 'forget-key', taskId), JSON.stringify(change.scope))
+    case 'patches': {
+      const key = patchKey(taskId, change.segment)
+      return void (change.text === undefined ? operations.push({ key }) : put(key, change.text))
+    }
+    case 'sweep-orphan': {
+      const key = timerKey(change.at, 'sweep-orphan', taskId)
+      return void (change.isDone ? operations.push({ key }) : put(key, JSON.stringify({ taskId })))
+    }
     case 'audit': {
-      const entry: AuditEntry = { id: nextAuditId(change.entry.at), taskId, type, ...change.entry }
+      const about = change.taskId ?? taskId
+      const entry: AuditEntry = { id: nextAuditId(change.entry.at), taskId: about, type, ...change.entry }
       put(auditKey(entry.id), JSON.stringify(entry))
-      return void put(trailKey(taskId, entry.id), '')
+      return void put(trailKey(about, entry.id), '')
     }
   }
+}
+
+/** What leads the sweeper to a settled task, written with its head: a timer, or when it settled if it has no `ttl`. */
+export function sweepKey(head: TaskHead): string {
+  const at = sweepAt(head, undefined)
+  return at === undefined ? settledKey(head.settledAt ?? 0, head.taskId) : timerKey(at, 'sweep', head.taskId)
 }
 
 function encodeLiveHead(head: TaskHead): string {

@@ -2,8 +2,9 @@
  * Every read of the store. All of them check the envelope, and none of them writes. What they return is what is on
  * disk: nothing that is only decided.
  */
+import { firstTaskIdAt, taskIdTime } from '../ids.js'
 import type { AuditEntry, IdempotencyEntry, IdempotencyScope } from '../task/changes.js'
-import type { CheckpointInfo } from '../task/checkpoint.js'
+import type { CheckpointInfo, SavedBy } from '../task/checkpoint.js'
 import { PREFIX, type TaskHead } from '../task/head.js'
 import { findHole, type ReadRecord } from '../task/integrity.js'
 import { decodeIntent, type Intent } from '../task/intent.js'
@@ -11,10 +12,11 @@ import { countedIn, decodeRecord } from '../task/log.js'
 import type { Message, MessageKey } from '../task/message.js'
 import { decodeNote, type Note, type Place } from '../task/note.js'
 import type { Outcome } from '../task/outcome.js'
+import { decodePatches, type PatchAnswers } from '../task/patches.js'
 import { damaged, unseal, unsealJson } from './envelope.js'
 import * as layout from './layout.js'
 import type { Level, LevelRange } from './level.js'
-import { decodeHead } from './operations.js'
+import { CHILD, decodeHead } from './operations.js'
 
 const PAGE = 1_000
 const PAGE_BYTES = 256 * 1024 // LevelDB's default of 16 KiB makes a round trip of every dozen records
@@ -150,12 +152,28 @@ export async function readMessageKey(
   return text === undefined ? undefined : unsealJson<MessageKey>(key, text)
 }
 
+/** What a body was answered on `patched`, by segment. */
+export async function readPatches(level: Level, head: TaskHead): Promise<Map<number, PatchAnswers>> {
+  const range = layout.under(layout.patchPrefix(head.taskId))
+  const read = await collect(
+    level,
+    range,
+    (key, text) => [layout.lastSegment(key), decodePatches(unseal(key, text).body)] as const,
+  )
+  return new Map(read.filter(([segment]) => segment === PREFIX || segment >= head.keptFrom))
+}
+
 /** The checkpoints of a task, in the order they were saved. */
 export async function readCheckpoints(level: Level, head: TaskHead): Promise<CheckpointInfo[]> {
   const range = layout.under(layout.checkpointPrefix(head.taskId))
   const infos = await collect(level, range, (key, text) => unsealJson<CheckpointInfo>(key, text))
-  const kept = infos.filter(({ opens }) => opens === undefined || opens >= head.keptFrom)
-  return kept.sort((one, other) => one.seq - other.seq)
+  const { keptFrom, checkpoints } = head
+  // Of older ones there may be a trace still, and no state: the head says how many are kept.
+  const newest = (by: SavedBy) => {
+    const saved = infos.filter(({ savedBy, opens }) => savedBy === by && (opens === undefined || opens >= keptFrom))
+    return saved.sort((one, other) => one.seq - other.seq).slice(Math.max(0, saved.length - checkpoints[by]))
+  }
+  return [...newest('body'), ...newest('client')].sort((one, other) => one.seq - other.seq)
 }
 
 /** What is known of one checkpoint. @throws HoldfastError `RECORD_DAMAGED` */
@@ -163,10 +181,20 @@ export async function readCheckpoint(level: Level, taskId: string, checkpointId:
   return JSON.parse(await bodyOf(level, layout.checkpointKey(taskId, checkpointId))) as CheckpointInfo
 }
 
+/** Whether a checkpoint has its state still. */
+export async function hasState(level: Level, taskId: string, checkpointId: string): Promise<boolean> {
+  return (await level.get(layout.stateKey(taskId, checkpointId))) !== undefined
+}
+
 /** The state of a checkpoint; text of no length stands for `undefined`. @throws HoldfastError `RECORD_DAMAGED` */
 export async function readState(level: Level, taskId: string, checkpointId: string): Promise<unknown> {
-  const text = await bodyOf(level, layout.stateKey(taskId, checkpointId))
+  const text = await readStateText(level, taskId, checkpointId)
   return text === '' ? undefined : JSON.parse(text)
+}
+
+/** The same as the store keeps it. @throws HoldfastError `RECORD_DAMAGED` */
+export function readStateText(level: Level, taskId: string, checkpointId: string): Promise<string> {
+  return bodyOf(level, layout.stateKey(taskId, checkpointId))
 }
 
 /** What an idempotency key stands for. */
@@ -176,14 +204,44 @@ export async function readIdempotency(level: Level, scope: IdempotencyScope): Pr
   return text === undefined ? undefined : unsealJson<IdempotencyEntry>(key, text)
 }
 
-/** Idempotency keys whose time to be forgotten has come. */
-export async function readKeysToForget(
+/** Keys of a range, from after `after` on, and their values as they are. */
+export async function readEntries(
   level: Level,
-  now: number,
-  limit: number,
-): Promise<{ timer: string; scope: IdempotencyScope }[]> {
-  const range = { ...layout.timersDue(now), limit }
-  return collect(level, range, (timer, text) => ({ timer, scope: unsealJson<IdempotencyScope>(timer, text) }))
+  range: layout.KeyRange,
+  { after, limit }: { after: string; limit: number },
+): Promise<{ key: string; text: string }[]> {
+  const left = { gte: after < range.gte ? range.gte : `${after}\u0000`, lt: range.lt, limit }
+  return collect(level, left, (key, text) => ({ key, text }))
+}
+
+/** The first keys of a range, up to `limit`; values are not read. */
+export async function readKeys(level: Level, range: layout.KeyRange, limit: number): Promise<string[]> {
+  const iterator = level.iterator({ ...range, limit, values: false, highWaterMarkBytes: PAGE_BYTES })
+  const keys: string[] = []
+  try {
+    // Asked once more only if a page was full: most ranges of a small task are empty, and each question is a round trip.
+    for (let got = PAGE; got === PAGE && keys.length < limit; ) {
+      const page = await iterator.nextv(PAGE)
+      got = page.length
+      for (const [key] of page) keys.push(key)
+    }
+  } finally {
+    await iterator.close()
+  }
+  return keys
+}
+
+/** When the newest tasks of an owner were created, newest first: at most `limit`, none before `since`, no children. */
+export async function readOwnerStarts(level: Level, owner: string, since: number, limit: number): Promise<number[]> {
+  const range = { ...layout.under(layout.ownerPrefix(owner)), gte: layout.ownerKey(owner, firstTaskIdAt(since)) }
+  const starts: number[] = []
+  for await (const page of pages(level, { ...range, reverse: true })) {
+    for (const [key, text] of page) {
+      if (unseal(key, text).body !== CHILD) starts.push(taskIdTime(layout.lastPart(key)))
+      if (starts.length === limit) return starts
+    }
+  }
+  return starts
 }
 
 /** Audit entries, oldest first: of one task, or of all. */
@@ -198,11 +256,14 @@ export async function readAudit(
   const trail = { ...layout.under(layout.trailPrefix(taskId)), gte: layout.trailKey(taskId, sinceId), limit }
   const keys = await collect(level, trail, (key) => layout.auditKey(layout.lastPart(key)))
   const texts = await level.getMany(keys)
-  return keys.map((key, index) => {
+  const entries: AuditEntry[] = []
+  for (const [index, key] of keys.entries()) {
     const text = texts[index]
-    if (text === undefined) throw damaged(key, 'it is missing')
-    return unsealJson<AuditEntry>(key, text)
-  })
+    if (text !== undefined) entries.push(unsealJson<AuditEntry>(key, text))
+    // Swept meanwhile: what points at it goes in the same batch.
+    else if (await level.get(layout.trailKey(taskId, layout.lastPart(key)))) throw damaged(key, 'it is missing')
+  }
+  return entries
 }
 
 /** The body of a record that has to be there. */

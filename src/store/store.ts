@@ -9,13 +9,16 @@ import type { Ids } from '../ids.js'
 import type { Logger } from '../logger.js'
 import type { BindingRecord, Decision, IdempotencyScope } from '../task/changes.js'
 import { type Durability, isLive } from '../task/head.js'
+import type { Tally, Totals } from '../task/tally.js'
 import { type CommitAnchor, Committer, type Fate, type Reload } from './commit.js'
 import { Connection } from './connection.js'
 import { seal, unsealJson } from './envelope.js'
 import * as layout from './layout.js'
 import type { Level } from './level.js'
+import { type LastLife, type LifeNote, lifeOperation, readLastLife } from './life.js'
 import { type Operation, toOperations } from './operations.js'
 import { pages } from './reads.js'
+import { TotalsKeeper } from './totals.js'
 
 /** What a store stands on. */
 export interface StoreParts {
@@ -25,6 +28,8 @@ export interface StoreParts {
   readonly anchorEach: boolean
   /** The newest commit in the database. */
   readonly newest: number
+  /** The counters, as they were read. */
+  readonly totals: Totals
   /** What was missing and accepted when it was opened. */
   readonly damage: string | undefined
   readonly durability: Durability
@@ -45,6 +50,8 @@ export class Store {
   /** What was missing when it was opened, and accepted: a sentence for the recovery's report. */
   readonly damage: string | undefined
   readonly connection: Connection
+  /** The counters over the store's life. */
+  readonly totals: TotalsKeeper
   readonly #committer: Committer
   #settled = 0
   #compacting: Promise<void> | undefined
@@ -55,7 +62,9 @@ export class Store {
     this.damage = parts.damage
     this.connection = new Connection(level, { reopen, clock, logger })
     const sync = parts.durability === 'synced'
-    this.#committer = new Committer({ connection: this.connection, anchor, sync, logger, newest, anchorEach })
+    const totals = new TotalsKeeper(parts.totals)
+    this.totals = totals
+    this.#committer = new Committer({ connection: this.connection, anchor, sync, logger, newest, anchorEach, totals })
   }
 
   /** Who reads heads again after the store was down. */
@@ -68,10 +77,25 @@ export class Store {
    * @throws HoldfastError `STORE_UNAVAILABLE` for a commit that is not `patient`
    */
   commit(decision: Decision, { patient }: { patient: boolean }): Promise<Fate> {
-    const { head } = decision
+    const { head, tally } = decision
     const operations = toOperations(decision, (at) => this.parts.ids.auditId(at))
     if (!isLive(head) && decision.changes[0]?.kind === 'head') this.#noteSettled()
-    return this.#committer.commit(operations, { taskId: head.taskId, patient })
+    return this.#committer.commit(operations, { taskId: head.taskId, patient, tally })
+  }
+
+  /**
+   * Notes where this process stands, and counts what the death of the last one counts for, in one batch.
+   * @throws HoldfastError `STORE_UNAVAILABLE`
+   */
+  async noteLife(note: LifeNote, counted: readonly Decision[] = []): Promise<void> {
+    const operations = counted.flatMap((decision) => toOperations(decision, (at) => this.parts.ids.auditId(at)))
+    operations.push(lifeOperation(note, this.#committer.newest + 1))
+    await this.#committer.commit(operations, { taskId: '', patient: false })
+  }
+
+  /** What the last process noted, and whether anything was written after it. */
+  async readLife(): Promise<LastLife | undefined> {
+    return this.read((level) => readLastLife(level, this.#committer.newest))
   }
 
   /** Reads; fails with `STORE_UNAVAILABLE` while the store is down. */
@@ -91,7 +115,10 @@ export class Store {
   async deletePruned(taskId: string, keptFrom: number): Promise<void> {
     const keys = await this.readPatiently(async (level) => {
       const found: string[] = []
-      for await (const page of pages(level, layout.prunedLog(taskId, keptFrom))) found.push(...page.map(([key]) => key))
+      for (const prefix of [layout.logPrefix(taskId), layout.patchPrefix(taskId)]) {
+        const range = layout.pruned(prefix, keptFrom)
+        for await (const page of pages(level, range)) found.push(...page.map(([key]) => key))
+      }
       for await (const page of pages(level, layout.under(layout.checkpointPrefix(taskId)))) {
         for (const [key, text] of page) {
           const { opens, checkpointId } = unsealJson<{ opens?: number; checkpointId: string }>(key, text)
@@ -112,6 +139,19 @@ export class Store {
     while ((await this.#committer.commit(operations, { taskId: '', patient: true })) === 'lost');
   }
 
+  /** Deletes what was copied for a fork that never became a task, and the timer that said when, last. */
+  async deleteOrphan(taskId: string, sweepAt: number): Promise<void> {
+    const prefixes = [layout.logPrefix, layout.patchPrefix, layout.checkpointPrefix, layout.statePrefix]
+    const keys = await this.readPatiently(async (level) => {
+      const found: string[] = []
+      for (const prefix of prefixes) {
+        for await (const page of pages(level, layout.under(prefix(taskId)))) found.push(...page.map(([key]) => key))
+      }
+      return found
+    })
+    await this.#delete(taskId, [...keys, layout.timerKey(sweepAt, 'sweep-orphan', taskId)])
+  }
+
   /** Lets go of an idempotency key and of the timer that said so; `timer` alone if the key has a new task by now. */
   async forgetKey(taskId: string, timer: string, scope: IdempotencyScope | undefined): Promise<void> {
     const key = scope && layout.idempotencyKey(scope.owner, scope.type, scope.key)
@@ -121,16 +161,24 @@ export class Store {
   /** Puts off a timer: what it is for may not be forgotten yet. */
   async moveTimer(taskId: string, timer: string, at: number, scope: IdempotencyScope): Promise<void> {
     const key = layout.timerKey(at, 'forget-key', taskId)
-    const moved = { key, value: seal(key, 0, JSON.stringify(scope)) }
-    await this.#committer.commit([{ key: timer }, moved], { taskId, patient: true })
+    await this.put(taskId, [{ key: timer }, { key, value: seal(key, 0, JSON.stringify(scope)) }])
   }
 
   async #delete(taskId: string, keys: readonly string[]): Promise<void> {
     for (let at = 0; at < keys.length; at += DELETES_PER_COMMIT) {
-      const operations: Operation[] = keys.slice(at, at + DELETES_PER_COMMIT).map((key) => ({ key }))
-      // What is deleted was let go of by a commit that is on disk, so a delete that was lost is simply done again.
-      while ((await this.#committer.commit(operations, { taskId, patient: true })) === 'lost');
+      await this.put(
+        taskId,
+        keys.slice(at, at + DELETES_PER_COMMIT).map((key) => ({ key })),
+      )
     }
+  }
+
+  /**
+   * Writes what is true whatever became of it before: what is deleted was let go of by a commit that is on disk. So what
+   * was lost is simply written again.
+   */
+  async put(taskId: string, operations: readonly Operation[], tally?: Tally): Promise<void> {
+    while ((await this.#committer.commit(operations, { taskId, patient: true, tally })) === 'lost');
   }
 
   #noteSettled(): void {

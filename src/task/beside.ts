@@ -13,7 +13,7 @@ export interface Beside {
   readonly changed?: readonly Note[] | undefined
   /** Notes of what has ended: they go. */
   readonly ended?: readonly Note[] | undefined
-  /** An intent to keep; `isNew` where its step has none yet. */
+  /** An intent to keep. A new one comes after all others: it is given its place in their order. */
   readonly intent?: Intent | undefined
   readonly isNewIntent?: boolean | undefined
   /** A message that is received with this. */
@@ -27,6 +27,7 @@ export function withBeside(head: TaskHead, beside: Beside | undefined): { head: 
   if (!beside) return { head, changes: [] }
   const { begun = [], changed = [], ended = [], intent, isNewIntent, taken, returned = [] } = beside
   const put = [...begun, ...changed]
+  const order = head.intents ?? 0
   const inputs = begun.filter(isOutstanding).length
   const hasChild = ({ child }: Note) => child !== undefined
   const counted: TaskHead = {
@@ -41,7 +42,7 @@ export function withBeside(head: TaskHead, beside: Beside | undefined): { head: 
   const changes: Change[] = [
     ...put.map((note): Change => ({ kind: 'note', note })),
     ...ended.map((place): Change => ({ kind: 'drop-note', place })),
-    ...(intent ? [{ kind: 'intent', intent } as const] : []),
+    ...(intent ? [{ kind: 'intent', intent: isNewIntent ? { ...intent, order } : intent } as const] : []),
     ...(taken ? [{ kind: 'drop-message', name: taken.name, order: taken.order } as const] : []),
     ...returned.map((message): Change => ({ kind: 'message', message })),
   ]

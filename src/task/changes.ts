@@ -8,6 +8,7 @@ import type { Intent } from './intent.js'
 import type { LogRecord } from './log.js'
 import type { Message, MessageKey } from './message.js'
 import type { Note, Place } from './note.js'
+import type { Tally } from './tally.js'
 
 /** Something that happened to a task, as the audit keeps it. */
 export interface AuditEntry {
@@ -22,6 +23,7 @@ export interface AuditEntry {
     | 'recovered'
     | 'retried'
     | 'parked'
+    | 'resumed'
     | 'completed'
     | 'failed'
     | 'cancelled'
@@ -36,6 +38,7 @@ export interface AuditEntry {
     | 'result-dropped'
     | 'checkpoint-saved'
     | 'checkpoint-restored'
+    | 'forked'
   readonly from?: string | undefined
   readonly to?: string | undefined
   /** An owner, `admin` (an unscoped call), `body`, `engine` or `recovery`. */
@@ -55,6 +58,8 @@ export interface IdempotencyEntry extends IdempotencyScope {
   readonly taskId: string
   /** A hash of the raw input in canonical form. */
   readonly fingerprint: string
+  /** When it counts no more, once its task is swept; before, the task's head says it. */
+  readonly forgetAt?: number | undefined
 }
 
 /** Something that a protocol binding keeps: `key` is its own, `undefined` deletes it (store/binding-records.ts). */
@@ -71,8 +76,10 @@ export type Change =
   | { readonly kind: 'record'; readonly segment: number; readonly seq: number; readonly text: string }
   | { readonly kind: 'drop-record'; readonly segment: number; readonly seq: number }
   | { readonly kind: 'drop-checkpoint'; readonly checkpointId: string }
+  /** A checkpoint's state, without its record or what is known of it. */
+  | { readonly kind: 'drop-state'; readonly checkpointId: string }
   | { readonly kind: 'checkpoint'; readonly info: CheckpointInfo; readonly stateText: string }
-  | { readonly kind: 'owner'; readonly owner: string }
+  | { readonly kind: 'owner'; readonly owner: string; readonly isChild?: boolean | undefined }
   | { readonly kind: 'idempotency'; readonly entry: IdempotencyEntry }
   | { readonly kind: 'forget-key'; readonly at: number; readonly scope: IdempotencyScope }
   | { readonly kind: 'binding'; readonly record: BindingRecord }
@@ -82,7 +89,16 @@ export type Change =
   | { readonly kind: 'message'; readonly message: Message }
   | { readonly kind: 'drop-message'; readonly name: string; readonly order: number }
   | { readonly kind: 'message-key'; readonly entry: MessageKey }
-  | { readonly kind: 'audit'; readonly entry: Omit<AuditEntry, 'id' | 'taskId' | 'type'> }
+  /** What `patched` was answered in a segment; without a text they go. */
+  | { readonly kind: 'patches'; readonly segment: number; readonly text: string | undefined }
+  /** When what is copied for a fork is swept, should its head never follow; `isDone` with the head. */
+  | { readonly kind: 'sweep-orphan'; readonly at: number; readonly isDone: boolean }
+  /** `taskId` where it is about another task than the one decided on. */
+  | {
+      readonly kind: 'audit'
+      readonly entry: Omit<AuditEntry, 'id' | 'taskId' | 'type'>
+      readonly taskId?: string | undefined
+    }
 
 /** What was decided: the head as it now is, and everything to write with it, the head included. */
 export interface Decision {
@@ -90,4 +106,6 @@ export interface Decision {
   readonly changes: readonly Change[]
   /** The record that a `record` event became, with its number and time. */
   readonly record?: LogRecord | undefined
+  /** How far it moves the counters over the store's life. */
+  readonly tally?: Tally | undefined
 }

@@ -4,6 +4,7 @@ import type { Jsonified } from '../json.js'
 import type { Logger } from '../logger.js'
 import type { TaskDefinition } from './definition.js'
 import type { Progress, StoppedBy } from './head.js'
+import type { IsolatedOptions } from './isolated.js'
 import type { RetryOptions } from './retry.js'
 
 /** What a step's function is handed. */
@@ -48,6 +49,8 @@ export interface RestoredCheckpoint<State = unknown> {
 export interface TaskContext {
   readonly taskId: string
   readonly type: string
+  /** The version of the definition that the task was started with; a fork has that of the task it came from. */
+  readonly version: string | undefined
   readonly owner: string | undefined
   /** Counts from 1. For logs, never for decisions. */
   readonly attempt: number
@@ -66,6 +69,20 @@ export interface TaskContext {
    * @throws HoldfastError `STEP_NESTED` inside a step's function
    */
   step<T>(name: string, fn: (step: StepContext) => T | Promise<T>, options?: StepOptions): Promise<Jsonified<T>>
+  /**
+   * Runs a function that a module exports as a step, in a process of its own, and ends it past its limits: the step
+   * fails with `RESOURCE_EXCEEDED`, and the server goes on. A guard against accidents, no sandbox: the process has the
+   * server's rights, environment and secrets. It starts within some 100 ms; at most `limits.isolatedProcessesMax` run.
+   * @param moduleUrl `new URL('./work.js', import.meta.url)`, a `file:` URL as text, or an absolute path
+   * @param args JSON; the function is called as `(args, { idempotencyKey, attempt, signal })`
+   * @returns what JSON makes of what the function returns
+   */
+  isolated<T = unknown>(
+    name: string,
+    moduleUrl: string | URL,
+    args?: unknown,
+    options?: IsolatedOptions,
+  ): Promise<Jsonified<T>>
   /**
    * Waits, through crashes and restarts. Meanwhile the task takes up no slot, and after `unloadAfter` no memory.
    * @param name tells it from other sleeps, like a step's
@@ -133,6 +150,16 @@ export interface TaskContext {
   now(): Promise<number>
   /** A UUID derived from the log, so that a replay sees the same. */
   uuid(): Promise<string>
+  /**
+   * Whether a change of the code holds for this task here: `true` where the body goes on from here for the first time,
+   * `false` while answers of an earlier run are ahead of it, which only the old code asks for. What it says first
+   * between two checkpoints, it says until the next.
+   * @param id names the change, in at most 200 bytes
+   * @throws HoldfastError `STEP_AMBIGUOUS`, `STEP_NESTED`, `LIMIT_EXCEEDED`
+   * @example
+   * if (await task.patched('check-stock')) await task.step('check stock', () => checkStock(order))
+   */
+  patched(id: string): Promise<boolean>
 }
 
 /** A step that was running when the process died: whether its effect took place is not known. */

@@ -1,7 +1,8 @@
 /** Decides how a task comes to be: its first head, and what is written with it. Pure. */
 import { HoldfastError } from '../errors.js'
 import type { BindingRecord, Change, Decision, IdempotencyEntry } from './changes.js'
-import { emptySegment, NEW_HEAD_BYTES_MAX, PREFIX, type TaskHead } from './head.js'
+import { emptySegment, type ForkedFrom, NEW_HEAD_BYTES_MAX, PREFIX, type TaskHead } from './head.js'
+import { bytesOf, TASK_BYTES } from './usage.js'
 
 /** What a new task is made of. */
 export interface NewTask {
@@ -15,12 +16,18 @@ export interface NewTask {
   readonly ttlMs?: number | undefined
   readonly deadlineAt?: number | undefined
   readonly timeoutMs?: number | undefined
+  readonly priority?: number | undefined
+  /** Another task started it: the rate of its owner doesn't count it. */
   readonly idempotency?: { readonly key: string; readonly fingerprint: string } | undefined
   readonly inputText?: string | undefined
+  /** Where it comes from, if it is a fork. */
+  readonly forkedFrom?: ForkedFrom | undefined
   /** It begins to run with the batch that creates it, so that a free slot costs no second commit. */
   readonly startNow: boolean
   readonly parentId?: string | undefined
   readonly depth?: number | undefined
+  /** The number of this process, if a body begins to run in it (deaths.ts). */
+  readonly life?: number | undefined
   readonly by: string
   /** What a protocol binding wants to be true of the task from its first moment: written in the same batch. */
   readonly beside?: readonly BindingRecord[] | undefined
@@ -45,11 +52,14 @@ export function createTask(task: NewTask, now: number): Decision {
     ttlMs: task.ttlMs,
     timeoutAt: task.startNow && task.timeoutMs !== undefined ? now + task.timeoutMs : undefined,
     deadlineAt: task.deadlineAt,
+    // The ordinary priority takes no room.
+    priority: task.priority === 0 ? undefined : task.priority,
     idempotencyKey: task.idempotency?.key,
     parentId: task.parentId,
     depth: task.depth,
     hasInput: task.inputText !== undefined,
     seed: task.seed,
+    forkedFrom: task.forkedFrom,
     run: task.startNow ? 1 : 0,
     attempt: 1,
     seq: 1,
@@ -60,6 +70,8 @@ export function createTask(task: NewTask, now: number): Decision {
     records: 0,
     completedSteps: 0,
     checkpoints: { body: 0, client: 0 },
+    bytes: { kept: TASK_BYTES + (task.inputText === undefined ? 0 : bytesOf(task.inputText)), prunable: 0 },
+    life: task.startNow ? task.life : undefined,
     cleanUp: 'none',
   }
   const bytes = Buffer.byteLength(JSON.stringify(head))
@@ -74,7 +86,7 @@ export function createTask(task: NewTask, now: number): Decision {
     { kind: 'audit', entry: { at: now, action: 'created', to: head.status, by: task.by } },
   ]
   if (task.inputText !== undefined) changes.push({ kind: 'input', text: task.inputText })
-  if (task.owner !== undefined) changes.push({ kind: 'owner', owner: task.owner })
+  if (task.owner !== undefined) changes.push({ kind: 'owner', owner: task.owner, isChild: task.parentId !== undefined })
   if (task.idempotency) {
     const entry: IdempotencyEntry = { owner: task.owner, type: task.type, taskId: task.taskId, ...task.idempotency }
     changes.push({ kind: 'idempotency', entry })

@@ -18,11 +18,18 @@ export interface TaskOptions<Input extends ZodType | undefined, Output extends Z
   readonly output?: Output
   /** How long a task may take, from its first run's start, over crashes and down time. Default: no limit. */
   readonly timeout?: Duration
+  /** How many bodies of this type run at once. Default: no limit of its own. */
+  readonly concurrency?: number
   /**
    * How often the body is tried when it throws. Default: once. An attempt takes up the log of the one before, without
    * the failure that escaped and what came of it.
    */
   readonly retry?: RetryOptions
+  /**
+   * How many checkpoints of a task keep their state; older ones can't be restored any more. A replay needs no older one.
+   * Default: the option of `Holdfast.open`, which keeps all of them.
+   */
+  readonly keepCheckpoints?: number
   /**
    * How steps are taken back, by their names. When the task fails, is cancelled, times out or expires, those that ran, or
    * may have run, are undone, the newest first. It needs no replay: it works in a later process, and after a `prune`.
@@ -60,7 +67,9 @@ export interface TaskDefinition<Input = unknown, Output = unknown> {
   readonly input: ZodType | undefined
   readonly output: ZodType | undefined
   readonly timeoutMs: number | undefined
+  readonly concurrency: number | undefined
   readonly retry: RetryPolicy
+  readonly keepCheckpoints: number | undefined
   readonly undo: Readonly<Record<string, (context: CleanUpContext, step: StepToUndo<never>) => unknown>> | undefined
   readonly onCancel: ((context: CleanUpContext, cancelled: Cancelled<never>) => unknown) | undefined
   readonly cleanUp: CleanUpPolicy
@@ -97,6 +106,8 @@ export function defineTask<
   checkSchema(options.input, 'input')
   checkSchema(options.output, 'output')
   checkFunction(body, 'body')
+  if (options.keepCheckpoints !== undefined) checkCount(options.keepCheckpoints, 'keepCheckpoints')
+  if (options.concurrency !== undefined) checkCount(options.concurrency, 'concurrency')
   if (options.onCancel !== undefined) checkFunction(options.onCancel, 'onCancel')
   checkUndo(options.undo)
   return {
@@ -105,7 +116,9 @@ export function defineTask<
     input: options.input,
     output: options.output,
     timeoutMs: options.timeout === undefined ? undefined : durationMs(options.timeout, 'timeout'),
+    concurrency: options.concurrency,
     retry: retryPolicy(options.retry),
+    keepCheckpoints: options.keepCheckpoints,
     undo: options.undo,
     onCancel: options.onCancel,
     cleanUp: cleanUpPolicy(options.cleanUp),
@@ -118,23 +131,35 @@ function checkSchema(schema: unknown, option: string): void {
   throw new TypeError(`Expected \`${option}\` to be a zod schema, got ${typeof schema}`)
 }
 
+function checkCount(value: unknown, option: string): void {
+  if (Number.isInteger(value) && (value as number) >= 1) return
+  throw new TypeError(`Expected \`${option}\` to be an integer >= 1, got ${String(value)} (${typeof value})`)
+}
+
 function checkFunction(value: unknown, option: string): void {
   if (typeof value !== 'function') throw new TypeError(`Expected \`${option}\` to be a function, got ${typeof value}`)
 }
 
 function checkUndo(undo: unknown): void {
   if (undo === undefined) return
-  if (typeof undo !== 'object' || undo === null || Array.isArray(undo)) {
-    throw new TypeError(`Expected \`undo\` to be an object of functions, by the names of steps, got ${typeof undo}`)
-  }
-  for (const [step, undoes] of Object.entries(undo)) checkFunction(undoes, `undo.${step}`)
+  checkObject(undo, 'undo', ' of functions, by the names of steps')
+  for (const [step, undoes] of Object.entries(undo as object)) checkFunction(undoes, `undo.${step}`)
+}
+
+function checkObject(value: unknown, option: string, what = ''): void {
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return
+  const got = value === null ? 'null' : Array.isArray(value) ? 'an array' : typeof value
+  throw new TypeError(`Expected \`${option}\` to be an object${what}, got ${got}`)
 }
 
 const UNDO_ATTEMPTS = 5
 
-function cleanUpPolicy({ retry, timeout = '1m', grace = '5s' }: CleanUpOptions = {}): CleanUpPolicy {
+function cleanUpPolicy(options: CleanUpOptions = {}): CleanUpPolicy {
+  checkObject(options, 'cleanUp')
+  const { retry = {}, timeout = '1m', grace = '5s' } = options
+  checkObject(retry, 'cleanUp.retry')
   return {
-    retry: retryPolicy({ maximumAttempts: UNDO_ATTEMPTS, ...retry }, 'cleanUp.retry'),
+    retry: retryPolicy({ ...retry, maximumAttempts: retry.maximumAttempts ?? UNDO_ATTEMPTS }, 'cleanUp.retry'),
     timeoutMs: durationMs(timeout, 'cleanUp.timeout'),
     graceMs: durationMs(grace, 'cleanUp.grace', { zero: true }),
   }

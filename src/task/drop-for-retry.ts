@@ -5,8 +5,11 @@
  * D1. Each failure that escaped goes, with later failures and all that was asked for after it was handed over, in its
  *     scope and in those around it. Sibling branches keep theirs.
  * D2. A step that was undone when its branch lost goes too, with what its branch asked for after it: it has to run again.
+ * D4. Nothing goes where nothing would be left to go on from: the states before were dropped to make room, and what
+ *     they stood for was pruned.
  * D3. Where the decision goes by which a branch lost, what that branch had received goes: the messages are back already.
  */
+import type { TaskHead } from './head.js'
 import type { ReadRecord } from './integrity.js'
 import type { DecisionRecord, LogRecord, ReceiveRecord } from './log.js'
 import type { Message } from './message.js'
@@ -34,6 +37,7 @@ type Asking = Pick<LogRecord, 'after' | 'segment' | 'scope'>
 export function dropForRetry(
   log: readonly ReadRecord[],
   error: TaskError,
+  { keptFrom, checkpoints }: Pick<TaskHead, 'keptFrom' | 'checkpoints'>,
   { notes = [], undone = new Set() }: { notes?: readonly Note[]; undone?: ReadonlySet<number> } = {},
 ): Dropping {
   const escaped = new Set(failedRecords(error))
@@ -59,6 +63,8 @@ export function dropForRetry(
   const isDropped = (record: LogRecord) => goes(record) || givenBack.includes(record) || cameOfMessage(record)
 
   const dropped = log.filter(({ record }) => isDropped(record))
+  const saves = dropped.filter(({ record }) => record.kind === 'checkpoint').length
+  if (saves > 0 && keptFrom > 0 && saves >= checkpoints.body) return { kept: log, dropped: [], ended: [], returned: [] }
   return {
     kept: log.filter(({ record }) => !isDropped(record)),
     dropped,

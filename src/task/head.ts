@@ -5,6 +5,8 @@
  */
 import type { ErrorCode } from '../errors.js'
 import type { SavedBy } from './checkpoint.js'
+import { timeLimit } from './expiry.js'
+import type { Usage } from './usage.js'
 
 /** Where a task stands. The last three are settled, for good. */
 export type TaskStatus = 'pending' | 'running' | 'input_required' | 'completed' | 'failed' | 'cancelled'
@@ -31,7 +33,7 @@ export interface Progress {
 
 /** Why an unfinished task can't go on, and since when. */
 export interface Parked {
-  readonly code: 'TASK_TYPE_UNKNOWN' | 'CODE_CHANGED' | 'RECORD_DAMAGED'
+  readonly code: 'TASK_TYPE_UNKNOWN' | 'CODE_CHANGED' | 'RECORD_DAMAGED' | 'POISONED'
   readonly reason: string
   readonly since: number
 }
@@ -49,6 +51,15 @@ export interface SegmentSum {
 /** A segment that nothing is recorded in yet. */
 export function emptySegment(segment: number): SegmentSum {
   return { segment, count: 0, sum: 0 }
+}
+
+/** The past point that a fork was made from. */
+export interface ForkedFrom {
+  readonly taskId: string
+  /** The number of the last record that it copied. */
+  readonly at: number
+  /** What `now()` says there before any answer. */
+  readonly startedAt: number
 }
 
 /** All that is decided about a task. Instants are milliseconds since the epoch. */
@@ -70,6 +81,8 @@ export interface TaskHead {
   readonly timeoutAt?: number | undefined
   /** When the caller's `deadline` strikes. */
   readonly deadlineAt?: number | undefined
+  /** Which of its owner's waiting tasks runs first. Absent for the ordinary 0. */
+  readonly priority?: number | undefined
   readonly idempotencyKey?: string | undefined
   /** Whether an input lies beside it; without the flag a lost one would pass as `undefined`. */
   readonly hasInput: boolean
@@ -114,6 +127,20 @@ export interface TaskHead {
   /** Whose child it is, and how many ancestors it has. */
   readonly parentId?: string | undefined
   readonly depth?: number | undefined
+  /** Its body asked `patched`; without the flag no answers are looked for. */
+  readonly hasPatches?: boolean | undefined
+  /** Where it comes from, if it was made by `fork`. */
+  readonly forkedFrom?: ForkedFrom | undefined
+  /** The life of the store in which it began to run; gone once it records something or waits (deaths.ts). */
+  readonly life?: number | undefined
+  /** Processes in a row that died while it ran and recorded nothing. */
+  readonly deaths?: number | undefined
+  /** What it began last, noted only of a task that may be parked for the next death. */
+  readonly begun?: string | undefined
+  /** What it takes up in the store (usage.ts). */
+  readonly bytes?: Usage | undefined
+  /** It is being swept: for everybody but the sweeper it is gone. */
+  readonly sweeping?: true | undefined
   readonly cleanUp: 'none' | 'pending' | 'done' | 'failed'
   /** What stopped it behind its body's back: then `onCancel` is run. */
   readonly stoppedBy?: StoppedBy | undefined
@@ -128,8 +155,8 @@ export interface TaskHead {
  * task is created with get this much of it; what comes later (counts, progress, a parking's reason) fits in the rest.
  */
 export const HEAD_BYTES_MAX = 2_048
-/** At birth; counters, instants, progress and the reason of a parking take up to 744 bytes more. */
-export const NEW_HEAD_BYTES_MAX = 1_290
+/** At birth; counters, flags, instants, progress and the reason of a parking take up to 764 bytes more. */
+export const NEW_HEAD_BYTES_MAX = 1_270
 export const PROGRESS_MESSAGE_BYTES_MAX = 120
 export const PARKED_REASON_BYTES_MAX = 240
 
@@ -149,8 +176,12 @@ export function isSettled(status: TaskStatus): boolean {
   return status === 'completed' || status === 'failed' || status === 'cancelled'
 }
 
-/** The earlier of a task's timeout and its deadline. */
+/** What `now()` says before any answer: the first start, of the task that a fork came from if it is one. */
+export function firstInstantOf(head: TaskHead): number {
+  return head.forkedFrom?.startedAt ?? head.startedAt ?? head.createdAt
+}
+
+/** The earliest of a task's timeout, its deadline and the end of its `ttl`. */
 export function dueAt(head: TaskHead): number | undefined {
-  if (head.timeoutAt === undefined) return head.deadlineAt
-  return head.deadlineAt === undefined ? head.timeoutAt : Math.min(head.timeoutAt, head.deadlineAt)
+  return timeLimit(head)?.at
 }

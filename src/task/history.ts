@@ -43,6 +43,7 @@ export class History {
   #segment = PREFIX
   #position = -1
   #saved: CheckpointRecord | undefined
+  #saves: CheckpointRecord[] = []
 
   /** @param records what is kept of the log, in the order of the records */
   constructor(records: readonly LogRecord[]) {
@@ -70,10 +71,21 @@ export class History {
     return this.#saved
   }
 
-  /** The checkpoint that a body saved last, or the one of that ID, of those ahead of the body. */
-  checkpoint(checkpointId?: string): CheckpointRecord | undefined {
+  /**
+   * The checkpoint that a body saved last, or the one of that ID, of those ahead of the body.
+   * @param kept only the newest so many have a state still
+   */
+  checkpoint(checkpointId?: string, kept = Number.POSITIVE_INFINITY): CheckpointRecord | undefined {
     const ahead = this.#records.slice(this.#next).filter((record) => record.kind === 'checkpoint')
-    return checkpointId === undefined ? ahead.at(-1) : ahead.find((record) => record.checkpointId === checkpointId)
+    const restorable = ahead.slice(Math.max(0, ahead.length - kept))
+    const wanted = (record: CheckpointRecord) => checkpointId === undefined || record.checkpointId === checkpointId
+    return restorable.findLast(wanted)
+  }
+
+  /** The newest checkpoints of the body, as many as have a state still. What is older is let go of here too. */
+  saves(kept: number): readonly CheckpointRecord[] {
+    this.#saves = kept === 0 ? [] : this.#saves.slice(-kept)
+    return this.#saves
   }
 
   /** Gives an ask its number (H1) and its place. */
@@ -159,6 +171,7 @@ export class History {
   }
 
   #index(record: LogRecord): void {
+    if (record.kind === 'checkpoint') this.#saves.push(record)
     this.#byAsk.set(place(record.segment, record.scope, record.ask), record)
   }
 

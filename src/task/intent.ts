@@ -54,6 +54,11 @@ export function isUndoingOver({ undoing }: Intent): boolean {
   return undoing?.doneAt !== undefined || undoing?.failedAt !== undefined
 }
 
+/** The records of steps that were undone, or are being undone. */
+export function undoneRecords(intents: readonly Intent[]): Set<number> {
+  return new Set(intents.flatMap(({ undoing, record }) => (undoing === undefined ? [] : (record ?? []))))
+}
+
 /** The identity of the call of `onCancel`, which is kept among the intents and comes after all of them. */
 export const ON_CANCEL = 'onCancel'
 

@@ -76,6 +76,8 @@ export interface CheckpointRecord extends RecordBase {
   readonly checkpointId: string
   readonly label?: string | undefined
   readonly opens: number
+  /** The size of its state as JSON. */
+  readonly stateBytes?: number | undefined
   /** The segment it closes, as it then was. */
   readonly closes: SegmentSum
 }

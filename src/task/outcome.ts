@@ -29,6 +29,8 @@ export interface TaskError {
   readonly stack?: string | undefined
   /** The library's own error, so that `code` is one of `ERROR_CODES` and not somebody's who uses the same word. */
   readonly ours?: true | undefined
+  /** The figures of the library's own error: its numbers, truth values and short texts. */
+  readonly details?: Readonly<Record<string, string | number | boolean>> | undefined
   /** Which step, if it is a `StepFailedError`. */
   readonly step?: string | undefined
   /** The record that failed, so that a retry of the task can find it. */
@@ -90,7 +92,7 @@ function describe(error: Error, budget: { left: number }): TaskError {
     ...(typeof error.stack === 'string' ? { stack: cut(error.stack) } : {}),
     ...(error instanceof RetryAfterError ? { retryAfterMs: error.retryAfterMs } : {}),
     ...(error instanceof HoldfastError ? { ours: true as const } : {}),
-    ...(error instanceof StepFailedError ? { step: error.step } : {}),
+    ...(error instanceof StepFailedError ? { step: error.step } : figuresOf(error)),
     ...(recordOf.has(error) ? { record: recordOf.get(error) } : {}),
     ...(error.cause !== undefined && budget.left > 0 ? { cause: describeOne(error.cause, budget) } : {}),
     ...(parts.length > 0
@@ -108,6 +110,20 @@ function dataOf({ data }: { data?: unknown }): { data?: JsonValue | undefined } 
   } catch {
     return {}
   }
+}
+
+const DETAIL_CHARS_MAX = 200
+
+/** What of the library's own error is worth its place on disk, besides its words. */
+function figuresOf(error: Error): Pick<TaskError, 'details'> {
+  if (!(error instanceof HoldfastError)) return {}
+  const { details } = error
+  const figures = Object.entries(details).filter(
+    (entry): entry is [string, string | number | boolean] =>
+      ['number', 'boolean'].includes(typeof entry[1]) ||
+      (typeof entry[1] === 'string' && entry[1].length <= DETAIL_CHARS_MAX),
+  )
+  return figures.length > 0 ? { details: Object.fromEntries(figures) } : {}
 }
 
 function showValue(value: unknown): string {
@@ -134,7 +150,7 @@ function revived(stored: TaskError, cause: Error | undefined): Error {
   }
   const options = cause ? { cause } : {}
   if (stored.ours && isErrorCode(stored.code)) {
-    const error = new HoldfastError(stored.code, stored.message, options)
+    const error = new HoldfastError(stored.code, stored.message, { ...options, details: stored.details ?? {} })
     error.name = stored.name
     return error
   }

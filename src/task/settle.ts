@@ -13,7 +13,9 @@ import type { TaskHead } from './head.js'
 import { isUndoingOver, ON_CANCEL } from './intent.js'
 import { cutText } from './names.js'
 import { failureCode, type TaskError } from './outcome.js'
+import { cleanUpTally, settledTally } from './tally.js'
 import type { EventOf } from './task-event.js'
+import { bytesOf, grown } from './usage.js'
 
 const HEADLINE_BYTES_MAX = 400
 
@@ -25,8 +27,10 @@ export function settle(head: TaskHead, event: EventOf<'settle'>, now: number): D
   const { outcome, by, stoppedBy, givesUp } = event
   const action = ({ result: 'completed', error: 'failed', cancelled: 'cancelled' } as const)[outcome.kind]
   const cleanUp = givesUp ? 'failed' : needsCleanUp(head, event) ? 'pending' : 'none'
+  const text = JSON.stringify(outcome)
   const settled: TaskHead = {
     ...head,
+    bytes: grown(head, bytesOf(text)),
     status: action,
     settledAt: now,
     run: head.run + 1,
@@ -47,7 +51,8 @@ export function settle(head: TaskHead, event: EventOf<'settle'>, now: number): D
   const at = forgetAt(settled, event.retentionMs)
   const forget: Change[] =
     key === undefined || at === undefined ? [] : [{ kind: 'forget-key', at, scope: { owner, type, key } }]
-  return decide(settled, entry, { kind: 'outcome', text: JSON.stringify(outcome) }, ...forget)
+  const tally = givesUp ? { ...settledTally(settled), notCleanedUp: 1 } : settledTally(settled)
+  return { ...decide(settled, entry, { kind: 'outcome', text }, ...forget), tally }
 }
 
 /** Whether anything is left behind that has to be taken back (U1). */
@@ -78,7 +83,7 @@ export function cleanedUp(head: TaskHead, { failed }: EventOf<'cleaned-up'>, now
     cleanUp: reason === undefined ? 'done' : 'failed',
     cleanUpReason: reason,
   }
-  return decide(over, { at: now, action, by: 'engine', why: reason })
+  return { ...decide(over, { at: now, action, by: 'engine', why: reason }), tally: cleanUpTally(over) }
 }
 
 function headline(error: TaskError): NonNullable<TaskHead['error']> {

@@ -15,6 +15,7 @@ import type {
 import type { Message, MessageKey } from './message.js'
 import type { Note } from './note.js'
 import type { Outcome } from './outcome.js'
+import type { StoredPatches } from './patches.js'
 
 /** A record before it has its place and time in the log. */
 export type NewRecord =
@@ -24,7 +25,20 @@ export type NewRecord =
   | Omit<ReceiveRecord, 'seq' | 'at'>
   | Omit<ChildRecord, 'seq' | 'at'>
   | Omit<DecisionRecord, 'seq' | 'at'>
-  | Omit<CheckpointRecord, 'seq' | 'at' | 'closes'>
+  | Omit<CheckpointRecord, 'seq' | 'at' | 'closes' | 'stateBytes'>
+
+/** A state whose drop makes room for a newer one. */
+export interface DroppedState {
+  readonly checkpointId: string
+  readonly stateBytes: number
+}
+
+/** The state of a body's new checkpoint, and what is dropped for it. */
+export interface NewState {
+  readonly stateText: string
+  readonly prune: boolean
+  readonly drops?: readonly DroppedState[] | undefined
+}
 
 /** An event. `run` is there where a run says so: another run's word is refused (C6). */
 export type TaskEvent =
@@ -34,18 +48,28 @@ export type TaskEvent =
       readonly run: number
       readonly timeoutMs?: number | undefined
       readonly recovered: boolean
+      /** The number of this process (deaths.ts). */
+      readonly life?: number | undefined
     }
   /** Something that was asked for ended, or a body's checkpoint is saved. */
   | {
       readonly kind: 'record'
       readonly run: number
       readonly record: NewRecord
-      readonly checkpoint?: { readonly stateText: string; readonly prune: boolean } | undefined
+      readonly checkpoint?: NewState | undefined
       readonly beside?: Beside | undefined
       readonly progress?: Progress | undefined
     }
   /** Something begins, or comes further, that has not ended. */
-  | { readonly kind: 'note'; readonly run: number; readonly beside: Beside }
+  | {
+      readonly kind: 'note'
+      readonly run: number
+      readonly beside: Beside
+      /** A step saved something that it had not saved before. */
+      readonly isNew?: boolean | undefined
+    }
+  /** Its body was told whether it is patched; kept before the next function begins. */
+  | { readonly kind: 'patch'; readonly run: number; readonly answers: readonly StoredPatches[] }
   /** Its body threw, and is tried again. */
   | {
       readonly kind: 'retry'
@@ -59,6 +83,12 @@ export type TaskEvent =
     }
   /** It only waits, for long, and is let go of until then. `listens`: also for an answer, or a message. */
   | { readonly kind: 'unload'; readonly run: number; readonly wakeAt: number; readonly listens: boolean }
+  /** If the process dies from here on, that is not counted against it: it waits, or its turn as a suspect is over. */
+  | { readonly kind: 'excuse'; readonly run: number }
+  /** It begins this, and may be parked for it. */
+  | { readonly kind: 'begin'; readonly run: number; readonly what: string }
+  /** It was parked, and somebody wants it tried again. */
+  | { readonly kind: 'resume'; readonly by: string }
   /** Inputs that it asked for are answered from outside. */
   | { readonly kind: 'answer'; readonly notes: readonly Note[]; readonly by: string }
   /** A message comes from outside. */
@@ -85,7 +115,7 @@ export type TaskEvent =
       readonly givesUp?: boolean | undefined
     }
   /** Its clean-up is taken up by a process after the one that settled it. */
-  | { readonly kind: 'clean-up'; readonly run: number }
+  | { readonly kind: 'clean-up'; readonly run: number; readonly life?: number | undefined }
   /** An undo, or `onCancel`, comes further. */
   | { readonly kind: 'undo'; readonly run: number; readonly intent: Intent }
   /** A function returned after its task was settled, and before its undo began. */
@@ -101,6 +131,7 @@ export type TaskEvent =
       readonly stateText: string
       readonly label?: string | undefined
       readonly by: string
+      readonly drops?: readonly DroppedState[] | undefined
     }
 
 /** The event of that kind. */

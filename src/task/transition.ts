@@ -17,6 +17,7 @@
 import { HoldfastError } from '../errors.js'
 import { withBeside } from './beside.js'
 import type { Change, Decision } from './changes.js'
+import { marksAfter } from './deaths.js'
 import { decide } from './decide.js'
 import {
   emptySegment,
@@ -31,7 +32,8 @@ import {
 import { type CheckpointRecord, countedIn, encodeRecord, type LogRecord, type NamedRecord, withRecord } from './log.js'
 import { cutText } from './names.js'
 import { cleanedUp, settle, undo } from './settle.js'
-import type { EventOf, TaskEvent } from './task-event.js'
+import type { DroppedState, EventOf, NewState, TaskEvent } from './task-event.js'
+import { bytesOf, grown, pruned, shrunk, stateUsage } from './usage.js'
 
 /** What a superseded run is told instead of being written (C6). It never leaves the engine. */
 export class RunFenced extends Error {}
@@ -46,7 +48,7 @@ export function transition(head: TaskHead, event: TaskEvent, now: number): Decis
     throw new RunFenced(`Run ${event.run} of task ${head.taskId} is over; run ${head.run} has taken its place`)
   }
   if (isSettled(head.status) && !(isLive(head) && CLEAN_UP.has(event.kind))) throw settledAlready(head)
-  const next: TaskHead = { ...head, updatedAt: now, seq: head.seq + 1 }
+  const next: TaskHead = { ...head, ...marksAfter(event), updatedAt: now, seq: head.seq + 1 }
   switch (event.kind) {
     case 'start':
       return start(next, event, now)
@@ -61,6 +63,18 @@ export function transition(head: TaskHead, event: TaskEvent, now: number): Decis
       const wakeAt = next.hasNews && event.listens ? now : event.wakeAt
       return decide({ ...next, wakeAt, listens: event.listens || undefined })
     }
+    case 'patch': {
+      const patches = event.answers.map((answers): Change => ({ kind: 'patches', ...answers }))
+      return decide({ ...next, hasPatches: true }, undefined, ...patches)
+    }
+    case 'excuse':
+    case 'begin':
+      return decide(next)
+    case 'resume':
+      return decide(
+        { ...next, parked: undefined },
+        { at: now, action: 'resumed', by: event.by, why: head.parked?.code },
+      )
     case 'retry':
       return retry(next, event, now)
     case 'answer': {
@@ -101,7 +115,14 @@ export function transition(head: TaskHead, event: TaskEvent, now: number): Decis
 /** These name the run that they begin. */
 const BEGINNINGS: ReadonlySet<TaskEvent['kind']> = new Set(['start', 'clean-up'])
 
-const CLEAN_UP: ReadonlySet<TaskEvent['kind']> = new Set(['clean-up', 'undo', 'late-result', 'cleaned-up', 'park'])
+const CLEAN_UP: ReadonlySet<TaskEvent['kind']> = new Set([
+  'clean-up',
+  'undo',
+  'late-result',
+  'cleaned-up',
+  'park',
+  'resume',
+])
 
 /** The refusal of anything that would change a settled task. */
 export function settledAlready(head: TaskHead): HoldfastError {
@@ -158,24 +179,28 @@ function record(head: TaskHead, event: EventOf<'record'>, now: number): Decision
     const named = { ...event.record, seq, at: now } as NamedRecord
     const text = encodeRecord(named)
     const completedSteps = head.completedSteps + (named.kind === 'step' && !named.failed ? 1 : 0)
-    const after = { ...before, ...withSegment(head, named, text), records: head.records + 1, completedSteps }
+    const bytes = grown(head, bytesOf(text), named.segment)
+    const after = { ...before, ...withSegment(head, named, text), records: head.records + 1, completedSteps, bytes }
     const { beside } = event
     const intent = beside?.intent && { ...beside.intent, record: seq }
     const { head: counted, changes } = withBeside(after, beside && { ...beside, intent })
     const decided = { ...decide(counted, undefined, recordChange(named, text), ...changes), record: named }
     return beside ? asInput(head, decided, now) : decided
   }
-  const { stateText, prune } = event.checkpoint as NonNullable<typeof event.checkpoint>
+  const { stateText, prune, drops = [] } = event.checkpoint as NewState
   const closes = event.record.segment === PREFIX ? head.prefix : segmentOf(head, event.record.segment)
-  const saved: CheckpointRecord = { ...event.record, seq, at: now, closes }
+  const stateBytes = Buffer.byteLength(stateText)
+  const saved: CheckpointRecord = { ...event.record, seq, at: now, stateBytes, closes }
   const text = encodeRecord(saved)
+  const more = bytesOf(text) + stateUsage(stateBytes)
   const open = withRecord(emptySegment(saved.opens), text)
   const after: TaskHead = {
     ...before,
     open,
     keptFrom: prune ? saved.opens : head.keptFrom,
     records: prune ? head.prefix.count + 1 : head.records + 1,
-    checkpoints: { ...head.checkpoints, body: prune ? 1 : head.checkpoints.body + 1 },
+    checkpoints: { ...head.checkpoints, body: prune ? 1 : head.checkpoints.body + 1 - drops.length },
+    bytes: prune ? pruned(head, more) : grown(head, more - dropped(drops), saved.opens),
   }
   const { checkpointId, label, opens } = saved
   const by = 'body'
@@ -185,6 +210,7 @@ function record(head: TaskHead, event: EventOf<'record'>, now: number): Decision
       { at: now, action: 'checkpoint-saved', by, why: label },
       recordChange(saved, text),
       checkpointChange(after, { checkpointId, label, opens, savedBy: by }, stateText, now),
+      ...drops.map(({ checkpointId }): Change => ({ kind: 'drop-state', checkpointId })),
     ),
     record: saved,
   }
@@ -197,7 +223,9 @@ function retry(head: TaskHead, { kept, dropped, wakeAt, why, beside }: EventOf<'
       .filter(({ record }) => countedIn(record) === segment)
       .reduce((sum, { text }) => withRecord(sum, text), emptySegment(segment))
   const steps = dropped.filter(({ record }) => record.kind === 'step' && !record.failed).length
-  const saved = kept.filter(({ record }) => record.kind === 'checkpoint').length
+  // What is dropped is the newest, so of the states that are kept as many go as checkpoints are dropped.
+  const saves = dropped.filter(({ record }) => record.kind === 'checkpoint').length
+  const { body } = head.checkpoints
   const next: TaskHead = {
     ...head,
     attempt: head.attempt + 1,
@@ -206,12 +234,15 @@ function retry(head: TaskHead, { kept, dropped, wakeAt, why, beside }: EventOf<'
     open: open === PREFIX ? emptySegment(PREFIX) : sumOf(open),
     records: kept.length,
     completedSteps: head.completedSteps - steps,
-    checkpoints: { ...head.checkpoints, body: saved },
+    checkpoints: { ...head.checkpoints, body: Math.max(0, body - saves) },
+    bytes: shrunk(head, dropped, body),
   }
   const drops = dropped.flatMap(({ record }): Change[] => {
     const gone: Change = { kind: 'drop-record', segment: countedIn(record), seq: record.seq }
     if (record.kind !== 'checkpoint') return [gone]
-    return [gone, { kind: 'drop-checkpoint', checkpointId: record.checkpointId }]
+    // What was patched holds for a segment: it stays where anything of the segment may, and goes with the segment.
+    const patches: Change = { kind: 'patches', segment: record.opens, text: undefined }
+    return [gone, { kind: 'drop-checkpoint', checkpointId: record.checkpointId }, patches]
   })
   const { head: counted, changes } = withBeside(next, beside)
   const entry = { at: now, action: 'retried', by: 'engine', why } as const
@@ -219,13 +250,19 @@ function retry(head: TaskHead, { kept, dropped, wakeAt, why, beside }: EventOf<'
 }
 
 function saveCheckpoint(head: TaskHead, event: EventOf<'save-checkpoint'>, now: number): Decision {
-  const { checkpointId, label, by, stateText } = event
-  const checkpoints = { ...head.checkpoints, client: head.checkpoints.client + 1 }
+  const { checkpointId, label, by, stateText, drops = [] } = event
+  const checkpoints = { ...head.checkpoints, client: head.checkpoints.client + 1 - drops.length }
+  const bytes = grown(head, stateUsage(Buffer.byteLength(stateText)) - dropped(drops))
   return decide(
-    { ...head, checkpoints },
+    { ...head, checkpoints, bytes },
     { at: now, action: 'checkpoint-saved', by, why: label },
     checkpointChange(head, { checkpointId, label, savedBy: 'client' }, stateText, now),
+    ...drops.map(({ checkpointId }): Change => ({ kind: 'drop-checkpoint', checkpointId })),
   )
+}
+
+function dropped(states: readonly DroppedState[]): number {
+  return states.reduce((sum, { stateBytes }) => sum + stateUsage(stateBytes), 0)
 }
 
 function recordChange(record: LogRecord, text: string): Change {

@@ -150,6 +150,11 @@ class MemoryLevel implements Level {
 
   async compactRange(): Promise<void> {}
 
+  async approximateSize(from: string, to: string): Promise<number> {
+    const found = [...this.disk.content].filter(([key]) => key >= from && key < to)
+    return this.#alive(found.reduce((sum, [key, value]) => sum + key.length + value.length, 0))
+  }
+
   async close(): Promise<void> {
     this.disk.release(this)
   }

@@ -6,6 +6,7 @@ import { createIds, type Ids } from '../ids.js'
 import { silentLogger } from '../logger.js'
 import { readChain } from '../store/chain.js'
 import { Store } from '../store/store.js'
+import { readTotals } from '../store/totals.js'
 import { MemoryDisk } from './memory-disk.js'
 
 /** The options of `Holdfast.open`, with a disk in place of a directory. */
@@ -42,6 +43,7 @@ export async function openInMemory({
     anchor,
     anchorEach: false,
     newest,
+    totals: await readTotals(level, logger),
     damage: undefined,
     durability,
     clock,

@@ -12,6 +12,8 @@ export interface Scenario<Effects> {
   readonly tasks: (effects: Effects, clock: ManualClock) => readonly AnyTaskDefinition[]
   /** Starts the task, under an idempotency key, and does what else is to be done from outside. Played again after a crash. */
   readonly drive: (holdfast: Holdfast) => Promise<string>
+  /** Looks around once the task has ended. What it returns is part of the outcome; what it throws fails the play. */
+  readonly look?: ((holdfast: Holdfast, taskId: string, disk: MemoryDisk) => Promise<unknown>) | undefined
 }
 
 /** How a play ended. */
@@ -35,7 +37,7 @@ export async function everyCrash<Effects>(
 }
 
 async function play<Effects>(
-  { effects: makeEffects, tasks, drive }: Scenario<Effects>,
+  { effects: makeEffects, tasks, drive, look }: Scenario<Effects>,
   death: { atWrite: number; applied: boolean } | undefined,
 ): Promise<Played<Effects>> {
   const effects = makeEffects()
@@ -48,7 +50,7 @@ async function play<Effects>(
     disk.onDeath(() => {
       dead = true
     })
-    const living = live(scenarioTasks(), clock, disk, drive)
+    const living = live(scenarioTasks(), clock, disk, { drive, look })
     const outcome = await Promise.race([living, untilQuiet(clock, () => dead)])
     if (outcome !== undefined) return { where, effects, outcome, writes: disk.writes }
   }
@@ -63,7 +65,7 @@ async function live(
   tasks: readonly AnyTaskDefinition[],
   clock: ManualClock,
   disk: MemoryDisk,
-  drive: Scenario<unknown>['drive'],
+  { drive, look }: Pick<Scenario<unknown>, 'drive' | 'look'>,
 ): Promise<unknown> {
   const holdfast = await openInMemory({ disk, clock, tasks })
   const taskId = await drive(holdfast)
@@ -77,7 +79,8 @@ async function live(
       kind === 'checkpoint' ? `${segment} checkpoint` : `${segment} ${name}#${number} ${state} after ${attempts}`,
     ),
   )
-  return { ...output, status, attempt, completedSteps, log }
+  const seen = look && { seen: await look(holdfast, taskId, disk) }
+  return { ...output, status, attempt, completedSteps, log, ...seen }
 }
 
 const QUIET_TURNS = 30

@@ -283,6 +283,7 @@ describe.skipIf(!canMount)('a disk that is full for a while', () => {
         getMany: (keys) => level.getMany(keys),
         iterator: (range) => level.iterator(range),
         compactRange: (from, to) => level.compactRange(from, to),
+        approximateSize: (from, to) => level.approximateSize(from, to),
         close: async () => {},
       }
     }

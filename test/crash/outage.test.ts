@@ -309,9 +309,10 @@ function show(value: unknown): string {
 async function wholeRun(): Promise<{ finals: Finals; writes: number; world: World }> {
   const world = new World()
   const holdfast = await world.open()
+  const opened = world.disk.writes
   await play(world, holdfast)
   await until(world.clock, 'A and B', () => world.notes.countOf('A/publish') > 0)
-  const writes = world.disk.writes
+  const writes = world.disk.writes - opened
   const finals = await finish(world, holdfast)
   await holdfast.close({ grace: 0 })
   return { finals, writes, world }

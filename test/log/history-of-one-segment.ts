@@ -3,7 +3,7 @@
  * line of the body, and a restore moves nothing.
  */
 import type { Ask, History } from '../../src/task/history.js'
-import type { CheckpointRecord, LogRecord, RecordName } from '../../src/task/log.js'
+import type { CheckpointRecord, LogRecord, NamedKind, RecordName } from '../../src/task/log.js'
 
 /** What the engine uses of a history. */
 type AsUsed = { [Member in keyof History]: History[Member] }
@@ -32,10 +32,22 @@ export class HistoryOfOneSegment implements AsUsed {
     return checkpointId === undefined ? saved.at(-1) : saved.find((record) => record.checkpointId === checkpointId)
   }
 
-  askNamed(kind: 'step' | 'sleep', name: string): Ask {
+  saves(): readonly CheckpointRecord[] {
+    return []
+  }
+
+  askNamed(kind: NamedKind, name: string): Ask {
+    return this.askNumbered(kind, name, this.nextNumber(kind, name))
+  }
+
+  askNumbered(kind: NamedKind, name: string, number: number): Ask {
+    return this.#ask({ kind, name, number })
+  }
+
+  nextNumber(_kind: string, name: string): number {
     const number = (this.#numbers.get(name) ?? 0) + 1
     this.#numbers.set(name, number)
-    return this.#ask({ kind, name, number })
+    return number
   }
 
   askCheckpoint(): Ask {

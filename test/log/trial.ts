@@ -151,13 +151,23 @@ class Trial {
       life.over = life.ended = life.dead = true
     })
     const task = defineTask({ name: 'made_up' }, makeBody(shape.body, this.#witness(life)))
-    const holdfast = await openInMemory({
+    const opening = openInMemory({
       disk: this.#disk,
       tasks: [task],
       clock: this.#clock,
       concurrency: shape.concurrency,
+      // What is killed here is innocent, however often.
+      maximumRecoveries: 1_000_000,
       ids: { ...createIds(), seed: () => '5eed5eed-5eed-4eed-8eed-5eed5eed5eed' },
     })
+    // It may die while it opens.
+    while (this.#disk.isOpen || !life.dead) {
+      const opened = await Promise.race([opening.then(() => true), this.#turn().then(() => false)])
+      if (opened || life.dead) break
+    }
+    if (life.dead) return undefined
+    const holdfast = await opening
+    if (holdfast.recovery.heldReason !== undefined) void holdfast.recover()
     holdfast.on('task:parked', ({ code, reason }) => this.#violate(`a task is parked: ${code}: ${reason}`))
     this.#outputsOf(holdfast).then(
       (all) => {

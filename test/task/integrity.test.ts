@@ -5,7 +5,8 @@ import { createTask } from '../../src/task/create.js'
 import { dueAt, PREFIX, type TaskHead } from '../../src/task/head.js'
 import { findHole, type ReadRecord } from '../../src/task/integrity.js'
 import { encodeRecord, type LogRecord } from '../../src/task/log.js'
-import { type NewRecord, transition } from '../../src/task/transition.js'
+import type { NewRecord } from '../../src/task/task-event.js'
+import { transition } from '../../src/task/transition.js'
 
 function build(prune: boolean): { head: TaskHead; log: ReadRecord[] } {
   const about = {

@@ -7,7 +7,8 @@ import { encodeRecord, type LogRecord } from '../../src/task/log.js'
 import { describeError, reviveError, stepFailure } from '../../src/task/outcome.js'
 import { dropForRetry, nextAttemptAt, retryPolicy } from '../../src/task/retry.js'
 import { decodeStepProgress, encodeStepProgress } from '../../src/task/step-progress.js'
-import { type NewRecord, transition } from '../../src/task/transition.js'
+import type { NewRecord } from '../../src/task/task-event.js'
+import { transition } from '../../src/task/transition.js'
 
 describe('the next attempt', () => {
   const failed = { attempt: 1, error: new Error('no'), now: 1_000, dueAt: undefined, fraction: 0 }
@@ -170,7 +171,7 @@ describe('a retry of the task', () => {
 
   test.each(cases)('drops what it must after %s, and leaves a log without holes', (_, records, error, gone) => {
     const { head, log } = build(records)
-    const { kept, dropped } = dropForRetry(log, error as never)
+    const { kept, dropped } = dropForRetry(log, error as never, { keptFrom: 0, checkpoints: { body: 9, client: 0 } })
     expect(names(dropped)).toEqual(gone)
     const event = { kind: 'retry', run: 1, wakeAt: 50, why: 'no', kept, dropped } as const
     const { head: next, changes } = transition(head, event, 10)

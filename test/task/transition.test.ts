@@ -4,7 +4,8 @@ import { describe, expect, test } from 'vitest'
 import type { Change, Decision } from '../../src/task/changes.js'
 import { createTask, type NewTask } from '../../src/task/create.js'
 import { HEAD_BYTES_MAX, PREFIX, TASK_STATUSES, type TaskHead, type TaskStatus } from '../../src/task/head.js'
-import { RunFenced, type TaskEvent, transition } from '../../src/task/transition.js'
+import type { TaskEvent } from '../../src/task/task-event.js'
+import { RunFenced, transition } from '../../src/task/transition.js'
 
 const NOW = 1_000_000
 
@@ -57,6 +58,7 @@ const EVENTS: Record<string, TaskEvent> = {
       dueAt: NOW + 5,
     },
   },
+  patch: { kind: 'patch', run: 1, answers: [{ segment: 0, text: '[]' }] },
   unload: { kind: 'unload', run: 1, wakeAt: NOW + 9 },
   'settle with a result': { kind: 'settle', outcome: { kind: 'result', result: 1 }, by: 'body', retentionMs: 1 },
   'settle with an error': {
@@ -167,6 +169,8 @@ describe('creating', () => {
       completedSteps: 1e12,
       checkpoints: { body: 99_999, client: 99_999 },
       hasStepStates: true,
+      hasPatches: true,
+      bytes: { kept: 1e12, prunable: 1e12 },
       progress: { done: -Number.MAX_VALUE, total: -Number.MAX_VALUE, message: 'é'.repeat(60) },
     }
     const parked = { code: 'TASK_TYPE_UNKNOWN', reason: '語"'.repeat(500) } as const

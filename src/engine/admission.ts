@@ -1,0 +1,184 @@
+/**
+ * Decides whether a new task may come in, and whether it takes a slot or a place in the queue.
+ *
+ * A1. A decision is made in one go, without waiting, and what it gives away is gone for the next one at once (C5). So a
+ *     thousand starts at a time never overshoot a limit. Only the owner's window of starts is read before, if it has to be.
+ * A2. A start that fails gives back what it was given, all of it, once.
+ * A3. Whoever is refused is told which limit it was, how it stands, and when to try again: exactly for a rate, by the
+ *     pace of late for the others, which is an estimate and said to be one.
+ * A4. A child was let in with its parent, so the owner's rate neither counts nor refuses it; every other limit does.
+ */
+import type { Clock } from '../clock.js'
+import { HoldfastError } from '../errors.js'
+import type { Events } from '../events.js'
+import { readOwnerStarts } from '../store/reads.js'
+import type { Store } from '../store/store.js'
+import type { LiveTasks } from './live-tasks.js'
+import type { Limits } from './options.js'
+import { OwnerRates, type Rate } from './owner-rates.js'
+import { Pace } from './pace.js'
+import type { Scheduler } from './scheduler.js'
+
+/** Who wants to come in. */
+export interface Newcomer {
+  readonly owner?: string | undefined
+  readonly type: string
+  /** A `session` task has no body, and so needs no slot. */
+  readonly kind: 'body' | 'session'
+  /** A child's. */
+  readonly parentId?: string | undefined
+}
+
+/** What a newcomer was given. */
+export interface Admitted {
+  /** It has a slot, which is its to release; else it has a place in the queue, kept for it until `queued`. */
+  readonly startNow: boolean
+  /** It stands in the queue by now, so its place need not be kept any more. */
+  queued(): void
+  /** It did not come to be. `unknown`: it may have, so it counts as started until that is known. */
+  giveBack(options: { unknown: boolean }): void
+}
+
+/** What the limits are held against. */
+export interface AdmissionParts {
+  readonly clock: Clock
+  readonly events: Events
+  readonly store: Store
+  readonly limits: Limits
+  readonly tasks: LiveTasks
+  readonly scheduler: Scheduler
+  readonly ratePerOwner: Rate | undefined
+  /** How fast tasks leave the queue. */
+  readonly served: Pace
+}
+
+export class Admission {
+  readonly #settled = new Pace()
+  readonly #rates: OwnerRates | undefined
+  /** Places in the queue that are given away, to tasks that are still being written. */
+  #kept = 0
+
+  constructor(private readonly parts: AdmissionParts) {
+    const { clock, events, store, ratePerOwner } = parts
+    events.on('task:settled', () => this.#settled.note(clock.now()))
+    this.#rates =
+      ratePerOwner &&
+      new OwnerRates(ratePerOwner, (owner, since, limit) =>
+        store.read((level) => readOwnerStarts(level, owner, since, limit)),
+      )
+  }
+
+  /** To be awaited before `admit`: reads what the decision needs. @throws HoldfastError `STORE_UNAVAILABLE` */
+  async ready({ owner, parentId }: Newcomer): Promise<void> {
+    if (owner !== undefined && parentId === undefined) await this.#rates?.load(owner, this.parts.clock.now())
+  }
+
+  /**
+   * Lets a newcomer in. Between this and the moment it is among the live tasks nothing may be awaited.
+   * @throws HoldfastError `LIMIT_EXCEEDED`; then nothing was given away
+   */
+  admit(newcomer: Newcomer): Admitted {
+    const { scheduler, clock } = this.parts
+    const { owner, kind, parentId } = newcomer
+    const now = clock.now()
+    this.#checkLive(owner, now)
+    const rates = owner === undefined || parentId !== undefined ? undefined : this.#rates
+    if (rates && owner !== undefined) this.#checkRate(rates, owner, now)
+    const startNow = kind === 'session' || scheduler.tryTake(newcomer)
+    if (!startNow) this.#checkQueue(now)
+
+    // Decided. From here on nothing is refused.
+    if (owner !== undefined) rates?.take(owner, now)
+    if (!startNow) this.#kept++
+    const queued = once(() => {
+      if (!startNow) this.#kept--
+    })
+    const leaveSlot = once(() => {
+      if (startNow && kind === 'body') scheduler.release(newcomer)
+    })
+    const giveBackStart = once(() => {
+      if (owner !== undefined) rates?.giveBack(owner, now)
+    })
+    return {
+      startNow,
+      queued,
+      giveBack({ unknown }) {
+        queued()
+        leaveSlot()
+        if (!unknown) giveBackStart()
+      },
+    }
+  }
+
+  #checkLive(owner: string | undefined, now: number): void {
+    const { tasks, limits } = this.parts
+    if (tasks.size >= limits.liveTasksMax) {
+      throw exceeded('liveTasksMax', now + this.#settled.intervalMs(now), now, {
+        said: `There are ${tasks.size} unfinished tasks`,
+        value: tasks.size,
+        max: limits.liveTasksMax,
+      })
+    }
+    const count = owner === undefined ? 0 : tasks.countOf(owner)
+    if (count < limits.liveTasksPerOwnerMax) return
+    // As if tasks of all owners settled alike: then one in so many of those that settle is this owner's.
+    const interval = (this.#settled.intervalMs(now) * tasks.size) / count
+    throw exceeded('liveTasksPerOwnerMax', now + Math.ceil(interval), now, {
+      said: `Owner '${owner}' has ${count} unfinished tasks`,
+      value: count,
+      max: limits.liveTasksPerOwnerMax,
+      owner,
+    })
+  }
+
+  #checkRate(rates: OwnerRates, owner: string, now: number): void {
+    const { starts, perMs } = this.parts.ratePerOwner as Rate
+    const retryAt = rates.nextAt(owner, now)
+    if (retryAt <= now) return
+    throw exceeded('ratePerOwner', retryAt, now, {
+      said: `Owner '${owner}' has started ${rates.countOf(owner)} tasks within ${perMs} ms`,
+      value: rates.countOf(owner),
+      max: starts,
+      perMs,
+      owner,
+    })
+  }
+
+  #checkQueue(now: number): void {
+    const { limits, scheduler, served } = this.parts
+    const length = scheduler.waiting + this.#kept
+    if (length < limits.queueLengthMax) return
+    throw exceeded('queueLengthMax', now + served.intervalMs(now), now, {
+      said: `${length} tasks wait for a slot`,
+      value: length,
+      max: limits.queueLengthMax,
+    })
+  }
+}
+
+function once(act: () => void): () => void {
+  let isDone = false
+  return () => {
+    if (isDone) return
+    isDone = true
+    act()
+  }
+}
+
+function exceeded(
+  limit: 'liveTasksMax' | 'liveTasksPerOwnerMax' | 'queueLengthMax' | 'ratePerOwner',
+  retryAt: number,
+  now: number,
+  { said, ...figures }: { said: string; value: number; max: number; owner?: string | undefined; perMs?: number },
+): HoldfastError {
+  const exact = limit === 'ratePerOwner'
+  const option = exact ? limit : `limits.${limit}`
+  const at = new Date(Math.min(retryAt, INSTANT_MS_MAX)).toISOString()
+  const when = exact ? `Start again at ${at}` : `At the pace of late there is room at about ${at}`
+  return new HoldfastError('LIMIT_EXCEEDED', `${said}; the limit is ${figures.max} (option \`${option}\`). ${when}.`, {
+    details: { limit, option, ...figures, retryAt, retryAfterMs: retryAt - now, retryIsExact: exact },
+  })
+}
+
+// The last instant that `Date` can show.
+const INSTANT_MS_MAX = 8.64e15

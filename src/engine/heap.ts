@@ -1,0 +1,72 @@
+/** A heap that knows where each of its items is, so that one can be taken out of the middle: all of it O(log n). */
+export class Heap<T> {
+  readonly #items: T[] = []
+  readonly #places = new Map<T, number>()
+
+  /** @param isBefore whether one comes out before another; while an item is inside, the answer must not change */
+  constructor(private readonly isBefore: (one: T, other: T) => boolean) {}
+
+  get size(): number {
+    return this.#items.length
+  }
+
+  /** The one that comes out next. */
+  get first(): T | undefined {
+    return this.#items[0]
+  }
+
+  /** Puts an item in; one that is inside stays where it is. */
+  add(item: T): void {
+    if (this.#places.has(item)) return
+    this.#put(item, this.#items.length)
+    this.#rise(this.#items.length - 1)
+  }
+
+  /** Takes an item out. Returns whether it was inside. */
+  remove(item: T): boolean {
+    const at = this.#places.get(item)
+    if (at === undefined) return false
+    this.#places.delete(item)
+    const last = this.#items.pop() as T
+    if (last !== item) {
+      this.#put(last, at)
+      this.#rise(at)
+      this.#sink(this.#places.get(last) as number)
+    }
+    return true
+  }
+
+  #put(item: T, at: number): void {
+    this.#items[at] = item
+    this.#places.set(item, at)
+  }
+
+  #rise(from: number): void {
+    const item = this.#items[from] as T
+    let at = from
+    while (at > 0) {
+      const above = (at - 1) >> 1
+      const other = this.#items[above] as T
+      if (!this.isBefore(item, other)) break
+      this.#put(other, at)
+      at = above
+    }
+    this.#put(item, at)
+  }
+
+  #sink(from: number): void {
+    const item = this.#items[from] as T
+    let at = from
+    for (;;) {
+      let below = 2 * at + 1
+      if (below >= this.#items.length) break
+      const right = this.#items[below + 1]
+      if (right !== undefined && this.isBefore(right, this.#items[below] as T)) below++
+      const other = this.#items[below] as T
+      if (!this.isBefore(other, item)) break
+      this.#put(other, at)
+      at = below
+    }
+    this.#put(item, at)
+  }
+}

@@ -1,0 +1,119 @@
+/** Watches what a process uses, and says what became of one that ended without a word. */
+import { createInterface } from 'node:readline'
+import { HoldfastError } from '../../errors.js'
+import type { ResourceLimits } from '../../task/isolated.js'
+import type { Child } from './child.js'
+import type { Usage } from './usage.js'
+
+const SAMPLE_EVERY_MS = 50
+export const MIB = 1024 * 1024
+// V8's last words when an array can't be made, or its heap is full. Nothing else tells that from any other abort.
+const OUT_OF_MEMORY = /heap out of memory|Allocation failed|invalid size error/
+const TAIL_CHARS = 200
+
+/** Whose process it is, for errors. */
+export interface Watched {
+  readonly taskId: string
+  readonly step: string
+  readonly limits: ResourceLimits
+}
+
+export class Watch {
+  /** What it used until its function began: Node's own start, which isn't the function's. */
+  #cpuMsBefore: number | undefined
+  #reported: Usage | undefined
+  #peakBytes = 0
+  #ranOut = false
+  #tail = ''
+  readonly #sampling: NodeJS.Timeout
+
+  /**
+   * @param measure what the kernel says of a process, if it does
+   * @param onExceeded told once, when a limit is passed
+   */
+  constructor(
+    private readonly child: Child,
+    private readonly watched: Watched,
+    private readonly measure: (pid: number) => Usage | undefined,
+    private readonly onExceeded: (error: HoldfastError) => void,
+  ) {
+    createInterface({ input: child.reports }).on('line', (line) => {
+      const [memoryBytes = Number.NaN, cpuMs = Number.NaN] = line.split(' ').map(Number)
+      if (Number.isFinite(memoryBytes + cpuMs)) this.#reported = { memoryBytes, cpuMs }
+    })
+    this.#sampling = setInterval(() => this.#sample(), SAMPLE_EVERY_MS)
+  }
+
+  /** The module is about to be loaded; so much CPU time was used before. */
+  begin(cpuMs: number): void {
+    this.#cpuMsBefore ??= cpuMs
+  }
+
+  /** Takes note of what it wrote to its standard error. */
+  read(text: string): void {
+    const seen = this.#tail + text
+    this.#ranOut ||= OUT_OF_MEMORY.test(seen)
+    this.#tail = seen.slice(-TAIL_CHARS)
+  }
+
+  stop(): void {
+    clearInterval(this.#sampling)
+  }
+
+  #sample(): void {
+    const { pid } = this.child.process
+    const usage = (pid === undefined ? undefined : this.measure(pid)) ?? this.#reported
+    const error = usage && this.#excessOf(usage)
+    if (!error) return
+    this.stop()
+    this.onExceeded(error)
+  }
+
+  #excessOf(usage: Usage): HoldfastError | undefined {
+    this.#peakBytes = Math.max(this.#peakBytes, usage.memoryBytes)
+    const { memoryMb, cpuMs } = this.watched.limits
+    if (usage.memoryBytes > memoryMb * MIB) return this.#tooMuchMemory()
+    const used = usage.cpuMs - (this.#cpuMsBefore ?? usage.cpuMs)
+    return cpuMs !== undefined && used > cpuMs ? this.#tooMuchCpu(Math.round(used), cpuMs) : undefined
+  }
+
+  /** The error of a process that ended before its function had. */
+  fateOf(code: number | null, signal: NodeJS.Signals | null): Error {
+    // Its watchdog was faster than we were.
+    const excess = this.#reported && this.#excessOf(this.#reported)
+    if (excess) return excess
+    if (this.#ranOut && code !== 0) return this.#tooMuchMemory()
+    const how = signal === null ? `ended with exit code ${code}` : `was killed by ${signal}`
+    const hint = signal === 'SIGKILL' ? ', by somebody else or for want of memory,' : ''
+    const message = `The process of step '${this.watched.step}' ${how}${hint} before its function had ended`
+    return Object.assign(new Error(message), { name: 'ProcessEndedError' })
+  }
+
+  #tooMuchMemory(): HoldfastError {
+    const measured = Math.ceil(this.#peakBytes / MIB)
+    const { memoryMb: limit } = this.watched.limits
+    const ran = measured > limit ? `took ${measured} MiB of memory` : 'asked for more memory than it could get'
+    return this.#error(`${ran}; the limit is ${limit} MiB (option \`memoryMb\`)`, {
+      resource: 'memory',
+      option: 'memoryMb',
+      limit,
+      measured,
+    })
+  }
+
+  #tooMuchCpu(measured: number, limit: number): HoldfastError {
+    return this.#error(`took ${measured} ms of CPU time; the limit is ${limit} ms (option \`cpuMs\`)`, {
+      resource: 'cpu',
+      option: 'cpuMs',
+      limit,
+      measured,
+    })
+  }
+
+  #error(said: string, figures: Record<string, unknown>): HoldfastError {
+    const { taskId, step } = this.watched
+    return new HoldfastError('RESOURCE_EXCEEDED', `Step '${step}' of task ${taskId} was ended: its process ${said}.`, {
+      details: { taskId, step, ...figures },
+    })
+  }
+}

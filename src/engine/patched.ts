@@ -1,0 +1,48 @@
+/**
+ * Answers `task.patched(id)`, and keeps functions from beginning until the answers are on disk (P2 of task/patches.ts).
+ *
+ * What if it dies here? Before the commit no function had begun since the answer was given. After it every later run is
+ * answered the same.
+ */
+import type { Patches } from '../task/patches.js'
+import type { Asked } from './asked.js'
+import type { Run } from './run.js'
+import { isFenced } from './run-host.js'
+
+export class Patched {
+  #keeping: Promise<void> | undefined
+
+  constructor(private readonly patches: Patches) {}
+
+  /** @param recordsAtStart how many records the log had had when the run began: what is ahead of those is older than it */
+  answer({ history }: Run, id: string, recordsAtStart: number): boolean {
+    const next = history.next()
+    const isBehind = next !== undefined && next.seq < recordsAtStart
+    return this.patches.answer(id, { segment: history.segment, after: history.position, isBehind })
+  }
+
+  /** Resolves once every answer is on disk, and stays pending if the run is over; `undefined` if all of them are. */
+  keep(run: Run): Promise<void> | undefined {
+    if (this.#keeping) return this.#keeping
+    const answers = this.patches.takeUnkept()
+    if (answers.length === 0) return undefined
+    this.#keeping = run.host.record(run.task, { kind: 'patch', run: run.number, answers }).then(
+      () => {
+        this.#keeping = undefined
+      },
+      (error: unknown) => {
+        if (!isFenced(error)) run.fail(error)
+        return new Promise<never>(() => {})
+      },
+    )
+    return this.#keeping
+  }
+}
+
+/** What a body that asked for something has to wait for before anything may begin; `undefined` if it is nothing. */
+export function heldBack(run: Run, asked: readonly Asked[]): Promise<void> | undefined {
+  const { store, closing, suspects } = run.host
+  // An effect now could not be recorded. The tasks pause until the disk takes writes again.
+  if (!store.connection.isUp) return store.connection.up
+  return closing ? undefined : (run.patched.keep(run) ?? suspects.beforeBegin(run.task, asked))
+}

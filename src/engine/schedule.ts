@@ -1,0 +1,41 @@
+/** When a task's body runs: queued for a slot now, or when it is to be woken; and queued again when its run only waited. */
+import type { Engine } from './engine.js'
+import { executeTask } from './execute-task.js'
+import type { LiveTask } from './live-task.js'
+import { leave, queueForRun } from './slots.js'
+import { scheduleAfterRun } from './waking.js'
+
+/** Puts a task into the queue for a slot: now, or when it is to be woken. */
+export function schedule(engine: Engine, task: LiveTask, { now = false } = {}): void {
+  if (task.scheduled || task.isTold || task.awaitsRecovery || engine.closing) return
+  const { wakeAt = 0 } = task.head
+  if (!now && wakeAt > engine.clock.now()) {
+    task.disarmWake = engine.clock.setTimer(wakeAt, () => schedule(engine, task))
+    return
+  }
+  if (engine.suspects.holds(task)) return
+  task.scheduled = true
+  task.awaitsRun = true
+  queueForRun(engine, task)
+}
+
+/** Runs a task's body. The slot is taken already; it is given back when the run is over. */
+export function begin(engine: Engine, task: LiveTask, fresh?: { readonly inputText: string | undefined }): void {
+  const { logger } = engine
+  const { taskId } = task
+  task.scheduled = true
+  task.hasSlot = true
+  void executeTask(engine, task, fresh)
+    .catch((error: unknown) => {
+      logger.error('A run ended unexpectedly', { taskId, error: String(error) })
+      return engine.park(task, { code: 'RECORD_DAMAGED', reason: 'its run ended unexpectedly; the log has the reason' })
+    })
+    .catch((error: unknown) => logger.error('A task could not be parked', { taskId, error: String(error) }))
+    .finally(() => {
+      task.scheduled = false
+      task.run = undefined
+      leave(engine, task)
+      engine.suspects.over(task)
+      scheduleAfterRun(engine, task)
+    })
+}

@@ -1,0 +1,90 @@
+/** What `stats()` says: of unfinished tasks from memory, of settled ones from counters, of bytes from the database. */
+import { KINDS, timersDue } from '../store/layout.js'
+import type { Level } from '../store/level.js'
+import { readKeys } from '../store/reads.js'
+import { isSettled, type TaskStatus } from '../task/head.js'
+import type { Engine } from './engine.js'
+import type { ServiceLevels } from './service-levels.js'
+
+/** What `holdfast.stats()` answers. Instants are milliseconds since the epoch. */
+export interface Stats {
+  /**
+   * Tasks that are kept, by status: unfinished ones as they are on disk; settled ones by counters that each settling and
+   * each sweep moves, so no range is walked.
+   */
+  readonly tasks: Readonly<Record<TaskStatus, number>>
+  /** Of the unfinished ones, those that can't go on. */
+  readonly parked: number
+  /** The unfinished task that was created first. */
+  readonly oldest: { readonly taskId: string; readonly type: string; readonly createdAt: number } | undefined
+  readonly bytes: {
+    /** What budgets count: the tasks' values as JSON, and a fixed sum for each. */
+    readonly counted: number
+    /**
+     * How much of the database's files each kind of key takes up, compressed, and with what is deleted and not compacted
+     * yet. What was written last, up to 4 MiB, is not in it.
+     */
+    readonly onDisk: Readonly<Record<keyof typeof KINDS, number>>
+  }
+  /** Timers whose time has come and that the next sweep acts on: 10,000 stands for that many or more. */
+  readonly timersDue: number
+  /** Functions of steps that go on although nobody waits for them. */
+  readonly leakedFunctions: number
+  readonly levels: {
+    /** Since this instance was opened. */
+    readonly sinceOpen: ServiceLevels
+    /** Over the store's life. */
+    readonly overLife: ServiceLevels
+  }
+}
+
+const TIMERS_COUNTED_MAX = 10_000
+
+/** Reads the figures. */
+export async function readStats(engine: Engine): Promise<Stats> {
+  const { store, clock, leaks, usage, serviceLevels } = engine
+  const { bytes, timers } = await store.read(async (level) => ({
+    bytes: await bytesOnDisk(level),
+    timers: (await readKeys(level, timersDue(clock.now()), TIMERS_COUNTED_MAX)).length,
+  }))
+  return {
+    ...countTasks(engine),
+    bytes: { counted: usage.total, onDisk: bytes },
+    timersDue: timers,
+    leakedFunctions: leaks.running,
+    levels: { sinceOpen: serviceLevels.sinceOpen, overLife: serviceLevels.overLife },
+  }
+}
+
+function countTasks(engine: Engine): Pick<Stats, 'tasks' | 'parked' | 'oldest'> {
+  const { completed, failed, cancelled, sweptCompleted, sweptFailed, sweptCancelled } = engine.store.totals.current
+  const tasks = {
+    pending: 0,
+    running: 0,
+    input_required: 0,
+    completed: completed - sweptCompleted,
+    failed: failed - sweptFailed,
+    cancelled: cancelled - sweptCancelled,
+  }
+  let parked = 0
+  let oldest: Stats['oldest']
+  for (const { committed, awaitsRun } of engine.tasks.values()) {
+    // A start that is on its way; and one that is settled and being cleaned up, which the counters have.
+    if (!committed || isSettled(committed.status)) continue
+    const { taskId, type, createdAt, status } = committed
+    tasks[status]++
+    if (committed.parked && !awaitsRun) parked++
+    if (!oldest || createdAt < oldest.createdAt) oldest = { taskId, type, createdAt }
+  }
+  return { tasks, parked, oldest }
+}
+
+async function bytesOnDisk(level: Level): Promise<Stats['bytes']['onDisk']> {
+  const sizes: [string, number][] = []
+  for (const [kind, prefixes] of Object.entries(KINDS)) {
+    let bytes = 0
+    for (const prefix of prefixes) bytes += await level.approximateSize(`${prefix}/`, `${prefix}0`)
+    sizes.push([kind, bytes])
+  }
+  return Object.fromEntries(sizes) as Stats['bytes']['onDisk']
+}

@@ -1,0 +1,43 @@
+/**
+ * The store's lives: every process that opens it is one. Owns the one record that says which life this is and whether it
+ * was closed, so that the next one knows how the last one ended. What that means is decided in `recovery/lives.ts`.
+ */
+import { seal, unseal } from './envelope.js'
+import { META_LIFE } from './layout.js'
+import type { Level } from './level.js'
+import type { Operation } from './operations.js'
+
+/** What a process notes of itself. */
+export interface LifeNote {
+  /** Counts the opens. */
+  readonly life: number
+  /** It was closed, and did not die. */
+  readonly closed: boolean
+  /** Starts in a row, before this one, that died while they recovered, and had written nothing by then. */
+  readonly starts: number
+  /** It takes up the unfinished tasks, as far as its recovery has not come through yet. */
+  readonly recovering: boolean
+}
+
+/** The note of the last process. */
+export interface LastLife extends LifeNote {
+  /** Nothing was written after the note. */
+  readonly wroteNothing: boolean
+}
+
+/** The operation that notes it, in commit number `seq`. */
+export function lifeOperation(note: LifeNote, seq: number): Operation {
+  return { key: META_LIFE, value: seal(META_LIFE, seq, JSON.stringify(note)) }
+}
+
+/**
+ * What the last process noted; `undefined` in a store that none has noted anything in.
+ * @param newest the newest commit
+ * @throws HoldfastError `RECORD_DAMAGED`
+ */
+export async function readLastLife(level: Level, newest: number): Promise<LastLife | undefined> {
+  const text = await level.get(META_LIFE)
+  if (text === undefined) return undefined
+  const { seq, body } = unseal(META_LIFE, text)
+  return { ...(JSON.parse(body) as LifeNote), wroteNothing: newest <= seq }
+}

@@ -1,0 +1,181 @@
+// Goal: when a task's time is over, what it takes up, and which counters it moves: decided from its head alone.
+import { describe, expect, test } from 'vitest'
+import { createTask } from '../../src/task/create.js'
+import { defineTask } from '../../src/task/definition.js'
+import { dropForRetry } from '../../src/task/drop-for-retry.js'
+import { deadlineOf, expiresAt, forgetAt, sweepAt, timeLimit } from '../../src/task/expiry.js'
+import { PREFIX, type TaskHead } from '../../src/task/head.js'
+import { History } from '../../src/task/history.js'
+import type { ReadRecord } from '../../src/task/integrity.js'
+import { added, cleanUpTally, settledTally, sweptTally } from '../../src/task/tally.js'
+import type { TaskEvent } from '../../src/task/task-event.js'
+import { transition } from '../../src/task/transition.js'
+import { bytesOf, grown, pruned, shrunk, stateUsage, TASK_BYTES, usageOf } from '../../src/task/usage.js'
+
+const { head: born } = createTask(
+  {
+    taskId: 'task-1',
+    seed: 'seed',
+    type: 'import',
+    kind: 'body',
+    durability: 'synced',
+    startNow: true,
+    by: 'admin',
+    inputText: '{"é":1}',
+  },
+  1_000,
+)
+const head = (more: Partial<TaskHead> = {}): TaskHead => ({ ...born, ...more })
+
+describe('time', () => {
+  test.each([
+    [{}, undefined, undefined],
+    [{ ttlMs: 50 }, { at: 1_050, which: 'ttl' }, undefined],
+    [{ ttlMs: 50, timeoutAt: 1_050 }, { at: 1_050, which: 'timeout' }, 1_050],
+    [{ ttlMs: 50, deadlineAt: 1_050, timeoutAt: 1_060 }, { at: 1_050, which: 'deadline' }, 1_050],
+    [{ ttlMs: 49, deadlineAt: 1_050 }, { at: 1_049, which: 'ttl' }, 1_050],
+    [{ timeoutAt: 1_010, deadlineAt: 1_050 }, { at: 1_010, which: 'timeout' }, 1_010],
+  ] as const)('of %j strikes first: %j', (limits, first, deadline) => {
+    expect(timeLimit(head(limits))).toEqual(first)
+    expect(deadlineOf(head(limits))).toBe(deadline)
+  })
+
+  test('of a settled task is over with its ttl, or at once if it settled later, or by the retention', () => {
+    expect(expiresAt(head())).toBeUndefined()
+    expect(sweepAt(head({ ttlMs: 50 }), 7)).toBeUndefined()
+    expect(sweepAt(head({ ttlMs: 50, settledAt: 1_010 }), 7)).toBe(1_050)
+    expect(sweepAt(head({ ttlMs: 50, settledAt: 2_000 }), 7)).toBe(2_000)
+    expect(sweepAt(head({ settledAt: 2_000 }), 7)).toBe(2_007)
+    expect(sweepAt(head({ settledAt: 2_000 }), undefined)).toBeUndefined()
+    expect(sweepAt(head({ settledAt: 2_000, ttlMs: 50, cleanUp: 'pending' }), 7)).toBeUndefined()
+    expect(forgetAt(head({ settledAt: 2_000 }), 7)).toBe(2_007)
+    expect(forgetAt(head(), 7)).toBeUndefined()
+  })
+})
+
+describe('bytes', () => {
+  test('count what is written, what is dropped, and what a prune drops', () => {
+    expect(usageOf(born)).toEqual({ kept: TASK_BYTES + bytesOf('{"é":1}'), prunable: 0 })
+    expect(usageOf(head({ bytes: undefined }))).toEqual({ kept: TASK_BYTES, prunable: 0 })
+    expect(grown(head({ bytes: { kept: 10, prunable: 5 } }), 3)).toEqual({ kept: 13, prunable: 5 })
+    expect(grown(head({ bytes: { kept: 10, prunable: 5 } }), 3, 2)).toEqual({ kept: 13, prunable: 8 })
+    expect(grown(head({ bytes: { kept: 10, prunable: 5 } }), -30, 2)).toEqual({ kept: 0, prunable: 0 })
+    expect(pruned(head({ bytes: { kept: 10, prunable: 6 } }), 3)).toEqual({ kept: 7, prunable: 3 })
+  })
+
+  test('go down by the records that a retry drops, with the states that were there', () => {
+    const read = (segment: number, more: object): ReadRecord => ({
+      record: { segment, ...more } as never,
+      text: 'text',
+    })
+    const dropped = [
+      read(PREFIX, { kind: 'step' }),
+      read(0, { kind: 'step' }),
+      read(0, { kind: 'checkpoint', opens: 1, stateBytes: 40 }),
+      read(1, { kind: 'checkpoint', opens: 2 }),
+    ]
+    const full = head({ bytes: { kept: 10_000, prunable: 5_000 } })
+    const records = 4 * bytesOf('text')
+    expect(shrunk(full, dropped, 0)).toEqual({ kept: 10_000 - records, prunable: 5_000 - (records * 3) / 4 })
+    expect(shrunk(full, dropped, 1).kept).toBe(10_000 - records - stateUsage(0))
+    expect(shrunk(full, dropped, 9).kept).toBe(10_000 - records - stateUsage(0) - stateUsage(40))
+  })
+
+  test('of a checkpoint, and of the states it makes room with, are counted by the decision', () => {
+    const save = (drops?: { checkpointId: string; stateBytes: number }[]): TaskEvent => ({
+      kind: 'save-checkpoint',
+      checkpointId: 'cp-9',
+      stateText: '12345',
+      by: 'alice',
+      drops,
+    })
+    const one = transition(head({ checkpoints: { body: 0, client: 3 } }), save(), 2_000)
+    expect(one.head.checkpoints.client).toBe(4)
+    expect(usageOf(one.head).kept).toBe(usageOf(born).kept + stateUsage(5))
+    const other = transition(one.head, save([{ checkpointId: 'cp-1', stateBytes: 5 }]), 2_000)
+    expect(other.head.checkpoints.client).toBe(4)
+    expect(usageOf(other.head)).toEqual(usageOf(one.head))
+    expect(other.changes).toContainEqual({ kind: 'drop-checkpoint', checkpointId: 'cp-1' })
+    const body = transition(
+      head({ checkpoints: { body: 2, client: 0 } }),
+      {
+        kind: 'record',
+        run: 1,
+        record: { kind: 'checkpoint', checkpointId: 'cp-3', opens: 1, segment: 0, scope: '', ask: 0, after: -1 },
+        checkpoint: { stateText: '1', prune: false, drops: [{ checkpointId: 'cp-1', stateBytes: 1 }] },
+      },
+      2_000,
+    )
+    expect(body.head.checkpoints.body).toBe(2)
+    expect(body.changes).toContainEqual({ kind: 'drop-state', checkpointId: 'cp-1' })
+  })
+})
+
+describe('counters', () => {
+  const at = (status: TaskHead['status'], more: Partial<TaskHead> = {}) =>
+    head({ status, updatedAt: 1_400, bytes: { kept: 70, prunable: 0 }, ...more })
+  const error = (code: 'TIMEOUT' | 'EXPIRED' | 'TASK_FAILED') => ({ error: { name: 'Error', message: '', code } })
+
+  test('move with what settles, is cleaned up, and is swept', () => {
+    expect(settledTally(at('completed'))).toEqual({ settledBytes: 70, completed: 1, completionMs: 400 })
+    expect(settledTally(at('cancelled'))).toEqual({ settledBytes: 70, cancelled: 1 })
+    expect(settledTally(at('failed', error('TIMEOUT')))).toMatchObject({ failed: 1, timedOut: 1, expired: 0 })
+    expect(settledTally(at('failed', error('EXPIRED')))).toMatchObject({ failed: 1, timedOut: 0, expired: 1 })
+    expect(settledTally(at('failed', error('TASK_FAILED')))).toMatchObject({ failed: 1, timedOut: 0, expired: 0 })
+    // Its bytes move when its clean-up has ended, and not twice.
+    expect(settledTally(at('cancelled', { cleanUp: 'pending' }))).toEqual({ cancelled: 1 })
+    expect(cleanUpTally(at('cancelled', { cleanUp: 'done' }))).toEqual({ settledBytes: 70, cleanedUp: 1 })
+    expect(cleanUpTally(at('cancelled', { cleanUp: 'failed' }))).toEqual({ settledBytes: 70, notCleanedUp: 1 })
+    expect(sweptTally(at('failed'))).toEqual({ settledBytes: -70, sweptFailed: 1 })
+  })
+
+  test('add up, and one that is new begins at zero', () => {
+    const totals = added({ completed: 2 }, [{ completed: 1, failed: 1 }, { completed: 1 }])
+    expect(totals).toMatchObject({ completed: 4, failed: 1, cancelled: 0, settledBytes: 0 })
+  })
+})
+
+describe('checkpoints that are kept', () => {
+  const save = (opens: number, seq = opens) =>
+    ({
+      kind: 'checkpoint',
+      checkpointId: `cp-${opens}`,
+      opens,
+      segment: opens - 1,
+      seq,
+      ask: 0,
+      after: seq - 1,
+    }) as never
+
+  test('are the newest; older ones are let go of, and are not restored', () => {
+    const history = new History([save(1), save(2), save(3)])
+    expect(history.checkpoint(undefined, 2)?.checkpointId).toBe('cp-3')
+    expect(history.checkpoint('cp-2', 2)?.checkpointId).toBe('cp-2')
+    expect(history.checkpoint('cp-1', 2)).toBeUndefined()
+    expect(history.checkpoint(undefined, 0)).toBeUndefined()
+    const ids = (kept: number) => history.saves(kept).map(({ checkpointId }) => checkpointId)
+    expect(ids(9)).toEqual(['cp-1', 'cp-2', 'cp-3'])
+    expect(ids(2)).toEqual(['cp-2', 'cp-3'])
+    history.add(save(4))
+    expect(ids(9)).toEqual(['cp-2', 'cp-3', 'cp-4'])
+    expect(ids(0)).toEqual([])
+  })
+
+  test('are not dropped for a retry where the log before them is pruned and nothing would be left to go on from', () => {
+    const failed = { kind: 'step', segment: 4, seq: 8, ask: 0, after: 7, failed: { name: 'Error', message: '' } }
+    const log = [failed, save(5, 9)].map((record) => ({ record: record as never, text: '' }))
+    const error = { name: 'StepFailedError', message: '', step: 'a', record: 8 } as never
+    const dropped = (keptFrom: number, body: number) =>
+      dropForRetry(log, error, { keptFrom, checkpoints: { body, client: 0 } }).dropped.length
+    expect(dropped(4, 1)).toBe(0)
+    expect(dropped(4, 2)).toBe(2)
+    expect(dropped(0, 1)).toBe(2)
+  })
+
+  test('of a type are as many as its definition says', () => {
+    expect(defineTask({ name: 'job', keepCheckpoints: 3 }, () => 1).keepCheckpoints).toBe(3)
+    for (const keepCheckpoints of [0, 1.5, 'two']) {
+      expect(() => defineTask({ name: 'job', keepCheckpoints } as never, () => 1)).toThrow(/`keepCheckpoints`/)
+    }
+  })
+})
