@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { defineTask, type TaskContext } from 'holdfast'
+import { defineTask, type Jsonified, type TaskContext } from 'holdfast'
 import { z } from 'zod'
 
 const data = join(dirname(createRequire(import.meta.url).resolve('vega-datasets')), '..', 'data')
@@ -21,26 +21,36 @@ interface Flight {
 
 const flights = async () => JSON.parse(await readFile(join(data, 'flights-2k.json'), 'utf8')) as Flight[]
 
-/** Walks `all` in parts, a step each; what a part gives is kept, and a crash costs the part that was being done. */
-async function inParts<T, R>(
+/**
+ * Walks the flights in parts, a step each; what a part gives is kept, and a crash costs the part that was being done.
+ * Whatever is waited for, reading the file too, is waited for in a step: so a replay goes the same way.
+ */
+async function inParts<R>(
   task: TaskContext,
-  name: string,
-  all: readonly T[],
-  size: number,
-  work: (part: readonly T[]) => R,
+  { name, size, only }: { name: string; size: number; only: (flight: Flight) => boolean },
+  work: (part: readonly Flight[]) => R,
 ) {
-  const results: R[] = []
-  const parts = Math.ceil(all.length / size)
+  const chosen = async () => (await flights()).filter(only)
+  const count = await task.step('count', async () => (await chosen()).length)
+  const parts = Math.ceil(count / size)
+  const results: Jsonified<R>[] = []
   for (let part = 0; part < parts; part++) {
-    const result = await task.step(name, async ({ signal }) => {
-      await delay(STEP_MS, undefined, { signal })
-      return work(all.slice(part * size, (part + 1) * size))
-    })
-    results.push(result as R)
+    results.push(
+      await task.step(name, async ({ signal }) => {
+        await delay(STEP_MS, undefined, { signal })
+        return work((await chosen()).slice(part * size, (part + 1) * size))
+      }),
+    )
     task.progress({ done: part + 1, total: parts, message: `${name}: part ${part + 1} of ${parts}` })
   }
-  return results
+  return { count, results }
 }
+
+const outputOfDelays = z.object({
+  flights: z.number(),
+  meanDelay: z.number(),
+  worst: z.object({ route: z.string(), delay: z.number() }),
+})
 
 export const summariseDelays = defineTask(
   {
@@ -49,22 +59,19 @@ export const summariseDelays = defineTask(
     input: z.object({
       origin: z.string().length(3).optional().describe('Only flights from this airport, such as LAX'),
     }),
-    output: z.object({
-      flights: z.number(),
-      meanDelay: z.number(),
-      worst: z.object({ route: z.string(), delay: z.number() }),
-    }),
+    output: outputOfDelays,
   },
   async (task, { origin }) => {
-    const all = (await flights()).filter((flight) => origin === undefined || flight.origin === origin)
-    const parts = await inParts(task, 'summarise', all, 100, (part) => ({
+    const only = (flight: Flight) => origin === undefined || flight.origin === origin
+    const { count, results } = await inParts(task, { name: 'summarise', size: 100, only }, (part) => ({
       sum: part.reduce((sum, { delay }) => sum + delay, 0),
       worst: part.reduce((worst, flight) => (flight.delay > worst.delay ? flight : worst)),
     }))
-    const worst = parts.map(({ worst }) => worst).reduce((one, other) => (other.delay > one.delay ? other : one))
+    if (count === 0) throw new Error(`No flights leave ${origin}`)
+    const worst = results.map(({ worst }) => worst).reduce((one, other) => (other.delay > one.delay ? other : one))
     return {
-      flights: all.length,
-      meanDelay: Math.round((10 * parts.reduce((sum, part) => sum + part.sum, 0)) / all.length) / 10,
+      flights: count,
+      meanDelay: Math.round((10 * results.reduce((sum, part) => sum + part.sum, 0)) / count) / 10,
       worst: { route: `${worst.origin}–${worst.destination}`, delay: worst.delay },
     }
   },
@@ -78,8 +85,7 @@ export const busiestRoutes = defineTask(
     output: z.object({ routes: z.array(z.object({ route: z.string(), flights: z.number() })) }),
   },
   async (task, { top }) => {
-    const counts = new Map<string, number>()
-    const parts = await inParts(task, 'count routes', await flights(), 200, (part) => {
+    const { results } = await inParts(task, { name: 'count routes', size: 200, only: () => true }, (part) => {
       const own: Record<string, number> = {}
       for (const { origin, destination } of part) {
         const route = `${origin}–${destination}`
@@ -87,8 +93,10 @@ export const busiestRoutes = defineTask(
       }
       return own
     })
-    for (const part of parts)
+    const counts = new Map<string, number>()
+    for (const part of results) {
       for (const [route, count] of Object.entries(part)) counts.set(route, (counts.get(route) ?? 0) + count)
+    }
     const routes = [...counts].map(([route, count]) => ({ route, flights: count }))
     return { routes: routes.sort((one, other) => other.flights - one.flights).slice(0, top) }
   },
@@ -102,9 +110,9 @@ export const bookTrip = defineTask(
     output: z.object({ booked: z.boolean(), reference: z.string().optional() }),
   },
   async (task, { from, to }) => {
-    const matching = (await flights()).filter(({ origin, destination }) => origin === from && destination === to)
     const fare = await task.step('price', async ({ signal }) => {
       await delay(STEP_MS, undefined, { signal })
+      const matching = (await flights()).filter(({ origin, destination }) => origin === from && destination === to)
       return matching.reduce((sum, { distance }) => sum + distance, 0) / Math.max(1, matching.length) / 10 + 40
     })
     const answer = await task.input<{ action: string; content?: { confirm?: boolean } }>('confirm', {

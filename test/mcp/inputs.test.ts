@@ -24,6 +24,11 @@ const server = async (disk = new MemoryDisk()) => {
   return { disk, holdfast, durable: durableTasks(holdfast, { access: 'local' }).tool(booking) }
 }
 
+const until = async (what: () => unknown) => {
+  for (let tries = 0; tries < 1_000 && !(await what()); tries++) await delay(5)
+  expect(await what()).toBeTruthy()
+}
+
 const accept = (id: unknown, content: object) =>
   ({ jsonrpc: '2.0', id, result: { action: 'accept', content } }) as never
 
@@ -31,12 +36,11 @@ test('without task the client is asked within the call', async () => {
   const { durable } = await server()
   const { call, requests, send } = await rawClient(durable, ELICITS)
   const answer = call('booking')
-  await delay(30)
+  await until(() => requests.length === 1)
   expect(requests).toMatchObject([{ params: { message: 'Which day?' } }])
   expect(requests[0]?.params['_meta']).toEqual({})
   await send(accept(requests[0]?.id, { day: 'Friday' }))
-  await delay(30)
-  expect(requests).toHaveLength(2)
+  await until(() => requests.length === 2)
   await send(accept(requests[1]?.id, { row: 3 }))
   expect((await answer).result.content).toEqual([{ type: 'text', text: 'Friday, row 3' }])
 })
@@ -52,13 +56,12 @@ test('with task, a client that can’t answer leaves the question to another of 
   const unable = await rawClient(durable)
   const { taskId } = (await unable.call('booking', {}, { task: {} })).result.task
   const waiting = unable.request('tasks/result', { taskId })
-  await delay(30)
-  expect((await holdfast.get(taskId)).status).toBe('input_required')
+  await until(async () => (await holdfast.get(taskId)).status === 'input_required')
   const able = await rawClient(durable, ELICITS)
   const also = able.request('tasks/result', { taskId })
-  await delay(30)
+  await until(() => able.requests.length === 1)
   await able.send(accept(able.requests[0]?.id, { day: 'Friday' }))
-  await delay(30)
+  await until(() => able.requests.length === 2)
   await able.send(accept(able.requests[1]?.id, { row: 3 }))
   expect((await waiting).result.content).toEqual((await also).result.content)
 })
@@ -70,10 +73,9 @@ test('a question that was answered elsewhere is taken back', async () => {
   const other = await rawClient(durable, ELICITS)
   void one.request('tasks/result', { taskId })
   void other.request('tasks/result', { taskId })
-  await delay(30)
+  await until(() => one.requests.length === 1 && other.requests.length === 1)
   await one.send(accept(one.requests[0]?.id, { day: 'Friday' }))
-  await delay(30)
-  expect(other.notifications.filter(({ method }) => method === 'notifications/cancelled')).toHaveLength(1)
+  await until(() => other.notifications.some(({ method }) => method === 'notifications/cancelled'))
 })
 
 test('a question that was delivered and not answered when the process died is asked again, an answered one is not', async () => {
@@ -81,16 +83,15 @@ test('a question that was delivered and not answered when the process died is as
   const before = await rawClient(first.durable, ELICITS)
   const { taskId } = (await before.call('booking', {}, { task: {} })).result.task
   void before.request('tasks/result', { taskId })
-  await delay(30)
+  await until(() => before.requests.length === 1)
   await before.send(accept(before.requests[0]?.id, { day: 'Friday' }))
-  await delay(30)
-  expect(before.requests).toHaveLength(2)
+  await until(() => before.requests.length === 2)
   const { inputRequests } = await first.holdfast.get(taskId)
   first.disk.crash()
   const second = await server(first.disk)
   const after = await rawClient(second.durable, ELICITS)
   const result = after.request('tasks/result', { taskId })
-  await delay(30)
+  await until(() => after.requests.length === 1)
   expect(after.requests).toMatchObject([{ params: { message: 'Which row?' } }])
   expect((await second.holdfast.get(taskId)).inputRequests).toEqual(inputRequests)
   await after.send(accept(after.requests[0]?.id, { row: 7 }))
@@ -107,7 +108,7 @@ test('sampling is asked for as such', async () => {
   const durable = durableTasks(holdfast, { access: 'local' }).tool(writing)
   const { call, requests, send } = await rawClient(durable, { capabilities: { sampling: {} } })
   const answer = call('writing')
-  await delay(30)
+  await until(() => requests.length === 1)
   expect(requests).toMatchObject([{ method: 'sampling/createMessage', params: { maxTokens: 10 } }])
   const result = { model: 'm', role: 'assistant', content: { type: 'text', text: 'tern' } }
   await send({ jsonrpc: '2.0', id: requests[0]?.id as number, result })

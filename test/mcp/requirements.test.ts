@@ -6,7 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { defineTask, type Logger } from 'holdfast'
 import { type DurableOptions, durableTasks } from 'holdfast/mcp/2025-11-25'
 import { openInMemory } from 'holdfast/testing'
-import { beforeEach, expect, test } from 'vitest'
+import { beforeEach, expect, test, vi } from 'vitest'
 import { z } from 'zod'
 import { tokenOf } from './connect.js'
 import { type RawOptions, rawClient } from './raw-client.js'
@@ -134,20 +134,22 @@ test('L11 L12 L13 a task that needs an answer is input_required until it has it;
     capabilities: { elicitation: {} },
   })
   const { taskId } = (await call('confirming', {}, { task: {} })).result.task
-  await delay(30)
-  expect((await request('tasks/get', { taskId })).result.status).toBe('input_required')
+  const status = async () => (await request('tasks/get', { taskId })).result.status
+  await vi.waitFor(async () => expect(await status()).toBe('input_required'), 5_000)
   const result = request('tasks/result', { taskId })
-  await delay(30)
+  await vi.waitFor(() => expect(requests).toHaveLength(1), 5_000)
   expect(requests).toMatchObject([
     { method: 'elicitation/create', params: { message: 'Sure?', _meta: { [RELATED]: { taskId } } } },
   ])
   expect(Object.keys(requests[0]?.params['_meta'] as object)).toEqual([RELATED])
   await send({ jsonrpc: '2.0', id: requests[0]?.id as number, result: { action: 'accept', content: { sure: true } } })
-  await delay(20)
-  expect((await request('tasks/get', { taskId })).result.status).toBe('working')
+  await vi.waitFor(async () => expect(await status()).not.toBe('input_required'), 5_000)
   expect((await result).result.content).toEqual([{ type: 'text', text: 'did it' }])
-  const told = notifications.filter(({ method }) => method === 'notifications/tasks/status')
-  expect(told.map(({ params }) => params['status'])).toEqual(['input_required', 'completed'])
+  const told = () => notifications.filter(({ method }) => method === 'notifications/tasks/status')
+  await vi.waitFor(
+    () => expect(told().map(({ params }) => params['status'])).toEqual(['input_required', 'completed']),
+    5_000,
+  )
 })
 
 test('L15 L16 L17 every task says when it was made and changed, and its actual ttl', async () => {
@@ -202,8 +204,9 @@ test('L22 L24 the related-task hint is in results of tasks, and nowhere that nam
   const { taskId } = created.task
   expect(created._meta).toEqual({ [RELATED]: { taskId } })
   expect((await request('tasks/result', { taskId })).result._meta).toEqual({ [RELATED]: { taskId } })
-  await delay(10)
-  const status = notifications.filter(({ method }) => method === 'notifications/tasks/status')
+  const ofStatus = () => notifications.filter(({ method }) => method === 'notifications/tasks/status')
+  await vi.waitFor(() => expect(ofStatus()).toHaveLength(1), 5_000)
+  const status = ofStatus()
   expect(status.at(-1)?.params).toMatchObject({ taskId, status: 'completed' })
   const other = (await call('never', {}, { task: {} })).result.task.taskId
   const answers = [
