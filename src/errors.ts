@@ -106,7 +106,7 @@ export class TaskCancelledError extends HoldfastError {
     readonly reason: string | undefined,
   ) {
     super('TASK_CANCELLED', `Task ${taskId} was cancelled${reason === undefined ? '' : `: ${reason}`}`, {
-      details: { taskId },
+      details: reason === undefined ? { taskId } : { taskId, reason },
     })
   }
 }

@@ -49,7 +49,7 @@ import { loadTasks, takeUp } from './take-up.js'
 import { timeOut } from './time-out.js'
 import { Usage } from './usage.js'
 import { Waiters } from './waiters.js'
-import { tellNews, untilEnded } from './waking.js'
+import { tellNews, untilClosing, untilEnded } from './waking.js'
 
 export class Engine implements RunHost {
   readonly clock: Clock
@@ -299,14 +299,8 @@ export class Engine implements RunHost {
   }
 
   /** Waits. Returns whether to go on: not if the engine closes meanwhile. */
-  async untilClosing(instant: number): Promise<boolean> {
-    let disarm = () => {}
-    const time = new Promise<void>((resolve) => {
-      disarm = this.clock.setTimer(instant, resolve)
-    })
-    await Promise.race([time, this.#closingBegan.promise])
-    disarm()
-    return !this.closing
+  untilClosing(instant: number): Promise<boolean> {
+    return untilClosing(this, instant)
   }
 
   // --- the end ----------------------------------------------------------------------------------------------------

@@ -32,8 +32,9 @@ export async function runDecision(run: Run, asked: Asked, { branch, lost, awaits
   const { host, task } = run
   const { store, clock, keys } = host
   const { taskId } = task
+  const scopes = lost.map(({ scope }) => scope)
   const isLost = ({ segment, scope }: { readonly segment: number; readonly scope: string }) =>
-    segment === asked.ask.segment && lost.some((loser) => isWithin(scope, loser.scope))
+    segment === asked.ask.segment && scopes.some((outer) => isWithin(scope, outer))
   await undertake(run, asked, async () => {
     const noted = run.noteOf(asked)
     if (noted && noted.id !== asked.ask.id) return undefined
@@ -42,8 +43,8 @@ export async function runDecision(run: Run, asked: Asked, { branch, lost, awaits
       return undefined
     }
     const at = noted?.decided?.at ?? clock.now()
-    const note: Note = noted ?? { ...newNote(asked), decided: { branch, at } }
-    const record = { kind: 'decision', ...placeOf(asked), startedAt: at, branch } as const
+    const note: Note = noted ?? { ...newNote(asked), decided: { branch, lost: scopes, at } }
+    const record = { kind: 'decision', ...placeOf(asked), startedAt: at, branch, lost: scopes } as const
 
     // What the losers were writing is on disk, or refused.
     await task.settledCommits()

@@ -105,8 +105,6 @@ async function begin(run: Run, asked: Asked, step: StepCall, trial: Trial): Prom
   const mustBeKnown = onInterrupted !== 'retry'
   if (mustBeKnown) await store(run, trial, { ...trial.note, begunAt: now }, { intent })
   else if (intent) await write(run, trial, { intent })
-  // No new step begins while the engine closes.
-  if (run.host.closing) return 'over'
   return undefined
 }
 
@@ -148,7 +146,8 @@ async function tryUntilDone(run: Run, asked: Asked, step: StepCall, trial: Trial
     if (retryAt !== undefined && !(await run.waits.until(asked, retryAt))) return undefined
     const found = await begin(run, asked, step, trial)
     if (found) return found === 'over' || run.isOverFor(asked) ? undefined : found
-    if (run.isOverFor(asked) || asked.aborted) return undefined
+    // No new step begins while the engine closes.
+    if (run.isOverFor(asked) || asked.aborted || host.closing) return undefined
     const ended = await attempt(run, asked, step, trial)
     await trial.pending
     // Settled meanwhile, or left for the next open: a step that an abort brought down was interrupted, not failed (C8).

@@ -9,7 +9,7 @@ import { scheduleAfterRun } from './waking.js'
 export function schedule(engine: Engine, task: LiveTask, { now = false } = {}): void {
   if (task.scheduled || task.isTold || task.awaitsRecovery || engine.closing) return
   const { wakeAt = 0 } = task.head
-  if (!now && wakeAt > engine.clock.now()) {
+  if (!now && !hasMissedChild(engine, task) && wakeAt > engine.clock.now()) {
     task.disarmWake = engine.clock.setTimer(wakeAt, () => schedule(engine, task))
     return
   }
@@ -17,6 +17,11 @@ export function schedule(engine: Engine, task: LiveTask, { now = false } = {}): 
   task.scheduled = true
   task.awaitsRun = true
   queueForRun(engine, task)
+}
+
+/** Whether it waits for a child that has ended, or has never come to be, with nobody there to tell it. */
+function hasMissedChild({ children }: Engine, { taskId, head }: LiveTask): boolean {
+  return head.listens === true && (head.children ?? 0) > children.of(taskId).length
 }
 
 /** Runs a task's body. The slot is taken already; it is given back when the run is over. */

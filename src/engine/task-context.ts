@@ -119,10 +119,12 @@ export function taskContext(run: Run, branch?: Branch): TaskContext {
     any: <Results>(given: BranchesOf<Results>) => branches<Results[keyof Results]>('any', given),
 
     child<Output>(definition: string | AnyTaskDefinition, input?: unknown, options: ChildOptions = {}) {
-      const childType = host.children.type(definition)
-      const { name = childType } = options
-      return ask<Output>('child', name, 'child', () => (asked) => {
-        return runChild(run, asked, () => host.children.check(childType, input))
+      return quiet(async () => {
+        const childType = host.children.type(definition)
+        const { name = childType } = options
+        return ask<Output>('child', name, 'child', () => (asked) => {
+          return runChild(run, asked, () => host.children.check(childType, input))
+        })
       })
     },
 

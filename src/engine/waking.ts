@@ -1,4 +1,5 @@
 /** How what waits hears of news: its run looks, or it is run again to look. */
+import type { TaskHead } from '../task/head.js'
 import type { Engine } from './engine.js'
 import type { LiveTask } from './live-task.js'
 
@@ -15,23 +16,25 @@ export function tellNews(engine: Engine, task: LiveTask): void {
     task.wakesAtOnce = true
     return
   }
-  // The commit that brought an answer or a message has taken the time away; a child's end is no commit of its parent's.
-  const waitsForIt = task.head.wakeAt === undefined || task.head.children !== undefined
-  if (!waitsForIt || task.head.parked) return
+  if (!hearsNews(task.head) || task.head.parked) return
   task.disarmWake()
   engine.schedule(task, { now: true })
 }
 
-/** Its run is over, and the task is not: it waits for long, or it threw and is to be tried again. */
+/** Its run is over, and the task is not: it waits for long, it is to be tried again, or news came while it was let go of. */
 export function scheduleAfterRun(engine: Engine, task: LiveTask): void {
-  const { wakesAtOnce } = task
+  const now = task.wakesAtOnce && hearsNews(task.head)
   task.wakesAtOnce = false
-  if (engine.tasks.get(task.taskId) !== task) return
-  const { wakeAt, listens, parked } = task.head
-  // What came while it was let go of ends a wait that listens, and not the one for the next attempt.
-  if (wakeAt !== undefined) engine.schedule(task, { now: wakesAtOnce && listens === true })
-  // The commit that brought the news took the time away, in the batch that let go of it: nobody else wakes it.
-  else if (wakesAtOnce && !parked) engine.schedule(task, { now: true })
+  const isToRun = task.head.wakeAt !== undefined || (now && !task.head.parked)
+  if (isToRun && engine.tasks.get(task.taskId) === task) engine.schedule(task, { now })
+}
+
+/**
+ * Whether news ends its wait. The commit that brings an answer or a message takes the time away; a child's end is no commit
+ * of its parent's. One that waits between two attempts hears nothing.
+ */
+export function hearsNews({ wakeAt, listens }: TaskHead): boolean {
+  return wakeAt === undefined || listens === true
 }
 
 /** Resolves once nothing of the task goes on any more, or the engine closes. */
@@ -44,4 +47,15 @@ export async function untilEnded(engine: Engine, taskId: string): Promise<void> 
       })
     })
   }
+}
+
+/** Waits. Returns whether to go on: not if the engine closes meanwhile. */
+export async function untilClosing(engine: Engine, instant: number): Promise<boolean> {
+  let disarm = () => {}
+  const time = new Promise<void>((resolve) => {
+    disarm = engine.clock.setTimer(instant, resolve)
+  })
+  await Promise.race([time, engine.closingBegan])
+  disarm()
+  return !engine.closing
 }

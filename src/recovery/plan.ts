@@ -31,8 +31,8 @@ export function planRecovery(head: TaskHead, isRegistered: boolean, maximumRecov
   if (isPoisoned(head, maximumRecoveries)) return { action: 'park', parked: poisoned(head) }
   if (settled) return { action: 'clean-up' }
   // A child may have ended while nobody was there to tell its parent; and whether a parking still holds, a run shows.
-  const waits =
-    head.wakeAt !== undefined && head.wakeAt > now && head.children === undefined && head.parked === undefined
+  const mayHaveMissed = (head.listens && head.children !== undefined) || head.parked !== undefined
+  const waits = head.wakeAt !== undefined && head.wakeAt > now && !mayHaveMissed
   if (isRegistered && waits) return { action: 'wait', wakeAt: head.wakeAt as number }
   if (isRegistered && isSuspect(head)) return { action: 'suspect', reason: suspicion(head) }
   if (isRegistered) return { action: 'resume' }

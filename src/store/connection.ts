@@ -87,7 +87,8 @@ export class Connection {
         return await this.read(read)
       } catch (error) {
         if (this.#closed) return new Promise<never>(() => {})
-        if (this.#level === level) throw error
+        // It may have gone down again in the very moment in which this went on.
+        if (level !== undefined && this.#level === level) throw error
       }
     }
   }

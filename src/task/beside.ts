@@ -49,7 +49,7 @@ export function withBeside(head: TaskHead, beside: Beside | undefined): { head: 
   return { head: counted, changes }
 }
 
-/** Zero takes no room in a head. */
-function sum(count: number | undefined, ...more: readonly number[]): number | undefined {
+/** A count with more, or less. Zero takes no room in a head. */
+export function sum(count: number | undefined, ...more: readonly number[]): number | undefined {
   return more.reduce((total, add) => total + add, count ?? 0) || undefined
 }

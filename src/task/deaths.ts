@@ -9,7 +9,7 @@
  * D3. Nothing here looks at a status: the clean-up of a settled task is marked, counted and suspected alike.
  */
 import type { Decision } from './changes.js'
-import { PARKED_REASON_BYTES_MAX, type Parked, type TaskHead } from './head.js'
+import { bytesLeft, PARKED_REASON_BYTES_MAX, type Parked, type TaskHead } from './head.js'
 import { cutText } from './names.js'
 import type { Note } from './note.js'
 import type { TaskEvent } from './task-event.js'
@@ -27,7 +27,7 @@ const CLEARED: DeathMarks = { ...EXCUSED, deaths: undefined, begun: undefined }
 const NONE: DeathMarks = {}
 
 /** What an event makes of the marks. */
-export function marksAfter(event: TaskEvent): DeathMarks {
+export function marksAfter(head: TaskHead, event: TaskEvent): DeathMarks {
   switch (event.kind) {
     case 'start':
     case 'clean-up':
@@ -45,7 +45,7 @@ export function marksAfter(event: TaskEvent): DeathMarks {
     case 'unload':
       return EXCUSED
     case 'begin':
-      return { begun: cutText(event.what, BEGUN_BYTES_MAX) }
+      return { begun: cutText(event.what, bytesLeft({ ...head, begun: '' }, BEGUN_BYTES_MAX)) }
     case 'note': {
       if (event.isNew) return CLEARED
       // It goes to sleep, asks somebody, or waits for its next attempt. That a step begins is no sign that it will end.

@@ -11,11 +11,11 @@
  */
 import type { TaskHead } from './head.js'
 import type { ReadRecord } from './integrity.js'
-import type { DecisionRecord, LogRecord, ReceiveRecord } from './log.js'
+import type { LogRecord, ReceiveRecord } from './log.js'
 import type { Message } from './message.js'
 import type { Note } from './note.js'
 import type { TaskError } from './outcome.js'
-import { areSiblings, branchScope, groupOf, isWithin } from './scope.js'
+import { areSiblings, isWithin } from './scope.js'
 
 /** What becomes of the log. */
 export interface Dropping {
@@ -29,6 +29,15 @@ export interface Dropping {
 
 /** Something was asked for: when, and where. */
 type Asking = Pick<LogRecord, 'after' | 'segment' | 'scope'>
+
+/** Branches were cancelled for another one. */
+interface Decided {
+  readonly segment: number
+  /** Their scopes. */
+  readonly lost: readonly string[]
+  /** Whether that is to be decided anew. */
+  readonly isGone: boolean
+}
 
 /**
  * What is dropped. Without a failed record in `error` (or with one that was pruned) and nothing undone, nothing is.
@@ -53,12 +62,20 @@ export function dropForRetry(
     cameOfFailure(record) ||
     failures.some((root) => record.seq >= root.seq && hasFailed(record) && !standBeside(record, root))
 
-  const decisions = records.filter((record) => record.kind === 'decision')
-  const lost = (record: LogRecord) => decisions.find((decision) => lostBy(record, decision))
-  const givenBack = records.filter((record) => {
-    const decision = record.kind === 'receive' ? lost(record) : undefined
-    return decision !== undefined && goes(decision)
-  })
+  // One that is noted and not recorded yet has given the messages back as well.
+  const decisions: Decided[] = [
+    ...records.flatMap((record) =>
+      record.kind === 'decision' ? { segment: record.segment, lost: record.lost, isGone: goes(record) } : [],
+    ),
+    ...notes.flatMap((note) =>
+      note.decided ? { segment: note.segment, lost: note.decided.lost, isGone: cameOfFailure(note) } : [],
+    ),
+  ]
+  const lostBy = (record: LogRecord) =>
+    decisions.filter(
+      ({ segment, lost }) => segment === record.segment && lost.some((branch) => isWithin(record.scope, branch)),
+    )
+  const givenBack = records.filter((record) => record.kind === 'receive' && lostBy(record).some(({ isGone }) => isGone))
   const cameOfMessage = (asking: Asking) => givenBack.some((root) => asking.after >= root.seq && standsIn(asking, root))
   const isDropped = (record: LogRecord) => goes(record) || givenBack.includes(record) || cameOfMessage(record)
 
@@ -69,7 +86,9 @@ export function dropForRetry(
     kept: log.filter(({ record }) => !isDropped(record)),
     dropped,
     ended: notes.filter((note) => cameOfFailure(note) || cameOfMessage(note)),
-    returned: dropped.flatMap(({ record }) => (record.kind === 'receive' && !lost(record) ? messageOf(record) : [])),
+    returned: dropped.flatMap(({ record }) =>
+      record.kind === 'receive' && lostBy(record).length === 0 ? messageOf(record) : [],
+    ),
   }
 }
 
@@ -85,14 +104,6 @@ function standBeside(one: Asking, other: Asking): boolean {
 
 function standsIn(asking: Asking, branch: Asking): boolean {
   return asking.segment === branch.segment && isWithin(asking.scope, branch.scope)
-}
-
-/** Whether the record stands in a branch that the decision cancelled. */
-function lostBy({ seq, segment, scope }: LogRecord, decision: DecisionRecord): boolean {
-  const { name, number, branch } = decision
-  const group = groupOf(decision.scope, name, number)
-  const winner = branchScope(decision.scope, name, number, branch)
-  return seq < decision.seq && segment === decision.segment && scope.startsWith(group) && !isWithin(scope, winner)
 }
 
 function hasFailed(record: LogRecord): boolean {

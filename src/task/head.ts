@@ -151,20 +151,31 @@ export interface TaskHead {
 }
 
 /**
- * An unfinished head is rewritten with every step and read at every open, so it stays under 2 KiB. The names that a
- * task is created with get this much of it; what comes later (counts, progress, a parking's reason) fits in the rest.
+ * A live head is rewritten with every step and read at every open, so it stays under 2 KiB. The names that a task is
+ * created with get this much of it; what comes later fits in the rest.
  */
 export const HEAD_BYTES_MAX = 2_048
-/** At birth; counters, flags, instants, progress and the reason of a parking take up to 764 bytes more. */
-export const NEW_HEAD_BYTES_MAX = 1_270
+/**
+ * At birth; counters, instants, flags and progress take up to 755 bytes more, a parking 74 without its reason. Texts that
+ * explain (a reason, an error) get what is left: all of it where names are of a usual length.
+ */
+export const NEW_HEAD_BYTES_MAX = 1_060
 export const PROGRESS_MESSAGE_BYTES_MAX = 120
 export const PARKED_REASON_BYTES_MAX = 240
+// What is counted while a task is parked, or cleaned up: its commits, messages and checkpoints from outside.
+const COUNTED_LATER_BYTES_MAX = 100
 
 /** What can stop a task behind its body's back. */
 export type StoppedBy = 'cancel' | 'timeout' | 'deadline' | 'expiry'
 
 /** An unloaded task that waits for something without a time of its own wakes then: never, or when it is told. */
 export const NEVER = 8.64e15 // the last instant that a `Date` can show
+
+/** How many bytes of a text that explains, at most `bytesMax`, the live head has room for. */
+export function bytesLeft(head: TaskHead, bytesMax: number): number {
+  const left = HEAD_BYTES_MAX - COUNTED_LATER_BYTES_MAX - Buffer.byteLength(JSON.stringify(head))
+  return Math.max(0, Math.min(left, bytesMax))
+}
 
 /** Whether anything is left to do for the task. A settled one is live while its clean-up is pending. */
 export function isLive(head: TaskHead): boolean {

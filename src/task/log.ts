@@ -68,6 +68,8 @@ export interface ChildRecord extends NamedBase, Answered {
 export interface DecisionRecord extends NamedBase {
   readonly kind: 'decision'
   readonly branch: string
+  /** The scopes of the branches that were cancelled. A branch that had ended before is neither. */
+  readonly lost: readonly string[]
 }
 
 /** A checkpoint that a body saved: it closes the segment it was asked for in and opens the next. */

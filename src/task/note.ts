@@ -44,8 +44,8 @@ export interface Note extends Place {
   readonly input?: AskedInput | undefined
   /** The child that was begun. */
   readonly child?: { readonly taskId: string; readonly startedAt: number } | undefined
-  /** The branch that decided, while the others are cleaned up. */
-  readonly decided?: { readonly branch: string; readonly at: number } | undefined
+  /** The branch that decided, while those that lost are cleaned up. */
+  readonly decided?: { readonly branch: string; readonly lost: readonly string[]; readonly at: number } | undefined
   /** What the step saved for its next attempt, as JSON text; empty text stands for a saved `undefined`. */
   readonly stateText?: string | undefined
 }

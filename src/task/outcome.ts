@@ -10,6 +10,8 @@ import {
   isProtocolError,
   RetryAfterError,
   StepFailedError,
+  TaskCancelledError,
+  TaskFailedError,
 } from '../errors.js'
 import { fromJson, type JsonValue, toJson } from '../json.js'
 
@@ -150,8 +152,19 @@ function revived(stored: TaskError, cause: Error | undefined): Error {
   }
   const options = cause ? { cause } : {}
   if (stored.ours && isErrorCode(stored.code)) {
-    const error = new HoldfastError(stored.code, stored.message, { ...options, details: stored.details ?? {} })
-    error.name = stored.name
+    const { name, code, message, details = {} } = stored
+    const { taskId, reason } = details
+    if (name === 'TaskFailedError' && typeof taskId === 'string') {
+      return new TaskFailedError(taskId, code, message, cause)
+    }
+    if (name === 'TaskCancelledError' && typeof taskId === 'string') {
+      const error = new TaskCancelledError(taskId, typeof reason === 'string' ? reason : undefined)
+      // The stored words have the reason even where it was too long to be kept among the figures.
+      error.message = message
+      return error
+    }
+    const error = new HoldfastError(code, message, { ...options, details })
+    error.name = name
     return error
   }
   const error = stored.errors

@@ -9,7 +9,7 @@
 import type { Change, Decision } from './changes.js'
 import { decide, type Entry } from './decide.js'
 import { forgetAt } from './expiry.js'
-import type { TaskHead } from './head.js'
+import { bytesLeft, type TaskHead } from './head.js'
 import { isUndoingOver, ON_CANCEL } from './intent.js'
 import { cutText } from './names.js'
 import { failureCode, type TaskError } from './outcome.js'
@@ -18,6 +18,8 @@ import type { EventOf } from './task-event.js'
 import { bytesOf, grown } from './usage.js'
 
 const HEADLINE_BYTES_MAX = 400
+// A clean-up may be parked: that much is left for saying so.
+const PARKING_BYTES = 90
 
 /** Why a clean-up was given up without a try. */
 export const NOT_RUN = 'NOT_RUN'
@@ -28,7 +30,7 @@ export function settle(head: TaskHead, event: EventOf<'settle'>, now: number): D
   const action = ({ result: 'completed', error: 'failed', cancelled: 'cancelled' } as const)[outcome.kind]
   const cleanUp = givesUp ? 'failed' : needsCleanUp(head, event) ? 'pending' : 'none'
   const text = JSON.stringify(outcome)
-  const settled: TaskHead = {
+  const bare: TaskHead = {
     ...head,
     bytes: grown(head, bytesOf(text)),
     status: action,
@@ -40,11 +42,11 @@ export function settle(head: TaskHead, event: EventOf<'settle'>, now: number): D
     hasNews: undefined,
     inputs: undefined,
     progress: event.progress ?? head.progress,
-    error: outcome.kind === 'error' ? headline(outcome.error) : undefined,
     stoppedBy,
     cleanUp,
     cleanUpReason: givesUp ? NOT_RUN : undefined,
   }
+  const settled: TaskHead = outcome.kind === 'error' ? { ...bare, error: headline(bare, outcome.error) } : bare
   const why = outcome.kind === 'cancelled' ? outcome.reason : settled.error?.code
   const entry: Entry = { at: now, action, from: head.status, to: action, by, why }
   const { owner, type, idempotencyKey: key } = head
@@ -86,10 +88,9 @@ export function cleanedUp(head: TaskHead, { failed }: EventOf<'cleaned-up'>, now
   return { ...decide(over, { at: now, action, by: 'engine', why: reason }), tally: cleanUpTally(over) }
 }
 
-function headline(error: TaskError): NonNullable<TaskHead['error']> {
-  return {
-    name: cutText(error.name, HEADLINE_BYTES_MAX),
-    message: cutText(error.message, HEADLINE_BYTES_MAX),
-    code: failureCode(error),
-  }
+function headline(head: TaskHead, error: TaskError): NonNullable<TaskHead['error']> {
+  const bare = { name: '', message: '', code: failureCode(error) }
+  const left = bytesLeft({ ...head, error: bare }, 2 * HEADLINE_BYTES_MAX + PARKING_BYTES) - PARKING_BYTES
+  const bytesMax = Math.max(0, Math.floor(left / 2))
+  return { ...bare, name: cutText(error.name, bytesMax), message: cutText(error.message, bytesMax) }
 }

@@ -15,11 +15,12 @@
  * T5. While its clean-up is pending, a settled task takes what the clean-up says, a parking, and nothing else.
  */
 import { HoldfastError } from '../errors.js'
-import { withBeside } from './beside.js'
+import { sum, withBeside } from './beside.js'
 import type { Change, Decision } from './changes.js'
 import { marksAfter } from './deaths.js'
 import { decide } from './decide.js'
 import {
+  bytesLeft,
   emptySegment,
   isLive,
   isSettled,
@@ -48,7 +49,7 @@ export function transition(head: TaskHead, event: TaskEvent, now: number): Decis
     throw new RunFenced(`Run ${event.run} of task ${head.taskId} is over; run ${head.run} has taken its place`)
   }
   if (isSettled(head.status) && !(isLive(head) && CLEAN_UP.has(event.kind))) throw settledAlready(head)
-  const next: TaskHead = { ...head, ...marksAfter(event), updatedAt: now, seq: head.seq + 1 }
+  const next: TaskHead = { ...head, ...marksAfter(head, event), updatedAt: now, seq: head.seq + 1 }
   switch (event.kind) {
     case 'start':
       return start(next, event, now)
@@ -79,7 +80,7 @@ export function transition(head: TaskHead, event: TaskEvent, now: number): Decis
       return retry(next, event, now)
     case 'answer': {
       const { by, notes } = event
-      const answered: TaskHead = { ...woken(next), inputs: (next.inputs ?? 0) - notes.length || undefined }
+      const answered: TaskHead = { ...woken(next), inputs: sum(next.inputs, -notes.length) }
       const changes = notes.map((note): Change => ({ kind: 'note', note }))
       const why = notes.map(({ input }) => input?.key).join(', ')
       return asInput(head, decide(answered, { at: now, action: 'answered', by, why }, ...changes), now)
@@ -102,8 +103,9 @@ export function transition(head: TaskHead, event: TaskEvent, now: number): Decis
     case 'cleaned-up':
       return cleanedUp(next, event, now)
     case 'park': {
-      const reason = cutText(event.parked.reason, PARKED_REASON_BYTES_MAX)
-      const parked: Parked = { code: event.parked.code, reason, since: now }
+      const bare: Parked = { code: event.parked.code, reason: '', since: now }
+      const bytesMax = bytesLeft({ ...next, parked: bare }, PARKED_REASON_BYTES_MAX)
+      const parked: Parked = { ...bare, reason: cutText(event.parked.reason, bytesMax) }
       const why = `${parked.code}: ${parked.reason}`
       return decide({ ...next, parked }, { at: now, action: 'parked', by: 'engine', why })
     }

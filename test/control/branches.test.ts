@@ -233,7 +233,11 @@ describe('branches', () => {
   })
 
   test('that wait for something that is not a step are refused, whatever they then do', async () => {
-    const foreign = () => new Promise((resolve) => setTimeout(resolve, 2))
+    let come = () => {}
+    const foreign = () =>
+      new Promise<void>((resolve) => {
+        come = resolve
+      })
     const bodies: ((task: TaskContext) => unknown)[] = [
       (task) =>
         task
@@ -273,7 +277,9 @@ describe('branches', () => {
         () => 'completed',
         (error: HoldfastError) => error.code,
       )
-      await new Promise((resolve) => setTimeout(resolve, 20))
+      await turns()
+      come()
+      await turns()
       await clock.advance(1e6)
       expect(await Promise.race([ended, turns(50).then(() => 'nothing')]), `body ${index}`).toBe('STEP_AMBIGUOUS')
     }

@@ -21,8 +21,11 @@ async function live(disk: MemoryDisk, definition: AnyTaskDefinition): Promise<Li
   // Later with each life: what one process noted sorts before what the next one notes.
   const clock = new ManualClock(Date.UTC(2026, 0, 1) + ++lives * 1_000)
   let dead = false
-  disk.onDeath(() => {
-    dead = true
+  const death = new Promise<void>((resolve) => {
+    disk.onDeath(() => {
+      dead = true
+      resolve()
+    })
   })
   let holdfast: Holdfast | undefined
   let life: Life | undefined
@@ -46,7 +49,8 @@ async function live(disk: MemoryDisk, definition: AnyTaskDefinition): Promise<Li
     await turn()
   }
   if (dead) return undefined
-  await holdfast?.close({ grace: 0 })
+  // It may die while it notes that it is closed.
+  await Promise.race([holdfast?.close({ grace: 0 }), death])
   return life
 }
 

@@ -46,12 +46,15 @@ async function play<Effects>(
   const where = death ? `write ${death.atWrite}, ${death.applied ? 'after' : 'before'}` : 'no crash'
   if (death) disk.dieAt(death)
   for (let life = 0; life < 3; life++) {
-    let dead = false
-    disk.onDeath(() => {
-      dead = true
-    })
+    let over = false
+    const end = () => {
+      over = true
+    }
+    disk.onDeath(end)
     const living = live(scenarioTasks(), clock, disk, { drive, look })
-    const outcome = await Promise.race([living, untilQuiet(clock, () => dead)])
+    const outcome = await Promise.race([living, untilQuiet(clock, () => over)])
+    // Nobody moves the time of a play that has ended: it would take the processor from those that follow.
+    end()
     if (outcome !== undefined) return { where, effects, outcome, writes: disk.writes }
   }
   throw new Error(`${where}: the task did not come to an end`)
@@ -85,11 +88,11 @@ async function live(
 
 const QUIET_TURNS = 30
 
-/** Moves time on whenever nothing else moves; ends when the process has died. */
-async function untilQuiet(clock: ManualClock, isDead: () => boolean): Promise<undefined> {
+/** Moves time on whenever nothing else moves; ends when the process has died, or the play is over. */
+async function untilQuiet(clock: ManualClock, isOver: () => boolean): Promise<undefined> {
   for (let moves = 0; moves < 1_000; moves++) {
     for (let turns = 0; turns < QUIET_TURNS; turns++) {
-      if (isDead()) return undefined
+      if (isOver()) return undefined
       await turn()
     }
     const { nextDueAt } = clock

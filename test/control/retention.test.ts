@@ -114,7 +114,7 @@ describe('a ttl', () => {
     await second.recovery.done
     expect(await second.get(taskId)).toMatchObject({ parked: { code: 'TASK_TYPE_UNKNOWN' } })
     await clock.advance(9.5 * MINUTE)
-    expect(await second.get(taskId)).toMatchObject({ status: 'failed', error: { code: 'EXPIRED' }, parked: undefined })
+    expect(await second.get(taskId)).toMatchObject({ status: 'failed', error: { code: 'EXPIRED' }, cleanUp: 'pending' })
   })
 
   test('a clock that jumps backwards sweeps nothing before its time, forwards nothing that is wanted for good', async () => {
@@ -312,7 +312,7 @@ async function play(death?: { atWrite: number; applied: boolean }) {
 
 test('expiry and sweep leave nothing of a task, whatever write the process dies at', async () => {
   const calm = await play()
-  expect(calm.keys).toEqual(['meta/totals'])
+  expect(calm.keys).toEqual(['meta/life', 'meta/totals'])
   expect(calm.settled).toMatchObject({
     completed: 2,
     failed: 1,
@@ -329,7 +329,7 @@ test('expiry and sweep leave nothing of a task, whatever write the process dies 
       const crashed = await play({ atWrite, applied })
       died += crashed.deaths
       const { completionMs: __, ...settled } = crashed.settled
-      expect(crashed.keys, where).toEqual(['meta/totals'])
+      expect(crashed.keys, where).toEqual(['meta/life', 'meta/totals'])
       expect(settled, where).toEqual(counted)
     }
   }

@@ -93,7 +93,8 @@ async function compare(shape: TrialShape, { outputs: expected, effects }: Calm, 
   for (const who of effects) if (!trial.effects.has(who)) tally.violations.push(`${who}'s step never ran`)
 }
 
-const PROCESSES_MAX = 300
+/** Each step forward takes several: the open writes, and so does the start of each run, before a step can be recorded. */
+const PROCESSES_MAX = 1_000
 const TURNS_MAX = 5_000
 const GRACE_MS = 5_000
 

@@ -31,20 +31,20 @@ describe('the mark of a life', () => {
   })
 
   const marked: DeathMarks = { life: 7, deaths: 3, begun: "step 'load'" }
-  const progress = { id: 'x', failedAttempts: 1 }
-  const stepProgress = { kind: 'step-progress', run: 1, segment: 0, ask: 0 } as const
+  const progress = { id: 'x', segment: 0, scope: '', ask: 0, after: -1, failedAttempts: 1 }
+  const noted = (more: object) => ({ kind: 'note', run: 1, beside: { changed: [{ ...progress, ...more }] } }) as const
   const counts = { deaths: 3, begun: "step 'load'" }
   const cases: [string, TaskEvent, DeathMarks][] = [
     ['a park', { kind: 'park', parked: { code: 'CODE_CHANGED', reason: '' } }, {}],
     ['a resume', { kind: 'resume', by: 'admin' }, {}],
     ['a settling', { kind: 'settle', outcome: { kind: 'cancelled' }, by: 'a', retentionMs: 1 }, {}],
-    ['a retry', { kind: 'retry', run: 1, wakeAt: 1, why: '', kept: [], dropped: [] }, {}],
-    ['a new state of a step', { ...stepProgress, isNew: true, step: progress }, {}],
+    ['a retry', { kind: 'retry', run: 1, wakeAt: 1, why: '', kept: [], dropped: [], beside: {} }, {}],
+    ['a new state of a step', { ...noted({}), isNew: true }, {}],
     ['an excuse', { kind: 'excuse', run: 1 }, counts],
-    ['an unload', { kind: 'unload', run: 1, wakeAt: 1 }, counts],
-    ['a wait for an attempt', { ...stepProgress, step: { ...progress, retryAt: 9 } }, counts],
-    ['a sleep', { ...stepProgress, step: { ...progress, sleep: { startedAt: 1, dueAt: 9 } } }, counts],
-    ['a note that a step begins', { ...stepProgress, step: { ...progress, begunAt: 9 } }, marked],
+    ['an unload', { kind: 'unload', run: 1, wakeAt: 1, listens: false }, counts],
+    ['a wait for an attempt', noted({ retryAt: 9 }), counts],
+    ['a sleep', noted({ wait: { startedAt: 1, dueAt: 9 } }), counts],
+    ['a note that a step begins', noted({ begunAt: 9 }), marked],
     ['a begin', { kind: 'begin', run: 1, what: "step 'other'" }, { ...marked, begun: "step 'other'" }],
     ['a client’s checkpoint', { kind: 'save-checkpoint', checkpointId: 'cp', stateText: '', by: 'a' }, marked],
   ]
@@ -56,7 +56,7 @@ describe('the mark of a life', () => {
       deaths: left.deaths,
       begun: left.begun,
     })
-    expect(marksAfter(event)).not.toHaveProperty('status')
+    expect(marksAfter(head, event)).not.toHaveProperty('status')
   })
 })
 

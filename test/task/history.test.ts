@@ -67,6 +67,39 @@ describe('numbering', () => {
   })
 })
 
+describe('asks', () => {
+  test('are counted per scope, so that a branch does not depend on what others do', () => {
+    const recorded = { ...step(0, 'a', { ask: 0 }), scope: 'race#1.x' }
+    const history = new History([recorded, step(1, 'b', { ask: 0 })])
+    expect(history.askNamed('step', 'b')).toMatchObject({ ask: 0, scope: '' })
+    expect(history.askNamed('step', 'a', 'race#1.x')).toMatchObject({ ask: 0, scope: 'race#1.x' })
+    expect(history.askNamed('sleep', 'nap', 'race#1.x').ask).toBe(1)
+    expect(history.askNamed('sleep', 'nap', 'race#1.y').ask).toBe(0)
+    expect(history.askNamed('sleep', 'nap').ask).toBe(1)
+  })
+
+  test('that differ from what is recorded in their scope are a change of code, whatever stands in others', () => {
+    const recorded = { ...step(0, 'a', { ask: 0 }), scope: 'race#1.x' }
+    expect(new History([recorded]).askNamed('step', 'other', 'race#1.y').ask).toBe(0)
+    expect(() => new History([recorded]).askNamed('step', 'other', 'race#1.x')).toThrow(CodeChanged)
+    const handedOver = new History([recorded])
+    handedOver.handOver(recorded)
+    expect(handedOver.askNamed('step', 'other', 'race#1.x').ask).toBe(0)
+  })
+
+  test('can be given a number that was counted before: a call of branches counts itself, and is asked about at its end', () => {
+    const history = new History([])
+    expect([1, 2].map(() => history.nextNumber('branches', 'race', ''))).toEqual([1, 2])
+    expect(history.nextNumber('branches', 'race', 'race#1.x')).toBe(1)
+    expect(history.askNumbered('decision', 'race', 2, '')).toMatchObject({
+      ask: 0,
+      name: { kind: 'decision', name: 'race', number: 2 },
+    })
+    history.restore(undefined)
+    expect(history.nextNumber('branches', 'race', '')).toBe(1)
+  })
+})
+
 describe('answers', () => {
   test('are handed over in the order of the records, and a checkpoint moves the body on', () => {
     const records = [step(0, 'a', { ask: 0 }), saved(1, 1, 1, PREFIX), step(2, 'b', { ask: 0, segment: 1 })]
@@ -144,6 +177,7 @@ describe('a body that does not match its log', () => {
     expect(history.leftBehind(nobody)).toMatchObject({ name: 'a' })
     const asked = new Map([[idOf(records[0] as LogRecord), true]])
     expect(history.leftBehind(asked)).toMatchObject({ name: 'b' })
+    expect(history.leftBehind(asked, ({ seq }) => seq === 1)).toBeUndefined()
     asked.set(idOf(records[1] as LogRecord), true)
     expect(history.leftBehind(asked)).toBeUndefined()
   })

@@ -139,6 +139,7 @@ describe('checkpoints that are kept', () => {
   const save = (opens: number, seq = opens) =>
     ({
       kind: 'checkpoint',
+      scope: '',
       checkpointId: `cp-${opens}`,
       opens,
       segment: opens - 1,
@@ -162,7 +163,15 @@ describe('checkpoints that are kept', () => {
   })
 
   test('are not dropped for a retry where the log before them is pruned and nothing would be left to go on from', () => {
-    const failed = { kind: 'step', segment: 4, seq: 8, ask: 0, after: 7, failed: { name: 'Error', message: '' } }
+    const failed = {
+      kind: 'step',
+      segment: 4,
+      scope: '',
+      seq: 8,
+      ask: 0,
+      after: 7,
+      failed: { name: 'Error', message: '' },
+    }
     const log = [failed, save(5, 9)].map((record) => ({ record: record as never, text: '' }))
     const error = { name: 'StepFailedError', message: '', step: 'a', record: 8 } as never
     const dropped = (keptFrom: number, body: number) =>

@@ -1,12 +1,19 @@
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { DURATION_MS_MAX, durationMs } from '../../src/duration.js'
-import { HoldfastError, StepFailedError } from '../../src/errors.js'
+import { HoldfastError, StepFailedError, TaskCancelledError, TaskFailedError } from '../../src/errors.js'
 import { defineTask } from '../../src/task/definition.js'
 import { forgetAt } from '../../src/task/expiry.js'
 import type { TaskHead } from '../../src/task/head.js'
 import { checkName, cutText } from '../../src/task/names.js'
-import { describeError, failureCode, reviveError, stepFailure, type TaskError } from '../../src/task/outcome.js'
+import {
+  describeError,
+  failureCode,
+  reviveError,
+  stepFailure,
+  type TaskError,
+  waitFailure,
+} from '../../src/task/outcome.js'
 
 describe('a duration', () => {
   test.each([
@@ -104,6 +111,23 @@ describe('an error', () => {
     expect(JSON.stringify(describeError(cycle)).length).toBeLessThan(1_000_000)
   })
 
+  test('of another task comes back as what it was', () => {
+    const failed = roundTrip(new TaskFailedError('t1', 'TIMEOUT', 'too late', new RangeError('why')))
+    expect(failed).toBeInstanceOf(TaskFailedError)
+    expect(failed).toMatchObject({ taskId: 't1', code: 'TIMEOUT', message: 'too late', cause: { name: 'RangeError' } })
+    for (const reason of ['enough', undefined]) {
+      const cancelled = roundTrip(new TaskCancelledError('t1', reason))
+      expect(cancelled).toBeInstanceOf(TaskCancelledError)
+      expect(cancelled).toMatchObject({ taskId: 't1', reason, message: new TaskCancelledError('t1', reason).message })
+    }
+    const long = new TaskCancelledError('t1', 'r'.repeat(300))
+    expect(roundTrip(long)).toMatchObject({ reason: undefined, message: long.message })
+    for (const name of ['TaskFailedError', 'TaskCancelledError']) {
+      const stored = { name, message: 'm', code: 'TIMEOUT', ours: true } as const
+      expect(reviveError(stored)).toMatchObject({ name, code: 'TIMEOUT', constructor: HoldfastError })
+    }
+  })
+
   test('of the library comes back as the library’s, and somebody else’s code of the same name does not', () => {
     expect(roundTrip(new HoldfastError('TOO_LARGE', 'big'))).toBeInstanceOf(HoldfastError)
     expect(roundTrip(Object.assign(new Error('x'), { code: 'TIMEOUT' }))).not.toBeInstanceOf(HoldfastError)
@@ -129,6 +153,20 @@ describe('an error', () => {
       /caused by Error: no\n {4}at x/,
     )
     expect(stepFailure('a', 0, { name: 'Error', message: 'no' }).stack).toMatch(/caused by no$/)
+  })
+
+  test('of a child says so, and is a failed step’s otherwise', () => {
+    const failed = stepFailure('import', 7, describeError(new Error('no')), 'child')
+    expect(failed).toMatchObject({ step: 'import', message: "Child 'import' failed: no", cause: { message: 'no' } })
+    expect(failed.stack).toMatch(/^StepFailedError: Child 'import' failed: no/)
+    expect(describeError(failed)).toMatchObject({ record: 7 })
+  })
+
+  test('of a wait that was over before its end comes back as what it was, with its record', () => {
+    const failed = waitFailure(7, describeError(new HoldfastError('INPUT_TIMEOUT', 'late')))
+    expect(failed).toBeInstanceOf(HoldfastError)
+    expect(failed).toMatchObject({ code: 'INPUT_TIMEOUT', message: 'late' })
+    expect(describeError(failed)).toMatchObject({ record: 7 })
   })
 
   test('of a step passes the engine’s own reason on', () => {
@@ -170,6 +208,12 @@ describe('a definition', () => {
     [{ name: 'x', input: null }, '`input`'],
     [{ name: 'x', onCancel: 1 }, '`onCancel`'],
     [{ name: 'x', undo: { charge: 1 } }, '`undo.charge`'],
+    [{ name: 'x', undo: [] }, '`undo`'],
+    [{ name: 'x', undo: null }, '`undo`'],
+    [{ name: 'x', undo: 'charge' }, '`undo`'],
+    [{ name: 'x', cleanUp: { retry: { maximumAttempts: 0 } } }, '`cleanUp.retry.maximumAttempts`'],
+    [{ name: 'x', cleanUp: { timeout: 0 } }, '`cleanUp.timeout`'],
+    [{ name: 'x', cleanUp: { grace: -1 } }, '`cleanUp.grace`'],
     [{ name: 'x', retry: { maximumAttempts: 0 } }, '`retry.maximumAttempts`'],
     [{ name: 'x', retry: { maximumAttempts: 1.5 } }, '`retry.maximumAttempts`'],
     [{ name: 'x', retry: { backoffCoefficient: 0 } }, '`retry.backoffCoefficient`'],
@@ -179,11 +223,21 @@ describe('a definition', () => {
     expect(() => defineTask(options as never, body)).toThrow(named)
   })
 
-  test('needs no more than a name and a body', () => {
+  test('needs no more than a name and a body; an undo is tried five times, a minute each, after a grace of 5 s', () => {
     expect(defineTask({ name: 'x' }, body)).toMatchObject({
       name: 'x',
       timeoutMs: undefined,
       retry: { maximumAttempts: 1 },
+      cleanUp: { retry: { maximumAttempts: 5, initialMs: 1_000, coefficient: 2 }, timeoutMs: 60_000, graceMs: 5_000 },
+    })
+  })
+
+  test('may say how undos are run, in part, and that there is no grace', () => {
+    const cleanUp = { retry: { initialInterval: '5s' }, timeout: '10m', grace: 0 } as const
+    expect(defineTask({ name: 'x', cleanUp }, body).cleanUp).toMatchObject({
+      retry: { maximumAttempts: 5, initialMs: 5_000 },
+      timeoutMs: 600_000,
+      graceMs: 0,
     })
   })
 
