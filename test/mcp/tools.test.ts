@@ -234,6 +234,7 @@ describe('a call without a task', () => {
     const { durable } = await local()
     expect(() => durable.tool(double, { inlineBudget: 10 })).toThrow(/'double'.*output schema.*outputSchema: false/)
     durable.tool(slow, { inlineBudget: 30 })
+    durable.tool(slow, { name: 'patient', inlineBudget: '1m' })
     const { client } = await connect(durable)
     const answer = await client.callTool({ name: 'slow', arguments: { ms: 200 } })
     const { taskId } = answer.structuredContent as { taskId: string }
@@ -244,7 +245,7 @@ describe('a call without a task', () => {
     expect(await client.experimental.tasks.getTaskResult(taskId, CallToolResultSchema)).toMatchObject({
       content: [{ text: 'slept' }],
     })
-    expect(await client.callTool({ name: 'slow', arguments: { ms: 4 } })).toMatchObject({
+    expect(await client.callTool({ name: 'patient', arguments: { ms: 4 } })).toMatchObject({
       content: [{ text: 'slept' }],
     })
   })
