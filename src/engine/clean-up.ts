@@ -2,7 +2,7 @@
  * Cleans up behind a task that has settled: ends its children, undoes its steps, runs `onCancel`. The outcome stands; what
  * is written here is how far the clean-up is, so that a process that takes it up goes on where the last one was.
  *
- * K1. Children end first, with clean-ups of their own: none outlives its parent's. They need no slot of the parent's, so
+ * K1. Children end first, all at once, with clean-ups of their own: none outlives its parent's. They need no slot of the parent's, so
  *     that a long line of ancestors cannot wait for itself.
  * K2. Then steps are undone, the newest first (undo-steps.ts), behind every outcome but a result.
  * K3. Then `onCancel` runs, if something stopped the task behind its body's back.
@@ -65,11 +65,10 @@ async function cleanUp(
   aborters: Set<LazyAbort>,
 ): Promise<void> {
   const { taskId, type } = task.head
-  for (const child of engine.children.of(taskId)) {
-    const ended = engine.children.end(child, `its parent task ${taskId} is over`)
-    // A close waits for what runs, and not for what waits for that.
-    await Promise.race([ended, engine.closingBegan])
-  }
+  const children = engine.children.of(taskId)
+  const ended = children.map((child) => engine.children.end(child, `its parent task ${taskId} is over`))
+  // A close waits for what runs, and not for what waits for that.
+  await Promise.race([Promise.all(ended), engine.closingBegan])
   await engine.cleaners.take()
   try {
     if (engine.closing) return

@@ -71,10 +71,8 @@ export async function runDecision(run: Run, asked: Asked, { branch, lost, awaits
     if (!children) return 'recorded'
 
     const graceUntil = at + run.definition.cleanUp.graceMs
-    for (const { child } of children) {
-      if (child)
-        await host.children.end(child.taskId, `branch '${branch}' of its parent task ${taskId} was decided without it`)
-    }
+    const reason = `branch '${branch}' of its parent task ${taskId} was decided without it`
+    await Promise.all(children.map(({ child }) => child && host.children.end(child.taskId, reason)))
     if (awaitsFunctions) await untilOrGrace(host, run.branchesAtRest(), graceUntil)
     if (intents.length > 0) {
       // A decision inside a loser may be undoing the same steps.
