@@ -66,7 +66,7 @@ export class Holdfast {
   /**
    * Opens the store in `dir`, or makes one there, and takes up every unfinished task behind the caller's back.
    * @throws HoldfastError `STORE_LOCKED`, `STORE_UNUSABLE`, `STORE_TOO_NEW`, `STORE_DAMAGED`; the directory is unchanged
-   * @throws TypeError for an option of the wrong type
+   * @throws TypeError for an option of the wrong type; HoldfastError `STORE_UNAVAILABLE`: the disk refuses writes
    */
   static async open(options: OpenOptions): Promise<Holdfast> {
     const checked = checkOptions(options)
