@@ -840,6 +840,86 @@ describe('race', () => {
     }
   })
 
+  test('inside a branch that lost stays decided when the task is tried again', async () => {
+    const calm = await expectSame(
+      ({ log }) => [
+        defineTask(
+          {
+            name: 'main',
+            retry: { maximumAttempts: 2, initialInterval: '1m' },
+            undo: { hold: () => log.push('undo hold') },
+          },
+          async (task) => {
+            const won = await task.race({
+              fast: async (t) => {
+                await t.sleep('a moment', '10s')
+                return 'fast'
+              },
+              slow: async (t) => {
+                // Its step decides it, and is undone when the branch around it loses.
+                await t.race({
+                  x: (t) => t.step('hold', () => noted(log, 'hold', 'held')),
+                  y: (t) => t.sleep('long', '50s'),
+                })
+                await t.sleep('longer', '90s')
+                return 'slow'
+              },
+            })
+            await task.step('flaky', () => {
+              if (task.attempt === 1) throw new Error('flaky')
+            })
+            return won
+          },
+        ),
+      ],
+      ({ log }, where) => {
+        expect(times(log, 'undo hold'), where).toBeGreaterThanOrEqual(1)
+        expect(log.lastIndexOf('undo hold'), where).toBeGreaterThan(log.lastIndexOf('hold'))
+      },
+    )
+    expect(calm.outcome).toMatchObject({ value: 'fast', attempt: 2 })
+    expect(calm.effects.log).toEqual(['hold', 'undo hold'])
+  })
+
+  test('inside a branch that lost is decided anew when the race around it is', async () => {
+    const calm = await expectSame(
+      ({ log, keys }) => [
+        defineTask(
+          {
+            name: 'main',
+            retry: { maximumAttempts: 2, initialInterval: '1m' },
+            undo: { hold: () => log.push('undo hold') },
+          },
+          (task) =>
+            task.race({
+              fast: async (t) => {
+                await t.sleep('a moment', '10s')
+                await t.step('flaky', () => {
+                  if (task.attempt === 1) throw new Error('flaky')
+                })
+                await t.sleep('very long', '5m')
+              },
+              slow: async (t) => {
+                const won = await t.race({
+                  x: (t) =>
+                    t.step('hold', ({ idempotencyKey }) => {
+                      keys.add(idempotencyKey)
+                      return noted(log, 'hold', 'held')
+                    }),
+                  y: (t) => t.sleep('long', '50s'),
+                })
+                await t.sleep('longer', '90s')
+                return won
+              },
+            }),
+        ),
+      ],
+      ({ keys }, where) => expect(keys.size, where).toBe(2),
+    )
+    expect(calm.outcome).toMatchObject({ value: 'held', attempt: 2 })
+    expect(calm.effects.log).toEqual(['hold', 'undo hold', 'hold'])
+  })
+
   test('a crash in an undo never revives the loser: its undo goes on, and only that', async () => {
     const disk = new MemoryDisk()
     const clock = new ManualClock()
