@@ -840,6 +840,51 @@ describe('race', () => {
     }
   })
 
+  test.each([
+    ['the race around it is decided', false],
+    ['the task is cancelled', true],
+  ])('undoes each step once, at whatever moment of that %s', async (_, isCancelled) => {
+    // How long the undo goes on once the other thing has happened: over before it is looked for, at that moment, after it.
+    for (let length = 0; length < 40; length++) {
+      const clock = new ManualClock()
+      let begun = 0
+      let other = () => {}
+      const happens = new Promise<void>((resolve) => {
+        other = resolve
+      })
+      const undo = async () => {
+        begun++
+        other()
+        await turns(length)
+      }
+      // Ending it takes a while too.
+      const child = defineTask({ name: 'child', onCancel: () => turns(20) }, (t) => t.sleep('long', '9h'))
+      const held = async (t: TaskContext) => {
+        await t.step('hold', () => 'h')
+        await t.sleep('long', '9h')
+      }
+      const task = defineTask({ name: 'main', undo: { hold: undo } }, (task) =>
+        task.race({
+          outer: (t) =>
+            t.all({
+              child: (t) => t.child(child, null),
+              race: (t) => t.race({ held, quick: (t) => t.sleep('q', '5s') }),
+            }),
+          quick: (t) => (isCancelled ? t.sleep('q', '1h') : t.step('q', () => happens)),
+        }),
+      )
+      const holdfast = await openInMemory({ tasks: [task], clock })
+      const { taskId } = await holdfast.start(task, null)
+      if (isCancelled) void happens.then(() => holdfast.cancel(taskId))
+      await untilSettled(
+        clock,
+        holdfast.result(taskId).catch(() => {}),
+      )
+      expect(begun, `after ${length} turns`).toBe(1)
+      await holdfast.close()
+    }
+  })
+
   test('inside a branch that lost stays decided when the task is tried again', async () => {
     const calm = await expectSame(
       ({ log }) => [
