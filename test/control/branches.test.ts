@@ -281,6 +281,9 @@ describe('branches', () => {
       come()
       await turns()
       await clock.advance(1e6)
+      // A body that was unloaded meanwhile waits for it anew.
+      await turns()
+      come()
       expect(await Promise.race([ended, turns(50).then(() => 'nothing')]), `body ${index}`).toBe('STEP_AMBIGUOUS')
     }
   })
