@@ -104,12 +104,14 @@ async function takeBack(
   const { head, taskId } = task
   if (!needsCode(head)) return undefined
   const { store, clock } = engine
+  const graceUntil = (head.settledAt ?? clock.now()) + definition.cleanUp.graceMs
+  // A decision of the body may be undoing some of the steps. Only then is it known which are left.
+  if (interrupted) await untilOrGrace(engine, Promise.allSettled(interrupted.undoing.values()), graceUntil)
+  await task.settledCommits()
   const { input, intents } = await store.readPatiently(async (level) => ({
     input: await readInput(level, head),
     intents: await readIntents(level, taskId),
   }))
-  const graceUntil = (head.settledAt ?? clock.now()) + definition.cleanUp.graceMs
-  if (interrupted) await untilOrGrace(engine, Promise.allSettled(interrupted.undoing.values()), graceUntil)
   const known = interrupted
     ? await lateResults(engine, task, intents.filter(isOpen), interrupted.functions, graceUntil)
     : intents

@@ -75,11 +75,10 @@ export async function runDecision(run: Run, asked: Asked, { branch, lost, awaits
     await Promise.all(children.map(({ child }) => child && host.children.end(child.taskId, reason)))
     if (awaitsFunctions) await untilOrGrace(host, run.branchesAtRest(), graceUntil)
     if (intents.length > 0) {
-      // A decision inside a loser may be undoing the same steps.
+      // A decision inside a loser may be undoing the same steps, or have undone them since they were read.
       const inner = [...run.undoing].flatMap(([{ branch: of }, undoing]) => (of?.isOver ? undoing : []))
       if (inner.length > 0) await untilOrGrace(host, Promise.allSettled(inner), graceUntil)
-      const left = inner.length > 0 ? await readLost() : intents
-      const known = await lateResults(host, task, left, run.functions, graceUntil)
+      const known = await lateResults(host, task, await readLost(), run.functions, graceUntil)
       const input = await store.readPatiently((level) => readInput(level, task.head))
       const undoing = undoSteps(undoerOf(run, asked), known, input)
       run.undoing.set(asked, undoing)
