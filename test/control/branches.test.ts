@@ -243,6 +243,15 @@ describe('branches', () => {
         task
           .all({ a: () => foreign().then(() => 1), b: (t) => t.step('b', () => 1).then(() => t.sleep('b', 1e6)) })
           .then(() => task.step('x', () => 1)),
+      // Another branch ends later, in a turn; after a crash it would end first.
+      (task) =>
+        task
+          .all({ a: () => foreign().then(() => 1), b: (t) => t.sleep('b', '50s') })
+          .then(() => task.step('x', () => 1)),
+      (task) =>
+        task
+          .any({ a: () => foreign().then(() => Promise.reject(new Error('no'))), b: (t) => t.sleep('b', '50s') })
+          .then(() => task.step('x', () => 1)),
       (task) => task.race({ a: () => foreign(), b: (t) => t.sleep('b', '50s') }),
       (task) => task.any({ a: () => foreign(), b: (t) => t.sleep('b', '50s') }),
       (task) =>
