@@ -18,6 +18,7 @@ import type { Outcome } from '../task/outcome.js'
 import { settledAlready } from '../task/transition.js'
 import { checkReason } from './arguments.js'
 import { type AuditOptions, auditOf } from './audit.js'
+import { openToBindings } from './binding.js'
 import { restoreClientCheckpoint, saveClientCheckpoint } from './client-checkpoints.js'
 import { completeSession } from './complete-session.js'
 import { Engine } from './engine.js'
@@ -59,6 +60,7 @@ export class Holdfast {
   private constructor(engine: Engine) {
     this.#engine = engine
     this.#stopSweeping = startSweeping(engine)
+    openToBindings(this, engine)
   }
 
   /**
@@ -73,12 +75,10 @@ export class Holdfast {
 
   /** @internal Over an engine on a store of any kind: the one in a directory, or the simulation's. */
   static async over(engine: Engine, recover: 'auto' | 'manual'): Promise<Holdfast> {
-    try {
-      await engine.load()
-    } catch (error) {
+    await engine.load().catch(async (error: unknown) => {
       await engine.close(0)
       throw error
-    }
+    })
     if (recover === 'auto' && engine.report.heldReason === undefined) engine.recover()
     return new Holdfast(engine)
   }
