@@ -25,7 +25,8 @@ export function startSweeping(engine: Engine): () => void {
   let stopped = false
   let disarm = () => {}
   const arm = () => {
-    if (!stopped) disarm = engine.clock.setTimer(engine.clock.now() + SWEEP_EVERY_MS, run, { background: true })
+    const options = { background: true, elapsed: true }
+    if (!stopped) disarm = engine.clock.setTimer(engine.clock.now() + SWEEP_EVERY_MS, run, options)
   }
   const run = () => {
     sweep(engine)
