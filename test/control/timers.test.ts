@@ -424,6 +424,30 @@ describe('a limit of time', () => {
   })
 })
 
+test('a clean-up that waits for a child while the clock is set back has no longer grace for that', async () => {
+  const clock = new ManualClock()
+  const log: string[] = []
+  const aSecond = () =>
+    new Promise<void>((resolve) => void clock.setTimer(clock.now() + SECOND, resolve, { elapsed: true }))
+  const tasks = [
+    defineTask({ name: 'child', onCancel: aSecond }, (task) => task.sleep('nap', '300d')),
+    defineTask({ name: 'main', undo: { hang: () => log.push('undone') }, cleanUp: { grace: '10s' } }, (task) =>
+      task.all({ child: (t) => t.child('child'), hang: (t) => t.step('hang', () => new Promise(() => {})) }),
+    ),
+  ]
+  const holdfast = await openInMemory({ clock, tasks })
+  const { taskId } = await holdfast.start('main', null)
+  await turns()
+  await holdfast.cancel(taskId)
+  await turns()
+  await clock.jump(-DAY)
+  await clock.advance(SECOND)
+  expect(log).toEqual([])
+  await clock.advance(10 * SECOND)
+  expect(log).toEqual(['undone'])
+  expect(await holdfast.get(taskId)).toMatchObject({ cleanUp: 'done' })
+})
+
 test('an answer is taken whatever the clock was set to since the question, and one that comes too late by it is not', async () => {
   for (const ms of JUMPS) {
     const clock = new ManualClock()
