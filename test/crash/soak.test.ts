@@ -273,6 +273,11 @@ function inOrder(lines: readonly Line[], audit: readonly AuditEntry[]): readonly
   return [...lines, ...audit].sort((one, other) => one.at - other.at)
 }
 
+function showEvent(event: Line | AuditEntry): string {
+  if ('action' in event) return `${event.at} audit ${event.action} by ${event.by}: ${event.why ?? ''}`
+  return `${event.at} round ${event.round} ${event.fact} ${event.name ?? event.status ?? ''} ${event.call ?? event.key ?? ''}`
+}
+
 function valuesOf({ outcome }: TaskView): Record<string, unknown> {
   return outcome?.kind === 'result' ? (outcome.result as Record<string, unknown>) : {}
 }
@@ -363,6 +368,10 @@ test(`${LIVE} live tasks of all kinds, killed every few seconds, all end, and ke
       `${driver.killedAt.length} deaths; by stats(): ${percent(levels?.recoverySuccessRate)} ` +
       `of those that ${of('recovery').length} recoveries found; clean-up rate ${percent(levels?.cleanUpRate)}`,
   )
+  for (const taskId of [...bad].slice(0, 3)) {
+    const { audit = [], lines: told = [] } = stories.get(taskId) ?? {}
+    console.info(`${taskId}; processes opened at ${openedAt}\n${inOrder(told, audit).map(showEvent).join('\n')}`)
+  }
   expect(broken.slice(0, 20)).toEqual([])
   expect(recovered.length).toBe(died.length)
   expect(levels?.cleanUpRate).toBe(1)
