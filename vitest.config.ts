@@ -5,7 +5,11 @@ const source = (path: string) => fileURLToPath(new URL(path, import.meta.url))
 
 export default defineConfig({
   resolve: {
-    alias: { 'holdfast/testing': source('./src/testing/index.ts'), holdfast: source('./src/index.ts') },
+    alias: {
+      'holdfast/testing': source('./src/testing/index.ts'),
+      'holdfast/mcp/2025-11-25': source('./src/mcp/rev-2025-11-25/index.ts'),
+      holdfast: source('./src/index.ts'),
+    },
   },
   test: {
     include: ['test/**/*.test.ts'],

@@ -42,6 +42,7 @@ export const ERROR_CODES = {
     "The process died while a step ran that must not run twice (`onInterrupted: 'fail'`). See whether its effect took place.",
   STEP_TIMEOUT: 'A step took longer than its timeout. Its signal was aborted; what it still does is not recorded.',
   INPUT_TIMEOUT: 'Nobody answered an input of the task in time.',
+  INPUT_UNAVAILABLE: 'Nobody can be asked for an input of the task: its client does not know how to.',
   RECEIVE_TIMEOUT: 'No message came that the task waited for, in time.',
   STEP_NOT_FOUND: 'A fork named a step that the task’s log does not have, or does not keep.',
   STEP_UNDONE: 'A fork would go on from a step that was undone. Fork at an earlier point, or start a new task.',
@@ -141,6 +142,32 @@ export class RetryAfterError extends Error {
     super(message, options)
     this.retryAfterMs = durationMs(duration, 'duration', { zero: true })
   }
+}
+
+/**
+ * Thrown by a step or a body whose client is to get a JSON-RPC error, and not a result that says that the tool failed.
+ * An error of the MCP SDK's with an integer `code` (`McpError`, its own `ProtocolError`) counts as one too.
+ */
+export class ProtocolError extends Error {
+  override readonly name: string = 'ProtocolError'
+
+  constructor(
+    /** A JSON-RPC error code, such as -32602. */
+    readonly code: number,
+    message: string,
+    /** For the client; JSON, at most 16 KiB. */
+    readonly data?: unknown,
+    options?: { cause?: unknown },
+  ) {
+    super(message, options)
+    if (!Number.isSafeInteger(code)) throw new TypeError(`Expected \`code\` to be an integer, got ${String(code)}`)
+  }
+}
+
+/** Whether an error, or what the store keeps of one, is for the protocol: by its name, since there are several copies. */
+export function isProtocolError<T extends { name: string }>(error: T): error is T & { code: number; data?: unknown } {
+  const named = error.name === 'ProtocolError' || error.name === 'McpError'
+  return named && Number.isSafeInteger((error as { code?: unknown }).code)
 }
 
 /** Interrupts the body of a task that was settled behind its back: cancelled, timed out or expired. */

@@ -22,6 +22,7 @@ export {
   type ErrorCode,
   HoldfastError,
   NonRetryableError,
+  ProtocolError,
   RetryAfterError,
   StepFailedError,
   TaskCancelledError,

@@ -30,8 +30,8 @@ const sources: Source[] = readdirSync(SRC, { recursive: true, encoding: 'utf8' }
 
 const folderOf = (path: string) => (path.includes('/') ? (path.split('/')[0] as string) : 'leaf')
 
-// leaf ◄ task ◄ store ◄ recovery ◄ engine ◄ testing; each may import itself and what stands before it.
-const ORDER = ['leaf', 'task', 'store', 'recovery', 'engine', 'testing']
+// leaf ◄ task ◄ store ◄ recovery ◄ engine ◄ mcp ◄ testing; each may import itself and what stands before it.
+const ORDER = ['leaf', 'task', 'store', 'recovery', 'engine', 'mcp', 'testing']
 
 test('folders import only what stands below them', () => {
   const wrong = sources
@@ -66,6 +66,24 @@ test('only the store knows classic-level', () => {
   const places = sources.filter(({ imports }) => imports.includes('classic-level')).map(({ path }) => path)
   const others = places.filter((path) => !path.startsWith('store/'))
   expect(others, 'Ask src/store for what you need; classic-level is its business.').toEqual([])
+})
+
+test('only the binding of its revision knows an SDK of the protocol', () => {
+  const wrong = sources
+    .filter(({ imports }) => imports.some((from) => from.startsWith('@modelcontextprotocol/')))
+    .filter(({ path }) => !path.startsWith('mcp/rev-'))
+    .map(({ path }) => `src/${path}`)
+  expect(wrong, 'What both revisions need knows no SDK; the rest belongs under src/mcp/rev-….').toEqual([])
+})
+
+test('the bindings of two revisions do not import each other', () => {
+  const revision = (path: string) => /^mcp\/(rev-[^/]+)/.exec(path)?.[1]
+  const wrong = sources.flatMap(({ path, imports }) =>
+    imports
+      .filter((target) => revision(target) !== undefined && revision(target) !== revision(path))
+      .map((target) => `src/${path} imports src/${target}`),
+  )
+  expect(wrong, 'Move what both need to src/mcp/.').toEqual([])
 })
 
 test('the task folder is pure', () => {

@@ -18,6 +18,7 @@ import type { Outcome } from '../task/outcome.js'
 import { settledAlready } from '../task/transition.js'
 import { checkReason } from './arguments.js'
 import { type AuditOptions, auditOf } from './audit.js'
+import { openToBindings } from './binding.js'
 import { restoreClientCheckpoint, saveClientCheckpoint } from './client-checkpoints.js'
 import { completeSession } from './complete-session.js'
 import { Engine } from './engine.js'
@@ -59,12 +60,13 @@ export class Holdfast {
   private constructor(engine: Engine) {
     this.#engine = engine
     this.#stopSweeping = startSweeping(engine)
+    openToBindings(this, engine)
   }
 
   /**
    * Opens the store in `dir`, or makes one there, and takes up every unfinished task behind the caller's back.
    * @throws HoldfastError `STORE_LOCKED`, `STORE_UNUSABLE`, `STORE_TOO_NEW`, `STORE_DAMAGED`; the directory is unchanged
-   * @throws TypeError for an option of the wrong type
+   * @throws TypeError for an option of the wrong type; HoldfastError `STORE_UNAVAILABLE`: the disk refuses writes
    */
   static async open(options: OpenOptions): Promise<Holdfast> {
     const checked = checkOptions(options)
@@ -73,12 +75,10 @@ export class Holdfast {
 
   /** @internal Over an engine on a store of any kind: the one in a directory, or the simulation's. */
   static async over(engine: Engine, recover: 'auto' | 'manual'): Promise<Holdfast> {
-    try {
-      await engine.load()
-    } catch (error) {
+    await engine.load().catch(async (error: unknown) => {
       await engine.close(0)
       throw error
-    }
+    })
     if (recover === 'auto' && engine.report.heldReason === undefined) engine.recover()
     return new Holdfast(engine)
   }

@@ -39,12 +39,16 @@ export function checkResponses(engine: Engine, responses: unknown): Map<string, 
   )
 }
 
-/** Answers inputs of the task. Resolves once what is accepted is on disk. */
+/**
+ * Answers inputs of the task. Resolves once what is accepted is on disk.
+ * @param refused why nobody can be asked, in place of an answer: the input rejects with `INPUT_UNAVAILABLE`
+ */
 export function respond(
   engine: Engine,
   taskId: string,
   answers: ReadonlyMap<string, string>,
   by: string,
+  refused?: string,
 ): Promise<Responded> {
   return engine.keys.run(inputsOf(taskId), async () => {
     const task = engine.tasks.get(taskId)
@@ -63,7 +67,7 @@ export function respond(
       else if (input.answer !== undefined) ignored.push({ key, reason: 'answered' })
       else if (note.begunAt !== undefined && !saysWhether(answer === '' ? undefined : JSON.parse(answer))) {
         ignored.push({ key, reason: 'invalid' })
-      } else answered.push({ ...note, input: { ...input, answer } })
+      } else answered.push({ ...note, input: { ...input, answer, ...(refused === undefined ? {} : { refused }) } })
     }
     if (answered.length === 0) return { accepted: [], ignored }
     try {

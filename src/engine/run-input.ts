@@ -12,15 +12,22 @@ export async function runInput(run: Run, asked: Asked, question: Question): Prom
     const note = run.noteOf(asked) ?? newNote(asked)
     if (note.id !== asked.ask.id) return undefined
     return awaitAnswer(run, asked, note, question, async (answered, answer) => {
-      const { key = '', requestedAt: startedAt = 0 } = answered.input ?? {}
-      const end =
-        answer === undefined
-          ? { failed: describeError(tooLate(run.task.taskId, key)) }
-          : { value: answer === '' ? undefined : answer }
+      const { key = '', requestedAt: startedAt = 0, refused } = answered.input ?? {}
+      const failure =
+        refused === undefined
+          ? answer === undefined && tooLate(run.task.taskId, key)
+          : unavailable(run.task.taskId, key, refused)
+      const end = failure ? { failed: describeError(failure) } : { value: answer === '' ? undefined : answer }
       const record = { kind: 'input', ...placeOf(asked), startedAt, key, ...end } as const
       await commitAnswer(run, asked, { record, beside: { ended: [answered] } })
       return 'recorded' as const
     })
+  })
+}
+
+function unavailable(taskId: string, key: string, why: string): HoldfastError {
+  return new HoldfastError('INPUT_UNAVAILABLE', `Input '${key}' of task ${taskId} can't be asked for: ${why}`, {
+    details: { taskId, key },
   })
 }
 

@@ -9,7 +9,7 @@ import { type Duration, durationMs, instantOf } from '../duration.js'
 import { HoldfastError } from '../errors.js'
 import { canonicalJson, fromJson, type JsonUse, type JsonValue, toJson } from '../json.js'
 import { readHead, readIdempotency } from '../store/reads.js'
-import type { Decision, IdempotencyEntry, IdempotencyScope } from '../task/changes.js'
+import type { BindingRecord, Decision, IdempotencyEntry, IdempotencyScope } from '../task/changes.js'
 import { createTask, type NewTask } from '../task/create.js'
 import type { AnyTaskDefinition } from '../task/definition.js'
 import { forgetAt } from '../task/expiry.js'
@@ -48,12 +48,16 @@ export interface Started {
   readonly created: boolean
 }
 
+/** What a binding wants written in the batch that creates the task of this ID. */
+export type Beside = (taskId: string) => readonly BindingRecord[]
+
 /** Starts a task of `definition`. */
 export async function startTask(
   engine: Engine,
   definition: AnyTaskDefinition,
   input: unknown,
   options: StartOptions,
+  beside: Beside = () => [],
 ): Promise<Started> {
   const { owner, key, ttlMs, deadlineAt, priority } = checkStartOptions(options)
   const use: JsonUse = {
@@ -72,8 +76,10 @@ export async function startTask(
     await engine.usage.load(owner)
     await engine.admission.ready({ owner, type: definition.name, kind: 'body' })
     const now = clock.now()
+    const taskId = ids.taskId(now)
     const task: Omit<NewTask, 'startNow' | 'life'> = {
-      taskId: ids.taskId(now),
+      taskId,
+      beside: beside(taskId),
       seed: ids.seed(),
       type: definition.name,
       kind: 'body',
@@ -140,6 +146,7 @@ export async function onceUnderKey(
 export async function createSessionTask(
   engine: Engine,
   options: { type: string; owner?: string | undefined; ttl?: Duration | undefined },
+  beside: Beside = () => [],
 ): Promise<Started> {
   const { type, owner } = options
   checkName(type, 'type', 128)
@@ -149,8 +156,10 @@ export async function createSessionTask(
   await engine.usage.load(owner)
   await admission.ready({ owner, type, kind: 'session' })
   const now = clock.now()
+  const taskId = ids.taskId(now)
   const task: NewTask = {
-    taskId: ids.taskId(now),
+    taskId,
+    beside: beside(taskId),
     seed: ids.seed(),
     type,
     kind: 'session',

@@ -29,6 +29,8 @@
  *   owner/<owner>/<taskId>                 the tasks of an owner; says `child` of one that another task started
  *   key/<owner>/<type>/<key>               what an idempotency key stands for
  *   timer/<dueAt>/<kind>/<what>            what is to be done at a time, whether its task is live or settled
+ *   beside/<taskId>/<binding>/<what>       what a protocol binding keeps of a task; it goes when the task goes
+ *   binding/<binding>/<what>               what a protocol binding keeps of its own: sessions, events, open requests
  *   settled/<settledAt>/<taskId>           settled tasks without a `ttl`, by when they settled: `retention` counts from there
  *   <kind>/~                               ends each kind of a task's parts (GUARDS), once anything was swept
  *   audit/<auditId>                        audit entries by time …
@@ -95,6 +97,9 @@ export const ownerKey = (owner: string, taskId: string) => `${ownerPrefix(owner)
 /** No owner is an empty part: an owner's name is never empty. */
 export const idempotencyKey = (owner: string | undefined, type: string, key: string) =>
   `key/${owner === undefined ? '' : encodeURIComponent(owner)}/${encodeURIComponent(type)}/${encodeURIComponent(key)}`
+export const besidePrefix = (taskId: string) => `beside/${taskId}/`
+export const besideKey = (taskId: string, binding: string, what: string) => `beside/${taskId}/${binding}/${what}`
+export const bindingPrefix = (binding: string) => `binding/${binding}/`
 export const timerKey = (dueAt: number, kind: string, what: string) => `timer/${hex(dueAt, 12)}/${kind}/${what}`
 export const settledKey = (settledAt: number, taskId: string) => `settled/${hex(settledAt, 12)}/${taskId}`
 export const auditKey = (auditId: string) => `audit/${auditId}`
@@ -130,7 +135,18 @@ export function settledUntil(instant: number): KeyRange {
 // What belongs to a task beside its head, its owner's entry and its timers. Whatever else is kept for a task is added to
 // one of these lists, or it outlives its task.
 const ONE_PER_TASK = ['input', 'outcome']
-const MANY_PER_TASK = ['log', 'checkpoint', 'state', 'note', 'intent', 'message', 'message-key', 'patch', 'trail']
+const MANY_PER_TASK = [
+  'log',
+  'checkpoint',
+  'state',
+  'note',
+  'intent',
+  'message',
+  'message-key',
+  'patch',
+  'beside',
+  'trail',
+]
 
 /** The keys `<kind>/<taskId>` of a task, whether they are there or not. */
 export function keysOf(taskId: string): string[] {
@@ -156,6 +172,7 @@ export const KINDS = {
   checkpoints: ['checkpoint', 'state'],
   indexes: ['owner', 'key', 'timer', 'settled'],
   audit: ['audit', 'trail'],
+  bindings: ['beside', 'binding'],
   own: ['meta', 'chain'],
 } as const satisfies Record<string, readonly string[]>
 

@@ -83,6 +83,10 @@ function add(operations: Operation[], task: TaskHead, change: Change, nextAuditI
       const { name, order, text } = change.message
       return void put(messageKey(taskId, name, order), text)
     }
+    case 'binding': {
+      const { key, text } = change.record
+      return void (text === undefined ? operations.push({ key }) : put(key, text))
+    }
     case 'drop-message':
       return void operations.push({ key: messageKey(taskId, change.name, change.order) })
     case 'message-key':

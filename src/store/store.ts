@@ -7,7 +7,7 @@
 import type { Clock } from '../clock.js'
 import type { Ids } from '../ids.js'
 import type { Logger } from '../logger.js'
-import type { Decision, IdempotencyScope } from '../task/changes.js'
+import type { BindingRecord, Decision, IdempotencyScope } from '../task/changes.js'
 import { type Durability, isLive } from '../task/head.js'
 import type { Tally, Totals } from '../task/tally.js'
 import { type CommitAnchor, Committer, type Fate, type Reload } from './commit.js'
@@ -128,6 +128,15 @@ export class Store {
       return found
     })
     await this.#delete(taskId, keys)
+  }
+
+  /** Writes what a protocol binding keeps, in one batch; while the store is down it waits. */
+  async commitBinding(records: readonly BindingRecord[]): Promise<void> {
+    const operations = records.map(({ key, text }) =>
+      text === undefined ? { key } : { key, value: seal(key, 0, text) },
+    )
+    // A put or a delete of one's own key means the same however often it is done. It names no task to be read again.
+    while ((await this.#committer.commit(operations, { taskId: '', patient: true })) === 'lost');
   }
 
   /** Deletes what was copied for a fork that never became a task, and the timer that said when, last. */

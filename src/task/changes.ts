@@ -62,6 +62,12 @@ export interface IdempotencyEntry extends IdempotencyScope {
   readonly forgetAt?: number | undefined
 }
 
+/** Something that a protocol binding keeps: `key` is its own, `undefined` deletes it (store/binding-records.ts). */
+export interface BindingRecord {
+  readonly key: string
+  readonly text: string | undefined
+}
+
 /** One thing to write. */
 export type Change =
   | { readonly kind: 'head'; readonly head: TaskHead }
@@ -76,6 +82,7 @@ export type Change =
   | { readonly kind: 'owner'; readonly owner: string; readonly isChild?: boolean | undefined }
   | { readonly kind: 'idempotency'; readonly entry: IdempotencyEntry }
   | { readonly kind: 'forget-key'; readonly at: number; readonly scope: IdempotencyScope }
+  | { readonly kind: 'binding'; readonly record: BindingRecord }
   | { readonly kind: 'note'; readonly note: Note }
   | { readonly kind: 'drop-note'; readonly place: Place }
   | { readonly kind: 'intent'; readonly intent: Intent }

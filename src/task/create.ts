@@ -1,6 +1,6 @@
 /** Decides how a task comes to be: its first head, and what is written with it. Pure. */
 import { HoldfastError } from '../errors.js'
-import type { Change, Decision, IdempotencyEntry } from './changes.js'
+import type { BindingRecord, Change, Decision, IdempotencyEntry } from './changes.js'
 import { emptySegment, type ForkedFrom, NEW_HEAD_BYTES_MAX, PREFIX, type TaskHead } from './head.js'
 import { bytesOf, TASK_BYTES } from './usage.js'
 
@@ -29,6 +29,8 @@ export interface NewTask {
   /** The number of this process, if a body begins to run in it (deaths.ts). */
   readonly life?: number | undefined
   readonly by: string
+  /** What a protocol binding wants to be true of the task from its first moment: written in the same batch. */
+  readonly beside?: readonly BindingRecord[] | undefined
 }
 
 /**
@@ -89,5 +91,6 @@ export function createTask(task: NewTask, now: number): Decision {
     const entry: IdempotencyEntry = { owner: task.owner, type: task.type, taskId: task.taskId, ...task.idempotency }
     changes.push({ kind: 'idempotency', entry })
   }
+  for (const record of task.beside ?? []) changes.push({ kind: 'binding', record })
   return { head, changes }
 }

@@ -23,6 +23,8 @@ export interface AskedInput {
   readonly dueAt?: number | undefined
   /** The answer as JSON text, once there is one; empty text stands for `undefined`. */
   readonly answer?: string | undefined
+  /** Why nobody can be asked, if it was answered by saying so. */
+  readonly refused?: string | undefined
 }
 
 /** What is noted of one ask. */

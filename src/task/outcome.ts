@@ -7,12 +7,13 @@ import {
   ERROR_CODES,
   type ErrorCode,
   HoldfastError,
+  isProtocolError,
   RetryAfterError,
   StepFailedError,
   TaskCancelledError,
   TaskFailedError,
 } from '../errors.js'
-import type { JsonValue } from '../json.js'
+import { fromJson, type JsonValue, toJson } from '../json.js'
 
 /** What a task settled with. */
 export type Outcome =
@@ -25,6 +26,8 @@ export interface TaskError {
   readonly name: string
   readonly message: string
   readonly code?: string | number | undefined
+  /** What a `ProtocolError` carries for the client. */
+  readonly data?: JsonValue | undefined
   readonly stack?: string | undefined
   /** The library's own error, so that `code` is one of `ERROR_CODES` and not somebody's who uses the same word. */
   readonly ours?: true | undefined
@@ -87,6 +90,7 @@ function describe(error: Error, budget: { left: number }): TaskError {
     name: cut(String(error.name)),
     message: cut(String(error.message)),
     ...(typeof code === 'string' || typeof code === 'number' ? { code } : {}),
+    ...(isProtocolError(error) ? dataOf(error) : {}),
     ...(typeof error.stack === 'string' ? { stack: cut(error.stack) } : {}),
     ...(error instanceof RetryAfterError ? { retryAfterMs: error.retryAfterMs } : {}),
     ...(error instanceof HoldfastError ? { ours: true as const } : {}),
@@ -96,6 +100,17 @@ function describe(error: Error, budget: { left: number }): TaskError {
     ...(parts.length > 0
       ? { errors: parts.flatMap((part) => (budget.left > 0 ? [describeOne(part, budget)] : [])) }
       : {}),
+  }
+}
+
+const DATA_BYTES_MAX = 16_384
+
+// Data that JSON can't carry is left out: the error itself must reach its client in any case.
+function dataOf({ data }: { data?: unknown }): { data?: JsonValue | undefined } {
+  try {
+    return { data: fromJson(toJson(data, { what: 'the data of the error', bytesMax: DATA_BYTES_MAX, option: '' })) }
+  } catch {
+    return {}
   }
 }
 
@@ -156,8 +171,13 @@ function revived(stored: TaskError, cause: Error | undefined): Error {
     ? new AggregateError(stored.errors.map(reviveError), stored.message, options)
     : new Error(stored.message, options)
   error.name = stored.name
-  const { code, retryAfterMs } = stored
-  return Object.assign(error, code === undefined ? {} : { code }, retryAfterMs === undefined ? {} : { retryAfterMs })
+  const { code, retryAfterMs, data } = stored
+  return Object.assign(
+    error,
+    code === undefined ? {} : { code },
+    retryAfterMs === undefined ? {} : { retryAfterMs },
+    data === undefined ? {} : { data },
+  )
 }
 
 /** The code of a task that failed with `error`: the engine's own reason, also one that a step passed on, else `TASK_FAILED`. */

@@ -591,4 +591,30 @@ describe('a parent that waits for its child', () => {
     expect(await second.result(taskId as never, { waitParked: true })).toBe('kid')
     await second.close()
   })
+
+  test.each(['its parent is cancelled', 'its branch loses'])('and others end at once when %s', async (how) => {
+    const clock = new ManualClock()
+    const never = () => new Promise(() => {})
+    const kid = defineTask({ name: 'kid', undo: { k: () => {} }, cleanUp: { grace: '1m' } }, (task) =>
+      task.step('k', never),
+    )
+    const kids = (task: TaskContext) => Promise.all([1, 2, 3, 4].map((n) => task.child('kid', n)))
+    const main = defineTask({ name: 'main' }, (task) =>
+      task.race({ kids, go: (branch) => branch.receive('go') }).then(() => 'went on'),
+    )
+    const holdfast = await openInMemory({ tasks: [main, kid], clock })
+    const { taskId } = await holdfast.start('main', null)
+    await turns()
+    if (how === 'its branch loses') await holdfast.send(taskId, 'go', null)
+    else await holdfast.cancel(taskId)
+    await turns()
+    const { tasks } = await holdfast.list({ type: 'kid' })
+    expect(tasks.map(({ status }) => status)).toEqual(['cancelled', 'cancelled', 'cancelled', 'cancelled'])
+    await clock.advance(61_000)
+    await turns()
+    expect(await holdfast.list({ type: 'kid' })).toMatchObject({ tasks: Array(4).fill({ cleanUp: 'done' }) })
+    expect(await holdfast.get(taskId)).toMatchObject(
+      how === 'its branch loses' ? { status: 'completed' } : { status: 'cancelled', cleanUp: 'done' },
+    )
+  })
 })

@@ -190,7 +190,16 @@ describe('stats', () => {
     // The last 4 MiB are not in a table yet.
     expect(bytes.onDisk.log).toBeGreaterThan(500_000)
     expect(bytes.onDisk.log).toBeLessThan(bytes.counted)
-    expect(Object.keys(bytes.onDisk)).toEqual(['heads', 'values', 'log', 'checkpoints', 'indexes', 'audit', 'own'])
+    expect(Object.keys(bytes.onDisk)).toEqual([
+      'heads',
+      'values',
+      'log',
+      'checkpoints',
+      'indexes',
+      'audit',
+      'bindings',
+      'own',
+    ])
   })
 })
 

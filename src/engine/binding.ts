@@ -1,0 +1,84 @@
+/**
+ * What a protocol binding needs of the engine beyond the public calls: the clock and the logger it runs under, records
+ * of its own, and tasks that are created together with some of them. Not part of the public API.
+ */
+import type { Clock } from '../clock.js'
+import type { Duration } from '../duration.js'
+import type { Ids } from '../ids.js'
+import type { Logger } from '../logger.js'
+import { BindingRecords } from '../store/binding-records.js'
+import type { AnyTaskDefinition } from '../task/definition.js'
+import type { Engine } from './engine.js'
+import { respond } from './respond.js'
+import { type Beside, createSessionTask, type Started, type StartOptions, startTask } from './start-task.js'
+
+const engines = new WeakMap<object, Engine>()
+
+/** Lets `bindingOf` find the engine of a `Holdfast`, whose own way to it is private. */
+export function openToBindings(holdfast: object, engine: Engine): void {
+  engines.set(holdfast, engine)
+}
+
+/** @throws TypeError for anything but an open `Holdfast` */
+export function bindingOf(holdfast: object): Binding {
+  const engine = typeof holdfast === 'object' && holdfast !== null ? engines.get(holdfast) : undefined
+  if (!engine) throw new TypeError('Expected `holdfast` to be what `Holdfast.open` resolved to')
+  return new Binding(engine)
+}
+
+/** The engine, as a binding sees it. */
+export class Binding {
+  readonly #engine: Engine
+  readonly clock: Clock
+  readonly ids: Ids
+  readonly logger: Logger
+  /** Largest state of a checkpoint, in bytes. */
+  readonly stateBytesMax: number
+
+  constructor(engine: Engine) {
+    this.#engine = engine
+    this.clock = engine.clock
+    this.ids = engine.ids
+    this.logger = engine.logger
+    this.stateBytesMax = engine.limits.stateBytesMax
+  }
+
+  /** The records that the binding of this name keeps. */
+  records(name: string): BindingRecords {
+    return new BindingRecords(this.#engine.store, name)
+  }
+
+  /** Starts a task; what `beside` returns is written in the batch that creates it. */
+  start(definition: AnyTaskDefinition, input: unknown, options: StartOptions, beside: Beside): Promise<Started> {
+    this.#engine.assertOpen()
+    return startTask(this.#engine, definition, input, options, beside)
+  }
+
+  /** Creates a session task, in the same way. */
+  createSessionTask(
+    options: { type: string; owner?: string | undefined; ttl?: Duration | undefined },
+    beside: Beside,
+  ): Promise<Started> {
+    this.#engine.assertOpen()
+    return createSessionTask(this.#engine, options, beside)
+  }
+
+  /**
+   * Says that nobody can be asked for an input: it rejects with `INPUT_UNAVAILABLE`.
+   * @returns whether that counts; not if it was answered meanwhile
+   */
+  async refuseInput(taskId: string, key: string, why: string, by: string): Promise<boolean> {
+    const { accepted } = await respond(this.#engine, taskId, new Map([[key, '']]), by, why)
+    return accepted.length > 0
+  }
+
+  /** The unfinished tasks, with what tells whose and what they are. */
+  *liveTasks(): Iterable<{ taskId: string; owner?: string | undefined; kind: 'body' | 'session'; type: string }> {
+    for (const { head } of this.#engine.tasks.values()) yield head
+  }
+
+  /** Whether the task is unfinished, and whose it is. */
+  ownerOf(taskId: string): { owner?: string | undefined } | undefined {
+    return this.#engine.tasks.get(taskId)?.head
+  }
+}

@@ -1,0 +1,53 @@
+/**
+ * Who makes the request that is being handled. A handler of the SDK's is told `authInfo`, its task store only a session
+ * ID, and a request that is taken up after a restart neither; so the caller travels beside the call.
+ */
+import { AsyncLocalStorage } from 'node:async_hooks'
+import type { CheckedDurableOptions } from './options.js'
+import { type AuthInfoLike, type OwnerOf, ownerOf } from './owner.js'
+
+/** Who asks. */
+export interface Caller {
+  readonly owner: string
+  readonly authInfo?: AuthInfoLike | undefined
+  readonly sessionId?: string | undefined
+}
+
+interface Known {
+  readonly authInfo: AuthInfoLike | undefined
+  readonly sessionId?: string | undefined
+  /** Known already: a session's principal was compared, or a request is taken up after a restart. */
+  owner?: string | Promise<string> | undefined
+}
+
+const current = new AsyncLocalStorage<Known>()
+
+/** Runs `act` as somebody. */
+export function runAs<T>(known: Known, act: () => T): T {
+  return current.run({ ...known }, act)
+}
+
+/**
+ * Who makes the current call.
+ * @throws NoPrincipal in `'principal'` mode, when nobody is known to
+ */
+export async function callerOf(
+  { access, owner: custom }: Pick<CheckedDurableOptions, 'access'> & { owner?: OwnerOf | undefined },
+  given: { readonly authInfo?: AuthInfoLike | undefined; readonly sessionId?: string | undefined } = {},
+): Promise<Caller> {
+  const known = current.getStore()
+  if (!known) {
+    const { authInfo, sessionId } = given
+    return { owner: await ownerOf(access, authInfo, custom), authInfo, sessionId }
+  }
+  known.owner ??= ownerOf(access, known.authInfo, custom)
+  return { owner: await known.owner, authInfo: known.authInfo, sessionId: known.sessionId ?? given.sessionId }
+}
+
+/**
+ * Whose calls are counted and joined together. Without authentication all clients share one owner, so it is the
+ * session; without a session, nobody's.
+ */
+export function accountOf(access: CheckedDurableOptions['access'], { owner, sessionId }: Caller): string | undefined {
+  return access === 'open' ? sessionId : owner
+}

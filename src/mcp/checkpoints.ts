@@ -1,0 +1,152 @@
+/**
+ * Checkpoints and session tasks for clients: a conversation keeps its state beside a task, and takes it up again
+ * wherever it left. Nothing here moves a task's body.
+ */
+
+import { Serial } from '../engine/serial.js'
+import type { TaskView } from '../engine/view.js'
+import { toJson } from '../json.js'
+import type { Outcome } from '../task/outcome.js'
+import { accountOf, type Caller } from './caller.js'
+import type { McpCore } from './core.js'
+import { checkDepth } from './json-depth.js'
+import { durableName } from './names.js'
+import { invalidParams, taskNotFound } from './refusal.js'
+import { scopeFor } from './rights.js'
+import { cleanText } from './text.js'
+import { grantTtl } from './ttl.js'
+
+/** A request's parameters, as they came. */
+export type CheckpointParams = Readonly<Record<string, unknown>>
+
+/** A checkpoint without its state. */
+export interface ListedCheckpoint {
+  readonly checkpointId: string
+  readonly label?: string | undefined
+  readonly savedBy: 'client' | 'body'
+  readonly createdAt: string
+  readonly completedSteps: number
+}
+
+/** A checkpoint with its state. */
+export interface RestoredState {
+  readonly checkpointId: string
+  readonly state: unknown
+  readonly completedSteps: number
+  readonly createdAt: string
+}
+
+const REASON_BYTES_MAX = 1_000
+
+export class Checkpoints {
+  readonly #serial = new Serial()
+
+  constructor(private readonly core: McpCore) {}
+
+  /** @throws ProtocolError; HoldfastError */
+  async save(params: CheckpointParams, caller: Caller): Promise<{ checkpointId: string }> {
+    const { limits } = this.core.options
+    const taskId = taskIdOf(params)
+    const { state, label } = params
+    if (state === undefined) throw invalidParams('`state` is missing')
+    if (label !== undefined && typeof label !== 'string') throw invalidParams('`label` must be a string')
+    checkDepth(state, 'The state', limits.jsonDepthMax)
+    toJson(state, { what: 'the state', bytesMax: limits.stateBytesMax, option: 'limits.stateBytesMax' })
+    if (label !== undefined && Buffer.byteLength(label) > limits.labelBytesMax) {
+      throw over('labelBytesMax', `A label may take ${limits.labelBytesMax} bytes`)
+    }
+    const scope = await this.core.scope('checkpoint', caller, { taskId })
+    return this.#serial.run(taskId, async () => {
+      const saved = await this.core.holdfast.listCheckpoints(taskId, scope)
+      if (saved.filter(({ savedBy }) => savedBy === 'client').length >= limits.checkpointsPerTask) {
+        throw over('checkpointsPerTask', `A task keeps ${limits.checkpointsPerTask} checkpoints of its clients`)
+      }
+      const clean = label === undefined ? '' : cleanText(label, limits.labelBytesMax).trim()
+      return this.core.holdfast.saveCheckpoint(taskId, state, { ...scope, ...(clean === '' ? {} : { label: clean }) })
+    })
+  }
+
+  /** @throws ProtocolError; HoldfastError */
+  async restore(params: CheckpointParams, caller: Caller): Promise<RestoredState> {
+    const taskId = taskIdOf(params)
+    const { checkpointId } = params
+    if (checkpointId !== undefined && typeof checkpointId !== 'string') {
+      throw invalidParams('`checkpointId` must be a string')
+    }
+    const scope = await this.core.scope('checkpoint', caller, { taskId })
+    const restored = await this.core.holdfast.restoreCheckpoint(taskId, { ...scope, checkpointId })
+    const { state, completedSteps, createdAt } = restored
+    return { checkpointId: restored.checkpointId, state, completedSteps, createdAt: instant(createdAt) }
+  }
+
+  /** @throws ProtocolError; HoldfastError */
+  async list(params: CheckpointParams, caller: Caller): Promise<{ checkpoints: ListedCheckpoint[] }> {
+    const taskId = taskIdOf(params)
+    const scope = await this.core.scope('checkpoint', caller, { taskId })
+    const found = await this.core.holdfast.listCheckpoints(taskId, scope)
+    const checkpoints = found.map(({ checkpointId, label, savedBy, createdAt, completedSteps }) => ({
+      checkpointId,
+      ...(label === undefined ? {} : { label }),
+      savedBy,
+      createdAt: instant(createdAt),
+      completedSteps,
+    }))
+    return { checkpoints }
+  }
+
+  /** A task without a body, for a conversation. @throws ProtocolError; HoldfastError */
+  async createTask({ type = 'session', ttl }: CheckpointParams, caller: Caller): Promise<TaskView> {
+    const { binding, options, counts, holdfast } = this.core
+    durableName(type, 'type')
+    if (ttl !== undefined && !(Number.isSafeInteger(ttl) && (ttl as number) > 0)) {
+      throw invalidParams('`ttl` must be a number of milliseconds')
+    }
+    await scopeFor(options, 'create', caller)
+    const account = accountOf(options.access, caller)
+    if (account !== undefined) counts.checkCreate(account, 'session')
+    const ttlMs = grantTtl(options.ttl, ttl as number | undefined, undefined)
+    const { taskId } = await binding.createSessionTask({ type, owner: caller.owner, ttl: ttlMs }, (taskId) => {
+      if (account !== undefined) counts.created(taskId, account, 'session')
+      return []
+    })
+    return holdfast.get(taskId)
+  }
+
+  /** @throws ProtocolError; HoldfastError */
+  async completeTask(params: CheckpointParams, caller: Caller): Promise<TaskView> {
+    const taskId = taskIdOf(params)
+    const { outcome = { kind: 'result' } } = params
+    checkDepth(outcome, 'The outcome', this.core.options.limits.jsonDepthMax)
+    const scope = await this.core.scope('update', caller, { taskId })
+    await this.core.holdfast.completeSessionTask(taskId, cleaned(outcome), scope)
+    return this.core.holdfast.get(taskId, scope)
+  }
+}
+
+function taskIdOf({ taskId }: CheckpointParams): string {
+  if (typeof taskId === 'string') return taskId
+  throw taskNotFound(taskId)
+}
+
+function cleaned(outcome: unknown): Outcome {
+  const { kind, result, reason, error } = (outcome ?? {}) as Record<string, unknown>
+  if (kind === 'cancelled') {
+    return { kind, ...(typeof reason === 'string' ? { reason: cleanText(reason, REASON_BYTES_MAX) } : {}) }
+  }
+  if (kind === 'error') {
+    const { message, name } = (error ?? {}) as Record<string, unknown>
+    const text = (value: unknown, otherwise: string) =>
+      cleanText(typeof value === 'string' ? value : otherwise, REASON_BYTES_MAX)
+    return { kind, error: { name: text(name, 'Error'), message: text(message, 'The session failed') } }
+  }
+  if (kind === 'result') return { kind, result: result as never }
+  throw invalidParams("`outcome.kind` must be 'result', 'error' or 'cancelled'")
+}
+
+function instant(ms: number): string {
+  return new Date(ms).toISOString()
+}
+
+function over(limit: string, said: string): Error {
+  return invalidParams(`${said} (limit \`${limit}\`)`, { code: 'LIMIT_EXCEEDED', limit })
+}

@@ -1,0 +1,58 @@
+/** What a task asks its client for, and the way of the answer back. The one place that knows how the engine says it. */
+import type { TaskView } from '../engine/view.js'
+import type { McpCore } from './core.js'
+import type { Scope } from './rights.js'
+import { cleanText } from './text.js'
+
+const REASON_BYTES_MAX = 300
+
+/** A question as a protocol sends it. */
+export interface Question {
+  readonly method: 'elicitation/create' | 'sampling/createMessage'
+  readonly params: Record<string, unknown>
+}
+
+/** What a task asks for now, by key. */
+export function questionsOf(view: TaskView): ReadonlyMap<string, Question> {
+  const { inputRequests = {} } = view
+  return new Map(
+    Object.entries(inputRequests).flatMap(([key, { name, request }]) => [[key, questionOf(name, request)]]),
+  )
+}
+
+/**
+ * The question in a request of `task.input`: one of the protocol's, with `method` and `params`; the parameters of a
+ * sampling or an elicitation alone; or anything else, which a person is asked for in words.
+ */
+function questionOf(name: string, request: unknown): Question {
+  const given = (typeof request === 'object' && request !== null ? request : {}) as Record<string, unknown>
+  const { method, params } = given
+  if (method === 'elicitation/create' || method === 'sampling/createMessage') {
+    return { method, params: (params ?? {}) as Record<string, unknown> }
+  }
+  if ('messages' in given) return { method: 'sampling/createMessage', params: given }
+  const message = typeof request === 'string' ? request : typeof given['message'] === 'string' ? given['message'] : name
+  const { requestedSchema = ANSWER_IN_WORDS } = given
+  return { method: 'elicitation/create', params: { ...given, message, requestedSchema } }
+}
+
+const ANSWER_IN_WORDS = { type: 'object', properties: { answer: { type: 'string' } }, required: ['answer'] }
+
+/** Hands answers to the task. @returns whether the answer counts; a late or repeated one does not */
+export async function answerInput(
+  core: McpCore,
+  taskId: string,
+  key: string,
+  answer: unknown,
+  scope: Scope,
+): Promise<boolean> {
+  const { accepted } = await core.holdfast.respond(taskId, { [key]: answer }, scope)
+  core.hub.tell(taskId, { kind: 'changed' })
+  return accepted.includes(key)
+}
+
+/** Says that nobody can be asked: the task's `input` rejects with `INPUT_UNAVAILABLE`. */
+export async function refuseInput(core: McpCore, taskId: string, key: string, why: string): Promise<void> {
+  await core.binding.refuseInput(taskId, key, cleanText(why, REASON_BYTES_MAX), 'engine')
+  core.hub.tell(taskId, { kind: 'changed' })
+}

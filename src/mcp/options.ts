@@ -1,0 +1,156 @@
+/** The options of `durableTasks`, checked and with their defaults. Both protocol revisions take the same. */
+import { type Duration, durationMs } from '../duration.js'
+import type { Access, AuthInfoLike, OwnerOf } from './owner.js'
+
+/** What is about to be done, for `authorize`. */
+export interface AccessRequest {
+  readonly action: 'create' | 'read' | 'update' | 'cancel' | 'checkpoint'
+  readonly owner: string
+  readonly authInfo: AuthInfoLike | undefined
+  readonly tool?: string | undefined
+  readonly taskId?: string | undefined
+}
+
+/** `'admin'` alone reaches other owners' tasks; what it changes is in the audit as `admin`'s. */
+export type Decision = 'allow' | 'deny' | 'admin'
+
+/** How long a task is kept. */
+export interface TtlOptions {
+  /** The least that is granted to a task without a timeout. Default `'1h'`. */
+  readonly min?: Duration
+  /** The most that is granted. Default `'30d'`. */
+  readonly max?: Duration
+  /** Granted when the client asks for nothing. Default `'7d'`; without authentication `'1d'`. */
+  readonly default?: Duration
+  /** How much longer than its timeout a task is kept at least. Default `'1h'`. */
+  readonly retention?: Duration
+}
+
+/** Limits of what clients may do, each in the unit that ends its name. Over one: `-32602` naming it, nothing stored. */
+export interface McpLimits {
+  /** Unfinished tasks of one owner. Default 1,000. */
+  readonly liveTasksPerOwner: number
+  /** Unfinished session tasks of one owner. Default 100. */
+  readonly sessionTasksPerOwner: number
+  /** Tasks that one owner may create in a minute. Default 600. */
+  readonly createsPerMinute: number
+  /** Other requests about tasks that one owner may make in a minute. Default 6,000. */
+  readonly requestsPerMinute: number
+  /** A client's checkpoint as JSON. Default 256 KiB. */
+  readonly stateBytesMax: number
+  /** A client's checkpoints of one task. Default 100. */
+  readonly checkpointsPerTask: number
+  /** A checkpoint's label. Default 200. */
+  readonly labelBytesMax: number
+  /** How deep arguments and states may be nested. Default 64. */
+  readonly jsonDepthMax: number
+}
+
+/** The options of `durableTasks`. */
+export interface DurableOptions {
+  /** Who reaches which tasks. There is no default: it is the one thing that must be decided. */
+  readonly access: Access
+  /** From a verified token to an owner. Default: issuer, client and subject. For `'principal'` only. */
+  readonly owner?: OwnerOf
+  /** Asked before every create, read, update, cancel and checkpoint. Default: everybody's own tasks. */
+  readonly authorize?: (request: AccessRequest) => Decision | Promise<Decision>
+  readonly ttl?: TtlOptions
+  /** How often clients are asked to poll. Default `'1s'`. */
+  readonly pollInterval?: Duration
+  /** The latest progress is sent at most this often; 0 sends each. Default `'250ms'`. */
+  readonly progressInterval?: Duration
+  readonly limits?: Partial<McpLimits>
+  /** What becomes of tasks without a body that a server made through `taskStore` and left unfinished. Default `'fail'`. */
+  readonly orphans?: 'fail' | 'keep'
+  /** Also serve `tasks/create`, `tasks/getStatus` and `tasks/getResult`, which are not part of the protocol. Default `false`. */
+  readonly aliases?: boolean
+}
+
+/** The same, complete. */
+export interface CheckedDurableOptions {
+  readonly access: Access
+  readonly owner: OwnerOf | undefined
+  readonly authorize: ((request: AccessRequest) => Decision | Promise<Decision>) | undefined
+  readonly ttl: {
+    readonly minMs: number
+    readonly maxMs: number
+    readonly defaultMs: number
+    readonly retentionMs: number
+  }
+  readonly pollIntervalMs: number
+  readonly progressIntervalMs: number
+  readonly limits: McpLimits
+  readonly orphans: 'fail' | 'keep'
+  readonly aliases: boolean
+}
+
+const DEFAULT_LIMITS: McpLimits = {
+  liveTasksPerOwner: 1_000,
+  sessionTasksPerOwner: 100,
+  createsPerMinute: 600,
+  requestsPerMinute: 6_000,
+  stateBytesMax: 256 * 1024,
+  checkpointsPerTask: 100,
+  labelBytesMax: 200,
+  jsonDepthMax: 64,
+}
+
+/** @throws TypeError naming the option, what was expected and what was given */
+export function checkDurableOptions(options: DurableOptions): CheckedDurableOptions {
+  const { access, owner, authorize, ttl = {}, orphans = 'fail', aliases = false, limits = {} } = options ?? {}
+  oneOf(access, 'access', ['principal', 'open', 'local'])
+  oneOf(orphans, 'orphans', ['fail', 'keep'])
+  optionalFunction(owner, 'owner')
+  optionalFunction(authorize, 'authorize')
+  if (owner && access !== 'principal') {
+    throw new TypeError(`Expected \`owner\` only with \`access: 'principal'\`; with '${access}' nobody is told apart`)
+  }
+  return {
+    access,
+    owner,
+    authorize,
+    ttl: checkTtl(ttl, access),
+    pollIntervalMs: durationMs(options.pollInterval ?? '1s', 'pollInterval'),
+    progressIntervalMs: durationMs(options.progressInterval ?? '250ms', 'progressInterval', { zero: true }),
+    limits: checkLimits(limits),
+    orphans,
+    aliases,
+  }
+}
+
+function checkTtl(ttl: TtlOptions, access: Access): CheckedDurableOptions['ttl'] {
+  const minMs = durationMs(ttl.min ?? '1h', 'ttl.min')
+  const maxMs = durationMs(ttl.max ?? '30d', 'ttl.max')
+  const retentionMs = durationMs(ttl.retention ?? '1h', 'ttl.retention')
+  const fallback = access === 'open' ? '1d' : '7d'
+  const defaultMs =
+    ttl.default === undefined ? Math.min(durationMs(fallback, ''), maxMs) : durationMs(ttl.default, 'ttl.default')
+  if (minMs > maxMs) throw new TypeError(`Expected \`ttl.min\` to be at most \`ttl.max\`, got ${minMs} and ${maxMs} ms`)
+  return { minMs, maxMs, defaultMs, retentionMs }
+}
+
+function checkLimits(given: Partial<McpLimits>): McpLimits {
+  for (const [name, value] of Object.entries(given)) {
+    if (!Object.hasOwn(DEFAULT_LIMITS, name)) {
+      throw new TypeError(`Unknown limit \`limits.${name}\`; there are ${Object.keys(DEFAULT_LIMITS).join(', ')}`)
+    }
+    if (value !== undefined && (!Number.isInteger(value) || value < 1)) {
+      throw new TypeError(`Expected \`limits.${name}\` to be an integer >= 1, got ${String(value)} (${typeof value})`)
+    }
+  }
+  const set = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
+  return { ...DEFAULT_LIMITS, ...set }
+}
+
+/** @throws TypeError unless `value` is one of `allowed` */
+export function oneOf(value: unknown, option: string, allowed: readonly string[]): void {
+  if (allowed.includes(value as string)) return
+  const names = allowed.map((name) => `'${name}'`).join(' or ')
+  throw new TypeError(`Expected \`${option}\` to be ${names}, got ${JSON.stringify(value)} (${typeof value})`)
+}
+
+/** @throws TypeError unless `value` is a function or left out */
+export function optionalFunction(value: unknown, option: string): void {
+  if (value === undefined || typeof value === 'function') return
+  throw new TypeError(`Expected \`${option}\` to be a function, got ${typeof value}`)
+}

@@ -1,0 +1,71 @@
+/** What a task settled with, sorted by how a protocol has to tell it. Pure; each revision makes its own words of it. */
+import { isProtocolError, ProtocolError } from '../errors.js'
+import type { JsonValue } from '../json.js'
+import { failureCode, type Outcome, reviveError, type TaskError } from '../task/outcome.js'
+import { RPC } from './refusal.js'
+import type { DurableTool, ToolResult } from './tool.js'
+
+/** What a client is told: the tool's result, or an error of JSON-RPC. */
+export type Answer =
+  | { readonly kind: 'result'; readonly result: ToolResult }
+  | { readonly kind: 'error'; readonly error: { code: number; message: string; data?: unknown } }
+
+/** Everything that a tool's projection depends on, so that a default one says the same for ever. */
+export type Projection = Pick<DurableTool, 'name' | 'toResult' | 'toError' | 'outputSchema'>
+
+/** What a client is told of a settled task. */
+export function answerOf(outcome: Outcome, taskId: string, tool?: Projection): Answer {
+  const about = { taskId, tool: tool?.name ?? '' }
+  if (outcome.kind === 'cancelled') {
+    const why = outcome.reason === undefined ? '' : `: ${outcome.reason}`
+    return failed(RPC.internal, `Task ${taskId} was cancelled${why}`, { code: 'TASK_CANCELLED', taskId })
+  }
+  if (outcome.kind === 'result') {
+    return checked(tool?.toResult ? tool.toResult(outcome.result, about) : resultOf(outcome.result), tool, taskId)
+  }
+  const error = causeOf(outcome.error)
+  if (error.ours) return failed(RPC.internal, error.message, { code: failureCode(error), taskId })
+  if (isProtocolError(error)) {
+    // The SDK's own error prefixes its message, and the client's does it again.
+    const message = error.name === 'McpError' ? error.message.replace(/^MCP error -?\d+: /, '') : error.message
+    return failed(error.code, message, error.data)
+  }
+  const custom = tool?.toError?.(reviveError(error), about)
+  if (custom) return { kind: 'result', result: custom }
+  return { kind: 'result', result: { content: [{ type: 'text', text: error.message }], isError: true } }
+}
+
+/** The result that an output has by default: an object is structured content, and its JSON as text for those who read text. */
+export function resultOf(output: JsonValue | undefined): ToolResult {
+  if (output === undefined) return { content: [] }
+  const content = [{ type: 'text', text: typeof output === 'string' ? output : JSON.stringify(output) }]
+  if (typeof output !== 'object' || output === null || Array.isArray(output)) return { content }
+  return { content, structuredContent: output }
+}
+
+/** A step's failure is told as what the step threw. */
+function causeOf(error: TaskError): TaskError {
+  return error.step !== undefined && error.cause ? causeOf(error.cause) : error
+}
+
+/** The answer that stands for an error which was thrown while answering. */
+export function errorAnswer({ code, message, data }: ProtocolError): Answer {
+  return failed(code, message, data)
+}
+
+/** The error to throw for an answer that is one. */
+export function toThrow({ code, message, data }: Extract<Answer, { kind: 'error' }>['error']): ProtocolError {
+  return new ProtocolError(code, message, data)
+}
+
+function failed(code: number, message: string, data: unknown): Answer {
+  return { kind: 'error', error: { code, message, ...(data === undefined ? {} : { data }) } }
+}
+
+function checked(result: ToolResult, tool: Projection | undefined, taskId: string): Answer {
+  if (!tool?.outputSchema || !tool.toResult || result.isError) return { kind: 'result', result }
+  const parsed = tool.outputSchema.safeParse(result.structuredContent)
+  if (parsed.success) return { kind: 'result', result }
+  const said = `The result of tool ${tool.name} does not fit its output schema`
+  return failed(RPC.internal, said, { code: 'INVALID_OUTPUT', taskId })
+}

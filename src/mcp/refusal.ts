@@ -1,0 +1,59 @@
+/**
+ * How a request is refused: JSON-RPC codes, and what the engine's own errors become. A task that isn't there and one
+ * that is somebody else's are refused by the same function, so that they answer alike in every byte.
+ */
+import { HoldfastError, ProtocolError } from '../errors.js'
+import type { Logger } from '../logger.js'
+import { cleanText } from './text.js'
+
+/** The codes of JSON-RPC that a task server answers with. */
+export const RPC = {
+  invalidRequest: -32_600,
+  methodNotFound: -32_601,
+  invalidParams: -32_602,
+  internal: -32_603,
+} as const
+
+/** A refusal because of what was asked for. */
+export function invalidParams(message: string, data?: unknown): ProtocolError {
+  return new ProtocolError(RPC.invalidParams, message, data)
+}
+
+/** No such task, or not one for this caller. */
+export function taskNotFound(taskId: unknown): ProtocolError {
+  const shown = typeof taskId === 'string' ? cleanText(taskId, 80) : typeof taskId
+  return invalidParams(`Task not found: ${shown}`)
+}
+
+/** The caller may not do this. */
+export function denied(what: string): ProtocolError {
+  return new ProtocolError(RPC.invalidRequest, `Not allowed: ${what}`)
+}
+
+// The caller's doing; everything else is the server's.
+const THE_CALLERS = new Set<string>([
+  'INVALID_INPUT',
+  'NOT_SERIALIZABLE',
+  'TOO_LARGE',
+  'LIMIT_EXCEEDED',
+  'IDEMPOTENCY_CONFLICT',
+  'TASK_SETTLED',
+  'CHECKPOINT_NOT_FOUND',
+  'CHECKPOINT_PRUNED',
+  'NOT_A_SESSION_TASK',
+])
+
+/** What a client is told when a call on the engine failed. Never what an unexpected error says: that goes to the log. */
+export function refusalOf(error: unknown, logger: Logger): ProtocolError {
+  if (error instanceof ProtocolError) return error
+  if (error instanceof HoldfastError) {
+    if (error.code === 'TASK_NOT_FOUND') return taskNotFound(/"(.*)"$/.exec(error.message)?.[1] ?? '')
+    if (error.code === 'INVALID_CURSOR') return invalidParams('Invalid cursor', { code: error.code })
+    const code = THE_CALLERS.has(error.code) ? RPC.invalidParams : RPC.internal
+    return new ProtocolError(code, error.message, { code: error.code, ...error.details })
+  }
+  // How the engine refuses a label or a name that is no text, or too long.
+  if (error instanceof TypeError && error.message.startsWith('Expected `')) return invalidParams(error.message)
+  logger.error('A request failed unexpectedly', { error: String(error) })
+  return new ProtocolError(RPC.internal, 'Internal error')
+}

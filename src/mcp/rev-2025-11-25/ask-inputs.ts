@@ -1,0 +1,93 @@
+/**
+ * Asks a client what a task asks for, on the stream of the request that waits for the task. A question that was asked
+ * and not answered when the process died is asked again, under the same key, as soon as somebody waits again.
+ */
+import {
+  type ClientCapabilities,
+  CreateMessageResultSchema,
+  ElicitResultSchema,
+  RELATED_TASK_META_KEY,
+} from '@modelcontextprotocol/sdk/types.js'
+import type { TaskView } from '../../engine/view.js'
+import type { Caller } from '../caller.js'
+import { answerInput, type Question, questionsOf, refuseInput } from '../inputs.js'
+import type { Attachment } from './attach.js'
+import type { Extra } from './call-tool.js'
+import type { DurableTasks } from './durable-tasks.js'
+import { INPUT_META } from './transport.js'
+
+// A person may think for longer than the SDK's minute; the task's own timeout counts.
+const TIMEOUT_MS = 2 ** 31 - 1
+
+/** Whose questions, and to whom. */
+export interface AskOptions {
+  readonly durable: DurableTasks
+  readonly attachment: Attachment
+  readonly taskId: string
+  readonly caller: Caller
+  readonly extra: Extra
+  /** A client that asked for no task doesn't know of one, and nobody else can answer for it. */
+  readonly isInline: boolean
+}
+
+/** The questions that one request's client is asked. */
+export class Asking {
+  readonly #asked = new Map<string, AbortController>()
+
+  constructor(private readonly options: AskOptions) {}
+
+  /** Asks what is new, and takes back what somebody else has answered. */
+  look(view: TaskView): void {
+    const questions = questionsOf(view)
+    for (const [key, aborter] of this.#asked) {
+      if (questions.has(key)) continue
+      this.#asked.delete(key)
+      aborter.abort('It was answered elsewhere')
+    }
+    for (const [key, question] of questions) {
+      if (!this.#asked.has(key)) void this.#ask(key, question)
+    }
+  }
+
+  /** The request is over. */
+  stop(): void {
+    for (const aborter of this.#asked.values()) aborter.abort('The request is over')
+    this.#asked.clear()
+  }
+
+  async #ask(key: string, question: Question): Promise<void> {
+    const { durable, taskId, caller, isInline, attachment } = this.options
+    const aborter = new AbortController()
+    this.#asked.set(key, aborter)
+    const { logger } = durable.core.binding
+    try {
+      if (!isCapable(attachment.server.server.getClientCapabilities(), question.method)) {
+        if (isInline) await refuseInput(durable.core, taskId, key, `The client can't answer ${question.method}`)
+        return
+      }
+      const answer = await this.#send(key, question, aborter.signal)
+      const scope = await durable.core.scope('update', caller, { taskId })
+      await answerInput(durable.core, taskId, key, answer, scope)
+    } catch (error) {
+      if (aborter.signal.aborted) return
+      logger.warn('A question of a task was not answered', { taskId, key, error: String(error) })
+      // Another of the owner's clients may answer a task's question; an inline call has only this one.
+      if (isInline) await refuseInput(durable.core, taskId, key, String(error)).catch(() => {})
+    }
+  }
+
+  #send(key: string, { method, params }: Question, signal: AbortSignal): Promise<unknown> {
+    const { extra, taskId, isInline } = this.options
+    const related = isInline ? {} : { [RELATED_TASK_META_KEY]: { taskId } }
+    const _meta = { ...(params['_meta'] as object | undefined), ...related, [INPUT_META]: `${taskId}:${key}` }
+    const schema = method === 'elicitation/create' ? ElicitResultSchema : CreateMessageResultSchema
+    return extra.sendRequest({ method, params: { ...params, _meta } } as never, schema as never, {
+      signal,
+      timeout: TIMEOUT_MS,
+    })
+  }
+}
+
+function isCapable(capabilities: ClientCapabilities | undefined, method: Question['method']): boolean {
+  return (method === 'elicitation/create' ? capabilities?.elicitation : capabilities?.sampling) !== undefined
+}

@@ -1,0 +1,134 @@
+/**
+ * Puts durable tools into an `McpServer`, through its public surface only. Plain tools stay the SDK's business.
+ *
+ * A1. The `tools/call` handler is installed with the first tool, so the wrap has to be there before: too late, it would
+ *     do nothing and say nothing. That is detected, and refused.
+ * A2. Durable tools are listed by the SDK and answered by us; its own way to them polls once a second.
+ */
+import type { McpServer, RegisteredTool } from '@modelcontextprotocol/sdk/server/mcp.js'
+import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js'
+import type { ServerCapabilities, Tool } from '@modelcontextprotocol/sdk/types.js'
+import type { DurableTool } from '../tool.js'
+import { callTool } from './call-tool.js'
+import { installCheckpointMethods } from './checkpoint-methods.js'
+import type { DurableTasks } from './durable-tasks.js'
+import { installTaskMethods } from './task-methods.js'
+import { DurableTransport } from './transport.js'
+
+/** A server that durable tasks are attached to. */
+export interface Attachment {
+  readonly server: McpServer
+  /** Whose session it is, where that is known from outside a request. */
+  owner: string | undefined
+  transport: DurableTransport | undefined
+  /** The tasks that were made through it. */
+  readonly created: Set<string>
+  readonly registered: Map<string, RegisteredTool>
+  /** Whether clients may, must or can't ask for a task with a tool that is not ours. */
+  readonly taskSupportOf: (name: string) => Promise<NonNullable<Tool['execution']>['taskSupport'] | 'unknown'>
+}
+
+type Handler = (request: never, extra: never) => unknown
+type SetRequestHandler = (schema: { shape?: { method?: { value?: unknown } } }, handler: Handler) => void
+
+/** Attaches. @throws Error when it is too late */
+export function attachTo(durable: DurableTasks, server: McpServer): Attachment {
+  const inner = server.server
+  try {
+    inner.assertCanSetRequestHandler('tools/call')
+  } catch (cause) {
+    throw new Error(
+      'durable.attach(server) comes too late: the server has a `tools/call` handler already. Attach before the first tool is registered, and make the server with `durable.serverOptions(…)`, without `capabilities.tools`.',
+      { cause },
+    )
+  }
+  if (inner.transport) throw new Error('durable.attach(server) comes too late: the server is connected already')
+
+  let listTools: Handler | undefined
+  const attachment: Attachment = {
+    server,
+    owner: durable.core.options.access === 'local' ? 'local' : undefined,
+    transport: undefined,
+    created: new Set(),
+    registered: new Map(),
+    taskSupportOf: taskSupportIn(() => listTools),
+  }
+
+  const original = inner.setRequestHandler.bind(inner) as SetRequestHandler
+  inner.setRequestHandler = ((schema: Parameters<SetRequestHandler>[0], handler: Handler) => {
+    const method = schema.shape?.method?.value
+    if (method === 'tools/list') listTools = handler
+    if (method !== 'tools/call') return original(schema, handler)
+    return original(schema, ((request: never, extra: never) =>
+      callTool(durable, attachment, request, extra, () => handler(request, extra))) as Handler)
+  }) as typeof inner.setRequestHandler
+
+  const connect = inner.connect.bind(inner)
+  inner.connect = async (transport: Transport) => {
+    const ours = transport instanceof DurableTransport ? transport : new DurableTransport(transport)
+    attachment.transport = ours
+    ours.onOver = () => durable.attachments.delete(attachment)
+    durable.attachments.add(attachment)
+    await connect(ours)
+  }
+
+  inner.registerCapabilities(durable.capabilities())
+  installTaskMethods(durable, attachment)
+  installCheckpointMethods(durable, attachment)
+  for (const { tool, role } of durable.core.tools.values()) list(attachment, tool, role)
+  return attachment
+}
+
+function list({ server, registered }: Attachment, tool: DurableTool, role: 'call' | 'start'): void {
+  const { title, description, annotations, _meta, taskSupport, inputSchema, outputSchema } = tool
+  const shown = { ...(title ? { title } : {}), ...(annotations ? { annotations } : {}), ...(_meta ? { _meta } : {}) }
+  const schemas = { ...(inputSchema ? { inputSchema } : {}) }
+  if (role === 'start') {
+    const name = tool.startName as string
+    const how = `Starts ${tool.name} in the background and returns its taskId at once, instead of waiting for the result.`
+    const config = { ...shown, ...schemas, description: description ? `${how} ${description}` : how }
+    registered.set(name, server.registerTool(name, config as never, unanswered as never))
+    return
+  }
+  const config = {
+    ...shown,
+    ...schemas,
+    ...(description ? { description } : {}),
+    ...(outputSchema ? { outputSchema } : {}),
+  }
+  if (taskSupport === 'forbidden') {
+    registered.set(tool.name, server.registerTool(tool.name, config as never, unanswered as never))
+    return
+  }
+  const handler = { createTask: unanswered, getTask: unanswered, getTaskResult: unanswered }
+  const { tasks } = server.experimental
+  registered.set(
+    tool.name,
+    tasks.registerToolTask(tool.name, { ...config, execution: { taskSupport } } as never, handler as never),
+  )
+}
+
+async function unanswered(): Promise<never> {
+  throw new Error('This tool is answered by durable.attach(server)')
+}
+
+/** Asks the SDK's own list, once per name: it converts every schema each time. */
+function taskSupportIn(listTools: () => Handler | undefined): Attachment['taskSupportOf'] {
+  const known = new Map<string, NonNullable<Tool['execution']>['taskSupport']>()
+  return async (name) => {
+    if (!known.has(name)) {
+      const request = { method: 'tools/list', params: {} }
+      const { tools } = ((await listTools()?.(request as never, {} as never)) ?? { tools: [] }) as { tools: Tool[] }
+      for (const tool of tools) known.set(tool.name, tool.execution?.taskSupport ?? 'forbidden')
+    }
+    return known.get(name) ?? 'unknown'
+  }
+}
+
+/** What a server with durable tasks says it can do. `tools` is left to the first tool (A1). */
+export function capabilitiesOf(listsTasks: boolean): ServerCapabilities {
+  return {
+    tasks: { ...(listsTasks ? { list: {} } : {}), cancel: {}, requests: { tools: { call: {} } } },
+    experimental: { 'holdfast/checkpoints': { version: '1' } },
+  }
+}

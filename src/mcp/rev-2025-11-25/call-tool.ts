@@ -1,0 +1,207 @@
+/**
+ * Answers `tools/call`: with a task where one was asked for, else with the result of the same durable task. Tools that
+ * are not ours go on to the SDK, with the two refusals that it gets wrong.
+ */
+import type { RequestHandlerExtra } from '@modelcontextprotocol/sdk/shared/protocol.js'
+import {
+  type CallToolRequest,
+  type CallToolResult,
+  type CreateTaskResult,
+  RELATED_TASK_META_KEY,
+  type ServerNotification,
+  type ServerRequest,
+} from '@modelcontextprotocol/sdk/types.js'
+import { HoldfastError, ProtocolError } from '../../errors.js'
+import type { BindingRecord } from '../../task/changes.js'
+import { type Caller, callerOf } from '../caller.js'
+import { InvalidArguments, type StartedCall } from '../core.js'
+import { toThrow } from '../outcome.js'
+import { ProgressFeed } from '../progress-feed.js'
+import { invalidParams, RPC, refusalOf } from '../refusal.js'
+import type { DurableTool } from '../tool.js'
+import { waitForEnd } from '../wait.js'
+import { Asking } from './ask-inputs.js'
+import type { Attachment } from './attach.js'
+import type { DurableTasks } from './durable-tasks.js'
+import { projectNewTask } from './project-task.js'
+
+/** What the SDK tells a handler of the request it handles. */
+export type Extra = RequestHandlerExtra<ServerRequest, ServerNotification>
+
+/** A call whose task is on disk. */
+export interface OpenCall {
+  readonly tool: DurableTool
+  readonly kind: 'inline' | 'task' | 'start'
+  readonly caller: Caller
+  readonly started: StartedCall
+  /** The progress that its client was sent last, if the call is taken up after a restart. */
+  readonly lastProgress?: number | undefined
+}
+
+/** The handler of `tools/call`. */
+export async function callTool(
+  durable: DurableTasks,
+  attachment: Attachment,
+  request: CallToolRequest,
+  extra: Extra,
+  next: () => unknown,
+): Promise<unknown> {
+  const { name, task } = request.params
+  const found = durable.core.tools.get(name)
+  if (!found || !attachment.registered.get(name)?.enabled) return callForeign(attachment, request, next)
+  try {
+    const preflight = attachment.transport?.preflights.get(extra.requestId)
+    attachment.transport?.preflights.delete(extra.requestId)
+    const call = await (preflight ?? openCall(durable, request, extra))
+    if (call.kind === 'start') return handleOf(call.started.taskId, `Started task ${call.started.taskId}.`)
+    if (call.kind === 'task') return await answerWithTask(durable, attachment, call, extra)
+    return await answerInline(durable, attachment, call, extra)
+  } catch (error) {
+    if (error instanceof InvalidArguments) {
+      if (task !== undefined) throw invalidParams(error.message)
+      return { content: [{ type: 'text', text: error.message }], isError: true }
+    }
+    throw refusalOf(error, durable.core.binding.logger)
+  }
+}
+
+/** Checks a call of a durable tool and makes its task durable. @throws InvalidArguments; ProtocolError; HoldfastError */
+export async function openCall(
+  durable: DurableTasks,
+  { params }: CallToolRequest,
+  given: { authInfo?: Extra['authInfo'] | undefined; sessionId?: string | undefined },
+  beside?: (call: OpenCall) => readonly BindingRecord[],
+): Promise<OpenCall> {
+  const { core } = durable
+  const found = core.tools.get(params.name)
+  if (!found) throw invalidParams(`Tool ${params.name} not found`)
+  const { tool, role } = found
+  checkSupport(params.name, role === 'start' ? 'forbidden' : tool.taskSupport, params.task !== undefined)
+  const kind = role === 'start' ? 'start' : params.task ? 'task' : 'inline'
+  const caller = await callerOf(core.options, given)
+  const prepared = await core.prepare(tool, kind, params.arguments, caller, {
+    meta: params._meta,
+    ttlMs: params.task?.ttl,
+  })
+  const call = { tool, kind, caller } as const
+  const started = await core.start(prepared, beside && ((started) => beside({ ...call, started })))
+  return { ...call, started }
+}
+
+function checkSupport(name: string, support: 'optional' | 'required' | 'forbidden' | undefined, asTask: boolean): void {
+  if (asTask && (support === 'forbidden' || support === undefined)) {
+    throw new ProtocolError(RPC.methodNotFound, `Tool ${name} does not support tasks`)
+  }
+  if (!asTask && support === 'required') {
+    throw new ProtocolError(
+      RPC.methodNotFound,
+      `Tool ${name} has to be called as a task: send \`task\` with the request`,
+    )
+  }
+}
+
+async function callForeign(attachment: Attachment, { params }: CallToolRequest, next: () => unknown): Promise<unknown> {
+  const support = await attachment.taskSupportOf(params.name)
+  if (support !== 'unknown') checkSupport(params.name, support, params.task !== undefined)
+  return next()
+}
+
+async function answerWithTask(
+  durable: DurableTasks,
+  attachment: Attachment,
+  { started: { taskId, created }, caller }: OpenCall,
+  extra: Extra,
+): Promise<CreateTaskResult> {
+  const { core } = durable
+  attachment.created.add(taskId)
+  const view = await core.holdfast.get(taskId, { owner: caller.owner })
+  const token = extra._meta?.progressToken
+  if (token !== undefined) durable.followProgress(attachment, taskId, token)
+  const task = created ? projectNewTask(view, core.options.pollIntervalMs) : await durable.project(view)
+  return { task, _meta: { [RELATED_TASK_META_KEY]: { taskId } } }
+}
+
+async function answerInline(
+  durable: DurableTasks,
+  attachment: Attachment,
+  { tool, caller, started, lastProgress }: OpenCall,
+  extra: Extra,
+): Promise<CallToolResult> {
+  const { core } = durable
+  const { owner } = caller
+  const { taskId } = started
+  const progressToken = extra._meta?.progressToken
+  const feed =
+    progressToken === undefined
+      ? undefined
+      : new ProgressFeed({
+          clock: core.binding.clock,
+          intervalMs: core.options.progressIntervalMs,
+          last: lastProgress,
+          send: (progress) =>
+            extra.sendNotification({ method: 'notifications/progress', params: { progressToken, ...progress } }),
+        })
+  const asking = new Asking({ durable, attachment, taskId, caller, extra, isInline: true })
+  try {
+    const end = await waitForEnd(core, taskId, {
+      owner,
+      signal: extra.signal,
+      untilParked: true,
+      budgetMs: tool.inlineBudgetMs,
+      onProgress: (progress) => feed?.push(progress),
+      onLook: (view) => asking.look(view),
+    })
+    if (end.kind === 'aborted') return await interrupted(durable, attachment, tool, taskId, owner, extra)
+    await feed?.end()
+    if (end.kind === 'parked') {
+      const { code, reason } = end.view?.parked ?? {}
+      return told(
+        `Task ${taskId} can't go on: ${code}: ${reason}. It is kept, and goes on once that is mended.`,
+        taskId,
+      )
+    }
+    // Whoever was sent something is not waiting any more: the note that says otherwise goes with the answer.
+    core.deliver(started)
+    if (end.kind === 'late') {
+      return handleOf(
+        taskId,
+        `Task ${taskId} is still working and goes on. Ask for it with tasks/get and tasks/result.`,
+      )
+    }
+    const answer = await durable.answer(end.view as NonNullable<typeof end.view>)
+    if (answer.kind === 'error') throw toThrow(answer.error)
+    return answer.result as CallToolResult
+  } finally {
+    feed?.stop()
+    asking.stop()
+    core.openInline.delete(taskId)
+  }
+}
+
+/** The connection is gone, or its client cancelled the call. Only the second ever ends the task, and only if it may. */
+async function interrupted(
+  { core }: DurableTasks,
+  { transport }: Attachment,
+  tool: DurableTool,
+  taskId: string,
+  owner: string,
+  { requestId }: Extra,
+): Promise<CallToolResult> {
+  if (transport?.wasCancelled(requestId) && tool.onInterrupt === 'cancel') {
+    await core.holdfast
+      .cancel(taskId, { owner, reason: 'The client cancelled the call', force: true })
+      .catch((error: unknown) => {
+        if (!(error instanceof HoldfastError && error.code === 'TASK_SETTLED')) throw error
+      })
+  }
+  // Nobody is told: the SDK answers no request that was cancelled.
+  return { content: [] }
+}
+
+function handleOf(taskId: string, text: string): CallToolResult {
+  return { content: [{ type: 'text', text }], structuredContent: { taskId, status: 'working' } }
+}
+
+function told(text: string, taskId: string): CallToolResult {
+  return { content: [{ type: 'text', text }], isError: true, _meta: { [RELATED_TASK_META_KEY]: { taskId } } }
+}

@@ -1,0 +1,193 @@
+/** The public face of the 2025-11-25 binding: tools from task definitions, and everything that clients do with their tasks. */
+import type { TaskMessageQueue, TaskStore } from '@modelcontextprotocol/sdk/experimental/tasks/interfaces.js'
+import type { ServerOptions } from '@modelcontextprotocol/sdk/server/index.js'
+import type { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
+import {
+  type ProgressToken,
+  RELATED_TASK_META_KEY,
+  type ServerCapabilities,
+  type Task,
+} from '@modelcontextprotocol/sdk/types.js'
+import type { Holdfast } from '../../engine/holdfast.js'
+import type { TaskView } from '../../engine/view.js'
+import type { TaskDefinition } from '../../task/definition.js'
+import { isSettled } from '../../task/head.js'
+import { runAs } from '../caller.js'
+import { Checkpoints } from '../checkpoints.js'
+import { McpCore } from '../core.js'
+import type { DurableOptions } from '../options.js'
+import type { Answer } from '../outcome.js'
+import type { AuthInfoLike } from '../owner.js'
+import { ProgressFeed } from '../progress-feed.js'
+import type { Origin } from '../records.js'
+import type { ToolOptions, ToolResult } from '../tool.js'
+import { type Attachment, attachTo, capabilitiesOf } from './attach.js'
+import { createHttpHandler, type HttpHandler } from './http/handler.js'
+import type { HttpOptions } from './http/options.js'
+import type { CreateServer } from './http/session.js'
+import { ERA, projectStoreTask, projectTask, storeAnswer } from './project-task.js'
+import { type FallbackOptions, registerFallback } from './register-fallback-tools.js'
+import { notifyOfStatus } from './status-notifications.js'
+import { readStoreState } from './store-state.js'
+import { DurableTaskMessageQueue } from './task-message-queue.js'
+import { DurableTaskStore } from './task-store.js'
+
+/** Durable tasks for servers on `@modelcontextprotocol/sdk`. Made by `durableTasks`. */
+export class DurableTasks {
+  /** @internal */
+  readonly core: McpCore
+  /** @internal */
+  readonly checkpoints: Checkpoints
+  /** @internal The servers that are connected. */
+  readonly attachments = new Set<Attachment>()
+  /** @internal By server, connected or not. */
+  readonly attachmentOf = new WeakMap<McpServer, Attachment>()
+  #attached = false
+  #store: TaskStore | undefined
+  #queue: TaskMessageQueue | undefined
+
+  /** @internal Use `durableTasks`. */
+  constructor(holdfast: Holdfast, options: DurableOptions) {
+    this.core = new McpCore(holdfast, options)
+    this.checkpoints = new Checkpoints(this.core)
+    notifyOfStatus(this)
+  }
+
+  /**
+   * Makes a tool of a task. Before the first server is attached.
+   * @throws TypeError for a schema that can't be listed, naming the field; for a name that is taken
+   */
+  tool<Input, Output>(definition: TaskDefinition<Input, Output>, options: ToolOptions<Input, Output> = {}): this {
+    if (this.#attached) {
+      throw new Error('durable.tool(…) comes too late: a server is attached already, and would not list the tool')
+    }
+    this.core.addTool(definition, options)
+    return this
+  }
+
+  /**
+   * Adds the durable tools to a server. One server per session; call it before the first tool of the server's own.
+   * @returns the server
+   * @throws Error when the server has tools, or a connection, already
+   */
+  attach(server: McpServer): McpServer {
+    this.#attached = true
+    this.attachmentOf.set(server, attachTo(this, server))
+    return server
+  }
+
+  /** Options for `new McpServer(info, …)`: yours, without what would install the handlers too early. */
+  serverOptions(options: ServerOptions = {}): ServerOptions {
+    const { tools: _, ...capabilities } = options.capabilities ?? {}
+    return { ...options, capabilities }
+  }
+
+  /**
+   * Runs `act` as the principal of `authInfo`: around `transport.handleRequest`, since the SDK tells a task store only a
+   * session ID.
+   */
+  withAuth<T>(authInfo: AuthInfoLike | undefined, act: () => T): T {
+    return runAs({ authInfo }, act)
+  }
+
+  /**
+   * A `TaskStore` for servers with handlers of their own: pass it, and `taskMessageQueue`, to the SDK's server. Tasks
+   * that are made through it have no body to resume (`orphans`).
+   */
+  get taskStore(): TaskStore {
+    this.#store ??= new DurableTaskStore(this)
+    return this.#store
+  }
+
+  /** Beside `taskStore`. */
+  get taskMessageQueue(): TaskMessageQueue {
+    this.#queue ??= new DurableTaskMessageQueue(this)
+    return this.#queue
+  }
+
+  /**
+   * Adds plain tools for clients that know nothing of tasks: to look at one, wait for it, cancel it, keep a session.
+   * @throws Error when a name is taken
+   */
+  registerFallbackTools(server: McpServer, options: FallbackOptions = {}): this {
+    registerFallback(this, server, options)
+    return this
+  }
+
+  /**
+   * An MCP endpoint whose sessions and open calls survive the process.
+   * @param createServer makes the server of one session; a new one each time, attached
+   * @throws TypeError for an option of the wrong type, and for `access: 'local'`
+   */
+  httpHandler(createServer: CreateServer, options?: HttpOptions): HttpHandler {
+    return createHttpHandler(this, createServer, options)
+  }
+
+  /** @internal */
+  capabilities(): ServerCapabilities {
+    return capabilitiesOf(this.core.options.access !== 'open')
+  }
+
+  /** @internal What clients are told of a settled task. */
+  async answer(view: TaskView, known?: Origin): Promise<Answer> {
+    const { records } = this.core
+    const origin = known ?? (await records.readOrigin(view.taskId))
+    if (origin?.kind !== 'store') return this.core.answer(ERA, view, origin)
+    const state = await readStoreState(records.records, view.taskId)
+    const result = view.status === 'cancelled' ? undefined : (state?.result as ToolResult | undefined)
+    return result ? { kind: 'result', result } : storeAnswer(view)
+  }
+
+  /** @internal The task as clients see it. */
+  async project(view: TaskView, known?: Origin): Promise<Task> {
+    const { options, records, holdfast } = this.core
+    const about = { pollIntervalMs: options.pollIntervalMs, isError: false }
+    const isUnfinishedBody = view.kind === 'body' && !isSettled(view.status)
+    const origin = known ?? (isUnfinishedBody ? undefined : await records.readOrigin(view.taskId))
+    if (origin?.kind === 'store') {
+      return projectStoreTask(view, await readStoreState(records.records, view.taskId), about.pollIntervalMs)
+    }
+    const isCustom = view.status === 'completed' && origin?.projection === 'custom'
+    // A listing has no outcomes.
+    const needsOutcome = !view.outcome && (isCustom || view.status === 'cancelled')
+    const whole = needsOutcome ? await holdfast.get(view.taskId) : view
+    if (!isCustom) return projectTask(whole, about)
+    const answer = await this.answer(whole, origin)
+    return projectTask(whole, { ...about, isError: answer.kind === 'error' || answer.result.isError === true })
+  }
+
+  /** @internal Sends a task's progress after the request that made it was answered: its token stays valid till its end. */
+  followProgress({ server }: Attachment, taskId: string, progressToken: ProgressToken): void {
+    const { binding, options, hub } = this.core
+    const _meta = { [RELATED_TASK_META_KEY]: { taskId } }
+    const feed = new ProgressFeed({
+      clock: binding.clock,
+      intervalMs: options.progressIntervalMs,
+      send: async (progress) => {
+        if (!server.isConnected()) return
+        await server.server.notification({
+          method: 'notifications/progress',
+          params: { progressToken, ...progress, _meta },
+        })
+      },
+    })
+    const stop = hub.watch(taskId, (news) => {
+      if (news.kind === 'progress') feed.push(news.progress)
+      if (news.kind !== 'settled') return
+      stop()
+      void feed.end()
+    })
+  }
+}
+
+/**
+ * Durable tasks for servers on `@modelcontextprotocol/sdk`, over an open Holdfast.
+ * @throws TypeError for an option of the wrong type
+ * @example
+ * const durable = durableTasks(holdfast, { access: 'local' })
+ * durable.tool(importFlights, { title: 'Import flights' })
+ * const server = durable.attach(new McpServer(info, durable.serverOptions()))
+ */
+export function durableTasks(holdfast: Holdfast, options: DurableOptions): DurableTasks {
+  return new DurableTasks(holdfast, options)
+}

@@ -1,0 +1,216 @@
+/**
+ * The HTTP endpoint. Everything that can be said about a request before its session is known is said here: where it came
+ * from, whose it is, whether it is JSON-RPC at all. Errors are JSON-RPC errors, whatever came.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import {
+  isInitializeRequest,
+  isJSONRPCRequest,
+  type JSONRPCMessage,
+  JSONRPCMessageSchema,
+  type JSONRPCRequest,
+  SUPPORTED_PROTOCOL_VERSIONS,
+} from '@modelcontextprotocol/sdk/types.js'
+import { callerOf, runAs } from '../../caller.js'
+import { checkDepth } from '../../json-depth.js'
+import { type AuthInfoLike, NoPrincipal } from '../../owner.js'
+import type { DurableTasks } from '../durable-tasks.js'
+import { serveNode } from './node.js'
+import { type CheckedHttpOptions, checkHttpOptions, type HttpOptions } from './options.js'
+import { checkOrigin, httpError, jsonResponse, readBody, sseResponse } from './reply.js'
+import type { CreateServer, Session } from './session.js'
+import { STANDALONE } from './session-events.js'
+import { SessionRecords } from './session-records.js'
+import { Sessions, TooManySessions } from './sessions.js'
+
+/** What comes with a request. */
+export interface FetchContext {
+  /** As the SDK's `requireBearerAuth` makes it. */
+  readonly authInfo?: AuthInfoLike | undefined
+  /** The body, if somebody parsed it already. */
+  readonly parsedBody?: unknown
+}
+
+/** An MCP endpoint with durable sessions. Made by `durable.httpHandler`. */
+export interface HttpHandler {
+  /** For plain `http` and Express; uses `req.body` and `req.auth` if they are there. */
+  readonly node: (req: IncomingMessage & { body?: unknown; auth?: AuthInfoLike }, res: ServerResponse) => Promise<void>
+  /** For Hono, and whatever else speaks `Request` and `Response`. */
+  readonly fetch: (request: Request, context?: FetchContext) => Promise<Response>
+  /** Resolves once what an earlier process left open is taken up. Requests wait for it by themselves. */
+  readonly ready: Promise<void>
+  /** Closes every connection. The sessions stay, for the next process. */
+  readonly close: () => Promise<void>
+}
+
+// Answered without a stream: quick, and safely asked again.
+const QUICK = new Set([
+  'ping',
+  'tools/list',
+  'resources/list',
+  'resources/templates/list',
+  'prompts/list',
+  'logging/setLevel',
+  'tasks/get',
+  'tasks/list',
+  'tasks/cancel',
+])
+
+/** @throws TypeError for an option of the wrong type, and for `access: 'local'` */
+export function createHttpHandler(
+  durable: DurableTasks,
+  createServer: CreateServer,
+  options: HttpOptions = {},
+): HttpHandler {
+  const { core } = durable
+  if (core.options.access === 'local') {
+    throw new TypeError(
+      "`access: 'local'` is for one user over stdio: over HTTP use 'principal', or 'open' without auth",
+    )
+  }
+  if (typeof createServer !== 'function') {
+    throw new TypeError(`Expected \`createServer\` to be a function that makes a server, got ${typeof createServer}`)
+  }
+  const checked = checkHttpOptions(options, core.options.access === 'open')
+  const records = new SessionRecords(core.records.records)
+  const incarnation = core.binding.ids.seed().slice(0, 8)
+  const sessions = new Sessions({ durable, createServer, records, options: checked, incarnation })
+  const endpoint = new Endpoint(durable, sessions, checked)
+  const fetch = (request: Request, context: FetchContext = {}) => endpoint.answer(request, context)
+  return {
+    fetch,
+    node: (req, res) => serveNode(req, res, fetch, checked.bodyBytesMax),
+    ready: sessions.ready,
+    close: () => sessions.close(),
+  }
+}
+
+class Endpoint {
+  constructor(
+    private readonly durable: DurableTasks,
+    private readonly sessions: Sessions,
+    private readonly options: CheckedHttpOptions,
+  ) {}
+
+  async answer(request: Request, context: FetchContext): Promise<Response> {
+    try {
+      return await this.#answer(request, context)
+    } catch (error) {
+      if (error instanceof NoPrincipal) return httpError(401, -32_001, error.message, { 'www-authenticate': 'Bearer' })
+      if (error instanceof TooManySessions) return httpError(429, -32_000, 'Too many sessions')
+      this.durable.core.binding.logger.error('An HTTP request failed unexpectedly', { error: String(error) })
+      return httpError(500, -32_603, 'Internal error')
+    }
+  }
+
+  async #answer(request: Request, { authInfo, parsedBody }: FetchContext): Promise<Response> {
+    const refused = checkOrigin(request, this.options)
+    if (refused) return refused
+    if (this.options.path !== undefined && new URL(request.url).pathname !== this.options.path) {
+      return httpError(404, -32_000, 'Not found')
+    }
+    const { owner } = await runAs({ authInfo }, () => callerOf(this.durable.core.options))
+    const sessionId = request.headers.get('mcp-session-id') ?? undefined
+    const act = (session: Session, handle: () => Promise<Response>) =>
+      runAs({ authInfo, owner, sessionId: session.sessionId }, handle)
+
+    if (request.method === 'POST') return this.#post(request, owner, sessionId, authInfo, parsedBody, act)
+    if (request.method !== 'GET' && request.method !== 'DELETE') {
+      return httpError(405, -32_000, 'Method not allowed', { allow: 'GET, POST, DELETE' })
+    }
+    if (sessionId === undefined) return httpError(400, -32_000, 'Bad Request: Mcp-Session-Id header is required')
+    const session = await this.sessions.find(sessionId, owner)
+    if (!session) return unknownSession()
+    if (request.method === 'DELETE') {
+      await this.sessions.drop(sessionId)
+      return new Response(null, { status: 200 })
+    }
+    return act(session, () => this.#listen(session, request))
+  }
+
+  async #post(
+    request: Request,
+    owner: string,
+    sessionId: string | undefined,
+    authInfo: AuthInfoLike | undefined,
+    parsedBody: unknown,
+    act: (session: Session, handle: () => Promise<Response>) => Promise<Response>,
+  ): Promise<Response> {
+    const accept = request.headers.get('accept') ?? ''
+    if (!accept.includes('application/json') || !accept.includes('text/event-stream')) {
+      return httpError(406, -32_000, 'Not Acceptable: Client must accept both application/json and text/event-stream')
+    }
+    if (!/^application\/json\s*(;|$)/i.test(request.headers.get('content-type') ?? '')) {
+      return httpError(415, -32_000, 'Unsupported Media Type: Content-Type must be application/json')
+    }
+    const body = parsedBody === undefined ? await readBody(request, this.options.bodyBytesMax) : parsedBody
+    if (body instanceof Response) return body
+    const message = this.#parse(body)
+    if (message instanceof Response) return message
+
+    const isInitialize = isInitializeRequest(message)
+    if (!isInitialize && sessionId === undefined) {
+      return httpError(400, -32_000, 'Bad Request: Mcp-Session-Id header is required')
+    }
+    const version = request.headers.get('mcp-protocol-version')
+    if (!isInitialize && version !== null && !SUPPORTED_PROTOCOL_VERSIONS.includes(version)) {
+      return httpError(400, -32_000, 'Bad Request: Unsupported protocol version')
+    }
+    const session = isInitialize
+      ? sessionId === undefined && (await this.sessions.begin(owner, message as JSONRPCRequest))
+      : await this.sessions.find(sessionId as string, owner)
+    if (session === false) return httpError(400, -32_600, 'Invalid Request: Server already initialized')
+    if (!session) return unknownSession()
+    const extra = { requestInfo: { headers: Object.fromEntries(request.headers) } }
+    return act(session, async () => {
+      if (!isJSONRPCRequest(message)) {
+        session.transport.receive(message, { ...extra, authInfo: authInfo as never })
+        return new Response(null, { status: 202 })
+      }
+      if (QUICK.has(message.method) || message.method.startsWith('sessions/')) {
+        const answer = await session.transport.ask(message, { ...extra, authInfo: authInfo as never })
+        return answer ? jsonResponse(answer, session.sessionId) : httpError(400, -32_600, 'This request ID is in use')
+      }
+      return session.handle(request, message, { authInfo: authInfo as never, parsedBody: message })
+    })
+  }
+
+  #parse(body: unknown): JSONRPCMessage | Response {
+    if (Array.isArray(body)) return httpError(400, -32_600, 'Invalid Request: this protocol version has no batches')
+    const parsed = JSONRPCMessageSchema.safeParse(body)
+    if (!parsed.success) return httpError(400, -32_600, 'Invalid Request: not a JSON-RPC message')
+    try {
+      // A few levels are JSON-RPC's own.
+      checkDepth(body, 'The message', this.durable.core.options.limits.jsonDepthMax + 8)
+    } catch (error) {
+      return httpError(400, -32_600, (error as Error).message)
+    }
+    return parsed.data
+  }
+
+  async #listen(session: Session, request: Request): Promise<Response> {
+    if (!request.headers.get('accept')?.includes('text/event-stream')) {
+      return httpError(406, -32_000, 'Not Acceptable: Client must accept text/event-stream')
+    }
+    const lastEventId = request.headers.get('last-event-id')
+    if (lastEventId === null) return session.listen(request)
+    const found = session.events.find(lastEventId)
+    if (!found) {
+      // What was sent to nobody in particular is not kept for ever; the client goes on from here.
+      return lastEventId.startsWith(`${STANDALONE}_`)
+        ? session.listen(
+            new Request(request.url, { headers: { accept: 'text/event-stream', 'mcp-session-id': session.sessionId } }),
+          )
+        : httpError(404, -32_001, 'No such event')
+    }
+    if (found.final === undefined) return session.listen(request)
+    // The client takes only results for answers, and would come back for ever after an error.
+    if (found.number >= found.final) return new Response(null, { status: 204 })
+    return sseResponse(await session.events.rest(found.stream, found.number), session.sessionId)
+  }
+}
+
+// The same for one that never was, one that is over, and somebody else's.
+function unknownSession(): Response {
+  return httpError(404, -32_001, 'Session not found')
+}

@@ -1,0 +1,82 @@
+/** Between Node's `http` and the web's `Request` and `Response`. */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { Readable } from 'node:stream'
+import type { AuthInfoLike } from '../../owner.js'
+import type { FetchContext } from './handler.js'
+import { httpError } from './reply.js'
+
+type Incoming = IncomingMessage & { body?: unknown; auth?: AuthInfoLike }
+
+/** Answers one request. Never rejects. */
+export async function serveNode(
+  req: Incoming,
+  res: ServerResponse,
+  fetch: (request: Request, context: FetchContext) => Promise<Response>,
+  bodyBytesMax: number,
+): Promise<void> {
+  try {
+    const response = await answer(req, fetch, bodyBytesMax)
+    await write(response, res)
+  } catch {
+    // Malformed beyond what a `Request` can hold, or the connection is gone.
+    if (res.headersSent) res.destroy()
+    else await write(httpError(400, -32_600, 'Bad Request'), res).catch(() => res.destroy())
+  }
+}
+
+function answer(
+  req: Incoming,
+  fetch: (request: Request, context: FetchContext) => Promise<Response>,
+  bodyBytesMax: number,
+) {
+  const host = req.headers.host ?? 'localhost'
+  const headers = new Headers()
+  for (let at = 0; at + 1 < req.rawHeaders.length; at += 2) {
+    headers.append(req.rawHeaders[at] as string, req.rawHeaders[at + 1] as string)
+  }
+  const method = req.method ?? 'GET'
+  const url = new URL((req as { originalUrl?: string }).originalUrl ?? req.url ?? '/', urlOf(host))
+  // Somebody's parser has read the body: nothing is left of the stream.
+  const parsedBody = req.body
+  const isLong = Number(req.headers['content-length']) > bodyBytesMax
+  const hasBody = method === 'POST' && parsedBody === undefined && !isLong
+  const body = hasBody ? (Readable.toWeb(req) as ReadableStream<Uint8Array>) : undefined
+  const request = new Request(url, { method, headers, ...(body ? { body, duplex: 'half' } : {}) } as RequestInit)
+  return fetch(request, { authInfo: req.auth, ...(parsedBody === undefined ? {} : { parsedBody }) })
+}
+
+// A host that is no host is refused by its name, and must not throw before that.
+function urlOf(host: string): string {
+  try {
+    return new URL(`http://${host}`).href
+  } catch {
+    return 'http://invalid.invalid'
+  }
+}
+
+async function write(response: Response, res: ServerResponse): Promise<void> {
+  res.writeHead(response.status, Object.fromEntries(response.headers))
+  if (!response.body) {
+    res.end()
+    return
+  }
+  res.flushHeaders()
+  const reader = response.body.getReader()
+  // The client hung up: the stream is told, and what it waits for goes on without it.
+  res.once('close', () => void reader.cancel().catch(() => {}))
+  for (;;) {
+    const { done, value } = await reader.read()
+    if (done) break
+    if (!res.write(value) && !res.destroyed)
+      await new Promise<void>((resolve) => {
+        const go = () => {
+          res.off('drain', go)
+          res.off('close', go)
+          resolve()
+        }
+        res.on('drain', go)
+        res.on('close', go)
+      })
+  }
+  res.end()
+}

@@ -1,0 +1,231 @@
+/**
+ * One HTTP session: a server of the author's, the SDK's transport, and its events on disk. Made by a client's
+ * `initialize`, or from what an earlier process left of it.
+ *
+ * N1. `initialize` is fed in again, so the server knows its client as before.
+ * N2. Open requests of durable tools are taken up again: their task is waited for, and no author's code runs for it.
+ *     Anything else is answered with an error, at once: nobody knows what it had done already.
+ */
+import type { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
+import { WebStandardStreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/webStandardStreamableHttp.js'
+import {
+  type CallToolRequest,
+  CallToolRequestSchema,
+  CreateMessageResultSchema,
+  ElicitResultSchema,
+  type JSONRPCMessage,
+  type JSONRPCRequest,
+  LATEST_PROTOCOL_VERSION,
+} from '@modelcontextprotocol/sdk/types.js'
+import { z } from 'zod'
+import type { BindingRecord } from '../../../task/changes.js'
+import { callerOf, runAs } from '../../caller.js'
+import { answerInput } from '../../inputs.js'
+import { RPC } from '../../refusal.js'
+import type { Attachment } from '../attach.js'
+import { type OpenCall, openCall } from '../call-tool.js'
+import type { DurableTasks } from '../durable-tasks.js'
+import type { CheckedHttpOptions } from './options.js'
+import { type Opening, opening, SessionEvents } from './session-events.js'
+import type { OpenRecord, SessionRecord, SessionRecords } from './session-records.js'
+import { SessionTransport } from './session-transport.js'
+
+/** Makes the server of one session: a new one each time, attached. */
+export type CreateServer = () => McpServer | Promise<McpServer>
+
+/** What sessions are made of. */
+export interface SessionParts {
+  readonly durable: DurableTasks
+  readonly createServer: CreateServer
+  readonly records: SessionRecords
+  readonly options: CheckedHttpOptions
+  readonly incarnation: string
+}
+
+const JSON_HEADERS = { 'content-type': 'application/json', accept: 'application/json, text/event-stream' }
+// Only ever seen by the SDK's transport, which wants one.
+const URL_OF_OURS = 'http://localhost/'
+
+export class Session {
+  private constructor(
+    private readonly parts: SessionParts,
+    readonly sessionId: string,
+    readonly owner: string,
+    readonly events: SessionEvents,
+    readonly transport: SessionTransport,
+    private readonly attachment: Attachment,
+  ) {}
+
+  /** A session that its client's `initialize` begins; the request has yet to be handed to it. */
+  static async begin(parts: SessionParts, sessionId: string, owner: string, request: JSONRPCRequest): Promise<Session> {
+    const { records, durable } = parts
+    const onInitialized = async () => {
+      const createdAt = durable.core.binding.clock.now()
+      await records.records.write([records.session({ sessionId, owner, initialize: request, createdAt })])
+    }
+    return Session.#make(parts, sessionId, owner, onInitialized)
+  }
+
+  /** A session that an earlier process left. */
+  static async again(parts: SessionParts, { sessionId, owner, initialize }: SessionRecord): Promise<Session> {
+    const session = await Session.#make(parts, sessionId, owner, async () => {})
+    await session.events.load()
+    const initialized = session.transport.answerTo(initialize.id)
+    await session.#feed(initialize, { kind: 'unkept' }, JSON_HEADERS)
+    await initialized
+    session.transport.receive({ jsonrpc: '2.0', method: 'notifications/initialized' })
+    for (const open of await parts.records.readOpen(sessionId)) await session.#takeUp(open)
+    return session
+  }
+
+  static async #make(
+    parts: SessionParts,
+    sessionId: string,
+    owner: string,
+    onInitialized: () => Promise<void>,
+  ): Promise<Session> {
+    const { durable, createServer, records, options, incarnation } = parts
+    const server = await createServer()
+    const attachment = durable.attachmentOf.get(server)
+    if (!attachment) {
+      throw new TypeError('Expected `createServer` to return a server that went through `durable.attach(server)`')
+    }
+    const events = new SessionEvents(sessionId, records, durable.core.binding.clock, options)
+    const inner = new WebStandardStreamableHTTPServerTransport({
+      sessionIdGenerator: () => sessionId,
+      onsessioninitialized: onInitialized,
+      eventStore: events,
+      retryInterval: options.retryIntervalMs,
+      maxRequestBodySize: options.bodyBytesMax,
+    })
+    const { logger } = durable.core.binding
+    const transport = new SessionTransport(
+      inner,
+      incarnation,
+      (question, response) => void answerLate(durable, question, response),
+      (requestId) => {
+        events.giveUp(requestId).then(
+          // Its client waits on the stream still; when it asks for the rest, there is none.
+          () => inner.closeSSEStream(requestId),
+          (error: unknown) => logger.warn('A cancelled request could not be forgotten', { error: String(error) }),
+        )
+      },
+    )
+    await server.connect(transport as never)
+    if (durable.core.options.access !== 'open') attachment.owner = owner
+    return new Session(parts, sessionId, owner, events, transport, attachment)
+  }
+
+  /** Hands a request to the SDK's transport, with what its stream is opened for. */
+  handle(
+    request: Request,
+    message: JSONRPCRequest,
+    extra: { authInfo?: never; parsedBody: unknown },
+  ): Promise<Response> {
+    const isInitialize = message.method === 'initialize'
+    const what: Opening = isInitialize
+      ? { kind: 'unkept' }
+      : { kind: 'request', request: message, begin: (beside) => this.#begin(message, beside) }
+    return opening.run(what, () => this.transport.inner.handleRequest(request, extra))
+  }
+
+  /** The stream of what is sent to the client on no request of its own, or the rest of one that it lost. */
+  listen(request: Request): Promise<Response> {
+    return this.transport.inner.handleRequest(request)
+  }
+
+  async close(): Promise<void> {
+    await this.attachment.server.close()
+  }
+
+  /** Writes a request's beginning; the task of a durable call with it. */
+  async #begin(request: JSONRPCRequest, beside: (call?: OpenRecord['call']) => BindingRecord[]): Promise<void> {
+    const { durable, records } = this.parts
+    const call = this.#durableCall(request)
+    let isWritten = false
+    if (call) {
+      const opened = openCall(durable, call, { sessionId: this.sessionId }, ({ tool, kind, started }) => {
+        isWritten = true
+        return beside({ ...started, tool: tool.name, kind })
+      })
+      this.#preflight(request, opened)
+      // What it was refused for is the answer; the handler says so.
+      await opened.catch(() => {})
+    }
+    if (!isWritten) await records.records.write(beside())
+  }
+
+  #durableCall(request: JSONRPCRequest): CallToolRequest | undefined {
+    if (request.method !== 'tools/call') return undefined
+    const parsed = CallToolRequestSchema.safeParse(request)
+    if (!parsed.success || !this.parts.durable.core.tools.has(parsed.data.params.name)) return undefined
+    return this.attachment.registered.get(parsed.data.params.name)?.enabled ? parsed.data : undefined
+  }
+
+  #preflight({ id }: JSONRPCRequest, opened: Promise<OpenCall>): void {
+    this.transport.preflights.set(id, opened)
+    opened.catch(() => {})
+  }
+
+  async #takeUp({ stream, request, call }: OpenRecord): Promise<void> {
+    const { durable } = this.parts
+    const { sessionId, owner } = this
+    const tool = call && durable.core.tools.get(call.tool)?.tool
+    if (call && tool) {
+      const { taskId, kind, created, rejoinKey } = call
+      if (kind === 'inline') durable.core.openInline.add(taskId)
+      const lastProgress = this.events.lastProgress(stream)
+      const caller = { owner, sessionId }
+      this.#preflight(
+        request,
+        Promise.resolve({ tool, kind, caller, started: { taskId, created, rejoinKey }, lastProgress }),
+      )
+    } else if (request.method !== 'tasks/result') {
+      await this.events.append(stream, restarted(request))
+      return
+    }
+    const headers = {
+      ...JSON_HEADERS,
+      'mcp-session-id': sessionId,
+      'mcp-protocol-version': LATEST_PROTOCOL_VERSION,
+    }
+    await this.#feed(request, { kind: 'again', request, stream }, headers)
+  }
+
+  /** Feeds in what an earlier process was sent. Nobody reads the answer here: it goes to the events, and to who asks for them. */
+  async #feed(request: JSONRPCRequest, what: Opening, headers: Record<string, string>): Promise<void> {
+    const { sessionId, owner } = this
+    const body = JSON.stringify(request)
+    const response = await runAs({ authInfo: undefined, sessionId, owner }, () =>
+      opening.run(what, () =>
+        this.transport.inner.handleRequest(new Request(URL_OF_OURS, { method: 'POST', headers, body })),
+      ),
+    )
+    await response.body?.cancel()
+  }
+}
+
+function restarted({ id, method }: JSONRPCRequest): JSONRPCMessage {
+  const message = `The server was restarted while it worked on this request (${method}). Send it again if that is safe.`
+  return { jsonrpc: '2.0', id, error: { code: RPC.internal, message, data: { code: 'SERVER_RESTARTED' } } }
+}
+
+// The SDK checks what answers a request of its own; these come around it.
+const ANSWERS = z.union([ElicitResultSchema, CreateMessageResultSchema])
+
+/**
+ * An answer to a question that was asked by an earlier process, or asked again since: if the question is still open, it
+ * counts. Any other is dropped.
+ */
+async function answerLate({ core }: DurableTasks, question: string, response: JSONRPCMessage): Promise<void> {
+  const at = question.indexOf(':')
+  if (at < 0 || !('result' in response)) return
+  const [taskId, key] = [question.slice(0, at), question.slice(at + 1)]
+  try {
+    const answer = ANSWERS.parse(response.result)
+    const scope = await core.scope('update', await callerOf(core.options), { taskId })
+    await answerInput(core, taskId, key, answer, scope)
+  } catch (error) {
+    core.binding.logger.debug('A late answer was dropped', { taskId, key, error: String(error) })
+  }
+}

@@ -1,0 +1,101 @@
+/**
+ * `tasks/get`, `tasks/result`, `tasks/list` and `tasks/cancel`. `params.taskId` is the truth, whatever a request's
+ * related-task hint says. Parameters are checked here and not by the SDK's schemas, which would answer -32603.
+ */
+import { type CallToolResult, RELATED_TASK_META_KEY } from '@modelcontextprotocol/sdk/types.js'
+import { z } from 'zod'
+import { isSettled } from '../../task/head.js'
+import { type Caller, callerOf } from '../caller.js'
+import { toThrow } from '../outcome.js'
+import { invalidParams, refusalOf, taskNotFound } from '../refusal.js'
+import { waitForEnd } from '../wait.js'
+import { Asking } from './ask-inputs.js'
+import type { Attachment } from './attach.js'
+import type { Extra } from './call-tool.js'
+import type { DurableTasks } from './durable-tasks.js'
+
+const PAGE = 50
+
+/** Parameters as they came. */
+export type Params = Readonly<Record<string, unknown>>
+
+/** Handles a request: whoever asks is known, and what is thrown becomes an answer. */
+export function serve(
+  durable: DurableTasks,
+  { server }: Attachment,
+  method: string,
+  handle: (params: Params, caller: Caller, extra: Extra) => Promise<Record<string, unknown>>,
+): void {
+  const schema = z.object({ method: z.literal(method), params: z.looseObject({}).optional() })
+  server.server.setRequestHandler(
+    schema as never,
+    (async (request: { params?: Params }, extra: Extra) => {
+      try {
+        return await handle(request.params ?? {}, await callerOf(durable.core.options, extra), extra)
+      } catch (error) {
+        throw refusalOf(error, durable.core.binding.logger)
+      }
+    }) as never,
+  )
+}
+
+/** The task that a request is about. @throws ProtocolError -32602 */
+export function taskIdOf({ taskId }: Params): string {
+  if (typeof taskId === 'string') return taskId
+  throw taskNotFound(taskId)
+}
+
+export function installTaskMethods(durable: DurableTasks, attachment: Attachment): void {
+  const { core } = durable
+  const { holdfast } = core
+
+  serve(durable, attachment, 'tasks/get', async (params, caller) => {
+    const taskId = taskIdOf(params)
+    const scope = await core.scope('read', caller, { taskId })
+    return { ...(await durable.project(await holdfast.get(taskId, scope))) }
+  })
+
+  serve(durable, attachment, 'tasks/result', async (params, caller, extra) => {
+    const taskId = taskIdOf(params)
+    const scope = await core.scope('read', caller, { taskId })
+    const asking = new Asking({ durable, attachment, taskId, caller, extra, isInline: false })
+    const { signal } = extra
+    const { view } = await waitForEnd(core, taskId, { ...scope, signal, onLook: (view) => asking.look(view) }).finally(
+      () => asking.stop(),
+    )
+    // Cancelled by its client: the SDK sends no answer.
+    if (!view) return {}
+    core.binding.logger.info('A result was fetched', { taskId, by: caller.owner })
+    const answer = await durable.answer(view)
+    if (answer.kind === 'error') throw toThrow(answer.error)
+    const result = answer.result as CallToolResult
+    return { ...result, _meta: { ...result._meta, [RELATED_TASK_META_KEY]: { taskId } } }
+  })
+
+  serve(durable, attachment, 'tasks/cancel', async (params, caller) => {
+    const taskId = taskIdOf(params)
+    const scope = await core.scope('cancel', caller, { taskId })
+    const { status } = await holdfast.get(taskId, scope)
+    if (isSettled(status)) throw invalidParams(`Cannot cancel task: already in terminal status '${status}'`)
+    const reason = 'The client cancelled the task'
+    return { ...(await durable.project(await holdfast.cancel(taskId, { ...scope, reason, force: true }))) }
+  })
+
+  // Without authentication the ID is the only key to a task: a list would hand out everybody's.
+  if (core.options.access === 'open') {
+    server(attachment).removeRequestHandler('tasks/list')
+    return
+  }
+  serve(durable, attachment, 'tasks/list', async ({ cursor }, caller) => {
+    if (cursor !== undefined && typeof cursor !== 'string') throw invalidParams('Invalid cursor')
+    // An administrator's list is his own too: everybody's tasks in one list help nobody, and need no right.
+    await core.scope('read', caller)
+    const page = await holdfast.list({ owner: caller.owner, limit: PAGE, cursor })
+    const tasks = await Promise.all(page.tasks.map((view) => durable.project(view)))
+    return { tasks, ...(page.cursor === undefined ? {} : { nextCursor: page.cursor }) }
+  })
+}
+
+function server(attachment: Attachment) {
+  return attachment.server.server
+}

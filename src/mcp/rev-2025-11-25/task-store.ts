@@ -1,0 +1,198 @@
+/**
+ * The SDK's `TaskStore` over the engine, for servers that use `registerToolTask` or handlers of their own. Tasks that
+ * are made through it have no body: after a crash nobody is left who would finish them, and they are settled as failed,
+ * with a message that says so, or left to the server (`orphans: 'keep'`).
+ *
+ * Words that the SDK and its tests look for in errors are the SDK's own.
+ */
+import type { CreateTaskOptions, TaskStore } from '@modelcontextprotocol/sdk/experimental/tasks/interfaces.js'
+import type { Request, RequestId, Result, Task } from '@modelcontextprotocol/sdk/types.js'
+import { Serial } from '../../engine/serial.js'
+import type { TaskView } from '../../engine/view.js'
+import { HoldfastError } from '../../errors.js'
+import { isSettled } from '../../task/head.js'
+import type { Outcome } from '../../task/outcome.js'
+import { accountOf, callerOf } from '../caller.js'
+import type { AccessRequest } from '../options.js'
+import { toThrow } from '../outcome.js'
+import type { Origin } from '../records.js'
+import { invalidParams } from '../refusal.js'
+import { type Scope, scopeFor } from '../rights.js'
+import { cleanText } from '../text.js'
+import { grantTtl } from '../ttl.js'
+import type { DurableTasks } from './durable-tasks.js'
+import { readStoreState, type StoreState, storeState } from './store-state.js'
+
+const PAGE = 10
+const MESSAGE_BYTES_MAX = 500
+const TYPE_BYTES_MAX = 120
+const ORPHANED = 'The server was restarted while it worked on this task, and nothing is left that would finish it.'
+
+export class DurableTaskStore implements TaskStore {
+  /** Changes of one task happen one after the other: what was said first stands first. */
+  readonly #serial = new Serial()
+  readonly #made = new Set<string>()
+  readonly #ready: Promise<void>
+
+  constructor(private readonly durable: DurableTasks) {
+    this.#ready = this.#settleOrphans()
+    this.#ready.catch((error: unknown) =>
+      durable.core.binding.logger.error('Tasks without a body could not be looked at', { error: String(error) }),
+    )
+  }
+
+  async createTask(
+    { ttl, pollInterval }: CreateTaskOptions,
+    _requestId: RequestId,
+    request: Request,
+    sessionId?: string,
+  ): Promise<Task> {
+    const { core } = this.durable
+    const { binding, options, records, counts } = core
+    const caller = await callerOf(options, { sessionId })
+    const tool = String(request.params?.['name'] ?? request.method)
+    await scopeFor(options, 'create', caller, { tool })
+    const account = accountOf(options.access, caller)
+    if (account !== undefined) counts.checkCreate(account)
+    const origin: Origin = {
+      tool,
+      kind: 'store',
+      projection: 'default',
+      ...(options.access === 'open' ? { sessionId } : {}),
+    }
+    const ttlMs = grantTtl(options.ttl, ttl ?? undefined, undefined)
+    const type = `mcp ${cleanText(tool, TYPE_BYTES_MAX)}`
+    const state: StoreState = { status: 'working', pollIntervalMs: pollInterval }
+    const { taskId } = await binding.createSessionTask({ type, owner: caller.owner, ttl: ttlMs }, (taskId) => {
+      this.#made.add(taskId)
+      if (account !== undefined) counts.created(taskId, account)
+      return [records.origin(taskId, origin), storeState(records.records, taskId, state)]
+    })
+    return this.durable.project(await core.holdfast.get(taskId), origin)
+  }
+
+  async getTask(taskId: string, sessionId?: string): Promise<Task | null> {
+    const view = await this.#find('read', taskId, sessionId)
+    return view ? this.durable.project(view) : null
+  }
+
+  storeTaskResult(taskId: string, status: 'completed' | 'failed', result: Result, sessionId?: string): Promise<void> {
+    return this.#serial.run(taskId, async () => {
+      const { view, scope, state } = await this.#own(taskId, sessionId)
+      if (isSettled(view.status)) {
+        throw new Error(`Cannot store result for task ${taskId} in terminal status '${view.status}'`)
+      }
+      const { records, holdfast } = this.durable.core
+      // First what it is, then that it is: after a crash in between the task is an orphan like any other.
+      await records.records.write([storeState(records.records, taskId, { ...state, status, result })])
+      await holdfast.completeSessionTask(taskId, outcomeOf(status, textOf(result)), scope)
+    })
+  }
+
+  async getTaskResult(taskId: string, sessionId?: string): Promise<Result> {
+    const view = await this.#find('read', taskId, sessionId)
+    if (!view) throw notFound(taskId)
+    if (!isSettled(view.status)) throw new Error(`Task ${taskId} has no result stored`)
+    const answer = await this.durable.answer(view)
+    if (answer.kind === 'error') throw toThrow(answer.error)
+    return answer.result
+  }
+
+  updateTaskStatus(taskId: string, status: Task['status'], message?: string, sessionId?: string): Promise<void> {
+    return this.#serial.run(taskId, async () => {
+      const { view, scope, state } = await this.#own(taskId, sessionId, status === 'cancelled' ? 'cancel' : 'update')
+      if (isSettled(view.status)) {
+        throw new Error(`Cannot update task ${taskId} from terminal status '${view.status}' to '${status}'`)
+      }
+      const statusMessage = message === undefined ? undefined : cleanText(message, MESSAGE_BYTES_MAX)
+      const { core } = this.durable
+      if (status === 'cancelled') {
+        await core.holdfast.cancel(taskId, { ...scope, reason: statusMessage, force: true })
+        return
+      }
+      if (view.kind !== 'session') throw new Error(`Cannot update task ${taskId}: its body alone says how it is`)
+      const records = core.records.records
+      await records.write([storeState(records, taskId, { ...state, status, statusMessage })])
+      if (status === 'completed' || status === 'failed') {
+        await core.holdfast.completeSessionTask(taskId, outcomeOf(status, statusMessage), scope)
+      } else {
+        core.hub.tell(taskId, { kind: 'changed' })
+      }
+    })
+  }
+
+  async listTasks(cursor?: string, sessionId?: string): Promise<{ tasks: Task[]; nextCursor?: string }> {
+    await this.#ready
+    const { options, holdfast } = this.durable.core
+    // Without authentication everybody shares one owner, and a list would hand out everybody's tasks.
+    if (options.access === 'open') return { tasks: [] }
+    const caller = await callerOf(options, { sessionId })
+    await scopeFor(options, 'read', caller)
+    const page = await holdfast.list({ owner: caller.owner, limit: PAGE, cursor }).catch((error: unknown) => {
+      if (error instanceof HoldfastError && error.code === 'INVALID_CURSOR')
+        throw invalidParams(`Invalid cursor: ${cursor}`)
+      throw error
+    })
+    const tasks = await Promise.all(page.tasks.map((view) => this.durable.project(view)))
+    return { tasks, ...(page.cursor === undefined ? {} : { nextCursor: page.cursor }) }
+  }
+
+  /** The task, if it is the caller's. */
+  async #find(
+    action: Exclude<AccessRequest['action'], 'create'>,
+    taskId: string,
+    sessionId: string | undefined,
+  ): Promise<(TaskView & { scope: Scope }) | undefined> {
+    await this.#ready
+    const { options, holdfast } = this.durable.core
+    const caller = await callerOf(options, { sessionId })
+    try {
+      const scope = await scopeFor(options, action, caller, { taskId })
+      return { ...(await holdfast.get(taskId, scope)), scope }
+    } catch (error) {
+      const isRefusal = error instanceof Error && error.message.startsWith('Task not found')
+      if (isRefusal || (error instanceof HoldfastError && error.code === 'TASK_NOT_FOUND')) return undefined
+      throw error
+    }
+  }
+
+  async #own(taskId: string, sessionId: string | undefined, action: 'update' | 'cancel' = 'update') {
+    const view = await this.#find(action, taskId, sessionId)
+    if (!view) throw notFound(taskId)
+    const state = (await readStoreState(this.durable.core.records.records, taskId)) ?? { status: 'working' as const }
+    return { view, scope: view.scope, state }
+  }
+
+  async #settleOrphans(): Promise<void> {
+    const { core } = this.durable
+    if (core.options.orphans === 'keep') return
+    const found = [...core.binding.liveTasks()].filter(({ kind }) => kind === 'session').map(({ taskId }) => taskId)
+    for (const taskId of found) {
+      const origin = await core.records.readOrigin(taskId)
+      if (origin?.kind !== 'store' || this.#made.has(taskId)) continue
+      const error = { name: 'TaskOrphaned', message: ORPHANED }
+      await core.holdfast.completeSessionTask(taskId, { kind: 'error', error }).catch((cause: unknown) => {
+        if (!(cause instanceof HoldfastError && cause.code === 'TASK_SETTLED')) throw cause
+      })
+      await core.records.records.write([
+        storeState(core.records.records, taskId, { status: 'failed', statusMessage: ORPHANED }),
+      ])
+    }
+  }
+}
+
+function notFound(taskId: string): Error {
+  return new Error(`Task with ID ${cleanText(taskId, 80)} not found`)
+}
+
+function outcomeOf(status: 'completed' | 'failed', message: string | undefined): Outcome {
+  if (status === 'completed') return { kind: 'result' }
+  return { kind: 'error', error: { name: 'ToolError', message: message ?? 'The tool failed' } }
+}
+
+/** What a failed tool said, for the status message. */
+function textOf({ content }: Result): string | undefined {
+  const [first] = Array.isArray(content) ? content : []
+  const text = (first as { text?: unknown } | undefined)?.text
+  return typeof text === 'string' ? cleanText(text, MESSAGE_BYTES_MAX) : undefined
+}

@@ -1,0 +1,101 @@
+/**
+ * A transport around the author's, between it and the SDK's protocol. It notes what the protocol doesn't tell handlers
+ * (that a request was cancelled by its client, and not by a lost connection), and takes the related-task hint off
+ * requests whose `taskId` is the truth: with a message queue the SDK would queue their answers instead of sending them.
+ */
+
+import type { Transport, TransportSendOptions } from '@modelcontextprotocol/sdk/shared/transport.js'
+import type { JSONRPCMessage, JSONRPCRequest, MessageExtraInfo, RequestId } from '@modelcontextprotocol/sdk/types.js'
+import { isJSONRPCNotification, isJSONRPCRequest, RELATED_TASK_META_KEY } from '@modelcontextprotocol/sdk/types.js'
+import type { OpenCall } from './call-tool.js'
+
+const OWN_TASK_ID = new Set(['tasks/get', 'tasks/result', 'tasks/cancel', 'tasks/list'])
+// A client can cancel what it never asked for; what is noted of that stays small.
+const CANCELLED_MAX = 1_000
+
+/** In the `_meta` of a request to the client: which question of which task it is. Never sent. */
+export const INPUT_META = 'holdfast/input'
+
+/** Which question a request to the client is, if it is one of a task. */
+export function questionIn(request: JSONRPCRequest): string | undefined {
+  const question = request.params?._meta?.[INPUT_META]
+  return typeof question === 'string' ? question : undefined
+}
+
+export class DurableTransport implements Transport {
+  onclose?: () => void
+  onerror?: (error: Error) => void
+  onmessage?: <T extends JSONRPCMessage>(message: T, extra?: MessageExtraInfo) => void
+  /** Called when the connection is over, whatever the author hangs on to the server's own `onclose`. */
+  onOver: () => void = () => {}
+  readonly #cancelled = new Set<RequestId>()
+
+  /** Calls whose task was made before the SDK saw the request. */
+  readonly preflights = new Map<RequestId, Promise<OpenCall>>()
+
+  constructor(readonly inner: Transport) {}
+
+  get sessionId(): string | undefined {
+    return this.inner.sessionId
+  }
+
+  /** Whether the client itself cancelled the request. Asked once. */
+  wasCancelled(requestId: RequestId): boolean {
+    return this.#cancelled.delete(requestId)
+  }
+
+  async start(): Promise<void> {
+    const { onclose, onerror } = this.inner
+    this.inner.onclose = () => {
+      this.onOver()
+      onclose?.()
+      this.onclose?.()
+    }
+    this.inner.onerror = (error) => {
+      onerror?.(error)
+      this.onerror?.(error)
+    }
+    this.inner.onmessage = (message, extra) => this.receive(message, extra)
+    await this.inner.start()
+  }
+
+  /** A message of the client's. */
+  receive(message: JSONRPCMessage, extra?: MessageExtraInfo): void {
+    if (isJSONRPCNotification(message) && message.method === 'notifications/cancelled') {
+      const requestId = message.params?.['requestId']
+      if (typeof requestId === 'string' || typeof requestId === 'number') this.#note(requestId)
+    }
+    this.onmessage?.(withoutHint(message), extra)
+  }
+
+  send(message: JSONRPCMessage, options?: TransportSendOptions): Promise<void> {
+    return this.inner.send(withoutQuestion(message), options)
+  }
+
+  close(): Promise<void> {
+    return this.inner.close()
+  }
+
+  setProtocolVersion(version: string): void {
+    this.inner.setProtocolVersion?.(version)
+  }
+
+  #note(requestId: RequestId): void {
+    if (this.#cancelled.size >= CANCELLED_MAX) this.#cancelled.clear()
+    this.#cancelled.add(requestId)
+  }
+}
+
+function withoutHint(message: JSONRPCMessage): JSONRPCMessage {
+  if (!isJSONRPCRequest(message) || !OWN_TASK_ID.has(message.method)) return message
+  const meta = message.params?._meta
+  if (!meta || !(RELATED_TASK_META_KEY in meta)) return message
+  const { [RELATED_TASK_META_KEY]: _, ...rest } = meta
+  return { ...message, params: { ...message.params, _meta: rest } }
+}
+
+function withoutQuestion(message: JSONRPCMessage): JSONRPCMessage {
+  if (!isJSONRPCRequest(message) || questionIn(message) === undefined) return message
+  const { [INPUT_META]: _, ...meta } = (message.params?._meta ?? {}) as Record<string, unknown>
+  return { ...message, params: { ...message.params, _meta: meta } }
+}

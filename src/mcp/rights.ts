@@ -1,0 +1,28 @@
+/** May the caller do this, and to whose tasks? Asked before anything is read or written for a client. */
+import type { Caller } from './caller.js'
+import type { AccessRequest, CheckedDurableOptions } from './options.js'
+import { denied, taskNotFound } from './refusal.js'
+
+/** Whose tasks a call reaches: one owner's, or, for an administrator, everybody's. */
+export interface Scope {
+  readonly owner?: string
+}
+
+/**
+ * @returns the scope for the engine's call
+ * @throws ProtocolError; for a task that exists the same as for one that doesn't
+ */
+export async function scopeFor(
+  { authorize }: Pick<CheckedDurableOptions, 'authorize'>,
+  action: AccessRequest['action'],
+  { owner, authInfo }: Caller,
+  about: { readonly tool?: string | undefined; readonly taskId?: string | undefined } = {},
+): Promise<Scope> {
+  if (!authorize) return { owner }
+  const decision = await authorize({ action, owner, authInfo, ...about })
+  if (decision === 'allow') return { owner }
+  // What is created belongs to its creator, administrator or not.
+  if (decision === 'admin') return action === 'create' ? { owner } : {}
+  if (about.taskId !== undefined) throw taskNotFound(about.taskId)
+  throw denied(about.tool === undefined ? action : `${action} with tool ${about.tool}`)
+}

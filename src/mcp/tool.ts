@@ -1,0 +1,178 @@
+/**
+ * A tool made from a task definition: its options, checked, and its schemas, converted at once. A schema that JSON
+ * Schema has no words for would fail every client's whole list of tools later.
+ */
+import { type ZodType, z } from 'zod'
+import { type Duration, durationMs } from '../duration.js'
+import type { JsonValue } from '../json.js'
+import type { AnyTaskDefinition, TaskDefinition } from '../task/definition.js'
+import { checkName } from '../task/names.js'
+import { oneOf, optionalFunction } from './options.js'
+import type { AuthInfoLike } from './owner.js'
+
+/** What a call came with, for `toInput` and `toIdempotencyKey`. */
+export interface CallExtra {
+  /** Whose call it is. */
+  readonly owner: string
+  readonly authInfo: AuthInfoLike | undefined
+  readonly sessionId: string | undefined
+  /** The request's `_meta`. */
+  readonly _meta: Readonly<Record<string, unknown>> | undefined
+}
+
+/** What a projection is told beside the value. */
+export interface ResultAbout {
+  readonly taskId: string
+  readonly tool: string
+}
+
+/** The result of a tool, as both protocol revisions know it. */
+export interface ToolResult {
+  content: { type: string; [key: string]: unknown }[]
+  structuredContent?: Record<string, unknown> | undefined
+  isError?: boolean | undefined
+  _meta?: Record<string, unknown> | undefined
+  [key: string]: unknown
+}
+
+/** The options of `durable.tool`. */
+export interface ToolOptions<Input = unknown, Output = unknown> {
+  /** Default: the definition's name. */
+  readonly name?: string
+  readonly title?: string
+  readonly description?: string
+  readonly annotations?: Record<string, unknown>
+  readonly _meta?: Record<string, unknown>
+  /** Whether clients may, must or can't ask for a task. Default `'optional'`. */
+  readonly taskSupport?: 'optional' | 'required' | 'forbidden'
+  /** A call without a task is answered after this time with a handle. Default: it waits for the result. */
+  readonly inlineBudget?: Duration
+  /** What a call's task does when its client cancels the call. A dropped connection never cancels. Default `'continue'`. */
+  readonly onInterrupt?: 'continue' | 'cancel'
+  /** Whether a repeated call joins the task of one that was given up. Default `true`. */
+  readonly rejoin?: boolean
+  /** Adds a tool `start_<name>` that answers `{ taskId }` at once. Default `false`. */
+  readonly start?: boolean
+  /** Checks the arguments, and is what clients are shown. Default: the definition's `input`. */
+  readonly inputSchema?: ZodType
+  /** What clients are shown of the result; `false` for nothing. Default: the definition's `output`, if it is an object. */
+  readonly outputSchema?: ZodType | false
+  /** Makes the task's input of the checked arguments. */
+  // biome-ignore lint/suspicious/noExplicitAny: the arguments are whatever the author's schema says
+  readonly toInput?: (args: any, extra: CallExtra) => Input | Promise<Input>
+  readonly toResult?: (output: Output, about: ResultAbout) => ToolResult
+  /** `undefined` for the result that it would have without. */
+  readonly toError?: (error: Error, about: ResultAbout) => ToolResult | undefined
+  /** A repeated call with the same key joins the first task. */
+  // biome-ignore lint/suspicious/noExplicitAny: as above
+  readonly toIdempotencyKey?: (args: any, extra: CallExtra) => string | undefined
+}
+
+/** A tool, ready to be listed and called. */
+export interface DurableTool {
+  readonly name: string
+  readonly startName: string | undefined
+  readonly definition: AnyTaskDefinition
+  readonly title: string | undefined
+  readonly description: string | undefined
+  readonly annotations: Record<string, unknown> | undefined
+  readonly _meta: Record<string, unknown> | undefined
+  readonly taskSupport: 'optional' | 'required' | 'forbidden'
+  readonly inlineBudgetMs: number | undefined
+  readonly onInterrupt: 'continue' | 'cancel'
+  readonly rejoin: boolean
+  readonly inputSchema: ZodType | undefined
+  /** Whether arguments are parsed before `toInput`: with the definition's own schema they are parsed by the task's start. */
+  readonly parsesArguments: boolean
+  readonly outputSchema: ZodType | undefined
+  readonly toInput: ToolOptions['toInput']
+  readonly toResult: ((output: JsonValue | undefined, about: ResultAbout) => ToolResult) | undefined
+  readonly toError: ToolOptions['toError']
+  readonly toIdempotencyKey: ToolOptions['toIdempotencyKey']
+}
+
+/** @throws TypeError naming the tool and what is wrong with it */
+export function makeTool<Input, Output>(
+  definition: TaskDefinition<Input, Output>,
+  options: ToolOptions<Input, Output>,
+): DurableTool {
+  const name = options.name ?? definition.name
+  checkName(name, 'name', 128)
+  const { taskSupport = 'optional', onInterrupt = 'continue', rejoin = true, start = false } = options
+  oneOf(taskSupport, 'taskSupport', ['optional', 'required', 'forbidden'])
+  oneOf(onInterrupt, 'onInterrupt', ['continue', 'cancel'])
+  for (const option of ['toInput', 'toResult', 'toError', 'toIdempotencyKey'] as const) {
+    optionalFunction(options[option], option)
+  }
+  const inputSchema = options.inputSchema ?? definition.input
+  if (inputSchema) checkSchema(name, 'inputSchema', inputSchema, 'input')
+  const outputSchema = outputSchemaOf(name, definition, options)
+  const inlineBudgetMs =
+    options.inlineBudget === undefined ? undefined : durationMs(options.inlineBudget, 'inlineBudget', { zero: true })
+  if (inlineBudgetMs !== undefined && outputSchema) {
+    throw new TypeError(
+      `Tool '${name}' has an output schema, and \`inlineBudget\` answers with a handle that doesn't fit it: clients refuse such a result. Set \`outputSchema: false\`, or leave \`inlineBudget\` out.`,
+    )
+  }
+  return {
+    name,
+    startName: start ? `start_${name}` : undefined,
+    definition: definition as AnyTaskDefinition,
+    title: options.title,
+    description: options.description,
+    annotations: options.annotations,
+    _meta: options._meta,
+    taskSupport,
+    inlineBudgetMs,
+    onInterrupt,
+    rejoin,
+    inputSchema,
+    parsesArguments: options.inputSchema !== undefined || options.toInput !== undefined,
+    outputSchema,
+    toInput: options.toInput as ToolOptions['toInput'],
+    toResult: options.toResult as DurableTool['toResult'],
+    toError: options.toError,
+    toIdempotencyKey: options.toIdempotencyKey,
+  }
+}
+
+function outputSchemaOf<Input, Output>(
+  name: string,
+  definition: TaskDefinition<Input, Output>,
+  { outputSchema, toResult }: ToolOptions<Input, Output>,
+): ZodType | undefined {
+  if (outputSchema === false) return undefined
+  // What `toResult` makes need not look like the output.
+  const schema = outputSchema ?? (toResult ? undefined : definition.output)
+  if (!schema) return undefined
+  if (outputSchema === undefined && !isObjectSchema(schema)) return undefined
+  checkSchema(name, 'outputSchema', schema, 'output')
+  return schema
+}
+
+function isObjectSchema(schema: ZodType): schema is z.ZodObject {
+  return (schema as { _zod?: { def?: { type?: string } } })._zod?.def?.type === 'object'
+}
+
+function checkSchema(tool: string, option: string, schema: ZodType, io: 'input' | 'output'): void {
+  if (!isObjectSchema(schema)) {
+    throw new TypeError(
+      `Expected \`${option}\` of tool '${tool}' to be a z.object(…): the protocol lists tools with objects only`,
+    )
+  }
+  const whole = failureOf(schema, io)
+  if (whole === undefined) return
+  const field = Object.entries(schema.shape).find(([, part]) => failureOf(part as ZodType, io) !== undefined)?.[0]
+  throw new TypeError(
+    `\`${option}\` of tool '${tool}' can't be listed${field === undefined ? '' : `: field \`${field}\``}: ${whole}. Use a type that JSON has, and convert it in \`toInput\` or in the task.`,
+  )
+}
+
+function failureOf(schema: ZodType, io: 'input' | 'output'): string | undefined {
+  try {
+    z.toJSONSchema(schema, { io, target: 'draft-7' })
+    return undefined
+  } catch (error) {
+    return (error as Error).message
+  }
+}

@@ -1,0 +1,66 @@
+/** Waits for what happens next to a task, for a client's request. Nothing is polled, and a close of the engine answers nobody. */
+import type { TaskView } from '../engine/view.js'
+import type { Progress } from '../task/head.js'
+import { isSettled } from '../task/head.js'
+import type { McpCore } from './core.js'
+import type { Scope } from './rights.js'
+
+/** How a wait ends: for the task's end, for the client's, or for the time that was given. */
+export interface WaitEnd {
+  readonly kind: 'settled' | 'parked' | 'late' | 'aborted'
+  readonly view: TaskView | undefined
+}
+
+/** The options of `waitForEnd`. */
+export interface WaitOptions extends Scope {
+  readonly signal: AbortSignal
+  /** A parked task ends the wait too. */
+  readonly untilParked?: boolean
+  readonly budgetMs?: number | undefined
+  readonly onProgress?: ((progress: Progress) => void) | undefined
+  /** Called at every look at the task that didn't end the wait. */
+  readonly onLook?: ((view: TaskView) => void) | undefined
+}
+
+/** @throws HoldfastError `TASK_NOT_FOUND` */
+export async function waitForEnd(core: McpCore, taskId: string, options: WaitOptions): Promise<WaitEnd> {
+  const { signal, untilParked = false, budgetMs, onProgress, onLook, ...scope } = options
+  const { clock } = core.binding
+  let wake = () => {}
+  let news = false
+  let late = false
+  const stir = () => {
+    news = true
+    wake()
+  }
+  // Watched before the first look, so that nothing happens in between unseen.
+  const stop = core.hub.watch(taskId, (told) => (told.kind === 'progress' ? onProgress?.(told.progress) : stir()))
+  const disarm =
+    budgetMs === undefined
+      ? () => {}
+      : clock.setTimer(clock.now() + budgetMs, () => {
+          late = true
+          stir()
+        })
+  signal.addEventListener('abort', stir)
+  try {
+    for (let first = true; ; first = false) {
+      news = false
+      if (signal.aborted) return { kind: 'aborted', view: undefined }
+      const view = await core.holdfast.get(taskId, scope)
+      if (isSettled(view.status)) return { kind: 'settled', view }
+      if (view.parked && untilParked) return { kind: 'parked', view }
+      if (late) return { kind: 'late', view }
+      if (first && view.progress) onProgress?.(view.progress)
+      onLook?.(view)
+      await new Promise<void>((resolve) => {
+        wake = resolve
+        if (news || signal.aborted) resolve()
+      })
+    }
+  } finally {
+    stop()
+    disarm()
+    signal.removeEventListener('abort', stir)
+  }
+}

@@ -1,0 +1,84 @@
+/**
+ * What a protocol binding keeps in the store, under keys of its own. The engine never looks at it. What belongs to a
+ * task lies under `beside/`, so that it goes when the task goes; the rest is the binding's own to delete.
+ */
+import type { BindingRecord } from '../task/changes.js'
+import { unseal } from './envelope.js'
+import * as layout from './layout.js'
+import { pages } from './reads.js'
+import type { Store } from './store.js'
+
+/** A record as it was read; `key` is what the binding called it. */
+export interface ReadBindingRecord {
+  readonly key: string
+  readonly text: string
+}
+
+/** The records of one binding, such as `mcp`. */
+export class BindingRecords {
+  readonly #prefix: string
+
+  constructor(
+    private readonly store: Store,
+    private readonly binding: string,
+  ) {
+    this.#prefix = layout.bindingPrefix(binding)
+  }
+
+  /** A record of the binding's own; without a text it is deleted. */
+  own(key: string, text: string | undefined): BindingRecord {
+    return { key: `${this.#prefix}${key}`, text }
+  }
+
+  /** A record that belongs to a task. */
+  beside(taskId: string, what: string, text: string | undefined): BindingRecord {
+    return { key: layout.besideKey(taskId, this.binding, what), text }
+  }
+
+  /** Writes all of them or none; resolves once they are on disk. While the store is down it waits. */
+  write(records: readonly BindingRecord[]): Promise<void> {
+    return records.length === 0 ? Promise.resolve() : this.store.commitBinding(records)
+  }
+
+  /** @throws HoldfastError `RECORD_DAMAGED`, `STORE_UNAVAILABLE` */
+  get(key: string): Promise<string | undefined> {
+    return this.#read(`${this.#prefix}${key}`)
+  }
+
+  /** @throws HoldfastError `RECORD_DAMAGED`, `STORE_UNAVAILABLE` */
+  getBeside(taskId: string, what: string): Promise<string | undefined> {
+    return this.#read(layout.besideKey(taskId, this.binding, what))
+  }
+
+  /** The records whose keys begin with `prefix` and come after `after`, in the order of their keys. */
+  async list(prefix: string, { after }: { after?: string } = {}): Promise<ReadBindingRecord[]> {
+    const from = `${this.#prefix}${prefix}`
+    const range = { gte: after === undefined ? from : `${this.#prefix}${after}\u0000`, lt: `${from}\uffff` }
+    return this.store.read(async (level) => {
+      const found: ReadBindingRecord[] = []
+      for await (const page of pages(level, range)) {
+        for (const [key, text] of page)
+          found.push({ key: key.slice(this.#prefix.length), text: unseal(key, text).body })
+      }
+      return found
+    })
+  }
+
+  /** The records beside a task whose names begin with `prefix`, in the order of their names. */
+  async listBeside(taskId: string, prefix: string): Promise<ReadBindingRecord[]> {
+    const from = layout.besideKey(taskId, this.binding, prefix)
+    const all = layout.besideKey(taskId, this.binding, '')
+    return this.store.read(async (level) => {
+      const found: ReadBindingRecord[] = []
+      for await (const page of pages(level, { gte: from, lt: `${from}\uffff` })) {
+        for (const [key, text] of page) found.push({ key: key.slice(all.length), text: unseal(key, text).body })
+      }
+      return found
+    })
+  }
+
+  async #read(key: string): Promise<string | undefined> {
+    const text = await this.store.read((level) => level.get(key))
+    return text === undefined ? undefined : unseal(key, text).body
+  }
+}

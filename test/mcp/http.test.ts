@@ -1,0 +1,408 @@
+// Goal: a client over Streamable HTTP keeps its session, its open calls and its progress over the death of the server;
+// nobody else gets at any of it.
+// Method: the SDK's client and bare fetch against a real HTTP server on a disk in memory that dies and comes back.
+import { request } from 'node:http'
+import { setTimeout as delay } from 'node:timers/promises'
+import { CallToolResultSchema, ElicitRequestSchema } from '@modelcontextprotocol/sdk/types.js'
+import { defineTask, type Logger } from 'holdfast'
+import { durableTasks } from 'holdfast/mcp/2025-11-25'
+import { openInMemory } from 'holdfast/testing'
+import { afterEach, describe, expect, test, vi } from 'vitest'
+import { z } from 'zod'
+import { HttpServer, type HttpServerOptions, initialize } from './http-server.js'
+import { double, failing, slow } from './tools.js'
+
+let server: HttpServer
+afterEach(() => server?.close())
+const start = async (options: HttpServerOptions) => {
+  server = await HttpServer.start(options)
+  return server
+}
+
+const steps: string[] = []
+const counting = defineTask({ name: 'counting', input: z.object({ to: z.number() }) }, async (task, { to }) => {
+  for (let n = 1; n <= to; n++) {
+    await task.step('count', async () => {
+      steps.push(`${task.taskId} ${n}`)
+      await delay(5)
+    })
+    task.progress({ done: n, total: to })
+  }
+  return `counted to ${to}`
+})
+
+const asking = defineTask({ name: 'asking' }, async (task) => {
+  const one = await task.input<{ content: { word: string } }>('one', { message: 'First?' })
+  const two = await task.input<{ content: { word: string } }>('two', { message: 'Second?' })
+  return `${one.content.word} ${two.content.word}`
+})
+
+const until = async (what: () => unknown) => {
+  for (let tries = 0; tries < 400 && !what(); tries++) await delay(5)
+  expect(what()).toBeTruthy()
+}
+
+describe('a pending call', () => {
+  test('resolves after the server died, with all of its progress, under the same session', async () => {
+    await start({ tools: [counting] })
+    const { client, transport } = await server.connect()
+    const session = transport.sessionId
+    const seen: number[] = []
+    const pending = client.callTool({ name: 'counting', arguments: { to: 40 } }, undefined, {
+      onprogress: ({ progress }) => seen.push(progress),
+    })
+    for (const at of [5, 18, 31]) {
+      await until(() => seen.length >= at)
+      await server.restart()
+    }
+    expect(await pending).toMatchObject({ content: [{ text: 'counted to 40' }] })
+    expect(seen).toEqual(Array.from({ length: 40 }, (_, n) => n + 1))
+    expect(transport.sessionId).toBe(session)
+    expect((await server.holdfast.list()).tasks).toHaveLength(1)
+    await client.close()
+  })
+
+  test('whose server dies at any write resolves or says that it must be sent again, and leaves one task at most', async () => {
+    for (let atWrite = 1; atWrite <= 16; atWrite++) {
+      for (const applied of [false, true]) {
+        await start({ tools: [double] })
+        const { client } = await server.connect()
+        let died = false
+        server.disk.onDeath(() => {
+          died = true
+        })
+        server.disk.dieAt({ atWrite, applied })
+        const pending = client
+          .callTool({ name: 'double', arguments: { n: 4 } }, undefined, { timeout: 3_000 })
+          .catch((error: Error) => error)
+        await Promise.race([pending, until(() => died)])
+        await server.restart()
+        const answer = await pending
+        // Before the stream's first event there is nothing that a client could come back to.
+        if (answer instanceof Error) expect(String(answer)).toMatch(/fetch failed|terminated/)
+        else expect(answer.structuredContent).toEqual({ n: 8 })
+        expect((await server.holdfast.list()).tasks.length).toBeLessThanOrEqual(1)
+        await client.close()
+        await server.close()
+      }
+    }
+  })
+
+  test('of a tool that is not durable is answered at once after a restart: it has to be sent again', async () => {
+    await start({
+      tools: [double],
+      setUp: (server) => {
+        server.registerTool('plain', {}, async () => {
+          await delay(60_000)
+          return { content: [] }
+        })
+      },
+    })
+    const { client } = await server.connect()
+    const pending = client.callTool({ name: 'plain' }).catch((error: unknown) => error)
+    await delay(50)
+    await server.restart()
+    expect(await pending).toMatchObject({ code: -32_603, data: { code: 'SERVER_RESTARTED' } })
+    await delay(200)
+    await client.close()
+  })
+
+  test('tasks/result that waits is answered too', async () => {
+    await start({ tools: [slow] })
+    const { client } = await server.connect()
+    const stream = client.experimental.tasks.callToolStream(
+      { name: 'slow', arguments: { ms: 200 } },
+      CallToolResultSchema,
+      { task: {} },
+    )
+    const { value } = await stream.next()
+    const { taskId } = (value as { task: { taskId: string } }).task
+    const pending = client.experimental.tasks.getTaskResult(taskId, CallToolResultSchema)
+    await delay(60)
+    await server.restart()
+    expect(await pending).toMatchObject({ content: [{ text: 'slept' }] })
+    await client.close()
+  })
+
+  test('neither authorize nor toInput runs again when it is taken up', async () => {
+    const authorize = vi.fn(() => 'allow' as const)
+    const toInput = vi.fn(({ to }: { to: number }) => ({ to }))
+    await start({ tools: [counting], durable: { authorize }, options: { toInput } })
+    const { client } = await server.connect()
+    const seen: number[] = []
+    const pending = client.callTool({ name: 'counting', arguments: { to: 10 } }, undefined, {
+      onprogress: ({ progress }) => seen.push(progress),
+    })
+    await until(() => seen.length >= 3)
+    const asked = authorize.mock.calls.length
+    await server.restart()
+    await pending
+    expect(authorize.mock.calls.length).toBe(asked)
+    expect(toInput).toHaveBeenCalledTimes(1)
+    await client.close()
+  })
+
+  test('is rejoined when its client gave up and asks again, over a restart', async () => {
+    await start({ tools: [counting], durable: { access: 'principal' } })
+    const first = await server.connect({ sub: 'alice' })
+    const given = first.client.callTool({ name: 'counting', arguments: { to: 60 } }, undefined, { timeout: 60 })
+    await expect(given).rejects.toMatchObject({ code: -32_001 })
+    await until(() => [...server.disk.content.keys()].every((key) => !key.includes('http-open')))
+    await server.restart()
+    const second = await server.connect({ sub: 'alice' })
+    expect(await second.client.callTool({ name: 'counting', arguments: { to: 60 } })).toMatchObject({
+      content: [{ text: 'counted to 60' }],
+    })
+    expect((await server.holdfast.list()).tasks).toHaveLength(1)
+    await Promise.all([first.client.close(), second.client.close()])
+  })
+})
+
+describe('answers to questions', () => {
+  test('of a task, with an unmodified client, over a restart in between', async () => {
+    await start({ tools: [asking], durable: { access: 'principal' } })
+    const asked: string[] = []
+    const { client } = await server.connect({
+      sub: 'alice',
+      capabilities: { elicitation: {} },
+      setUp: (client) =>
+        client.setRequestHandler(ElicitRequestSchema, async ({ params }) => {
+          asked.push(params.message)
+          if (params.message === 'Second?' && asked.filter((message) => message === 'Second?').length === 1)
+            await server.restart()
+          return { action: 'accept', content: { word: params.message } }
+        }),
+    })
+    const result = await client.callTool({ name: 'asking' })
+    expect(result).toMatchObject({ content: [{ text: 'First? Second?' }] })
+    await client.close()
+  })
+
+  test('from before a restart answer their own question or none, never the next one', async () => {
+    await start({ tools: [asking], durable: { access: 'principal' } })
+    const init = await server.send(initialize({ elicitation: {} }), { sub: 'alice' })
+    const session = init.headers.get('mcp-session-id') as string
+    await init.text()
+    const call = { jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name: 'asking', arguments: {}, task: {} } }
+    await (await server.send(call, { sub: 'alice', session })).text()
+    const { taskId } = (await server.holdfast.list()).tasks[0] as { taskId: string }
+    const ask = async (id: number) => {
+      const response = await server.send(
+        { jsonrpc: '2.0', id, method: 'tasks/result', params: { taskId } },
+        { sub: 'alice', session },
+      )
+      const reader = (response.body as ReadableStream<Uint8Array>).getReader()
+      let text = ''
+      while (!/"method":"elicitation/.test(text)) text += Buffer.from((await reader.read()).value ?? []).toString()
+      return (
+        /"id":"([^"]+)","?|"id":"([^"]+)"/.exec(text.slice(text.indexOf('"method":"elicitation')))?.[1] ??
+        /"id":"(task-[^"]+)"/.exec(text)?.[1]
+      )
+    }
+    const early = (await ask(2)) as string
+    expect(early).toMatch(new RegExp(`^${taskId}:one-1\\.`))
+    await server.restart()
+    const answer = (id: unknown, word: string) =>
+      server.send({ jsonrpc: '2.0', id, result: { action: 'accept', content: { word } } }, { sub: 'alice', session })
+    for (const id of [
+      0,
+      1,
+      '0',
+      'request-0.x',
+      `${taskId}:two-2.${early.split('.')[1]}`,
+      `${taskId}:nothing.1`,
+      'nonsense',
+      '.',
+    ]) {
+      expect((await answer(id, 'wrong')).status).toBe(202)
+    }
+    await delay(30)
+    expect(Object.keys((await server.holdfast.get(taskId)).inputRequests ?? {})).toEqual(['one-1'])
+    await answer(early, 'late')
+    await until(async () => true)
+    await delay(50)
+    expect(Object.keys((await server.holdfast.get(taskId)).inputRequests ?? {})).toEqual(['two-2'])
+    await answer(early, 'again')
+    await delay(30)
+    expect(Object.keys((await server.holdfast.get(taskId)).inputRequests ?? {})).toEqual(['two-2'])
+  })
+})
+
+test('L14 tasks/get is answered with JSON, not with an event stream', async () => {
+  await start({ tools: [double] })
+  const init = await server.send(initialize())
+  const session = init.headers.get('mcp-session-id') as string
+  const answer = await server.send({ jsonrpc: '2.0', id: 7, method: 'tasks/get', params: { taskId: 'x' } }, { session })
+  expect(answer.headers.get('content-type')).toBe('application/json')
+  expect(await answer.json()).toMatchObject({ id: 7, error: { code: -32_602 } })
+})
+
+test('100 JSON-RPC errors leave no GET open but the one that listens', async () => {
+  await start({ tools: [failing] })
+  const { client } = await server.connect()
+  await until(() => server.open.get('GET') === 1)
+  for (let n = 0; n < 100; n++) {
+    await expect(client.callTool({ name: 'failing', arguments: { how: 'protocol' } })).rejects.toMatchObject({
+      code: -32_077,
+    })
+  }
+  await until(() => server.seen.filter(({ method, status }) => method === 'GET' && status === 204).length === 100)
+  expect(server.open.get('GET')).toBe(1)
+  await client.close()
+})
+
+describe('a session', () => {
+  test('of one principal answers another like one that never was: POST, GET, DELETE; live and after a restart', async () => {
+    await start({ tools: [asking, slow], durable: { access: 'principal' } })
+    const init = await server.send(initialize({ elicitation: {} }), { sub: 'alice' })
+    const session = init.headers.get('mcp-session-id') as string
+    await init.text()
+    for (const round of ['live', 'after a restart']) {
+      const unknown = await (
+        await server.send({ jsonrpc: '2.0', id: 1, method: 'ping' }, { sub: 'bob', session: 'none' })
+      ).text()
+      const tries: [string, unknown][] = [
+        ['POST', { jsonrpc: '2.0', id: 1, method: 'ping' }],
+        ['POST', { jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name: 'slow', arguments: { ms: 1 } } }],
+        ['POST', { jsonrpc: '2.0', id: 0, result: { action: 'accept', content: { word: 'mine' } } }],
+        ['POST', { jsonrpc: '2.0', method: 'notifications/cancelled', params: { requestId: 1 } }],
+        ['GET', undefined],
+        ['DELETE', undefined],
+      ]
+      for (const [method, message] of tries) {
+        const response = await server.send(message, { sub: 'bob', session, method })
+        expect([round, method, response.status, await response.text()]).toEqual([round, method, 404, unknown])
+      }
+      const replay = await server.send(undefined, {
+        sub: 'bob',
+        session,
+        method: 'GET',
+        headers: { 'last-event-id': 'get_0' },
+      })
+      expect(replay.status).toBe(404)
+      expect((await server.send({ jsonrpc: '2.0', id: 1, method: 'ping' }, { sub: 'alice', session })).status).toBe(200)
+      await server.restart()
+    }
+  })
+
+  test('is gone after DELETE, with everything of it', async () => {
+    await start({ tools: [double] })
+    const { client, transport } = await server.connect()
+    await client.callTool({ name: 'double', arguments: { n: 1 } })
+    const session = transport.sessionId
+    await transport.terminateSession()
+    expect((await server.send({ jsonrpc: '2.0', id: 1, method: 'ping' }, { session })).status).toBe(404)
+    await until(() => [...server.disk.content.keys()].every((key) => !key.includes('/http-')))
+    await server.restart()
+    expect((await server.send({ jsonrpc: '2.0', id: 1, method: 'ping' }, { session })).status).toBe(404)
+    await client.close()
+  })
+
+  test('needs a principal; sessions are limited, for one owner and in all', async () => {
+    await start({ tools: [double], durable: { access: 'principal' }, http: { sessionsMax: 3, sessionsPerOwnerMax: 2 } })
+    expect((await server.send(initialize())).status).toBe(401)
+    expect((await server.send(initialize(), { sub: 'alice' })).status).toBe(200)
+    expect((await server.send(initialize(), { sub: 'alice' })).status).toBe(200)
+    expect((await server.send(initialize(), { sub: 'alice' })).status).toBe(429)
+    expect((await server.send(initialize(), { sub: 'bob' })).status).toBe(200)
+    expect((await server.send(initialize(), { sub: 'carol' })).status).toBe(429)
+  })
+
+  test('keeps no token, and what it keeps of events is limited', async () => {
+    await start({ tools: [counting], durable: { access: 'principal' }, http: { eventsMax: 10 } })
+    const { client } = await server.connect({ sub: 'alice' })
+    await client.callTool({ name: 'counting', arguments: { to: 50 } }, undefined, { onprogress: () => {} })
+    const kept = [...server.disk.content]
+    expect(kept.some(([, text]) => text.includes('secret-alice'))).toBe(false)
+    expect(kept.filter(([key]) => key.includes('http-event')).length).toBeLessThanOrEqual(10)
+    await client.close()
+  })
+})
+
+describe('what is refused at the door', () => {
+  const boot = () => start({ tools: [double], http: { path: '/mcp', bodyBytesMax: 100_000 } })
+  const raw = (headers: Record<string, string>, method = 'POST', path = '/mcp') =>
+    new Promise<number>((resolve, reject) => {
+      const req = request({ port: server.port, host: '127.0.0.1', method, path, headers }, (res) => {
+        res.resume()
+        resolve(res.statusCode ?? 0)
+      })
+      req.on('error', reject)
+      req.end(method === 'POST' ? JSON.stringify(initialize()) : undefined)
+    })
+  const JSON_HEADERS = { 'content-type': 'application/json', accept: 'application/json, text/event-stream' }
+
+  test('wrong hosts and origins', async () => {
+    await boot()
+    for (const host of ['evil.example', 'localhost.evil.example', '127.0.0.1.evil.example:80', 'a b', '[::2]']) {
+      expect([host, await raw({ ...JSON_HEADERS, host })]).toEqual([host, 403])
+    }
+    for (const origin of ['http://evil.example', 'null', 'http://localhost.evil.example', 'nonsense']) {
+      expect([origin, await raw({ ...JSON_HEADERS, origin })]).toEqual([origin, 403])
+    }
+    for (const host of ['localhost:3000', '127.0.0.1', '[::1]:80'])
+      expect(await raw({ ...JSON_HEADERS, host })).toBe(200)
+    expect(await raw({ ...JSON_HEADERS, origin: 'http://localhost:5173' })).toBe(200)
+  })
+
+  test('allowedHosts and allowedOrigins name others', async () => {
+    await start({ tools: [double], http: { allowedHosts: ['mcp.example'], allowedOrigins: ['https://app.example'] } })
+    expect(await raw({ ...JSON_HEADERS, host: 'mcp.example:8080', origin: 'https://app.example' })).toBe(200)
+    expect(await raw({ ...JSON_HEADERS, host: 'localhost' })).toBe(403)
+    expect(await raw({ ...JSON_HEADERS, host: 'mcp.example', origin: 'http://localhost' })).toBe(403)
+  })
+
+  test('methods, paths, types, versions, batches', async () => {
+    await boot()
+    expect(await raw(JSON_HEADERS, 'PUT')).toBe(405)
+    expect(await raw(JSON_HEADERS, 'POST', '/other')).toBe(404)
+    expect(await raw({ accept: JSON_HEADERS.accept, 'content-type': 'text/plain' })).toBe(415)
+    expect(await raw({ ...JSON_HEADERS, accept: 'application/json' })).toBe(406)
+    expect((await server.send({ jsonrpc: '2.0', id: 1, method: 'ping' })).status).toBe(400)
+    expect((await server.send([initialize()])).status).toBe(400)
+    expect((await server.send('{"jsonrpc":')).status).toBe(400)
+    const session = (await server.send(initialize())).headers.get('mcp-session-id') as string
+    const headers = { 'mcp-protocol-version': '1999-01-01' }
+    expect((await server.send({ jsonrpc: '2.0', id: 1, method: 'ping' }, { session, headers })).status).toBe(400)
+    expect((await server.send(initialize(), { session })).status).toBe(400)
+  })
+
+  test('10 MB bodies, announced or not', async () => {
+    await boot()
+    const big = JSON.stringify({ ...initialize(), padding: 'x'.repeat(10_000_000) })
+    const status = await server.send(big).then(
+      ({ status }) => status,
+      () => 'refused',
+    )
+    expect([413, 'refused']).toContain(status)
+    const unannounced = await server.handler.fetch(
+      new Request(server.url, {
+        method: 'POST',
+        headers: { ...JSON_HEADERS, host: 'localhost' },
+        body: new Blob([big]).stream(),
+        duplex: 'half',
+      } as RequestInit),
+    )
+    expect(unannounced.status).toBe(413)
+  })
+
+  test('access local is not for HTTP, and a server has to be attached', async () => {
+    await boot()
+    const holdfast = await openInMemory()
+    expect(() => durableTasks(holdfast, { access: 'local' }).httpHandler(() => ({}) as never)).toThrow(/'local'.*stdio/)
+    const errors: string[] = []
+    const logger: Logger = {
+      debug() {},
+      info() {},
+      warn() {},
+      error: (_, fields) => errors.push(String(fields?.['error'])),
+    }
+    const logging = await openInMemory({ logger })
+    const handler = durableTasks(logging, { access: 'open' }).httpHandler(() => ({}) as never)
+    const answer = await handler.fetch(
+      new Request('http://localhost/', { method: 'POST', headers: JSON_HEADERS, body: JSON.stringify(initialize()) }),
+    )
+    expect(answer.status).toBe(500)
+    expect(errors.join()).toMatch(/durable\.attach/)
+  })
+})

@@ -1,0 +1,151 @@
+// Goal: a server with `registerToolTask` and its own handlers gains durability by passing two options.
+// Method: the SDK's own server code and client; the words that the SDK's tests look for in errors.
+import { setTimeout as delay } from 'node:timers/promises'
+import { Client } from '@modelcontextprotocol/sdk/client/index.js'
+import { InMemoryTransport } from '@modelcontextprotocol/sdk/inMemory.js'
+import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
+import { CallToolResultSchema, type Request } from '@modelcontextprotocol/sdk/types.js'
+import { type DurableOptions, durableTasks } from 'holdfast/mcp/2025-11-25'
+import { MemoryDisk, openInMemory } from 'holdfast/testing'
+import { describe, expect, test } from 'vitest'
+import { z } from 'zod'
+import { INFO, tokenOf } from './connect.js'
+
+const REQUEST: Request = { method: 'tools/call', params: { name: 'research' } }
+
+const stores = async (options: Partial<DurableOptions> = {}, disk = new MemoryDisk()) => {
+  const holdfast = await openInMemory({ disk })
+  const durable = durableTasks(holdfast, { access: 'local', ...options })
+  return { disk, holdfast, durable, store: durable.taskStore, queue: durable.taskMessageQueue }
+}
+
+describe('taskStore', () => {
+  test('keeps a task from its creation to its result', async () => {
+    const { store } = await stores()
+    const { taskId, status, ttl, pollInterval } = await store.createTask({ ttl: 60_000, pollInterval: 20 }, 1, REQUEST)
+    expect({ status, ttl, pollInterval }).toEqual({ status: 'working', ttl: 3_600_000, pollInterval: 20 })
+    await store.updateTaskStatus(taskId, 'input_required', 'Which one?')
+    expect(await store.getTask(taskId)).toMatchObject({ status: 'input_required', statusMessage: 'Which one?' })
+    await expect(store.getTaskResult(taskId)).rejects.toThrow('has no result stored')
+    await store.storeTaskResult(taskId, 'completed', { content: [{ type: 'text', text: 'found' }] })
+    expect(await store.getTask(taskId)).toMatchObject({ status: 'completed' })
+    expect(await store.getTaskResult(taskId)).toEqual({ content: [{ type: 'text', text: 'found' }] })
+    await expect(store.storeTaskResult(taskId, 'failed', {})).rejects.toThrow('Cannot store result for task')
+    await expect(store.updateTaskStatus(taskId, 'working')).rejects.toThrow('Cannot update task')
+    expect((await store.listTasks()).tasks).toHaveLength(1)
+  })
+
+  test('a failed result is a failed task with that result', async () => {
+    const { store } = await stores()
+    const { taskId } = await store.createTask({}, 1, REQUEST)
+    const result = { content: [{ type: 'text', text: 'no luck' }], isError: true }
+    await store.storeTaskResult(taskId, 'failed', result)
+    expect(await store.getTask(taskId)).toMatchObject({ status: 'failed', statusMessage: 'no luck' })
+    expect(await store.getTaskResult(taskId)).toEqual(result)
+  })
+
+  test('knows what it doesn’t know', async () => {
+    const { store } = await stores()
+    expect(await store.getTask('none')).toBeNull()
+    await expect(store.getTaskResult('none')).rejects.toThrow('Task with ID none not found')
+    await expect(store.updateTaskStatus('none', 'cancelled')).rejects.toThrow('Task with ID none not found')
+    await expect(store.listTasks('nonsense')).rejects.toThrow('Invalid cursor: nonsense')
+  })
+
+  test.each([['fail'], ['keep']] as const)(
+    'after a crash its tasks are settled as failed, or left to the server: %s',
+    async (orphans) => {
+      const first = await stores({ orphans })
+      const { taskId } = await first.store.createTask({}, 1, REQUEST)
+      const done = await first.store.createTask({}, 2, REQUEST)
+      await first.store.storeTaskResult(done.taskId, 'completed', { content: [] })
+      first.disk.crash()
+      const second = await stores({ orphans }, first.disk)
+      expect(await second.store.getTask(done.taskId)).toMatchObject({ status: 'completed' })
+      const task = await second.store.getTask(taskId)
+      if (orphans === 'keep') {
+        expect(task?.status).toBe('working')
+        await second.store.storeTaskResult(taskId, 'completed', { content: [] })
+      } else {
+        expect(task).toMatchObject({ status: 'failed', statusMessage: expect.stringContaining('restarted') })
+        await expect(second.store.getTaskResult(taskId)).rejects.toThrow('restarted')
+      }
+    },
+  )
+
+  test('carries the principal beside the call; in principal mode a call without one is refused', async () => {
+    const { durable, store } = await stores({ access: 'principal' })
+    await expect(store.createTask({}, 1, REQUEST)).rejects.toThrow('verified token')
+    const as = <T>(sub: string, act: () => Promise<T>) => durable.withAuth(tokenOf(sub), act)
+    const { taskId } = await as('alice', () => store.createTask({}, 1, REQUEST, 'session 1'))
+    expect(await as('alice', () => store.getTask(taskId, 'session 2'))).toMatchObject({ taskId })
+    expect(await as('bob', () => store.getTask(taskId, 'session 1'))).toBeNull()
+    await expect(as('bob', () => store.storeTaskResult(taskId, 'completed', {}))).rejects.toThrow('not found')
+    expect(await as('bob', () => store.listTasks())).toEqual({ tasks: [] })
+    await expect(store.getTask(taskId)).rejects.toThrow('verified token')
+  })
+
+  test('without authentication lists nothing', async () => {
+    const { store } = await stores({ access: 'open' })
+    const { taskId } = await store.createTask({}, 1, REQUEST)
+    expect(await store.listTasks()).toEqual({ tasks: [] })
+    expect(await store.getTask(taskId)).toMatchObject({ taskId })
+  })
+})
+
+test('taskMessageQueue is first in, first out, bounded, and on disk', async () => {
+  const { queue, disk, store } = await stores()
+  const { taskId } = await store.createTask({}, 1, REQUEST)
+  const message = (id: number) => ({
+    type: 'request' as const,
+    timestamp: 1,
+    message: { jsonrpc: '2.0' as const, id, method: 'ping' },
+  })
+  for (let id = 0; id < 5; id++) await queue.enqueue(taskId, message(id), undefined, 5)
+  await expect(queue.enqueue(taskId, message(9), undefined, 5)).rejects.toThrow('Task message queue overflow')
+  expect(await queue.dequeue(taskId)).toEqual(message(0))
+  disk.crash()
+  const again = await stores({ orphans: 'keep' }, disk)
+  expect(await again.queue.dequeue(taskId)).toEqual(message(1))
+  expect(await again.queue.dequeueAll(taskId)).toEqual([2, 3, 4].map(message))
+  expect(await again.queue.dequeue(taskId)).toBeUndefined()
+  expect(await again.queue.dequeue('../odd')).toBeUndefined()
+})
+
+test('a server of the SDK’s with registerToolTask, with the two options and nothing else', async () => {
+  const { store: taskStore, queue: taskMessageQueue } = await stores()
+  const capabilities = { tasks: { list: {}, cancel: {}, requests: { tools: { call: {} } } } }
+  const server = new McpServer(INFO, { capabilities, taskStore, taskMessageQueue })
+  server.experimental.tasks.registerToolTask(
+    'research',
+    { inputSchema: { topic: z.string() }, execution: { taskSupport: 'required' } },
+    {
+      createTask: async ({ topic }, { taskStore }) => {
+        const task = await taskStore.createTask({ ttl: 60_000, pollInterval: 10 })
+        void delay(30).then(() =>
+          taskStore.storeTaskResult(task.taskId, 'completed', {
+            content: [{ type: 'text', text: `all about ${topic}` }],
+          }),
+        )
+        return { task }
+      },
+      getTask: (_, { taskStore, taskId }) => taskStore.getTask(taskId),
+      getTaskResult: async (_, { taskStore, taskId }) =>
+        CallToolResultSchema.parse(await taskStore.getTaskResult(taskId)),
+    },
+  )
+  const client = new Client(INFO)
+  const [ours, theirs] = InMemoryTransport.createLinkedPair()
+  await Promise.all([server.connect(ours), client.connect(theirs)])
+  const seen: string[] = []
+  for await (const message of client.experimental.tasks.callToolStream(
+    { name: 'research', arguments: { topic: 'terns' } },
+    CallToolResultSchema,
+    { task: {} },
+  )) {
+    seen.push(message.type)
+    if (message.type === 'result') expect(message.result.content).toEqual([{ type: 'text', text: 'all about terns' }])
+  }
+  expect(seen[0]).toBe('taskCreated')
+  expect(seen.at(-1)).toBe('result')
+})

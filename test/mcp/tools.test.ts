@@ -1,0 +1,517 @@
+// Goal: what `durable.tool` and `durable.attach` promise a server's author.
+// Method: the SDK's own client, or a raw one, on a real server in memory.
+import { setTimeout as delay } from 'node:timers/promises'
+import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
+import { CallToolResultSchema } from '@modelcontextprotocol/sdk/types.js'
+import { defineTask } from 'holdfast'
+import { type DurableOptions, durableTasks } from 'holdfast/mcp/2025-11-25'
+import { MemoryDisk, openInMemory } from 'holdfast/testing'
+import { describe, expect, test, vi } from 'vitest'
+import { z } from 'zod'
+import { connect, INFO, tokenOf } from './connect.js'
+import { rawClient } from './raw-client.js'
+import { double, failing, never, slow } from './tools.js'
+
+const local = async (options: Partial<DurableOptions> = {}) => {
+  const holdfast = await openInMemory()
+  return { holdfast, durable: durableTasks(holdfast, { access: 'local', ...options }) }
+}
+
+/** A step that waits until the test lets it go. */
+function gate() {
+  let open = () => {}
+  const opened = new Promise<void>((resolve) => {
+    open = resolve
+  })
+  return { opened, open: () => open() }
+}
+
+describe('a schema that can’t be listed is refused when the tool is made', () => {
+  const task = (input: z.ZodType, output?: z.ZodType) =>
+    defineTask({ name: 'odd', input, ...(output ? { output } : {}) }, () => ({}) as never)
+  test.each([
+    ['a date', task(z.object({ day: z.date() })), 'inputSchema', 'day'],
+    ['a bigint', task(z.object({ big: z.bigint() })), 'inputSchema', 'big'],
+    ['a bare transform', task(z.object({ odd: z.transform(Number) })), 'inputSchema', 'odd'],
+    [
+      'a transform in the output',
+      task(z.object({}), z.object({ out: z.string().transform(Number) })),
+      'outputSchema',
+      'out',
+    ],
+    ['a date in the output', task(z.object({}), z.object({ at: z.date() })), 'outputSchema', 'at'],
+  ])('%s', async (_, definition, option, field) => {
+    const { durable } = await local()
+    expect(() => durable.tool(definition)).toThrow(new RegExp(`${option}.*'odd'.*${field}`))
+  })
+
+  test.each([
+    ['a string', z.string()],
+    ['a union, which the SDK lists as empty', z.union([z.object({ a: z.string() }), z.object({ b: z.string() })])],
+    ['a transformed object', z.object({ a: z.string() }).transform((value) => value)],
+  ])('an input that is not an object: %s', async (_, input) => {
+    const { durable } = await local()
+    expect(() => durable.tool(task(input))).toThrow(/'odd' to be a z\.object/)
+  })
+
+  test('what JSON has words for is listed, defaults and transforms of an input too', async () => {
+    const { durable } = await local()
+    durable.tool(task(z.object({ n: z.string().transform(Number), s: z.string().default('x') })))
+    const { client } = await connect(durable)
+    expect((await client.listTools()).tools[0]?.inputSchema.properties).toEqual({
+      n: { type: 'string' },
+      s: { type: 'string', default: 'x' },
+    })
+  })
+})
+
+test('a tool is listed as its author said', async () => {
+  const { durable } = await local()
+  durable.tool(double, {
+    name: 'twice',
+    title: 'Twice',
+    description: 'Doubles',
+    annotations: { readOnlyHint: true },
+    _meta: { a: 1 },
+  })
+  durable.tool(slow, { taskSupport: 'required' }).tool(never, { taskSupport: 'forbidden' })
+  const { client } = await connect(durable)
+  const { tools } = await client.listTools()
+  expect(tools).toMatchObject([
+    {
+      name: 'twice',
+      title: 'Twice',
+      description: 'Doubles',
+      annotations: { readOnlyHint: true },
+      _meta: { a: 1 },
+      execution: { taskSupport: 'optional' },
+      outputSchema: { properties: { n: { type: 'number' } } },
+    },
+    { name: 'slow', execution: { taskSupport: 'required' } },
+    { name: 'never', execution: { taskSupport: 'forbidden' } },
+  ])
+})
+
+describe('attach', () => {
+  test('throws when the server has a tool already', async () => {
+    const { durable } = await local()
+    const server = new McpServer(INFO)
+    server.registerTool('first', {}, async () => ({ content: [] }))
+    expect(() => durable.attach(server)).toThrow(/comes too late.*serverOptions/)
+  })
+
+  test('throws when the constructor installed the handlers, which serverOptions prevents', async () => {
+    const { durable } = await local()
+    durable.tool(double)
+    expect(() => durable.attach(new McpServer(INFO, { capabilities: { tools: {} } }))).toThrow(/comes too late/)
+    const options = durable.serverOptions({ instructions: 'Hello', capabilities: { tools: {}, logging: {} } })
+    expect(options).toEqual({ instructions: 'Hello', capabilities: { logging: {} } })
+    expect(() => durable.attach(new McpServer(INFO, options))).not.toThrow()
+  })
+
+  test('any number of servers share one durable, and a tool after the first is refused', async () => {
+    const { durable } = await local()
+    durable.tool(double)
+    const clients = await Promise.all([connect(durable), connect(durable), connect(durable)])
+    const answers = await Promise.all(
+      clients.map(({ client }, n) => client.callTool({ name: 'double', arguments: { n } })),
+    )
+    expect(answers.map(({ structuredContent }) => structuredContent)).toEqual([{ n: 0 }, { n: 2 }, { n: 4 }])
+    expect(() => durable.tool(slow)).toThrow(/comes too late/)
+  })
+
+  test('a closed server is dropped', async () => {
+    const { durable } = await local()
+    durable.tool(double)
+    const { client, server } = await connect(durable)
+    expect(durable.attachments.size).toBe(1)
+    const closed = vi.fn()
+    server.server.onclose = closed
+    await client.close()
+    expect(durable.attachments.size).toBe(0)
+  })
+
+  test('plain tools beside it are the SDK’s, and may be updated and removed', async () => {
+    const { durable } = await local()
+    durable.tool(double)
+    const { client, server } = await connect(durable, {
+      setUp: (server) => {
+        server.registerTool('plain', { inputSchema: { x: z.number() } }, async ({ x }) => ({
+          content: [{ type: 'text', text: `${x}` }],
+        }))
+      },
+    })
+    expect(await client.callTool({ name: 'plain', arguments: { x: 3 } })).toMatchObject({ content: [{ text: '3' }] })
+    expect(await client.callTool({ name: 'plain', arguments: { x: 'y' } })).toMatchObject({ isError: true })
+    expect(await client.callTool({ name: 'nothing' })).toMatchObject({ isError: true })
+    await server.close()
+  })
+
+  test('a name that is taken is an error', async () => {
+    const { durable } = await local()
+    durable.tool(double, { start: true })
+    expect(() => durable.tool(slow, { name: 'start_double' })).toThrow(/'start_double' already/)
+  })
+})
+
+describe('a call without a task', () => {
+  test('is the durable task’s result, at once', async () => {
+    const { durable, holdfast } = await local()
+    durable.tool(double)
+    const { client } = await connect(durable)
+    await client.callTool({ name: 'double', arguments: { n: 1 } })
+    const before = Date.now()
+    expect(await client.callTool({ name: 'double', arguments: { n: 2 } })).toEqual({
+      content: [{ type: 'text', text: '{"n":4}' }],
+      structuredContent: { n: 4 },
+    })
+    expect(Date.now() - before).toBeLessThan(200) // The SDK's own way polls after a second.
+    expect((await holdfast.list()).tasks).toMatchObject([{ type: 'double' }, { type: 'double', owner: 'local' }])
+  })
+
+  test('invalid input is a tool error; with task it is -32602', async () => {
+    const { durable, holdfast } = await local()
+    durable.tool(double)
+    const { call } = await rawClient(durable)
+    expect(await call('double', { n: 'x' })).toMatchObject({
+      result: { isError: true, content: [{ text: expect.stringContaining('n') }] },
+    })
+    expect(await call('double', { n: 'x' }, { task: {} })).toMatchObject({ error: { code: -32_602 } })
+    expect((await holdfast.list()).tasks).toEqual([])
+  })
+
+  test('errors of tasks: a tool’s, the protocol’s, the engine’s', async () => {
+    const { durable } = await local()
+    const timed = defineTask({ name: 'timed', timeout: 30 }, (task) => task.step('wait', () => delay(5_000)))
+    const doubtful = defineTask({ name: 'ambiguous' }, async (task) => {
+      await delay(1)
+      await task.step('late', () => 1)
+    })
+    durable.tool(failing).tool(timed).tool(doubtful)
+    const { call } = await rawClient(durable)
+    expect((await call('failing', { how: 'badly' })).result).toEqual({
+      content: [{ type: 'text', text: 'badly' }],
+      isError: true,
+    })
+    expect((await call('failing', { how: 'protocol' })).error).toEqual({
+      code: -32_077,
+      message: 'Not today',
+      data: { why: 'weekend' },
+    })
+    expect((await call('failing', { how: 'sdk' })).error).toEqual({ code: -32_042, message: 'Not here' })
+    expect((await call('timed')).error).toMatchObject({
+      code: -32_603,
+      data: { code: 'TIMEOUT', taskId: expect.stringMatching(/^task-/) },
+    })
+    expect((await call('ambiguous')).error).toMatchObject({ code: -32_603, data: { code: 'STEP_AMBIGUOUS' } })
+  })
+
+  test('a task that parks is a tool error that names reason and task', async () => {
+    const disk = new MemoryDisk()
+    let renamed = false
+    const changing = defineTask({ name: 'changing' }, async (task) => {
+      await task.step(renamed ? 'other' : 'one', () => 1)
+      await task.step('hang', () => new Promise(() => {}))
+    })
+    const first = await openInMemory({ disk, tasks: [changing] })
+    const { taskId } = await first.start(changing, {}, { owner: 'local', idempotencyKey: 'k' })
+    await delay(20)
+    disk.crash()
+    renamed = true
+    const holdfast = await openInMemory({ disk })
+    const durable = durableTasks(holdfast, { access: 'local' }).tool(changing, { toIdempotencyKey: () => 'k' })
+    const { call, request } = await rawClient(durable)
+    const answer = await call('changing')
+    expect(answer.result).toMatchObject({ isError: true })
+    expect(answer.result.content[0].text).toMatch(new RegExp(`${taskId}.*CODE_CHANGED`))
+    expect((await request('tasks/get', { taskId })).result).toMatchObject({
+      status: 'working',
+      statusMessage: expect.stringContaining('CODE_CHANGED'),
+    })
+  })
+
+  test('inlineBudget answers with a handle, and is refused beside an output schema', async () => {
+    const { durable } = await local()
+    expect(() => durable.tool(double, { inlineBudget: 10 })).toThrow(/'double'.*output schema.*outputSchema: false/)
+    durable.tool(slow, { inlineBudget: 30 })
+    durable.tool(slow, { name: 'patient', inlineBudget: '1m' })
+    const { client } = await connect(durable)
+    const answer = await client.callTool({ name: 'slow', arguments: { ms: 200 } })
+    const { taskId } = answer.structuredContent as { taskId: string }
+    expect(answer).toMatchObject({
+      structuredContent: { status: 'working' },
+      content: [{ text: expect.stringContaining(taskId) }],
+    })
+    expect(await client.experimental.tasks.getTaskResult(taskId, CallToolResultSchema)).toMatchObject({
+      content: [{ text: 'slept' }],
+    })
+    expect(await client.callTool({ name: 'patient', arguments: { ms: 4 } })).toMatchObject({
+      content: [{ text: 'slept' }],
+    })
+  })
+
+  test('start_<name> answers with the task ID at once', async () => {
+    const { durable } = await local()
+    durable.tool(slow, { start: true })
+    const { client } = await connect(durable)
+    expect((await client.listTools()).tools.map(({ name }) => name)).toEqual(['slow', 'start_slow'])
+    const answer = await client.callTool({ name: 'start_slow', arguments: { ms: 40 } })
+    const { taskId } = answer.structuredContent as { taskId: string }
+    expect(await client.experimental.tasks.getTask(taskId)).toMatchObject({ status: 'working' })
+    expect(await client.experimental.tasks.getTaskResult(taskId, CallToolResultSchema)).toMatchObject({
+      content: [{ text: 'slept' }],
+    })
+  })
+})
+
+describe('arguments and results', () => {
+  test('toInput makes the input of the checked arguments, which the definition checks again', async () => {
+    const { durable } = await local()
+    const seen = vi.fn()
+    durable.tool(double, {
+      inputSchema: z.object({ text: z.string() }),
+      toInput: ({ text }: { text: string }, { owner, _meta }) => {
+        seen(owner, _meta)
+        return { n: text === 'bad' ? (text as never) : text.length }
+      },
+    })
+    const { call } = await rawClient(durable)
+    expect((await call('double', { text: 'four' }, { _meta: { x: 1 } })).result.structuredContent).toEqual({ n: 8 })
+    expect(seen).toHaveBeenCalledWith('local', { x: 1 })
+    expect((await call('double', { text: 'bad' })).result.isError).toBe(true)
+    expect((await call('double', { n: 1 })).result.isError).toBe(true)
+  })
+
+  test('toResult is computed once and stored: every later read says the same', async () => {
+    const disk = new MemoryDisk()
+    let version = 1
+    const open = async () => {
+      const holdfast = await openInMemory({ disk })
+      const durable = durableTasks(holdfast, { access: 'local' }).tool(double, {
+        toResult: ({ n }) => ({ content: [{ type: 'text', text: `version ${version}: ${n}` }] }),
+      })
+      return { holdfast, ...(await rawClient(durable)) }
+    }
+    const first = await open()
+    const { taskId } = (await first.call('double', { n: 1 }, { task: {} })).result.task
+    expect((await first.request('tasks/result', { taskId })).result.content[0].text).toBe('version 1: 2')
+    await first.holdfast.close()
+    version = 2
+    const second = await open()
+    expect((await second.request('tasks/result', { taskId })).result.content[0].text).toBe('version 1: 2')
+    expect((await second.call('double', { n: 1 })).result.content[0].text).toBe('version 2: 2')
+  })
+
+  test('with toResult only an explicit output schema is listed, and results are checked against it', async () => {
+    const { durable } = await local()
+    durable.tool(double, { toResult: ({ n }) => ({ content: [{ type: 'text', text: `${n}` }] }) })
+    durable.tool(double, {
+      name: 'checked',
+      outputSchema: z.object({ twice: z.number() }),
+      toResult: ({ n }) => ({ content: [], structuredContent: n > 2 ? { wrong: n } : { twice: n } }),
+    })
+    const { client } = await connect(durable)
+    const { tools } = await client.listTools()
+    expect(tools.map(({ outputSchema }) => outputSchema?.properties)).toEqual([
+      undefined,
+      { twice: { type: 'number' } },
+    ])
+    expect((await client.callTool({ name: 'checked', arguments: { n: 1 } })).structuredContent).toEqual({ twice: 2 })
+    await expect(client.callTool({ name: 'checked', arguments: { n: 2 } })).rejects.toMatchObject({ code: -32_603 })
+  })
+
+  test('toError shapes a failure, and may leave it as it is', async () => {
+    const { durable } = await local()
+    durable.tool(failing, {
+      toError: ({ message }) =>
+        message === 'mine' ? { content: [{ type: 'text', text: 'Ours' }], isError: true } : undefined,
+    })
+    const { call } = await rawClient(durable)
+    expect((await call('failing', { how: 'mine' })).result.content).toEqual([{ type: 'text', text: 'Ours' }])
+    expect((await call('failing', { how: 'other' })).result.content).toEqual([{ type: 'text', text: 'other' }])
+  })
+
+  test.each([
+    ['text', 'text'],
+    [5, '5'],
+    [[1, 2], '[1,2]'],
+    [null, 'null'],
+  ])('an output that is no object is text: %j', async (output, text) => {
+    const { durable } = await local()
+    durable.tool(defineTask({ name: 'some' }, () => output))
+    const { call } = await rawClient(durable)
+    expect((await call('some')).result).toEqual({ content: [{ type: 'text', text }] })
+  })
+
+  test('arguments nested too deep are refused, and nothing is stored', async () => {
+    const { durable, holdfast } = await local()
+    durable.tool(never)
+    const { call } = await rawClient(durable)
+    let deep: unknown = 1
+    for (let depth = 0; depth < 80; depth++) deep = { deep }
+    expect((await call('never', { deep })).error).toMatchObject({ code: -32_602, data: { limit: 'jsonDepthMax' } })
+    expect((await holdfast.list()).tasks).toEqual([])
+  })
+})
+
+describe('a client that gives up or comes again', () => {
+  const counting = () => {
+    const hold = gate()
+    const runs = vi.fn()
+    const task = defineTask({ name: 'held', input: z.object({ n: z.number() }) }, async (task, { n }) =>
+      task.step('wait', async ({ signal }) => {
+        runs(n)
+        await Promise.race([hold.opened, new Promise((_, reject) => signal.addEventListener('abort', reject))])
+        return `done ${n}`
+      }),
+    )
+    return { task, hold, runs }
+  }
+  const cancelled = (requestId: number) =>
+    ({ jsonrpc: '2.0', method: 'notifications/cancelled', params: { requestId, reason: 'timeout' } }) as const
+
+  test('joins the task of the call it gave up, also after it has ended, once', async () => {
+    const { durable, holdfast } = await local()
+    const { task, hold, runs } = counting()
+    durable.tool(task)
+    const { call, send, lastId } = await rawClient(durable)
+    void call('held', { n: 1 })
+    await delay(20)
+    await send(cancelled(lastId()))
+    await delay(20)
+    const again = call('held', { n: 1 })
+    await delay(20)
+    await send(cancelled(lastId()))
+    hold.open()
+    await delay(20)
+    void again
+    expect((await call('held', { n: 1 })).result.content).toEqual([{ type: 'text', text: 'done 1' }])
+    expect((await holdfast.list()).tasks).toHaveLength(1)
+    expect(runs).toHaveBeenCalledTimes(1)
+    await call('held', { n: 1 })
+    expect((await holdfast.list()).tasks).toHaveLength(2)
+  })
+
+  test('two calls at once are two tasks; another input, another owner and `rejoin: false` join nothing', async () => {
+    const { durable, holdfast } = await local({ access: 'principal' })
+    const { task, hold } = counting()
+    durable.tool(task).tool(task, { name: 'alone', rejoin: false })
+    const alice = await rawClient(durable, { authInfo: tokenOf('alice') })
+    const bob = await rawClient(durable, { authInfo: tokenOf('bob') })
+    const calls = [alice.call('held', { n: 1 }), alice.call('held', { n: 1 })]
+    await delay(20)
+    expect((await holdfast.list()).tasks).toHaveLength(2)
+    void alice.call('held', { n: 5 })
+    await delay(10)
+    await alice.send(cancelled(alice.lastId()))
+    void alice.call('alone', { n: 5 })
+    await delay(10)
+    await alice.send(cancelled(alice.lastId()))
+    await delay(10)
+    calls.push(bob.call('held', { n: 5 }), alice.call('held', { n: 6 }), alice.call('alone', { n: 5 }))
+    await delay(20)
+    expect((await holdfast.list()).tasks).toHaveLength(7)
+    hold.open()
+    await Promise.all(calls)
+  })
+
+  test('onInterrupt: cancel ends the task when the client cancels the call, and never when the connection drops', async () => {
+    const { durable, holdfast } = await local()
+    const { task } = counting()
+    durable.tool(task, { onInterrupt: 'cancel' })
+    const first = await rawClient(durable)
+    void first.call('held', { n: 1 })
+    await delay(20)
+    await first.transport.close()
+    await delay(20)
+    expect((await holdfast.list()).tasks).toMatchObject([{ status: 'running' }])
+    const second = await rawClient(durable)
+    void second.call('held', { n: 2 })
+    await delay(20)
+    await second.send(cancelled(second.lastId()))
+    await delay(20)
+    expect((await holdfast.list()).tasks).toMatchObject([{ status: 'running' }, { status: 'cancelled' }])
+  })
+
+  test('after a crash a repeated call joins what the dead process was working on', async () => {
+    const disk = new MemoryDisk()
+    const { task, hold, runs } = counting()
+    const open = async () => {
+      const holdfast = await openInMemory({ disk })
+      return { holdfast, ...(await rawClient(durableTasks(holdfast, { access: 'local' }).tool(task))) }
+    }
+    const first = await open()
+    void first.call('held', { n: 1 })
+    await delay(20)
+    disk.crash()
+    hold.open()
+    const second = await open()
+    expect((await second.call('held', { n: 1 })).result.content).toEqual([{ type: 'text', text: 'done 1' }])
+    expect((await second.holdfast.list()).tasks).toHaveLength(1)
+    expect(runs).toHaveBeenCalledTimes(2) // The step that the crash interrupted runs again; it had no record.
+  })
+
+  test('an idempotency key, the client’s or the author’s, joins the first task', async () => {
+    const { durable, holdfast } = await local()
+    durable.tool(double).tool(double, { name: 'keyed', toIdempotencyKey: ({ n }: { n: number }) => `n${n}` })
+    const { call } = await rawClient(durable)
+    const _meta = { 'holdfast/idempotencyKey': 'k1' }
+    const one = (await call('double', { n: 1 }, { task: {}, _meta })).result.task.taskId
+    const two = (await call('double', { n: 1 }, { task: {}, _meta })).result.task.taskId
+    expect(two).toBe(one)
+    expect((await call('double', { n: 2 }, { _meta })).error).toMatchObject({
+      code: -32_602,
+      data: { code: 'IDEMPOTENCY_CONFLICT' },
+    })
+    await call('keyed', { n: 7 })
+    await call('keyed', { n: 7 })
+    expect((await holdfast.list()).tasks).toHaveLength(2)
+    for (const key of [5, 'x'.repeat(300), '\u0000']) {
+      expect((await call('double', { n: 1 }, { _meta: { 'holdfast/idempotencyKey': key } })).error?.code).toBe(-32_602)
+    }
+  })
+
+  test('without authentication keys and rejoining count per session: in memory there is none, and nothing is joined', async () => {
+    const { durable, holdfast } = await local({ access: 'open' })
+    durable.tool(double)
+    const { call } = await rawClient(durable)
+    const _meta = { 'holdfast/idempotencyKey': 'k1' }
+    await call('double', { n: 1 }, { _meta })
+    await call('double', { n: 1 }, { _meta })
+    expect((await holdfast.list()).tasks).toHaveLength(2)
+  })
+})
+
+describe('progress', () => {
+  const steps = defineTask({ name: 'steps', input: z.object({ of: z.number() }) }, async (task, { of }) => {
+    for (let n = 1; n <= of; n++) {
+      task.progress({ done: n, total: of, message: `at ${n}` })
+      await task.step('one', () => delay(2))
+    }
+  })
+
+  test('is the latest value at most once per interval, the first and the last at once', async () => {
+    const { durable } = await local({ progressInterval: '60ms' })
+    durable.tool(steps)
+    const { client } = await connect(durable)
+    const seen: number[] = []
+    await client.callTool({ name: 'steps', arguments: { of: 50 } }, undefined, {
+      onprogress: ({ progress }) => seen.push(progress),
+    })
+    expect(seen[0]).toBe(1)
+    expect(seen.at(-1)).toBe(50)
+    expect(seen.length).toBeLessThan(15)
+    expect(seen).toEqual([...seen].sort((one, other) => one - other))
+  })
+
+  test('with 0 each is sent', async () => {
+    const { durable } = await local({ progressInterval: 0 })
+    durable.tool(steps)
+    const { client } = await connect(durable)
+    const seen: unknown[] = []
+    await client.callTool({ name: 'steps', arguments: { of: 5 } }, undefined, {
+      onprogress: (progress) => seen.push(progress),
+    })
+    expect(seen).toEqual([1, 2, 3, 4, 5].map((n) => ({ progress: n, total: 5, message: `at ${n}` })))
+  })
+})
