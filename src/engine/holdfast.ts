@@ -188,7 +188,7 @@ export class Holdfast {
 
   /**
    * Sends a message to a task, which its body takes with `task.receive(name)`. It waits in the store until then.
-   * @param options.idempotencyKey a second message under the same key is the first one
+   * @param options.idempotencyKey a second message under the same key is the first one, also once the task is settled
    * @throws HoldfastError `TASK_NOT_FOUND`, `TASK_SETTLED`, `NOT_SERIALIZABLE`, `TOO_LARGE`, `LIMIT_EXCEEDED`,
    *   `IDEMPOTENCY_CONFLICT`, `STORE_UNAVAILABLE`
    */
@@ -198,8 +198,8 @@ export class Holdfast {
     payload?: unknown,
     { owner, idempotencyKey }: OwnerOption & { idempotencyKey?: string | undefined } = {},
   ): Promise<Sent> {
-    const task = await this.#findUnfinished(taskId, owner)
-    return send(this.#engine, task, name, payload, { idempotencyKey, by: owner ?? 'admin' })
+    const find = () => this.#findUnfinished(taskId, owner)
+    return send(this.#engine, taskId, find, name, payload, { idempotencyKey, by: owner ?? 'admin' })
   }
 
   /**

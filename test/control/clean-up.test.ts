@@ -854,7 +854,8 @@ describe('a parked task', () => {
   test('refuses a plain cancel, which would clean up nothing', async () => {
     const { holdfast, taskId } = await parked()
     const error = await errorOf(holdfast.cancel(taskId))
-    expect(error).toMatchObject({ code: 'TASK_PARKED', message: expect.stringContaining('`cancel` with `force`') })
+    const message = expect.stringMatching(/`resume` tries it again, and `cancel` with `force` settles it/)
+    expect(error).toMatchObject({ code: 'TASK_PARKED', message })
     expect(await holdfast.get(taskId)).toMatchObject({ status: 'running', parked: { code: 'TASK_TYPE_UNKNOWN' } })
     expect((await errorOf(holdfast.cancel(taskId, { owner: 'bob', force: true }))).code).toBe('TASK_NOT_FOUND')
   })
@@ -869,7 +870,10 @@ describe('a parked task', () => {
     await holdfast.close()
     const again = await openInMemory({ disk, clock, tasks: [make()] })
     await turns()
-    expect(await again.get(taskId)).toMatchObject({ ...given, undone: [{ step: 'a', state: 'pending' }] })
+    expect(await again.get(taskId)).toMatchObject({
+      ...given,
+      undone: [{ step: 'a', state: 'failed', error: 'NOT_RUN' }],
+    })
     expect(log).toEqual([])
   })
 

@@ -116,6 +116,17 @@ describe('a fork', () => {
     expect(await holdfast.result(grandchild)).toMatchObject({ file: 'a.csv', bornAt: clock.now() - 5_000 })
   })
 
+  test('has the priority that it is given, and else that of any task', async () => {
+    const { holdfast, taskId } = await settledImport()
+    for (const [given, priority] of [
+      [{ priority: 7 }, 7],
+      [{}, 0],
+    ] as const) {
+      const fork = await holdfast.fork(taskId, { afterStep: 'plan' }, given)
+      expect(await holdfast.get(fork.taskId)).toMatchObject({ priority })
+    }
+  })
+
   test('of a task that runs still leaves both to go on, and takes along nothing unfinished', async () => {
     const disk = new MemoryDisk()
     const clock = new ManualClock()
