@@ -92,9 +92,15 @@ describe('the snippets of the README', () => {
       const cwd = join(folder, file.replace('.ts', ''))
       mkdirSync(cwd)
       copyFileSync(join(ROOT, 'test/readme/work.js'), join(folder, 'work.js'))
-      const world = join(folder, 'world.ts')
-      const after = `const { holdfast } = await import(${JSON.stringify(world)}); await import(${JSON.stringify(join(folder, file))}); await holdfast.close({ grace: 0 })`
-      const { code, err } = await run(cwd, '--import', import.meta.resolve('tsx'), '--input-type=module', '-e', after)
+      // What a listener prints may come after the last line.
+      const program = [
+        `let lines = 0; const { error } = console; console.error = (...words) => { lines++; error(...words) }`,
+        `const { holdfast } = await import(${JSON.stringify(join(folder, 'world.ts'))})`,
+        `await import(${JSON.stringify(join(folder, file))})`,
+        `while (lines < ${prints.length}) await new Promise((resolve) => setTimeout(resolve, 10))`,
+        'await holdfast.close({ grace: 0 })',
+      ].join('\n')
+      const { code, err } = await run(cwd, '--import', import.meta.resolve('tsx'), '--input-type=module', '-e', program)
       expect(code, `${title}\n${err}`).toBe(0)
       if (prints.length > 0) expect(err.trimEnd().split('\n')).toEqual(prints)
     },
