@@ -171,7 +171,7 @@ interface Story {
 }
 
 /** The laws of one task, over what the audit and the journal say of it. */
-function brokenBy({ view, audit, lines }: Story, openedAt: readonly number[]): string[] {
+function brokenBy({ view, audit, lines }: Story, begunAt: readonly number[]): string[] {
   const broken: string[] = []
   const { taskId, status, cleanUp, error } = view
   const say = (sentence: string) => broken.push(`${view.type} ${taskId} (${status}): ${sentence}`)
@@ -195,8 +195,8 @@ function brokenBy({ view, audit, lines }: Story, openedAt: readonly number[]): s
     if (actions[end] !== status) say(`the audit says ${actions[end]}`)
   }
 
-  const overRound = roundAfter(settledAt, openedAt)
-  const cleanedRound = roundAfter(audit.find(({ action }) => action === 'cleaned-up')?.at, openedAt)
+  const overRound = roundAfter(settledAt, begunAt)
+  const cleanedRound = roundAfter(audit.find(({ action }) => action === 'cleaned-up')?.at, begunAt)
   let isSettled = false
   let isCleanedUp = false
   /** What is recorded by name, and what stands of charges. */
@@ -261,10 +261,10 @@ function branchesBeside(why = ''): RegExp | undefined {
   return call === undefined ? undefined : new RegExp(`^\\w+ ${call}[xy]`)
 }
 
-/** The first process that was opened after the instant: what it does was decided after it. */
-function roundAfter(at: number | undefined, openedAt: readonly number[]): number {
+/** The first process that began after the instant. */
+function roundAfter(at: number | undefined, begunAt: readonly number[]): number {
   if (at === undefined) return Number.POSITIVE_INFINITY
-  const round = openedAt.findIndex((opened) => opened > at)
+  const round = begunAt.findIndex((begun) => begun > at)
   return round < 0 ? Number.POSITIVE_INFINITY : round
 }
 
@@ -322,16 +322,14 @@ test(`${LIVE} live tasks of all kinds, killed every few seconds, all end, and ke
   const texts = readFileSync(journalPath, 'utf8').split('\n').slice(0, -1)
   const lines = texts.map((text) => JSON.parse(text) as Line)
   const of = (fact: string) => lines.filter((line) => line.fact === fact)
-  const openedAt: number[] = []
-  // One that was killed before it was open did nothing.
-  for (const { round, at } of of('open')) openedAt[round] = at
-  for (let round = 0; round < openedAt.length; round++) openedAt[round] ??= 0
+  const begunAt: number[] = []
+  for (const { round, at } of of('begins')) begunAt[round] = at
 
   const holdfast = await Holdfast.open({ dir, logger: silentLogger, recover: 'manual' })
   const stories = await readStories(holdfast, lines)
   await holdfast.close()
 
-  const laws = [...stories.values()].flatMap((story) => brokenBy(story, openedAt))
+  const laws = [...stories.values()].flatMap((story) => brokenBy(story, begunAt))
   const broken = [...driver.broken, ...laws]
   for (const { taskId } of [...of('started'), ...of('created')])
     if (!stories.has(taskId)) broken.push(`${taskId} was started, and is gone`)
@@ -370,7 +368,7 @@ test(`${LIVE} live tasks of all kinds, killed every few seconds, all end, and ke
   )
   for (const taskId of [...bad].slice(0, 3)) {
     const { audit = [], lines: told = [] } = stories.get(taskId) ?? {}
-    console.info(`${taskId}; processes opened at ${openedAt}\n${inOrder(told, audit).map(showEvent).join('\n')}`)
+    console.info(`${taskId}; processes began at ${begunAt}\n${inOrder(told, audit).map(showEvent).join('\n')}`)
   }
   expect(broken.slice(0, 20)).toEqual([])
   expect(recovered.length).toBe(died.length)
