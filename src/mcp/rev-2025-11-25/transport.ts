@@ -44,6 +44,14 @@ export class DurableTransport implements Transport {
     return this.#cancelled.delete(requestId)
   }
 
+  /**
+   * The next answer to a request ends its call, and the note `rejoinKey`, that nobody got it, is to go once somebody has.
+   * @returns whether the transport sees to that
+   */
+  delivers(_requestId: RequestId, _rejoinKey: string | undefined): boolean {
+    return false
+  }
+
   async start(): Promise<void> {
     const { onclose, onerror } = this.inner
     this.inner.onclose = () => {

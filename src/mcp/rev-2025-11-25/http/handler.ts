@@ -19,7 +19,7 @@ import { serveNode } from './node.js'
 import { type CheckedHttpOptions, checkHttpOptions, type HttpOptions } from './options.js'
 import { checkOrigin, httpError, jsonResponse, readBody, sseResponse } from './reply.js'
 import type { CreateServer, Session } from './session.js'
-import { STANDALONE } from './session-events.js'
+import { STANDALONE, UNKEPT_EVENT } from './session-events.js'
 import { SessionRecords } from './session-records.js'
 import { Sessions, TooManySessions } from './sessions.js'
 
@@ -193,20 +193,29 @@ class Endpoint {
       return httpError(406, -32_000, 'Not Acceptable: Client must accept text/event-stream')
     }
     const lastEventId = request.headers.get('last-event-id')
-    if (lastEventId === null) return session.listen(request)
-    const found = session.events.find(lastEventId)
+    if (lastEventId === null) return session.listen(request, STANDALONE)
+    if (lastEventId === UNKEPT_EVENT) return new Response(null, { status: 204 })
+    const { events } = session
+    const found = events.find(lastEventId)
     if (!found) {
       // What was sent to nobody in particular is not kept for ever; the client goes on from here.
       return lastEventId.startsWith(`${STANDALONE}_`)
         ? session.listen(
             new Request(request.url, { headers: { accept: 'text/event-stream', 'mcp-session-id': session.sessionId } }),
+            STANDALONE,
           )
         : httpError(404, -32_001, 'No such event')
     }
-    if (found.final === undefined) return session.listen(request)
+    if (found.final === undefined) {
+      const response = await session.listen(request, found.stream)
+      // What was answered meanwhile is in what it reads now.
+      if (events.find(lastEventId)?.final !== undefined) await events.delivered(found.stream)
+      return response
+    }
+    await events.delivered(found.stream)
     // The client takes only results for answers, and would come back for ever after an error.
     if (found.number >= found.final) return new Response(null, { status: 204 })
-    return sseResponse(await session.events.rest(found.stream, found.number), session.sessionId)
+    return sseResponse(await events.rest(found.stream, found.number), session.sessionId)
   }
 }
 

@@ -34,8 +34,14 @@ export class SessionTransport extends DurableTransport {
     private readonly onLateAnswer: LateAnswer,
     /** Called when the client cancels a request: it is not waited for any more, and no answer will come. */
     private readonly onGivenUp: (requestId: RequestId) => void,
+    /** Called before an answer that ends a call: the note goes when its client gets the answer. */
+    private readonly onDelivers: DurableTransport['delivers'],
   ) {
     super(inner)
+  }
+
+  override delivers(requestId: RequestId, rejoinKey: string | undefined): boolean {
+    return this.onDelivers(requestId, rejoinKey)
   }
 
   /** Hands a request to the server and resolves with its answer; the SDK's transport never sees it. */

@@ -110,6 +110,7 @@ export class Session {
           (error: unknown) => logger.warn('A cancelled request could not be forgotten', { error: String(error) }),
         )
       },
+      (requestId, rejoinKey) => events.delivers(requestId, rejoinKey),
     )
     await server.connect(transport as never)
     if (durable.core.options.access !== 'open') attachment.owner = owner
@@ -117,42 +118,51 @@ export class Session {
   }
 
   /** Hands a request to the SDK's transport, with what its stream is opened for. */
-  handle(
+  async handle(
     request: Request,
     message: JSONRPCRequest,
     extra: { authInfo?: never; parsedBody: unknown },
   ): Promise<Response> {
     const isInitialize = message.method === 'initialize'
+    let watch = (response: Response) => response
+    const onOpen = (watching: typeof watch) => {
+      watch = watching
+    }
     const what: Opening = isInitialize
       ? { kind: 'unkept' }
-      : { kind: 'request', request: message, begin: (beside) => this.#begin(message, beside) }
-    return opening.run(what, () => this.transport.inner.handleRequest(request, extra))
+      : { kind: 'request', request: message, begin: (beside) => this.#begin(message, beside), onOpen }
+    return watch(await opening.run(what, () => this.transport.inner.handleRequest(request, extra)))
   }
 
   /** The stream of what is sent to the client on no request of its own, or the rest of one that it lost. */
-  listen(request: Request): Promise<Response> {
-    return this.transport.inner.handleRequest(request)
+  async listen(request: Request, stream: string): Promise<Response> {
+    return this.events.connections.watch(stream, await this.transport.inner.handleRequest(request))
   }
 
   async close(): Promise<void> {
     await this.attachment.server.close()
   }
 
-  /** Writes a request's beginning; the task of a durable call with it. */
-  async #begin(request: JSONRPCRequest, beside: (call?: OpenRecord['call']) => BindingRecord[]): Promise<void> {
+  /**
+   * Writes a request's beginning; the task of a durable call with it.
+   * @returns false for a call that is refused: the handler says why, and nothing is kept of it
+   */
+  async #begin(request: JSONRPCRequest, beside: (call?: OpenRecord['call']) => BindingRecord[]): Promise<boolean> {
     const { durable, records } = this.parts
     const call = this.#durableCall(request)
-    let isWritten = false
-    if (call) {
-      const opened = openCall(durable, call, { sessionId: this.sessionId }, ({ tool, kind, started }) => {
-        isWritten = true
-        return beside({ ...started, tool: tool.name, kind })
-      })
-      this.#preflight(request, opened)
-      // What it was refused for is the answer; the handler says so.
-      await opened.catch(() => {})
+    if (!call) {
+      await records.records.write(beside())
+      return true
     }
-    if (!isWritten) await records.records.write(beside())
+    const isHeard = () => this.events.isRead(request.id)
+    const opened = openCall(durable, call, { sessionId: this.sessionId }, isHeard, ({ tool, kind, started }) =>
+      beside({ ...started, tool: tool.name, kind }),
+    )
+    this.#preflight(request, opened)
+    return opened.then(
+      () => true,
+      () => false,
+    )
   }
 
   #durableCall(request: JSONRPCRequest): CallToolRequest | undefined {
@@ -173,12 +183,14 @@ export class Session {
     const tool = call && durable.core.tools.get(call.tool)?.tool
     if (call && tool) {
       const { taskId, kind, created, rejoinKey } = call
-      if (kind === 'inline') durable.core.openInline.add(taskId)
+      // Its client may come back for it, or not: until then a repeat joins its task.
+      const isHeard = () => this.events.isRead(request.id)
+      if (kind === 'inline') durable.core.openCalls.add(taskId, isHeard)
       const lastProgress = this.events.lastProgress(stream)
       const caller = { owner, sessionId }
       this.#preflight(
         request,
-        Promise.resolve({ tool, kind, caller, started: { taskId, created, rejoinKey }, lastProgress }),
+        Promise.resolve({ tool, kind, caller, isHeard, started: { taskId, created, rejoinKey }, lastProgress }),
       )
     } else if (request.method !== 'tasks/result') {
       await this.events.append(stream, restarted(request))
