@@ -6,7 +6,7 @@
 import { type Binding, bindingOf } from '../engine/binding.js'
 import type { Holdfast } from '../engine/holdfast.js'
 import type { TaskView } from '../engine/view.js'
-import { HoldfastError } from '../errors.js'
+import { HoldfastError, isProtocolError, ProtocolError } from '../errors.js'
 import { fromJson, toJson } from '../json.js'
 import type { BindingRecord } from '../task/changes.js'
 import type { TaskDefinition } from '../task/definition.js'
@@ -16,9 +16,9 @@ import { Hub } from './hub.js'
 import { checkDepth } from './json-depth.js'
 import { type IsHeard, OpenCalls } from './open-calls.js'
 import { type CheckedDurableOptions, checkDurableOptions, type DurableOptions } from './options.js'
-import { type Answer, answerOf } from './outcome.js'
+import { type Answer, answerOf, messageOf } from './outcome.js'
 import { McpRecords, type Origin } from './records.js'
-import { invalidParams } from './refusal.js'
+import { invalidParams, issuesOf } from './refusal.js'
 import { type Scope, scopeFor } from './rights.js'
 import { type CallExtra, type DurableTool, makeTool, type ToolOptions } from './tool.js'
 import { grantTtl } from './ttl.js'
@@ -132,9 +132,9 @@ export class McpCore {
       _meta: meta,
     }
     const parsed = tool.parsesArguments ? await parseArguments(tool, args) : (args ?? {})
-    const input = tool.toInput ? await tool.toInput(parsed, extra) : parsed
+    const { input, ownKey } = await mapped(tool, parsed, extra)
     const account = accountOf(access, caller)
-    const key = tool.toIdempotencyKey?.(parsed, extra) ?? givenKey(meta)
+    const key = ownKey ?? givenKey(meta)
     const canJoin = kind === 'inline' && tool.rejoin && key === undefined && account !== undefined
     return {
       tool,
@@ -252,10 +252,19 @@ async function parseArguments(tool: DurableTool, args: unknown): Promise<unknown
   if (!tool.inputSchema) return args ?? {}
   const parsed = await tool.inputSchema.safeParseAsync(args ?? {})
   if (parsed.success) return parsed.data
-  const issues = parsed.error.issues.map(
-    ({ path, message }) => `${path.map(String).join('.') || 'arguments'}: ${message}`,
-  )
-  throw new InvalidArguments(`Invalid arguments for tool ${tool.name}: ${issues.join('; ')}`)
+  throw new InvalidArguments(`Invalid arguments for tool ${tool.name}: ${issuesOf(parsed.error, 'arguments')}`)
+}
+
+/** What the author's functions make of the arguments. What they throw is said like what a tool throws. */
+async function mapped(tool: DurableTool, args: unknown, extra: CallExtra) {
+  try {
+    const input = tool.toInput ? await tool.toInput(args, extra) : args
+    return { input, ownKey: tool.toIdempotencyKey?.(args, extra) }
+  } catch (error) {
+    if (!(error instanceof Error)) throw new InvalidArguments(String(error))
+    if (!isProtocolError(error)) throw new InvalidArguments(error.message)
+    throw new ProtocolError(error.code, messageOf(error), error.data)
+  }
 }
 
 function plainOf(tool: DurableTool, input: unknown) {

@@ -7,7 +7,9 @@
  */
 import type { McpServer, RegisteredTool } from '@modelcontextprotocol/sdk/server/mcp.js'
 import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js'
-import type { ServerCapabilities, Tool } from '@modelcontextprotocol/sdk/types.js'
+import { CallToolRequestSchema, type ServerCapabilities, type Tool } from '@modelcontextprotocol/sdk/types.js'
+import { z } from 'zod'
+import { invalidParams, issuesOf } from '../refusal.js'
 import type { DurableTool } from '../tool.js'
 import { callTool } from './call-tool.js'
 import { installCheckpointMethods } from './checkpoint-methods.js'
@@ -27,6 +29,9 @@ export interface Attachment {
   /** Whether clients may, must or can't ask for a task with a tool that is not ours. */
   readonly taskSupportOf: (name: string) => Promise<NonNullable<Tool['execution']>['taskSupport'] | 'unknown'>
 }
+
+// Checked by us: the SDK's own check answers what a client got wrong as an internal error.
+const anyCall = z.object({ method: z.literal('tools/call'), params: z.unknown() })
 
 type Handler = (request: never, extra: never) => unknown
 type SetRequestHandler = (schema: { shape?: { method?: { value?: unknown } } }, handler: Handler) => void
@@ -59,8 +64,14 @@ export function attachTo(durable: DurableTasks, server: McpServer): Attachment {
     const method = schema.shape?.method?.value
     if (method === 'tools/list') listTools = handler
     if (method !== 'tools/call') return original(schema, handler)
-    return original(schema, ((request: never, extra: never) =>
-      callTool(durable, attachment, request, extra, () => handler(request, extra))) as Handler)
+    return original(
+      anyCall as never,
+      (async (request: unknown, extra: never) => {
+        const call = CallToolRequestSchema.safeParse(request)
+        if (!call.success) throw invalidParams(`Invalid parameters of tools/call: ${issuesOf(call.error, 'params')}`)
+        return callTool(durable, attachment, call.data, extra, () => handler(call.data as never, extra))
+      }) as Handler,
+    )
   }) as typeof inner.setRequestHandler
 
   const connect = inner.connect.bind(inner)
@@ -81,13 +92,22 @@ export function attachTo(durable: DurableTasks, server: McpServer): Attachment {
 
 function list({ server, registered }: Attachment, tool: DurableTool, role: 'call' | 'start'): void {
   const { title, description, annotations, _meta, taskSupport, inputSchema, outputSchema } = tool
+  const keep = (name: string, tool: RegisteredTool) => {
+    registered.set(name, tool)
+    const { update } = tool
+    // Taken off this server's list, or renamed: it is not ours to answer any more.
+    tool.update = (updates) => {
+      if (updates.name !== undefined && updates.name !== name) registered.delete(name)
+      update(updates)
+    }
+  }
   const shown = { ...(title ? { title } : {}), ...(annotations ? { annotations } : {}), ...(_meta ? { _meta } : {}) }
   const schemas = { ...(inputSchema ? { inputSchema } : {}) }
   if (role === 'start') {
     const name = tool.startName as string
     const how = `Starts ${tool.name} in the background and returns its taskId at once, instead of waiting for the result.`
     const config = { ...shown, ...schemas, description: description ? `${how} ${description}` : how }
-    registered.set(name, server.registerTool(name, config as never, unanswered as never))
+    keep(name, server.registerTool(name, config as never, unanswered as never))
     return
   }
   const config = {
@@ -97,12 +117,12 @@ function list({ server, registered }: Attachment, tool: DurableTool, role: 'call
     ...(outputSchema ? { outputSchema } : {}),
   }
   if (taskSupport === 'forbidden') {
-    registered.set(tool.name, server.registerTool(tool.name, config as never, unanswered as never))
+    keep(tool.name, server.registerTool(tool.name, config as never, unanswered as never))
     return
   }
   const handler = { createTask: unanswered, getTask: unanswered, getTaskResult: unanswered }
   const { tasks } = server.experimental
-  registered.set(
+  keep(
     tool.name,
     tasks.registerToolTask(tool.name, { ...config, execution: { taskSupport } } as never, handler as never),
   )

@@ -55,7 +55,7 @@ export class DurableTransport implements Transport {
   async start(): Promise<void> {
     const { onclose, onerror } = this.inner
     this.inner.onclose = () => {
-      this.onOver()
+      this.over()
       onclose?.()
       this.onclose?.()
     }
@@ -65,6 +65,11 @@ export class DurableTransport implements Transport {
     }
     this.inner.onmessage = (message, extra) => this.receive(message, extra)
     await this.inner.start()
+  }
+
+  /** The connection is over. */
+  protected over(): void {
+    this.onOver()
   }
 
   /** A message of the client's. */

@@ -11,6 +11,7 @@ import {
   type JSONRPCRequest,
   SUPPORTED_PROTOCOL_VERSIONS,
 } from '@modelcontextprotocol/sdk/types.js'
+import type { Holdfast } from '../../../engine/holdfast.js'
 import { callerOf, runAs } from '../../caller.js'
 import { checkDepth } from '../../json-depth.js'
 import { type AuthInfoLike, NoPrincipal } from '../../owner.js'
@@ -56,7 +57,10 @@ const QUICK = new Set([
   'tasks/cancel',
 ])
 
-/** @throws TypeError for an option of the wrong type, and for `access: 'local'` */
+// Two would take up each other's sessions after a restart, each with a server of its own making.
+const serving = new WeakSet<Holdfast>()
+
+/** @throws TypeError for an option of the wrong type, and for `access: 'local'`; Error for a second one of a Holdfast */
 export function createHttpHandler(
   durable: DurableTasks,
   createServer: CreateServer,
@@ -72,6 +76,10 @@ export function createHttpHandler(
     throw new TypeError(`Expected \`createServer\` to be a function that makes a server, got ${typeof createServer}`)
   }
   const checked = checkHttpOptions(options, core.options.access === 'open')
+  if (serving.has(core.holdfast)) {
+    throw new Error('This Holdfast has an httpHandler already. Route to that one, or close it first.')
+  }
+  serving.add(core.holdfast)
   const records = new SessionRecords(core.records.records)
   const incarnation = core.binding.ids.seed().slice(0, 8)
   const sessions = new Sessions({ durable, createServer, records, options: checked, incarnation })
@@ -81,7 +89,10 @@ export function createHttpHandler(
     fetch,
     node: (req, res) => serveNode(req, res, fetch, checked.bodyBytesMax),
     ready: sessions.ready,
-    close: () => sessions.close(),
+    close: async () => {
+      await sessions.close()
+      serving.delete(core.holdfast)
+    },
   }
 }
 

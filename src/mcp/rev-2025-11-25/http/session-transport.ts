@@ -53,6 +53,18 @@ export class SessionTransport extends DurableTransport {
     })
   }
 
+  /** What is asked for and not answered when the session ends, nobody will answer. */
+  protected override over(): void {
+    for (const id of this.#answers.keys()) this.#unanswered(id, 'The session is over')
+    super.over()
+  }
+
+  #unanswered(id: RequestId, message: string): void {
+    const answer = this.#answers.get(id)
+    this.#answers.delete(id)
+    answer?.({ jsonrpc: '2.0', id, error: { code: -32_000, message } })
+  }
+
   /** Resolves with the answer to a request that the SDK's transport was given. */
   answerTo(requestId: RequestId): Promise<JSONRPCMessage> {
     return new Promise((resolve) => {
@@ -67,7 +79,9 @@ export class SessionTransport extends DurableTransport {
     if ('method' in message || message.id === undefined) {
       super.receive(message, extra)
       if ('method' in message && message.method === 'notifications/cancelled') {
-        this.onGivenUp(message.params?.['requestId'] as RequestId)
+        const requestId = message.params?.['requestId'] as RequestId
+        this.#unanswered(requestId, 'The request was cancelled')
+        this.onGivenUp(requestId)
       }
       return
     }
