@@ -18,7 +18,7 @@ import { type IsHeard, OpenCalls } from './open-calls.js'
 import { type CheckedDurableOptions, checkDurableOptions, type DurableOptions } from './options.js'
 import { type Answer, answerOf, messageOf } from './outcome.js'
 import { McpRecords, type Origin } from './records.js'
-import { invalidParams, issuesOf } from './refusal.js'
+import { invalidParams } from './refusal.js'
 import { type Scope, scopeFor } from './rights.js'
 import { type CallExtra, type DurableTool, makeTool, type ToolOptions } from './tool.js'
 import { grantTtl } from './ttl.js'
@@ -252,7 +252,10 @@ async function parseArguments(tool: DurableTool, args: unknown): Promise<unknown
   if (!tool.inputSchema) return args ?? {}
   const parsed = await tool.inputSchema.safeParseAsync(args ?? {})
   if (parsed.success) return parsed.data
-  throw new InvalidArguments(`Invalid arguments for tool ${tool.name}: ${issuesOf(parsed.error, 'arguments')}`)
+  const issues = parsed.error.issues.map(
+    ({ path, message }) => `${path.map(String).join('.') || 'arguments'}: ${message}`,
+  )
+  throw new InvalidArguments(`Invalid arguments for tool ${tool.name}: ${issues.join('; ')}`)
 }
 
 /** What the author's functions make of the arguments. What they throw is said like what a tool throws. */

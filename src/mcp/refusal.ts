@@ -19,14 +19,6 @@ export function invalidParams(message: string, data?: unknown): ProtocolError {
   return new ProtocolError(RPC.invalidParams, message, data)
 }
 
-/** What a schema found wrong, in one line. */
-export function issuesOf(
-  { issues }: { readonly issues: readonly { readonly path: readonly PropertyKey[]; readonly message: string }[] },
-  whole: string,
-): string {
-  return issues.map(({ path, message }) => `${path.map(String).join('.') || whole}: ${message}`).join('; ')
-}
-
 /** No such task, or not one for this caller. */
 export function taskNotFound(taskId: unknown): ProtocolError {
   const shown = typeof taskId === 'string' ? cleanText(taskId, 80) : typeof taskId

@@ -9,7 +9,6 @@ import type { McpServer, RegisteredTool } from '@modelcontextprotocol/sdk/server
 import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js'
 import { CallToolRequestSchema, type ServerCapabilities, type Tool } from '@modelcontextprotocol/sdk/types.js'
 import { z } from 'zod'
-import { invalidParams, issuesOf } from '../refusal.js'
 import type { DurableTool } from '../tool.js'
 import { callTool } from './call-tool.js'
 import { installCheckpointMethods } from './checkpoint-methods.js'
@@ -30,7 +29,7 @@ export interface Attachment {
   readonly taskSupportOf: (name: string) => Promise<NonNullable<Tool['execution']>['taskSupport'] | 'unknown'>
 }
 
-// Checked by us: the SDK's own check answers what a client got wrong as an internal error.
+// The SDK checks these requests twice, and calls what a client got wrong an internal error the first time.
 const anyCall = z.object({ method: z.literal('tools/call'), params: z.unknown() })
 
 type Handler = (request: never, extra: never) => unknown
@@ -67,9 +66,8 @@ export function attachTo(durable: DurableTasks, server: McpServer): Attachment {
     return original(
       anyCall as never,
       (async (request: unknown, extra: never) => {
-        const call = CallToolRequestSchema.safeParse(request)
-        if (!call.success) throw invalidParams(`Invalid parameters of tools/call: ${issuesOf(call.error, 'params')}`)
-        return callTool(durable, attachment, call.data, extra, () => handler(call.data as never, extra))
+        const call = CallToolRequestSchema.parse(request)
+        return callTool(durable, attachment, call, extra, () => handler(call as never, extra))
       }) as Handler,
     )
   }) as typeof inner.setRequestHandler
