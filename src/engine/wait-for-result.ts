@@ -55,8 +55,8 @@ function nextEnd(
     }
     const onAbort = () => over(() => reject(signal?.reason))
     const stopWaiting = engine.waiters.add(taskId, (end) => over(() => resolve(end)))
-    const disarm =
-      giveUpAt === undefined ? () => {} : engine.clock.setTimer(giveUpAt, () => over(() => resolve('late')))
+    const giveUp = () => over(() => resolve('late'))
+    const disarm = giveUpAt === undefined ? () => {} : engine.clock.setTimer(giveUpAt, giveUp, { elapsed: true })
     signal?.addEventListener('abort', onAbort, { once: true })
   })
 }

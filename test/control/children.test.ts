@@ -292,6 +292,45 @@ describe('a child', () => {
       seen: { states: [...Array(3).fill('kid completed none -'), 'main completed none -'] },
     })
   })
+
+  test('is created before anything else is written of it, whichever write the disk refuses while its parent is cancelled', async () => {
+    let refused = 0
+    for (const applied of [false, true]) {
+      for (let atWrite = 1; atWrite <= 3; atWrite++) {
+        for (let after = 0; after < 25; after++) {
+          const disk = new MemoryDisk()
+          const tasks = [
+            defineTask({ name: 'kid' }, (task) => task.sleep('nap', '30d')),
+            defineTask({ name: 'main' }, (task) => task.child('kid')),
+          ]
+          const holdfast = await openInMemory({ disk, clock: new ManualClock(), tasks })
+          const { taskId } = await holdfast.start('main')
+          disk.failAt({ atWrite, applied })
+          await turns(after)
+          for (let said = ''; said !== 'cancelled' && said !== 'TASK_SETTLED'; ) {
+            said = await holdfast.cancel(taskId).then(
+              ({ status }) => status,
+              ({ code }: HoldfastError) => code,
+            )
+            if (said === 'STORE_UNAVAILABLE') refused++
+            await turn()
+          }
+          await holdfast.result(taskId).catch(() => {})
+          await turns()
+          const where = `write ${atWrite}${applied ? ', applied' : ''}, cancelled ${after} turns later`
+          for (const kid of (await holdfast.list()).tasks.filter(({ type }) => type === 'kid')) {
+            expect(kid, where).toMatchObject({ status: 'cancelled' })
+            const said = (await holdfast.audit({ taskId: kid.taskId })).map(({ action }) => action)
+            expect(said[0], where).toBe('created')
+            expect(times(said, 'cancelled'), where).toBe(1)
+          }
+          const live = [...disk.content.keys()].filter((key) => key.startsWith('live/'))
+          expect(live, where).toEqual([])
+        }
+      }
+    }
+    expect(refused).toBeGreaterThan(0)
+  })
 })
 
 describe('a parent that ends before its child', () => {

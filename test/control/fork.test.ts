@@ -98,11 +98,12 @@ describe('a fork', () => {
 
   test('says where it comes from, and so do both audits', async () => {
     const { clock, holdfast, taskId } = await settledImport()
-    const { taskId: forkId } = await holdfast.fork(taskId, { afterStep: 'load' }, { ttl: '1h' })
+    const { taskId: forkId } = await holdfast.fork(taskId, { afterStep: 'load' }, { ttl: '1h', priority: 7 })
     await holdfast.result(forkId)
     const view = await holdfast.get(forkId)
     const forkedFrom = { taskId, at: 2 }
-    expect(view).toMatchObject({ forkedFrom, owner: 'alice', version: '1', ttl: 3_600_000, createdAt: clock.now() })
+    expect(view).toMatchObject({ forkedFrom, owner: 'alice', version: '1', ttl: 3_600_000, priority: 7 })
+    expect(view.createdAt).toBe(clock.now())
     expect((await holdfast.get(taskId)).forkedFrom).toBeUndefined()
     const forked = async (id: string) =>
       (await holdfast.audit({ taskId: id })).filter(({ action }) => action === 'forked')

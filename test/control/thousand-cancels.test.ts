@@ -70,6 +70,12 @@ class World {
     return this.moving
   }
 
+  /** One of the next writes fails, whether it lands or not. */
+  refuseSoon(within: number): void {
+    this.disk.failAt({ atWrite: 1 + this.upTo(within), applied: this.random() < 0.5 })
+    this.tally.outages++
+  }
+
   upTo(most: number): number {
     return Math.floor(this.random() * most)
   }
@@ -299,6 +305,7 @@ async function live(world: World, life: Life, concurrency: number, died: Promise
     while (toCancel.size > 0) {
       await alive(turns(world.upTo(12)))
       if (world.random() < 0.3) await alive(world.advance(world.upTo(1_500)))
+      if (world.random() < 0.15) world.refuseSoon(3)
       const next = [...toCancel].sort(() => world.random() - 0.5).slice(0, 1 + world.upTo(6))
       await alive(Promise.all(next.map((n) => cancel(world, life, holdfast, n))))
     }
@@ -352,10 +359,7 @@ async function play(world: World): Promise<void> {
       })
     })
     if (lives < DEATHS_MAX) disk.dieAt({ atWrite: 5 + world.upTo(45), applied: world.random() < 0.5 })
-    if (lives > 0 && world.random() < 0.5) {
-      disk.failAt({ atWrite: 2 + world.upTo(30), applied: world.random() < 0.5 })
-      tally.outages++
-    }
+    if (lives > 0 && world.random() < 0.5) world.refuseSoon(30)
     if ((await live(world, life, concurrency, died)) === 'done') break
     tally.deaths++
     // One that died while it opened the disk again may have it open now.
@@ -378,7 +382,7 @@ async function judge(world: World): Promise<void> {
     tally.cancelled += status === 'cancelled' ? 1 : 0
     if (outcome?.kind !== 'cancelled' || outcome.reason !== `enough of ${n}`) tally.broken.push(`${taskId}: ${status}`)
     if (undone.some(({ state }) => state !== 'undone')) tally.broken.push(`${taskId}: ${JSON.stringify(undone)}`)
-    tally.cleaned += cleanUp === 'done' ? 1 : 0
+    tally.cleaned += cleanUp === 'done' && undone.every(({ state }) => state === 'undone') ? 1 : 0
   }
   for (const { taskId, type, status, cleanUp } of world.heads) {
     const audit = await holdfast.audit({ taskId })
