@@ -243,6 +243,8 @@ const part = defineTask({ name: 'part', ...about }, body)
 // --- the process ----------------------------------------------------------------------------------------------------
 
 say('alive')
+// What was decided before this instant, another process decided; it is dead.
+note('begins')
 const holdfast = await Holdfast.open({
   dir,
   tasks: [job, part],
@@ -251,7 +253,6 @@ const holdfast = await Holdfast.open({
   suspectTime: '1s',
   logger: silentLogger,
 })
-note('open')
 
 let live = 0
 holdfast.on('task:created', ({ taskId, type }) => {
@@ -292,12 +293,14 @@ async function announce(taskId) {
   return keys
 }
 
-/** Does it, unless the task is settled, parked, or resumed already. @param {() => Promise<unknown>} act */
+const OVER = ['TASK_SETTLED', 'TASK_PARKED', 'NOT_PARKED', 'CLOSED']
+
+/** Does it, unless the task is settled, parked, or resumed already, or all is done. @param {() => Promise<unknown>} act */
 async function unlessOver(act) {
   try {
     await act()
   } catch (error) {
-    const isOver = error instanceof HoldfastError && ['TASK_SETTLED', 'TASK_PARKED', 'NOT_PARKED'].includes(error.code)
+    const isOver = error instanceof HoldfastError && OVER.includes(error.code)
     if (!isOver) throw error
   }
 }
