@@ -12,7 +12,7 @@ import {
   oneOf,
 } from '../expected.js'
 import { createIds, type Ids } from '../ids.js'
-import { type Logger, stderrLogger } from '../logger.js'
+import { type Logger, stderrLogger, unfailing } from '../logger.js'
 import type { AnyTaskDefinition } from '../task/definition.js'
 import type { Durability } from '../task/head.js'
 import type { Rate } from './owner-rates.js'
@@ -228,7 +228,7 @@ export function checkOptions(options: OpenOptions): CheckedOptions {
     acceptDamage,
     clock,
     ids: createIds(),
-    logger,
+    logger: unfailing(logger),
     limits: checkLimits(limits),
   }
 }

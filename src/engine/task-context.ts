@@ -27,6 +27,7 @@ import type { Asked } from './asked.js'
 import type { Branch } from './branches.js'
 import { uuidOf } from './derived.js'
 import { isolatedStep } from './isolated/isolated-step.js'
+import { anyOf } from './lazy-abort.js'
 import { inFlight } from './refusals.js'
 import { restoreCheckpoint } from './restore-checkpoint.js'
 import { insideStep, type Run } from './run.js'
@@ -46,6 +47,7 @@ export function taskContext(run: Run, branch?: Branch): TaskContext {
   const { taskId, type, version, owner, attempt, seed, nextRecord } = task.head
   let restoredInPrefix = false
   let uuids = { segment: PREFIX, made: 0 }
+  let signal: AbortSignal | undefined
 
   /** Asks for something that has a name. What `check` throws is the caller's mistake, and nothing is asked for. */
   const ask = <T>(kind: NamedKind, name: string, call: string, check: () => (asked: Asked) => Promise<void>) =>
@@ -71,7 +73,10 @@ export function taskContext(run: Run, branch?: Branch): TaskContext {
     attempt,
     recovered,
     get signal() {
-      return branch ? AbortSignal.any([run.signal, branch.signal]) : run.signal
+      if (!branch) return run.signal
+      // Made once: each that is made is kept by those that it is made of.
+      signal ??= anyOf([run.signal, branch.signal])
+      return signal
     },
     log: loggerAbout(host.logger, { taskId, type }),
 

@@ -6,6 +6,7 @@ import { isLive, isSettled, type TaskHead } from '../task/head.js'
 import { failureCode, type Outcome, reviveError } from '../task/outcome.js'
 import type { checkResult } from './call-options.js'
 import type { Engine } from './engine.js'
+import { onAbort } from './on-abort.js'
 import { readSteadyOutcome } from './read-steady.js'
 import type { WaitEnd } from './waiters.js'
 
@@ -50,14 +51,13 @@ function nextEnd(
     const over = (settle: () => void) => {
       stopWaiting()
       disarm()
-      signal?.removeEventListener('abort', onAbort)
+      stopListening()
       settle()
     }
-    const onAbort = () => over(() => reject(signal?.reason))
+    const stopListening = signal ? onAbort(signal, () => over(() => reject(signal.reason))) : () => {}
     const stopWaiting = engine.waiters.add(taskId, (end) => over(() => resolve(end)))
     const giveUp = () => over(() => resolve('late'))
     const disarm = giveUpAt === undefined ? () => {} : engine.clock.setTimer(giveUpAt, giveUp, { elapsed: true })
-    signal?.addEventListener('abort', onAbort, { once: true })
   })
 }
 
