@@ -3,7 +3,7 @@
  * engine: what it throws is logged.
  */
 import { checkFunction, expected, type Names } from './expected.js'
-import type { Logger } from './logger.js'
+import { type Logger, textOf } from './logger.js'
 
 /** Every event and what its listeners get. Never inputs, results or states. */
 export interface HoldfastEvents {
@@ -95,7 +95,7 @@ export class Events {
     for (const listener of this.#listeners.get(name) ?? []) {
       // An async listener throws later; either way nobody but the log hears of it.
       const heard = new Promise((resolve) => resolve((listener as (event: HoldfastEvents[Name]) => unknown)(event)))
-      heard.catch((error: unknown) => this.logger.error(`A listener of '${name}' threw`, { error: String(error) }))
+      heard.catch((error: unknown) => this.logger.error(`A listener of '${name}' threw`, { error: textOf(error) }))
     }
   }
 }

@@ -9,7 +9,7 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { unsealJson } from '../store/envelope.js'
 import { type KeyRange, lastPart, settledUntil, timerParts, timersDue } from '../store/layout.js'
-import { readEntries, readHead, readIdempotency } from '../store/reads.js'
+import { readEntries, readHead, readIdempotency, readNotes } from '../store/reads.js'
 import { sweepTask, writeGuards } from '../store/sweep.js'
 import type { IdempotencyScope } from '../task/changes.js'
 import { forgetAt, sweepAt } from '../task/expiry.js'
@@ -102,12 +102,20 @@ async function sweepOne(engine: Engine, marker: string, taskId: string): Promise
     if (head && isOrphan) return store.put(taskId, [{ key: marker }])
     // Unfinished, wanted for longer in this process than in the last one, or the clock went backwards.
     if (head && (at === undefined || at > clock.now())) return
+    if (head?.parentId !== undefined && (await isAwaited(engine, head.parentId, taskId))) return
     const swept = { taskId, head, marker, forgetAt: head && forgetAt(head, retentionMs) }
     const gone = () => sweepTask(store, swept, () => !engine.closing)
     const { owner, type, idempotencyKey: key } = head ?? {}
     const isGone = key === undefined ? await gone() : await engine.keys.run(JSON.stringify({ owner, type, key }), gone)
     if (head && isGone) engine.usage.swept(head)
   })
+}
+
+/** Whether an unfinished parent has not heard of its child's end yet: with the child gone it would start it again. */
+async function isAwaited({ tasks, store }: Engine, parentId: string, taskId: string): Promise<boolean> {
+  if (!tasks.get(parentId)?.head.hasStepStates) return false
+  const notes = await store.read((level) => readNotes(level, parentId))
+  return [...notes.values()].some(({ child }) => child?.taskId === taskId)
 }
 
 /** Deletes an idempotency key that counts no more. */

@@ -133,7 +133,7 @@ export function taskContext(run: Run, branch?: Branch): TaskContext {
     child<Output>(definition: string | AnyTaskDefinition, input?: unknown, options: ChildOptions = {}) {
       return quiet(async () => {
         checkOptionsOf('task.child', options, CHILD_OPTIONS)
-        const childType = host.children.type(definition)
+        const childType = host.children.typeOf(definition)
         const { name = childType } = options
         return ask<Output>('child', name, 'child', () => (asked) => {
           return runChild(run, asked, () => host.children.check(childType, input))

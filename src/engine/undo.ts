@@ -14,6 +14,7 @@ import type { CleanUpContext } from '../task/context.js'
 import type { AnyTaskDefinition } from '../task/definition.js'
 import { type Intent, ON_CANCEL, type Undoing } from '../task/intent.js'
 import { checkName, NAME_BYTES_MAX } from '../task/names.js'
+import { describeError } from '../task/outcome.js'
 import { nextAttemptAt } from '../task/retry.js'
 import { callWithin } from './call-within.js'
 import { idempotencyKeyOf } from './derived.js'
@@ -87,7 +88,7 @@ export async function undo(
     const failed = failedAttempts + 1
     const fraction = host.ids.fraction()
     const retryAt = nextAttemptAt(retry, { attempt: failed, error: ended.thrown, now, dueAt: undefined, fraction })
-    const error = String(ended.thrown instanceof Error ? ended.thrown.message : ended.thrown).slice(0, 500)
+    const error = describeError(ended.thrown).message.slice(0, 500)
     const over = retryAt === undefined ? { failedAt: now } : { retryAt }
     await write({ failedAttempts: failed, steps, error, ...over })
     if (retryAt === undefined) return state.intent

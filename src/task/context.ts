@@ -132,7 +132,7 @@ export interface TaskContext {
    * the branch that started it loses, and never outlives this task's clean-up.
    * @param definition a definition (registered now if it is not yet), or the name of a registered one
    * @returns its output
-   * @throws StepFailedError when it failed or was cancelled; its `cause` is the `TaskFailedError` or `TaskCancelledError`
+   * @throws StepFailedError when it failed or was cancelled, or could not be started; its `cause` says why
    */
   child<Input, Output>(definition: TaskDefinition<Input, Output>, input: Input, options?: ChildOptions): Promise<Output>
   child(definition: string, input?: unknown, options?: ChildOptions): Promise<unknown>

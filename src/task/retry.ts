@@ -1,6 +1,6 @@
 /** Decides whether, and when, what threw is tried again. Pure: the time, the deadline and the dice are handed in. */
 
-import { type Duration, durationMs } from '../duration.js'
+import { DURATION_MS_MAX, type Duration, durationMs } from '../duration.js'
 import { NonRetryableError } from '../errors.js'
 import { checkCount, checkFunction, checkObject, expected, type Names } from '../expected.js'
 
@@ -85,17 +85,14 @@ export function nextAttemptAt(
   policy: RetryPolicy,
   { attempt, error, now, dueAt, fraction }: FailedAttempt,
 ): number | undefined {
-  if (attempt >= policy.maximumAttempts || isFinal(error) || !isWorthIt(policy, error)) return undefined
+  if (attempt >= policy.maximumAttempts) return undefined
+  const { isFinal, afterMs } = adviceOf(error)
+  if (isFinal || !isWorthIt(policy, error)) return undefined
   const interval = Math.min(policy.initialMs * policy.coefficient ** (attempt - 1), policy.maximumMs)
   // Shortened at random, so that a hundred tasks that failed together don't come back together.
-  const wait = retryAfterMs(error) ?? Math.ceil(interval * (1 - fraction / 2))
+  const wait = afterMs ?? Math.ceil(interval * (1 - fraction / 2))
   const at = now + wait
   return dueAt !== undefined && at >= dueAt ? undefined : at
-}
-
-// A failed step is revived from the disk, so its cause is known by name.
-function isFinal(error: unknown): boolean {
-  return causes(error).some((cause) => cause instanceof NonRetryableError || cause.name === 'NonRetryableError')
 }
 
 function isWorthIt(policy: RetryPolicy, error: unknown): boolean {
@@ -106,18 +103,20 @@ function isWorthIt(policy: RetryPolicy, error: unknown): boolean {
   }
 }
 
-function retryAfterMs(error: unknown): number | undefined {
-  for (const cause of causes(error)) {
-    const { retryAfterMs } = cause as { retryAfterMs?: unknown }
-    if (typeof retryAfterMs === 'number') return retryAfterMs
-  }
-  return undefined
-}
-
 const CAUSES_MAX = 32
 
-function causes(error: unknown): Error[] {
-  const found: Error[] = []
-  for (let at = error; at instanceof Error && found.length < CAUSES_MAX; at = at.cause) found.push(at)
-  return found
+/** What an error and its causes say of another attempt. A failed step is revived from the disk, so its cause is known by name. */
+function adviceOf(error: unknown): { isFinal: boolean; afterMs: number | undefined } {
+  const advice: { isFinal: boolean; afterMs: number | undefined } = { isFinal: false, afterMs: undefined }
+  try {
+    for (let at = error, n = 0; at instanceof Error && n < CAUSES_MAX; at = at.cause, n++) {
+      advice.isFinal ||= at instanceof NonRetryableError || at.name === 'NonRetryableError'
+      const { retryAfterMs: ms } = at as { retryAfterMs?: unknown }
+      // An error of somebody else's may have a field of that name, with anything in it.
+      if (typeof ms === 'number' && ms >= 0 && ms <= DURATION_MS_MAX) advice.afterMs ??= Math.ceil(ms)
+    }
+  } catch {
+    // A getter of somebody else's: what could be read till then counts.
+  }
+  return advice
 }

@@ -87,6 +87,9 @@ test('a logger that throws harms nobody', async () => {
   holdfast.on('task:settled', async () => {
     throw new Error('async listener')
   })
+  holdfast.on('task:started', () => {
+    throw Object.create(null)
+  })
   expect(await holdfast.result((await holdfast.start(talks, null)).taskId)).toBe(1)
   await holdfast.close()
   expect(said).toContain('from the body')

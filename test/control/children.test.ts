@@ -269,16 +269,91 @@ describe('a child', () => {
     }
   })
 
-  test('of an unknown type is refused', async () => {
+  test('of an unknown type fails, and is recorded as failed: a replay that knows the type takes the same way', async () => {
+    const disk = new MemoryDisk()
+    const clock = new ManualClock()
     const main = defineTask({ name: 'main' }, async (task) => {
-      const said = await task.child('nobody', null).catch((error: HoldfastError) => error.code)
+      const said = await task.child('kid', null).catch((error: HoldfastError) => (error.cause as HoldfastError).code)
       // biome-ignore lint/suspicious/noExplicitAny: what a caller without types may hand in
       const bad = await task.child('main', null, { name: 7 as any }).catch((error: Error) => error.name)
+      await task.sleep('long', '1h')
       return [said, bad]
     })
-    const holdfast = await openInMemory({ tasks: [main] })
-    const { taskId } = await holdfast.start(main, null)
-    expect(await holdfast.result(taskId)).toEqual(['TASK_TYPE_UNKNOWN', 'TypeError'])
+    const first = await openInMemory({ disk, clock, tasks: [main] })
+    const { taskId } = await first.start(main, null)
+    await clock.advance(1_000)
+    await first.close()
+    const kid = defineTask({ name: 'kid' }, () => 1)
+    const second = await openInMemory({ disk, clock, tasks: [main, kid] })
+    const ended = second.result(taskId)
+    await clock.advance(3_600_000)
+    expect(await ended).toEqual(['TASK_TYPE_UNKNOWN', 'TypeError'])
+    expect((await second.list({ type: 'kid' })).tasks).toEqual([])
+  })
+
+  test('whose type a later process does not know is answered if it had ended, and waited for if it had begun', async () => {
+    const disk = new MemoryDisk()
+    const clock = new ManualClock()
+    const runs: string[] = []
+    const kid = defineTask({ name: 'kid' }, async (task, name: string) => {
+      await task.step('a', () => void runs.push(name))
+      if (name === 'slow') await task.sleep('nap', '1h')
+      return name
+    })
+    // Called by its name, as one module calls a task of another.
+    const main = defineTask({ name: 'main' }, async (task) => {
+      const quick = await task.child('kid', 'quick', { name: 'one' })
+      return [quick, await task.child('kid', 'slow', { name: 'two' })]
+    })
+    const first = await openInMemory({ disk, clock, tasks: [main, kid] })
+    const { taskId } = await first.start(main, null)
+    await clock.advance(1_000)
+    await first.close()
+    const second = await openInMemory({ disk, clock, tasks: [main] })
+    await second.recovery.done
+    await clock.advance(2 * 3_600_000)
+    expect(await second.get(taskId)).toMatchObject({ status: 'running', parked: undefined })
+    expect((await second.list({ type: 'kid', status: 'running' })).tasks).toMatchObject([
+      { parked: { code: 'TASK_TYPE_UNKNOWN' } },
+    ])
+    // Stricter about what it takes than when they were started: they were parsed then, and are not parsed again.
+    second.register(defineTask({ name: 'kid', input: z.literal('new') }, kid.body as never))
+    await clock.advance(1_000)
+    expect(await second.result(taskId)).toEqual(['quick', 'slow'])
+    expect(runs).toEqual(['quick', 'slow'])
+  })
+
+  test('that ended while its parent was parked is kept until the parent has heard of it', async () => {
+    const disk = new MemoryDisk()
+    const clock = new ManualClock()
+    let runs = 0
+    const kid = defineTask({ name: 'kid' }, async (task) => {
+      await task.sleep('nap', '1h')
+      return task.step('count', () => ++runs)
+    })
+    const main = defineTask({ name: 'main' }, async (task) => {
+      const said = await task.child(kid, null)
+      await task.sleep('on', '1d')
+      return said
+    })
+    const first = await openInMemory({ disk, clock, tasks: [main, kid] })
+    const { taskId } = await first.start(main, null)
+    await clock.advance(1_000)
+    await first.close()
+    const retention = '10m'
+    const second = await openInMemory({ disk, clock, tasks: [kid], retention })
+    await clock.advance(5 * 3_600_000)
+    expect(await second.get(taskId)).toMatchObject({ parked: { code: 'TASK_TYPE_UNKNOWN' } })
+    expect((await second.list({ type: 'kid' })).tasks).toMatchObject([{ status: 'completed' }])
+    await second.close()
+    const third = await openInMemory({ disk, clock, tasks: [main, kid], retention })
+    await clock.advance(3_600_000)
+    // Heard of: it is swept, although its parent goes on.
+    expect((await third.list({ type: 'kid' })).tasks).toEqual([])
+    const ended = third.result(taskId)
+    await clock.advance(86_400_000)
+    expect(await ended).toBe(1)
+    expect(runs).toBe(1)
   })
 
   test('does not begin before its parent has noted it: where a write is lost there are never two', async () => {
