@@ -233,6 +233,56 @@ describe('a session', () => {
     expect(await ping(own)).toBe(404)
   })
 
+  test('that is idle is let go of, and made again for its client; with its events once they are old', async () => {
+    const clock = new ManualClock()
+    await start({ clock, tools: [double, held] })
+    const own = await session('alice')
+    const busy = await session('alice')
+    const open = await call(busy, 1, { sub: 'alice' })
+    await open.lastEventId()
+    await (await call(own, 1, { sub: 'alice', tool: 'double' })).text()
+    const inMemory = () => server.durable.attachments.size
+    const events = (id: string) =>
+      [...server.disk.content.keys()].filter((key) => key.includes(`http-event/${id}`)).length
+    expect([inMemory(), events(own)]).toEqual([2, 2])
+    const pass = async (minutes: number) => {
+      for (let minute = 0; minute < minutes; minute++) {
+        await clock.advance(60_000)
+        await delay(2)
+      }
+    }
+    await pass(15)
+    expect([inMemory(), events(own)]).toEqual([1, 0])
+    expect(await (await call(own, 2, { sub: 'alice', tool: 'double' })).text()).toContain('"n":4')
+    expect([inMemory(), events(own)]).toEqual([2, 2])
+    await server.restart()
+    await pass(15)
+    expect(events(own)).toBe(0)
+    expect((await server.send({ jsonrpc: '2.0', id: 1, method: 'ping' }, { session: own, sub: 'alice' })).status).toBe(
+      200,
+    )
+    await openGates(2)
+  })
+
+  test('of a server whose disk is full answers what needs no disk', async () => {
+    await start({
+      tools: [double],
+      setUp: (mcp) => {
+        mcp.registerTool('plain', {}, () => ({ content: [{ type: 'text', text: 'no disk' }] }))
+      },
+    })
+    const own = await session('alice')
+    server.disk.full = true
+    const refused = await (await call(own, 1, { sub: 'alice', tool: 'double' })).text()
+    // The write that met the full disk may have landed; after it, nothing is tried.
+    expect(refused).toContain('"data":{"code":"START_UNKNOWN","taskId":"task-')
+    const next = await (await call(own, 1, { sub: 'alice', tool: 'double' })).text()
+    expect(next).toMatch(/"code":-32603,"message":"The disk refused a write[^"]*","data":{"code":"STORE_UNAVAILABLE"}/)
+    expect(await (await call(own, 1, { sub: 'alice', tool: 'plain' })).text()).toContain('no disk')
+    server.disk.full = false
+    await until(async () => (await (await call(own, 1, { sub: 'alice', tool: 'double' })).text()).includes('"n":2'))
+  })
+
   test('keeps where an open call stands, however much else is sent in it', async () => {
     await start({ tools: [held, double], http: { eventsMax: 5 } })
     const own = await session('alice')
