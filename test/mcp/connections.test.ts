@@ -7,7 +7,7 @@ import { ManualClock } from 'holdfast/testing'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { z } from 'zod'
 import { HttpServer, type HttpServerOptions, initialize } from './http-server.js'
-import { double } from './tools.js'
+import { double, failing } from './tools.js'
 
 let server: HttpServer
 afterEach(() => server?.close())
@@ -368,6 +368,48 @@ describe('a stream that is taken up again', () => {
     await settle()
     await server.send(undefined, { method: 'DELETE', session: own, sub: 'alice' })
     expect(await again.text()).toContain('"method":"notifications/tasks/status"')
+  })
+
+  test.each([
+    ['to every session of its owner, and to no other’s', 'principal', [true, true, false]],
+    ['without authentication to the session that made the task', 'open', [true, false, false]],
+  ] as const)('of a task’s status: it is sent %s', async (_, access, expected) => {
+    await start({ durable: { access } })
+    const subs = access === 'open' ? [undefined, undefined, undefined] : ['alice', 'alice', 'bob']
+    const sessions = await Promise.all(subs.map(session))
+    const streams = await Promise.all(
+      sessions.map(async (session, n) => read(await server.send(undefined, { method: 'GET', session, sub: subs[n] }))),
+    )
+    const task = {
+      jsonrpc: '2.0',
+      id: 1,
+      method: 'tools/call',
+      params: { name: 'held', arguments: { n: 1 }, task: {} },
+    }
+    await (await server.send(task, { session: sessions[0], sub: subs[0] })).text()
+    await openGates()
+    await until(async () => (await tasks())[0]?.status === 'completed')
+    await settle()
+    for (const [n, session] of sessions.entries()) {
+      await server.send(undefined, { method: 'DELETE', session, sub: subs[n] })
+    }
+    const told = await Promise.all(
+      streams.map(async ({ text }) => (await text()).includes('notifications/tasks/status')),
+    )
+    expect(told).toEqual(expected)
+  })
+
+  test('whose end its client has gets 204; one that is to be sent still is sent, and closed', async () => {
+    await start({ tools: [double, failing] })
+    const own = await session('alice')
+    const done = await (await call(own, 1, { sub: 'alice', tool: 'double' })).text()
+    const [first, last] = [...done.matchAll(/^id: (\S+)$/gm)].map(([, id]) => id as string) as [string, string]
+    expect((await resume(own, last)).status).toBe(204)
+    const rest = await resume(own, first)
+    expect([rest.status, await rest.text()]).toEqual([200, expect.stringContaining('"n":2')])
+    await server.restart()
+    expect((await resume(own, last)).status).toBe(204)
+    expect(await (await resume(own, first)).text()).toContain('"n":2')
   })
 
   test('is told nothing that an older client can’t take', async () => {
