@@ -107,6 +107,11 @@ export class SessionEvents implements EventStore {
     return { stream: name, number, final: stream.final }
   }
 
+  /** Whether anybody reads, or a request is to be answered. */
+  get isInUse(): boolean {
+    return this.connections.has() || this.#unanswered.size > 0
+  }
+
   /** Whether the client of a request reads its stream. */
   isRead(requestId: RequestId): boolean {
     const stream = this.#unanswered.get(requestId)
@@ -207,11 +212,12 @@ export class SessionEvents implements EventStore {
     return events.flatMap((event) => (event.message ? [{ id: idOf(event), message: event.message }] : []))
   }
 
-  /** Forgets what is older than it has to be kept. */
-  async sweep(): Promise<void> {
+  /** Forgets what is older than it has to be kept. @returns whether there is something left that will be too old */
+  async sweep(): Promise<boolean> {
     const isOver = (name: string) => name === STANDALONE || this.#streams.get(name)?.final !== undefined
     const old = this.#kept.age(this.clock.now(), isOver)
     if (old.length > 0) await this.records.records.write(this.#forget(old))
+    return this.#kept.canAge
   }
 
   async #open(streamId: string): Promise<string> {

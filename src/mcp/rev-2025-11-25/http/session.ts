@@ -19,6 +19,7 @@ import {
   SUPPORTED_PROTOCOL_VERSIONS,
 } from '@modelcontextprotocol/sdk/types.js'
 import { z } from 'zod'
+import { HoldfastError } from '../../../errors.js'
 import type { BindingRecord } from '../../../task/changes.js'
 import { callerOf, runAs } from '../../caller.js'
 import { answerInput } from '../../inputs.js'
@@ -155,20 +156,31 @@ export class Session {
     return this.events.connections.watch(stream, response, isPrimed ? first : undefined)
   }
 
+  /** Whether nothing of it is in use: nobody reads, and nothing is to be answered. */
+  get isIdle(): boolean {
+    return !this.events.isInUse && !this.transport.isAsked
+  }
+
   async close(): Promise<void> {
     await this.attachment.server.close()
   }
 
   /**
    * Writes a request's beginning; the task of a durable call with it.
-   * @returns false for a call that is refused: the handler says why, and nothing is kept of it
+   * @returns false where nothing is kept of it: for a call that is refused, as its handler says, or where the disk is full
    */
   async #begin(request: JSONRPCRequest, beside: (call?: OpenRecord['call']) => BindingRecord[]): Promise<boolean> {
     const { durable, records } = this.parts
     const call = this.#durableCall(request)
     if (!call) {
-      await records.records.write(beside())
-      return true
+      // A tool that needs no disk is called without one: what is lost is only that its answer can be fetched again.
+      return records.records.write(beside(), { patient: false }).then(
+        () => true,
+        (error: unknown) => {
+          if (error instanceof HoldfastError && error.code === 'STORE_UNAVAILABLE') return false
+          throw error
+        },
+      )
     }
     const isHeard = () => this.events.isRead(request.id)
     const opened = openCall(durable, call, { sessionId: this.sessionId }, isHeard, ({ tool, kind, started }) =>
