@@ -2,7 +2,7 @@
  * How a request is refused: JSON-RPC codes, and what the engine's own errors become. A task that isn't there and one
  * that is somebody else's are refused by the same function, so that they answer alike in every byte.
  */
-import { HoldfastError, ProtocolError } from '../errors.js'
+import { ERROR_CODES, HoldfastError, ProtocolError } from '../errors.js'
 import type { Logger } from '../logger.js'
 import { cleanText } from './text.js'
 
@@ -43,10 +43,27 @@ const THE_CALLERS = new Set<string>([
   'NOT_A_SESSION_TASK',
 ])
 
+// What these say is of the server's own disk: paths, keys, the database's words.
+const THE_SERVERS = new Set<string>([
+  'STORE_UNAVAILABLE',
+  'STORE_DAMAGED',
+  'STORE_UNUSABLE',
+  'STORE_LOCKED',
+  'STORE_TOO_NEW',
+  'START_UNKNOWN',
+  'RECORD_DAMAGED',
+])
+
 /** What a client is told when a call on the engine failed. Never what an unexpected error says: that goes to the log. */
 export function refusalOf(error: unknown, logger: Logger): ProtocolError {
   if (error instanceof ProtocolError) return error
   if (error instanceof HoldfastError) {
+    if (THE_SERVERS.has(error.code)) {
+      logger.warn('A request was refused', { code: error.code, error: error.message })
+      const { taskId } = error.details
+      const data = { code: error.code, ...(taskId === undefined ? {} : { taskId }) }
+      return new ProtocolError(RPC.internal, ERROR_CODES[error.code], data)
+    }
     if (error.code === 'TASK_NOT_FOUND') return taskNotFound(JSON.parse(/".*"$/.exec(error.message)?.[0] ?? '""'))
     if (error.code === 'INVALID_CURSOR') return invalidParams('Invalid cursor', { code: error.code })
     const code = THE_CALLERS.has(error.code) ? RPC.invalidParams : RPC.internal

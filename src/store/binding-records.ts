@@ -35,9 +35,12 @@ export class BindingRecords {
     return { key: layout.besideKey(taskId, this.binding, what), text }
   }
 
-  /** Writes all of them or none; resolves once they are on disk. While the store is down it waits. */
-  write(records: readonly BindingRecord[]): Promise<void> {
-    return records.length === 0 ? Promise.resolve() : this.store.commitBinding(records)
+  /**
+   * Writes all of them or none; resolves once they are on disk. While the store is down it waits.
+   * @throws HoldfastError `STORE_UNAVAILABLE` for a write that is not `patient`
+   */
+  write(records: readonly BindingRecord[], { patient = true }: { patient?: boolean } = {}): Promise<void> {
+    return records.length === 0 ? Promise.resolve() : this.store.commitBinding(records, { patient })
   }
 
   /** @throws HoldfastError `RECORD_DAMAGED`, `STORE_UNAVAILABLE` */

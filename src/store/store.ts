@@ -130,13 +130,16 @@ export class Store {
     await this.#delete(taskId, keys)
   }
 
-  /** Writes what a protocol binding keeps, in one batch; while the store is down it waits. */
-  async commitBinding(records: readonly BindingRecord[]): Promise<void> {
+  /**
+   * Writes what a protocol binding keeps, in one batch; while the store is down it waits.
+   * @throws HoldfastError `STORE_UNAVAILABLE` for one that is not `patient`
+   */
+  async commitBinding(records: readonly BindingRecord[], { patient }: { patient: boolean }): Promise<void> {
     const operations = records.map(({ key, text }) =>
       text === undefined ? { key } : { key, value: seal(key, 0, text) },
     )
     // A put or a delete of one's own key means the same however often it is done. It names no task to be read again.
-    while ((await this.#committer.commit(operations, { taskId: '', patient: true })) === 'lost');
+    while ((await this.#committer.commit(operations, { taskId: '', patient })) === 'lost');
   }
 
   /** Deletes what was copied for a fork that never became a task, and the timer that said when, last. */

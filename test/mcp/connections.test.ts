@@ -7,7 +7,7 @@ import { ManualClock } from 'holdfast/testing'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { z } from 'zod'
 import { HttpServer, type HttpServerOptions, initialize } from './http-server.js'
-import { double } from './tools.js'
+import { double, failing } from './tools.js'
 
 let server: HttpServer
 afterEach(() => server?.close())
@@ -233,6 +233,56 @@ describe('a session', () => {
     expect(await ping(own)).toBe(404)
   })
 
+  test('that is idle is let go of, and made again for its client; with its events once they are old', async () => {
+    const clock = new ManualClock()
+    await start({ clock, tools: [double, held] })
+    const own = await session('alice')
+    const busy = await session('alice')
+    const open = await call(busy, 1, { sub: 'alice' })
+    await open.lastEventId()
+    await (await call(own, 1, { sub: 'alice', tool: 'double' })).text()
+    const inMemory = () => server.durable.attachments.size
+    const events = (id: string) =>
+      [...server.disk.content.keys()].filter((key) => key.includes(`http-event/${id}`)).length
+    expect([inMemory(), events(own)]).toEqual([2, 2])
+    const pass = async (minutes: number) => {
+      for (let minute = 0; minute < minutes; minute++) {
+        await clock.advance(60_000)
+        await delay(2)
+      }
+    }
+    await pass(15)
+    expect([inMemory(), events(own)]).toEqual([1, 0])
+    expect(await (await call(own, 2, { sub: 'alice', tool: 'double' })).text()).toContain('"n":4')
+    expect([inMemory(), events(own)]).toEqual([2, 2])
+    await server.restart()
+    await pass(15)
+    expect(events(own)).toBe(0)
+    expect((await server.send({ jsonrpc: '2.0', id: 1, method: 'ping' }, { session: own, sub: 'alice' })).status).toBe(
+      200,
+    )
+    await openGates(2)
+  })
+
+  test('of a server whose disk is full answers what needs no disk', async () => {
+    await start({
+      tools: [double],
+      setUp: (mcp) => {
+        mcp.registerTool('plain', {}, () => ({ content: [{ type: 'text', text: 'no disk' }] }))
+      },
+    })
+    const own = await session('alice')
+    server.disk.full = true
+    const refused = await (await call(own, 1, { sub: 'alice', tool: 'double' })).text()
+    // The write that met the full disk may have landed; after it, nothing is tried.
+    expect(refused).toContain('"data":{"code":"START_UNKNOWN","taskId":"task-')
+    const next = await (await call(own, 1, { sub: 'alice', tool: 'double' })).text()
+    expect(next).toMatch(/"code":-32603,"message":"The disk refused a write[^"]*","data":{"code":"STORE_UNAVAILABLE"}/)
+    expect(await (await call(own, 1, { sub: 'alice', tool: 'plain' })).text()).toContain('no disk')
+    server.disk.full = false
+    await until(async () => (await (await call(own, 1, { sub: 'alice', tool: 'double' })).text()).includes('"n":2'))
+  })
+
   test('keeps where an open call stands, however much else is sent in it', async () => {
     await start({ tools: [held, double], http: { eventsMax: 5 } })
     const own = await session('alice')
@@ -279,6 +329,100 @@ describe('a session', () => {
     expect(() => durable.httpHandler(() => ({}) as never)).toThrow(/has an httpHandler already/)
     await handler.close()
     await durable.httpHandler(() => ({}) as never).close()
+  })
+})
+
+describe('a stream that is taken up again', () => {
+  const primed = async (stream: ReturnType<typeof read>) => stream.lastEventId()
+
+  test('says at once where the client stands: one that loses it again comes back to the same place', async () => {
+    await start()
+    const own = await session('alice')
+    const first = await call(own, 1, { sub: 'alice' })
+    const lastEventId = await first.lastEventId()
+    first.hangUp()
+    for (let round = 0; round < 3; round++) {
+      const resumed = await resume(own, lastEventId)
+      expect(await primed(resumed)).toBe(lastEventId)
+      if (round === 1) await server.restart()
+    }
+    await openGates()
+  })
+
+  test('of what is sent on no request: what was missed is sent', async () => {
+    await start()
+    const own = await session('alice')
+    const listening = read(await server.send(undefined, { method: 'GET', session: own, sub: 'alice' }))
+    const at = await primed(listening)
+    await server.restart()
+    const task = {
+      jsonrpc: '2.0',
+      id: 1,
+      method: 'tools/call',
+      params: { name: 'held', arguments: { n: 1 }, task: {} },
+    }
+    await (await server.send(task, { session: own, sub: 'alice' })).text()
+    await openGates()
+    await until(async () => (await tasks())[0]?.status === 'completed')
+    const again = await resume(own, at)
+    await settle()
+    await server.send(undefined, { method: 'DELETE', session: own, sub: 'alice' })
+    expect(await again.text()).toContain('"method":"notifications/tasks/status"')
+  })
+
+  test.each([
+    ['to every session of its owner, and to no other’s', 'principal', [true, true, false]],
+    ['without authentication to the session that made the task', 'open', [true, false, false]],
+  ] as const)('of a task’s status: it is sent %s', async (_, access, expected) => {
+    await start({ durable: { access } })
+    const subs = access === 'open' ? [undefined, undefined, undefined] : ['alice', 'alice', 'bob']
+    const sessions = await Promise.all(subs.map(session))
+    const streams = await Promise.all(
+      sessions.map(async (session, n) => read(await server.send(undefined, { method: 'GET', session, sub: subs[n] }))),
+    )
+    const task = {
+      jsonrpc: '2.0',
+      id: 1,
+      method: 'tools/call',
+      params: { name: 'held', arguments: { n: 1 }, task: {} },
+    }
+    await (await server.send(task, { session: sessions[0], sub: subs[0] })).text()
+    await openGates()
+    await until(async () => (await tasks())[0]?.status === 'completed')
+    await settle()
+    for (const [n, session] of sessions.entries()) {
+      await server.send(undefined, { method: 'DELETE', session, sub: subs[n] })
+    }
+    const told = await Promise.all(
+      streams.map(async ({ text }) => (await text()).includes('notifications/tasks/status')),
+    )
+    expect(told).toEqual(expected)
+  })
+
+  test('whose end its client has gets 204; one that is to be sent still is sent, and closed', async () => {
+    await start({ tools: [double, failing] })
+    const own = await session('alice')
+    const done = await (await call(own, 1, { sub: 'alice', tool: 'double' })).text()
+    const [first, last] = [...done.matchAll(/^id: (\S+)$/gm)].map(([, id]) => id as string) as [string, string]
+    expect((await resume(own, last)).status).toBe(204)
+    const rest = await resume(own, first)
+    expect([rest.status, await rest.text()]).toEqual([200, expect.stringContaining('"n":2')])
+    await server.restart()
+    expect((await resume(own, last)).status).toBe(204)
+    expect(await (await resume(own, first)).text()).toContain('"n":2')
+  })
+
+  test('is told nothing that an older client can’t take', async () => {
+    await start()
+    const response = await server.send(
+      { ...initialize(), params: { ...initialize().params, protocolVersion: '2025-06-18' } },
+      { sub: 'alice' },
+    )
+    await response.text()
+    const own = response.headers.get('mcp-session-id') as string
+    const listening = read(await server.send(undefined, { method: 'GET', session: own, sub: 'alice' }))
+    await server.send(undefined, { method: 'DELETE', session: own, sub: 'alice' })
+    expect(await listening.text()).toBe('')
   })
 })
 

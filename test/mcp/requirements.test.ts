@@ -164,6 +164,21 @@ test('L15 L16 L17 every task says when it was made and changed, and its actual t
   expect((await request('tasks/cancel', { taskId: long.taskId })).result).toMatchObject({ ...isTask, ttl: 10_800_000 })
 })
 
+test('L17 L44 a task that may take long is not deleted under its own feet: the ttl is more than its timeout', async () => {
+  const holdfast = await openInMemory()
+  const half = defineTask({ name: 'half', timeout: '30m' }, (task) => task.sleep('for long', '20m'))
+  const long = defineTask({ name: 'long', timeout: '10d' }, (task) => task.sleep('for long', '20m'))
+  const durable = durableTasks(holdfast, { access: 'local', ttl: { retention: '10m', max: '2d' } })
+    .tool(half)
+    .tool(long)
+  const { call } = await rawClient(durable)
+  const granted = async (name: string, ttl: number) => (await call(name, {}, { task: { ttl } })).result.task.ttl
+  const minutes = 60_000
+  expect(await granted('half', 60_000)).toBe(40 * minutes)
+  expect(await granted('half', 50 * minutes)).toBe(50 * minutes)
+  expect(await granted('long', 60_000)).toBe(2 * 24 * 60 * minutes)
+})
+
 test('L18 an accepted task request is answered with the task before it ends', async () => {
   const { call } = await client()
   const before = Date.now()

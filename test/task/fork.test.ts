@@ -177,6 +177,17 @@ test('a record is undone if its number is among those that were', () => {
   expect(isUndone([], new Set([2]))).toBeUndefined()
 })
 
+test('a fork takes up what its copies take up, a state only where that is kept', () => {
+  const bytesOf = (checkpoints: CheckpointInfo[]) => {
+    const plan = planFork({ ...source, checkpoints }, log[9]?.record as LogRecord)
+    const { bytes } = forkTask({ ...about, taskId: 'task-2', inputText: '1' }, plan, NOW + 9, NOW + 5).head
+    return bytes?.kept ?? 0
+  }
+  const withStates = (stateBytes: number) => bytesOf(source.checkpoints.map((info) => ({ ...info, stateBytes })))
+  expect(withStates(1_001) - withStates(1)).toBe(2 * 1_000)
+  expect(bytesOf([])).toBeLessThan(withStates(1))
+})
+
 test('a fork is a new task with an old log, and both tasks’ audits say so', () => {
   const plan = planFork(source, log[2]?.record as LogRecord)
   const forkedFrom = { taskId: 'task-1', at: 2, startedAt: firstInstantOf(head) }

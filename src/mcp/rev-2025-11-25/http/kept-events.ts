@@ -15,6 +15,11 @@ export class KeptEvents {
     private readonly isNeeded: (event: Kept) => boolean,
   ) {}
 
+  /** Whether any of them goes some time. */
+  get canAge(): boolean {
+    return this.#kept.some((event) => !this.isNeeded(event))
+  }
+
   /** What an earlier process left. */
   load(events: readonly Kept[]): void {
     this.#kept = events

@@ -26,6 +26,8 @@ export const STANDALONE = 'get'
 /** The event of a stream of which nothing is kept: whoever comes back with it finds nothing, and need not come again. */
 export const UNKEPT_EVENT = 'unkept_0'
 const STANDALONE_OF_TRANSPORT = '_GET_stream'
+// The number of what comes before a stream's first event.
+const BEFORE_ALL = -1
 
 /** What a stream is opened for. */
 export type Opening =
@@ -101,8 +103,13 @@ export class SessionEvents implements EventStore {
     const at = eventId.lastIndexOf('_')
     const [name, number] = [eventId.slice(0, at), Number(eventId.slice(at + 1))]
     const stream = this.#streams.get(name)
-    if (!stream || !Number.isInteger(number) || number < 0 || number >= stream.next) return undefined
+    if (!stream || !Number.isInteger(number) || number < BEFORE_ALL || number >= stream.next) return undefined
     return { stream: name, number, final: stream.final }
+  }
+
+  /** Whether anybody reads, or a request is to be answered. */
+  get isInUse(): boolean {
+    return this.connections.has() || this.#unanswered.size > 0
   }
 
   /** Whether the client of a request reads its stream. */
@@ -125,6 +132,11 @@ export class SessionEvents implements EventStore {
     if (!stream || key === undefined) return
     stream.rejoinKey = undefined
     await this.records.records.write([this.records.records.own(key, undefined)])
+  }
+
+  /** Where a client stands that has everything of a stream so far. */
+  lastId(name: string): string {
+    return idOf({ stream: name, number: this.#streamOf(name).next - 1 })
   }
 
   /** The progress that the client was sent last on a stream. */
@@ -200,11 +212,12 @@ export class SessionEvents implements EventStore {
     return events.flatMap((event) => (event.message ? [{ id: idOf(event), message: event.message }] : []))
   }
 
-  /** Forgets what is older than it has to be kept. */
-  async sweep(): Promise<void> {
+  /** Forgets what is older than it has to be kept. @returns whether there is something left that will be too old */
+  async sweep(): Promise<boolean> {
     const isOver = (name: string) => name === STANDALONE || this.#streams.get(name)?.final !== undefined
     const old = this.#kept.age(this.clock.now(), isOver)
     if (old.length > 0) await this.records.records.write(this.#forget(old))
+    return this.#kept.canAge
   }
 
   async #open(streamId: string): Promise<string> {

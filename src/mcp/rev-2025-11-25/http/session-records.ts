@@ -81,6 +81,11 @@ export class SessionRecords {
     })
   }
 
+  async readSession(sessionId: string): Promise<SessionRecord | undefined> {
+    const text = await this.records.get(`http-session/${sessionId}`)
+    return text === undefined ? undefined : (JSON.parse(text) as SessionRecord)
+  }
+
   /** The sessions that have requests which are not answered. */
   async readSessionsWithOpen(): Promise<Set<string>> {
     return new Set((await this.records.list('http-open/')).map(({ key }) => key.split('/')[1] as string))

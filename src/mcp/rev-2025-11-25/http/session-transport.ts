@@ -44,6 +44,11 @@ export class SessionTransport extends DurableTransport {
     return this.onDelivers(requestId, rejoinKey)
   }
 
+  /** Whether a request waits for its answer, beside those that have a stream. */
+  get isAsked(): boolean {
+    return this.#answers.size > 0
+  }
+
   /** Hands a request to the server and resolves with its answer; the SDK's transport never sees it. */
   ask(request: JSONRPCRequest, extra: MessageExtraInfo): Promise<JSONRPCMessage> | undefined {
     if (this.#answers.has(request.id)) return undefined

@@ -19,6 +19,7 @@ import {
   SUPPORTED_PROTOCOL_VERSIONS,
 } from '@modelcontextprotocol/sdk/types.js'
 import { z } from 'zod'
+import { HoldfastError } from '../../../errors.js'
 import type { BindingRecord } from '../../../task/changes.js'
 import { callerOf, runAs } from '../../caller.js'
 import { answerInput } from '../../inputs.js'
@@ -44,6 +45,8 @@ export interface SessionParts {
 }
 
 const VERSION = 'mcp-protocol-version'
+// Older clients can't take an event without data.
+const PRIMING_SINCE = '2025-11-25'
 const JSON_HEADERS = { 'content-type': 'application/json', accept: 'application/json, text/event-stream' }
 // Only ever seen by the SDK's transport, which wants one.
 const URL_OF_OURS = 'http://localhost/'
@@ -144,7 +147,18 @@ export class Session {
 
   /** The stream of what is sent to the client on no request of its own, or the rest of one that it lost. */
   async listen(request: Request, stream: string): Promise<Response> {
-    return this.events.connections.watch(stream, await this.transport.inner.handleRequest(request))
+    // Before anything comes, it is said again where the client stands: one that loses this stream too would come back
+    // without a place, and be given another stream.
+    const lastEventId = request.headers.get('last-event-id') ?? this.events.lastId(stream)
+    const first = `id: ${lastEventId}\nretry: ${this.parts.options.retryIntervalMs}\ndata: \n\n`
+    const response = await this.transport.inner.handleRequest(request)
+    const isPrimed = response.status === 200 && this.protocolVersion >= PRIMING_SINCE
+    return this.events.connections.watch(stream, response, isPrimed ? first : undefined)
+  }
+
+  /** Whether nothing of it is in use: nobody reads, and nothing is to be answered. */
+  get isIdle(): boolean {
+    return !this.events.isInUse && !this.transport.isAsked
   }
 
   async close(): Promise<void> {
@@ -153,14 +167,20 @@ export class Session {
 
   /**
    * Writes a request's beginning; the task of a durable call with it.
-   * @returns false for a call that is refused: the handler says why, and nothing is kept of it
+   * @returns false where nothing is kept of it: for a call that is refused, as its handler says, or where the disk is full
    */
   async #begin(request: JSONRPCRequest, beside: (call?: OpenRecord['call']) => BindingRecord[]): Promise<boolean> {
     const { durable, records } = this.parts
     const call = this.#durableCall(request)
     if (!call) {
-      await records.records.write(beside())
-      return true
+      // A tool that needs no disk is called without one: what is lost is only that its answer can be fetched again.
+      return records.records.write(beside(), { patient: false }).then(
+        () => true,
+        (error: unknown) => {
+          if (error instanceof HoldfastError && error.code === 'STORE_UNAVAILABLE') return false
+          throw error
+        },
+      )
     }
     const isHeard = () => this.events.isRead(request.id)
     const opened = openCall(durable, call, { sessionId: this.sessionId }, isHeard, ({ tool, kind, started }) =>

@@ -1,9 +1,13 @@
 /**
  * Every session there is: in memory, and of those that an earlier process left, what is on disk until their client comes
  * back. Limits them, drops what is not used, and takes up at the start what was open.
+ *
+ * M1. A session that is idle is let go of, and made again when its client comes back, as after a restart: ten thousand
+ *     that nobody uses must not fill the memory.
  */
 import type { JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
 import { Session, type SessionParts } from './session.js'
+import { SessionEvents } from './session-events.js'
 import type { SessionRecord } from './session-records.js'
 
 interface Entry {
@@ -14,7 +18,11 @@ interface Entry {
   /** What is on disk; a session that its client has not finished to begin has nothing there. */
   record: SessionRecord | undefined
   session: Promise<Session> | undefined
+  /** Whether events of it may be on disk that nobody will need; of one that is not in memory. */
+  hasOldEvents: boolean
 }
+
+const IDLE_AFTER_MS = 5 * 60_000
 
 const SWEEP_EVERY_MS = 60_000
 const NOTED_EVERY_MS = 5 * 60_000
@@ -60,7 +68,14 @@ export class Sessions {
     const sessionId = ids.seed()
     const now = clock.now()
     const session = Session.begin(this.parts, sessionId, owner, request)
-    this.#entries.set(sessionId, { owner, seenAt: now, notedAt: now, record: undefined, session })
+    this.#entries.set(sessionId, {
+      owner,
+      seenAt: now,
+      notedAt: now,
+      record: undefined,
+      session,
+      hasOldEvents: true,
+    })
     session.catch(() => this.#entries.delete(sessionId))
     return session
   }
@@ -86,7 +101,14 @@ export class Sessions {
     const { records } = this.parts
     for (const { record, seenAt } of await records.readSessions()) {
       const { owner, sessionId } = record
-      this.#entries.set(sessionId, { owner, seenAt, notedAt: seenAt, record, session: undefined })
+      this.#entries.set(sessionId, {
+        owner,
+        seenAt,
+        notedAt: seenAt,
+        record,
+        session: undefined,
+        hasOldEvents: true,
+      })
     }
     for (const sessionId of await records.readSessionsWithOpen()) {
       const entry = this.#entries.get(sessionId)
@@ -114,6 +136,21 @@ export class Sessions {
     records.records.write([records.seen(sessionId, entry.seenAt)]).catch(() => {}) // The next one notes it.
   }
 
+  /** M1. */
+  async #letGo(sessionId: string, entry: Entry, session: Session): Promise<void> {
+    const isIdle = () => {
+      const { clock } = this.parts.durable.core.binding
+      return session.isIdle && entry.seenAt + IDLE_AFTER_MS < clock.now()
+    }
+    if (!isIdle()) return
+    const record = entry.record ?? (await this.parts.records.readSession(sessionId))
+    // One that its client has not finished to begin is only here.
+    if (!record || !isIdle() || this.#closed) return
+    entry.record = record
+    entry.session = undefined
+    await session.close()
+  }
+
   #arm(): void {
     if (this.#closed) return
     const { clock } = this.parts.durable.core.binding
@@ -134,8 +171,19 @@ export class Sessions {
       const session = await entry.session?.catch(() => undefined)
       // Somebody reads: it is in use, also where nothing is asked.
       if (session?.events.connections.has()) this.#touch(sessionId, entry)
-      if (entry.seenAt < before) await this.drop(sessionId)
-      else await session?.events.sweep()
+      if (entry.seenAt < before) {
+        await this.drop(sessionId)
+        continue
+      }
+      if (session) {
+        entry.hasOldEvents = await session.events.sweep()
+        await this.#letGo(sessionId, entry, session)
+      } else if (entry.hasOldEvents) {
+        const { records, durable, options } = this.parts
+        const events = new SessionEvents(sessionId, records, durable.core.binding.clock, options)
+        await events.load()
+        entry.hasOldEvents = await events.sweep()
+      }
     }
   }
 }
