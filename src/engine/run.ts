@@ -26,6 +26,7 @@ import type { Asked, RunEnd } from './asked.js'
 import { type Branch, Branches } from './branches.js'
 import { noteForgotten } from './forgotten.js'
 import { InFlight } from './in-flight.js'
+import { Interrupts } from './interrupts.js'
 import { LazyAbort } from './lazy-abort.js'
 import type { LiveTask } from './live-task.js'
 import { heldBack, type Patched } from './patched.js'
@@ -45,7 +46,7 @@ export class Run {
   readonly #waiting = new Map<string, Asked>()
   #end: ((end: RunEnd) => void) | undefined
   #body: Promise<unknown> | undefined
-  #interrupted = false
+  #interrupts: Interrupts | undefined
   #bodyIsOver = false
   #restoring = false
   #saving = false
@@ -141,7 +142,7 @@ export class Run {
    */
   enter(call: string, branch?: Branch): Promise<never> | undefined {
     if (insideStep.getStore() === this) throw nested(this.task.taskId, call)
-    if (this.#interrupted) throw new TaskInterruptedError(this.task.taskId)
+    if (this.#interrupts) return this.#interrupts.refuse()
     if (this.isOver || branch?.isOver) return new Promise(() => {})
     if (this.#turns.open) return undefined
     const error = ambiguous(this.task.taskId, call)
@@ -230,12 +231,12 @@ export class Run {
   /** The task is settled: signals are aborted, and a body that is still running is interrupted where it waits. */
   interrupt(): void {
     const running = !this.isOver
-    this.#interrupted = true
+    this.#interrupts ??= new Interrupts(this.task.taskId, this.host.logger)
     this.#finish({ kind: 'over' })
     if (!running && this.#inFlight.size === 0) return
     const reason = new TaskInterruptedError(this.task.taskId)
     if (running) this.#aborter.abort(reason)
-    if (running && this.#body) this.#watch('', this.#body)
+    if (running && this.#body) this.#watch('', Promise.race([this.#body, this.#interrupts.gaveUp]))
     this.#inFlight.abort(reason)
     // A body that ended by itself left these unawaited; a rejection would find nobody to catch it.
     if (running) rejectOneByOne(this.#waiting, () => this.#bodyIsOver, reason)
@@ -322,7 +323,7 @@ export class Run {
 
   #bodyEnded(end: RunEnd): void {
     this.#bodyIsOver = true
-    if (this.#interrupted && end.kind === 'returned') this.host.noteDropped(this.task)
+    if (this.#interrupts && end.kind === 'returned') this.host.noteDropped(this.task)
     if (this.isOver) return
     const left = this.history.leftBehind(this.#waiting, (record) => this.branches.isPassedOver(record))
     if (left) void this.park(leftAtEnd(left, end))

@@ -77,3 +77,44 @@ test.each(['cancel', 'timeout'] as const)('a step that heeds its signal is not c
 test('a close counts and says nothing', async () => {
   expect(await leaksOf((task) => task.step('deaf', deaf), 'close')).toEqual({ leaked: undefined, said: [] })
 })
+
+describe('a body that catches its interruption and goes round', () => {
+  const loops: [string, (task: TaskContext) => Promise<unknown>][] = [
+    ['a step', (task) => task.step('poll', () => 1)],
+    ['a sleep', (task) => task.sleep('nap', '1s')],
+    ['an input', (task) => task.input('q')],
+    ['the time', (task) => task.now()],
+    ['branches', (task) => task.all({ a: (t) => t.sleep('nap', '1s') })],
+    ['a checkpoint', (task) => task.saveCheckpoint(1)],
+  ]
+  test.each(loops)('is left where it waits, and keeps nobody from anything: %s', async (_, ask) => {
+    const clock = new ManualClock()
+    const said: string[] = []
+    const say = (message: string) => void said.push(message)
+    let caught = 0
+    const looping = defineTask({ name: 'looping' }, async (task) => {
+      await task.sleep('first', '1s')
+      for (;;) {
+        try {
+          await ask(task)
+          await task.sleep('round', '1s')
+        } catch (error) {
+          if (caught++ > 10_000) throw error
+        }
+      }
+    })
+    const logger = { debug: () => {}, info: () => {}, warn: say, error: say }
+    const holdfast = await openInMemory({ clock, tasks: [looping], logger })
+    const { taskId } = await holdfast.start(looping, null)
+    await clock.advance(2_500)
+    expect(await holdfast.cancel(taskId)).toMatchObject({ status: 'cancelled' })
+    await clock.advance(1)
+    await clock.advance(10_000)
+    expect(caught).toBeGreaterThan(1)
+    expect(caught).toBeLessThan(300)
+    expect(said).toEqual([expect.stringMatching(/told so 100 times; it is left where it waits/)])
+    // It is over as far as anybody can tell: nothing of it runs.
+    expect(await holdfast.stats()).toMatchObject({ leakedFunctions: 0, tasks: { cancelled: 1 } })
+    await holdfast.close()
+  })
+})

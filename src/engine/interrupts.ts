@@ -1,0 +1,43 @@
+/**
+ * Tells a body whose task is settled that it is, each time that it asks for something. But not for ever: a loop that
+ * catches every error and goes round would keep the process from doing anything else. Past so many times the body is
+ * left where it waits.
+ */
+import { deferred } from '../deferred.js'
+import { TaskInterruptedError } from '../errors.js'
+import type { Logger } from '../logger.js'
+
+// More than any body has to ask for on its way out, and over in less than a millisecond.
+const INTERRUPTS_MAX = 100
+
+export class Interrupts {
+  #left = INTERRUPTS_MAX
+  readonly #gaveUp = deferred<void>()
+
+  constructor(
+    private readonly taskId: string,
+    private readonly logger: Logger,
+  ) {}
+
+  /** Resolves once the body is left where it waits. */
+  get gaveUp(): Promise<void> {
+    return this.#gaveUp.promise
+  }
+
+  /** @throws TaskInterruptedError; a promise that stays pending where the body was told often enough */
+  refuse(): Promise<never> {
+    if (this.#left > 0) {
+      this.#left--
+      throw new TaskInterruptedError(this.taskId)
+    }
+    if (this.#left === 0) {
+      this.#left--
+      this.#gaveUp.resolve()
+      this.logger.warn(
+        `A body goes on although its task is settled, and it was told so ${INTERRUPTS_MAX} times; it is left where it waits. Let a TaskInterruptedError out of loops that catch errors.`,
+        { taskId: this.taskId },
+      )
+    }
+    return new Promise(() => {})
+  }
+}
