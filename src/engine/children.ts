@@ -1,10 +1,12 @@
 /** Tasks that belong to another task: who they are, how they begin, and how they are ended with it. */
+import { deferred } from '../deferred.js'
 import { HoldfastError } from '../errors.js'
 import { toJson } from '../json.js'
 import type { Decision } from '../task/changes.js'
 import { createTask, type NewTask } from '../task/create.js'
 import type { AnyTaskDefinition } from '../task/definition.js'
 import { dueAt, type TaskHead } from '../task/head.js'
+import { checkName, NAME_BYTES_MAX } from '../task/names.js'
 import type { Engine } from './engine.js'
 import { LiveTask } from './live-task.js'
 import type { ChildCall } from './run-child.js'
@@ -40,19 +42,23 @@ export class Children {
     return [...(this.#of.get(taskId) ?? [])]
   }
 
-  /** The type of a child; its definition is registered if it is not yet. @throws HoldfastError `TASK_TYPE_UNKNOWN` */
-  type(definition: string | AnyTaskDefinition): string {
-    if (typeof definition === 'string') return this.engine.registry.require(definition).name
+  /** The type of a child. Its definition is registered if it is not yet; a name is looked up when the child is made. */
+  typeOf(definition: string | AnyTaskDefinition): string {
+    if (typeof definition === 'string') {
+      checkName(definition, 'definition', NAME_BYTES_MAX.type)
+      return definition
+    }
     this.engine.register(definition)
     return definition.name
   }
 
-  /** The child's input, checked. @throws HoldfastError `INVALID_INPUT`, `NOT_SERIALIZABLE`, `TOO_LARGE` */
+  /** The child's input, checked. @throws HoldfastError `TASK_TYPE_UNKNOWN`, `INVALID_INPUT`, `NOT_SERIALIZABLE`, `TOO_LARGE` */
   async check(type: string, input: unknown): Promise<ChildCall> {
     const { inputBytesMax: bytesMax } = this.engine.limits
     const use = { what: `the input of task '${type}'`, bytesMax, option: 'limits.inputBytesMax' }
+    const definition = this.engine.registry.require(type)
     toJson(input, use)
-    return { type, inputText: toJson(await checkInput(this.engine.registry.require(type), input), use) }
+    return { type, inputText: toJson(await checkInput(definition, input), use) }
   }
 
   /**
@@ -94,11 +100,18 @@ export class Children {
       throw error
     }
     const child = new LiveTask(decision.head)
-    child.isChildOfRun = true
+    const coming = deferred()
+    child.coming = coming
     engine.add(child)
-    // Waited for while the store is down: its parent has noted it, and waits for it.
-    while ((await store.commit(decision, { patient: true })) === 'lost');
-    child.committed = decision.head
+    try {
+      // Waited for while the store is down: its parent has noted it, and waits for it. What would be decided meanwhile
+      // would be written before it, and this over that.
+      while ((await store.commit(decision, { patient: true })) === 'lost');
+      child.committed = decision.head
+    } finally {
+      child.coming = undefined
+      coming.resolve()
+    }
     engine.arm(child)
     engine.events.emit('task:created', { taskId, type, owner })
     if (startNow) engine.begin(child, { inputText })

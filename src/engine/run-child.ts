@@ -31,11 +31,15 @@ export async function runChild(run: Run, asked: Asked, call: () => Promise<Child
       record: { kind: 'child', ...placeOf(asked), startedAt, childId, failed: describeError(error) } as const,
       beside: { ended: note ? [note] : [] },
     })
-    let child: ChildCall
-    try {
-      child = await call()
-    } catch (error) {
-      return failed(error, note?.child?.taskId ?? '')
+    const begun = note?.child?.taskId
+    let child: ChildCall | undefined
+    // One that has begun is waited for, whatever this process knows of its type or makes of its input: it was parsed then.
+    if (begun === undefined || !(await store.readPatiently((level) => readHead(level, begun)))) {
+      try {
+        child = await call()
+      } catch (error) {
+        return failed(error, begun ?? '')
+      }
     }
     if (!note?.child) {
       if (run.isOverFor(asked)) return undefined
@@ -43,10 +47,9 @@ export async function runChild(run: Run, asked: Asked, call: () => Promise<Child
       await host.record(task, { kind: 'note', run: run.number, beside: { begun: [note] } })
     }
     const childId = note.child?.taskId ?? ''
-    const there = await store.readPatiently((level) => readHead(level, childId))
     if (run.isOverFor(asked)) return undefined
     try {
-      if (!there) await host.children.create(task, childId, child)
+      if (child) await host.children.create(task, childId, child)
     } catch (error) {
       return failed(error, childId)
     }

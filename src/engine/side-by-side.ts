@@ -8,6 +8,7 @@
  * B2. The body is told when the decision is recorded, and not before its losers are cleaned up (run-decision.ts).
  * B3. A branch that lost is left where it waits. Its signal is aborted.
  */
+import { isObject, shown } from '../expected.js'
 import type { BranchesOf, TaskContext } from '../task/context.js'
 import { checkName, NAME_BYTES_MAX } from '../task/names.js'
 import { branchScope } from '../task/scope.js'
@@ -68,6 +69,14 @@ export function sideBySide(
     }
     const ended = (member: Member, state: 'fulfilled' | 'rejected', value: unknown) => {
       if (isDecided) return
+      try {
+        // Outside a turn it can't be repeated: it waited for something that is not a step. Refused also where others are
+        // waited for still: which one ends last is another matter after a crash.
+        if (run.enter(`the end of branch '${member.name}' of task.${kind}(…)`, within)) return
+      } catch (error) {
+        isDecided = true
+        return reject(error)
+      }
       Object.assign(member, { state, value })
       if (kind === 'race' || (state === 'fulfilled') === (kind === 'any')) return decide(member)
       if (members.some((other) => other.state === 'running')) return
@@ -98,9 +107,6 @@ async function record(
   number: number,
   decision: Decision,
 ): Promise<unknown> {
-  // Outside a turn the end of a branch can't be repeated: it waited for something that is not a step.
-  const left = run.enter(`the end of task.${kind}(…)`, within)
-  if (left) return left
   run.closeBranches(decision.lost)
   const begin = (asked: Asked) => runDecision(run, asked, decision)
   const branch = await run.ask(
@@ -113,9 +119,10 @@ async function record(
 }
 
 function checkBranches(kind: Kind, given: unknown): [string, (task: TaskContext) => unknown][] {
-  if (typeof given !== 'object' || given === null || Array.isArray(given)) {
-    const got = Array.isArray(given) ? 'an array' : given === null ? 'null' : typeof given
-    throw new TypeError(`Expected the branches of \`task.${kind}\` to be an object of functions, by name, got ${got}`)
+  if (!isObject(given)) {
+    throw new TypeError(
+      `Expected the branches of \`task.${kind}\` to be an object of functions, by name, got ${shown(given)}`,
+    )
   }
   const branches = Object.entries(given)
   if (kind !== 'all' && branches.length === 0) {
@@ -129,7 +136,7 @@ function checkBranches(kind: Kind, given: unknown): [string, (task: TaskContext)
   for (const [name, fn] of branches) {
     checkName(name, 'branch', NAME_BYTES_MAX.branch)
     if (typeof fn === 'function') continue
-    throw new TypeError(`Expected branch '${name}' of \`task.${kind}\` to be a function, got ${typeof fn}`)
+    throw new TypeError(`Expected branch '${name}' of \`task.${kind}\` to be a function, got ${shown(fn)}`)
   }
   return branches as [string, (task: TaskContext) => unknown][]
 }

@@ -9,13 +9,15 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { unsealJson } from '../store/envelope.js'
 import { type KeyRange, lastPart, settledUntil, timerParts, timersDue } from '../store/layout.js'
-import { readEntries, readHead, readIdempotency } from '../store/reads.js'
+import { readEntries, readHead, readIdempotency, readNotes } from '../store/reads.js'
 import { sweepTask, writeGuards } from '../store/sweep.js'
 import type { IdempotencyScope } from '../task/changes.js'
 import { forgetAt, sweepAt } from '../task/expiry.js'
 import type { Engine } from './engine.js'
 
 const SWEEP_EVERY_MS = 60_000
+// Soon, or a process that never lives for a minute would never sweep; not at once, or it would be in recovery's way.
+const FIRST_SWEEP_AFTER_MS = 1_000
 const PER_READ = 500
 // Their batches are committed together, and share the wait for the disk.
 const AT_ONCE = 8
@@ -24,17 +26,18 @@ const AT_ONCE = 8
 export function startSweeping(engine: Engine): () => void {
   let stopped = false
   let disarm = () => {}
-  const arm = () => {
-    if (!stopped) disarm = engine.clock.setTimer(engine.clock.now() + SWEEP_EVERY_MS, run, { background: true })
+  const arm = (afterMs: number) => {
+    const options = { background: true, elapsed: true }
+    if (!stopped) disarm = engine.clock.setTimer(engine.clock.now() + afterMs, run, options)
   }
   const run = () => {
     sweep(engine)
       .catch((error: unknown) => {
         if (!engine.closing) engine.logger.warn('A sweep failed; the next one goes on', { error: String(error) })
       })
-      .finally(arm)
+      .finally(() => arm(SWEEP_EVERY_MS))
   }
-  arm()
+  arm(FIRST_SWEEP_AFTER_MS)
   return () => {
     stopped = true
     disarm()
@@ -99,12 +102,20 @@ async function sweepOne(engine: Engine, marker: string, taskId: string): Promise
     if (head && isOrphan) return store.put(taskId, [{ key: marker }])
     // Unfinished, wanted for longer in this process than in the last one, or the clock went backwards.
     if (head && (at === undefined || at > clock.now())) return
+    if (head?.parentId !== undefined && (await isAwaited(engine, head.parentId, taskId))) return
     const swept = { taskId, head, marker, forgetAt: head && forgetAt(head, retentionMs) }
     const gone = () => sweepTask(store, swept, () => !engine.closing)
     const { owner, type, idempotencyKey: key } = head ?? {}
     const isGone = key === undefined ? await gone() : await engine.keys.run(JSON.stringify({ owner, type, key }), gone)
     if (head && isGone) engine.usage.swept(head)
   })
+}
+
+/** Whether an unfinished parent has not heard of its child's end yet: with the child gone it would start it again. */
+async function isAwaited({ tasks, store }: Engine, parentId: string, taskId: string): Promise<boolean> {
+  if (!tasks.get(parentId)?.head.hasStepStates) return false
+  const notes = await store.read((level) => readNotes(level, parentId))
+  return [...notes.values()].some(({ child }) => child?.taskId === taskId)
 }
 
 /** Deletes an idempotency key that counts no more. */

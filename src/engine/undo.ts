@@ -4,19 +4,23 @@
  *
  * D1. What is recorded as done, or as out of attempts, never runs again.
  * D2. An attempt that a close, or the death of the process, interrupted counts for nothing: it is made again.
+ * D4. One that a body's decision began, and that succeeds when the task is settled meanwhile, is the clean-up's, as long as
+ *     that waits for it: till the grace is over.
  */
+import { checkFunction } from '../expected.js'
 import { fromJson, type Jsonified, toJson } from '../json.js'
 import { loggerAbout } from '../logger.js'
 import type { CleanUpContext } from '../task/context.js'
 import type { AnyTaskDefinition } from '../task/definition.js'
 import { type Intent, ON_CANCEL, type Undoing } from '../task/intent.js'
 import { checkName, NAME_BYTES_MAX } from '../task/names.js'
+import { describeError } from '../task/outcome.js'
 import { nextAttemptAt } from '../task/retry.js'
 import { callWithin } from './call-within.js'
 import { idempotencyKeyOf } from './derived.js'
 import { LazyAbort } from './lazy-abort.js'
 import type { LiveTask } from './live-task.js'
-import type { RunHost } from './run-host.js'
+import { isFenced, type RunHost } from './run-host.js'
 
 /** Who undoes, and until when. */
 export interface Undoer {
@@ -43,12 +47,19 @@ export async function undo(
   call: (context: CleanUpContext) => unknown,
 ): Promise<Intent | undefined> {
   const { host, task, definition, run } = undoer
-  const { retry, timeoutMs } = definition.cleanUp
+  const { retry, timeoutMs, graceMs } = definition.cleanUp
   const { taskId } = task
   const state = { intent: first }
-  const write = async (undoing: Undoing): Promise<void> => {
+  const write = async (undoing: Undoing, by = run): Promise<void> => {
     state.intent = { ...state.intent, undoing }
-    await host.record(task, { kind: 'undo', run, intent: state.intent })
+    await host.record(task, { kind: 'undo', run: by, intent: state.intent })
+  }
+  const succeed = async (done: Undoing, now: number): Promise<void> => {
+    await write(done).catch((error: unknown) => {
+      const { settledAt, run: cleanUp } = task.head
+      if (!isFenced(error) || settledAt === undefined || now >= settledAt + graceMs) throw error
+      return write(done, cleanUp)
+    })
   }
   for (;;) {
     const before = state.intent.undoing ?? { failedAttempts: 0 }
@@ -71,13 +82,13 @@ export async function undo(
     const { failedAttempts } = before
     const now = host.clock.now()
     if (ended.ok) {
-      await write({ failedAttempts, steps, doneAt: now })
+      await succeed({ failedAttempts, steps, doneAt: now }, now)
       return state.intent
     }
     const failed = failedAttempts + 1
     const fraction = host.ids.fraction()
     const retryAt = nextAttemptAt(retry, { attempt: failed, error: ended.thrown, now, dueAt: undefined, fraction })
-    const error = String(ended.thrown instanceof Error ? ended.thrown.message : ended.thrown).slice(0, 500)
+    const error = describeError(ended.thrown).message.slice(0, 500)
     const over = retryAt === undefined ? { failedAt: now } : { retryAt }
     await write({ failedAttempts: failed, steps, error, ...over })
     if (retryAt === undefined) return state.intent
@@ -111,7 +122,7 @@ function contextOf(
     log: loggerAbout(host.logger, { taskId, type }),
     async step<T>(name: string, fn: (step: { signal: AbortSignal; idempotencyKey: string }) => T | Promise<T>) {
       checkName(name, 'name', NAME_BYTES_MAX.step)
-      if (typeof fn !== 'function') throw new TypeError(`Expected \`fn\` to be a function, got ${typeof fn}`)
+      checkFunction('fn', fn)
       const number = (asked.get(name) ?? 0) + 1
       asked.set(name, number)
       const which = `${name}#${number}`

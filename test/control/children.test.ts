@@ -269,16 +269,91 @@ describe('a child', () => {
     }
   })
 
-  test('of an unknown type is refused', async () => {
+  test('of an unknown type fails, and is recorded as failed: a replay that knows the type takes the same way', async () => {
+    const disk = new MemoryDisk()
+    const clock = new ManualClock()
     const main = defineTask({ name: 'main' }, async (task) => {
-      const said = await task.child('nobody', null).catch((error: HoldfastError) => error.code)
+      const said = await task.child('kid', null).catch((error: HoldfastError) => (error.cause as HoldfastError).code)
       // biome-ignore lint/suspicious/noExplicitAny: what a caller without types may hand in
       const bad = await task.child('main', null, { name: 7 as any }).catch((error: Error) => error.name)
+      await task.sleep('long', '1h')
       return [said, bad]
     })
-    const holdfast = await openInMemory({ tasks: [main] })
-    const { taskId } = await holdfast.start(main, null)
-    expect(await holdfast.result(taskId)).toEqual(['TASK_TYPE_UNKNOWN', 'TypeError'])
+    const first = await openInMemory({ disk, clock, tasks: [main] })
+    const { taskId } = await first.start(main, null)
+    await clock.advance(1_000)
+    await first.close()
+    const kid = defineTask({ name: 'kid' }, () => 1)
+    const second = await openInMemory({ disk, clock, tasks: [main, kid] })
+    const ended = second.result(taskId)
+    await clock.advance(3_600_000)
+    expect(await ended).toEqual(['TASK_TYPE_UNKNOWN', 'TypeError'])
+    expect((await second.list({ type: 'kid' })).tasks).toEqual([])
+  })
+
+  test('whose type a later process does not know is answered if it had ended, and waited for if it had begun', async () => {
+    const disk = new MemoryDisk()
+    const clock = new ManualClock()
+    const runs: string[] = []
+    const kid = defineTask({ name: 'kid' }, async (task, name: string) => {
+      await task.step('a', () => void runs.push(name))
+      if (name === 'slow') await task.sleep('nap', '1h')
+      return name
+    })
+    // Called by its name, as one module calls a task of another.
+    const main = defineTask({ name: 'main' }, async (task) => {
+      const quick = await task.child('kid', 'quick', { name: 'one' })
+      return [quick, await task.child('kid', 'slow', { name: 'two' })]
+    })
+    const first = await openInMemory({ disk, clock, tasks: [main, kid] })
+    const { taskId } = await first.start(main, null)
+    await clock.advance(1_000)
+    await first.close()
+    const second = await openInMemory({ disk, clock, tasks: [main] })
+    await second.recovery.done
+    await clock.advance(2 * 3_600_000)
+    expect(await second.get(taskId)).toMatchObject({ status: 'running', parked: undefined })
+    expect((await second.list({ type: 'kid', status: 'running' })).tasks).toMatchObject([
+      { parked: { code: 'TASK_TYPE_UNKNOWN' } },
+    ])
+    // Stricter about what it takes than when they were started: they were parsed then, and are not parsed again.
+    second.register(defineTask({ name: 'kid', input: z.literal('new') }, kid.body as never))
+    await clock.advance(1_000)
+    expect(await second.result(taskId)).toEqual(['quick', 'slow'])
+    expect(runs).toEqual(['quick', 'slow'])
+  })
+
+  test('that ended while its parent was parked is kept until the parent has heard of it', async () => {
+    const disk = new MemoryDisk()
+    const clock = new ManualClock()
+    let runs = 0
+    const kid = defineTask({ name: 'kid' }, async (task) => {
+      await task.sleep('nap', '1h')
+      return task.step('count', () => ++runs)
+    })
+    const main = defineTask({ name: 'main' }, async (task) => {
+      const said = await task.child(kid, null)
+      await task.sleep('on', '1d')
+      return said
+    })
+    const first = await openInMemory({ disk, clock, tasks: [main, kid] })
+    const { taskId } = await first.start(main, null)
+    await clock.advance(1_000)
+    await first.close()
+    const retention = '10m'
+    const second = await openInMemory({ disk, clock, tasks: [kid], retention })
+    await clock.advance(5 * 3_600_000)
+    expect(await second.get(taskId)).toMatchObject({ parked: { code: 'TASK_TYPE_UNKNOWN' } })
+    expect((await second.list({ type: 'kid' })).tasks).toMatchObject([{ status: 'completed' }])
+    await second.close()
+    const third = await openInMemory({ disk, clock, tasks: [main, kid], retention })
+    await clock.advance(3_600_000)
+    // Heard of: it is swept, although its parent goes on.
+    expect((await third.list({ type: 'kid' })).tasks).toEqual([])
+    const ended = third.result(taskId)
+    await clock.advance(86_400_000)
+    expect(await ended).toBe(1)
+    expect(runs).toBe(1)
   })
 
   test('does not begin before its parent has noted it: where a write is lost there are never two', async () => {
@@ -291,6 +366,45 @@ describe('a child', () => {
     expect(outcome).toMatchObject({
       seen: { states: [...Array(3).fill('kid completed none -'), 'main completed none -'] },
     })
+  })
+
+  test('is created before anything else is written of it, whichever write the disk refuses while its parent is cancelled', async () => {
+    let refused = 0
+    for (const applied of [false, true]) {
+      for (let atWrite = 1; atWrite <= 3; atWrite++) {
+        for (let after = 0; after < 25; after++) {
+          const disk = new MemoryDisk()
+          const tasks = [
+            defineTask({ name: 'kid' }, (task) => task.sleep('nap', '30d')),
+            defineTask({ name: 'main' }, (task) => task.child('kid')),
+          ]
+          const holdfast = await openInMemory({ disk, clock: new ManualClock(), tasks })
+          const { taskId } = await holdfast.start('main')
+          disk.failAt({ atWrite, applied })
+          await turns(after)
+          for (let said = ''; said !== 'cancelled' && said !== 'TASK_SETTLED'; ) {
+            said = await holdfast.cancel(taskId).then(
+              ({ status }) => status,
+              ({ code }: HoldfastError) => code,
+            )
+            if (said === 'STORE_UNAVAILABLE') refused++
+            await turn()
+          }
+          await holdfast.result(taskId).catch(() => {})
+          await turns()
+          const where = `write ${atWrite}${applied ? ', applied' : ''}, cancelled ${after} turns later`
+          for (const kid of (await holdfast.list()).tasks.filter(({ type }) => type === 'kid')) {
+            expect(kid, where).toMatchObject({ status: 'cancelled' })
+            const said = (await holdfast.audit({ taskId: kid.taskId })).map(({ action }) => action)
+            expect(said[0], where).toBe('created')
+            expect(times(said, 'cancelled'), where).toBe(1)
+          }
+          const live = [...disk.content.keys()].filter((key) => key.startsWith('live/'))
+          expect(live, where).toEqual([])
+        }
+      }
+    }
+    expect(refused).toBeGreaterThan(0)
   })
 })
 
@@ -375,6 +489,41 @@ describe('a parent that ends before its child', () => {
       'parent undone',
       'parent cleaned up',
     ])
+  })
+
+  test('runs no more when a later process ends the child: a body of a settled task never runs', async () => {
+    const disk = new MemoryDisk()
+    let begun = 0
+    let isLate = false
+    const live = async () => {
+      const clock = new ManualClock()
+      const onCancel = () => (isLate ? undefined : new Promise(() => {}))
+      const child = defineTask({ name: 'child', onCancel }, (task) => task.sleep('long', '9h'))
+      const main = defineTask({ name: 'main' }, (task) =>
+        task.all({
+          child: (t) => t.child(child, null),
+          work: (t) =>
+            t.step('work', () => {
+              begun++
+              return new Promise(() => {})
+            }),
+        }),
+      )
+      return openInMemory({ disk, clock, tasks: [main, child] })
+    }
+    const first = await live()
+    const taskId = await startMain(first)
+    while (!(await hasChild(first, taskId))) await turn()
+    await first.cancel(taskId)
+    await turns()
+    disk.crash()
+    isLate = true
+    const second = await live()
+    await expect(second.result(taskId)).rejects.toMatchObject({ code: 'TASK_CANCELLED' })
+    await turns()
+    expect(begun).toBe(1)
+    expect(await family(second)).toMatchObject({ outlived: [] })
+    await second.close()
   })
 
   test('because it timed out', async () => {
@@ -590,5 +739,31 @@ describe('a parent that waits for its child', () => {
     second.register(tasks()[1] as Task)
     expect(await second.result(taskId as never, { waitParked: true })).toBe('kid')
     await second.close()
+  })
+
+  test.each(['its parent is cancelled', 'its branch loses'])('and others end at once when %s', async (how) => {
+    const clock = new ManualClock()
+    const never = () => new Promise(() => {})
+    const kid = defineTask({ name: 'kid', undo: { k: () => {} }, cleanUp: { grace: '1m' } }, (task) =>
+      task.step('k', never),
+    )
+    const kids = (task: TaskContext) => Promise.all([1, 2, 3, 4].map((n) => task.child('kid', n)))
+    const main = defineTask({ name: 'main' }, (task) =>
+      task.race({ kids, go: (branch) => branch.receive('go') }).then(() => 'went on'),
+    )
+    const holdfast = await openInMemory({ tasks: [main, kid], clock })
+    const { taskId } = await holdfast.start('main', null)
+    await turns()
+    if (how === 'its branch loses') await holdfast.send(taskId, 'go', null)
+    else await holdfast.cancel(taskId)
+    await turns()
+    const { tasks } = await holdfast.list({ type: 'kid' })
+    expect(tasks.map(({ status }) => status)).toEqual(['cancelled', 'cancelled', 'cancelled', 'cancelled'])
+    await clock.advance(61_000)
+    await turns()
+    expect(await holdfast.list({ type: 'kid' })).toMatchObject({ tasks: Array(4).fill({ cleanUp: 'done' }) })
+    expect(await holdfast.get(taskId)).toMatchObject(
+      how === 'its branch loses' ? { status: 'completed' } : { status: 'cancelled', cleanUp: 'done' },
+    )
   })
 })

@@ -38,6 +38,8 @@ const untilAborted = ({ signal }: StepContext) =>
     signal.addEventListener('abort', () => reject(new Error('stopped')))
   })
 
+const undone = (step: string) => expect.objectContaining({ step, state: 'undone' })
+
 const codeOf = (error: HoldfastError) => error.code
 
 /** The error of a promise that must reject. */
@@ -406,12 +408,14 @@ describe('a task that is cancelled', () => {
       holdfast.cancel(one, { owner: 'bob' }),
       holdfast.cancel(one, { owner: 'bob', force: true }),
       holdfast.forOwner('bob').cancel(one),
-      holdfast.cancel(one, { owner: '' }),
     ]) {
       const error = await errorOf(refused)
       expect(error.code).toBe('TASK_NOT_FOUND')
       expect(error.message.replace(one, '')).toBe(unknown.message.replace('task-01ARZ3NDEKTSV4RRFFQ69G5FAV', ''))
     }
+    // A mistake in a program, and the same whether the task is there.
+    for (const id of [one, 'task-none'])
+      await expect(holdfast.cancel(id, { owner: '' })).rejects.toThrow(/`owner` to be/)
     expect(await holdfast.get(one)).toMatchObject({ status: 'running' })
     await holdfast.cancel(one, { owner: 'alice' })
     await holdfast.forOwner('alice').cancel(two)
@@ -726,7 +730,7 @@ describe('onCancel', () => {
     expect(seen.map(String)).toEqual([
       expect.stringMatching(/^TypeError: Expected `name`/),
       expect.stringMatching(/^TypeError: Expected `name`/),
-      expect.stringMatching(/^TypeError: Expected `fn` to be a function, got string/),
+      expect.stringMatching(/^TypeError: Expected `fn` to be a function, got 'no function'/),
       'NOT_SERIALIZABLE',
     ])
   })
@@ -852,7 +856,8 @@ describe('a parked task', () => {
   test('refuses a plain cancel, which would clean up nothing', async () => {
     const { holdfast, taskId } = await parked()
     const error = await errorOf(holdfast.cancel(taskId))
-    expect(error).toMatchObject({ code: 'TASK_PARKED', message: expect.stringContaining('`cancel` with `force`') })
+    const message = expect.stringMatching(/`resume` tries it again, and `cancel` with `force` settles it/)
+    expect(error).toMatchObject({ code: 'TASK_PARKED', message })
     expect(await holdfast.get(taskId)).toMatchObject({ status: 'running', parked: { code: 'TASK_TYPE_UNKNOWN' } })
     expect((await errorOf(holdfast.cancel(taskId, { owner: 'bob', force: true }))).code).toBe('TASK_NOT_FOUND')
   })
@@ -867,7 +872,10 @@ describe('a parked task', () => {
     await holdfast.close()
     const again = await openInMemory({ disk, clock, tasks: [make()] })
     await turns()
-    expect(await again.get(taskId)).toMatchObject({ ...given, undone: [{ step: 'a', state: 'pending' }] })
+    expect(await again.get(taskId)).toMatchObject({
+      ...given,
+      undone: [{ step: 'a', state: 'failed', error: 'NOT_RUN' }],
+    })
     expect(log).toEqual([])
   })
 
@@ -964,6 +972,44 @@ describe('a clean-up', () => {
     }
   })
 
+  test('that a later process goes on with runs once, whichever of its writes the disk refuses', async () => {
+    for (const applied of [false, true]) {
+      for (let atWrite = 1; atWrite <= 6; atWrite++) {
+        const clock = new ManualClock()
+        const disk = new MemoryDisk()
+        const log: string[] = []
+        // Each of them takes a while, so that a second clean-up beside it would be seen.
+        const slowly = (what: string) => async () => {
+          log.push(what)
+          await turns(10)
+        }
+        const task = defineTask(
+          { name: 'job', undo: { a: slowly('undo a'), b: slowly('undo b') }, onCancel: slowly('onCancel') },
+          async (task) => {
+            await task.step('a', () => 'A')
+            await task.step('b', () => 'B')
+            await task.sleep('nap', '30d')
+          },
+        )
+        const first = await openInMemory({ disk, clock, tasks: [task] })
+        const { taskId } = await first.start(task, null)
+        await turns()
+        await first.cancel(taskId)
+        disk.crash()
+        const second = await openInMemory({ disk, clock, tasks: [task] })
+        log.splice(0)
+        second.on('task:settled', () => log.push('settled'))
+        second.on('task:cleaned-up', () => log.push('cleaned up'))
+        disk.failAt({ atWrite, applied })
+        for (let wait = 0; wait < 4; wait++) await clock.advance(5_000)
+        await errorOf(second.result(taskId))
+        const where = `write ${atWrite}${applied ? ', applied' : ''}`
+        expect(log, where).toEqual(['undo b', 'undo a', 'onCancel', 'cleaned up'])
+        expect(await second.get(taskId), where).toMatchObject({ cleanUp: 'done', undone: [undone('b'), undone('a')] })
+      }
+    }
+  })
+
   test('begins nothing while the disk is full, and goes on when there is room', async () => {
     const clock = new ManualClock()
     const disk = new MemoryDisk()
@@ -1039,19 +1085,19 @@ describe('a clean-up', () => {
 describe('defineTask refuses', () => {
   const body = () => 1
   test.each([
-    ['onCancel', { onCancel: 'x' }, /^Expected `onCancel` to be a function, got string/],
-    ['onCancel', { onCancel: null }, /^Expected `onCancel` to be a function, got object/],
-    ['cleanUp', { cleanUp: 5 }, /^Expected `cleanUp` to be an object, got number/],
-    ['cleanUp', { cleanUp: null }, /^Expected `cleanUp` to be an object, got null/],
-    ['cleanUp', { cleanUp: 'soon' }, /^Expected `cleanUp` to be an object, got string/],
-    ['cleanUp', { cleanUp: [] }, /^Expected `cleanUp` to be an object, got an array/],
+    ['onCancel', { onCancel: 'x' }, /^Expected `onCancel` to be a function, got 'x' \(string\)/],
+    ['onCancel', { onCancel: null }, /^Expected `onCancel` to be a function, got null/],
+    ['cleanUp', { cleanUp: 5 }, /^Expected `cleanUp` to be an object of retry, timeout, grace, got 5/],
+    ['cleanUp', { cleanUp: null }, /^Expected `cleanUp` to be an object of .*, got null/],
+    ['cleanUp', { cleanUp: 'soon' }, /^Expected `cleanUp` to be an object of .*, got 'soon'/],
+    ['cleanUp', { cleanUp: [] }, /^Expected `cleanUp` to be an object of .*, got an array/],
     ['cleanUp.grace', { cleanUp: { grace: -1 } }, /^Expected `cleanUp\.grace` .* zero or more, got -1/],
     ['cleanUp.grace', { cleanUp: { grace: '5 parsecs' } }, /^Expected `cleanUp\.grace` .* got '5 parsecs'/],
     ['cleanUp.grace', { cleanUp: { grace: Number.POSITIVE_INFINITY } }, /^Expected `cleanUp\.grace` .* got Infinity/],
     ['cleanUp.timeout', { cleanUp: { timeout: 0 } }, /^Expected `cleanUp\.timeout` .* above zero, got 0/],
     ['cleanUp.timeout', { cleanUp: { timeout: Number.NaN } }, /^Expected `cleanUp\.timeout` .* got NaN/],
-    ['cleanUp.timeout', { cleanUp: { timeout: {} } }, /^Expected `cleanUp\.timeout` .* \(object\)/],
-    ['cleanUp.retry', { cleanUp: { retry: 3 } }, /^Expected `cleanUp\.retry` to be an object, got number/],
+    ['cleanUp.timeout', { cleanUp: { timeout: {} } }, /^Expected `cleanUp\.timeout` to be .*, got an object/],
+    ['cleanUp.retry', { cleanUp: { retry: 3 } }, /^Expected `cleanUp\.retry` to be an object of .*, got 3/],
     [
       'cleanUp.retry',
       { cleanUp: { retry: { maximumAttempts: 0 } } },

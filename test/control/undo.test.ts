@@ -603,6 +603,47 @@ describe('an undo', () => {
     })
   })
 
+  test.each([
+    ['null without a prototype', Object.create(null)],
+    ['an object that can’t be text', { toString: null, valueOf: null }],
+    [
+      'an error that can’t be read',
+      Object.defineProperty(new Error('x'), 'message', {
+        get() {
+          throw new Error('trap')
+        },
+      }),
+    ],
+    [
+      'a proxy',
+      new Proxy(
+        {},
+        {
+          get() {
+            throw new Error('trap')
+          },
+        },
+      ),
+    ],
+  ])('that throws %s fails like any other: the clean-up goes on', async (_, thrown) => {
+    const { holdfast, taskId, clock } = await opened(
+      async (task) => {
+        await task.step('a', () => 'A')
+        await task.sleep('nap', '30d')
+      },
+      () => {
+        throw thrown
+      },
+    )
+    await holdfast.cancel(taskId)
+    await clock.advance(3_600_000)
+    expect(await holdfast.get(taskId)).toMatchObject({
+      cleanUp: 'failed',
+      parked: undefined,
+      undone: [{ step: 'a', state: 'failed', failedAttempts: 5, error: expect.any(String) }],
+    })
+  })
+
   test.each(['text', null, undefined, 7])('that throws %j fails like any other', async (thrown) => {
     const { holdfast, taskId } = await opened(
       async (task) => {
@@ -742,11 +783,11 @@ describe('an undo', () => {
 
 describe('defineTask refuses', () => {
   test.each([
-    [{ undo: 5 }, /^Expected `undo` to be an object of functions, by the names of steps, got number/],
+    [{ undo: 5 }, /^Expected `undo` to be an object of functions, by the names of steps, got 5/],
     [{ undo: null }, /^Expected `undo` to be an object of functions, .* got null/],
     [{ undo: [] }, /^Expected `undo` to be an object of functions, .* got an array/],
-    [{ undo: () => 1 }, /^Expected `undo` to be an object of functions, .* got function/],
-    [{ undo: { charge: 'refund' } }, /^Expected `undo.charge` to be a function, got string/],
+    [{ undo: () => 1 }, /^Expected `undo` to be an object of functions, .* got a function/],
+    [{ undo: { charge: 'refund' } }, /^Expected `undo.charge` to be a function, got 'refund'/],
     [{ undo: { charge: undefined } }, /^Expected `undo.charge` to be a function, got undefined/],
   ])('%j', (options, message) => {
     const define = () => defineTask({ name: 'bad', ...options } as never, () => 1)

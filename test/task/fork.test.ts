@@ -92,7 +92,7 @@ describe('the point', () => {
   test.each([
     [undefined, /\{ checkpointId \} or \{ afterStep \}, got undefined/],
     [null, /got null/],
-    ['load', /got load/],
+    ['load', /got 'load' \(string\)/],
     [{}, /got \{ {2}\}/],
     [{ checkpointId: 'cp-1', afterStep: 'load' }, /got \{ checkpointId, afterStep \}/],
     [{ checkpointId: 5 }, /`checkpointId` to be a string, got 5/],
@@ -101,10 +101,12 @@ describe('the point', () => {
     [{ afterStep: {} }, /`afterStep.name` to be a string, got undefined/],
     [{ afterStep: { name: 'a', number: 0 } }, /`afterStep.number` to be an integer >= 1, got 0/],
     [{ afterStep: { name: 'a', number: 1.5 } }, /got 1.5/],
-    [{ afterStep: { name: 'a', number: '1' } }, /got string/],
+    [{ afterStep: { name: 'a', number: '1' } }, /got '1' \(string\)/],
     [{ afterStep: { name: 'a', segment: -1 } }, /`afterStep.segment` to be 'prefix' or an integer >= 0, got -1/],
     [{ afterStep: { name: 'a', segment: Number.POSITIVE_INFINITY } }, /got Infinity/],
-    [{ afterStep: { name: 'a', segment: 'suffix' } }, /got string/],
+    [{ afterStep: { name: 'a', numbr: 2 } }, /Unknown option `afterStep.numbr`; there are name, number, segment/],
+    [{ checkpoint: 'cp-1' }, /Unknown option `point.checkpoint`; there are checkpointId, afterStep/],
+    [{ afterStep: { name: 'a', segment: 'suffix' } }, /got 'suffix' \(string\)/],
   ])('%j is refused', (point, message) => {
     expect(() => checkForkPoint(point)).toThrow(TypeError)
     expect(() => checkForkPoint(point)).toThrow(message)
@@ -173,6 +175,17 @@ test('a record is undone if its number is among those that were', () => {
   expect(isUndone(log, new Set([99]))).toBeUndefined()
   expect(isUndone(log, new Set([5, 2]))?.seq).toBe(2)
   expect(isUndone([], new Set([2]))).toBeUndefined()
+})
+
+test('a fork takes up what its copies take up, a state only where that is kept', () => {
+  const bytesOf = (checkpoints: CheckpointInfo[]) => {
+    const plan = planFork({ ...source, checkpoints }, log[9]?.record as LogRecord)
+    const { bytes } = forkTask({ ...about, taskId: 'task-2', inputText: '1' }, plan, NOW + 9, NOW + 5).head
+    return bytes?.kept ?? 0
+  }
+  const withStates = (stateBytes: number) => bytesOf(source.checkpoints.map((info) => ({ ...info, stateBytes })))
+  expect(withStates(1_001) - withStates(1)).toBe(2 * 1_000)
+  expect(bytesOf([])).toBeLessThan(withStates(1))
 })
 
 test('a fork is a new task with an old log, and both tasks’ audits say so', () => {

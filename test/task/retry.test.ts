@@ -26,6 +26,29 @@ describe('the next attempt', () => {
     expect(nextAttemptAt(policy, { ...failed, dueAt: 1_101 })).toBe(1_100)
   })
 
+  test.each([Number.NaN, Number.POSITIVE_INFINITY, -1, 1e300, '30s', null])(
+    'takes no wait of %s from an error that is somebody else’s',
+    (retryAfterMs) => {
+      const error = new Error('outer', { cause: Object.assign(new Error('busy'), { retryAfterMs }) })
+      expect(nextAttemptAt(policy, { ...failed, error })).toBe(1_100)
+    },
+  )
+
+  test('is decided by what can be read of an error', () => {
+    const hostile = (field: string, cause?: unknown) =>
+      Object.defineProperty(new Error('no', { cause }), field, {
+        get() {
+          throw new Error('trap')
+        },
+      })
+    for (const field of ['name', 'cause', 'retryAfterMs', 'message']) {
+      expect(nextAttemptAt(policy, { ...failed, error: hostile(field) })).toBe(1_100)
+    }
+    const final = new NonRetryableError('gone', { cause: hostile('name') })
+    expect(nextAttemptAt(policy, { ...failed, error: final })).toBeUndefined()
+    expect(nextAttemptAt(policy, { ...failed, error: hostile('message', new RetryAfterError(5)) })).toBe(1_005)
+  })
+
   test('does not come for an error that no attempt can help, also one that a step passed on', () => {
     const final = new NonRetryableError('gone')
     expect(nextAttemptAt(policy, { ...failed, error: final })).toBeUndefined()

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { DURATION_MS_MAX, durationMs } from '../../src/duration.js'
-import { HoldfastError, StepFailedError, TaskCancelledError, TaskFailedError } from '../../src/errors.js'
+import { HoldfastError, ProtocolError, StepFailedError, TaskCancelledError, TaskFailedError } from '../../src/errors.js'
 import { defineTask } from '../../src/task/definition.js'
 import { forgetAt } from '../../src/task/expiry.js'
 import type { TaskHead } from '../../src/task/head.js'
@@ -59,6 +59,16 @@ describe('a name', () => {
 
 describe('an error', () => {
   const roundTrip = (thrown: unknown) => reviveError(JSON.parse(JSON.stringify(describeError(thrown))) as TaskError)
+
+  test('for the protocol keeps its data, and goes without what JSON can’t carry, or is too large', () => {
+    const withData = (data: unknown) => roundTrip(new ProtocolError(-32_602, 'bad', data))
+    expect(withData({ field: 'x' })).toMatchObject({ name: 'ProtocolError', code: -32_602, data: { field: 'x' } })
+    for (const data of [1n, 'x'.repeat(20_000)]) {
+      expect(withData(data)).toMatchObject({ code: -32_602, message: 'bad' })
+      expect(withData(data)).not.toHaveProperty('data')
+    }
+    expect(roundTrip(Object.assign(new Error('other'), { code: 5, data: { secret: 1 } }))).not.toHaveProperty('data')
+  })
 
   test('comes back with name, message, code, stack and cause', () => {
     const thrown = Object.assign(new RangeError('too far', { cause: new Error('why') }), { code: 'E_FAR' })
