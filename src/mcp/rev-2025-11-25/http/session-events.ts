@@ -112,6 +112,11 @@ export class SessionEvents implements EventStore {
     return this.connections.has() || this.#unanswered.size > 0
   }
 
+  /** Whether a request of this ID is to be answered. */
+  isOpen(requestId: RequestId): boolean {
+    return this.#unanswered.has(requestId)
+  }
+
   /** Whether the client of a request reads its stream. */
   isRead(requestId: RequestId): boolean {
     const stream = this.#unanswered.get(requestId)
