@@ -6,20 +6,22 @@
 import { type Binding, bindingOf } from '../engine/binding.js'
 import type { Holdfast } from '../engine/holdfast.js'
 import type { TaskView } from '../engine/view.js'
-import { HoldfastError } from '../errors.js'
+import { HoldfastError, ProtocolError } from '../errors.js'
 import { fromJson, toJson } from '../json.js'
 import type { BindingRecord } from '../task/changes.js'
 import type { TaskDefinition } from '../task/definition.js'
 import { accountOf, type Caller } from './caller.js'
 import { Counts } from './counts.js'
-import { Hub } from './hub.js'
+import type { Hub } from './hub.js'
 import { checkDepth } from './json-depth.js'
 import { type CheckedDurableOptions, checkDurableOptions, type DurableOptions } from './options.js'
 import { type Answer, answerOf } from './outcome.js'
 import { McpRecords, type Origin } from './records.js'
-import { invalidParams } from './refusal.js'
+import { invalidParams, RPC } from './refusal.js'
 import { type Scope, scopeFor } from './rights.js'
-import { type CallExtra, type DurableTool, makeTool, type ToolOptions } from './tool.js'
+import { sharedOf } from './shared.js'
+import { type CallExtra, type DurableTool, type InputRequired, makeTool, type ToolOptions } from './tool.js'
+import { type Trace, traceOf } from './trace.js'
 import { grantTtl } from './ttl.js'
 
 /** Under which a client names a call, so that a repeat joins the first one. */
@@ -33,6 +35,24 @@ export class InvalidArguments extends Error {
   override readonly name = 'InvalidArguments'
 }
 
+/** `toInput` asks the client for something first. A revision without words for that refuses the call with this. */
+export class InputNeeded extends ProtocolError {
+  override readonly name = 'InputNeeded'
+
+  constructor(
+    tool: string,
+    readonly required: InputRequired,
+  ) {
+    super(RPC.internal, `Tool ${tool} asks for input before its task, and this protocol revision has no words for that`)
+  }
+}
+
+/** What a call came with, besides its arguments. */
+export interface CallAbout extends Pick<CallExtra, 'inputResponses' | 'requestState'> {
+  readonly meta?: Record<string, unknown> | undefined
+  readonly ttlMs?: number | undefined
+}
+
 /** A call that is allowed and understood, and not a task yet. */
 export interface PreparedCall {
   readonly tool: DurableTool
@@ -44,6 +64,7 @@ export interface PreparedCall {
   /** Where a repeat of it would be found. */
   readonly rejoinPrefix: string | undefined
   readonly ttlMs: number
+  readonly trace: Trace | undefined
 }
 
 /** The task of a call. */
@@ -62,9 +83,9 @@ export class McpCore {
   readonly hub: Hub
   readonly tools = new Map<string, { readonly tool: DurableTool; readonly role: 'call' | 'start' }>()
   /** Tasks of inline calls that are being waited for: a repeat of one of these is a call of its own. */
-  readonly openInline = new Set<string>()
+  readonly openInline: Set<string>
   /** Answered, and the note of it is on its way to be deleted. */
-  readonly #delivered = new Set<string>()
+  readonly #delivered: Set<string>
 
   constructor(
     readonly holdfast: Holdfast,
@@ -74,7 +95,10 @@ export class McpCore {
     this.binding = bindingOf(holdfast)
     this.records = new McpRecords(this.binding.records('mcp'))
     this.counts = new Counts(this.binding.clock, this.options.limits)
-    this.hub = new Hub(holdfast)
+    const { hub, openInline, delivered } = sharedOf(holdfast)
+    this.hub = hub
+    this.openInline = openInline
+    this.#delivered = delivered
     // Without authentication tasks are counted by session, and sessions of an earlier process are not asked for.
     for (const { taskId, owner, kind } of this.binding.liveTasks()) {
       if (owner !== undefined && this.options.access !== 'open') this.counts.created(taskId, owner, kind)
@@ -83,8 +107,12 @@ export class McpCore {
   }
 
   /** @throws TypeError for a tool that can't be listed, or a name that is taken */
-  addTool<Input, Output>(definition: TaskDefinition<Input, Output>, options: ToolOptions<Input, Output>): DurableTool {
-    const tool = makeTool(definition, options)
+  addTool<Input, Output>(
+    definition: TaskDefinition<Input, Output>,
+    options: ToolOptions<Input, Output>,
+    lateCalls?: 'handle' | 'task',
+  ): DurableTool {
+    const tool = makeTool(definition, options, lateCalls)
     for (const name of [tool.name, tool.startName]) {
       if (name !== undefined && this.tools.has(name)) throw new TypeError(`There is a durable tool '${name}' already`)
     }
@@ -107,14 +135,14 @@ export class McpCore {
 
   /**
    * Everything about a call that comes before its task.
-   * @throws InvalidArguments; ProtocolError
+   * @throws InvalidArguments; InputNeeded; ProtocolError
    */
   async prepare(
     tool: DurableTool,
     kind: PreparedCall['kind'],
     args: unknown,
     caller: Caller,
-    { meta, ttlMs }: { meta?: Record<string, unknown> | undefined; ttlMs?: number | undefined },
+    { meta, ttlMs, inputResponses, requestState }: CallAbout,
   ): Promise<PreparedCall> {
     const { access, limits, ttl } = this.options
     checkDepth(args, 'The arguments', limits.jsonDepthMax)
@@ -124,9 +152,12 @@ export class McpCore {
       authInfo: caller.authInfo,
       sessionId: caller.sessionId,
       _meta: meta,
+      inputResponses,
+      requestState,
     }
     const parsed = tool.parsesArguments ? await parseArguments(tool, args) : (args ?? {})
     const input = tool.toInput ? await tool.toInput(parsed, extra) : parsed
+    if (tool.toInput && isInputRequired(input)) throw new InputNeeded(tool.name, input)
     const account = accountOf(access, caller)
     const key = tool.toIdempotencyKey?.(parsed, extra) ?? givenKey(meta)
     const canJoin = kind === 'inline' && tool.rejoin && key === undefined && account !== undefined
@@ -139,6 +170,7 @@ export class McpCore {
       idempotencyKey: account === undefined || key === undefined ? undefined : scopedKey(access, account, key),
       rejoinPrefix: canJoin ? this.records.rejoinPrefix(account, tool.name, plainOf(tool, input)) : undefined,
       ttlMs: grantTtl(ttl, ttlMs, tool.definition.timeoutMs),
+      trace: traceOf(meta),
     }
   }
 
@@ -165,6 +197,7 @@ export class McpCore {
       kind,
       projection: tool.toResult || tool.toError ? 'custom' : 'default',
       ...(this.options.access === 'open' ? { sessionId: caller.sessionId } : {}),
+      ...(call.trace ? { trace: call.trace } : {}),
     }
     const { owner } = caller
     const options = { owner, idempotencyKey: call.idempotencyKey, ttl: call.ttlMs }
@@ -240,6 +273,10 @@ export class McpCore {
     }
     return undefined
   }
+}
+
+function isInputRequired(input: unknown): input is InputRequired {
+  return typeof input === 'object' && input !== null && 'resultType' in input && input.resultType === 'input_required'
 }
 
 async function parseArguments(tool: DurableTool, args: unknown): Promise<unknown> {

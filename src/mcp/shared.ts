@@ -1,0 +1,25 @@
+/**
+ * What the bindings of two revisions share while they serve one store in one process: a question that a client of one
+ * answered is news to the clients of the other, and a call that one waits for is not given up.
+ */
+import type { Holdfast } from '../engine/holdfast.js'
+import { Hub } from './hub.js'
+
+/** Of one open store. */
+export interface Shared {
+  readonly hub: Hub
+  /** Tasks of inline calls that are being waited for. */
+  readonly openInline: Set<string>
+  /** Tasks whose answer is handed over, and the note of that is on its way to disk. */
+  readonly delivered: Set<string>
+}
+
+const shared = new WeakMap<Holdfast, Shared>()
+
+export function sharedOf(holdfast: Holdfast): Shared {
+  const there = shared.get(holdfast)
+  if (there) return there
+  const made = { hub: new Hub(holdfast), openInline: new Set<string>(), delivered: new Set<string>() }
+  shared.set(holdfast, made)
+  return made
+}
