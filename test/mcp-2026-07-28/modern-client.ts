@@ -1,8 +1,7 @@
 /** A client of revision 2026-07-28 that sends what it is told to and shows what comes, in memory. */
 import { InMemoryTransport, type JSONRPCMessage, McpServer, type Server } from '@modelcontextprotocol/server'
-import { serveStdio } from '@modelcontextprotocol/server/stdio'
 import type { DurableTasks } from 'holdfast/mcp/2026-07-28'
-import { checkSent } from './wire.js'
+import { checkNotified, checkSent } from './wire.js'
 
 export const INFO = { name: 'test', version: '1.0.0' }
 export const EXTENSION = 'io.modelcontextprotocol/tasks'
@@ -45,7 +44,7 @@ export function serverOf(durable: DurableTasks, setUp: (server: McpServer) => vo
 export async function modernClient(durable: DurableTasks, options: ModernOptions = {}) {
   const { capabilities = KNOWS_TASKS } = options
   const [ours, theirs] = InMemoryTransport.createLinkedPair()
-  const handle = serveStdio(options.server ?? (() => serverOf(durable, options.setUp)), { transport: ours })
+  const handle = durable.serveStdio(options.server ?? (() => serverOf(durable, options.setUp)), { transport: ours })
   return talk(theirs, capabilities, () => handle.close())
 }
 
@@ -62,7 +61,10 @@ export async function talk(
     if (!('method' in message)) {
       waiting.get(message.id)?.(message as Answer)
       waiting.delete(message.id)
-    } else notifications.push(message as never)
+    } else {
+      checkNotified(message as never)
+      notifications.push(message as never)
+    }
     heard()
   }
   await theirs.start()
@@ -75,7 +77,12 @@ export async function talk(
   ): Promise<Answer> => {
     const answered = new Promise<Answer>((resolve) => waiting.set(id, resolve))
     const { _meta, ...rest } = params
-    await send({ jsonrpc: '2.0', id, method, params: { ...rest, _meta: metaOf(knows, _meta as Record<string, unknown>) } })
+    await send({
+      jsonrpc: '2.0',
+      id,
+      method,
+      params: { ...rest, _meta: metaOf(knows, _meta as Record<string, unknown>) },
+    })
     const answer = await answered
     checkSent(method, answer)
     return answer

@@ -120,7 +120,9 @@ test('progress is the status message, and what a call without tasks is sent', as
   const { durable } = await setUp()
   const { call, until } = await modernClient(durable)
   const { taskId } = (await call('slow', { ms: 200 })).result
-  expect(await until(taskId, ({ statusMessage }) => statusMessage)).toMatchObject({ statusMessage: expect.stringContaining('of 4') })
+  expect(await until(taskId, ({ statusMessage }) => statusMessage)).toMatchObject({
+    statusMessage: expect.stringContaining('of 4'),
+  })
   const plain = await modernClient(durable, { capabilities: {} })
   await plain.call('slow', { ms: 20 }, { _meta: { progressToken: 'p' } })
   expect(plain.notifications.map(({ params }) => params['progress'])).toEqual([1, 2, 3, 4])

@@ -12,9 +12,12 @@ import type { ToolOptions } from '../tool.js'
 import type { Trace } from '../trace.js'
 import { type Attachment, attachTo } from './attach.js'
 import { TASKS_EXTENSION } from './extension.js'
+import { type CreateServer, createHttpHandler, type HttpHandler } from './http/handler.js'
+import type { HttpOptions } from './http/options.js'
 import { type DetailedTask, ERA, projectSettled, projectTask } from './project-task.js'
 import { type FallbackOptions, registerFallback } from './register-fallback-tools.js'
 import { RequestStates } from './request-state.js'
+import { type StdioHandle, type StdioOptions, serveOverStdio } from './stdio/serve.js'
 
 /** Durable tasks for servers on `@modelcontextprotocol/server`. Made by `durableTasks`. */
 export class DurableTasks {
@@ -87,6 +90,24 @@ export class DurableTasks {
   }
 
   /**
+   * An MCP endpoint, for `fetch` and for Node's `http`.
+   * @param createServer makes the server of one request; a new one each time, attached
+   * @throws TypeError for an option of the wrong type, and for `access: 'local'`
+   */
+  httpHandler(createServer: CreateServer, options?: HttpOptions): HttpHandler {
+    return createHttpHandler(this, createServer, options)
+  }
+
+  /**
+   * Serves this process's standard input and output.
+   * @param createServer makes the server of the connection; a new one each time, attached
+   * @throws TypeError for an option of the wrong type, and for `access: 'principal'`
+   */
+  serveStdio(createServer: CreateServer, options?: StdioOptions): StdioHandle {
+    return serveOverStdio(this, createServer, options)
+  }
+
+  /**
    * Signs the `requestState` of rounds with a new key from now on. Rounds that are open can be finished; those that
    * were signed before the rotation before this one can't.
    */
@@ -97,6 +118,23 @@ export class DurableTasks {
   /** The trace of the call that began the task, to link its work to, or `undefined`. */
   async traceOf(taskId: string): Promise<Trace | undefined> {
     return (await this.core.records.readOrigin(taskId))?.trace
+  }
+
+  /** @internal The same factory, which fails for a server that would have no durable tools and say nothing. */
+  attachedBy(createServer: CreateServer): CreateServer {
+    if (typeof createServer !== 'function') {
+      throw new TypeError(`Expected \`createServer\` to be a function that makes a server, got ${typeof createServer}`)
+    }
+    return async (context) => {
+      try {
+        const server = await createServer(context)
+        if (this.#attachments.has(server)) return server
+        throw new Error('`createServer` returned a server without durable tasks: return `durable.attach(server)`')
+      } catch (error) {
+        this.core.binding.logger.error('A server could not be made', { error: String(error) })
+        throw error
+      }
+    }
   }
 
   /** @internal What clients are told of a settled task. */
