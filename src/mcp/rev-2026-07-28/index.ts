@@ -6,6 +6,7 @@ export type { AccessRequest, Decision, DurableOptions, McpLimits, TtlOptions } f
 export type { Access, AuthInfoLike } from '../owner.js'
 export type { CallExtra, InputRequired, ResultAbout, ToolOptions, ToolResult } from '../tool.js'
 export type { Trace } from '../trace.js'
+export { type ClientLike, checkpointClient, hasCheckpoints } from './checkpoint-client.js'
 export { type DurableTasks, durableTasks } from './durable-tasks.js'
 export type { CreateServer, HttpHandler } from './http/handler.js'
 export type { HttpOptions, LegacyFetch } from './http/options.js'
