@@ -1,9 +1,11 @@
 /**
  * Goal: the README's examples do what they say, and would notice if Holdfast did not.
- * Method: run each as a user does, in a process of its own; then hand their checker a claim that is wrong (negative control).
+ * Method: run each as a user does, in a process of its own, and hold what it prints against the README; then hand their
+ * checker a claim that is wrong (negative control).
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test, vi } from 'vitest'
@@ -16,6 +18,10 @@ async function run(example: string, ...args: string[]) {
   return { code: code as number | null, out, err, ok: out.match(/^ {2}ok {2}/gm)?.length ?? 0 }
 }
 
+const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
+/** As the README shows it: IDs are another one each time. */
+const shown = (out: string) => `\`\`\`\n${out.trim().replace(/task-[0-9A-Z]+/g, 'task-01…')}\n\`\`\``
+
 describe('the support conversation', () => {
   test('is left, killed and resumed, and all its claims hold', async () => {
     const { code, out, err, ok } = await run('support-conversation')
@@ -24,6 +30,7 @@ describe('the support conversation', () => {
     expect(out.match(/kill -9/g)).toHaveLength(1)
     expect(out.match(/\d lines restored/g)).toEqual(['0', '2', '4', '6'].map((lines) => `${lines} lines restored`))
     expect(ok).toBe(8)
+    expect(readme).toContain(shown(out))
   }, 60_000)
 })
 
@@ -41,6 +48,7 @@ describe('the trade', () => {
       expect(out).toContain('failed (TIMEOUT), clean-up: done')
       expect(out).toContain("task asks: Step 'place order' began at")
       expect(ok).toBe(10)
+      if (args.length === 0) expect(readme).toContain(shown(out))
     },
     60_000,
   )

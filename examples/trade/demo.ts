@@ -53,7 +53,7 @@ async function server(
     if (message.kind === 'did') console.log(`  broker: ${message.deed}`)
     if (message.kind === 'asked') {
       asked += 1
-      console.log(`  task asks: ${message.message}\n  answer: it took place`)
+      console.log(`  task asks: ${message.message}\n  answer: it ${message.tookPlace ? 'took place' : 'did not'}`)
     }
     if (message.kind === 'settled') {
       settled = message
@@ -89,6 +89,7 @@ try {
   const deedsFor = (name: string) => deeds.filter(({ trade }) => trade === name).map(({ deed }) => deed)
   const called = (name: string) => calls.filter((call) => call.name === name).map(({ deed }) => deed)
   const [a, b] = [deedsFor('A'), deedsFor('B')]
+  const ofA = deeds.filter(({ trade }) => trade === 'A')
   const undone = ['place order: undone', 'reserve: undone']
   const took = unfilled?.tookMs ?? 0
   const limit = timeout ? Number.parseInt(timeout, 10) * 1_000 : 30 * MINUTE_MS
@@ -102,14 +103,7 @@ try {
       [...DONE, 'withdraw order', ...['release', 'release'], 'tell customer'],
     ],
     ['A: the task says so itself', [unfilled?.cleanUp, unfilled?.undone], ['done', undone]],
-    [
-      'A: the money is back',
-      freeCents(
-        deeds.filter(({ trade }) => trade === 'A'),
-        BALANCE,
-      ),
-      BALANCE,
-    ],
+    ['A: the money is back', freeCents(ofA, BALANCE), BALANCE],
     ['B: whether the order was placed was asked once', asked, 1],
     ['B: the order was placed once, and paid once', called('B'), [...DONE, 'pay']],
     [

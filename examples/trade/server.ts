@@ -6,7 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { Holdfast } from 'holdfast'
 import { ManualClock } from 'holdfast/testing'
 import { leave, readJob, tell } from '../shared/demo.js'
-import { Broker, type Deed } from './broker.js'
+import { Broker, type Deed, deedsOf } from './broker.js'
 import { trade } from './trade.js'
 
 /** What the server is to do. */
@@ -20,7 +20,7 @@ export interface Job {
   readonly simulated?: { readonly now: number; readonly passMs: number } | undefined
   /** Where the line to the broker goes dead, so that the kill comes while nobody hears of it. */
   readonly hangsAt?: { readonly kind: string; readonly what: string } | undefined
-  /** Whether somebody answers that the order was placed, and sends the fill. */
+  /** Whether the broker sends the fill. */
   readonly fills: boolean
 }
 
@@ -28,7 +28,7 @@ export interface Job {
 export type FromServer =
   | { readonly kind: 'called' | 'did'; readonly deed: Deed }
   | { readonly kind: 'recorded'; readonly step: string }
-  | { readonly kind: 'asked'; readonly message: string }
+  | { readonly kind: 'asked'; readonly message: string; readonly tookPlace: boolean }
   | {
       readonly kind: 'settled'
       readonly status: string
@@ -54,8 +54,10 @@ const holdfast = await Holdfast.open({ dir: store, tasks: [definition], ...(cloc
 holdfast.on('step:recorded', ({ step }) => say({ kind: 'recorded', step }))
 holdfast.on('task:input-required', async ({ taskId, key }) => {
   const request = (await holdfast.get(taskId)).inputRequests?.[key]?.request as { message: string }
-  say({ kind: 'asked', message: request.message })
-  await holdfast.respond(taskId, { [key]: { tookPlace: true, result: 'found in the order book' } })
+  // Stands for the person who is asked, and looks it up in the broker's order book.
+  const tookPlace = deedsOf(file).some(({ deed, trade }) => deed === 'place order' && trade === name)
+  say({ kind: 'asked', message: request.message, tookPlace })
+  await holdfast.respond(taskId, { [key]: tookPlace ? { tookPlace, result: 'found in the book' } : { tookPlace } })
 })
 
 const { taskId } = await holdfast.start(definition, { name, cents }, { idempotencyKey: name })

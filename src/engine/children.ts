@@ -1,4 +1,5 @@
 /** Tasks that belong to another task: who they are, how they begin, and how they are ended with it. */
+import { deferred } from '../deferred.js'
 import { HoldfastError } from '../errors.js'
 import { toJson } from '../json.js'
 import type { Decision } from '../task/changes.js'
@@ -94,11 +95,18 @@ export class Children {
       throw error
     }
     const child = new LiveTask(decision.head)
-    child.isChildOfRun = true
+    const coming = deferred()
+    child.coming = coming
     engine.add(child)
-    // Waited for while the store is down: its parent has noted it, and waits for it.
-    while ((await store.commit(decision, { patient: true })) === 'lost');
-    child.committed = decision.head
+    try {
+      // Waited for while the store is down: its parent has noted it, and waits for it. What would be decided meanwhile
+      // would be written before it, and this over that.
+      while ((await store.commit(decision, { patient: true })) === 'lost');
+      child.committed = decision.head
+    } finally {
+      child.coming = undefined
+      coming.resolve()
+    }
     engine.arm(child)
     engine.events.emit('task:created', { taskId, type, owner })
     if (startNow) engine.begin(child, { inputText })

@@ -2,7 +2,7 @@
  * Cleans up behind a task that has settled: ends its children, undoes its steps, runs `onCancel`. The outcome stands; what
  * is written here is how far the clean-up is, so that a process that takes it up goes on where the last one was.
  *
- * K1. Children end first, with clean-ups of their own: none outlives its parent's. They need no slot of the parent's, so
+ * K1. Children end first, all at once, with clean-ups of their own: none outlives its parent's. They need no slot of the parent's, so
  *     that a long line of ancestors cannot wait for itself.
  * K2. Then steps are undone, the newest first (undo-steps.ts), behind every outcome but a result.
  * K3. Then `onCancel` runs, if something stopped the task behind its body's back.
@@ -65,11 +65,10 @@ async function cleanUp(
   aborters: Set<LazyAbort>,
 ): Promise<void> {
   const { taskId, type } = task.head
-  for (const child of engine.children.of(taskId)) {
-    const ended = engine.children.end(child, `its parent task ${taskId} is over`)
-    // A close waits for what runs, and not for what waits for that.
-    await Promise.race([ended, engine.closingBegan])
-  }
+  const children = engine.children.of(taskId)
+  const ended = children.map((child) => engine.children.end(child, `its parent task ${taskId} is over`))
+  // A close waits for what runs, and not for what waits for that.
+  await Promise.race([Promise.all(ended), engine.closingBegan])
   await engine.cleaners.take()
   try {
     if (engine.closing) return
@@ -105,12 +104,14 @@ async function takeBack(
   const { head, taskId } = task
   if (!needsCode(head)) return undefined
   const { store, clock } = engine
+  const graceUntil = (head.settledAt ?? clock.now()) + definition.cleanUp.graceMs
+  // A decision of the body may be undoing some of the steps. Only then is it known which are left.
+  if (interrupted) await untilOrGrace(engine, Promise.allSettled(interrupted.undoing.values()), graceUntil)
+  await task.settledCommits()
   const { input, intents } = await store.readPatiently(async (level) => ({
     input: await readInput(level, head),
     intents: await readIntents(level, taskId),
   }))
-  const graceUntil = (head.settledAt ?? clock.now()) + definition.cleanUp.graceMs
-  if (interrupted) await untilOrGrace(engine, Promise.allSettled(interrupted.undoing.values()), graceUntil)
   const known = interrupted
     ? await lateResults(engine, task, intents.filter(isOpen), interrupted.functions, graceUntil)
     : intents

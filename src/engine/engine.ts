@@ -12,8 +12,7 @@ import { HoldfastError } from '../errors.js'
 import { Events } from '../events.js'
 import type { Ids } from '../ids.js'
 import type { Logger } from '../logger.js'
-import type { RecoveryReport } from '../recovery/report.js'
-import { Report } from '../recovery/report.js'
+import { type RecoveryReport, Report } from '../recovery/report.js'
 import type { Store } from '../store/store.js'
 import type { Decision } from '../task/changes.js'
 import type { AnyTaskDefinition } from '../task/definition.js'
@@ -145,6 +144,7 @@ export class Engine implements RunHost {
 
   async #commit(task: LiveTask, event: TaskEvent, patient: boolean): Promise<Decision> {
     for (;;) {
+      if (task.coming) await task.coming.promise
       // Closed under a step that would not stop: it is told nothing (C8), and its task goes on at the next open.
       if (this.#closed && patient) return new Promise<never>(() => {})
       if (this.#closed) this.assertOpen()

@@ -49,7 +49,7 @@ export async function executeTask(
     const { clock } = engine
     engine.report.note({ taskId, type, action: 'resumed', replayed, resumedAt: next }, clock.now())
   }
-  const patched = new Patched(new Patches(loaded.patches))
+  const patched = new Patched(new Patches(loaded.patches), [...loaded.notes.values()])
   const run = new Run(engine, task, loaded.history, loaded.notes, patched, definition, recovered, report)
   task.run = run
   if (fresh) engine.events.emit('task:started', { taskId, type, run: run.number, recovered })

@@ -58,7 +58,7 @@ export async function forkOf(
   givenPoint: ForkPoint,
   options: StartOptions,
 ): Promise<Started> {
-  const { key, owner: asker, ttlMs, deadlineAt } = checkStartOptions(options)
+  const { key, owner: asker, ttlMs, deadlineAt, priority } = checkStartOptions(options)
   const point = checkForkPoint(givenPoint)
   engine.assertOpen()
   const found = await findTask(engine, taskId, asker)
@@ -83,6 +83,7 @@ export async function forkOf(
       durability: store.durability,
       ttlMs,
       deadlineAt,
+      priority,
       timeoutMs,
       idempotency: key === undefined ? undefined : { key, fingerprint },
       inputText: value.inputText,

@@ -66,7 +66,7 @@ export class Holdfast {
   /**
    * Opens the store in `dir`, or makes one there, and takes up every unfinished task behind the caller's back.
    * @throws HoldfastError `STORE_LOCKED`, `STORE_UNUSABLE`, `STORE_TOO_NEW`, `STORE_DAMAGED`; the directory is unchanged
-   * @throws TypeError for an option of the wrong type
+   * @throws TypeError for an option of the wrong type; HoldfastError `STORE_UNAVAILABLE`: the disk refuses writes
    */
   static async open(options: OpenOptions): Promise<Holdfast> {
     const checked = checkOptions(options)
@@ -188,7 +188,7 @@ export class Holdfast {
 
   /**
    * Sends a message to a task, which its body takes with `task.receive(name)`. It waits in the store until then.
-   * @param options.idempotencyKey a second message under the same key is the first one
+   * @param options.idempotencyKey a second message under the same key is the first one, also once the task is settled
    * @throws HoldfastError `TASK_NOT_FOUND`, `TASK_SETTLED`, `NOT_SERIALIZABLE`, `TOO_LARGE`, `LIMIT_EXCEEDED`,
    *   `IDEMPOTENCY_CONFLICT`, `STORE_UNAVAILABLE`
    */
@@ -198,8 +198,8 @@ export class Holdfast {
     payload?: unknown,
     { owner, idempotencyKey }: OwnerOption & { idempotencyKey?: string | undefined } = {},
   ): Promise<Sent> {
-    const task = await this.#findUnfinished(taskId, owner)
-    return send(this.#engine, task, name, payload, { idempotencyKey, by: owner ?? 'admin' })
+    const find = () => this.#findUnfinished(taskId, owner)
+    return send(this.#engine, taskId, find, name, payload, { idempotencyKey, by: owner ?? 'admin' })
   }
 
   /**

@@ -5,6 +5,11 @@ export class InFlight {
   readonly #asked = new Set<Asked>()
   #waiting: { readonly isSo: () => boolean; readonly resolve: () => void }[] = []
 
+  constructor(
+    /** Told of each function whose signal is aborted while it goes on. */
+    private readonly onAborted: (name: string, working: Promise<unknown>) => void,
+  ) {}
+
   get size(): number {
     return this.#asked.size
   }
@@ -26,6 +31,8 @@ export class InFlight {
     for (const asked of [...this.#asked].filter(isMeant)) {
       asked.aborted = true
       asked.aborter?.abort(reason)
+      const { ask, working } = asked
+      if (working && ask.name.kind !== 'checkpoint') this.onAborted(ask.name.name, working)
     }
   }
 

@@ -21,7 +21,10 @@ export class Leaks {
     return this.#running
   }
 
-  /** Watches a function that was told to stop. */
+  /**
+   * Watches a function that was told to stop.
+   * @param step its step's name; empty for the body of the task
+   */
   watch(taskId: string, step: string, working: Promise<unknown>): void {
     let leaked = false
     const disarm = this.clock.setTimer(
@@ -29,7 +32,8 @@ export class Leaks {
       () => {
         leaked = true
         this.#running++
-        this.logger.warn('A step ignores its signal and goes on; what it does is not recorded', { taskId, step })
+        const [what, about] = step === '' ? ['The body of a settled task', {}] : ['A step', { step }]
+        this.logger.warn(`${what} ignores its signal and goes on; what it does is not recorded`, { taskId, ...about })
       },
       { background: true },
     )

@@ -34,8 +34,8 @@ export class LiveTask {
   outcomeText: string | undefined
   /** This process's work at its clean-up. */
   cleaning: Cleaning | undefined
-  /** The engine made it, for a parent that waits for it: it sees to it that it comes to be. */
-  isChildOfRun = false
+  /** There while it is being created for a parent: the engine sees to it that it comes to be, and nothing is decided before. */
+  coming: Deferred<void> | undefined
   /** Something came while its run was being unloaded: it is run again at once. */
   wakesAtOnce = false
   /** Its commits that are on their way. */

@@ -4,6 +4,7 @@
  * What if it dies here? Before the commit no function had begun since the answer was given. After it every later run is
  * answered the same.
  */
+import type { Note } from '../task/note.js'
 import type { Patches } from '../task/patches.js'
 import type { Asked } from './asked.js'
 import type { Run } from './run.js'
@@ -12,12 +13,17 @@ import { isFenced } from './run-host.js'
 export class Patched {
   #keeping: Promise<void> | undefined
 
-  constructor(private readonly patches: Patches) {}
+  constructor(
+    private readonly patches: Patches,
+    /** What earlier runs had begun and not ended when this one began. */
+    private readonly begun: readonly Note[],
+  ) {}
 
   /** @param recordsAtStart how many records the log had had when the run began: what is ahead of those is older than it */
   answer({ history }: Run, id: string, recordsAtStart: number): boolean {
     const next = history.next()
-    const isBehind = next !== undefined && next.seq < recordsAtStart
+    const isBehind =
+      (next !== undefined && next.seq < recordsAtStart) || this.begun.some((note) => history.isAhead(note))
     return this.patches.answer(id, { segment: history.segment, after: history.position, isBehind })
   }
 

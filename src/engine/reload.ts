@@ -34,13 +34,13 @@ export async function reloadHeads(engine: Engine, level: Level, taskIds: Readonl
   for (const [task, head] of heads) {
     // A start that didn't land: its caller knows that it is unknown.
     if (!head) {
-      if (!task.isChildOfRun) {
+      if (!task.coming) {
         forget(engine, task)
         task.admitted?.giveBack({ unknown: false })
       }
     } else {
       task.admitted = undefined
-      if (!task.committed && !task.isChildOfRun) landed.push(task)
+      if (!task.committed && !task.coming) landed.push(task)
       task.head = task.committed = head
       engine.usage.note(task)
     }

@@ -71,17 +71,14 @@ export async function runDecision(run: Run, asked: Asked, { branch, lost, awaits
     if (!children) return 'recorded'
 
     const graceUntil = at + run.definition.cleanUp.graceMs
-    for (const { child } of children) {
-      if (child)
-        await host.children.end(child.taskId, `branch '${branch}' of its parent task ${taskId} was decided without it`)
-    }
+    const reason = `branch '${branch}' of its parent task ${taskId} was decided without it`
+    await Promise.all(children.map(({ child }) => child && host.children.end(child.taskId, reason)))
     if (awaitsFunctions) await untilOrGrace(host, run.branchesAtRest(), graceUntil)
     if (intents.length > 0) {
-      // A decision inside a loser may be undoing the same steps.
+      // A decision inside a loser may be undoing the same steps, or have undone them since they were read.
       const inner = [...run.undoing].flatMap(([{ branch: of }, undoing]) => (of?.isOver ? undoing : []))
       if (inner.length > 0) await untilOrGrace(host, Promise.allSettled(inner), graceUntil)
-      const left = inner.length > 0 ? await readLost() : intents
-      const known = await lateResults(host, task, left, run.functions, graceUntil)
+      const known = await lateResults(host, task, await readLost(), run.functions, graceUntil)
       const input = await store.readPatiently((level) => readInput(level, task.head))
       const undoing = undoSteps(undoerOf(run, asked), known, input)
       run.undoing.set(asked, undoing)

@@ -175,9 +175,12 @@ async function attempt(run: Run, asked: Asked, step: StepCall, trial: Trial): Pr
   const call = trial.intent ? () => watched(run, asked.ask.id, fn) : fn
   const { timeoutMs, name } = step
   const { host, task } = run
-  const ended = await outcomeOf(run, step, () =>
+  const working = outcomeOf(run, step, () =>
     timeoutMs === undefined ? call() : callWithin(host, { taskId: task.taskId, name, timeoutMs, aborter }, call),
   )
+  asked.working = working
+  const ended = await working
+  asked.working = undefined
   attempt.isOver = true
   return ended
 }

@@ -24,6 +24,7 @@ import type { Note } from '../task/note.js'
 import { handAnswer } from './answer.js'
 import type { Asked, RunEnd } from './asked.js'
 import { type Branch, Branches } from './branches.js'
+import { noteForgotten } from './forgotten.js'
 import { InFlight } from './in-flight.js'
 import { LazyAbort } from './lazy-abort.js'
 import type { LiveTask } from './live-task.js'
@@ -43,6 +44,7 @@ export class Run {
   readonly #turns = new Turns(() => this.#next())
   readonly #waiting = new Map<string, Asked>()
   #end: ((end: RunEnd) => void) | undefined
+  #body: Promise<unknown> | undefined
   #interrupted = false
   #bodyIsOver = false
   #restoring = false
@@ -50,7 +52,7 @@ export class Run {
   #replaying = true
   #ending = false
   #answered = 0
-  readonly #inFlight = new InFlight()
+  readonly #inFlight = new InFlight((step, working) => this.#watch(step, working))
   readonly waits: Waits
   /** The branches that are open, and those that lost. */
   readonly branches = new Branches()
@@ -86,7 +88,8 @@ export class Run {
     return new Promise((resolve) => {
       this.#end = resolve
       this.#turns.plan(() => {
-        new Promise((settle) => settle(body())).then(
+        this.#body = new Promise((settle) => settle(body()))
+        this.#body.then(
           (value) => this.#bodyEnded({ kind: 'returned', value }),
           (error: unknown) => this.#bodyEnded({ kind: 'threw', error }),
         )
@@ -232,6 +235,7 @@ export class Run {
     if (!running && this.#inFlight.size === 0) return
     const reason = new TaskInterruptedError(this.task.taskId)
     if (running) this.#aborter.abort(reason)
+    if (running && this.#body) this.#watch('', this.#body)
     this.#inFlight.abort(reason)
     // A body that ended by itself left these unawaited; a rejection would find nobody to catch it.
     if (running) rejectOneByOne(this.#waiting, () => this.#bodyIsOver, reason)
@@ -311,6 +315,11 @@ export class Run {
     })
   }
 
+  /** Told to stop: if it goes on, that is counted. A close tells them too, and its process ends. */
+  #watch(step: string, working: Promise<unknown>): void {
+    if (!this.host.closing) this.host.watchLeak(this.task.taskId, step, working)
+  }
+
   #bodyEnded(end: RunEnd): void {
     this.#bodyIsOver = true
     if (this.#interrupted && end.kind === 'returned') this.host.noteDropped(this.task)
@@ -327,19 +336,9 @@ export class Run {
     this.waits.endAll()
     if (end.kind === 'returned' || end.kind === 'threw') this.#ending = true
     if (end.kind === 'threw' && end.isFinal) this.#aborter.abort(end.error)
-    if (end.kind === 'returned') this.#warnOfForgotten()
+    if (end.kind === 'returned') noteForgotten(this.host.logger, this.task.taskId, this.#waiting.values())
     tell(end)
     this.#inFlight.look()
-  }
-
-  // The loser of a race is left like this on purpose; a forgotten `await` looks the same.
-  #warnOfForgotten(): void {
-    const names = [...this.#waiting.values()].map(({ ask }) => describeRecord(ask.name))
-    if (names.length === 0) return
-    this.host.logger.debug('A body returned without waiting for what it had asked for', {
-      taskId: this.task.taskId,
-      left: names,
-    })
   }
 }
 

@@ -20,7 +20,8 @@ export interface Sent {
 /** Sends a message. */
 export async function send(
   engine: Engine,
-  task: LiveTask,
+  taskId: string,
+  find: () => Promise<LiveTask>,
   name: string,
   payload: unknown,
   { idempotencyKey: key, by }: { idempotencyKey: string | undefined; by: string },
@@ -32,12 +33,25 @@ export async function send(
   const fingerprint = createHash('sha256')
     .update(`${name}\n${canonicalJson(fromJson(text || undefined))}`)
     .digest('hex')
-  const { taskId, head } = task
-  await engine.usage.load(head.owner)
-  return engine.keys.run(messagesOf(taskId), async () => {
+  const sentBefore = async (): Promise<Sent | undefined> => {
     const sent = key === undefined ? undefined : await engine.store.read((level) => readMessageKey(level, taskId, key))
     if (sent && sent.fingerprint !== fingerprint) throw conflict(taskId, key as string)
-    if (sent) return { order: sent.order, created: false }
+    return sent && { order: sent.order, created: false }
+  }
+  let task: LiveTask
+  try {
+    task = await find()
+  } catch (error) {
+    // Whoever was not told that it was sent asks again, also when the task has received it and ended.
+    const isOver = error instanceof HoldfastError && error.code === 'TASK_SETTLED'
+    const before = isOver ? await sentBefore() : undefined
+    if (before) return before
+    throw error
+  }
+  await engine.usage.load(task.head.owner)
+  return engine.keys.run(messagesOf(taskId), async () => {
+    const before = await sentBefore()
+    if (before) return before
     if ((task.head.messages ?? 0) >= max) throw tooMany(taskId, max)
     engine.usage.assertRoom(task.head.owner, bytesOf(text))
     const order = task.head.messagesSent ?? 0

@@ -68,6 +68,14 @@ export function sideBySide(
     }
     const ended = (member: Member, state: 'fulfilled' | 'rejected', value: unknown) => {
       if (isDecided) return
+      try {
+        // Outside a turn it can't be repeated: it waited for something that is not a step. Refused also where others are
+        // waited for still: which one ends last is another matter after a crash.
+        if (run.enter(`the end of branch '${member.name}' of task.${kind}(…)`, within)) return
+      } catch (error) {
+        isDecided = true
+        return reject(error)
+      }
       Object.assign(member, { state, value })
       if (kind === 'race' || (state === 'fulfilled') === (kind === 'any')) return decide(member)
       if (members.some((other) => other.state === 'running')) return
@@ -98,9 +106,6 @@ async function record(
   number: number,
   decision: Decision,
 ): Promise<unknown> {
-  // Outside a turn the end of a branch can't be repeated: it waited for something that is not a step.
-  const left = run.enter(`the end of task.${kind}(…)`, within)
-  if (left) return left
   run.closeBranches(decision.lost)
   const begin = (asked: Asked) => runDecision(run, asked, decision)
   const branch = await run.ask(

@@ -16,6 +16,8 @@ import { forgetAt, sweepAt } from '../task/expiry.js'
 import type { Engine } from './engine.js'
 
 const SWEEP_EVERY_MS = 60_000
+// Soon, or a process that never lives for a minute would never sweep; not at once, or it would be in recovery's way.
+const FIRST_SWEEP_AFTER_MS = 1_000
 const PER_READ = 500
 // Their batches are committed together, and share the wait for the disk.
 const AT_ONCE = 8
@@ -24,17 +26,17 @@ const AT_ONCE = 8
 export function startSweeping(engine: Engine): () => void {
   let stopped = false
   let disarm = () => {}
-  const arm = () => {
-    if (!stopped) disarm = engine.clock.setTimer(engine.clock.now() + SWEEP_EVERY_MS, run, { background: true })
+  const arm = (afterMs: number) => {
+    if (!stopped) disarm = engine.clock.setTimer(engine.clock.now() + afterMs, run, { background: true })
   }
   const run = () => {
     sweep(engine)
       .catch((error: unknown) => {
         if (!engine.closing) engine.logger.warn('A sweep failed; the next one goes on', { error: String(error) })
       })
-      .finally(arm)
+      .finally(() => arm(SWEEP_EVERY_MS))
   }
-  arm()
+  arm(FIRST_SWEEP_AFTER_MS)
   return () => {
     stopped = true
     disarm()

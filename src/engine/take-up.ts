@@ -1,7 +1,7 @@
 /** Takes up, behind `open`, what was found unfinished: the engine's hands for what `recovery/` decides. */
 import { recover } from '../recovery/recover.js'
 import { readLiveHeads } from '../store/reads.js'
-import type { TaskHead } from '../task/head.js'
+import { isSettled, type TaskHead } from '../task/head.js'
 import { startCleanUp } from './clean-up.js'
 import type { Engine } from './engine.js'
 import { LiveTask } from './live-task.js'
@@ -18,6 +18,8 @@ export async function loadTasks(engine: Engine): Promise<TaskHead[]> {
     const head: TaskHead = store.durability === 'buffered' ? { ...read, durability: 'buffered' } : read
     const task = new LiveTask(head, head)
     task.awaitsRecovery = true
+    // An earlier process told. Told again after an outage, it would be cleaned up twice at once.
+    task.isTold = isSettled(head.status)
     engine.add(task)
   }
   for (const { taskId, reason } of damaged) {

@@ -4,6 +4,8 @@
  *
  * D1. What is recorded as done, or as out of attempts, never runs again.
  * D2. An attempt that a close, or the death of the process, interrupted counts for nothing: it is made again.
+ * D4. One that a body's decision began, and that succeeds when the task is settled meanwhile, is the clean-up's, as long as
+ *     that waits for it: till the grace is over.
  */
 import { fromJson, type Jsonified, toJson } from '../json.js'
 import { loggerAbout } from '../logger.js'
@@ -16,7 +18,7 @@ import { callWithin } from './call-within.js'
 import { idempotencyKeyOf } from './derived.js'
 import { LazyAbort } from './lazy-abort.js'
 import type { LiveTask } from './live-task.js'
-import type { RunHost } from './run-host.js'
+import { isFenced, type RunHost } from './run-host.js'
 
 /** Who undoes, and until when. */
 export interface Undoer {
@@ -43,12 +45,19 @@ export async function undo(
   call: (context: CleanUpContext) => unknown,
 ): Promise<Intent | undefined> {
   const { host, task, definition, run } = undoer
-  const { retry, timeoutMs } = definition.cleanUp
+  const { retry, timeoutMs, graceMs } = definition.cleanUp
   const { taskId } = task
   const state = { intent: first }
-  const write = async (undoing: Undoing): Promise<void> => {
+  const write = async (undoing: Undoing, by = run): Promise<void> => {
     state.intent = { ...state.intent, undoing }
-    await host.record(task, { kind: 'undo', run, intent: state.intent })
+    await host.record(task, { kind: 'undo', run: by, intent: state.intent })
+  }
+  const succeed = async (done: Undoing, now: number): Promise<void> => {
+    await write(done).catch((error: unknown) => {
+      const { settledAt, run: cleanUp } = task.head
+      if (!isFenced(error) || settledAt === undefined || now >= settledAt + graceMs) throw error
+      return write(done, cleanUp)
+    })
   }
   for (;;) {
     const before = state.intent.undoing ?? { failedAttempts: 0 }
@@ -71,7 +80,7 @@ export async function undo(
     const { failedAttempts } = before
     const now = host.clock.now()
     if (ended.ok) {
-      await write({ failedAttempts, steps, doneAt: now })
+      await succeed({ failedAttempts, steps, doneAt: now }, now)
       return state.intent
     }
     const failed = failedAttempts + 1

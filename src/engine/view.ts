@@ -66,11 +66,11 @@ export interface UndoneStep {
   readonly step: string
   /** The how-manieth of its name in its segment. */
   readonly number: number
-  /** `failed`: its undo is out of attempts. */
+  /** `failed`: its undo is out of attempts, or the clean-up was given up before it. */
   readonly state: 'pending' | 'undone' | 'failed'
   /** How often its undo was tried and failed. */
   readonly failedAttempts: number
-  /** What its undo failed with last. */
+  /** What its undo failed with last; `NOT_RUN` where it never ran and never will. */
   readonly error?: string | undefined
 }
 
@@ -115,7 +115,7 @@ export async function wholeViewOf(engine: Engine, head: TaskHead): Promise<TaskV
     const outcome = await readSteadyOutcome(engine, head)
     const undoes = head.intents !== undefined && status !== 'completed'
     const intents = undoes ? await store.read((level) => readIntents(level, taskId)) : []
-    const undone = intents.filter(({ id }) => id !== ON_CANCEL).map(undoneStep)
+    const undone = intents.filter(({ id }) => id !== ON_CANCEL).map((intent) => undoneStep(intent, head))
     return { ...view, outcome, ...(undone.length > 0 ? { undone } : {}) }
   }
   if (head.inputs === undefined) return view
@@ -126,8 +126,11 @@ export async function wholeViewOf(engine: Engine, head: TaskHead): Promise<TaskV
   return { ...view, inputRequests }
 }
 
-function undoneStep({ name: step, number, undoing }: Intent): UndoneStep {
+function undoneStep({ name: step, number, undoing }: Intent, { cleanUp, cleanUpReason }: TaskHead): UndoneStep {
   const { doneAt, failedAt, failedAttempts = 0, error } = undoing ?? {}
-  const state = doneAt !== undefined ? 'undone' : failedAt !== undefined ? 'failed' : 'pending'
-  return { step, number, state, failedAttempts, error }
+  if (doneAt !== undefined) return { step, number, state: 'undone', failedAttempts, error }
+  // A clean-up that was given up undoes nothing more.
+  const isOver = failedAt !== undefined || cleanUp === 'failed'
+  const why = failedAt === undefined && isOver ? (error ?? cleanUpReason) : error
+  return { step, number, state: isOver ? 'failed' : 'pending', failedAttempts, error: why }
 }

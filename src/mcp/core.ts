@@ -6,7 +6,7 @@
 import { type Binding, bindingOf } from '../engine/binding.js'
 import type { Holdfast } from '../engine/holdfast.js'
 import type { TaskView } from '../engine/view.js'
-import { HoldfastError, ProtocolError } from '../errors.js'
+import { HoldfastError, isProtocolError, ProtocolError } from '../errors.js'
 import { fromJson, toJson } from '../json.js'
 import type { BindingRecord } from '../task/changes.js'
 import type { TaskDefinition } from '../task/definition.js'
@@ -14,8 +14,9 @@ import { accountOf, type Caller } from './caller.js'
 import { Counts } from './counts.js'
 import type { Hub } from './hub.js'
 import { checkDepth } from './json-depth.js'
+import type { IsHeard, OpenCalls } from './open-calls.js'
 import { type CheckedDurableOptions, checkDurableOptions, type DurableOptions } from './options.js'
-import { type Answer, answerOf } from './outcome.js'
+import { type Answer, answerOf, messageOf } from './outcome.js'
 import { McpRecords, type Origin } from './records.js'
 import { invalidParams, RPC } from './refusal.js'
 import { type Scope, scopeFor } from './rights.js'
@@ -51,6 +52,7 @@ export class InputNeeded extends ProtocolError {
 export interface CallAbout extends Pick<CallExtra, 'inputResponses' | 'requestState'> {
   readonly meta?: Record<string, unknown> | undefined
   readonly ttlMs?: number | undefined
+  readonly isHeard: IsHeard
 }
 
 /** A call that is allowed and understood, and not a task yet. */
@@ -65,6 +67,8 @@ export interface PreparedCall {
   readonly rejoinPrefix: string | undefined
   readonly ttlMs: number
   readonly trace: Trace | undefined
+  /** Of an inline call: whether its client is there. */
+  readonly isHeard: IsHeard
 }
 
 /** The task of a call. */
@@ -82,8 +86,7 @@ export class McpCore {
   readonly counts: Counts
   readonly hub: Hub
   readonly tools = new Map<string, { readonly tool: DurableTool; readonly role: 'call' | 'start' }>()
-  /** Tasks of inline calls that are being waited for: a repeat of one of these is a call of its own. */
-  readonly openInline: Set<string>
+  readonly openCalls: OpenCalls
   /** Answered, and the note of it is on its way to be deleted. */
   readonly #delivered: Set<string>
 
@@ -95,9 +98,9 @@ export class McpCore {
     this.binding = bindingOf(holdfast)
     this.records = new McpRecords(this.binding.records('mcp'))
     this.counts = new Counts(this.binding.clock, this.options.limits)
-    const { hub, openInline, delivered } = sharedOf(holdfast)
+    const { hub, openCalls, delivered } = sharedOf(holdfast)
     this.hub = hub
-    this.openInline = openInline
+    this.openCalls = openCalls
     this.#delivered = delivered
     // Without authentication tasks are counted by session, and sessions of an earlier process are not asked for.
     for (const { taskId, owner, kind } of this.binding.liveTasks()) {
@@ -142,7 +145,7 @@ export class McpCore {
     kind: PreparedCall['kind'],
     args: unknown,
     caller: Caller,
-    { meta, ttlMs, inputResponses, requestState }: CallAbout,
+    { meta, ttlMs, isHeard, inputResponses, requestState }: CallAbout,
   ): Promise<PreparedCall> {
     const { access, limits, ttl } = this.options
     checkDepth(args, 'The arguments', limits.jsonDepthMax)
@@ -156,10 +159,10 @@ export class McpCore {
       requestState,
     }
     const parsed = tool.parsesArguments ? await parseArguments(tool, args) : (args ?? {})
-    const input = tool.toInput ? await tool.toInput(parsed, extra) : parsed
+    const { input, ownKey } = await mapped(tool, parsed, extra)
     if (tool.toInput && isInputRequired(input)) throw new InputNeeded(tool.name, input)
     const account = accountOf(access, caller)
-    const key = tool.toIdempotencyKey?.(parsed, extra) ?? givenKey(meta)
+    const key = ownKey ?? givenKey(meta)
     const canJoin = kind === 'inline' && tool.rejoin && key === undefined && account !== undefined
     return {
       tool,
@@ -171,6 +174,7 @@ export class McpCore {
       rejoinPrefix: canJoin ? this.records.rejoinPrefix(account, tool.name, plainOf(tool, input)) : undefined,
       ttlMs: grantTtl(ttl, ttlMs, tool.definition.timeoutMs),
       trace: traceOf(meta),
+      isHeard,
     }
   }
 
@@ -182,10 +186,10 @@ export class McpCore {
     call: PreparedCall,
     beside: (started: StartedCall) => readonly BindingRecord[] = () => [],
   ): Promise<StartedCall> {
-    const { tool, caller, kind, account } = call
+    const { tool, caller, kind, account, isHeard } = call
     const given = await this.#givenUp(call)
     if (given) {
-      if (kind === 'inline') this.openInline.add(given.taskId)
+      if (kind === 'inline') this.openCalls.add(given.taskId, isHeard)
       await this.records.records.write(beside(given))
       return given
     }
@@ -208,7 +212,7 @@ export class McpCore {
         made = taskId
         // Said before the commit: the engine may tell of the task's end before it tells us of its beginning.
         if (account !== undefined) this.counts.created(taskId, account)
-        if (kind === 'inline') this.openInline.add(taskId)
+        if (kind === 'inline') this.openCalls.add(taskId, isHeard)
         const undelivered = key === undefined ? [] : [this.records.records.own(key, '')]
         const started = { taskId, created: true, rejoinKey: key }
         return [this.records.origin(taskId, origin), ...undelivered, ...beside(started)]
@@ -216,14 +220,14 @@ export class McpCore {
       .catch((error: unknown) => {
         if (made !== undefined) {
           this.counts.settled(made)
-          this.openInline.delete(made)
+          this.openCalls.remove(made, isHeard)
         }
         throw error instanceof HoldfastError && error.code === 'INVALID_INPUT'
           ? new InvalidArguments(error.message)
           : error
       })
     if (!created) {
-      if (kind === 'inline') this.openInline.add(taskId)
+      if (kind === 'inline') this.openCalls.add(taskId, isHeard)
       const joined = { taskId, created, rejoinKey: undefined }
       await this.records.records.write(beside(joined))
       return joined
@@ -237,7 +241,6 @@ export class McpCore {
    * worth less than the answer itself, and over HTTP it is one write with the answer.
    */
   deliver({ taskId, rejoinKey }: StartedCall): void {
-    this.openInline.delete(taskId)
     if (rejoinKey === undefined) return
     this.#delivered.add(taskId)
     this.records.records
@@ -264,7 +267,7 @@ export class McpCore {
     if (rejoinPrefix === undefined) return undefined
     for (const { key } of await this.records.records.list(rejoinPrefix)) {
       const taskId = key.slice(rejoinPrefix.length)
-      if (this.openInline.has(taskId) || this.#delivered.has(taskId)) continue
+      if (this.openCalls.isHeard(taskId) || this.#delivered.has(taskId)) continue
       const view = await this.holdfast.get(taskId, { owner: caller.owner }).catch(() => undefined)
       const isStale =
         !view || (view.settledAt ?? Number.POSITIVE_INFINITY) + REJOIN_SETTLED_MS < this.binding.clock.now()
@@ -287,6 +290,18 @@ async function parseArguments(tool: DurableTool, args: unknown): Promise<unknown
     ({ path, message }) => `${path.map(String).join('.') || 'arguments'}: ${message}`,
   )
   throw new InvalidArguments(`Invalid arguments for tool ${tool.name}: ${issues.join('; ')}`)
+}
+
+/** What the author's functions make of the arguments. What they throw is said like what a tool throws. */
+async function mapped(tool: DurableTool, args: unknown, extra: CallExtra) {
+  try {
+    const input = tool.toInput ? await tool.toInput(args, extra) : args
+    return { input, ownKey: tool.toIdempotencyKey?.(args, extra) }
+  } catch (error) {
+    if (!(error instanceof Error)) throw new InvalidArguments(String(error))
+    if (!isProtocolError(error)) throw new InvalidArguments(error.message)
+    throw new ProtocolError(error.code, messageOf(error), error.data)
+  }
 }
 
 function plainOf(tool: DurableTool, input: unknown) {

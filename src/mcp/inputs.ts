@@ -1,10 +1,12 @@
 /** What a task asks its client for, and the way of the answer back. The one place that knows how the engine says it. */
 import type { TaskView } from '../engine/view.js'
+import { HoldfastError } from '../errors.js'
 import type { McpCore } from './core.js'
 import type { Scope } from './rights.js'
 import { cleanText } from './text.js'
 
 const REASON_BYTES_MAX = 300
+const RETRY_MS = 1_000
 
 /** A question as a protocol sends it. */
 export interface Question {
@@ -46,7 +48,13 @@ export async function answerInput(
   answer: unknown,
   scope: Scope,
 ): Promise<boolean> {
-  const { accepted } = await core.holdfast.respond(taskId, { [key]: answer }, scope)
+  const { accepted } = await core.holdfast.respond(taskId, { [key]: answer }, scope).catch(async (error: unknown) => {
+    // A person answered, and will not be asked again: the answer waits for the disk.
+    if (!(error instanceof HoldfastError && error.code === 'STORE_UNAVAILABLE')) throw error
+    const { clock } = core.binding
+    await new Promise<void>((resolve) => void clock.setTimer(clock.now() + RETRY_MS, resolve, { background: true }))
+    return { accepted: (await answerInput(core, taskId, key, answer, scope)) ? [key] : [] }
+  })
   core.hub.tell(taskId, { kind: 'changed' })
   return accepted.includes(key)
 }

@@ -26,9 +26,7 @@ export function answerOf(outcome: Outcome, taskId: string, tool?: Projection): A
   const error = causeOf(outcome.error)
   if (error.ours) return failed(RPC.internal, error.message, { code: failureCode(error), taskId })
   if (isProtocolError(error)) {
-    // The SDK's own error prefixes its message, and the client's does it again.
-    const message = error.name === 'McpError' ? error.message.replace(/^MCP error -?\d+: /, '') : error.message
-    return failed(error.code, message, error.data)
+    return failed(error.code, messageOf(error), error.data)
   }
   const custom = tool?.toError?.(reviveError(error), about)
   if (custom) return { kind: 'result', result: custom }
@@ -41,6 +39,11 @@ export function resultOf(output: JsonValue | undefined): ToolResult {
   const content = [{ type: 'text', text: typeof output === 'string' ? output : JSON.stringify(output) }]
   if (typeof output !== 'object' || output === null || Array.isArray(output)) return { content }
   return { content, structuredContent: output }
+}
+
+/** What an error for the protocol says. The SDK's own prefixes its message, and the client's does it again. */
+export function messageOf({ name, message }: { name: string; message: string }): string {
+  return name === 'McpError' ? message.replace(/^MCP error -?\d+: /, '') : message
 }
 
 /** A step's failure is told as what the step threw. */

@@ -4,6 +4,7 @@
  */
 import type { Clock } from '../clock.js'
 import type { Progress } from '../task/head.js'
+import { cleanText } from './text.js'
 
 /** A value as the protocol wants it. */
 export interface SentProgress {
@@ -21,6 +22,8 @@ export interface FeedOptions {
   /** Must keep the order of its calls. */
   readonly send: (progress: SentProgress) => Promise<void>
 }
+
+const MESSAGE_BYTES_MAX = 500
 
 export class ProgressFeed {
   #last: number
@@ -40,7 +43,7 @@ export class ProgressFeed {
     this.#waiting = {
       progress,
       ...(total === undefined ? {} : { total }),
-      ...(message === undefined ? {} : { message }),
+      ...(message === undefined ? {} : { message: cleanText(message, MESSAGE_BYTES_MAX) }),
     }
     const { clock, intervalMs } = this.options
     const dueAt = this.#sentAt === undefined ? clock.now() : this.#sentAt + intervalMs

@@ -4,12 +4,12 @@
  */
 import type { Holdfast } from '../engine/holdfast.js'
 import { Hub } from './hub.js'
+import { OpenCalls } from './open-calls.js'
 
 /** Of one open store. */
 export interface Shared {
   readonly hub: Hub
-  /** Tasks of inline calls that are being waited for. */
-  readonly openInline: Set<string>
+  readonly openCalls: OpenCalls
   /** Tasks whose answer is handed over, and the note of that is on its way to disk. */
   readonly delivered: Set<string>
 }
@@ -19,7 +19,7 @@ const shared = new WeakMap<Holdfast, Shared>()
 export function sharedOf(holdfast: Holdfast): Shared {
   const there = shared.get(holdfast)
   if (there) return there
-  const made = { hub: new Hub(holdfast), openInline: new Set<string>(), delivered: new Set<string>() }
+  const made = { hub: new Hub(holdfast), openCalls: new OpenCalls(), delivered: new Set<string>() }
   shared.set(holdfast, made)
   return made
 }

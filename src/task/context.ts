@@ -152,7 +152,8 @@ export interface TaskContext {
   uuid(): Promise<string>
   /**
    * Whether a change of the code holds for this task here: `true` where the body goes on from here for the first time,
-   * `false` while answers of an earlier run are ahead of it, which only the old code asks for. What it says first
+   * `false` while something of an earlier run is ahead of it, which only the old code asks for: answers, and waits that
+   * had begun. What it says first
    * between two checkpoints, it says until the next.
    * @param id names the change, in at most 200 bytes
    * @throws HoldfastError `STEP_AMBIGUOUS`, `STEP_NESTED`, `LIMIT_EXCEEDED`

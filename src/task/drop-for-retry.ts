@@ -4,10 +4,12 @@
  *
  * D1. Each failure that escaped goes, with later failures and all that was asked for after it was handed over, in its
  *     scope and in those around it. Sibling branches keep theirs.
- * D2. A step that was undone when its branch lost goes too, with what its branch asked for after it: it has to run again.
- * D4. Nothing goes where nothing would be left to go on from: the states before were dropped to make room, and what
+ * D2. A branch that lost is tried again if the decision it lost by goes (by each that it lost by, if they are several).
+ *     Then what it can't be answered any more goes too, with what came of that inside the branch: steps that were undone,
+ *     so that they run again, and what it had received, since the messages are back already. Inside a branch that stays
+ *     lost nothing goes: the next attempt leaves it at the same point.
+ * D3. Nothing goes where nothing would be left to go on from: the states before were dropped to make room, and what
  *     they stood for was pruned.
- * D3. Where the decision goes by which a branch lost, what that branch had received goes: the messages are back already.
  */
 import type { TaskHead } from './head.js'
 import type { ReadRecord } from './integrity.js'
@@ -32,11 +34,15 @@ type Asking = Pick<LogRecord, 'after' | 'segment' | 'scope'>
 
 /** Branches were cancelled for another one. */
 interface Decided {
-  readonly segment: number
+  readonly asked: LogRecord | Note
   /** Their scopes. */
   readonly lost: readonly string[]
-  /** Whether that is to be decided anew. */
-  readonly isGone: boolean
+}
+
+/** A record that goes, and the scope within which all goes that came of it. */
+interface Root {
+  readonly record: LogRecord
+  readonly within: string
 }
 
 /**
@@ -52,32 +58,34 @@ export function dropForRetry(
   const escaped = new Set(failedRecords(error))
   const records = log.map(({ record }) => record)
   const failures = records.filter(({ seq }) => escaped.has(seq))
-  const reversed = records.filter(({ seq }) => undone.has(seq))
-
-  const cameOfFailure = (asking: Asking) =>
-    failures.some((root) => asking.after >= root.seq && !standBeside(asking, root)) ||
-    reversed.some((root) => asking.after >= root.seq && standsIn(asking, root))
-  const goes = (record: LogRecord) =>
-    undone.has(record.seq) ||
-    cameOfFailure(record) ||
-    failures.some((root) => record.seq >= root.seq && hasFailed(record) && !standBeside(record, root))
-
-  // One that is noted and not recorded yet has given the messages back as well.
+  // One that is noted and not recorded yet has undone steps, and given messages back, as well.
   const decisions: Decided[] = [
-    ...records.flatMap((record) =>
-      record.kind === 'decision' ? { segment: record.segment, lost: record.lost, isGone: goes(record) } : [],
-    ),
-    ...notes.flatMap((note) =>
-      note.decided ? { segment: note.segment, lost: note.decided.lost, isGone: cameOfFailure(note) } : [],
-    ),
+    ...records.flatMap((record) => (record.kind === 'decision' ? { asked: record, lost: record.lost } : [])),
+    ...notes.flatMap((note) => (note.decided ? { asked: note, lost: note.decided.lost } : [])),
   ]
-  const lostBy = (record: LogRecord) =>
-    decisions.filter(
-      ({ segment, lost }) => segment === record.segment && lost.some((branch) => isWithin(record.scope, branch)),
-    )
-  const givenBack = records.filter((record) => record.kind === 'receive' && lostBy(record).some(({ isGone }) => isGone))
-  const cameOfMessage = (asking: Asking) => givenBack.some((root) => asking.after >= root.seq && standsIn(asking, root))
-  const isDropped = (record: LogRecord) => goes(record) || givenBack.includes(record) || cameOfMessage(record)
+  const lostBy = ({ segment, scope }: LogRecord) =>
+    decisions.filter(({ asked, lost }) => asked.segment === segment && lost.some((branch) => isWithin(scope, branch)))
+  const unanswerable = records.filter(({ seq, kind }) => undone.has(seq) || kind === 'receive')
+
+  const escapes = failures.map((record): Root => ({ record, within: '' }))
+  let roots = escapes
+  const cameOf = (asking: Asking) => roots.some((root) => asking.after >= root.record.seq && isReached(asking, root))
+  const isDropped = (record: LogRecord) =>
+    roots.some((root) => root.record === record) ||
+    cameOf(record) ||
+    failures.some((root) => record.seq >= root.seq && hasFailed(record) && !standBeside(record, root))
+  const isGone = ({ asked }: Decided) => ('seq' in asked ? isDropped(asked) : cameOf(asked))
+  // A decision that goes may let another go, inside the branch that it cancelled: until nothing more comes of it.
+  for (let known = -1; known < roots.length; ) {
+    known = roots.length
+    const gone = new Set(decisions.filter(isGone))
+    const lost = unanswerable.flatMap((record): Root[] => {
+      const by = lostBy(record)
+      const isRoot = by.length > 0 && by.every((decided) => gone.has(decided))
+      return isRoot ? [{ record, within: outermost(record, by) }] : []
+    })
+    roots = [...escapes, ...lost]
+  }
 
   const dropped = log.filter(({ record }) => isDropped(record))
   const saves = dropped.filter(({ record }) => record.kind === 'checkpoint').length
@@ -85,7 +93,7 @@ export function dropForRetry(
   return {
     kept: log.filter(({ record }) => !isDropped(record)),
     dropped,
-    ended: notes.filter((note) => cameOfFailure(note) || cameOfMessage(note)),
+    ended: notes.filter(cameOf),
     returned: dropped.flatMap(({ record }) =>
       record.kind === 'receive' && lostBy(record).length === 0 ? messageOf(record) : [],
     ),
@@ -102,8 +110,16 @@ function standBeside(one: Asking, other: Asking): boolean {
   return one.segment === other.segment && areSiblings(one.scope, other.scope)
 }
 
-function standsIn(asking: Asking, branch: Asking): boolean {
-  return asking.segment === branch.segment && isWithin(asking.scope, branch.scope)
+/** Whether what came of a record may be there: around it, within the scope, and in no branch beside it. */
+function isReached(asking: Asking, { record, within }: Root): boolean {
+  // Whatever lies in a later segment came of the failure too: no call of branches is open over a checkpoint.
+  return isWithin(asking.scope, within) && !standBeside(asking, record)
+}
+
+/** The outermost branch that the record stands in of those that lost. */
+function outermost({ scope }: LogRecord, by: readonly Decided[]): string {
+  const branches = by.flatMap(({ lost }) => lost.filter((branch) => isWithin(scope, branch)))
+  return branches.sort((one, other) => one.length - other.length)[0] as string
 }
 
 function hasFailed(record: LogRecord): boolean {

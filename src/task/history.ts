@@ -66,6 +66,11 @@ export class History {
     return this.#asks.size > 0
   }
 
+  /** Whether the body has not come to that place yet. */
+  isAhead({ segment, scope, ask }: Pick<Ask, 'segment' | 'scope' | 'ask'>): boolean {
+    return segment > this.#segment || (segment === this.#segment && ask >= (this.#asks.get(scope) ?? 0))
+  }
+
   /** The checkpoint that opened the segment the body is in, if it walked there. */
   get saved(): CheckpointRecord | undefined {
     return this.#saved

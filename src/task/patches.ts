@@ -2,7 +2,7 @@
  * What a body was answered when it asked `patched(id)`: on which side of a change of code it is. Pure.
  *
  * P1. The first answer of a segment holds for that segment: `false` while answers of an earlier run are ahead of the
- *     body, `true` once they are used up.
+ *     body, or something that it had begun (a wait, a child), `true` once they are used up.
  * P2. It is on disk before the next function begins. If the process dies before that, nothing was begun on its strength,
  *     and the next run may be answered differently.
  * P3. A record can depend on an answer only if it was recorded after the answer was given.

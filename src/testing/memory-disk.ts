@@ -20,6 +20,7 @@ export class MemoryDisk {
   #failure: (Fault & { readonly error: Error }) | undefined
   #onDeath: (() => void)[] = []
   #full = false
+  #crashes = 0
 
   /** @param latency what every write waits for; the default is one turn of the event loop */
   constructor(
@@ -58,6 +59,7 @@ export class MemoryDisk {
 
   /** The process dies now. */
   crash(): void {
+    this.#crashes++
     this.#death = undefined
     for (const handle of this.#handles) handle.die()
     this.#handles = new Set()
@@ -77,7 +79,10 @@ export class MemoryDisk {
 
   /** @internal */
   async open(): Promise<Level> {
+    const crashes = this.#crashes
     await this.latency()
+    // The process that is opening it died meanwhile.
+    if (this.#crashes !== crashes) return new Promise(() => {})
     if (this.#full) throw new Error('IO error: No space left on device')
     if (this.#handles.size > 0) throw new Error('The disk is open already')
     const handle = new MemoryLevel(this)

@@ -32,7 +32,12 @@ export async function openInMemory({
 }: InMemoryOptions = {}): Promise<Holdfast> {
   const checked = { ...checkOptions({ logger: silentLogger, ...options, dir: 'memory' }), ids }
   const { durability, clock, logger } = checked
-  const reopen = () => disk.open()
+  let isDead = false
+  disk.onDeath(() => {
+    isDead = true
+  })
+  // A dead process that was about to open its disk again never does: its writes would meet the next one's.
+  const reopen = () => (isDead ? new Promise<never>(() => {}) : disk.open())
   const level = await reopen()
   const { newest } = await readChain(level, 0)
   const anchor = { note() {}, async flush() {}, async close() {} }

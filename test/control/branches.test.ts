@@ -243,6 +243,15 @@ describe('branches', () => {
         task
           .all({ a: () => foreign().then(() => 1), b: (t) => t.step('b', () => 1).then(() => t.sleep('b', 1e6)) })
           .then(() => task.step('x', () => 1)),
+      // Another branch ends later, in a turn; after a crash it would end first.
+      (task) =>
+        task
+          .all({ a: () => foreign().then(() => 1), b: (t) => t.sleep('b', '50s') })
+          .then(() => task.step('x', () => 1)),
+      (task) =>
+        task
+          .any({ a: () => foreign().then(() => Promise.reject(new Error('no'))), b: (t) => t.sleep('b', '50s') })
+          .then(() => task.step('x', () => 1)),
       (task) => task.race({ a: () => foreign(), b: (t) => t.sleep('b', '50s') }),
       (task) => task.any({ a: () => foreign(), b: (t) => t.sleep('b', '50s') }),
       (task) =>
@@ -841,6 +850,131 @@ describe('race', () => {
       // An attempt that heeds its signal has not happened: it is made again.
       expect(seen).toEqual(heeds ? ['begins', 'begins', 'ends', 'told'] : ['begins', 'ends', 'told'])
     }
+  })
+
+  test.each([
+    ['the race around it is decided', false],
+    ['the task is cancelled', true],
+  ])('undoes each step once, at whatever moment of that %s', async (_, isCancelled) => {
+    // How long the undo goes on once the other thing has happened: over before it is looked for, at that moment, after it.
+    for (let length = 0; length < 40; length++) {
+      const clock = new ManualClock()
+      let begun = 0
+      let other = () => {}
+      const happens = new Promise<void>((resolve) => {
+        other = resolve
+      })
+      const undo = async () => {
+        begun++
+        other()
+        await turns(length)
+      }
+      // Ending it takes a while too.
+      const child = defineTask({ name: 'child', onCancel: () => turns(20) }, (t) => t.sleep('long', '9h'))
+      const held = async (t: TaskContext) => {
+        await t.step('hold', () => 'h')
+        await t.sleep('long', '9h')
+      }
+      const task = defineTask({ name: 'main', undo: { hold: undo } }, (task) =>
+        task.race({
+          outer: (t) =>
+            t.all({
+              child: (t) => t.child(child, null),
+              race: (t) => t.race({ held, quick: (t) => t.sleep('q', '5s') }),
+            }),
+          quick: (t) => (isCancelled ? t.sleep('q', '1h') : t.step('q', () => happens)),
+        }),
+      )
+      const holdfast = await openInMemory({ tasks: [task], clock })
+      const { taskId } = await holdfast.start(task, null)
+      if (isCancelled) void happens.then(() => holdfast.cancel(taskId))
+      await untilSettled(
+        clock,
+        holdfast.result(taskId).catch(() => {}),
+      )
+      expect(begun, `after ${length} turns`).toBe(1)
+      await holdfast.close()
+    }
+  })
+
+  test('inside a branch that lost stays decided when the task is tried again', async () => {
+    const calm = await expectSame(
+      ({ log }) => [
+        defineTask(
+          {
+            name: 'main',
+            retry: { maximumAttempts: 2, initialInterval: '1m' },
+            undo: { hold: () => log.push('undo hold') },
+          },
+          async (task) => {
+            const won = await task.race({
+              fast: async (t) => {
+                await t.sleep('a moment', '10s')
+                return 'fast'
+              },
+              slow: async (t) => {
+                // Its step decides it, and is undone when the branch around it loses.
+                await t.race({
+                  x: (t) => t.step('hold', () => noted(log, 'hold', 'held')),
+                  y: (t) => t.sleep('long', '50s'),
+                })
+                await t.sleep('longer', '90s')
+                return 'slow'
+              },
+            })
+            await task.step('flaky', () => {
+              if (task.attempt === 1) throw new Error('flaky')
+            })
+            return won
+          },
+        ),
+      ],
+      ({ log }, where) => {
+        expect(times(log, 'undo hold'), where).toBeGreaterThanOrEqual(1)
+        expect(log.lastIndexOf('undo hold'), where).toBeGreaterThan(log.lastIndexOf('hold'))
+      },
+    )
+    expect(calm.outcome).toMatchObject({ value: 'fast', attempt: 2 })
+    expect(calm.effects.log).toEqual(['hold', 'undo hold'])
+  })
+
+  test('inside a branch that lost is decided anew when the race around it is', async () => {
+    const calm = await expectSame(
+      ({ log, keys }) => [
+        defineTask(
+          {
+            name: 'main',
+            retry: { maximumAttempts: 2, initialInterval: '1m' },
+            undo: { hold: () => log.push('undo hold') },
+          },
+          (task) =>
+            task.race({
+              fast: async (t) => {
+                await t.sleep('a moment', '10s')
+                await t.step('flaky', () => {
+                  if (task.attempt === 1) throw new Error('flaky')
+                })
+                await t.sleep('very long', '5m')
+              },
+              slow: async (t) => {
+                const won = await t.race({
+                  x: (t) =>
+                    t.step('hold', ({ idempotencyKey }) => {
+                      keys.add(idempotencyKey)
+                      return noted(log, 'hold', 'held')
+                    }),
+                  y: (t) => t.sleep('long', '50s'),
+                })
+                await t.sleep('longer', '90s')
+                return won
+              },
+            }),
+        ),
+      ],
+      ({ keys }, where) => expect(keys.size, where).toBe(2),
+    )
+    expect(calm.outcome).toMatchObject({ value: 'held', attempt: 2 })
+    expect(calm.effects.log).toEqual(['hold', 'undo hold', 'hold'])
   })
 
   test('a crash in an undo never revives the loser: its undo goes on, and only that', async () => {

@@ -292,6 +292,45 @@ describe('a child', () => {
       seen: { states: [...Array(3).fill('kid completed none -'), 'main completed none -'] },
     })
   })
+
+  test('is created before anything else is written of it, whichever write the disk refuses while its parent is cancelled', async () => {
+    let refused = 0
+    for (const applied of [false, true]) {
+      for (let atWrite = 1; atWrite <= 3; atWrite++) {
+        for (let after = 0; after < 25; after++) {
+          const disk = new MemoryDisk()
+          const tasks = [
+            defineTask({ name: 'kid' }, (task) => task.sleep('nap', '30d')),
+            defineTask({ name: 'main' }, (task) => task.child('kid')),
+          ]
+          const holdfast = await openInMemory({ disk, clock: new ManualClock(), tasks })
+          const { taskId } = await holdfast.start('main')
+          disk.failAt({ atWrite, applied })
+          await turns(after)
+          for (let said = ''; said !== 'cancelled' && said !== 'TASK_SETTLED'; ) {
+            said = await holdfast.cancel(taskId).then(
+              ({ status }) => status,
+              ({ code }: HoldfastError) => code,
+            )
+            if (said === 'STORE_UNAVAILABLE') refused++
+            await turn()
+          }
+          await holdfast.result(taskId).catch(() => {})
+          await turns()
+          const where = `write ${atWrite}${applied ? ', applied' : ''}, cancelled ${after} turns later`
+          for (const kid of (await holdfast.list()).tasks.filter(({ type }) => type === 'kid')) {
+            expect(kid, where).toMatchObject({ status: 'cancelled' })
+            const said = (await holdfast.audit({ taskId: kid.taskId })).map(({ action }) => action)
+            expect(said[0], where).toBe('created')
+            expect(times(said, 'cancelled'), where).toBe(1)
+          }
+          const live = [...disk.content.keys()].filter((key) => key.startsWith('live/'))
+          expect(live, where).toEqual([])
+        }
+      }
+    }
+    expect(refused).toBeGreaterThan(0)
+  })
 })
 
 describe('a parent that ends before its child', () => {
@@ -590,5 +629,31 @@ describe('a parent that waits for its child', () => {
     second.register(tasks()[1] as Task)
     expect(await second.result(taskId as never, { waitParked: true })).toBe('kid')
     await second.close()
+  })
+
+  test.each(['its parent is cancelled', 'its branch loses'])('and others end at once when %s', async (how) => {
+    const clock = new ManualClock()
+    const never = () => new Promise(() => {})
+    const kid = defineTask({ name: 'kid', undo: { k: () => {} }, cleanUp: { grace: '1m' } }, (task) =>
+      task.step('k', never),
+    )
+    const kids = (task: TaskContext) => Promise.all([1, 2, 3, 4].map((n) => task.child('kid', n)))
+    const main = defineTask({ name: 'main' }, (task) =>
+      task.race({ kids, go: (branch) => branch.receive('go') }).then(() => 'went on'),
+    )
+    const holdfast = await openInMemory({ tasks: [main, kid], clock })
+    const { taskId } = await holdfast.start('main', null)
+    await turns()
+    if (how === 'its branch loses') await holdfast.send(taskId, 'go', null)
+    else await holdfast.cancel(taskId)
+    await turns()
+    const { tasks } = await holdfast.list({ type: 'kid' })
+    expect(tasks.map(({ status }) => status)).toEqual(['cancelled', 'cancelled', 'cancelled', 'cancelled'])
+    await clock.advance(61_000)
+    await turns()
+    expect(await holdfast.list({ type: 'kid' })).toMatchObject({ tasks: Array(4).fill({ cleanUp: 'done' }) })
+    expect(await holdfast.get(taskId)).toMatchObject(
+      how === 'its branch loses' ? { status: 'completed' } : { status: 'cancelled', cleanUp: 'done' },
+    )
   })
 })

@@ -38,6 +38,8 @@ const untilAborted = ({ signal }: StepContext) =>
     signal.addEventListener('abort', () => reject(new Error('stopped')))
   })
 
+const undone = (step: string) => expect.objectContaining({ step, state: 'undone' })
+
 const codeOf = (error: HoldfastError) => error.code
 
 /** The error of a promise that must reject. */
@@ -852,7 +854,8 @@ describe('a parked task', () => {
   test('refuses a plain cancel, which would clean up nothing', async () => {
     const { holdfast, taskId } = await parked()
     const error = await errorOf(holdfast.cancel(taskId))
-    expect(error).toMatchObject({ code: 'TASK_PARKED', message: expect.stringContaining('`cancel` with `force`') })
+    const message = expect.stringMatching(/`resume` tries it again, and `cancel` with `force` settles it/)
+    expect(error).toMatchObject({ code: 'TASK_PARKED', message })
     expect(await holdfast.get(taskId)).toMatchObject({ status: 'running', parked: { code: 'TASK_TYPE_UNKNOWN' } })
     expect((await errorOf(holdfast.cancel(taskId, { owner: 'bob', force: true }))).code).toBe('TASK_NOT_FOUND')
   })
@@ -867,7 +870,10 @@ describe('a parked task', () => {
     await holdfast.close()
     const again = await openInMemory({ disk, clock, tasks: [make()] })
     await turns()
-    expect(await again.get(taskId)).toMatchObject({ ...given, undone: [{ step: 'a', state: 'pending' }] })
+    expect(await again.get(taskId)).toMatchObject({
+      ...given,
+      undone: [{ step: 'a', state: 'failed', error: 'NOT_RUN' }],
+    })
     expect(log).toEqual([])
   })
 
@@ -960,6 +966,44 @@ describe('a clean-up', () => {
         await turns()
         expect(await holdfast.get(taskId), where).toMatchObject({ status: 'cancelled', cleanUp: 'done' })
         expect(log, where).toEqual(['undo b', 'undo a', 'tell', 'onCancel', 'cleaned up'])
+      }
+    }
+  })
+
+  test('that a later process goes on with runs once, whichever of its writes the disk refuses', async () => {
+    for (const applied of [false, true]) {
+      for (let atWrite = 1; atWrite <= 6; atWrite++) {
+        const clock = new ManualClock()
+        const disk = new MemoryDisk()
+        const log: string[] = []
+        // Each of them takes a while, so that a second clean-up beside it would be seen.
+        const slowly = (what: string) => async () => {
+          log.push(what)
+          await turns(10)
+        }
+        const task = defineTask(
+          { name: 'job', undo: { a: slowly('undo a'), b: slowly('undo b') }, onCancel: slowly('onCancel') },
+          async (task) => {
+            await task.step('a', () => 'A')
+            await task.step('b', () => 'B')
+            await task.sleep('nap', '30d')
+          },
+        )
+        const first = await openInMemory({ disk, clock, tasks: [task] })
+        const { taskId } = await first.start(task, null)
+        await turns()
+        await first.cancel(taskId)
+        disk.crash()
+        const second = await openInMemory({ disk, clock, tasks: [task] })
+        log.splice(0)
+        second.on('task:settled', () => log.push('settled'))
+        second.on('task:cleaned-up', () => log.push('cleaned up'))
+        disk.failAt({ atWrite, applied })
+        for (let wait = 0; wait < 4; wait++) await clock.advance(5_000)
+        await errorOf(second.result(taskId))
+        const where = `write ${atWrite}${applied ? ', applied' : ''}`
+        expect(log, where).toEqual(['undo b', 'undo a', 'onCancel', 'cleaned up'])
+        expect(await second.get(taskId), where).toMatchObject({ cleanUp: 'done', undone: [undone('b'), undone('a')] })
       }
     }
   })

@@ -130,6 +130,52 @@ describe('patched', () => {
     expect(said).toEqual([true, true, true, true])
   })
 
+  const waits: [string, (task: TaskContext) => Promise<unknown>][] = [
+    ['a sleep', (task) => task.sleep('wait', '30d')],
+    ['an input', (task) => task.input('wait', null, { timeout: '30d' }).catch(() => 'nobody')],
+    ['a message', (task) => task.receive('wait', { timeout: '30d' }).catch(() => 'nobody')],
+    ['a child', (task) => task.child('sleeper', null, { name: 'wait' })],
+    ['a race', (task) => task.race({ a: (t) => t.sleep('a', '30d'), b: (t) => t.sleep('b', '60d') })],
+    [
+      'a step between two attempts',
+      async (task) => {
+        const retry = { maximumAttempts: 2, initialInterval: '30d', maximumInterval: '30d' }
+        const fails = ({ attempt }: { attempt: number }) => {
+          if (attempt === 1) throw new Error('once')
+        }
+        await task.step('wait', fails, { retry })
+      },
+    ],
+  ]
+  test.each(waits)('is false while %s is ahead that had begun under old code, and true after it', async (_, wait) => {
+    const clock = new ManualClock()
+    const disk = new MemoryDisk()
+    const sleeper = defineTask({ name: 'sleeper' }, (task) => task.sleep('wait', '30d'))
+    const oldCode = defineTask({ name: 'job' }, async (task) => {
+      await task.step('a', () => 1)
+      await wait(task)
+      return ['old']
+    })
+    const newCode = defineTask({ name: 'job' }, async (task) => {
+      await task.step('a', () => 1)
+      const said = [await task.patched('before')]
+      if (said[0]) await task.step('check', () => 1)
+      await wait(task)
+      said.push(await task.patched('after'))
+      if (said[1]) await task.step('more', () => 1)
+      return said
+    })
+    const first = await openInMemory({ clock, disk, tasks: [oldCode, sleeper] })
+    const { taskId } = await first.start(oldCode, null)
+    await clock.advance(1_000)
+    await first.close()
+    const second = await openInMemory({ clock, disk, tasks: [newCode, sleeper] })
+    const ended = second.result(taskId)
+    await clock.advance(60 * 86_400_000)
+    expect(await ended).toEqual([false, true])
+    await second.close()
+  })
+
   test('is on disk before the next function begins, and costs one commit', async () => {
     const disk = new MemoryDisk()
     const seen: string[][] = []

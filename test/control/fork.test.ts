@@ -98,11 +98,12 @@ describe('a fork', () => {
 
   test('says where it comes from, and so do both audits', async () => {
     const { clock, holdfast, taskId } = await settledImport()
-    const { taskId: forkId } = await holdfast.fork(taskId, { afterStep: 'load' }, { ttl: '1h' })
+    const { taskId: forkId } = await holdfast.fork(taskId, { afterStep: 'load' }, { ttl: '1h', priority: 7 })
     await holdfast.result(forkId)
     const view = await holdfast.get(forkId)
     const forkedFrom = { taskId, at: 2 }
-    expect(view).toMatchObject({ forkedFrom, owner: 'alice', version: '1', ttl: 3_600_000, createdAt: clock.now() })
+    expect(view).toMatchObject({ forkedFrom, owner: 'alice', version: '1', ttl: 3_600_000, priority: 7 })
+    expect(view.createdAt).toBe(clock.now())
     expect((await holdfast.get(taskId)).forkedFrom).toBeUndefined()
     const forked = async (id: string) =>
       (await holdfast.audit({ taskId: id })).filter(({ action }) => action === 'forked')
@@ -114,6 +115,17 @@ describe('a fork', () => {
     const { taskId: grandchild } = await holdfast.fork(forkId, { afterStep: 'plan' })
     expect(await holdfast.get(grandchild)).toMatchObject({ forkedFrom: { taskId: forkId, at: 0 } })
     expect(await holdfast.result(grandchild)).toMatchObject({ file: 'a.csv', bornAt: clock.now() - 5_000 })
+  })
+
+  test('has the priority that it is given, and else that of any task', async () => {
+    const { holdfast, taskId } = await settledImport()
+    for (const [given, priority] of [
+      [{ priority: 7 }, 7],
+      [{}, 0],
+    ] as const) {
+      const fork = await holdfast.fork(taskId, { afterStep: 'plan' }, given)
+      expect(await holdfast.get(fork.taskId)).toMatchObject({ priority })
+    }
   })
 
   test('of a task that runs still leaves both to go on, and takes along nothing unfinished', async () => {

@@ -225,6 +225,23 @@ describe('a message', () => {
     expect(JSON.stringify(audit)).not.toContain('mine')
   })
 
+  test('that was sent is told so again under its key, also once the task has taken it and ended', async () => {
+    const holdfast = await openInMemory({ tasks: [takeOne] })
+    const ann = holdfast.forOwner('ann')
+    const { taskId } = await ann.start(takeOne, null)
+    const key = { idempotencyKey: 'k' }
+    expect(await ann.send(taskId, 'm', 'mine', key)).toEqual({ order: 0, created: true })
+    expect(await ann.result(taskId)).toBe('mine')
+    expect(await ann.send(taskId, 'm', 'mine', key)).toEqual({ order: 0, created: false })
+    await expect(ann.send(taskId, 'm', 'other', key)).rejects.toMatchObject({ code: 'IDEMPOTENCY_CONFLICT' })
+    await expect(ann.send(taskId, 'm', 'mine', { idempotencyKey: 'new' })).rejects.toMatchObject({
+      code: 'TASK_SETTLED',
+    })
+    await expect(holdfast.forOwner('bob').send(taskId, 'm', 'mine', key)).rejects.toMatchObject({
+      code: 'TASK_NOT_FOUND',
+    })
+  })
+
   test('to a session task, which has no body, changes nothing of it', async () => {
     const holdfast = await openInMemory({ tasks: [takeOne] })
     for (const type of ['talk', 'take']) {

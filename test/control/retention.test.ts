@@ -68,6 +68,21 @@ describe('a ttl', () => {
     }
   })
 
+  test('is enforced also by processes that never live for a minute', async () => {
+    const clock = new ManualClock()
+    const disk = new MemoryDisk()
+    const first = await openInMemory({ disk, clock, tasks: [quick] })
+    const { taskId } = await first.start(quick, null, { ttl: '10s' })
+    await first.result(taskId)
+    await first.close()
+    await clock.advance(MINUTE)
+    const second = await openInMemory({ disk, clock, tasks: [quick] })
+    await clock.advance(5_000)
+    await turns()
+    expect(keysOf(disk, taskId)).toEqual([])
+    await second.close()
+  })
+
   test('a task that settled in time is kept until it is over, also over a restart', async () => {
     const clock = new ManualClock()
     const disk = new MemoryDisk()

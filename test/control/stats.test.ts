@@ -165,7 +165,7 @@ describe('stats', () => {
     )
     const first = await openInMemory({ disk, clock, tasks: [deaf, quick] })
     const { taskId } = await first.start(deaf, null)
-    await first.result((await first.start(quick, null, { ttl: '1s' })).taskId)
+    await first.result((await first.start(quick, null, { ttl: '2s' })).taskId)
     await clock.advance(10_000)
     await expect(first.result(taskId)).rejects.toThrow()
     expect(await first.stats()).toMatchObject({ leakedFunctions: 1, timersDue: 1 })

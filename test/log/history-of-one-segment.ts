@@ -27,6 +27,10 @@ export class HistoryOfOneSegment implements AsUsed {
     return this.#asks > 0
   }
 
+  isAhead({ ask }: { readonly ask: number }): boolean {
+    return ask >= this.#asks
+  }
+
   checkpoint(checkpointId?: string): CheckpointRecord | undefined {
     const saved = this.#ahead().filter((record) => record.kind === 'checkpoint')
     return checkpointId === undefined ? saved.at(-1) : saved.find((record) => record.checkpointId === checkpointId)

@@ -1,5 +1,5 @@
 /** Starts and kills the server of eras-child.ts, and sends it requests of 2026-07-28. */
-import { mkdtempSync, readFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -17,6 +17,7 @@ export class ErasProcess {
   #count = 0
 
   private constructor(readonly port: number) {
+    writeFileSync(this.journal, '')
     this.#server = new ServerUnderTest(this.command(port))
   }
 
@@ -42,6 +43,12 @@ export class ErasProcess {
 
   kill(): Promise<void> {
     return this.#server.kill()
+  }
+
+  /** Whose steps began. */
+  get tasks(): Set<string> {
+    const lines = readFileSync(this.journal, 'utf8').split('\n').filter(Boolean)
+    return new Set(lines.map((line) => line.split(' ')[0] as string))
   }
 
   /** Which step of which task began, in the order of their beginnings. */

@@ -7,7 +7,7 @@ import {
   type StreamableHTTPClientTransportOptions,
 } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
 import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
-import type { AnyTaskDefinition, Holdfast, Logger } from 'holdfast'
+import type { AnyTaskDefinition, Clock, Holdfast, Logger } from 'holdfast'
 import {
   type DurableOptions,
   type DurableTasks,
@@ -26,6 +26,7 @@ export interface HttpServerOptions {
   readonly http?: HttpOptions
   readonly setUp?: (server: McpServer) => void
   readonly logger?: Logger
+  readonly clock?: Clock
 }
 
 export class HttpServer {
@@ -52,8 +53,9 @@ export class HttpServer {
   }
 
   async start(): Promise<void> {
-    const { tools, durable = {}, http = {}, setUp, logger } = this.options
-    this.holdfast = await openInMemory({ disk: this.disk, ...(logger ? { logger } : {}) })
+    const { tools, durable = {}, http = {}, setUp, logger, clock } = this.options
+    const given = { ...(logger ? { logger } : {}), ...(clock ? { clock } : {}) }
+    this.holdfast = await openInMemory({ disk: this.disk, ...given })
     this.durable = durableTasks(this.holdfast, { access: 'open', progressInterval: 0, pollInterval: 20, ...durable })
     for (const tool of tools) this.durable.tool(tool as never, this.options.options as never)
     this.handler = this.durable.httpHandler(

@@ -24,6 +24,8 @@ const server = async (disk = new MemoryDisk()) => {
   return { disk, holdfast, durable: durableTasks(holdfast, { access: 'local' }).tool(booking) }
 }
 
+type Raw = Awaited<ReturnType<typeof rawClient>>
+
 const until = async (what: () => unknown) => {
   for (let tries = 0; tries < 1_000 && !(await what()); tries++) await delay(5)
   expect(await what()).toBeTruthy()
@@ -96,6 +98,40 @@ test('a question that was delivered and not answered when the process died is as
   expect((await second.holdfast.get(taskId)).inputRequests).toEqual(inputRequests)
   await after.send(accept(after.requests[0]?.id, { row: 7 }))
   expect((await result).result.content).toEqual([{ type: 'text', text: 'Friday, row 7' }])
+})
+
+test.each([
+  ['the server closes', (client: Raw) => client.server.close()],
+  ['the connection drops', (client: Raw) => client.transport.close()],
+])('a question of a call is open still when %s: that is no answer', async (_, end) => {
+  const { durable, holdfast } = await server()
+  const first = await rawClient(durable, ELICITS)
+  void first.call('booking')
+  await until(() => first.requests.length === 1)
+  await end(first)
+  await delay(20)
+  expect((await holdfast.list()).tasks).toMatchObject([{ status: 'input_required' }])
+  const second = await rawClient(durable, ELICITS)
+  const answer = second.call('booking')
+  await until(() => second.requests.length === 1)
+  await second.send(accept(second.requests[0]?.id, { day: 'Friday' }))
+  await until(() => second.requests.length === 2)
+  await second.send(accept(second.requests[1]?.id, { row: 7 }))
+  expect((await answer).result.content).toEqual([{ type: 'text', text: 'Friday, row 7' }])
+  expect((await holdfast.list()).tasks).toHaveLength(1)
+})
+
+test('an answer that comes while the disk is full counts once it isn’t', async () => {
+  const { durable, holdfast, disk } = await server()
+  const { call, requests, send } = await rawClient(durable, ELICITS)
+  const answer = call('booking')
+  await until(() => requests.length === 1)
+  disk.failAt({ atWrite: 1, applied: false })
+  await send(accept(requests[0]?.id, { day: 'Friday' }))
+  await until(() => requests.length === 2)
+  await send(accept(requests[1]?.id, { row: 7 }))
+  expect((await answer).result.content).toEqual([{ type: 'text', text: 'Friday, row 7' }])
+  expect((await holdfast.list()).tasks).toHaveLength(1)
 })
 
 test('sampling is asked for as such', async () => {

@@ -372,10 +372,10 @@ test('L37 without a principal nothing is done', async () => {
   expect(await noSubject.call('double', { n: 1 }, { task: {} })).toMatchObject({ error: { code: -32_600 } })
 })
 
-test('L40 the README says when tasks can’t be bound to anybody', () => {
-  const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
-  // The sentence is written with the chapter; this pins that it stays.
-  expect(readme.includes("access: 'open'") || !readme.includes('holdfast/mcp/')).toBe(true)
+test.each(['README.md', 'docs/mcp.md'])('L40 %s says when tasks can’t be bound to anybody', (name) => {
+  const text = readFileSync(new URL(`../../${name}`, import.meta.url), 'utf8')
+  expect(text).toMatch(/`access: 'open'`/)
+  expect(text).toMatch(/tasks can't be bound to anybody/)
 })
 
 test('L42 without authentication there is no list: no capability, no handler', async () => {

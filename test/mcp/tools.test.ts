@@ -1,9 +1,9 @@
 // Goal: what `durable.tool` and `durable.attach` promise a server's author.
 // Method: the SDK's own client, or a raw one, on a real server in memory.
 import { setTimeout as delay } from 'node:timers/promises'
-import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
-import { CallToolResultSchema } from '@modelcontextprotocol/sdk/types.js'
-import { defineTask } from 'holdfast'
+import { McpServer, type RegisteredTool } from '@modelcontextprotocol/sdk/server/mcp.js'
+import { CallToolResultSchema, McpError } from '@modelcontextprotocol/sdk/types.js'
+import { defineTask, ProtocolError } from 'holdfast'
 import { type DurableOptions, durableTasks } from 'holdfast/mcp/2025-11-25'
 import { MemoryDisk, openInMemory } from 'holdfast/testing'
 import { describe, expect, test, vi } from 'vitest'
@@ -147,6 +147,40 @@ describe('attach', () => {
     await server.close()
   })
 
+  test('a durable tool that its server disabled, removed or renamed is not answered', async () => {
+    const { durable } = await local()
+    durable.tool(double).tool(slow).tool(failing)
+    const { server, call } = await rawClient(durable)
+    const registered = (server as unknown as { _registeredTools: Record<string, RegisteredTool> })._registeredTools
+    expect((await call('double', { n: 1 })).result.structuredContent).toEqual({ n: 2 })
+    registered['double']?.disable()
+    registered['slow']?.remove()
+    registered['failing']?.update({ name: 'other' })
+    for (const name of ['double', 'slow', 'failing']) {
+      const { result } = await call(name, { n: 1, ms: 1, how: 'no' })
+      expect(result.content[0].text).toMatch(/disabled|not found/)
+    }
+    registered['double']?.enable()
+    expect((await call('double', { n: 2 })).result.structuredContent).toEqual({ n: 4 })
+  })
+
+  test('two servers of one durable have calls of their own, also when one closes', async () => {
+    const { durable, holdfast } = await local()
+    const hold = gate()
+    const held = defineTask({ name: 'held' }, (task) => task.step('wait', () => hold.opened.then(() => 'done')))
+    durable.tool(held, { rejoin: false })
+    const one = await rawClient(durable)
+    const other = await rawClient(durable)
+    void one.call('held')
+    const answer = other.call('held')
+    await delay(20)
+    await one.server.close()
+    hold.open()
+    expect((await answer).result.content).toEqual([{ type: 'text', text: 'done' }])
+    await delay(20)
+    expect((await holdfast.list()).tasks.map(({ status }) => status)).toEqual(['completed', 'completed'])
+  })
+
   test('a name that is taken is an error', async () => {
     const { durable } = await local()
     durable.tool(double, { start: true })
@@ -282,6 +316,67 @@ describe('arguments and results', () => {
     expect((await call('double', { n: 1 })).result.isError).toBe(true)
   })
 
+  test('what toInput and toIdempotencyKey throw is told like what a tool throws', async () => {
+    const { durable, holdfast } = await local()
+    const thrown: Record<string, Error> = {
+      plain: new Error('No such customer'),
+      protocol: new ProtocolError(-32_077, 'Not today', { why: 'weekend' }),
+      sdk: new McpError(-32_042, 'Not here'),
+    }
+    const fail = ({ how }: { how: string }) => {
+      throw thrown[how]
+    }
+    const inputSchema = z.object({ how: z.string() })
+    durable.tool(double, { name: 'input', inputSchema, toInput: fail })
+    durable.tool(double, { name: 'key', inputSchema, toInput: () => ({ n: 1 }), toIdempotencyKey: fail })
+    const { call } = await rawClient(durable)
+    for (const name of ['input', 'key']) {
+      const said = [{ type: 'text', text: 'No such customer' }]
+      expect((await call(name, { how: 'plain' })).result).toEqual({ content: said, isError: true })
+      expect((await call(name, { how: 'plain' }, { task: {} })).error).toEqual({
+        code: -32_602,
+        message: 'No such customer',
+      })
+      expect((await call(name, { how: 'protocol' })).error).toEqual({
+        code: -32_077,
+        message: 'Not today',
+        data: { why: 'weekend' },
+      })
+      expect((await call(name, { how: 'sdk' })).error).toEqual({ code: -32_042, message: 'Not here' })
+    }
+    expect((await holdfast.list()).tasks).toEqual([])
+  })
+
+  test.each([
+    [undefined],
+    [{}],
+    [{ name: 5 }],
+    [{ name: 'double', arguments: [] }],
+    [{ name: 'double', task: 'yes' }],
+    [{ name: 'double', task: { ttl: 'long' } }],
+  ])('parameters of tools/call that are none are -32602: %j', async (params) => {
+    const { durable } = await local()
+    durable.tool(double)
+    const { request } = await rawClient(durable)
+    expect((await request('tools/call', params as never)).error).toMatchObject({
+      code: -32_602,
+      message: expect.stringContaining('Invalid tools/call request'),
+    })
+  })
+
+  test.each([[-1], [0], [0.5], [7_200_000.5], [1e300], [Number.MAX_SAFE_INTEGER]])(
+    'a ttl of %d is a wish like any other',
+    async (ttl) => {
+      const { durable } = await local()
+      durable.tool(double)
+      const { call } = await rawClient(durable)
+      const granted = (await call('double', { n: 1 }, { task: { ttl } })).result.task.ttl
+      expect(granted).toBeGreaterThanOrEqual(3_600_000)
+      expect(granted).toBeLessThanOrEqual(30 * 24 * 3_600_000)
+      expect(Number.isInteger(granted)).toBe(true)
+    },
+  )
+
   test('toResult is computed once and stored: every later read says the same', async () => {
     const disk = new MemoryDisk()
     let version = 1
@@ -376,14 +471,14 @@ describe('a client that gives up or comes again', () => {
     durable.tool(task)
     const { call, send, lastId } = await rawClient(durable)
     void call('held', { n: 1 })
-    await delay(20)
+    await vi.waitFor(() => expect(runs).toHaveBeenCalledTimes(1))
     await send(cancelled(lastId()))
-    await delay(20)
+    await delay(50)
     const again = call('held', { n: 1 })
-    await delay(20)
+    await delay(50)
     await send(cancelled(lastId()))
     hold.open()
-    await delay(20)
+    await vi.waitFor(async () => expect((await holdfast.list()).tasks).toMatchObject([{ status: 'completed' }]))
     void again
     expect((await call('held', { n: 1 })).result.content).toEqual([{ type: 'text', text: 'done 1' }])
     expect((await holdfast.list()).tasks).toHaveLength(1)
@@ -398,19 +493,18 @@ describe('a client that gives up or comes again', () => {
     durable.tool(task).tool(task, { name: 'alone', rejoin: false })
     const alice = await rawClient(durable, { authInfo: tokenOf('alice') })
     const bob = await rawClient(durable, { authInfo: tokenOf('bob') })
+    const count = (tasks: number) => vi.waitFor(async () => expect((await holdfast.list()).tasks).toHaveLength(tasks))
     const calls = [alice.call('held', { n: 1 }), alice.call('held', { n: 1 })]
-    await delay(20)
-    expect((await holdfast.list()).tasks).toHaveLength(2)
+    await count(2)
     void alice.call('held', { n: 5 })
-    await delay(10)
+    await count(3)
     await alice.send(cancelled(alice.lastId()))
     void alice.call('alone', { n: 5 })
-    await delay(10)
+    await count(4)
     await alice.send(cancelled(alice.lastId()))
-    await delay(10)
+    await delay(50)
     calls.push(bob.call('held', { n: 5 }), alice.call('held', { n: 6 }), alice.call('alone', { n: 5 }))
-    await delay(20)
-    expect((await holdfast.list()).tasks).toHaveLength(7)
+    await count(7)
     hold.open()
     await Promise.all(calls)
   })
@@ -420,17 +514,17 @@ describe('a client that gives up or comes again', () => {
     const { task } = counting()
     durable.tool(task, { onInterrupt: 'cancel' })
     const first = await rawClient(durable)
+    const statuses = (...expected: string[]) =>
+      vi.waitFor(async () => expect((await holdfast.list()).tasks.map(({ status }) => status)).toEqual(expected))
     void first.call('held', { n: 1 })
-    await delay(20)
+    await statuses('running')
     await first.transport.close()
-    await delay(20)
-    expect((await holdfast.list()).tasks).toMatchObject([{ status: 'running' }])
+    await delay(50)
     const second = await rawClient(durable)
     void second.call('held', { n: 2 })
-    await delay(20)
+    await statuses('running', 'running')
     await second.send(cancelled(second.lastId()))
-    await delay(20)
-    expect((await holdfast.list()).tasks).toMatchObject([{ status: 'running' }, { status: 'cancelled' }])
+    await statuses('running', 'cancelled')
   })
 
   test('after a crash a repeated call joins what the dead process was working on', async () => {
@@ -442,7 +536,7 @@ describe('a client that gives up or comes again', () => {
     }
     const first = await open()
     void first.call('held', { n: 1 })
-    await delay(20)
+    await vi.waitFor(() => expect(runs).toHaveBeenCalledTimes(1))
     disk.crash()
     hold.open()
     const second = await open()
@@ -502,6 +596,20 @@ describe('progress', () => {
     expect(seen.at(-1)).toBe(50)
     expect(seen.length).toBeLessThan(15)
     expect(seen).toEqual([...seen].sort((one, other) => one - other))
+  })
+
+  test('its message is shown without what forges or reorders text', async () => {
+    const { durable } = await local({ progressInterval: 0 })
+    durable.tool(
+      defineTask({ name: 'forging' }, async (task) => {
+        task.progress({ done: 1, message: 'fine\u202egnp.exe\u001b[2J\n' })
+        await task.step('one', () => 1)
+      }),
+    )
+    const { call, notifications, request } = await rawClient(durable)
+    await call('forging', {}, { _meta: { progressToken: 1 } })
+    expect(notifications.map(({ params }) => params['message'])).toEqual(['fine gnp.exe [2J '])
+    expect((await request('tasks/list')).result.tasks).toHaveLength(1)
   })
 
   test('with 0 each is sent', async () => {

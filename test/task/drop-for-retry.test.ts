@@ -140,26 +140,72 @@ describe('a failure in a branch', () => {
 
 describe('a step that was undone when its branch lost', () => {
   const lost = (at = {}) => ({ scope: 'race#1.slow', ...at })
+  const records = [
+    step('early', lost()),
+    step('charge', lost({ ask: 1, after: 0 })),
+    step('after', lost({ ask: 2, after: 1 })),
+    step('deep', { scope: 'race#1.slow/all#1.x', after: 1 }),
+    step('other', { scope: 'race#1.slower', after: 1 }),
+  ]
+  const decided = decision('race', 'fast', ['race#1.slow', 'race#1.slower'], { after: 5 })
+  const noted = note('nap', lost({ ask: 3, after: 2 }))
+  const beside = { undone: new Set([1]), notes: [noted] }
 
-  test('goes, with what its branch asked for after it, whatever the error is', () => {
-    const records = [
-      step('early', lost()),
-      step('charge', lost({ ask: 1, after: 0 })),
-      step('after', lost({ ask: 2, after: 1 })),
-      step('deep', { scope: 'race#1.slow/all#1.x', after: 1 }),
-      step('other', { scope: 'race#1.slower', after: 1 }),
-      step('fast', { scope: 'race#1.fast', after: 1 }),
-      decision('race', 'fast', ['race#1.slow', 'race#1.slower'], { after: 5 }),
-    ]
-    const noted = note('nap', lost({ ask: 3, after: 2 }))
-    const { gone, ended } = retry(records, OWN_ERROR, { undone: new Set([1]), notes: [noted] })
-    expect(gone).toEqual(['charge', 'after', 'deep'])
+  test('goes with the decision, and with it what its branch asked for after it', () => {
+    const { gone, ended } = retry([...records, failing('fast', { scope: 'race#1.fast' }), decided], escaped(5), beside)
+    expect(gone).toEqual(['charge', 'after', 'deep', 'fast', 'race'])
     expect(ended).toEqual([noted])
   })
 
+  test('stays as long as the decision does: its branch loses again, at the same point', () => {
+    const log = [...records, step('fast', { scope: 'race#1.fast' }), decided, failing('later', { ask: 1, after: 6 })]
+    expect(retry(log, escaped(7), beside)).toMatchObject({ gone: ['later'], ended: [] })
+    expect(retry(log, OWN_ERROR, beside)).toMatchObject({ gone: [], ended: [] })
+  })
+
   test('leaves a branch of the same name in a later segment alone', () => {
-    const records = [step('charge', lost()), save(1, { segment: PREFIX }), step('load', lost({ after: 1, segment: 1 }))]
-    expect(retry(records, OWN_ERROR, { undone: new Set([0]) }).gone).toEqual(['charge'])
+    const again = [
+      step('charge', lost()),
+      failing('fast', { scope: 'race#1.fast' }),
+      decision('race', 'fast', ['race#1.slow'], { after: 1 }),
+      save(1, { segment: PREFIX, ask: 1, after: -1 }),
+      step('load', lost({ after: -1, segment: 1 })),
+    ]
+    expect(retry(again, escaped(1), { undone: new Set([0]) }).gone).toEqual(['charge', 'fast', 'race'])
+  })
+
+  // The slow branch has a race of its own, which its step decided; then the slow branch lost.
+  const SLOW = 'race#1.slow'
+  const inSlow = (branch: string) => ({ scope: `${SLOW}/race#1.${branch}` })
+  const nested = [
+    step('charge', inSlow('x')),
+    receive('go', 0, inSlow('y')),
+    decision('race', 'x', [`${SLOW}/race#1.y`], { scope: SLOW, after: 0 }),
+    step('more', { scope: SLOW, ask: 1, after: 2 }),
+  ]
+  const outer = decision('race', 'fast', [SLOW], { after: 4 })
+
+  test('that had decided a race within it stays with that race', () => {
+    const log = [...nested, step('fast', { scope: 'race#1.fast' }), outer, failing('later', { ask: 1, after: 5 })]
+    expect(retry(log, escaped(6), { undone: new Set([0]) }).gone).toEqual(['later'])
+  })
+
+  test('that had decided a race within it goes with that race, and what the losers of that had received', () => {
+    const log = [...nested, failing('fast', { scope: 'race#1.fast' }), outer]
+    const { gone, returned } = retry(log, escaped(4), { undone: new Set([0]) })
+    expect(gone).toEqual(['charge', 'go', 'race', 'more', 'fast', 'race'])
+    expect(returned).toEqual([])
+  })
+
+  test('that had lost before to a branch beside it stays with that decision', () => {
+    const log = [
+      step('charge', inSlow('y')),
+      step('quick', inSlow('x')),
+      decision('race', 'x', [`${SLOW}/race#1.y`], { scope: SLOW, after: 1 }),
+      failing('fast', { scope: 'race#1.fast' }),
+      decision('race', 'fast', [SLOW], { after: 3 }),
+    ]
+    expect(retry(log, escaped(3), { undone: new Set([0]) }).gone).toEqual(['fast', 'race'])
   })
 })
 
@@ -264,7 +310,7 @@ describe('a message', () => {
     expect(retry(records, escaped(2))).toMatchObject({ gone: ['win', 'race'], returned: [] })
   })
 
-  test('that a branch inside a loser had lost before goes with the outer decision', () => {
+  test('that a branch inside a loser had lost before stays with that decision', () => {
     const inner = `${SLOW}/race#1.x`
     const records = [
       receive('go', 0, { scope: inner }),
@@ -272,6 +318,6 @@ describe('a message', () => {
       failing('win', { scope: FAST, after: 1 }),
       decision('race', 'fast', [SLOW], { after: 2 }),
     ]
-    expect(retry(records, escaped(2))).toMatchObject({ gone: ['go', 'win', 'race'], returned: [] })
+    expect(retry(records, escaped(2))).toMatchObject({ gone: ['win', 'race'], returned: [] })
   })
 })

@@ -46,6 +46,16 @@ function saved(seq: number, opens: number, ask: number, segment: number): Checkp
 
 const nobody = new Map<string, unknown>()
 
+test('a place is ahead until it is asked for, in its segment and scope', () => {
+  const history = new History([])
+  const at = (segment: number, ask: number, scope = '') => history.isAhead({ segment, scope, ask })
+  expect([at(PREFIX, 0), at(PREFIX, 1), at(PREFIX, 0, 'x'), at(0, 0)]).toEqual([true, true, true, true])
+  history.askNamed('step', 'load')
+  expect([at(PREFIX, 0), at(PREFIX, 1), at(PREFIX, 0, 'x'), at(0, 0)]).toEqual([false, true, true, true])
+  history.restore(undefined)
+  expect([at(PREFIX, 1), at(0, 0), at(1, 0)]).toEqual([false, true, true])
+})
+
 describe('numbering', () => {
   test('records that share a name are numbered as they are asked for', () => {
     const history = new History([])

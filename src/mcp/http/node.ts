@@ -72,6 +72,11 @@ function urlOf(host: string): string {
 }
 
 async function write(response: Response, res: ServerResponse): Promise<void> {
+  if (res.destroyed) {
+    // The client didn't wait; nobody else will tell the stream.
+    await response.body?.cancel()
+    return
+  }
   res.writeHead(response.status, Object.fromEntries(response.headers))
   if (!response.body) {
     res.end()

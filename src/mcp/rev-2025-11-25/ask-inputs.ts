@@ -69,7 +69,8 @@ export class Asking {
       const scope = await durable.core.scope('update', caller, { taskId })
       await answerInput(durable.core, taskId, key, answer, scope)
     } catch (error) {
-      if (aborter.signal.aborted) return
+      // Taken back, or the connection is over: that the client is gone is no answer of its.
+      if (aborter.signal.aborted || this.options.extra.signal.aborted) return
       logger.warn('A question of a task was not answered', { taskId, key, error: String(error) })
       // Another of the owner's clients may answer a task's question; an inline call has only this one.
       if (isInline) await refuseInput(durable.core, taskId, key, String(error)).catch(() => {})

@@ -7,7 +7,8 @@
  */
 import type { McpServer, RegisteredTool } from '@modelcontextprotocol/sdk/server/mcp.js'
 import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js'
-import type { ServerCapabilities, Tool } from '@modelcontextprotocol/sdk/types.js'
+import { CallToolRequestSchema, type ServerCapabilities, type Tool } from '@modelcontextprotocol/sdk/types.js'
+import { z } from 'zod'
 import type { DurableTool } from '../tool.js'
 import { callTool } from './call-tool.js'
 import { installCheckpointMethods } from './checkpoint-methods.js'
@@ -27,6 +28,9 @@ export interface Attachment {
   /** Whether clients may, must or can't ask for a task with a tool that is not ours. */
   readonly taskSupportOf: (name: string) => Promise<NonNullable<Tool['execution']>['taskSupport'] | 'unknown'>
 }
+
+// The SDK checks these requests twice, and calls what a client got wrong an internal error the first time.
+const anyCall = z.object({ method: z.literal('tools/call'), params: z.unknown() })
 
 type Handler = (request: never, extra: never) => unknown
 type SetRequestHandler = (schema: { shape?: { method?: { value?: unknown } } }, handler: Handler) => void
@@ -59,8 +63,13 @@ export function attachTo(durable: DurableTasks, server: McpServer): Attachment {
     const method = schema.shape?.method?.value
     if (method === 'tools/list') listTools = handler
     if (method !== 'tools/call') return original(schema, handler)
-    return original(schema, ((request: never, extra: never) =>
-      callTool(durable, attachment, request, extra, () => handler(request, extra))) as Handler)
+    return original(
+      anyCall as never,
+      (async (request: unknown, extra: never) => {
+        const call = CallToolRequestSchema.parse(request)
+        return callTool(durable, attachment, call, extra, () => handler(call as never, extra))
+      }) as Handler,
+    )
   }) as typeof inner.setRequestHandler
 
   const connect = inner.connect.bind(inner)
@@ -81,13 +90,22 @@ export function attachTo(durable: DurableTasks, server: McpServer): Attachment {
 
 function list({ server, registered }: Attachment, tool: DurableTool, role: 'call' | 'start'): void {
   const { title, description, annotations, _meta, taskSupport, inputSchema, outputSchema } = tool
+  const keep = (name: string, tool: RegisteredTool) => {
+    registered.set(name, tool)
+    const { update } = tool
+    // Taken off this server's list, or renamed: it is not ours to answer any more.
+    tool.update = (updates) => {
+      if (updates.name !== undefined && updates.name !== name) registered.delete(name)
+      update(updates)
+    }
+  }
   const shown = { ...(title ? { title } : {}), ...(annotations ? { annotations } : {}), ...(_meta ? { _meta } : {}) }
   const schemas = { ...(inputSchema ? { inputSchema } : {}) }
   if (role === 'start') {
     const name = tool.startName as string
     const how = `Starts ${tool.name} in the background and returns its taskId at once, instead of waiting for the result.`
     const config = { ...shown, ...schemas, description: description ? `${how} ${description}` : how }
-    registered.set(name, server.registerTool(name, config as never, unanswered as never))
+    keep(name, server.registerTool(name, config as never, unanswered as never))
     return
   }
   const config = {
@@ -97,12 +115,12 @@ function list({ server, registered }: Attachment, tool: DurableTool, role: 'call
     ...(outputSchema ? { outputSchema } : {}),
   }
   if (taskSupport === 'forbidden') {
-    registered.set(tool.name, server.registerTool(tool.name, config as never, unanswered as never))
+    keep(tool.name, server.registerTool(tool.name, config as never, unanswered as never))
     return
   }
   const handler = { createTask: unanswered, getTask: unanswered, getTaskResult: unanswered }
   const { tasks } = server.experimental
-  registered.set(
+  keep(
     tool.name,
     tasks.registerToolTask(tool.name, { ...config, execution: { taskSupport } } as never, handler as never),
   )

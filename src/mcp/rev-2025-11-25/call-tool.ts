@@ -15,6 +15,7 @@ import { HoldfastError, ProtocolError } from '../../errors.js'
 import type { BindingRecord } from '../../task/changes.js'
 import { type Caller, callerOf } from '../caller.js'
 import { InvalidArguments, type StartedCall } from '../core.js'
+import type { IsHeard } from '../open-calls.js'
 import { toThrow } from '../outcome.js'
 import { ProgressFeed } from '../progress-feed.js'
 import { invalidParams, RPC, refusalOf } from '../refusal.js'
@@ -34,6 +35,7 @@ export interface OpenCall {
   readonly kind: 'inline' | 'task' | 'start'
   readonly caller: Caller
   readonly started: StartedCall
+  readonly isHeard: IsHeard
   /** The progress that its client was sent last, if the call is taken up after a restart. */
   readonly lastProgress?: number | undefined
 }
@@ -52,7 +54,7 @@ export async function callTool(
   try {
     const preflight = attachment.transport?.preflights.get(extra.requestId)
     attachment.transport?.preflights.delete(extra.requestId)
-    const call = await (preflight ?? openCall(durable, request, extra))
+    const call = await (preflight ?? openCall(durable, request, extra, () => !extra.signal.aborted))
     if (call.kind === 'start') return handleOf(call.started.taskId, `Started task ${call.started.taskId}.`)
     if (call.kind === 'task') return await answerWithTask(durable, attachment, call, extra)
     return await answerInline(durable, attachment, call, extra)
@@ -70,6 +72,7 @@ export async function openCall(
   durable: DurableTasks,
   { params }: CallToolRequest,
   given: { authInfo?: Extra['authInfo'] | undefined; sessionId?: string | undefined },
+  isHeard: IsHeard,
   beside?: (call: OpenCall) => readonly BindingRecord[],
 ): Promise<OpenCall> {
   const { core } = durable
@@ -82,8 +85,9 @@ export async function openCall(
   const prepared = await core.prepare(tool, kind, params.arguments, caller, {
     meta: params._meta,
     ttlMs: params.task?.ttl,
+    isHeard,
   })
-  const call = { tool, kind, caller } as const
+  const call = { tool, kind, caller, isHeard } as const
   const started = await core.start(prepared, beside && ((started) => beside({ ...call, started })))
   return { ...call, started }
 }
@@ -124,7 +128,7 @@ async function answerWithTask(
 async function answerInline(
   durable: DurableTasks,
   attachment: Attachment,
-  { tool, caller, started, lastProgress }: OpenCall,
+  { tool, caller, started, isHeard, lastProgress }: OpenCall,
   extra: Extra,
 ): Promise<CallToolResult> {
   const { core } = durable
@@ -161,7 +165,7 @@ async function answerInline(
       )
     }
     // Whoever was sent something is not waiting any more: the note that says otherwise goes with the answer.
-    core.deliver(started)
+    if (!attachment.transport?.delivers(extra.requestId, started.rejoinKey)) core.deliver(started)
     if (end.kind === 'late') {
       return handleOf(
         taskId,
@@ -174,7 +178,7 @@ async function answerInline(
   } finally {
     feed?.stop()
     asking.stop()
-    core.openInline.delete(taskId)
+    core.openCalls.remove(taskId, isHeard)
   }
 }
 

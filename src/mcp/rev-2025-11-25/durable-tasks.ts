@@ -44,7 +44,8 @@ export class DurableTasks {
   readonly attachmentOf = new WeakMap<McpServer, Attachment>()
   #attached = false
   #store: TaskStore | undefined
-  #queue: TaskMessageQueue | undefined
+  /** @internal Once somebody asked for it. */
+  queue: DurableTaskMessageQueue | undefined
 
   /** @internal Use `durableTasks`. */
   constructor(holdfast: Holdfast, options: DurableOptions) {
@@ -101,8 +102,8 @@ export class DurableTasks {
 
   /** Beside `taskStore`. */
   get taskMessageQueue(): TaskMessageQueue {
-    this.#queue ??= new DurableTaskMessageQueue(this)
-    return this.#queue
+    this.queue ??= new DurableTaskMessageQueue(this)
+    return this.queue
   }
 
   /**

@@ -10,7 +10,7 @@ import type { DurableTasks } from './durable-tasks.js'
 export function notifyOfStatus(durable: DurableTasks): void {
   const { core, attachments } = durable
   const tell = async ({ taskId }: { taskId: string }): Promise<void> => {
-    if (attachments.size === 0 || core.openInline.has(taskId)) return
+    if (attachments.size === 0 || core.openCalls.has(taskId)) return
     const origin = await core.records.readOrigin(taskId)
     if (!origin || origin.kind === 'inline') return
     const view = await core.holdfast.get(taskId)

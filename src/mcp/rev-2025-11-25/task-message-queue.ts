@@ -1,15 +1,31 @@
 /**
  * The SDK's `TaskMessageQueue` over the store: what waits for a client's `tasks/result`, first in, first out, and on disk
  * before anybody is told that it is queued.
+ *
+ * Q1. A question of an earlier process is not asked any more: whoever asked it is gone, and its ID, which the SDK counts
+ *     from 0 in each process, may be that of another question now.
  */
 import type { QueuedMessage, TaskMessageQueue } from '@modelcontextprotocol/sdk/experimental/tasks/interfaces.js'
 import { Serial } from '../../engine/serial.js'
+import type { Attachment } from './attach.js'
+import type { Extra } from './call-tool.js'
 import type { DurableTasks } from './durable-tasks.js'
+
+interface Queued {
+  /** Which process queued it. */
+  readonly by: string
+  readonly message: QueuedMessage
+}
 
 export class DurableTaskMessageQueue implements TaskMessageQueue {
   readonly #serial = new Serial()
+  /** Of this process: unlike any other. */
+  readonly #self: string
+  readonly #old = new WeakSet<QueuedMessage>()
 
-  constructor(private readonly durable: DurableTasks) {}
+  constructor(private readonly durable: DurableTasks) {
+    this.#self = durable.core.binding.ids.seed()
+  }
 
   enqueue(taskId: string, message: QueuedMessage, _sessionId?: string, maxSize?: number): Promise<void> {
     return this.#serial.run(taskId, async () => {
@@ -18,7 +34,8 @@ export class DurableTaskMessageQueue implements TaskMessageQueue {
         throw new Error(`Task message queue overflow: ${maxSize} messages are waiting`)
       }
       const name = `queue/${binding.ids.auditId(binding.clock.now())}`
-      await this.#records.write([this.#records.beside(taskId, name, JSON.stringify(message))])
+      const queued: Queued = { by: this.#self, message }
+      await this.#records.write([this.#records.beside(taskId, name, JSON.stringify(queued))])
       this.durable.core.hub.tell(taskId, { kind: 'changed' })
     })
   }
@@ -27,7 +44,7 @@ export class DurableTaskMessageQueue implements TaskMessageQueue {
     return this.#serial.run(taskId, async () => {
       const [first] = await this.#read(taskId)
       if (first) await this.#records.write([this.#records.beside(taskId, first.key, undefined)])
-      return first && (JSON.parse(first.text) as QueuedMessage)
+      return first && this.#messageIn(first.text)
     })
   }
 
@@ -35,8 +52,29 @@ export class DurableTaskMessageQueue implements TaskMessageQueue {
     return this.#serial.run(taskId, async () => {
       const all = await this.#read(taskId)
       await this.#records.write(all.map(({ key }) => this.#records.beside(taskId, key, undefined)))
-      return all.map(({ text }) => JSON.parse(text) as QueuedMessage)
+      return all.map(({ text }) => this.#messageIn(text))
     })
+  }
+
+  /** Forgets the questions that a process left which is gone. */
+  async dropQuestions(taskId: string): Promise<void> {
+    const questions = (await this.#read(taskId)).filter(({ text }) => this.#messageIn(text).type === 'request')
+    await this.#records.write(questions.map(({ key }) => this.#records.beside(taskId, key, undefined)))
+  }
+
+  /** Sends what waits, on the stream of the request that waits for the task. */
+  async relay(taskId: string, { transport }: Attachment, { requestId }: Extra): Promise<void> {
+    for (let next = await this.dequeue(taskId); next; next = await this.dequeue(taskId)) {
+      if (next.type === 'request' && this.#old.has(next)) continue
+      const isAnswer = next.type === 'response' || next.type === 'error'
+      await transport?.send(next.message, isAnswer ? {} : { relatedRequestId: requestId })
+    }
+  }
+
+  #messageIn(text: string): QueuedMessage {
+    const { by, message } = JSON.parse(text) as Queued
+    if (by !== this.#self) this.#old.add(message)
+    return message
   }
 
   #read(taskId: string) {

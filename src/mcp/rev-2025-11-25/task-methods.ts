@@ -4,6 +4,7 @@
  */
 import { type CallToolResult, RELATED_TASK_META_KEY } from '@modelcontextprotocol/sdk/types.js'
 import { z } from 'zod'
+import type { TaskView } from '../../engine/view.js'
 import { isSettled } from '../../task/head.js'
 import { type Caller, callerOf } from '../caller.js'
 import { toThrow } from '../outcome.js'
@@ -60,9 +61,18 @@ export function installTaskMethods(durable: DurableTasks, attachment: Attachment
     const scope = await core.scope('read', caller, { taskId })
     const asking = new Asking({ durable, attachment, taskId, caller, extra, isInline: false })
     const { signal } = extra
-    const { view } = await waitForEnd(core, taskId, { ...scope, signal, onLook: (view) => asking.look(view) }).finally(
-      () => asking.stop(),
-    )
+    // Questions that a handler of the author's own asks within a task wait in the queue, if there is one.
+    let relayed = Promise.resolve()
+    const relay = () => {
+      relayed = relayed.then(() => durable.queue?.relay(taskId, attachment, extra)).catch(() => {})
+    }
+    const onLook = (view: TaskView) => {
+      asking.look(view)
+      relay()
+    }
+    const { view } = await waitForEnd(core, taskId, { ...scope, signal, onLook }).finally(() => asking.stop())
+    relay()
+    await relayed
     // Cancelled by its client: the SDK sends no answer.
     if (!view) return {}
     core.binding.logger.info('A result was fetched', { taskId, by: caller.owner })

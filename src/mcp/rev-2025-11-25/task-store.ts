@@ -22,6 +22,7 @@ import { cleanText } from '../text.js'
 import { grantTtl } from '../ttl.js'
 import type { DurableTasks } from './durable-tasks.js'
 import { readStoreState, type StoreState, storeState } from './store-state.js'
+import { DurableTaskMessageQueue } from './task-message-queue.js'
 
 const PAGE = 10
 const MESSAGE_BYTES_MAX = 500
@@ -32,9 +33,11 @@ export class DurableTaskStore implements TaskStore {
   /** Changes of one task happen one after the other: what was said first stands first. */
   readonly #serial = new Serial()
   readonly #made = new Set<string>()
+  readonly #queue: DurableTaskMessageQueue
   readonly #ready: Promise<void>
 
   constructor(private readonly durable: DurableTasks) {
+    this.#queue = new DurableTaskMessageQueue(durable)
     this.#ready = this.#settleOrphans()
     this.#ready.catch((error: unknown) =>
       durable.core.binding.logger.error('Tasks without a body could not be looked at', { error: String(error) }),
@@ -170,6 +173,7 @@ export class DurableTaskStore implements TaskStore {
     for (const taskId of found) {
       const origin = await core.records.readOrigin(taskId)
       if (origin?.kind !== 'store' || this.#made.has(taskId)) continue
+      await this.#queue.dropQuestions(taskId)
       const error = { name: 'TaskOrphaned', message: ORPHANED }
       await core.holdfast.completeSessionTask(taskId, { kind: 'error', error }).catch((cause: unknown) => {
         if (!(cause instanceof HoldfastError && cause.code === 'TASK_SETTLED')) throw cause

@@ -44,10 +44,18 @@ export class DurableTransport implements Transport {
     return this.#cancelled.delete(requestId)
   }
 
+  /**
+   * The next answer to a request ends its call, and the note `rejoinKey`, that nobody got it, is to go once somebody has.
+   * @returns whether the transport sees to that
+   */
+  delivers(_requestId: RequestId, _rejoinKey: string | undefined): boolean {
+    return false
+  }
+
   async start(): Promise<void> {
     const { onclose, onerror } = this.inner
     this.inner.onclose = () => {
-      this.onOver()
+      this.over()
       onclose?.()
       this.onclose?.()
     }
@@ -57,6 +65,11 @@ export class DurableTransport implements Transport {
     }
     this.inner.onmessage = (message, extra) => this.receive(message, extra)
     await this.inner.start()
+  }
+
+  /** The connection is over. */
+  protected over(): void {
+    this.onOver()
   }
 
   /** A message of the client's. */

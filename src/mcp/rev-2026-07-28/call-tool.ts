@@ -17,6 +17,7 @@ import { HoldfastError, ProtocolError } from '../../errors.js'
 import { type Caller, callerOf } from '../caller.js'
 import { InputNeeded, InvalidArguments, type StartedCall } from '../core.js'
 import { answerInputs, questionsOf, refuseInput } from '../inputs.js'
+import type { IsHeard } from '../open-calls.js'
 import { toThrow } from '../outcome.js'
 import { ProgressFeed } from '../progress-feed.js'
 import { invalidParams, RPC, refusalOf } from '../refusal.js'
@@ -41,6 +42,7 @@ interface Call {
   readonly ctx: ServerContext
   readonly capabilities: ClientCapabilities
   readonly started: StartedCall
+  readonly isHeard: IsHeard
 }
 
 /** The handler of `tools/call`. */
@@ -61,11 +63,12 @@ export async function callTool(
     if (role === 'call' && tool.taskSupport === 'required' && !asTask) throw needsTask(params.name, ctx)
     const caller = await callerOf(core.options, { authInfo: ctx.http?.authInfo, sessionId: ctx.sessionId })
     const kind = role === 'start' ? 'start' : asTask ? 'task' : 'inline'
+    const isHeard = () => !ctx.mcpReq.signal.aborted
     const state = ctx.mcpReq.requestState()
     const started = RequestStates.isOurs(state)
       ? await takeUpRound(durable, tool, caller, state, ctx)
-      : await start(durable, tool, kind, params, caller, ctx)
-    const call = { tool, caller, ctx, capabilities, started }
+      : await start(durable, tool, kind, params, caller, ctx, isHeard)
+    const call = { tool, caller, ctx, capabilities, started, isHeard }
     if (kind === 'start') return handleOf(started.taskId)
     return asTask ? await answerWithTask(durable, call) : await answerInline(durable, call)
   } catch (error) {
@@ -84,9 +87,11 @@ async function start(
   params: CallParams,
   caller: Caller,
   { mcpReq }: ServerContext,
+  isHeard: IsHeard,
 ): Promise<StartedCall> {
   const prepared = await core.prepare(tool, kind, params.arguments, caller, {
     meta: mcpReq._meta,
+    isHeard,
     inputResponses: mcpReq.inputResponses,
     requestState: mcpReq.requestState(),
   })
@@ -158,7 +163,7 @@ async function answerInline(durable: DurableTasks, call: Call): Promise<unknown>
     return { resultType: 'input_required', inputRequests: Object.fromEntries(asked), requestState }
   } finally {
     feed?.stop()
-    core.openInline.delete(taskId)
+    core.openCalls.remove(taskId, call.isHeard)
   }
 }
 

@@ -11,6 +11,7 @@ import {
   type JSONRPCRequest,
   SUPPORTED_PROTOCOL_VERSIONS,
 } from '@modelcontextprotocol/sdk/types.js'
+import type { Holdfast } from '../../../engine/holdfast.js'
 import { callerOf, runAs } from '../../caller.js'
 import { type FetchContext, serveNode } from '../../http/node.js'
 import { checkOrigin, httpError, readBody } from '../../http/reply.js'
@@ -20,7 +21,7 @@ import type { DurableTasks } from '../durable-tasks.js'
 import { type CheckedHttpOptions, checkHttpOptions, type HttpOptions } from './options.js'
 import { jsonResponse, sseResponse } from './reply.js'
 import type { CreateServer, Session } from './session.js'
-import { STANDALONE } from './session-events.js'
+import { STANDALONE, UNKEPT_EVENT } from './session-events.js'
 import { SessionRecords } from './session-records.js'
 import { Sessions, TooManySessions } from './sessions.js'
 
@@ -51,7 +52,10 @@ const QUICK = new Set([
   'tasks/cancel',
 ])
 
-/** @throws TypeError for an option of the wrong type, and for `access: 'local'` */
+// Two would take up each other's sessions after a restart, each with a server of its own making.
+const serving = new WeakSet<Holdfast>()
+
+/** @throws TypeError for an option of the wrong type, and for `access: 'local'`; Error for a second one of a Holdfast */
 export function createHttpHandler(
   durable: DurableTasks,
   createServer: CreateServer,
@@ -67,6 +71,10 @@ export function createHttpHandler(
     throw new TypeError(`Expected \`createServer\` to be a function that makes a server, got ${typeof createServer}`)
   }
   const checked = checkHttpOptions(options, core.options.access === 'open')
+  if (serving.has(core.holdfast)) {
+    throw new Error('This Holdfast has an httpHandler already. Route to that one, or close it first.')
+  }
+  serving.add(core.holdfast)
   const records = new SessionRecords(core.records.records)
   const incarnation = core.binding.ids.seed().slice(0, 8)
   const sessions = new Sessions({ durable, createServer, records, options: checked, incarnation })
@@ -76,7 +84,10 @@ export function createHttpHandler(
     fetch,
     node: (req, res) => serveNode(req, res, fetch, checked.bodyBytesMax),
     ready: sessions.ready,
-    close: () => sessions.close(),
+    close: async () => {
+      await sessions.close()
+      serving.delete(core.holdfast)
+    },
   }
 }
 
@@ -188,20 +199,29 @@ class Endpoint {
       return httpError(406, -32_000, 'Not Acceptable: Client must accept text/event-stream')
     }
     const lastEventId = request.headers.get('last-event-id')
-    if (lastEventId === null) return session.listen(request)
-    const found = session.events.find(lastEventId)
+    if (lastEventId === null) return session.listen(request, STANDALONE)
+    if (lastEventId === UNKEPT_EVENT) return new Response(null, { status: 204 })
+    const { events } = session
+    const found = events.find(lastEventId)
     if (!found) {
       // What was sent to nobody in particular is not kept for ever; the client goes on from here.
       return lastEventId.startsWith(`${STANDALONE}_`)
         ? session.listen(
             new Request(request.url, { headers: { accept: 'text/event-stream', 'mcp-session-id': session.sessionId } }),
+            STANDALONE,
           )
         : httpError(404, -32_001, 'No such event')
     }
-    if (found.final === undefined) return session.listen(request)
+    if (found.final === undefined) {
+      const response = await session.listen(request, found.stream)
+      // What was answered meanwhile is in what it reads now.
+      if (events.find(lastEventId)?.final !== undefined) await events.delivered(found.stream)
+      return response
+    }
+    await events.delivered(found.stream)
     // The client takes only results for answers, and would come back for ever after an error.
     if (found.number >= found.final) return new Response(null, { status: 204 })
-    return sseResponse(await session.events.rest(found.stream, found.number), session.sessionId)
+    return sseResponse(await events.rest(found.stream, found.number), session.sessionId)
   }
 }
 

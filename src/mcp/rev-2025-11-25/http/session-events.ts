@@ -6,7 +6,9 @@
  * V2. An answer and the end of its request's record are one write: a request is open or answered, and never both.
  * V3. A request that is taken up again gets a new stream from the transport; it goes on under the name of the old one,
  *     so the client's last event ID finds it.
- * V4. A replay ends only when it has sent everything that was given a number: what is stored in between would be lost,
+ * V4. An answer that ends a call, and goes where its client reads, takes the note with it that says that nobody got it;
+ *     else the note goes when the client fetches the answer.
+ * V5. A replay ends only when it has sent everything that was given a number: what is stored in between would be lost,
  *     since the transport has no connection for the stream until the replay is over.
  */
 import { AsyncLocalStorage } from 'node:async_hooks'
@@ -14,22 +16,31 @@ import type { EventStore } from '@modelcontextprotocol/sdk/server/webStandardStr
 import type { JSONRPCMessage, JSONRPCRequest, RequestId } from '@modelcontextprotocol/sdk/types.js'
 import type { Clock } from '../../../clock.js'
 import type { BindingRecord } from '../../../task/changes.js'
+import { Connections } from './connections.js'
+import { type Kept, KeptEvents } from './kept-events.js'
 import type { CheckedHttpOptions } from './options.js'
 import type { EventRecord, OpenRecord, SessionRecords } from './session-records.js'
 
 /** The stream that is no request's answer; the transport calls it `_GET_stream` in every session. */
 export const STANDALONE = 'get'
+/** The event of a stream of which nothing is kept: whoever comes back with it finds nothing, and need not come again. */
+export const UNKEPT_EVENT = 'unkept_0'
 const STANDALONE_OF_TRANSPORT = '_GET_stream'
 
 /** What a stream is opened for. */
 export type Opening =
   /** Nothing is kept of it: its client can simply ask again. */
   | { readonly kind: 'unkept' }
-  /** A request. `begin` writes what is given to it with what it writes itself. */
+  /**
+   * A request. `begin` writes what is given to it with what it writes itself.
+   * @returns whether it did: what is refused leaves nothing
+   */
   | {
       readonly kind: 'request'
       readonly request: JSONRPCRequest
-      readonly begin: (beside: (call?: OpenRecord['call']) => BindingRecord[]) => Promise<void>
+      readonly begin: (beside: (call?: OpenRecord['call']) => BindingRecord[]) => Promise<boolean>
+      /** Is given what the response has to go through. */
+      readonly onOpen: (watch: (response: Response) => Response) => void
     }
   /** A request of an earlier process. */
   | { readonly kind: 'again'; readonly request: JSONRPCRequest; readonly stream: string }
@@ -44,41 +55,45 @@ interface Stream {
   final: number | undefined
   /** The progress that was sent last. */
   progress: number | undefined
-  readonly writes: Set<Promise<void>>
+  readonly writes: Set<Promise<unknown>>
   /** What the transport calls it. */
   id: string
   /** The request that it answers. */
   requestId: RequestId | undefined
+  /** The note that its answer is not delivered. */
+  rejoinKey: string | undefined
+  /** Its response is on its way to the client, who reads it as soon as it is there. */
+  isOwed: boolean
 }
 
-type Kept = Pick<EventRecord, 'stream' | 'number' | 'at' | 'bytes'>
-
 export class SessionEvents implements EventStore {
+  readonly connections = new Connections()
   readonly #streams = new Map<string, Stream>()
   readonly #names = new Map<string, string>()
+  /** The streams of requests that are not answered. */
+  readonly #unanswered = new Map<RequestId, Stream>()
   readonly #unkept = new Set<string>()
-  /** What is on disk, oldest first. */
-  #kept: Kept[] = []
-  #bytes = 0
+  readonly #kept: KeptEvents
 
   constructor(
     private readonly sessionId: string,
     private readonly records: SessionRecords,
     private readonly clock: Clock,
-    private readonly options: CheckedHttpOptions,
-  ) {}
+    options: CheckedHttpOptions,
+  ) {
+    this.#kept = new KeptEvents(options, (event) => this.#isLastOfOpen(event))
+  }
 
   /** Reads what an earlier process left. */
   async load(): Promise<void> {
     const events = await this.records.readEvents(this.sessionId)
-    for (const { stream: name, number, message } of events) {
+    for (const { stream: name, number, message, rejoinKey } of events) {
       const stream = this.#streamOf(name)
       stream.next = number + 1
+      stream.rejoinKey = rejoinKey
       if (message) note(stream, number, message)
     }
-    this.#kept = events.map(({ stream, number, at, bytes }) => ({ stream, number, at, bytes }))
-    this.#kept.sort((one, other) => one.at - other.at || one.number - other.number)
-    this.#bytes = this.#kept.reduce((sum, { bytes }) => sum + bytes, 0)
+    this.#kept.load(events)
   }
 
   /** Where a client stands that saw this event last: `undefined` for one that is none of this session's. */
@@ -90,6 +105,28 @@ export class SessionEvents implements EventStore {
     return { stream: name, number, final: stream.final }
   }
 
+  /** Whether the client of a request reads its stream. */
+  isRead(requestId: RequestId): boolean {
+    const stream = this.#unanswered.get(requestId)
+    return stream !== undefined && this.#isRead(stream)
+  }
+
+  /** The next answer to a request ends a call. @returns whether the request has a stream that is kept */
+  delivers(requestId: RequestId, rejoinKey: string | undefined): boolean {
+    const stream = this.#unanswered.get(requestId)
+    if (stream) stream.rejoinKey = rejoinKey
+    return stream !== undefined
+  }
+
+  /** The client fetches the answer on a stream, or says that it has it. */
+  async delivered(name: string): Promise<void> {
+    const stream = this.#streams.get(name)
+    const key = stream?.rejoinKey
+    if (!stream || key === undefined) return
+    stream.rejoinKey = undefined
+    await this.records.records.write([this.records.records.own(key, undefined)])
+  }
+
   /** The progress that the client was sent last on a stream. */
   lastProgress(name: string): number | undefined {
     return this.#streams.get(name)?.progress
@@ -97,7 +134,10 @@ export class SessionEvents implements EventStore {
 
   /** @returns the event's ID, once it is on disk */
   async storeEvent(streamId: string, message: JSONRPCMessage): Promise<string> {
-    if (this.#unkept.has(streamId)) return `${streamId}_0`
+    if (this.#unkept.has(streamId)) {
+      if (!('method' in message)) this.#unkept.delete(streamId)
+      return UNKEPT_EVENT
+    }
     if (!('jsonrpc' in message)) return this.#open(streamId)
     const name = this.#nameOf(streamId)
     return this.append(name, message)
@@ -106,22 +146,31 @@ export class SessionEvents implements EventStore {
   /** Stores a message of a stream. */
   async append(name: string, message: JSONRPCMessage): Promise<string> {
     const stream = this.#streamOf(name)
-    const event = { stream: name, number: stream.next++, at: this.clock.now(), message }
-    note(stream, event.number, message)
-    const answered = stream.final === event.number ? [this.records.answered(this.sessionId, name)] : []
-    if (answered.length > 0) this.#names.delete(stream.id)
-    await this.#write(stream, event, (records) => this.records.records.write([...records, ...answered]))
+    const number = stream.next++
+    note(stream, number, message)
+    const { rejoinKey } = stream
+    const event = { stream: name, number, at: this.clock.now(), message, rejoinKey }
+    if (stream.final !== number) {
+      await this.#write(stream, this.records.records.write(this.#add(event)))
+      return idOf(event)
+    }
+    this.#forgetRequest(stream)
+    const answered = [this.records.answered(this.sessionId, name)]
+    if (rejoinKey !== undefined && this.#isRead(stream)) {
+      stream.rejoinKey = event.rejoinKey = undefined
+      answered.push(this.records.records.own(rejoinKey, undefined))
+    }
+    await this.#write(stream, this.records.records.write([...this.#add(event), ...answered]))
     return idOf(event)
   }
 
   /** The client cancelled a request: there will be no answer, and nothing to take up. */
   async giveUp(requestId: RequestId): Promise<void> {
-    for (const stream of this.#streams.values()) {
-      if (stream.requestId !== requestId || stream.final !== undefined) continue
-      stream.final = stream.next - 1
-      this.#names.delete(stream.id)
-      await this.records.records.write([this.records.answered(this.sessionId, stream.name)])
-    }
+    const stream = this.#unanswered.get(requestId)
+    if (!stream) return
+    stream.final = stream.next - 1
+    this.#forgetRequest(stream)
+    await this.records.records.write([this.records.answered(this.sessionId, stream.name)])
   }
 
   async replayEventsAfter(
@@ -153,81 +202,82 @@ export class SessionEvents implements EventStore {
 
   /** Forgets what is older than it has to be kept. */
   async sweep(): Promise<void> {
-    const before = this.clock.now() - this.options.eventTtlMs
-    const isOld = ({ stream: name, number, at }: Kept) => {
-      const stream = this.#streams.get(name)
-      if (at >= before) return false
-      // The newest of the stream that never ends stays: the numbers go on from it.
-      return name === STANDALONE ? number < (stream?.next ?? 0) - 1 : stream?.final !== undefined
-    }
-    const old = this.#kept.filter(isOld)
+    const isOver = (name: string) => name === STANDALONE || this.#streams.get(name)?.final !== undefined
+    const old = this.#kept.age(this.clock.now(), isOver)
     if (old.length > 0) await this.records.records.write(this.#forget(old))
   }
 
   async #open(streamId: string): Promise<string> {
     const what = opening.getStore() ?? { kind: 'unkept' }
-    if (what.kind === 'unkept') {
-      this.#unkept.add(streamId)
-      return `${streamId}_0`
-    }
+    if (what.kind === 'unkept') return this.#openUnkept(streamId)
     if (what.kind === 'again') {
       const stream = this.#streamOf(what.stream)
       this.#names.set(streamId, stream.name)
       stream.id = streamId
       stream.requestId = what.request.id
+      this.#unanswered.set(what.request.id, stream)
       return idOf({ stream: stream.name, number: stream.next - 1 })
     }
     const stream = this.#streamOf(streamId)
     const event = { stream: streamId, number: stream.next++, at: this.clock.now() }
     const { request } = what
     stream.requestId = request.id
-    await this.#write(stream, event, (records) =>
-      what.begin((call) => {
-        const open: OpenRecord = { stream: streamId, request, ...(call ? { call } : {}) }
-        return [...records, this.records.open(this.sessionId, open)]
-      }),
-    )
-    return idOf(event)
+    this.#unanswered.set(request.id, stream)
+    what.onOpen(this.#owe(stream))
+    const begun = what.begin((call) => {
+      const open: OpenRecord = { stream: streamId, request, ...(call ? { call } : {}) }
+      return [...this.#add(event), this.records.open(this.sessionId, open)]
+    })
+    if (await this.#write(stream, begun)) return idOf(event)
+    this.#forgetRequest(stream)
+    this.#streams.delete(streamId)
+    return this.#openUnkept(streamId)
   }
 
-  async #write(
-    stream: Stream,
-    event: Omit<EventRecord, 'bytes'>,
-    write: (records: BindingRecord[]) => Promise<void>,
-  ): Promise<void> {
+  /** Until the response is there, which goes to the client that waits for it. */
+  #owe(stream: Stream): (response: Response) => Response {
+    stream.isOwed = true
+    return (response) => {
+      stream.isOwed = false
+      return this.connections.watch(stream.name, response)
+    }
+  }
+
+  #isRead({ name, isOwed }: Stream): boolean {
+    return isOwed || this.connections.has(name)
+  }
+
+  #forgetRequest(stream: Stream): void {
+    this.#names.delete(stream.id)
+    if (stream.requestId !== undefined && this.#unanswered.get(stream.requestId) === stream) {
+      this.#unanswered.delete(stream.requestId)
+    }
+  }
+
+  #openUnkept(streamId: string): string {
+    this.#unkept.add(streamId)
+    return UNKEPT_EVENT
+  }
+
+  /** @returns what is to be written of an event, and of those that go because it comes */
+  #add(event: Omit<EventRecord, 'bytes'>): BindingRecord[] {
     const record = this.records.event(this.sessionId, event)
-    const bytes = record.text?.length ?? 0
-    this.#kept.push({ stream: event.stream, number: event.number, at: event.at, bytes })
-    this.#bytes += bytes
-    const writing = write([record, ...this.#forget(this.#tooMany())])
+    const { stream, number, at } = event
+    return [record, ...this.#forget(this.#kept.add({ stream, number, at, bytes: record.text?.length ?? 0 }))]
+  }
+
+  /** Waits for a write of a stream; a replay does too. */
+  async #write<T>(stream: Stream, writing: Promise<T>): Promise<T> {
     stream.writes.add(writing)
     try {
-      await writing
+      return await writing
     } finally {
       stream.writes.delete(writing)
     }
   }
 
-  #tooMany(): readonly Kept[] {
-    const { eventsMax, eventBytesMax } = this.options
-    let [count, bytes] = [this.#kept.length, this.#bytes]
-    const old: Kept[] = []
-    for (const event of this.#kept) {
-      // The newest stays, whatever it takes: it may be the answer.
-      if ((count <= eventsMax && bytes <= eventBytesMax) || count === 1) break
-      old.push(event)
-      count--
-      bytes -= event.bytes
-    }
-    return old
-  }
-
   #forget(old: readonly Kept[]): BindingRecord[] {
-    if (old.length === 0) return []
-    const gone = new Set(old)
-    this.#kept = this.#kept.filter((event) => !gone.has(event))
-    for (const { bytes, stream: name, number } of old) {
-      this.#bytes -= bytes
+    for (const { stream: name, number } of old) {
       if (this.#streams.get(name)?.final === number) this.#streams.delete(name)
     }
     return old.map((event) => this.records.dropEvent(this.sessionId, event))
@@ -235,6 +285,12 @@ export class SessionEvents implements EventStore {
 
   #nameOf(streamId: string): string {
     return this.#names.get(streamId) ?? (streamId === STANDALONE_OF_TRANSPORT ? STANDALONE : streamId)
+  }
+
+  /** The numbers of a stream that goes on, go on from its newest event: after a restart too. */
+  #isLastOfOpen({ stream: name, number }: Kept): boolean {
+    const stream = this.#streams.get(name)
+    return stream !== undefined && stream.final === undefined && number === stream.next - 1
   }
 
   #streamOf(name: string): Stream {
@@ -247,6 +303,8 @@ export class SessionEvents implements EventStore {
       writes: new Set(),
       id,
       requestId: undefined,
+      rejoinKey: undefined,
+      isOwed: false,
     }
     this.#streams.set(name, stream)
     return stream

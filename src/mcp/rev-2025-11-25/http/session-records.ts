@@ -37,6 +37,8 @@ export interface EventRecord {
   readonly number: number
   readonly at: number
   readonly message?: JSONRPCMessage | undefined
+  /** Of an answer that its client didn't get yet: the note that says so, which goes when it does. */
+  rejoinKey?: string | undefined
   readonly bytes: number
 }
 
@@ -61,8 +63,8 @@ export class SessionRecords {
     return this.records.own(`http-open/${sessionId}/${stream}`, undefined)
   }
 
-  event(sessionId: string, { stream, number, at, message }: Omit<EventRecord, 'bytes'>): BindingRecord {
-    return this.records.own(eventKey(sessionId, stream, number), JSON.stringify({ at, message }))
+  event(sessionId: string, { stream, number, at, message, rejoinKey }: Omit<EventRecord, 'bytes'>): BindingRecord {
+    return this.records.own(eventKey(sessionId, stream, number), JSON.stringify({ at, message, rejoinKey }))
   }
 
   dropEvent(sessionId: string, { stream, number }: Pick<EventRecord, 'stream' | 'number'>): BindingRecord {
@@ -94,8 +96,8 @@ export class SessionRecords {
     const from = stream === undefined || after < 0 ? {} : { after: eventKey(sessionId, stream, after) }
     return (await this.records.list(prefix, from)).map(({ key, text }) => {
       const [, , name, number] = key.split('/') as [string, string, string, string]
-      const { at, message } = JSON.parse(text) as { at: number; message?: JSONRPCMessage }
-      return { stream: name, number: Number.parseInt(number, 16), at, message, bytes: text.length }
+      const { at, message, rejoinKey } = JSON.parse(text) as Pick<EventRecord, 'at' | 'message' | 'rejoinKey'>
+      return { stream: name, number: Number.parseInt(number, 16), at, message, rejoinKey, bytes: text.length }
     })
   }
 

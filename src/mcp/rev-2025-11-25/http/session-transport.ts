@@ -34,8 +34,14 @@ export class SessionTransport extends DurableTransport {
     private readonly onLateAnswer: LateAnswer,
     /** Called when the client cancels a request: it is not waited for any more, and no answer will come. */
     private readonly onGivenUp: (requestId: RequestId) => void,
+    /** Called before an answer that ends a call: the note goes when its client gets the answer. */
+    private readonly onDelivers: DurableTransport['delivers'],
   ) {
     super(inner)
+  }
+
+  override delivers(requestId: RequestId, rejoinKey: string | undefined): boolean {
+    return this.onDelivers(requestId, rejoinKey)
   }
 
   /** Hands a request to the server and resolves with its answer; the SDK's transport never sees it. */
@@ -45,6 +51,18 @@ export class SessionTransport extends DurableTransport {
       this.#answers.set(request.id, resolve)
       this.receive(request, extra)
     })
+  }
+
+  /** What is asked for and not answered when the session ends, nobody will answer. */
+  protected override over(): void {
+    for (const id of this.#answers.keys()) this.#unanswered(id, 'The session is over')
+    super.over()
+  }
+
+  #unanswered(id: RequestId, message: string): void {
+    const answer = this.#answers.get(id)
+    this.#answers.delete(id)
+    answer?.({ jsonrpc: '2.0', id, error: { code: -32_000, message } })
   }
 
   /** Resolves with the answer to a request that the SDK's transport was given. */
@@ -61,7 +79,9 @@ export class SessionTransport extends DurableTransport {
     if ('method' in message || message.id === undefined) {
       super.receive(message, extra)
       if ('method' in message && message.method === 'notifications/cancelled') {
-        this.onGivenUp(message.params?.['requestId'] as RequestId)
+        const requestId = message.params?.['requestId'] as RequestId
+        this.#unanswered(requestId, 'The request was cancelled')
+        this.onGivenUp(requestId)
       }
       return
     }

@@ -16,6 +16,7 @@ import {
   type JSONRPCMessage,
   type JSONRPCRequest,
   LATEST_PROTOCOL_VERSION,
+  SUPPORTED_PROTOCOL_VERSIONS,
 } from '@modelcontextprotocol/sdk/types.js'
 import { z } from 'zod'
 import type { BindingRecord } from '../../../task/changes.js'
@@ -42,6 +43,7 @@ export interface SessionParts {
   readonly incarnation: string
 }
 
+const VERSION = 'mcp-protocol-version'
 const JSON_HEADERS = { 'content-type': 'application/json', accept: 'application/json, text/event-stream' }
 // Only ever seen by the SDK's transport, which wants one.
 const URL_OF_OURS = 'http://localhost/'
@@ -54,6 +56,7 @@ export class Session {
     readonly events: SessionEvents,
     readonly transport: SessionTransport,
     private readonly attachment: Attachment,
+    private readonly protocolVersion: string,
   ) {}
 
   /** A session that its client's `initialize` begins; the request has yet to be handed to it. */
@@ -63,12 +66,12 @@ export class Session {
       const createdAt = durable.core.binding.clock.now()
       await records.records.write([records.session({ sessionId, owner, initialize: request, createdAt })])
     }
-    return Session.#make(parts, sessionId, owner, onInitialized)
+    return Session.#make(parts, { sessionId, owner, initialize: request }, onInitialized)
   }
 
   /** A session that an earlier process left. */
   static async again(parts: SessionParts, { sessionId, owner, initialize }: SessionRecord): Promise<Session> {
-    const session = await Session.#make(parts, sessionId, owner, async () => {})
+    const session = await Session.#make(parts, { sessionId, owner, initialize }, async () => {})
     await session.events.load()
     const initialized = session.transport.answerTo(initialize.id)
     await session.#feed(initialize, { kind: 'unkept' }, JSON_HEADERS)
@@ -80,8 +83,7 @@ export class Session {
 
   static async #make(
     parts: SessionParts,
-    sessionId: string,
-    owner: string,
+    { sessionId, owner, initialize }: Pick<SessionRecord, 'sessionId' | 'owner' | 'initialize'>,
     onInitialized: () => Promise<void>,
   ): Promise<Session> {
     const { durable, createServer, records, options, incarnation } = parts
@@ -110,49 +112,65 @@ export class Session {
           (error: unknown) => logger.warn('A cancelled request could not be forgotten', { error: String(error) }),
         )
       },
+      (requestId, rejoinKey) => events.delivers(requestId, rejoinKey),
     )
     await server.connect(transport as never)
     if (durable.core.options.access !== 'open') attachment.owner = owner
-    return new Session(parts, sessionId, owner, events, transport, attachment)
+    return new Session(parts, sessionId, owner, events, transport, attachment, versionOf(initialize))
   }
 
   /** Hands a request to the SDK's transport, with what its stream is opened for. */
-  handle(
+  async handle(
     request: Request,
     message: JSONRPCRequest,
     extra: { authInfo?: never; parsedBody: unknown },
   ): Promise<Response> {
     const isInitialize = message.method === 'initialize'
+    let watch = (response: Response) => response
+    const onOpen = (watching: typeof watch) => {
+      watch = watching
+    }
     const what: Opening = isInitialize
       ? { kind: 'unkept' }
-      : { kind: 'request', request: message, begin: (beside) => this.#begin(message, beside) }
-    return opening.run(what, () => this.transport.inner.handleRequest(request, extra))
+      : { kind: 'request', request: message, begin: (beside) => this.#begin(message, beside), onOpen }
+    const headers = new Headers(request.headers)
+    // What was agreed on counts where a request doesn't say: else the SDK takes its client for one that never comes back.
+    if (!isInitialize && !headers.has(VERSION)) headers.set(VERSION, this.protocolVersion)
+    const { inner } = this.transport
+    const asked = new Request(request.url, { method: 'POST', headers })
+    const response = await opening.run(what, () => inner.handleRequest(asked, extra))
+    return watch(response)
   }
 
   /** The stream of what is sent to the client on no request of its own, or the rest of one that it lost. */
-  listen(request: Request): Promise<Response> {
-    return this.transport.inner.handleRequest(request)
+  async listen(request: Request, stream: string): Promise<Response> {
+    return this.events.connections.watch(stream, await this.transport.inner.handleRequest(request))
   }
 
   async close(): Promise<void> {
     await this.attachment.server.close()
   }
 
-  /** Writes a request's beginning; the task of a durable call with it. */
-  async #begin(request: JSONRPCRequest, beside: (call?: OpenRecord['call']) => BindingRecord[]): Promise<void> {
+  /**
+   * Writes a request's beginning; the task of a durable call with it.
+   * @returns false for a call that is refused: the handler says why, and nothing is kept of it
+   */
+  async #begin(request: JSONRPCRequest, beside: (call?: OpenRecord['call']) => BindingRecord[]): Promise<boolean> {
     const { durable, records } = this.parts
     const call = this.#durableCall(request)
-    let isWritten = false
-    if (call) {
-      const opened = openCall(durable, call, { sessionId: this.sessionId }, ({ tool, kind, started }) => {
-        isWritten = true
-        return beside({ ...started, tool: tool.name, kind })
-      })
-      this.#preflight(request, opened)
-      // What it was refused for is the answer; the handler says so.
-      await opened.catch(() => {})
+    if (!call) {
+      await records.records.write(beside())
+      return true
     }
-    if (!isWritten) await records.records.write(beside())
+    const isHeard = () => this.events.isRead(request.id)
+    const opened = openCall(durable, call, { sessionId: this.sessionId }, isHeard, ({ tool, kind, started }) =>
+      beside({ ...started, tool: tool.name, kind }),
+    )
+    this.#preflight(request, opened)
+    return opened.then(
+      () => true,
+      () => false,
+    )
   }
 
   #durableCall(request: JSONRPCRequest): CallToolRequest | undefined {
@@ -173,12 +191,14 @@ export class Session {
     const tool = call && durable.core.tools.get(call.tool)?.tool
     if (call && tool) {
       const { taskId, kind, created, rejoinKey } = call
-      if (kind === 'inline') durable.core.openInline.add(taskId)
+      // Its client may come back for it, or not: until then a repeat joins its task.
+      const isHeard = () => this.events.isRead(request.id)
+      if (kind === 'inline') durable.core.openCalls.add(taskId, isHeard)
       const lastProgress = this.events.lastProgress(stream)
       const caller = { owner, sessionId }
       this.#preflight(
         request,
-        Promise.resolve({ tool, kind, caller, started: { taskId, created, rejoinKey }, lastProgress }),
+        Promise.resolve({ tool, kind, caller, isHeard, started: { taskId, created, rejoinKey }, lastProgress }),
       )
     } else if (request.method !== 'tasks/result') {
       await this.events.append(stream, restarted(request))
@@ -187,7 +207,7 @@ export class Session {
     const headers = {
       ...JSON_HEADERS,
       'mcp-session-id': sessionId,
-      'mcp-protocol-version': LATEST_PROTOCOL_VERSION,
+      [VERSION]: LATEST_PROTOCOL_VERSION,
     }
     await this.#feed(request, { kind: 'again', request, stream }, headers)
   }
@@ -203,6 +223,12 @@ export class Session {
     )
     await response.body?.cancel()
   }
+}
+
+/** What the SDK's server agrees on. */
+function versionOf({ params }: JSONRPCRequest): string {
+  const version = String(params?.['protocolVersion'])
+  return SUPPORTED_PROTOCOL_VERSIONS.includes(version) ? version : LATEST_PROTOCOL_VERSION
 }
 
 function restarted({ id, method }: JSONRPCRequest): JSONRPCMessage {

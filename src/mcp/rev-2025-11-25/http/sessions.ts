@@ -130,9 +130,12 @@ export class Sessions {
 
   async #sweep(): Promise<void> {
     const before = this.parts.durable.core.binding.clock.now() - this.parts.options.sessionTtlMs
-    for (const [sessionId, { seenAt, session }] of [...this.#entries]) {
-      if (seenAt < before) await this.drop(sessionId)
-      else await (await session?.catch(() => undefined))?.events.sweep()
+    for (const [sessionId, entry] of [...this.#entries]) {
+      const session = await entry.session?.catch(() => undefined)
+      // Somebody reads: it is in use, also where nothing is asked.
+      if (session?.events.connections.has()) this.#touch(sessionId, entry)
+      if (entry.seenAt < before) await this.drop(sessionId)
+      else await session?.events.sweep()
     }
   }
 }

@@ -11,7 +11,7 @@ import {
   type ServerNotifier,
 } from '@modelcontextprotocol/server'
 import { ProtocolError } from '../../../errors.js'
-import { type Caller, callerOf } from '../../caller.js'
+import { type Caller, callerOf, runAs } from '../../caller.js'
 import { type FetchContext, serveNode } from '../../http/node.js'
 import { checkOrigin, httpError, readBody } from '../../http/reply.js'
 import { type AuthInfoLike, NoPrincipal } from '../../owner.js'
@@ -116,12 +116,13 @@ class Endpoint {
     if (legacy && (await isLegacyRequest(request, body))) return legacy(request, known)
 
     const caller = await callerOf(this.durable.core.options, { authInfo })
-    const response = await this.sdk.fetch(request, known as never)
-    return isListen(body) ? this.#listen(body, caller, response) : response
+    // Whoever asks is asked for once.
+    const response = await runAs({ authInfo, owner: caller.owner }, () => this.sdk.fetch(request, known as never))
+    return isListen(body) ? this.#listen(body, caller, response, request.signal) : response
   }
 
   /** Adds tasks to a subscription that the SDK has looked at. */
-  async #listen(message: ListenRequest, caller: Caller, response: Response): Promise<Response> {
+  async #listen(message: ListenRequest, caller: Caller, response: Response, signal: AbortSignal): Promise<Response> {
     // Whatever is wrong with it, the SDK has said it.
     const isStream = response.headers.get('content-type')?.startsWith('text/event-stream') === true
     if (response.status !== 200 || !isStream) return response
@@ -136,6 +137,8 @@ class Endpoint {
       const onOver = (stream: ListenStream) => this.#streams.delete(stream)
       const stream = new ListenStream({ durable: this.durable, subscriptionId: message.id, tasks, response, onOver })
       this.#streams.add(stream)
+      signal.addEventListener('abort', () => stream.end(), { once: true })
+      if (signal.aborted) stream.end()
       return stream.response
     } catch (error) {
       response.body?.cancel().catch(() => {})

@@ -45,17 +45,17 @@ export class ListenStream {
         this.#controller = controller
       },
       pull: () => this.#room(),
-      cancel: () => this.#end(),
+      cancel: () => this.end(),
     })
     this.response = new Response(body, { status: response.status, headers: response.headers })
     this.#keepAlive(durable.core.binding.clock)
-    this.#pass().catch(() => this.#end())
+    this.#pass().catch(() => this.end())
   }
 
   /** The server closes: the client is told, so that it knows to listen elsewhere. */
   close(): void {
     if (!this.#isOver && this.#goodbye !== undefined) this.#controller.enqueue(this.#encoder.encode(this.#goodbye))
-    this.#end()
+    this.end()
   }
 
   /** Passes on what the SDK says. */
@@ -82,7 +82,7 @@ export class ListenStream {
         else if (!isOurs || message) await this.#write(frame)
       }
     }
-    if (!isOurs) this.#end()
+    if (!isOurs) this.end()
   }
 
   #withTasks(message: Message): Message {
@@ -109,7 +109,8 @@ export class ListenStream {
     this.#disarm = clock.setTimer(clock.now() + KEEP_ALIVE_MS, beat, { background: true })
   }
 
-  #end(): void {
+  /** The client hung up. */
+  end(): void {
     if (this.#isOver) return
     this.#isOver = true
     this.#disarm()

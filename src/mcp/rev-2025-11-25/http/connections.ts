@@ -1,0 +1,44 @@
+/**
+ * Which streams of a session somebody reads at the moment. A session that is read is in use, however long nothing is asked
+ * of it; an answer that goes where nobody reads is not delivered.
+ */
+
+export class Connections {
+  readonly #open = new Map<string, number>()
+
+  /** Whether anybody reads this stream, or any. */
+  has(stream?: string): boolean {
+    return stream === undefined ? this.#open.size > 0 : this.#open.has(stream)
+  }
+
+  /** The same response; its stream counts as read until it ends, or its reader goes. */
+  watch(stream: string, response: Response): Response {
+    const reader = response.body?.getReader()
+    if (!reader) return response
+    this.#open.set(stream, (this.#open.get(stream) ?? 0) + 1)
+    let isOver = false
+    const over = () => {
+      if (isOver) return
+      isOver = true
+      const left = (this.#open.get(stream) ?? 1) - 1
+      if (left > 0) this.#open.set(stream, left)
+      else this.#open.delete(stream)
+    }
+    const body = new ReadableStream<Uint8Array>(
+      {
+        async pull(controller) {
+          const { done, value } = await reader.read().catch(() => ({ done: true, value: undefined }))
+          if (!done && value) return controller.enqueue(value)
+          over()
+          controller.close()
+        },
+        cancel(reason) {
+          over()
+          return reader.cancel(reason)
+        },
+      },
+      { highWaterMark: 0 },
+    )
+    return new Response(body, { status: response.status, headers: response.headers })
+  }
+}
