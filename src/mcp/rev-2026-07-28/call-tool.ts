@@ -18,7 +18,7 @@ import { type Caller, callerOf } from '../caller.js'
 import { InputNeeded, InvalidArguments, type StartedCall } from '../core.js'
 import { answerInputs, questionsOf, refuseInput } from '../inputs.js'
 import type { IsHeard } from '../open-calls.js'
-import { toThrow } from '../outcome.js'
+import { type Answer, toThrow } from '../outcome.js'
 import { ProgressFeed } from '../progress-feed.js'
 import { invalidParams, RPC, refusalOf } from '../refusal.js'
 import type { DurableTool, ToolResult } from '../tool.js'
@@ -139,7 +139,7 @@ async function answerWithTask(durable: DurableTasks, call: Call): Promise<unknow
 
 async function answerInline(durable: DurableTasks, call: Call): Promise<unknown> {
   const { core } = durable
-  const { tool, caller, ctx, started } = call
+  const { caller, ctx, started } = call
   const { taskId } = started
   const feed = progressFeedOf(durable, ctx)
   const isAsked = (view: TaskView) => answerable(durable, view, call.capabilities)
@@ -155,16 +155,24 @@ async function answerInline(durable: DurableTasks, call: Call): Promise<unknown>
     await feed?.end()
     const view = end.view as TaskView
     if (end.kind === 'parked') return parkedResult(view)
+    // Made first: should that fail, or the process die over it, the repeat of the call still finds the task.
+    const answer: Answer = end.kind === 'seen' ? await roundOf(durable, call, view) : await durable.answer(view)
     // Whoever was sent something is not waiting any more.
     core.deliver(started)
-    if (end.kind === 'settled') return await resultOf(durable, view)
-    const requestState = await durable.requestStates.sign({ taskId, tool: tool.name })
-    const asked = [...questionsOf(view)].filter(([, { method }]) => isCapable(call.capabilities, method))
-    return { resultType: 'input_required', inputRequests: Object.fromEntries(asked), requestState }
+    if (answer.kind === 'error') throw toThrow(answer.error)
+    return answer.result
   } finally {
     feed?.stop()
     core.openCalls.remove(taskId, call.isHeard)
   }
+}
+
+/** The questions that the client can answer, and what names the task when it comes back with the answers. */
+async function roundOf(durable: DurableTasks, { tool, capabilities }: Call, view: TaskView): Promise<Answer> {
+  const requestState = await durable.requestStates.sign({ taskId: view.taskId, tool: tool.name })
+  const asked = [...questionsOf(view)].filter(([, { method }]) => isCapable(capabilities, method))
+  const round = { resultType: 'input_required', inputRequests: Object.fromEntries(asked), requestState }
+  return { kind: 'result', result: round as unknown as ToolResult }
 }
 
 function progressFeedOf({ core }: DurableTasks, { mcpReq }: ServerContext): ProgressFeed | undefined {
