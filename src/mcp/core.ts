@@ -97,8 +97,8 @@ export class McpCore {
     this.options = checkDurableOptions(options)
     this.binding = bindingOf(holdfast)
     this.records = new McpRecords(this.binding.records('mcp'))
-    this.counts = new Counts(this.binding.clock, this.options.limits)
-    const { hub, openCalls, delivered } = sharedOf(holdfast)
+    const { hub, openCalls, delivered, counted } = sharedOf(holdfast)
+    this.counts = new Counts(this.binding.clock, this.options.limits, counted)
     this.hub = hub
     this.openCalls = openCalls
     this.#delivered = delivered

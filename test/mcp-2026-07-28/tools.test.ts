@@ -3,10 +3,12 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { McpServer, Server } from '@modelcontextprotocol/server'
 import { defineTask } from 'holdfast'
+import * as legacyEra from 'holdfast/mcp/2025-11-25'
 import { durableTasks } from 'holdfast/mcp/2026-07-28'
 import { openInMemory } from 'holdfast/testing'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
+import { rawClient } from '../mcp/raw-client.js'
 import { double, failing, never, slow } from '../mcp/tools.js'
 import { INFO, KNOWS_TASKS, modernClient } from './modern-client.js'
 
@@ -178,4 +180,18 @@ test('without tasks a repeated call joins the one that was given up', async () =
   const second = await modernClient(durable, { capabilities: {} })
   expect((await second.call('slow', { ms: 100 })).result).toMatchObject({ content: [{ text: 'slept' }] })
   expect((await holdfast.list()).tasks).toHaveLength(1)
+})
+
+test('the bindings of both eras count together what an owner does', async () => {
+  const holdfast = await openInMemory()
+  const limits = { liveTasksPerOwner: 2 }
+  const legacy = legacyEra.durableTasks(holdfast, { access: 'local', limits }).tool(never)
+  const durable = durableTasks(holdfast, { access: 'local', limits }).tool(never)
+  const earlier = await rawClient(legacy)
+  const { call } = await modernClient(durable)
+  expect((await earlier.call('never', {}, { task: {} })).error).toBeUndefined()
+  expect((await call('never')).error).toBeUndefined()
+  for (const { error } of [await call('never'), await earlier.call('never', {}, { task: {} })]) {
+    expect(error).toMatchObject({ code: -32_602, data: { limit: 'liveTasksPerOwner' } })
+  }
 })
