@@ -1,6 +1,9 @@
 // Goal: what a task or its tool asks for reaches the client, and the answer the body: in a task, before it, and for
 // clients that know no tasks in rounds of the same call, also over a crash and after a change of keys.
 // Method: raw requests over HTTP on a disk in memory that can die.
+import { Client as LegacyClient } from '@modelcontextprotocol/sdk/client/index.js'
+import { InMemoryTransport } from '@modelcontextprotocol/sdk/inMemory.js'
+import { ElicitRequestSchema } from '@modelcontextprotocol/sdk/types.js'
 import { inputRequired } from '@modelcontextprotocol/server'
 import { defineTask } from 'holdfast'
 import { durableTasks } from 'holdfast/mcp/2026-07-28'
@@ -8,7 +11,7 @@ import { openInMemory } from 'holdfast/testing'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { ModernServer, type ModernServerOptions } from './http-client.js'
-import { KNOWS_TASKS, modernClient } from './modern-client.js'
+import { INFO, KNOWS_TASKS, modernClient, serverOf } from './modern-client.js'
 
 const ELICITS = { elicitation: { form: {} } }
 interface Elicited {
@@ -181,6 +184,25 @@ describe('for a client without tasks', () => {
     expect(result).toMatchObject({ resultType: 'task', status: 'input_required' })
     await server.close()
   })
+})
+
+test('a client of an earlier revision is asked by the SDK, on its own connection', async () => {
+  const holdfast = await openInMemory()
+  const durable = durableTasks(holdfast, { access: 'local' }).tool(two)
+  const [ours, theirs] = InMemoryTransport.createLinkedPair()
+  const handle = durable.serveStdio(() => serverOf(durable), { transport: ours as never })
+  const client = new LegacyClient(INFO, { capabilities: { elicitation: {} } })
+  const asked: string[] = []
+  client.setRequestHandler(ElicitRequestSchema, ({ params }) => {
+    asked.push(params.message)
+    return { action: 'accept', content: { answer: `no. ${asked.length}` } }
+  })
+  await client.connect(theirs)
+  expect(await client.callTool({ name: 'two', arguments: {} })).toMatchObject({
+    content: [{ text: 'accept no. 1, accept no. 2' }],
+  })
+  expect(asked).toEqual(['Who?', 'And who else?'])
+  await handle.close()
 })
 
 describe('before the task', () => {
