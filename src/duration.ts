@@ -1,4 +1,5 @@
 /** Durations as users write them: milliseconds, or a string such as `'30s'`. */
+import { expected } from './expected.js'
 
 /** Milliseconds, or a number and a unit: `'250ms'`, `'30s'`, `'15m'`, `'2h'`, `'7d'`. */
 export type Duration = number | `${number}${'ms' | 's' | 'm' | 'h' | 'd'}` | (string & {})
@@ -15,9 +16,11 @@ export const DURATION_MS_MAX = 365_000 * 86_400_000
 export function durationMs(value: Duration, option: string, { zero = false } = {}): number {
   const ms = typeof value === 'number' ? value : parse(value)
   if (ms === undefined || !Number.isFinite(ms) || ms > DURATION_MS_MAX || ms < 0 || (ms === 0 && !zero)) {
-    const shown = typeof value === 'string' ? `'${value}'` : String(value)
-    throw new TypeError(
-      `Expected \`${option}\` to be milliseconds or a string such as '30s' (ms, s, m, h, d), ${zero ? 'zero or more' : 'above zero'}, got ${shown} (${typeof value})`,
+    const what = `milliseconds or a string such as '30s' (ms, s, m, h, d), ${zero ? 'zero or more' : 'above zero'}`
+    throw expected(
+      option,
+      ms !== undefined && ms > DURATION_MS_MAX ? `${what} and at most a thousand years` : what,
+      value,
     )
   }
   return Math.ceil(ms)
@@ -37,7 +40,5 @@ const INSTANT_MS_MAX = 8.64e15 // the last one that `Date` can show
 export function instantOf(value: Date | number, option: string): number {
   const at = value instanceof Date ? value.getTime() : value
   if (typeof at === 'number' && Number.isFinite(at) && Math.abs(at) <= INSTANT_MS_MAX) return Math.ceil(at)
-  throw new TypeError(
-    `Expected \`${option}\` to be a valid Date or milliseconds since the epoch, got ${String(value)} (${typeof value})`,
-  )
+  throw expected(option, 'a valid Date or milliseconds since the epoch', value)
 }

@@ -2,6 +2,7 @@
  * What the engine tells, once it is on disk. A listener is called in the order of the commits, and cannot harm the
  * engine: what it throws is logged.
  */
+import { checkFunction, expected, type Names } from './expected.js'
 import type { Logger } from './logger.js'
 
 /** Every event and what its listeners get. Never inputs, results or states. */
@@ -54,6 +55,21 @@ export interface HoldfastEvents {
 /** The name of an event. */
 export type EventName = keyof HoldfastEvents
 
+/** The names of all events. */
+export const EVENT_NAMES: Names<HoldfastEvents> = {
+  'task:created': true,
+  'task:started': true,
+  'task:settled': true,
+  'task:cleaned-up': true,
+  'task:input-required': true,
+  'task:parked': true,
+  'task:progress': true,
+  'step:recorded': true,
+  'checkpoint:saved': true,
+  'checkpoint:restored': true,
+  'recovery:done': true,
+}
+
 type Listener = (event: never) => void
 
 /** Calls listeners. */
@@ -64,9 +80,10 @@ export class Events {
 
   /** Adds a listener; returns how to remove it. */
   on<Name extends EventName>(name: Name, listener: (event: HoldfastEvents[Name]) => void): () => void {
-    if (typeof listener !== 'function') {
-      throw new TypeError(`Expected \`listener\` to be a function, got ${typeof listener}`)
+    if (!Object.hasOwn(EVENT_NAMES, name)) {
+      throw expected('event', `one of ${Object.keys(EVENT_NAMES).join(', ')}`, name)
     }
+    checkFunction('listener', listener)
     const listeners = this.#listeners.get(name) ?? new Set()
     this.#listeners.set(name, listeners)
     listeners.add(listener)

@@ -5,7 +5,17 @@
 export type { Clock } from './clock.js'
 export type { Duration } from './duration.js'
 export type { AuditOptions } from './engine/audit.js'
-export { Holdfast, type OwnerOption, type TaskId } from './engine/holdfast.js'
+export type {
+  CancelOptions,
+  ClientRestoreOptions,
+  ClientSaveOptions,
+  CloseOptions,
+  OwnerOption,
+  ResultOptions,
+  SendOptions,
+  SessionTaskOptions,
+} from './engine/call-options.js'
+export { Holdfast } from './engine/holdfast.js'
 export type { ListOptions, TaskPage } from './engine/list-tasks.js'
 export type { Limits, OpenOptions, RateOptions } from './engine/options.js'
 export type { OwnerScope } from './engine/owner-scope.js'
@@ -15,8 +25,8 @@ export type { ServiceLevels } from './engine/service-levels.js'
 export type { Started, StartOptions } from './engine/start-task.js'
 export type { Stats } from './engine/stats.js'
 export type { SegmentInfo, StepInfo } from './engine/steps.js'
+export type { TaskId } from './engine/task-id.js'
 export type { InputRequest, TaskView, UndoneStep } from './engine/view.js'
-export type { ResultOptions } from './engine/wait-for-result.js'
 export {
   ERROR_CODES,
   type ErrorCode,

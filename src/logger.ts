@@ -25,6 +25,18 @@ export const stderrLogger: Logger = {
 /** Says nothing. */
 export const silentLogger: Logger = { debug: quiet, info: quiet, warn: quiet, error: quiet }
 
+/** The same logger; what it throws is dropped, for there is nobody to tell, and no task fails for a line of a log. */
+export function unfailing(logger: Logger): Logger {
+  const say = (level: keyof Logger) => (message: string, fields?: Record<string, unknown>) => {
+    try {
+      logger[level](message, fields)
+    } catch {
+      // It may be closed, or its disk be full.
+    }
+  }
+  return { debug: say('debug'), info: say('info'), warn: say('warn'), error: say('error') }
+}
+
 /** The same logger, with `about` on every line. */
 export function loggerAbout(logger: Logger, about: Record<string, unknown>): Logger {
   const say = (level: keyof Logger) => (message: string, fields?: Record<string, unknown>) =>

@@ -1,6 +1,8 @@
 /** Checks what callers hand in: IDs, cursors, statuses, limits, instants, outcomes. Each refusal says what was expected. */
 import { encodeTime } from 'ulid'
+import { instantOf } from '../duration.js'
 import { HoldfastError } from '../errors.js'
+import { expected, shown } from '../expected.js'
 import { type JsonValue, toJson } from '../json.js'
 import { TASK_STATUSES, type TaskStatus } from '../task/head.js'
 import type { Outcome } from '../task/outcome.js'
@@ -20,15 +22,16 @@ export function decodeCursor(cursor: unknown): string {
   throw new HoldfastError('INVALID_CURSOR', 'The cursor is not one that `list` returned. Begin again without one.')
 }
 
-export function checkStatuses(statuses: readonly TaskStatus[]): readonly TaskStatus[] {
-  const unknown = statuses.find((status) => !TASK_STATUSES.includes(status))
-  if (unknown === undefined) return statuses
-  throw new TypeError(`Expected \`status\` to be one of ${TASK_STATUSES.join(', ')}, got ${JSON.stringify(unknown)}`)
+export function checkStatuses(status: unknown): readonly TaskStatus[] {
+  const statuses = (Array.isArray(status) ? status : [status]) as TaskStatus[]
+  const at = statuses.findIndex((one) => !TASK_STATUSES.includes(one))
+  if (at < 0) return statuses
+  throw expected('status', `one of ${TASK_STATUSES.join(', ')}, or several of them`, statuses[at])
 }
 
 export function checkLimit(limit: unknown, max: number): void {
   if (Number.isInteger(limit) && (limit as number) >= 1 && (limit as number) <= max) return
-  throw new TypeError(`Expected \`limit\` to be an integer from 1 to ${max}, got ${String(limit)} (${typeof limit})`)
+  throw expected('limit', `an integer from 1 to ${max}`, limit)
 }
 
 const PRIORITY_MAX = 100
@@ -36,9 +39,7 @@ const PRIORITY_MAX = 100
 /** @throws TypeError for anything but an integer from -100 to 100 */
 export function checkPriority(priority: unknown): void {
   if (Number.isInteger(priority) && Math.abs(priority as number) <= PRIORITY_MAX) return
-  throw new TypeError(
-    `Expected \`priority\` to be an integer from -${PRIORITY_MAX} to ${PRIORITY_MAX}, got ${String(priority)} (${typeof priority})`,
-  )
+  throw expected('priority', `an integer from -${PRIORITY_MAX} to ${PRIORITY_MAX}`, priority)
 }
 
 const REASON_BYTES_MAX = 2_000
@@ -47,7 +48,7 @@ const REASON_BYTES_MAX = 2_000
 export function checkReason(reason: unknown): asserts reason is string {
   const bytes = typeof reason === 'string' ? Buffer.byteLength(reason) : undefined
   if (bytes !== undefined && bytes <= REASON_BYTES_MAX) return
-  const got = bytes === undefined ? typeof reason : `${bytes} bytes`
+  const got = bytes === undefined ? shown(reason) : `${bytes} bytes`
   throw new TypeError(`Expected \`reason\` to be a text of at most ${REASON_BYTES_MAX} bytes, got ${got}`)
 }
 
@@ -72,9 +73,10 @@ export function checkOutcome(outcome: Outcome, bytesMax: number): Outcome {
   )
 }
 
+// The last instant that fits into the ten characters of time of a ULID.
+const ULID_MS_MAX = 2 ** 48 - 1
+
 /** What every audit ID of an instant, and of none before it, sorts after: the ten characters of time a ULID begins with. */
 export function auditIdAt(since: Date | number): string {
-  const at = since instanceof Date ? since.getTime() : since
-  if (typeof at === 'number' && Number.isFinite(at)) return encodeTime(Math.max(0, Math.floor(at)), 10)
-  throw new TypeError(`Expected \`since\` to be a valid Date or milliseconds since the epoch, got ${String(since)}`)
+  return encodeTime(Math.min(Math.max(0, instantOf(since, 'since')), ULID_MS_MAX), 10)
 }

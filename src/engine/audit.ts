@@ -1,4 +1,5 @@
 /** Reads the audit for a caller. */
+import { checkOptionsOf, expected, type Names } from '../expected.js'
 import { readAudit } from '../store/reads.js'
 import type { AuditEntry } from '../task/changes.js'
 import { auditIdAt, checkLimit } from './arguments.js'
@@ -16,11 +17,14 @@ export interface AuditOptions {
 
 const LIMIT_MAX = 10_000
 
+/** The names of the options. */
+export const AUDIT_OPTIONS: Names<AuditOptions> = { taskId: true, since: true, limit: true }
+
 /** Entries, oldest first. */
-export async function auditOf(
-  { store }: Engine,
-  { taskId, since = 0, limit = 1_000 }: AuditOptions,
-): Promise<readonly AuditEntry[]> {
+export async function auditOf({ store }: Engine, options: AuditOptions): Promise<readonly AuditEntry[]> {
+  checkOptionsOf('audit', options, AUDIT_OPTIONS)
+  const { taskId, since = 0, limit = 1_000 } = options
+  if (taskId !== undefined && typeof taskId !== 'string') throw expected('taskId', 'a string', taskId)
   checkLimit(limit, LIMIT_MAX)
   const sinceId = auditIdAt(since)
   return store.read((level) => readAudit(level, { taskId, sinceId, limit }))

@@ -3,11 +3,11 @@
  * of its own, and tasks that are created together with some of them. Not part of the public API.
  */
 import type { Clock } from '../clock.js'
-import type { Duration } from '../duration.js'
 import type { Ids } from '../ids.js'
 import type { Logger } from '../logger.js'
 import { BindingRecords } from '../store/binding-records.js'
 import type { AnyTaskDefinition } from '../task/definition.js'
+import type { SessionTaskOptions } from './call-options.js'
 import type { Engine } from './engine.js'
 import { respond } from './respond.js'
 import { type Beside, createSessionTask, type Started, type StartOptions, startTask } from './start-task.js'
@@ -55,10 +55,7 @@ export class Binding {
   }
 
   /** Creates a session task, in the same way. */
-  createSessionTask(
-    options: { type: string; owner?: string | undefined; ttl?: Duration | undefined },
-    beside: Beside,
-  ): Promise<Started> {
+  createSessionTask(options: SessionTaskOptions, beside: Beside): Promise<Started> {
     this.#engine.assertOpen()
     return createSessionTask(this.#engine, options, beside)
   }

@@ -4,12 +4,13 @@ import type { History } from '../task/history.js'
 import type { LogRecord } from '../task/log.js'
 import type { Message } from '../task/message.js'
 import { isWithin } from '../task/scope.js'
-import { LazyAbort } from './lazy-abort.js'
+import { anyOf, LazyAbort } from './lazy-abort.js'
 
 /** One branch. Its scope is unique in its segment only: names are numbered anew in each. */
 export class Branch {
   readonly #aborter = new LazyAbort()
   #hasLost = false
+  #any: AbortSignal | undefined
 
   constructor(
     readonly segment: number,
@@ -26,7 +27,9 @@ export class Branch {
   /** Aborted when it loses. */
   get signal(): AbortSignal {
     const { signal } = this.#aborter
-    return this.outer ? AbortSignal.any([this.outer.signal, signal]) : signal
+    if (!this.outer) return signal
+    this.#any ??= anyOf([this.outer.signal, signal])
+    return this.#any
   }
 
   lose(reason: unknown): void {

@@ -23,11 +23,12 @@ export async function callWithin(
 ): Promise<unknown> {
   let disarm = () => {}
   const late = new Promise<never>((_, reject) => {
-    disarm = clock.setTimer(clock.now() + timeoutMs, () => {
+    const tellLate = () => {
       const error = tooLate(taskId, name, timeoutMs)
       aborter?.abort(error)
       reject(error)
-    })
+    }
+    disarm = clock.setTimer(clock.now() + timeoutMs, tellLate, { elapsed: true })
   })
   const working = new Promise((resolve) => resolve(call()))
   try {

@@ -104,7 +104,9 @@ async function takeBack(
   const { head, taskId } = task
   if (!needsCode(head)) return undefined
   const { store, clock } = engine
-  const graceUntil = (head.settledAt ?? clock.now()) + definition.cleanUp.graceMs
+  const now = clock.now()
+  // Not longer because the clock was set back.
+  const graceUntil = Math.min(head.settledAt ?? now, now) + definition.cleanUp.graceMs
   // A decision of the body may be undoing some of the steps. Only then is it known which are left.
   if (interrupted) await untilOrGrace(engine, Promise.allSettled(interrupted.undoing.values()), graceUntil)
   await task.settledCommits()

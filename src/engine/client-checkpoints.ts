@@ -5,7 +5,6 @@ import { readCheckpoints, readState } from '../store/reads.js'
 import type { CheckpointInfo, SavedBy } from '../task/checkpoint.js'
 import type { RestoredCheckpoint } from '../task/context.js'
 import type { TaskHead } from '../task/head.js'
-import { checkName, NAME_BYTES_MAX } from '../task/names.js'
 import { stateUsage } from '../task/usage.js'
 import type { Engine } from './engine.js'
 import type { LiveTask } from './live-task.js'
@@ -32,7 +31,6 @@ async function saveOne(
   state: unknown,
   { label, by, keep }: { label: string | undefined; by: string; keep: number | undefined },
 ): Promise<{ checkpointId: string }> {
-  if (label !== undefined) checkName(label, 'label', NAME_BYTES_MAX.label)
   const { stateBytesMax: bytesMax, checkpointsPerTaskMax: max } = engine.limits
   const stateText =
     toJson(state, { what: 'the state of the checkpoint', bytesMax, option: 'limits.stateBytesMax' }) ?? ''

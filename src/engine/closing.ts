@@ -13,7 +13,7 @@ export async function drain(engine: Engine, graceMs: number): Promise<void> {
   if (runs.length + cleanings.length > 0 && graceMs > 0) {
     let disarm = () => {}
     const grace = new Promise<void>((resolve) => {
-      disarm = engine.clock.setTimer(engine.clock.now() + graceMs, resolve)
+      disarm = engine.clock.setTimer(engine.clock.now() + graceMs, resolve, { elapsed: true })
     })
     await Promise.race([Promise.all([...runs, ...cleanings]), grace])
     disarm()

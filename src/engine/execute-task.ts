@@ -41,7 +41,7 @@ export async function executeTask(
     : await load(engine, task)
   if (!loaded || isGone(engine, task)) return
   const definition = engine.registry.require(task.head.type)
-  if (!fresh) await startRun(engine, task, definition, recovered)
+  if (!fresh && !(await startRun(engine, task, definition, recovered))) return
   if (isGone(engine, task)) return
 
   const { taskId, type } = task.head
@@ -82,37 +82,33 @@ async function load(engine: Engine, task: LiveTask) {
   }
 }
 
-/** Records that a run begins. Its number is decided at once, so that whatever the run writes comes after. */
+/**
+ * Records that a run begins. Its number is decided at once, so that whatever the run writes comes after.
+ * @returns whether it is on disk; not if the task was settled meanwhile: then no body of it may run
+ */
 async function startRun(
   engine: Engine,
   task: LiveTask,
   definition: AnyTaskDefinition,
   recovered: boolean,
-): Promise<void> {
+): Promise<boolean> {
   if (!engine.store.connection.isUp) await engine.store.connection.up
   const { timeoutMs } = definition
-  const started = engine.record(task, {
-    kind: 'start',
-    run: task.head.run + 1,
-    timeoutMs,
-    recovered,
-    life: engine.lives.life,
-  })
+  const run = task.head.run + 1
+  const started = engine.record(task, { kind: 'start', run, timeoutMs, recovered, life: engine.lives.life })
   engine.arm(task)
-  // Settled meanwhile: the run is interrupted by whoever settled it.
-  const told = started.then(
-    () => {
-      task.awaitsRun = false
-      const { taskId, type, run } = task.head
-      engine.events.emit('task:started', { taskId, type, run, recovered })
-    },
-    (error: unknown) => {
-      if (!isFenced(error)) task.run?.fail(error)
-    },
-  )
   // On disk before any of its code runs: `now()` says it before any answer, and a body that brings the process down at
   // once must be known to have run.
-  await told
+  try {
+    await started
+  } catch (error) {
+    if (isFenced(error)) return false
+    throw error
+  }
+  task.awaitsRun = false
+  const { taskId, type } = task.head
+  engine.events.emit('task:started', { taskId, type, run, recovered })
+  return true
 }
 
 async function conclude(

@@ -2,6 +2,7 @@
  * Finds a task for a caller, as it is on disk. Another owner's task and no task at all are refused alike, damaged ones
  * included: whoever guesses IDs learns nothing.
  */
+import { expected } from '../expected.js'
 import { damaged } from '../store/envelope.js'
 import { liveKey } from '../store/layout.js'
 import { hasTraces, readHead } from '../store/reads.js'
@@ -15,7 +16,7 @@ import { taskNotFound } from './read-steady.js'
  * @throws HoldfastError `TASK_NOT_FOUND`, `RECORD_DAMAGED`, `STORE_UNAVAILABLE`, `CLOSED`
  */
 export async function findTask(engine: Engine, taskId: string, owner: string | undefined): Promise<TaskHead> {
-  if (typeof taskId !== 'string') throw new TypeError(`Expected \`taskId\` to be a string, got ${typeof taskId}`)
+  if (typeof taskId !== 'string') throw expected('taskId', 'a string', taskId)
   if (engine.isClosed) engine.assertOpen()
   const isBeingSwept = engine.sweeps.isSweeping(taskId)
   const found =

@@ -58,7 +58,7 @@ export async function forkOf(
   givenPoint: ForkPoint,
   options: StartOptions,
 ): Promise<Started> {
-  const { key, owner: asker, ttlMs, deadlineAt, priority } = checkStartOptions(options)
+  const { key, owner: asker, ttlMs, deadlineAt, priority } = checkStartOptions(options, 'fork')
   const point = checkForkPoint(givenPoint)
   engine.assertOpen()
   const found = await findTask(engine, taskId, asker)

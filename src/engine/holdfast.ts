@@ -3,22 +3,37 @@
  * its name: start-task, wait-for-result, client-checkpoints, steps, engine.
  */
 
-import { type Duration, durationMs } from '../duration.js'
 import type { EventName, HoldfastEvents } from '../events.js'
 import type { RecoveryReport } from '../recovery/report.js'
 import { openStore } from '../store/open.js'
 import { readCheckpoints } from '../store/reads.js'
 import type { AuditEntry } from '../task/changes.js'
-import type { CheckpointInfo, SavedBy } from '../task/checkpoint.js'
+import type { CheckpointInfo } from '../task/checkpoint.js'
 import type { RestoredCheckpoint } from '../task/context.js'
 import type { AnyTaskDefinition, TaskDefinition } from '../task/definition.js'
 import type { ForkPoint } from '../task/fork.js'
 import { isSettled, type TaskHead } from '../task/head.js'
 import type { Outcome } from '../task/outcome.js'
 import { settledAlready } from '../task/transition.js'
-import { checkReason } from './arguments.js'
 import { type AuditOptions, auditOf } from './audit.js'
 import { openToBindings } from './binding.js'
+import {
+  type CancelOptions,
+  type ClientRestoreOptions,
+  type ClientSaveOptions,
+  type CloseOptions,
+  checkCancel,
+  checkClientRestore,
+  checkClientSave,
+  checkResult,
+  checkSend,
+  graceOf,
+  type OwnerOption,
+  ownerOf,
+  type ResultOptions,
+  type SendOptions,
+  type SessionTaskOptions,
+} from './call-options.js'
 import { restoreClientCheckpoint, saveClientCheckpoint } from './client-checkpoints.js'
 import { completeSession } from './complete-session.js'
 import { Engine } from './engine.js'
@@ -35,20 +50,9 @@ import { createSessionTask, type Started, type StartOptions, startTask } from '.
 import { readStats, type Stats } from './stats.js'
 import { readSteps, type SegmentInfo } from './steps.js'
 import { startSweeping } from './sweeper.js'
+import type { StartedAs, TaskId } from './task-id.js'
 import { type TaskView, viewOf, wholeViewOf } from './view.js'
-import { parkedError, type ResultOptions, waitForResult } from './wait-for-result.js'
-
-/** The ID of a task whose output is an `Output`. It is a string, and may be stored and sent as one. */
-export type TaskId<Output = unknown> = string & { readonly [outputOf]?: Output }
-declare const outputOf: unique symbol
-type StartedAs<Output> = { taskId: TaskId<Output>; created: boolean }
-
-/** Limits a call to the tasks of one owner; without it the call is administrative. */
-export interface OwnerOption {
-  readonly owner?: string | undefined
-}
-
-const CLOSE_GRACE = '5s'
+import { parkedError, waitForResult } from './wait-for-result.js'
 
 /** Durable tasks in one directory. Made by `Holdfast.open`. */
 export class Holdfast {
@@ -127,8 +131,8 @@ export class Holdfast {
    * A task as it is now; with its outcome, once it has settled.
    * @throws HoldfastError `TASK_NOT_FOUND` for an unknown task and for another owner's alike; `RECORD_DAMAGED`
    */
-  async get(taskId: string, { owner }: OwnerOption = {}): Promise<TaskView> {
-    return this.#view(await this.#find(taskId, owner), true)
+  async get(taskId: string, options?: OwnerOption): Promise<TaskView> {
+    return this.#view(await this.#find(taskId, ownerOf('get', options)), true)
   }
 
   /**
@@ -147,20 +151,16 @@ export class Holdfast {
    */
   result<Output>(taskId: TaskId<Output>, options?: ResultOptions): Promise<Output>
   async result(taskId: string, options: ResultOptions = {}): Promise<unknown> {
-    return waitForResult(this.#engine, taskId, () => this.#find(taskId, options.owner), options)
+    const checked = checkResult(options)
+    return waitForResult(this.#engine, taskId, () => this.#find(taskId, checked.owner), checked)
   }
 
   /**
    * Cancels a task. From the commit that records it the task is `cancelled`, whatever its body does afterwards.
-   * @param options.reason shown to whoever waits for the result
-   * @param options.force cancels a parked task too
    * @throws HoldfastError `TASK_NOT_FOUND`, `TASK_SETTLED`, `TASK_PARKED`, `STORE_UNAVAILABLE`
    */
-  async cancel(
-    taskId: string,
-    { owner, reason, force = false }: OwnerOption & { reason?: string | undefined; force?: boolean | undefined } = {},
-  ): Promise<TaskView> {
-    if (reason !== undefined) checkReason(reason)
+  async cancel(taskId: string, options: CancelOptions = {}): Promise<TaskView> {
+    const { owner, reason, force } = checkCancel(options)
     const task = await this.#findUnfinished(taskId, owner)
     const isParked = task.head.parked !== undefined && !task.awaitsRun && !isSettled(task.head.status)
     if (isParked && !force) throw parkedError(task.head)
@@ -178,8 +178,9 @@ export class Holdfast {
   async respond(
     taskId: string,
     responses: Readonly<Record<string, unknown>>,
-    { owner }: OwnerOption = {},
+    options?: OwnerOption,
   ): Promise<Responded> {
+    const owner = ownerOf('respond', options)
     const answers = checkResponses(this.#engine, responses)
     this.#engine.assertOpen()
     await this.#find(taskId, owner)
@@ -188,16 +189,11 @@ export class Holdfast {
 
   /**
    * Sends a message to a task, which its body takes with `task.receive(name)`. It waits in the store until then.
-   * @param options.idempotencyKey a second message under the same key is the first one, also once the task is settled
    * @throws HoldfastError `TASK_NOT_FOUND`, `TASK_SETTLED`, `NOT_SERIALIZABLE`, `TOO_LARGE`, `LIMIT_EXCEEDED`,
    *   `IDEMPOTENCY_CONFLICT`, `STORE_UNAVAILABLE`
    */
-  async send(
-    taskId: string,
-    name: string,
-    payload?: unknown,
-    { owner, idempotencyKey }: OwnerOption & { idempotencyKey?: string | undefined } = {},
-  ): Promise<Sent> {
+  async send(taskId: string, name: string, payload?: unknown, options: SendOptions = {}): Promise<Sent> {
+    const { owner, idempotencyKey } = checkSend(options)
     const find = () => this.#findUnfinished(taskId, owner)
     return send(this.#engine, taskId, find, name, payload, { idempotencyKey, by: owner ?? 'admin' })
   }
@@ -207,7 +203,8 @@ export class Holdfast {
    * clean-up is parked is taken up likewise.
    * @throws HoldfastError `TASK_NOT_FOUND`, `TASK_SETTLED`, `NOT_PARKED`, `TASK_TYPE_UNKNOWN`, `STORE_UNAVAILABLE`
    */
-  async resume(taskId: string, { owner }: OwnerOption = {}): Promise<TaskView> {
+  async resume(taskId: string, options?: OwnerOption): Promise<TaskView> {
+    const owner = ownerOf('resume', options)
     this.#engine.assertOpen()
     const head = await this.#find(taskId, owner)
     const task = this.#engine.tasks.get(taskId)
@@ -223,22 +220,22 @@ export class Holdfast {
   async saveCheckpoint(
     taskId: string,
     state: unknown,
-    { label, owner }: OwnerOption & { label?: string | undefined } = {},
+    options: ClientSaveOptions = {},
   ): Promise<{ checkpointId: string }> {
+    const { label, owner } = checkClientSave(options)
     const task = await this.#findUnfinished(taskId, owner)
     return saveClientCheckpoint(this.#engine, task, state, { label, by: owner ?? 'admin' })
   }
 
   /**
    * Reads a checkpoint of a task, a client's or its body's: the one of that ID, or the latest.
-   * @param options.savedBy only those of `'client'` or of the `'body'`
    * @throws HoldfastError `TASK_NOT_FOUND`, `CHECKPOINT_NOT_FOUND`, `CHECKPOINT_PRUNED`
    */
   async restoreCheckpoint<State = unknown>(
     taskId: string,
-    options: OwnerOption & { checkpointId?: string | undefined; savedBy?: SavedBy | undefined } = {},
+    options: ClientRestoreOptions = {},
   ): Promise<RestoredCheckpoint<State>> {
-    const { owner, checkpointId, savedBy } = options
+    const { owner, checkpointId, savedBy } = checkClientRestore(options)
     this.#engine.assertOpen()
     const by = owner ?? 'admin'
     const restored = await this.#engine.sweeps.using(taskId, async () =>
@@ -248,8 +245,8 @@ export class Holdfast {
   }
 
   /** The checkpoints of a task, oldest first, without their states. @throws HoldfastError `TASK_NOT_FOUND` */
-  async listCheckpoints(taskId: string, { owner }: OwnerOption = {}): Promise<readonly CheckpointInfo[]> {
-    const head = await this.#find(taskId, owner)
+  async listCheckpoints(taskId: string, options?: OwnerOption): Promise<readonly CheckpointInfo[]> {
+    const head = await this.#find(taskId, ownerOf('listCheckpoints', options))
     return this.#engine.store.read((level) => readCheckpoints(level, head))
   }
 
@@ -263,15 +260,15 @@ export class Holdfast {
   }
 
   /** The log of a task by segment, with states and times. @throws HoldfastError `TASK_NOT_FOUND`, `RECORD_DAMAGED` */
-  async steps(taskId: string, { owner }: OwnerOption = {}): Promise<readonly SegmentInfo[]> {
-    return readSteps(this.#engine, await this.#find(taskId, owner))
+  async steps(taskId: string, options?: OwnerOption): Promise<readonly SegmentInfo[]> {
+    return readSteps(this.#engine, await this.#find(taskId, ownerOf('steps', options)))
   }
 
   /**
    * Creates a task without a body: it is driven from outside, through checkpoints, and settled by
    * `completeSessionTask` or `cancel`.
    */
-  async createSessionTask(options: { type: string; owner?: string; ttl?: Duration }): Promise<{ taskId: TaskId }> {
+  async createSessionTask(options: SessionTaskOptions): Promise<{ taskId: TaskId }> {
     this.#engine.assertOpen()
     const { taskId } = await createSessionTask(this.#engine, options)
     return { taskId }
@@ -282,7 +279,8 @@ export class Holdfast {
    * @param outcome `{ kind: 'result', result }`, `{ kind: 'error', error: { name, message } }` or `{ kind: 'cancelled', reason? }`
    * @throws HoldfastError `TASK_NOT_FOUND`, `TASK_SETTLED`, `NOT_A_SESSION_TASK`, `NOT_SERIALIZABLE`, `TOO_LARGE`
    */
-  async completeSessionTask(taskId: string, outcome: Outcome, { owner }: OwnerOption = {}): Promise<TaskView> {
+  async completeSessionTask(taskId: string, outcome: Outcome, options?: OwnerOption): Promise<TaskView> {
+    const owner = ownerOf('completeSessionTask', options)
     const task = await this.#findUnfinished(taskId, owner)
     await completeSession(this.#engine, task, outcome, owner ?? 'admin')
     return this.#view(task.head)
@@ -314,10 +312,9 @@ export class Holdfast {
   /**
    * Closes: no new step begins, steps in flight may finish within the grace and are recorded, the store is closed.
    * Every unfinished task goes on at the next open; its body is told nothing.
-   * @param options.grace how long steps in flight may take. Default `'5s'`
    */
-  async close({ grace = CLOSE_GRACE }: { grace?: Duration } = {}): Promise<void> {
-    const graceMs = durationMs(grace, 'grace', { zero: true })
+  async close(options: CloseOptions = {}): Promise<void> {
+    const graceMs = graceOf(options)
     this.#stopSweeping()
     this.#closing ??= this.#engine.close(graceMs)
     return this.#closing

@@ -1,4 +1,6 @@
 /** An abort signal that is made when somebody asks for it: most bodies and steps never do, and a signal is not cheap. */
+import { setMaxListeners } from 'node:events'
+
 export class LazyAbort {
   #controller: AbortController | undefined
   #isAborted = false
@@ -6,7 +8,7 @@ export class LazyAbort {
 
   /** The signal; aborted already if it is asked for too late. */
   get signal(): AbortSignal {
-    this.#controller ??= new AbortController()
+    this.#controller ??= makeController()
     if (this.#isAborted) this.#controller.abort(this.#reason)
     return this.#controller.signal
   }
@@ -16,4 +18,18 @@ export class LazyAbort {
     this.#reason = reason
     this.#controller?.abort(reason)
   }
+}
+
+/** A signal that is aborted when one of these is. */
+export function anyOf(signals: AbortSignal[]): AbortSignal {
+  const any = AbortSignal.any(signals)
+  setMaxListeners(0, any)
+  return any
+}
+
+function makeController(): AbortController {
+  const controller = new AbortController()
+  // A body that hands its signal to a dozen calls side by side leaks nothing, and Node would warn that it does.
+  setMaxListeners(0, controller.signal)
+  return controller
 }

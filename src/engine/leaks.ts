@@ -35,7 +35,7 @@ export class Leaks {
         const [what, about] = step === '' ? ['The body of a settled task', {}] : ['A step', { step }]
         this.logger.warn(`${what} ignores its signal and goes on; what it does is not recorded`, { taskId, ...about })
       },
-      { background: true },
+      { background: true, elapsed: true },
     )
     const ended = () => {
       disarm()

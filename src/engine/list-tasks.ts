@@ -1,8 +1,10 @@
 /** Lists tasks for a caller: checks what he asks for, and shows what he may see. */
+import { checkOptionsOf, type Names } from '../expected.js'
 import { listHeads } from '../store/list.js'
 import type { TaskStatus } from '../task/head.js'
 import { checkName, NAME_BYTES_MAX } from '../task/names.js'
 import { checkLimit, checkStatuses, decodeCursor, encodeCursor } from './arguments.js'
+import { checkOwner } from './call-options.js'
 import type { Engine } from './engine.js'
 import { type TaskView, viewOf } from './view.js'
 
@@ -28,15 +30,18 @@ export interface TaskPage {
 
 const LIST_LIMIT_MAX = 1_000
 
+/** The names of the options. */
+export const LIST_OPTIONS: Names<ListOptions> = { owner: true, status: true, type: true, limit: true, cursor: true }
+
 /** A page of tasks. @throws HoldfastError `INVALID_CURSOR` */
-export async function listTasks(
-  engine: Engine,
-  { owner, status, type, limit = 100, cursor }: ListOptions,
-): Promise<TaskPage> {
+export async function listTasks(engine: Engine, options: ListOptions): Promise<TaskPage> {
+  checkOptionsOf('list', options, LIST_OPTIONS)
+  const { owner, status, type, limit = 100, cursor } = options
   const { store, logger, tasks } = engine
-  if (owner !== undefined) checkName(owner, 'owner', NAME_BYTES_MAX.owner)
+  checkOwner(owner)
+  if (type !== undefined) checkName(type, 'type', NAME_BYTES_MAX.type)
   const after = cursor === undefined ? undefined : decodeCursor(cursor)
-  const statuses = status === undefined ? undefined : checkStatuses([status].flat() as TaskStatus[])
+  const statuses = status === undefined ? undefined : checkStatuses(status)
   checkLimit(limit, LIST_LIMIT_MAX)
   const query = { owner, statuses, type, after, limit }
   const { heads, more } = await store.read((level) =>

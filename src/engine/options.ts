@@ -1,8 +1,18 @@
 /** The options of `Holdfast.open`, checked and with their defaults. */
 import { type Clock, systemClock } from '../clock.js'
 import { type Duration, durationMs } from '../duration.js'
+import {
+  checkCount,
+  checkFlag,
+  checkFunctionsOf,
+  checkObject,
+  checkOptionsOf,
+  expected,
+  type Names,
+  oneOf,
+} from '../expected.js'
 import { createIds, type Ids } from '../ids.js'
-import { type Logger, stderrLogger } from '../logger.js'
+import { type Logger, stderrLogger, unfailing } from '../logger.js'
 import type { AnyTaskDefinition } from '../task/definition.js'
 import type { Durability } from '../task/head.js'
 import type { Rate } from './owner-rates.js'
@@ -46,7 +56,8 @@ const MIB = 1024 * 1024
 // LevelDB holds a record in memory several times over while it is written; past this a process stalls noticeably.
 const RECORD_BYTES_MAX = 16 * MIB
 
-const DEFAULT_LIMITS: Limits = {
+/** The names of the limits, and what they are by default. */
+export const DEFAULT_LIMITS: Limits = {
   inputBytesMax: MIB,
   resultBytesMax: MIB,
   outputBytesMax: MIB,
@@ -75,56 +86,80 @@ export interface OpenOptions {
   /** The store's directory. Made, with mode 0700, if it is not there. One process at a time holds it. */
   readonly dir: string
   /** The definitions whose tasks this process runs. More can be added with `register`. */
-  readonly tasks?: readonly AnyTaskDefinition[]
+  readonly tasks?: readonly AnyTaskDefinition[] | undefined
   /** How many bodies run at once; the rest wait their turn. Default 100. */
-  readonly concurrency?: number
+  readonly concurrency?: number | undefined
   /** How many bodies of one owner run at once. A task without an owner is nobody's. Default: no limit of its own. */
-  readonly concurrencyPerOwner?: number
+  readonly concurrencyPerOwner?: number | undefined
   /**
    * How many tasks an owner may start within a time, counted over restarts too; a `start` past it is `LIMIT_EXCEEDED`,
    * with the instant from which on there is room. Tasks that a task starts as its children don't count. Default: no limit.
    */
-  readonly ratePerOwner?: RateOptions
+  readonly ratePerOwner?: RateOptions | undefined
   /** How long a waiting task waits for 1 of priority more, so that none waits for ever. Default `'30s'`. */
-  readonly priorityAgeing?: Duration
+  readonly priorityAgeing?: Duration | undefined
   /**
    * `'synced'` (default): what is acknowledged survives a power cut. `'buffered'`: it survives the death of the
    * process, and a power cut may take the last of it; faster, and shown on every task.
    */
-  readonly durability?: Durability
+  readonly durability?: Durability | undefined
   /** How long an idempotency key outlives its task. Default `'7d'`. */
-  readonly idempotencyRetention?: Duration
+  readonly idempotencyRetention?: Duration | undefined
   /** How long settled tasks without a `ttl` are kept; one with a `ttl` is swept when that is over. Default: for good. */
-  readonly retention?: Duration
+  readonly retention?: Duration | undefined
   /**
    * How many checkpoints of a task keep their state, its body's and its clients' each; older ones can't be restored any
    * more (`CHECKPOINT_PRUNED`). A definition's own `keepCheckpoints` counts more. Default: all of them.
    */
-  readonly keepCheckpoints?: number
+  readonly keepCheckpoints?: number | undefined
   /** A task that only waits for longer than this is let go of, and replayed when its wait ends. Default `'60s'`. */
-  readonly unloadAfter?: Duration
+  readonly unloadAfter?: Duration | undefined
   /**
    * So many processes in a row may die while a task runs and records nothing; then it is parked with `POISONED`, until
    * `resume`. Default 5.
    */
-  readonly maximumRecoveries?: number
+  readonly maximumRecoveries?: number | undefined
   /** A task that two processes in a row died of runs alone among such tasks, for so long at the most. Default `'30s'`. */
-  readonly suspectTime?: Duration
+  readonly suspectTime?: Duration | undefined
   /** `'auto'` (default): unfinished tasks are resumed behind `open`. `'manual'`: once `recover()` is called. */
-  readonly recover?: 'auto' | 'manual'
+  readonly recover?: 'auto' | 'manual' | undefined
   /**
    * `'behind'` (default): the file that notices a rolled-back database lags by at most 256 commits or 100 ms, and is
    * exact after a close. `'each'`: it is exact at every commit, for one more write to the disk.
    */
-  readonly anchor?: 'behind' | 'each'
+  readonly anchor?: 'behind' | 'each' | undefined
   /** Open a store that has lost acknowledged commits, and go on with what is left. Default `false`. */
-  readonly acceptDamage?: boolean
+  readonly acceptDamage?: boolean | undefined
   /** Where the time comes from. Default: the machine's clock. */
-  readonly clock?: Clock
+  readonly clock?: Clock | undefined
   /** Where the library's own words go. Default: warnings and errors to standard error. */
-  readonly logger?: Logger
-  readonly limits?: Partial<Limits>
+  readonly logger?: Logger | undefined
+  readonly limits?: { readonly [Name in keyof Limits]?: Limits[Name] | undefined } | undefined
 }
+
+/** The names of the options of `open`. */
+export const OPEN_OPTIONS: Names<OpenOptions> = {
+  dir: true,
+  tasks: true,
+  concurrency: true,
+  concurrencyPerOwner: true,
+  ratePerOwner: true,
+  priorityAgeing: true,
+  durability: true,
+  idempotencyRetention: true,
+  retention: true,
+  keepCheckpoints: true,
+  unloadAfter: true,
+  maximumRecoveries: true,
+  suspectTime: true,
+  recover: true,
+  anchor: true,
+  acceptDamage: true,
+  clock: true,
+  logger: true,
+  limits: true,
+}
+const RATE_OPTIONS: Names<RateOptions> = { starts: true, per: true }
 
 /** The same, complete. */
 export interface CheckedOptions {
@@ -154,60 +189,57 @@ export interface CheckedOptions {
 
 /** @throws TypeError naming the option, what was expected and what was given */
 export function checkOptions(options: OpenOptions): CheckedOptions {
-  if (typeof options !== 'object' || options === null) {
-    throw new TypeError(`Expected the options to be an object with \`dir\`, got ${String(options)} (${typeof options})`)
-  }
+  checkOptionsOf('open', options, OPEN_OPTIONS)
   const { dir, tasks = [], concurrency = 100, durability = 'synced', recover = 'auto', anchor = 'behind' } = options
-  if (typeof dir !== 'string' || dir === '' || dir.includes('\0')) {
-    throw new TypeError(`Expected \`dir\` to be a non-empty path, got ${JSON.stringify(dir)} (${typeof dir})`)
-  }
-  if (!Array.isArray(tasks))
-    throw new TypeError(`Expected \`tasks\` to be an array of definitions, got ${typeof tasks}`)
+  if (typeof dir !== 'string' || dir === '' || dir.includes('\0')) throw expected('dir', 'a non-empty path', dir)
+  if (!Array.isArray(tasks)) throw expected('tasks', 'an array of definitions', tasks)
   // Refused before the store is opened: a definition that can't be registered must leave nothing behind.
   const registry = new Registry()
   for (const definition of tasks) registry.add(definition)
-  atLeastOne(concurrency, 'concurrency')
-  const { concurrencyPerOwner, ratePerOwner } = options
-  if (concurrencyPerOwner !== undefined) atLeastOne(concurrencyPerOwner, 'concurrencyPerOwner')
-  const { maximumRecoveries = 5 } = options
-  atLeastOne(maximumRecoveries, 'maximumRecoveries')
-  if (options.keepCheckpoints !== undefined) atLeastOne(options.keepCheckpoints, 'keepCheckpoints')
-  oneOf(durability, 'durability', ['synced', 'buffered'])
-  oneOf(recover, 'recover', ['auto', 'manual'])
-  oneOf(anchor, 'anchor', ['behind', 'each'])
+  const { concurrencyPerOwner, ratePerOwner, keepCheckpoints, retention, limits = {} } = options
+  const { maximumRecoveries = 5, acceptDamage = false, clock = systemClock, logger = stderrLogger } = options
+  const { priorityAgeing = '30s', idempotencyRetention = '7d', unloadAfter = '60s', suspectTime = '30s' } = options
+  checkCount('concurrency', concurrency)
+  if (concurrencyPerOwner !== undefined) checkCount('concurrencyPerOwner', concurrencyPerOwner)
+  checkCount('maximumRecoveries', maximumRecoveries)
+  if (keepCheckpoints !== undefined) checkCount('keepCheckpoints', keepCheckpoints)
+  oneOf('durability', durability, ['synced', 'buffered'])
+  oneOf('recover', recover, ['auto', 'manual'])
+  oneOf('anchor', anchor, ['behind', 'each'])
+  checkFlag('acceptDamage', acceptDamage)
+  checkFunctionsOf('clock', clock, ['now', 'setTimer'])
+  checkFunctionsOf('logger', logger, ['debug', 'info', 'warn', 'error'])
   return {
     dir,
     registry,
     concurrency,
     concurrencyPerOwner,
     ratePerOwner: ratePerOwner === undefined ? undefined : checkRate(ratePerOwner),
-    priorityAgeingMs: durationMs(options.priorityAgeing ?? '30s', 'priorityAgeing'),
+    priorityAgeingMs: durationMs(priorityAgeing, 'priorityAgeing'),
     durability,
     recover,
     anchor,
-    retentionMs: durationMs(options.idempotencyRetention ?? '7d', 'idempotencyRetention'),
-    keepSettledMs: options.retention === undefined ? undefined : durationMs(options.retention, 'retention'),
-    keepCheckpoints: options.keepCheckpoints,
-    unloadAfterMs: durationMs(options.unloadAfter ?? '60s', 'unloadAfter', { zero: true }),
+    retentionMs: durationMs(idempotencyRetention, 'idempotencyRetention'),
+    keepSettledMs: retention === undefined ? undefined : durationMs(retention, 'retention'),
+    keepCheckpoints,
+    unloadAfterMs: durationMs(unloadAfter, 'unloadAfter', { zero: true }),
     maximumRecoveries,
-    suspectTimeMs: durationMs(options.suspectTime ?? '30s', 'suspectTime'),
-    acceptDamage: options.acceptDamage ?? false,
-    clock: options.clock ?? systemClock,
+    suspectTimeMs: durationMs(suspectTime, 'suspectTime'),
+    acceptDamage,
+    clock,
     ids: createIds(),
-    logger: options.logger ?? stderrLogger,
-    limits: checkLimits(options.limits ?? {}),
+    logger: unfailing(logger),
+    limits: checkLimits(limits),
   }
 }
 
-function checkLimits(given: Partial<Limits>): Limits {
+function checkLimits(given: NonNullable<OpenOptions['limits']>): Limits {
+  checkObject('limits', given, DEFAULT_LIMITS as unknown as Names<Limits>)
   for (const [name, value] of Object.entries(given)) {
-    if (!Object.hasOwn(DEFAULT_LIMITS, name)) {
-      throw new TypeError(`Unknown limit \`limits.${name}\`; there are ${Object.keys(DEFAULT_LIMITS).join(', ')}`)
-    }
     if (value === undefined) continue
     const isBudget = BUDGETS.includes(name)
     if (isBudget && value === Number.POSITIVE_INFINITY) continue
-    atLeastOne(value, `limits.${name}`)
+    checkCount(`limits.${name}`, value)
     if (!isBudget && name.endsWith('BytesMax') && value > RECORD_BYTES_MAX) {
       throw new TypeError(`Expected \`limits.${name}\` to be at most ${RECORD_BYTES_MAX} bytes, got ${value}`)
     }
@@ -218,22 +250,8 @@ function checkLimits(given: Partial<Limits>): Limits {
 }
 
 function checkRate(rate: RateOptions): Rate {
-  if (typeof rate !== 'object' || rate === null) {
-    throw new TypeError(`Expected \`ratePerOwner\` to be { starts, per }, got ${String(rate)} (${typeof rate})`)
-  }
-  const unknown = Object.keys(rate).find((name) => name !== 'starts' && name !== 'per')
-  if (unknown !== undefined) throw new TypeError(`Unknown \`ratePerOwner.${unknown}\`; there are starts, per`)
-  atLeastOne(rate.starts, 'ratePerOwner.starts')
-  return { starts: rate.starts, perMs: durationMs(rate.per, 'ratePerOwner.per') }
-}
-
-function atLeastOne(value: unknown, option: string): void {
-  if (Number.isInteger(value) && (value as number) >= 1) return
-  throw new TypeError(`Expected \`${option}\` to be an integer >= 1, got ${String(value)} (${typeof value})`)
-}
-
-function oneOf(value: unknown, option: string, allowed: readonly string[]): void {
-  if (allowed.includes(value as string)) return
-  const names = allowed.map((name) => `'${name}'`).join(' or ')
-  throw new TypeError(`Expected \`${option}\` to be ${names}, got ${JSON.stringify(value)} (${typeof value})`)
+  checkObject('ratePerOwner', rate, RATE_OPTIONS)
+  const { starts, per } = rate
+  checkCount('ratePerOwner.starts', starts)
+  return { starts, perMs: durationMs(per, 'ratePerOwner.per') }
 }

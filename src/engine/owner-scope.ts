@@ -1,20 +1,28 @@
 /** The calls of one owner: every one of them reaches that owner's tasks, and nobody else's. */
 
-import type { Duration } from '../duration.js'
-import type { CheckpointInfo, SavedBy } from '../task/checkpoint.js'
+import { isObject } from '../expected.js'
+import type { CheckpointInfo } from '../task/checkpoint.js'
 import type { RestoredCheckpoint } from '../task/context.js'
 import type { AnyTaskDefinition, TaskDefinition } from '../task/definition.js'
 import type { ForkPoint } from '../task/fork.js'
 import { checkName, NAME_BYTES_MAX } from '../task/names.js'
 import type { Outcome } from '../task/outcome.js'
-import type { Holdfast, TaskId } from './holdfast.js'
+import type {
+  CancelOptions,
+  ClientRestoreOptions,
+  ClientSaveOptions,
+  ResultOptions,
+  SendOptions,
+  SessionTaskOptions,
+} from './call-options.js'
+import type { Holdfast } from './holdfast.js'
 import type { ListOptions, TaskPage } from './list-tasks.js'
 import type { Responded } from './respond.js'
 import type { Sent } from './send.js'
 import type { Started, StartOptions } from './start-task.js'
 import type { SegmentInfo } from './steps.js'
+import type { StartedAs, TaskId } from './task-id.js'
 import type { TaskView } from './view.js'
-import type { ResultOptions } from './wait-for-result.js'
 
 /** Made by `holdfast.forOwner(owner)`. Each method is the one of `Holdfast` with `owner` filled in. */
 export class OwnerScope {
@@ -34,7 +42,7 @@ export class OwnerScope {
     definition: TaskDefinition<Input, Output>,
     input: Input,
     options?: Omit<StartOptions, 'owner'>,
-  ): Promise<{ taskId: TaskId<Output>; created: boolean }>
+  ): Promise<StartedAs<Output>>
   start(
     definition: string | AnyTaskDefinition,
     input?: unknown,
@@ -45,7 +53,7 @@ export class OwnerScope {
     input?: unknown,
     options?: Omit<StartOptions, 'owner'>,
   ): Promise<Started> {
-    return this.#holdfast.start(definition as string, input, { ...options, owner: this.owner })
+    return this.#holdfast.start(definition as string, input, this.#mine(options))
   }
 
   get(taskId: string): Promise<TaskView> {
@@ -53,15 +61,15 @@ export class OwnerScope {
   }
 
   list(options?: Omit<ListOptions, 'owner'>): Promise<TaskPage> {
-    return this.#holdfast.list({ ...options, owner: this.owner })
+    return this.#holdfast.list(this.#mine(options))
   }
 
   result<Output>(taskId: TaskId<Output>, options?: Omit<ResultOptions, 'owner'>): Promise<Output> {
-    return this.#holdfast.result(taskId, { ...options, owner: this.owner })
+    return this.#holdfast.result(taskId, this.#mine(options))
   }
 
-  cancel(taskId: string, options?: { reason?: string; force?: boolean }): Promise<TaskView> {
-    return this.#holdfast.cancel(taskId, { ...options, owner: this.owner })
+  cancel(taskId: string, options?: Omit<CancelOptions, 'owner'>): Promise<TaskView> {
+    return this.#holdfast.cancel(taskId, this.#mine(options))
   }
 
   respond(taskId: string, responses: Readonly<Record<string, unknown>>): Promise<Responded> {
@@ -72,19 +80,23 @@ export class OwnerScope {
     return this.#holdfast.resume(taskId, { owner: this.owner })
   }
 
-  send(taskId: string, name: string, payload?: unknown, options?: { idempotencyKey?: string }): Promise<Sent> {
-    return this.#holdfast.send(taskId, name, payload, { ...options, owner: this.owner })
+  send(taskId: string, name: string, payload?: unknown, options?: Omit<SendOptions, 'owner'>): Promise<Sent> {
+    return this.#holdfast.send(taskId, name, payload, this.#mine(options))
   }
 
-  saveCheckpoint(taskId: string, state: unknown, options?: { label?: string }): Promise<{ checkpointId: string }> {
-    return this.#holdfast.saveCheckpoint(taskId, state, { ...options, owner: this.owner })
+  saveCheckpoint(
+    taskId: string,
+    state: unknown,
+    options?: Omit<ClientSaveOptions, 'owner'>,
+  ): Promise<{ checkpointId: string }> {
+    return this.#holdfast.saveCheckpoint(taskId, state, this.#mine(options))
   }
 
   restoreCheckpoint<State = unknown>(
     taskId: string,
-    options?: { checkpointId?: string; savedBy?: SavedBy },
+    options?: Omit<ClientRestoreOptions, 'owner'>,
   ): Promise<RestoredCheckpoint<State>> {
-    return this.#holdfast.restoreCheckpoint<State>(taskId, { ...options, owner: this.owner })
+    return this.#holdfast.restoreCheckpoint<State>(taskId, this.#mine(options))
   }
 
   listCheckpoints(taskId: string): Promise<readonly CheckpointInfo[]> {
@@ -95,19 +107,26 @@ export class OwnerScope {
     taskId: TaskId<Output>,
     point: ForkPoint,
     options?: Omit<StartOptions, 'owner'>,
-  ): Promise<{ taskId: TaskId<Output>; created: boolean }> {
-    return this.#holdfast.fork(taskId, point, { ...options, owner: this.owner })
+  ): Promise<StartedAs<Output>> {
+    return this.#holdfast.fork(taskId, point, this.#mine(options))
   }
 
   steps(taskId: string): Promise<readonly SegmentInfo[]> {
     return this.#holdfast.steps(taskId, { owner: this.owner })
   }
 
-  createSessionTask(options: { type: string; ttl?: Duration }): Promise<{ taskId: TaskId }> {
-    return this.#holdfast.createSessionTask({ ...options, owner: this.owner })
+  createSessionTask(options: Omit<SessionTaskOptions, 'owner'>): Promise<{ taskId: TaskId }> {
+    return this.#holdfast.createSessionTask(this.#mine(options))
   }
 
   completeSessionTask(taskId: string, outcome: Outcome): Promise<TaskView> {
     return this.#holdfast.completeSessionTask(taskId, outcome, { owner: this.owner })
+  }
+
+  #mine<Options extends object>(options: Options | undefined): Options & { owner: string } {
+    // What is no object is refused by the call itself.
+    return options === undefined || isObject(options)
+      ? { ...(options as Options), owner: this.owner }
+      : (options as Options & { owner: string })
   }
 }

@@ -1,5 +1,6 @@
 /** The task definitions of this process, by name. */
 import { HoldfastError } from '../errors.js'
+import { isObject, shown } from '../expected.js'
 import type { AnyTaskDefinition } from '../task/definition.js'
 
 /** The definitions. */
@@ -29,8 +30,9 @@ export class Registry {
    * @throws TypeError when another definition has the name: after a crash the name has to find the code again
    */
   add(definition: AnyTaskDefinition): boolean {
-    if (typeof definition?.body !== 'function' || typeof definition.name !== 'string') {
-      throw new TypeError('Expected a definition made by `defineTask`')
+    const { body, name, retry, cleanUp }: Partial<AnyTaskDefinition> = definition ?? {}
+    if (typeof body !== 'function' || typeof name !== 'string' || !isObject(retry) || !isObject(cleanUp)) {
+      throw new TypeError(`Expected a definition made by \`defineTask\`, got ${shown(definition)}`)
     }
     const there = this.#definitions.get(definition.name)
     if (there === definition) return false

@@ -3,6 +3,7 @@
  * See https://modelcontextprotocol.io, SEP-2663, "tasks/update": responses to unknown or answered keys are ignored.
  */
 import { HoldfastError } from '../errors.js'
+import { expected, isObject } from '../expected.js'
 import { toJson } from '../json.js'
 import { readNotes } from '../store/reads.js'
 import { isSettled } from '../task/head.js'
@@ -25,11 +26,7 @@ export interface Responded {
 
 /** @throws TypeError, HoldfastError `NOT_SERIALIZABLE`, `TOO_LARGE`: nothing was answered */
 export function checkResponses(engine: Engine, responses: unknown): Map<string, string> {
-  if (typeof responses !== 'object' || responses === null || Array.isArray(responses)) {
-    throw new TypeError(
-      `Expected \`responses\` to be an object of answers, by the keys of inputs, got ${Array.isArray(responses) ? 'an array' : String(responses)}`,
-    )
-  }
+  if (!isObject(responses)) throw expected('responses', 'an object of answers, by the keys of inputs', responses)
   const { resultBytesMax: bytesMax } = engine.limits
   return new Map(
     Object.entries(responses).map(([key, answer]) => {

@@ -1,7 +1,8 @@
 /** Saves a checkpoint of the body: closes the segment it is in, and opens the next (rule 1 of the log). */
 import { HoldfastError } from '../errors.js'
+import { checkFlag, checkOptionsOf } from '../expected.js'
 import { toJson } from '../json.js'
-import type { SaveCheckpointOptions } from '../task/context.js'
+import { SAVE_OPTIONS, type SaveCheckpointOptions } from '../task/context.js'
 import { describeRecord } from '../task/log.js'
 import { checkName, NAME_BYTES_MAX } from '../task/names.js'
 import type { Asked } from './asked.js'
@@ -23,9 +24,12 @@ export function latestSavedState(run: Run): string | undefined {
 export function saveCheckpoint(
   run: Run,
   state: unknown,
-  { label, prune = false }: SaveCheckpointOptions,
+  options: SaveCheckpointOptions,
   restoredInPrefix: boolean,
 ): Promise<unknown> {
+  checkOptionsOf('task.saveCheckpoint', options, SAVE_OPTIONS)
+  const { label, prune = false } = options
+  checkFlag('prune', prune)
   if (label !== undefined) checkName(label, 'label', NAME_BYTES_MAX.label)
   const stateText = stateToJson(run, state)
   run.refuseInFlight('saved')

@@ -13,7 +13,7 @@
  *
  * A decision is O(log n) in what waits, and looks at each type that has anything waiting once.
  */
-import { Heap } from './heap.js'
+import { Heap } from '../heap.js'
 
 /** Whose slot it is. */
 export interface SlotUse {

@@ -27,7 +27,6 @@ export async function send(
   { idempotencyKey: key, by }: { idempotencyKey: string | undefined; by: string },
 ): Promise<Sent> {
   checkName(name, 'name', NAME_BYTES_MAX.step)
-  if (key !== undefined) checkName(key, 'idempotencyKey', NAME_BYTES_MAX.idempotencyKey)
   const { resultBytesMax: bytesMax, messagesPerTaskMax: max } = engine.limits
   const text = toJson(payload, { what: `message '${name}'`, bytesMax, option: 'limits.resultBytesMax' }) ?? ''
   const fingerprint = createHash('sha256')

@@ -8,6 +8,7 @@
  * B2. The body is told when the decision is recorded, and not before its losers are cleaned up (run-decision.ts).
  * B3. A branch that lost is left where it waits. Its signal is aborted.
  */
+import { isObject, shown } from '../expected.js'
 import type { BranchesOf, TaskContext } from '../task/context.js'
 import { checkName, NAME_BYTES_MAX } from '../task/names.js'
 import { branchScope } from '../task/scope.js'
@@ -118,9 +119,10 @@ async function record(
 }
 
 function checkBranches(kind: Kind, given: unknown): [string, (task: TaskContext) => unknown][] {
-  if (typeof given !== 'object' || given === null || Array.isArray(given)) {
-    const got = Array.isArray(given) ? 'an array' : given === null ? 'null' : typeof given
-    throw new TypeError(`Expected the branches of \`task.${kind}\` to be an object of functions, by name, got ${got}`)
+  if (!isObject(given)) {
+    throw new TypeError(
+      `Expected the branches of \`task.${kind}\` to be an object of functions, by name, got ${shown(given)}`,
+    )
   }
   const branches = Object.entries(given)
   if (kind !== 'all' && branches.length === 0) {
@@ -134,7 +136,7 @@ function checkBranches(kind: Kind, given: unknown): [string, (task: TaskContext)
   for (const [name, fn] of branches) {
     checkName(name, 'branch', NAME_BYTES_MAX.branch)
     if (typeof fn === 'function') continue
-    throw new TypeError(`Expected branch '${name}' of \`task.${kind}\` to be a function, got ${typeof fn}`)
+    throw new TypeError(`Expected branch '${name}' of \`task.${kind}\` to be a function, got ${shown(fn)}`)
   }
   return branches as [string, (task: TaskContext) => unknown][]
 }

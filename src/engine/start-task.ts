@@ -7,6 +7,7 @@
 import { createHash } from 'node:crypto'
 import { type Duration, durationMs, instantOf } from '../duration.js'
 import { HoldfastError } from '../errors.js'
+import { checkOptionsOf, type Names } from '../expected.js'
 import { canonicalJson, fromJson, type JsonUse, type JsonValue, toJson } from '../json.js'
 import { readHead, readIdempotency } from '../store/reads.js'
 import type { BindingRecord, Decision, IdempotencyEntry, IdempotencyScope } from '../task/changes.js'
@@ -17,6 +18,7 @@ import { checkName, NAME_BYTES_MAX } from '../task/names.js'
 import { usageOf } from '../task/usage.js'
 import type { Admitted } from './admission.js'
 import { checkPriority } from './arguments.js'
+import { checkOwner, checkSessionTask, type SessionTaskOptions } from './call-options.js'
 import type { Engine } from './engine.js'
 import { LiveTask } from './live-task.js'
 import { checkInput } from './schemas.js'
@@ -104,9 +106,20 @@ export async function startTask(
   )
 }
 
-/** The options of a start, checked. @throws TypeError */
-export function checkStartOptions({ owner, idempotencyKey: key, ttl, deadline, priority }: StartOptions) {
-  if (owner !== undefined) checkName(owner, 'owner', NAME_BYTES_MAX.owner)
+/** The names of the options of `start`, and of `fork`. */
+export const START_OPTIONS: Names<StartOptions> = {
+  owner: true,
+  idempotencyKey: true,
+  ttl: true,
+  deadline: true,
+  priority: true,
+}
+
+/** The options of a start, or of a fork, checked. @throws TypeError */
+export function checkStartOptions(options: StartOptions, call = 'start') {
+  checkOptionsOf(call, options, START_OPTIONS)
+  const { owner, idempotencyKey: key, ttl, deadline, priority } = options
+  checkOwner(owner)
   if (key !== undefined) checkName(key, 'idempotencyKey', NAME_BYTES_MAX.idempotencyKey)
   const ttlMs = ttl === undefined ? undefined : durationMs(ttl, 'ttl')
   const deadlineAt = deadline === undefined ? undefined : instantOf(deadline, 'deadline')
@@ -145,13 +158,10 @@ export async function onceUnderKey(
 /** Creates a task without a body, driven from outside. */
 export async function createSessionTask(
   engine: Engine,
-  options: { type: string; owner?: string | undefined; ttl?: Duration | undefined },
+  options: SessionTaskOptions,
   beside: Beside = () => [],
 ): Promise<Started> {
-  const { type, owner } = options
-  checkName(type, 'type', 128)
-  if (owner !== undefined) checkName(owner, 'owner', NAME_BYTES_MAX.owner)
-  const ttlMs = options.ttl === undefined ? undefined : durationMs(options.ttl, 'ttl')
+  const { type, owner, ttlMs } = checkSessionTask(options)
   const { clock, ids, store, admission } = engine
   await engine.usage.load(owner)
   await admission.ready({ owner, type, kind: 'session' })

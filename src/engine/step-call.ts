@@ -1,5 +1,6 @@
 /** A step as its body asked for it, with its options checked. */
 import { durationMs } from '../duration.js'
+import { checkFunction, checkOptionsOf, expected, type Names } from '../expected.js'
 import type { StepContext, StepOptions } from '../task/context.js'
 import { ONE_ATTEMPT, type RetryPolicy, retryPolicy } from '../task/retry.js'
 
@@ -11,17 +12,19 @@ export interface StepCall {
   readonly onInterrupted: NonNullable<StepOptions['onInterrupted']>
 }
 
+/** The names of the options of a step. */
+export const STEP_OPTIONS: Names<StepOptions> = { retry: true, timeout: true, onInterrupted: true }
+
 const INTERRUPTED: readonly unknown[] = ['retry', 'fail', 'ask']
 
 /** @throws TypeError naming the argument or option, what was expected and what was given */
 export function checkStep(name: string, fn: (step: StepContext) => unknown, options: StepOptions): StepCall {
-  if (typeof fn !== 'function') throw new TypeError(`Expected \`fn\` to be a function, got ${typeof fn}`)
+  checkFunction('fn', fn)
+  checkOptionsOf('task.step', options, STEP_OPTIONS)
   const { retry, timeout, onInterrupted = 'retry' } = options
   if (typeof onInterrupted !== 'function' && !INTERRUPTED.includes(onInterrupted)) {
-    throw new TypeError(
-      `Expected \`onInterrupted\` to be 'retry', 'fail', 'ask' or a function, got ${String(onInterrupted)}`,
-    )
+    throw expected('onInterrupted', "'retry', 'fail', 'ask' or a function", onInterrupted)
   }
   const timeoutMs = timeout === undefined ? undefined : durationMs(timeout, 'timeout')
-  return { name, fn, retry: retry ? retryPolicy(retry) : ONE_ATTEMPT, timeoutMs, onInterrupted }
+  return { name, fn, retry: retry === undefined ? ONE_ATTEMPT : retryPolicy(retry), timeoutMs, onInterrupted }
 }

@@ -135,6 +135,6 @@ export class Suspects {
 
   #afterSuspectTime(then: () => void): () => void {
     const { clock } = this.engine
-    return clock.setTimer(clock.now() + this.options.suspectTimeMs, then)
+    return clock.setTimer(clock.now() + this.options.suspectTimeMs, then, { elapsed: true })
   }
 }

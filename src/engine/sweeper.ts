@@ -27,7 +27,8 @@ export function startSweeping(engine: Engine): () => void {
   let stopped = false
   let disarm = () => {}
   const arm = (afterMs: number) => {
-    if (!stopped) disarm = engine.clock.setTimer(engine.clock.now() + afterMs, run, { background: true })
+    const options = { background: true, elapsed: true }
+    if (!stopped) disarm = engine.clock.setTimer(engine.clock.now() + afterMs, run, options)
   }
   const run = () => {
     sweep(engine)

@@ -18,7 +18,7 @@ export async function loadTasks(engine: Engine): Promise<TaskHead[]> {
     const head: TaskHead = store.durability === 'buffered' ? { ...read, durability: 'buffered' } : read
     const task = new LiveTask(head, head)
     task.awaitsRecovery = true
-    // An earlier process told. Told again after an outage, it would be cleaned up twice at once.
+    // By the process that settled it, or by nobody: either way only its clean-up goes on, and once.
     task.isTold = isSettled(head.status)
     engine.add(task)
   }

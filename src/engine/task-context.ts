@@ -3,17 +3,20 @@
  * unawaited without harm.
  */
 import { type Duration, durationMs, instantOf } from '../duration.js'
+import { checkOptionsOf, expected, isObject } from '../expected.js'
 import type { Jsonified } from '../json.js'
 import { loggerAbout } from '../logger.js'
-import type {
-  BranchesOf,
-  ChildOptions,
-  RestoredCheckpoint,
-  SaveCheckpointOptions,
-  StepContext,
-  StepOptions,
-  TaskContext,
-  WaitOptions,
+import {
+  type BranchesOf,
+  CHILD_OPTIONS,
+  type ChildOptions,
+  type RestoredCheckpoint,
+  type SaveCheckpointOptions,
+  type StepContext,
+  type StepOptions,
+  type TaskContext,
+  WAIT_OPTIONS,
+  type WaitOptions,
 } from '../task/context.js'
 import type { AnyTaskDefinition } from '../task/definition.js'
 import { PREFIX, PROGRESS_MESSAGE_BYTES_MAX, type Progress } from '../task/head.js'
@@ -24,6 +27,7 @@ import type { Asked } from './asked.js'
 import type { Branch } from './branches.js'
 import { uuidOf } from './derived.js'
 import { isolatedStep } from './isolated/isolated-step.js'
+import { anyOf } from './lazy-abort.js'
 import { inFlight } from './refusals.js'
 import { restoreCheckpoint } from './restore-checkpoint.js'
 import { insideStep, type Run } from './run.js'
@@ -43,6 +47,7 @@ export function taskContext(run: Run, branch?: Branch): TaskContext {
   const { taskId, type, version, owner, attempt, seed, nextRecord } = task.head
   let restoredInPrefix = false
   let uuids = { segment: PREFIX, made: 0 }
+  let signal: AbortSignal | undefined
 
   /** Asks for something that has a name. What `check` throws is the caller's mistake, and nothing is asked for. */
   const ask = <T>(kind: NamedKind, name: string, call: string, check: () => (asked: Asked) => Promise<void>) =>
@@ -68,7 +73,10 @@ export function taskContext(run: Run, branch?: Branch): TaskContext {
     attempt,
     recovered,
     get signal() {
-      return branch ? AbortSignal.any([run.signal, branch.signal]) : run.signal
+      if (!branch) return run.signal
+      // Made once: each that is made is kept by those that it is made of.
+      signal ??= anyOf([run.signal, branch.signal])
+      return signal
     },
     log: loggerAbout(host.logger, { taskId, type }),
 
@@ -100,15 +108,19 @@ export function taskContext(run: Run, branch?: Branch): TaskContext {
       })
     },
 
-    input<Answer>(name: string, request?: unknown, { timeout }: WaitOptions = {}) {
+    input<Answer>(name: string, request?: unknown, options: WaitOptions = {}) {
       return ask<Answer>('input', name, 'input', () => {
+        checkOptionsOf('task.input', options, WAIT_OPTIONS)
+        const { timeout } = options
         const timeoutMs = timeout === undefined ? undefined : durationMs(timeout, 'timeout')
         return (asked) => runInput(run, asked, { name, request, timeoutMs })
       })
     },
 
-    receive<Payload>(name: string, { timeout }: WaitOptions = {}) {
+    receive<Payload>(name: string, options: WaitOptions = {}) {
       return ask<Payload>('receive', name, 'receive', () => {
+        checkOptionsOf('task.receive', options, WAIT_OPTIONS)
+        const { timeout } = options
         const timeoutMs = timeout === undefined ? undefined : durationMs(timeout, 'timeout', { zero: true })
         return (asked) => runReceive(run, asked, name, timeoutMs)
       })
@@ -120,6 +132,7 @@ export function taskContext(run: Run, branch?: Branch): TaskContext {
 
     child<Output>(definition: string | AnyTaskDefinition, input?: unknown, options: ChildOptions = {}) {
       return quiet(async () => {
+        checkOptionsOf('task.child', options, CHILD_OPTIONS)
         const childType = host.children.type(definition)
         const { name = childType } = options
         return ask<Output>('child', name, 'child', () => (asked) => {
@@ -138,6 +151,7 @@ export function taskContext(run: Run, branch?: Branch): TaskContext {
 
     restoreCheckpoint<State>(checkpointId?: string) {
       return quiet(() => {
+        if (checkpointId !== undefined) checkName(checkpointId, 'checkpointId', NAME_BYTES_MAX.label)
         refuseInBranch('restored')
         const left = run.enter('task.restoreCheckpoint(…)')
         if (left) return left
@@ -150,8 +164,9 @@ export function taskContext(run: Run, branch?: Branch): TaskContext {
     },
 
     progress(progress: Progress) {
+      const clean = cleanProgress(progress)
       if (run.isOver || branch?.isOver) return
-      task.progress = cleanProgress(progress)
+      task.progress = clean
       host.events.emit('task:progress', { taskId, type, ...task.progress })
     },
 
@@ -197,7 +212,9 @@ function quiet<T>(act: () => Promise<T>): Promise<T> {
   return promise
 }
 
-function cleanProgress({ done, total, message }: Progress): Progress {
+function cleanProgress(progress: Progress): Progress {
+  if (!isObject(progress)) throw expected('progress', 'an object of done, total, message', progress)
+  const { done, total, message } = progress
   const number = (value: unknown) => (typeof value === 'number' && Number.isFinite(value) ? value : undefined)
   const text = message === undefined ? undefined : cutText(String(message), PROGRESS_MESSAGE_BYTES_MAX)
   return { done: number(done), total: number(total), message: text }

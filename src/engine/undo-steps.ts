@@ -72,7 +72,7 @@ export async function lateResults(
 export async function untilOrGrace({ clock }: RunHost, ended: Promise<unknown>, graceUntil: number): Promise<void> {
   let disarm = () => {}
   const grace = new Promise<void>((resolve) => {
-    disarm = clock.setTimer(graceUntil, resolve)
+    disarm = clock.setTimer(graceUntil, resolve, { elapsed: true })
   })
   await Promise.race([ended, grace])
   disarm()

@@ -7,6 +7,7 @@
  * D4. One that a body's decision began, and that succeeds when the task is settled meanwhile, is the clean-up's, as long as
  *     that waits for it: till the grace is over.
  */
+import { checkFunction } from '../expected.js'
 import { fromJson, type Jsonified, toJson } from '../json.js'
 import { loggerAbout } from '../logger.js'
 import type { CleanUpContext } from '../task/context.js'
@@ -120,7 +121,7 @@ function contextOf(
     log: loggerAbout(host.logger, { taskId, type }),
     async step<T>(name: string, fn: (step: { signal: AbortSignal; idempotencyKey: string }) => T | Promise<T>) {
       checkName(name, 'name', NAME_BYTES_MAX.step)
-      if (typeof fn !== 'function') throw new TypeError(`Expected \`fn\` to be a function, got ${typeof fn}`)
+      checkFunction('fn', fn)
       const number = (asked.get(name) ?? 0) + 1
       asked.set(name, number)
       const which = `${name}#${number}`

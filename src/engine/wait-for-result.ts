@@ -1,24 +1,14 @@
 /** Waits for a task's end, without polling, and turns the outcome into a value or an error. */
 
-import { type Duration, durationMs } from '../duration.js'
 import { HoldfastError, TaskCancelledError, TaskFailedError } from '../errors.js'
 import type { JsonValue } from '../json.js'
 import { isLive, isSettled, type TaskHead } from '../task/head.js'
 import { failureCode, type Outcome, reviveError } from '../task/outcome.js'
+import type { checkResult } from './call-options.js'
 import type { Engine } from './engine.js'
+import { onAbort } from './on-abort.js'
 import { readSteadyOutcome } from './read-steady.js'
 import type { WaitEnd } from './waiters.js'
-
-/** The options of `result`. */
-export interface ResultOptions {
-  readonly owner?: string | undefined
-  /** Stops the wait; the task goes on. */
-  readonly signal?: AbortSignal | undefined
-  /** Rejects with `WAIT_TIMEOUT` after this time; the task goes on. Default: waits as long as it takes. */
-  readonly timeout?: Duration | undefined
-  /** Wait on while the task is parked, instead of rejecting with `TASK_PARKED`. Default `false`. */
-  readonly waitParked?: boolean | undefined
-}
 
 /**
  * The output of the task, once it has settled.
@@ -28,9 +18,8 @@ export async function waitForResult(
   engine: Engine,
   taskId: string,
   find: () => Promise<TaskHead>,
-  { signal, timeout, waitParked = false }: ResultOptions,
+  { signal, timeoutMs, waitParked = false }: ReturnType<typeof checkResult>,
 ): Promise<JsonValue | undefined> {
-  const timeoutMs = timeout === undefined ? undefined : durationMs(timeout, 'timeout', { zero: true })
   const giveUpAt = timeoutMs === undefined ? undefined : engine.clock.now() + timeoutMs
   for (;;) {
     const head = await find()
@@ -62,14 +51,13 @@ function nextEnd(
     const over = (settle: () => void) => {
       stopWaiting()
       disarm()
-      signal?.removeEventListener('abort', onAbort)
+      stopListening()
       settle()
     }
-    const onAbort = () => over(() => reject(signal?.reason))
+    const stopListening = signal ? onAbort(signal, () => over(() => reject(signal.reason))) : () => {}
     const stopWaiting = engine.waiters.add(taskId, (end) => over(() => resolve(end)))
-    const disarm =
-      giveUpAt === undefined ? () => {} : engine.clock.setTimer(giveUpAt, () => over(() => resolve('late')))
-    signal?.addEventListener('abort', onAbort, { once: true })
+    const giveUp = () => over(() => resolve('late'))
+    const disarm = giveUpAt === undefined ? () => {} : engine.clock.setTimer(giveUpAt, giveUp, { elapsed: true })
   })
 }
 

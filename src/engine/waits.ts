@@ -74,7 +74,7 @@ export class Waits {
     else host.rest(task)
     this.#disarm()
     if (isLong && listens)
-      this.#disarm = host.clock.setTimer(host.clock.now() + host.unloadAfterMs, () => this.#unload())
+      this.#disarm = host.clock.setTimer(host.clock.now() + host.unloadAfterMs, () => this.#unload(), { elapsed: true })
   }
 
   #onlyWaits(pauses: number): boolean {

@@ -52,7 +52,9 @@ export async function answerInput(
     // A person answered, and will not be asked again: the answer waits for the disk.
     if (!(error instanceof HoldfastError && error.code === 'STORE_UNAVAILABLE')) throw error
     const { clock } = core.binding
-    await new Promise<void>((resolve) => void clock.setTimer(clock.now() + RETRY_MS, resolve, { background: true }))
+    await new Promise<void>(
+      (resolve) => void clock.setTimer(clock.now() + RETRY_MS, resolve, { background: true, elapsed: true }),
+    )
     return { accepted: (await answerInput(core, taskId, key, answer, scope)) ? [key] : [] }
   })
   core.hub.tell(taskId, { kind: 'changed' })

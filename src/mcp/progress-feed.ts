@@ -46,10 +46,12 @@ export class ProgressFeed {
       ...(message === undefined ? {} : { message: cleanText(message, MESSAGE_BYTES_MAX) }),
     }
     const { clock, intervalMs } = this.options
-    const dueAt = this.#sentAt === undefined ? clock.now() : this.#sentAt + intervalMs
+    const now = clock.now()
+    // Not later because the clock was set back.
+    const dueAt = this.#sentAt === undefined ? now : Math.min(this.#sentAt, now) + intervalMs
     this.#disarm()
-    if (dueAt <= clock.now()) this.#send()
-    else this.#disarm = clock.setTimer(dueAt, () => this.#send(), { background: true })
+    if (dueAt <= now) this.#send()
+    else this.#disarm = clock.setTimer(dueAt, () => this.#send(), { background: true, elapsed: true })
   }
 
   /** Sends what is waiting, and resolves once everything is handed to the transport. */

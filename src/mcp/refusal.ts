@@ -47,7 +47,7 @@ const THE_CALLERS = new Set<string>([
 export function refusalOf(error: unknown, logger: Logger): ProtocolError {
   if (error instanceof ProtocolError) return error
   if (error instanceof HoldfastError) {
-    if (error.code === 'TASK_NOT_FOUND') return taskNotFound(/"(.*)"$/.exec(error.message)?.[1] ?? '')
+    if (error.code === 'TASK_NOT_FOUND') return taskNotFound(JSON.parse(/".*"$/.exec(error.message)?.[0] ?? '""'))
     if (error.code === 'INVALID_CURSOR') return invalidParams('Invalid cursor', { code: error.code })
     const code = THE_CALLERS.has(error.code) ? RPC.invalidParams : RPC.internal
     return new ProtocolError(code, error.message, { code: error.code, ...error.details })

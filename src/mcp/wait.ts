@@ -37,13 +37,11 @@ export async function waitForEnd(core: McpCore, taskId: string, options: WaitOpt
   }
   // Watched before the first look, so that nothing happens in between unseen.
   const stop = core.hub.watch(taskId, (told) => (told.kind === 'progress' ? onProgress?.(told.progress) : stir()))
-  const disarm =
-    budgetMs === undefined
-      ? () => {}
-      : clock.setTimer(clock.now() + budgetMs, () => {
-          late = true
-          stir()
-        })
+  const tellLate = () => {
+    late = true
+    stir()
+  }
+  const disarm = budgetMs === undefined ? () => {} : clock.setTimer(clock.now() + budgetMs, tellLate, { elapsed: true })
   signal.addEventListener('abort', stir)
   try {
     for (let first = true; ; first = false) {

@@ -110,8 +110,9 @@ export class Anchor {
   note(seq: number): void {
     if (seq <= this.#noted) return
     this.#noted = seq
+    const { clock } = this.options
     if (seq - this.#written >= LAG_COMMITS_MAX) this.#begin()
-    else this.#disarm ??= this.options.clock.setTimer(this.options.clock.now() + LAG_MS_MAX, () => this.#begin())
+    else this.#disarm ??= clock.setTimer(clock.now() + LAG_MS_MAX, () => this.#begin(), { elapsed: true })
   }
 
   /** Resolves once everything noted before the call was written, or the attempt failed (`lastError`). */

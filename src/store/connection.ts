@@ -153,7 +153,7 @@ export class Connection {
     if (this.#closed) return Promise.resolve()
     const { clock } = this.options
     return new Promise((resolve) => {
-      const disarm = clock.setTimer(clock.now() + ms, resolve)
+      const disarm = clock.setTimer(clock.now() + ms, resolve, { elapsed: true })
       this.#wake = () => {
         disarm()
         resolve()

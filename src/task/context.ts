@@ -1,5 +1,6 @@
 /** What a body sees, what a step's function sees, and what an undo sees. */
 import type { Duration } from '../duration.js'
+import type { Names } from '../expected.js'
 import type { Jsonified } from '../json.js'
 import type { Logger } from '../logger.js'
 import type { TaskDefinition } from './definition.js'
@@ -24,13 +25,16 @@ export interface StepContext {
 /** What a body's `saveCheckpoint` takes besides the state. */
 export interface SaveCheckpointOptions {
   /** Shown in listings. */
-  readonly label?: string
+  readonly label?: string | undefined
   /**
    * Drop what was recorded before this checkpoint, so that a long task keeps a small store. Default `false`.
    * The body must have called `restoreCheckpoint` before its first save, or it would need what is dropped.
    */
-  readonly prune?: boolean
+  readonly prune?: boolean | undefined
 }
+
+/** The names of the options. */
+export const SAVE_OPTIONS: Names<SaveCheckpointOptions> = { label: true, prune: true }
 
 /** A checkpoint as it is restored. */
 export interface RestoredCheckpoint<State = unknown> {
@@ -144,7 +148,10 @@ export interface TaskContext {
    */
   // biome-ignore lint/suspicious/noExplicitAny: the state is whatever the body saved; its author knows the shape
   restoreCheckpoint<State = any>(checkpointId?: string): Promise<RestoredCheckpoint<State> | undefined>
-  /** Says how far the body is. Shown by `get` at once and kept with the next record; never waits. */
+  /**
+   * Says how far the body is. Shown by `get` at once and kept with the next record; never waits. A figure that is no
+   * finite number is left out: no task fails for its progress bar.
+   */
   progress(progress: Progress): void
   /** The stored time of the last answer, so that a replay sees the same: milliseconds since the epoch. */
   now(): Promise<number>
@@ -177,9 +184,9 @@ export interface InterruptedStep {
 /** The options of a step. */
 export interface StepOptions {
   /** How often it is tried when it throws. Default: once. */
-  readonly retry?: RetryOptions
+  readonly retry?: RetryOptions | undefined
   /** How long one attempt may take; then its signal is aborted, and the attempt has failed. Default: no limit. */
-  readonly timeout?: Duration
+  readonly timeout?: Duration | undefined
   /**
    * What happens to the step if the process dies, or is closed, while it runs. `'retry'` (default): it runs again, at
    * least once in all. `'fail'`: it fails with `STEP_IN_DOUBT`, and never begins twice. A function finds out what
@@ -187,7 +194,7 @@ export interface StepOptions {
    * `{ tookPlace: true, result }`, which becomes the step's result, or `{ tookPlace: false }`, and it runs again. Other
    * than `'retry'` costs one write more.
    */
-  readonly onInterrupted?: 'retry' | 'fail' | 'ask' | ((step: InterruptedStep) => unknown)
+  readonly onInterrupted?: 'retry' | 'fail' | 'ask' | ((step: InterruptedStep) => unknown) | undefined
 }
 
 /** Functions by the name of their branch, each with a context of its own. */
@@ -198,14 +205,20 @@ export type BranchesOf<Results> = {
 /** How long `input` and `receive` wait. */
 export interface WaitOptions {
   /** From the moment it is asked for, over crashes and down time. Default: as long as it takes. */
-  readonly timeout?: Duration
+  readonly timeout?: Duration | undefined
 }
+
+/** The names of the options. */
+export const WAIT_OPTIONS: Names<WaitOptions> = { timeout: true }
 
 /** The options of `task.child`. */
 export interface ChildOptions {
   /** Tells it from other children, like a step's name. Default: the definition's name. */
-  readonly name?: string
+  readonly name?: string | undefined
 }
+
+/** The names of the options. */
+export const CHILD_OPTIONS: Names<ChildOptions> = { name: true }
 
 /** What an undo, and `onCancel`, are handed. */
 export interface CleanUpContext {

@@ -1,57 +1,76 @@
 /** What a user defines: a named task, its options and its body. */
 import type { input as ZodInput, output as ZodOutput, ZodType } from 'zod'
 import { type Duration, durationMs } from '../duration.js'
+import { checkCount, checkFunction, checkObject, checkOptionsOf, expected, isObject, type Names } from '../expected.js'
 import type { Jsonified } from '../json.js'
 import type { Cancelled, CleanUpContext, StepToUndo, TaskContext } from './context.js'
-import { checkName } from './names.js'
-import { type RetryOptions, type RetryPolicy, retryPolicy } from './retry.js'
+import { checkName, NAME_BYTES_MAX } from './names.js'
+import { RETRY_OPTIONS, type RetryOptions, type RetryPolicy, retryPolicy } from './retry.js'
 
 /** The options of `defineTask`. */
 export interface TaskOptions<Input extends ZodType | undefined, Output extends ZodType | undefined> {
   /** The type's name: what is stored with every task, and what finds the code again after a crash. At most 128 bytes. */
   readonly name: string
   /** Stored with every task for people to read. At most 64 bytes. */
-  readonly version?: string
+  readonly version?: string | undefined
   /** Checks the input when a task is started. Without it any JSON value will do. */
-  readonly input?: Input
+  readonly input?: Input | undefined
   /** Checks what the body returns. Without it any JSON value will do. */
-  readonly output?: Output
+  readonly output?: Output | undefined
   /** How long a task may take, from its first run's start, over crashes and down time. Default: no limit. */
-  readonly timeout?: Duration
+  readonly timeout?: Duration | undefined
   /** How many bodies of this type run at once. Default: no limit of its own. */
-  readonly concurrency?: number
+  readonly concurrency?: number | undefined
   /**
    * How often the body is tried when it throws. Default: once. An attempt takes up the log of the one before, without
    * the failure that escaped and what came of it.
    */
-  readonly retry?: RetryOptions
+  readonly retry?: RetryOptions | undefined
   /**
    * How many checkpoints of a task keep their state; older ones can't be restored any more. A replay needs no older one.
    * Default: the option of `Holdfast.open`, which keeps all of them.
    */
-  readonly keepCheckpoints?: number
+  readonly keepCheckpoints?: number | undefined
   /**
    * How steps are taken back, by their names. When the task fails, is cancelled, times out or expires, those that ran, or
    * may have run, are undone, the newest first. It needs no replay: it works in a later process, and after a `prune`.
    */
-  readonly undo?: Readonly<
-    Record<string, (context: CleanUpContext, step: StepToUndo<Parsed<Input, unknown>>) => unknown>
-  >
+  readonly undo?:
+    | Readonly<Record<string, (context: CleanUpContext, step: StepToUndo<Parsed<Input, unknown>>) => unknown>>
+    | undefined
   /** Runs when the task is cancelled, times out or expires, after its steps are undone. */
-  readonly onCancel?: (context: CleanUpContext, cancelled: Cancelled<Parsed<Input, unknown>>) => unknown
+  readonly onCancel?: ((context: CleanUpContext, cancelled: Cancelled<Parsed<Input, unknown>>) => unknown) | undefined
   /** How undos and `onCancel` are run. */
-  readonly cleanUp?: CleanUpOptions
+  readonly cleanUp?: CleanUpOptions | undefined
+}
+
+/** The names of the options. */
+export const TASK_OPTIONS: Names<TaskOptions<undefined, undefined>> = {
+  name: true,
+  version: true,
+  input: true,
+  output: true,
+  timeout: true,
+  concurrency: true,
+  retry: true,
+  keepCheckpoints: true,
+  undo: true,
+  onCancel: true,
+  cleanUp: true,
 }
 
 /** How undos and `onCancel` are run. */
 export interface CleanUpOptions {
   /** How often each is tried when it throws. Default: five times, first after 1 s, then after twice as long. */
-  readonly retry?: RetryOptions
+  readonly retry?: RetryOptions | undefined
   /** How long one attempt may take. Default `'1m'`. */
-  readonly timeout?: Duration
+  readonly timeout?: Duration | undefined
   /** How long functions that run when the task ends may go on before their steps are undone. Default `'5s'`. */
-  readonly grace?: Duration
+  readonly grace?: Duration | undefined
 }
+
+/** The names of the options of a clean-up. */
+export const CLEAN_UP_OPTIONS: Names<CleanUpOptions> = { retry: true, timeout: true, grace: true }
 
 /** The same, checked and complete. */
 export interface CleanUpPolicy {
@@ -101,14 +120,15 @@ export function defineTask<
   options: TaskOptions<I, O>,
   body: (task: TaskContext, input: Parsed<I, Given>) => Returned,
 ): TaskDefinition<InputOf<I, Given>, OutputOf<O, Returned>> {
-  checkName(options.name, 'name', 128)
-  if (options.version !== undefined) checkName(options.version, 'version', 64)
+  checkOptionsOf('defineTask', options, TASK_OPTIONS)
+  checkName(options.name, 'name', NAME_BYTES_MAX.type)
+  if (options.version !== undefined) checkName(options.version, 'version', NAME_BYTES_MAX.version)
   checkSchema(options.input, 'input')
   checkSchema(options.output, 'output')
-  checkFunction(body, 'body')
-  if (options.keepCheckpoints !== undefined) checkCount(options.keepCheckpoints, 'keepCheckpoints')
-  if (options.concurrency !== undefined) checkCount(options.concurrency, 'concurrency')
-  if (options.onCancel !== undefined) checkFunction(options.onCancel, 'onCancel')
+  checkFunction('body', body)
+  if (options.keepCheckpoints !== undefined) checkCount('keepCheckpoints', options.keepCheckpoints)
+  if (options.concurrency !== undefined) checkCount('concurrency', options.concurrency)
+  if (options.onCancel !== undefined) checkFunction('onCancel', options.onCancel)
   checkUndo(options.undo)
   return {
     name: options.name,
@@ -128,38 +148,24 @@ export function defineTask<
 
 function checkSchema(schema: unknown, option: string): void {
   if (schema === undefined || typeof (schema as ZodType | null)?.safeParseAsync === 'function') return
-  throw new TypeError(`Expected \`${option}\` to be a zod schema, got ${typeof schema}`)
-}
-
-function checkCount(value: unknown, option: string): void {
-  if (Number.isInteger(value) && (value as number) >= 1) return
-  throw new TypeError(`Expected \`${option}\` to be an integer >= 1, got ${String(value)} (${typeof value})`)
-}
-
-function checkFunction(value: unknown, option: string): void {
-  if (typeof value !== 'function') throw new TypeError(`Expected \`${option}\` to be a function, got ${typeof value}`)
+  throw expected(option, 'a zod schema', schema)
 }
 
 function checkUndo(undo: unknown): void {
   if (undo === undefined) return
-  checkObject(undo, 'undo', ' of functions, by the names of steps')
-  for (const [step, undoes] of Object.entries(undo as object)) checkFunction(undoes, `undo.${step}`)
-}
-
-function checkObject(value: unknown, option: string, what = ''): void {
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return
-  const got = value === null ? 'null' : Array.isArray(value) ? 'an array' : typeof value
-  throw new TypeError(`Expected \`${option}\` to be an object${what}, got ${got}`)
+  if (!isObject(undo)) throw expected('undo', 'an object of functions, by the names of steps', undo)
+  for (const [step, undoes] of Object.entries(undo)) checkFunction(`undo.${step}`, undoes)
 }
 
 const UNDO_ATTEMPTS = 5
 
 function cleanUpPolicy(options: CleanUpOptions = {}): CleanUpPolicy {
-  checkObject(options, 'cleanUp')
+  checkObject('cleanUp', options, CLEAN_UP_OPTIONS)
   const { retry = {}, timeout = '1m', grace = '5s' } = options
-  checkObject(retry, 'cleanUp.retry')
+  checkObject('cleanUp.retry', retry, RETRY_OPTIONS)
+  const { maximumAttempts = UNDO_ATTEMPTS } = retry
   return {
-    retry: retryPolicy({ ...retry, maximumAttempts: retry.maximumAttempts ?? UNDO_ATTEMPTS }, 'cleanUp.retry'),
+    retry: retryPolicy({ ...retry, maximumAttempts }, 'cleanUp.retry'),
     timeoutMs: durationMs(timeout, 'cleanUp.timeout'),
     graceMs: durationMs(grace, 'cleanUp.grace', { zero: true }),
   }

@@ -10,6 +10,7 @@
  * F4. The task it comes from is not changed; its audit says that it was forked.
  */
 import { HoldfastError } from '../errors.js'
+import { checkCount, checkObject, expected, isObject, type Names } from '../expected.js'
 import type { Change, Decision } from './changes.js'
 import type { CheckpointInfo } from './checkpoint.js'
 import { createTask, type NewTask } from './create.js'
@@ -35,6 +36,10 @@ export type ForkPoint =
   /** Directly after the record of a step: the last of that name, or the one named exactly. */
   | { readonly afterStep: string | StepPoint; readonly checkpointId?: undefined }
 
+/** The names of what a point may say. */
+const POINTS: Names<{ checkpointId: string; afterStep: string | StepPoint }> = { checkpointId: true, afterStep: true }
+const STEP_POINT: Names<StepPoint> = { name: true, number: true, segment: true }
+
 /** The same, checked. */
 export type CheckedPoint =
   | { readonly kind: 'checkpoint'; readonly checkpointId: string }
@@ -42,12 +47,12 @@ export type CheckedPoint =
 
 /** @throws TypeError naming the option, what was expected and what was given */
 export function checkForkPoint(given: unknown): CheckedPoint {
-  const point = isObject(given) ? given : {}
-  const { checkpointId, afterStep } = point
+  const what = '{ checkpointId } or { afterStep }'
+  if (!isObject(given)) throw expected('point', what, given)
+  checkObject('point', given, POINTS)
+  const { checkpointId, afterStep } = given
   if ((checkpointId === undefined) === (afterStep === undefined)) {
-    throw new TypeError(
-      `Expected the point to be { checkpointId } or { afterStep }, got ${isObject(given) ? `{ ${Object.keys(point).join(', ')} }` : String(given)}`,
-    )
+    throw new TypeError(`Expected \`point\` to be ${what}, got { ${Object.keys(given).join(', ')} }`)
   }
   if (checkpointId !== undefined) {
     if (typeof checkpointId !== 'string') throw expected('checkpointId', 'a string', checkpointId)
@@ -55,13 +60,14 @@ export function checkForkPoint(given: unknown): CheckedPoint {
   }
   if (typeof afterStep === 'string') return { kind: 'step', name: afterStep }
   if (!isObject(afterStep)) throw expected('afterStep', 'a step’s name, or { name, number?, segment? }', afterStep)
+  checkObject('afterStep', afterStep, STEP_POINT)
   const { name, number, segment } = afterStep
   if (typeof name !== 'string') throw expected('afterStep.name', 'a string', name)
-  if (number !== undefined && !isCount(number, 1)) throw expected('afterStep.number', 'an integer >= 1', number)
-  if (segment !== undefined && segment !== 'prefix' && !isCount(segment, 0)) {
+  if (number !== undefined) checkCount('afterStep.number', number)
+  if (segment !== undefined && segment !== 'prefix' && !(Number.isInteger(segment) && segment >= 0)) {
     throw expected('afterStep.segment', "'prefix' or an integer >= 0", segment)
   }
-  return { kind: 'step', name, number: number as number | undefined, segment: segment as StepPoint['segment'] }
+  return { kind: 'step', name, number, segment }
 }
 
 /** The record that `point` names: the last one, if several would do. */
@@ -233,19 +239,6 @@ function shown(segment: number): 'prefix' | number {
 
 function numberOf(record: LogRecord): number {
   return record.kind === 'checkpoint' ? 1 : record.number
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null
-}
-
-function isCount(value: unknown, least: number): boolean {
-  return Number.isInteger(value) && (value as number) >= least
-}
-
-function expected(option: string, what: string, given: unknown): TypeError {
-  const got = typeof given === 'number' ? String(given) : given === null ? 'null' : typeof given
-  return new TypeError(`Expected \`${option}\` to be ${what}, got ${got}`)
 }
 
 function undoneStep(taskId: string, point: LogRecord, step: LogRecord): HoldfastError {

@@ -1,4 +1,5 @@
 /** What `task.isolated` takes, checked. What runs it is in `engine/isolated/`. */
+import { checkCount, checkOptionsOf, expected, type Names } from '../expected.js'
 import type { StepOptions } from './context.js'
 
 /** The options of `task.isolated`: those of a step, and what its process may use. */
@@ -7,11 +8,11 @@ export interface IsolatedOptions extends StepOptions {
    * The resident memory of the process in MiB, Node's own 60 included; at least 128. Default 512. It is looked at every
    * 50 ms, so a burst may pass the limit for a moment.
    */
-  readonly memoryMb?: number
+  readonly memoryMb?: number | undefined
   /** The CPU time that the module and its function may take, in milliseconds. Default: no limit. */
-  readonly cpuMs?: number
+  readonly cpuMs?: number | undefined
   /** The name of the exported function. Default: the default export. */
-  readonly export?: string
+  readonly export?: string | undefined
 }
 
 /** What an isolated function is handed besides its arguments. */
@@ -34,21 +35,24 @@ const MEMORY_MB_DEFAULT = 512
 // Node itself takes about 60, and a little more while it starts.
 const MEMORY_MB_MIN = 128
 
-/** The limits and the export's name. @throws TypeError naming the option, what was expected and what was given */
-export function checkIsolated(options: IsolatedOptions): ResourceLimits & { readonly exportName: string } {
-  if (typeof options !== 'object' || options === null) {
-    throw new TypeError(`Expected the options of \`task.isolated\` to be an object, got ${String(options)}`)
-  }
-  const { memoryMb = MEMORY_MB_DEFAULT, cpuMs, export: exportName = 'default' } = options
-  atLeast(memoryMb, 'memoryMb', MEMORY_MB_MIN)
-  if (cpuMs !== undefined) atLeast(cpuMs, 'cpuMs', 1)
-  if (typeof exportName !== 'string' || exportName === '') {
-    throw new TypeError(`Expected \`export\` to be the name of an exported function, got ${String(exportName)}`)
-  }
-  return { memoryMb, cpuMs, exportName }
+/** The names of the options. */
+export const ISOLATED_OPTIONS: Names<IsolatedOptions> = {
+  memoryMb: true,
+  cpuMs: true,
+  export: true,
+  retry: true,
+  timeout: true,
+  onInterrupted: true,
 }
 
-function atLeast(value: unknown, option: string, min: number): void {
-  if (Number.isSafeInteger(value) && (value as number) >= min) return
-  throw new TypeError(`Expected \`${option}\` to be an integer >= ${min}, got ${String(value)} (${typeof value})`)
+/** The limits and the export's name. @throws TypeError naming the option, what was expected and what was given */
+export function checkIsolated(options: IsolatedOptions): ResourceLimits & { readonly exportName: string } {
+  checkOptionsOf('task.isolated', options, ISOLATED_OPTIONS)
+  const { memoryMb = MEMORY_MB_DEFAULT, cpuMs, export: exportName = 'default' } = options
+  checkCount('memoryMb', memoryMb, MEMORY_MB_MIN)
+  if (cpuMs !== undefined) checkCount('cpuMs', cpuMs)
+  if (typeof exportName !== 'string' || exportName === '') {
+    throw expected('export', 'the name of an exported function', exportName)
+  }
+  return { memoryMb, cpuMs, exportName }
 }

@@ -48,7 +48,9 @@ export function added(totals: Partial<Totals>, tallies: readonly Tally[]): Total
 /** What a task that settles moves. One whose clean-up is pending takes its bytes along when that has ended. */
 export function settledTally(head: TaskHead): Tally {
   const bytes = head.cleanUp === 'pending' ? {} : { settledBytes: usageOf(head).kept }
-  if (head.status === 'completed') return { ...bytes, completed: 1, completionMs: head.updatedAt - head.createdAt }
+  // Not less than none, if the clock was set back meanwhile.
+  const completionMs = Math.max(0, head.updatedAt - head.createdAt)
+  if (head.status === 'completed') return { ...bytes, completed: 1, completionMs }
   if (head.status === 'cancelled') return { ...bytes, cancelled: 1 }
   const timedOut = head.error?.code === 'TIMEOUT' ? 1 : 0
   const expired = head.error?.code === 'EXPIRED' ? 1 : 0

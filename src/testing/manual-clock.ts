@@ -1,8 +1,9 @@
 /** A clock that stands still until a test moves it. */
-import type { Clock } from '../clock.js'
+import type { Clock, TimerOptions } from '../clock.js'
 
 interface Timer {
-  readonly dueAt: number
+  dueAt: number
+  readonly elapsed: boolean
   readonly order: number
   readonly fire: () => void
 }
@@ -22,8 +23,8 @@ export class ManualClock implements Clock {
     return this.#now
   }
 
-  setTimer(dueAt: number, fire: () => void): () => void {
-    const timer: Timer = { dueAt, order: this.#order++, fire }
+  setTimer(dueAt: number, fire: () => void, { elapsed = false }: TimerOptions = {}): () => void {
+    const timer: Timer = { dueAt, elapsed, order: this.#order++, fire }
     this.#timers.add(timer)
     // One that is due already fires soon, as on the machine's clock, and not inside this call.
     if (dueAt <= this.#now) queueMicrotask(() => this.#fire(timer))
@@ -54,6 +55,16 @@ export class ManualClock implements Clock {
     }
     this.#now = instant
     await settle()
+  }
+
+  /**
+   * Sets the clock forward, or back by a negative `ms`, as an administrator does: no time passes. What waits for an
+   * instant that has come by then fires; what waits for a duration waits as long as before.
+   */
+  async jump(ms: number): Promise<void> {
+    this.#now += ms
+    for (const timer of this.#timers) if (timer.elapsed) timer.dueAt += ms
+    await this.advanceTo(this.#now)
   }
 
   #earliest(): Timer | undefined {

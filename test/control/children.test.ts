@@ -416,6 +416,41 @@ describe('a parent that ends before its child', () => {
     ])
   })
 
+  test('runs no more when a later process ends the child: a body of a settled task never runs', async () => {
+    const disk = new MemoryDisk()
+    let begun = 0
+    let isLate = false
+    const live = async () => {
+      const clock = new ManualClock()
+      const onCancel = () => (isLate ? undefined : new Promise(() => {}))
+      const child = defineTask({ name: 'child', onCancel }, (task) => task.sleep('long', '9h'))
+      const main = defineTask({ name: 'main' }, (task) =>
+        task.all({
+          child: (t) => t.child(child, null),
+          work: (t) =>
+            t.step('work', () => {
+              begun++
+              return new Promise(() => {})
+            }),
+        }),
+      )
+      return openInMemory({ disk, clock, tasks: [main, child] })
+    }
+    const first = await live()
+    const taskId = await startMain(first)
+    while (!(await hasChild(first, taskId))) await turn()
+    await first.cancel(taskId)
+    await turns()
+    disk.crash()
+    isLate = true
+    const second = await live()
+    await expect(second.result(taskId)).rejects.toMatchObject({ code: 'TASK_CANCELLED' })
+    await turns()
+    expect(begun).toBe(1)
+    expect(await family(second)).toMatchObject({ outlived: [] })
+    await second.close()
+  })
+
   test('because it timed out', async () => {
     const { outcome } = await expectSame(
       (log, clock) => [

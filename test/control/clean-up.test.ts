@@ -408,12 +408,14 @@ describe('a task that is cancelled', () => {
       holdfast.cancel(one, { owner: 'bob' }),
       holdfast.cancel(one, { owner: 'bob', force: true }),
       holdfast.forOwner('bob').cancel(one),
-      holdfast.cancel(one, { owner: '' }),
     ]) {
       const error = await errorOf(refused)
       expect(error.code).toBe('TASK_NOT_FOUND')
       expect(error.message.replace(one, '')).toBe(unknown.message.replace('task-01ARZ3NDEKTSV4RRFFQ69G5FAV', ''))
     }
+    // A mistake in a program, and the same whether the task is there.
+    for (const id of [one, 'task-none'])
+      await expect(holdfast.cancel(id, { owner: '' })).rejects.toThrow(/`owner` to be/)
     expect(await holdfast.get(one)).toMatchObject({ status: 'running' })
     await holdfast.cancel(one, { owner: 'alice' })
     await holdfast.forOwner('alice').cancel(two)
@@ -728,7 +730,7 @@ describe('onCancel', () => {
     expect(seen.map(String)).toEqual([
       expect.stringMatching(/^TypeError: Expected `name`/),
       expect.stringMatching(/^TypeError: Expected `name`/),
-      expect.stringMatching(/^TypeError: Expected `fn` to be a function, got string/),
+      expect.stringMatching(/^TypeError: Expected `fn` to be a function, got 'no function'/),
       'NOT_SERIALIZABLE',
     ])
   })
@@ -1083,19 +1085,19 @@ describe('a clean-up', () => {
 describe('defineTask refuses', () => {
   const body = () => 1
   test.each([
-    ['onCancel', { onCancel: 'x' }, /^Expected `onCancel` to be a function, got string/],
-    ['onCancel', { onCancel: null }, /^Expected `onCancel` to be a function, got object/],
-    ['cleanUp', { cleanUp: 5 }, /^Expected `cleanUp` to be an object, got number/],
-    ['cleanUp', { cleanUp: null }, /^Expected `cleanUp` to be an object, got null/],
-    ['cleanUp', { cleanUp: 'soon' }, /^Expected `cleanUp` to be an object, got string/],
-    ['cleanUp', { cleanUp: [] }, /^Expected `cleanUp` to be an object, got an array/],
+    ['onCancel', { onCancel: 'x' }, /^Expected `onCancel` to be a function, got 'x' \(string\)/],
+    ['onCancel', { onCancel: null }, /^Expected `onCancel` to be a function, got null/],
+    ['cleanUp', { cleanUp: 5 }, /^Expected `cleanUp` to be an object of retry, timeout, grace, got 5/],
+    ['cleanUp', { cleanUp: null }, /^Expected `cleanUp` to be an object of .*, got null/],
+    ['cleanUp', { cleanUp: 'soon' }, /^Expected `cleanUp` to be an object of .*, got 'soon'/],
+    ['cleanUp', { cleanUp: [] }, /^Expected `cleanUp` to be an object of .*, got an array/],
     ['cleanUp.grace', { cleanUp: { grace: -1 } }, /^Expected `cleanUp\.grace` .* zero or more, got -1/],
     ['cleanUp.grace', { cleanUp: { grace: '5 parsecs' } }, /^Expected `cleanUp\.grace` .* got '5 parsecs'/],
     ['cleanUp.grace', { cleanUp: { grace: Number.POSITIVE_INFINITY } }, /^Expected `cleanUp\.grace` .* got Infinity/],
     ['cleanUp.timeout', { cleanUp: { timeout: 0 } }, /^Expected `cleanUp\.timeout` .* above zero, got 0/],
     ['cleanUp.timeout', { cleanUp: { timeout: Number.NaN } }, /^Expected `cleanUp\.timeout` .* got NaN/],
-    ['cleanUp.timeout', { cleanUp: { timeout: {} } }, /^Expected `cleanUp\.timeout` .* \(object\)/],
-    ['cleanUp.retry', { cleanUp: { retry: 3 } }, /^Expected `cleanUp\.retry` to be an object, got number/],
+    ['cleanUp.timeout', { cleanUp: { timeout: {} } }, /^Expected `cleanUp\.timeout` to be .*, got an object/],
+    ['cleanUp.retry', { cleanUp: { retry: 3 } }, /^Expected `cleanUp\.retry` to be an object of .*, got 3/],
     [
       'cleanUp.retry',
       { cleanUp: { retry: { maximumAttempts: 0 } } },

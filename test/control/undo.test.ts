@@ -742,11 +742,11 @@ describe('an undo', () => {
 
 describe('defineTask refuses', () => {
   test.each([
-    [{ undo: 5 }, /^Expected `undo` to be an object of functions, by the names of steps, got number/],
+    [{ undo: 5 }, /^Expected `undo` to be an object of functions, by the names of steps, got 5/],
     [{ undo: null }, /^Expected `undo` to be an object of functions, .* got null/],
     [{ undo: [] }, /^Expected `undo` to be an object of functions, .* got an array/],
-    [{ undo: () => 1 }, /^Expected `undo` to be an object of functions, .* got function/],
-    [{ undo: { charge: 'refund' } }, /^Expected `undo.charge` to be a function, got string/],
+    [{ undo: () => 1 }, /^Expected `undo` to be an object of functions, .* got a function/],
+    [{ undo: { charge: 'refund' } }, /^Expected `undo.charge` to be a function, got 'refund'/],
     [{ undo: { charge: undefined } }, /^Expected `undo.charge` to be a function, got undefined/],
   ])('%j', (options, message) => {
     const define = () => defineTask({ name: 'bad', ...options } as never, () => 1)

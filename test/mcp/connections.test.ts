@@ -282,6 +282,58 @@ describe('a session', () => {
   })
 })
 
+describe('a stream that is taken up again', () => {
+  const primed = async (stream: ReturnType<typeof read>) => stream.lastEventId()
+
+  test('says at once where the client stands: one that loses it again comes back to the same place', async () => {
+    await start()
+    const own = await session('alice')
+    const first = await call(own, 1, { sub: 'alice' })
+    const lastEventId = await first.lastEventId()
+    first.hangUp()
+    for (let round = 0; round < 3; round++) {
+      const resumed = await resume(own, lastEventId)
+      expect(await primed(resumed)).toBe(lastEventId)
+      if (round === 1) await server.restart()
+    }
+    await openGates()
+  })
+
+  test('of what is sent on no request: what was missed is sent', async () => {
+    await start()
+    const own = await session('alice')
+    const listening = read(await server.send(undefined, { method: 'GET', session: own, sub: 'alice' }))
+    const at = await primed(listening)
+    await server.restart()
+    const task = {
+      jsonrpc: '2.0',
+      id: 1,
+      method: 'tools/call',
+      params: { name: 'held', arguments: { n: 1 }, task: {} },
+    }
+    await (await server.send(task, { session: own, sub: 'alice' })).text()
+    await openGates()
+    await until(async () => (await tasks())[0]?.status === 'completed')
+    const again = await resume(own, at)
+    await settle()
+    await server.send(undefined, { method: 'DELETE', session: own, sub: 'alice' })
+    expect(await again.text()).toContain('"method":"notifications/tasks/status"')
+  })
+
+  test('is told nothing that an older client can’t take', async () => {
+    await start()
+    const response = await server.send(
+      { ...initialize(), params: { ...initialize().params, protocolVersion: '2025-06-18' } },
+      { sub: 'alice' },
+    )
+    await response.text()
+    const own = response.headers.get('mcp-session-id') as string
+    const listening = read(await server.send(undefined, { method: 'GET', session: own, sub: 'alice' }))
+    await server.send(undefined, { method: 'DELETE', session: own, sub: 'alice' })
+    expect(await listening.text()).toBe('')
+  })
+})
+
 test('a call that is refused leaves nothing, and nothing to come back for', async () => {
   await start()
   const own = await session('alice')

@@ -66,7 +66,24 @@ const messageFor = (taskId: string) => {
     fc.jsonValue(),
     fc.constant(undefined),
   )
+  const isParams = fc.oneof(
+    {
+      weight: 3,
+      arbitrary: fc.record({ taskId: words, name: words, arguments: params, task: params }, { requiredKeys: [] }),
+    },
+    { weight: 1, arbitrary: params },
+  )
   return fc.oneof(
+    {
+      // Understood as JSON-RPC, and handled.
+      weight: 12,
+      arbitrary: fc.record({
+        jsonrpc: fc.constant('2.0'),
+        id: fc.oneof(fc.nat(), fc.uuid()),
+        method: fc.constantFrom(...METHODS),
+        params: isParams,
+      }),
+    },
     {
       weight: 6,
       arbitrary: fc.record(
@@ -121,6 +138,7 @@ test('5,000 messages over HTTP: each is answered with JSON-RPC, none with anothe
     )
   const session = (await send(JSON.stringify(initialize()))).headers.get('mcp-session-id') as string
   let count = 0
+  let handled = 0
   await fc.assert(
     fc.asyncProperty(
       fc.oneof(
@@ -130,6 +148,7 @@ test('5,000 messages over HTTP: each is answered with JSON-RPC, none with anothe
       async (body) => {
         count++
         const response = await send(body, session)
+        if (response.status === 200) handled++
         const text = await firstOf(response)
         expect(text).not.toContain(SECRET)
         if (text !== '') expect(JSON.parse(text)).toMatchObject({ jsonrpc: '2.0' })
@@ -140,6 +159,7 @@ test('5,000 messages over HTTP: each is answered with JSON-RPC, none with anothe
     { numRuns: 5_000 },
   )
   expect(count).toBeGreaterThanOrEqual(5_000)
+  expect(handled).toBeGreaterThan(1_500)
   expect((await holdfast.get(taskId)).status).toBe('running')
 })
 

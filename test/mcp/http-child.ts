@@ -13,11 +13,18 @@ const {
   journal,
   port,
   access = 'open',
+  held,
 } = JSON.parse(process.argv[2] as string) as {
   dir: string
   journal: string
   port?: number
   access?: 'open' | 'principal' | 'local'
+  held?: boolean
+}
+if (held) {
+  process.stderr.write('ready\n')
+  await new Promise((resolve) => process.stdin.once('data', resolve))
+  process.stdin.destroy()
 }
 
 const count = defineTask(
@@ -57,7 +64,7 @@ const createMcpServer = () => {
 if (port === undefined) {
   await createMcpServer().connect(new StdioServerTransport())
 } else {
-  const handler = durable.httpHandler(createMcpServer, { retryInterval: '3s' })
+  const handler = durable.httpHandler(createMcpServer)
   const server = createServer((req, res) => {
     const sub = /^Bearer (.+)$/.exec(req.headers.authorization ?? '')?.[1]
     const auth = sub === undefined ? {} : { auth: { token: 'x', clientId: 'app', scopes: [], extra: { sub } } }

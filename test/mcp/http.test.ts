@@ -54,6 +54,10 @@ describe('a pending call', () => {
     for (const at of [5, 18, 31]) {
       await until(() => seen.length >= at)
       await server.restart()
+      // It dies again where its client is back and was told nothing yet.
+      const gets = server.open.get('GET') ?? 0
+      await until(() => (server.open.get('GET') ?? 0) >= gets + 1)
+      await server.restart()
     }
     expect(await pending).toMatchObject({ content: [{ text: 'counted to 40' }] })
     expect(seen).toEqual(Array.from({ length: 40 }, (_, n) => n + 1))
@@ -99,8 +103,11 @@ describe('a pending call', () => {
       },
     })
     const { client } = await server.connect()
-    const pending = client.callTool({ name: 'plain' }).catch((error: unknown) => error)
-    await delay(50)
+    const onresumptiontoken = vi.fn()
+    const pending = client
+      .callTool({ name: 'plain' }, undefined, { onresumptiontoken })
+      .catch((error: unknown) => error)
+    await until(() => onresumptiontoken.mock.calls.length > 0)
     await server.restart()
     expect(await pending).toMatchObject({ code: -32_603, data: { code: 'SERVER_RESTARTED' } })
     await delay(200)
@@ -111,14 +118,15 @@ describe('a pending call', () => {
     await start({ tools: [slow] })
     const { client } = await server.connect()
     const stream = client.experimental.tasks.callToolStream(
-      { name: 'slow', arguments: { ms: 200 } },
+      { name: 'slow', arguments: { ms: 400 } },
       CallToolResultSchema,
       { task: {} },
     )
     const { value } = await stream.next()
     const { taskId } = (value as { task: { taskId: string } }).task
-    const pending = client.experimental.tasks.getTaskResult(taskId, CallToolResultSchema)
-    await delay(60)
+    const onresumptiontoken = vi.fn()
+    const pending = client.experimental.tasks.getTaskResult(taskId, CallToolResultSchema, { onresumptiontoken })
+    await until(() => onresumptiontoken.mock.calls.length > 0)
     await server.restart()
     expect(await pending).toMatchObject({ content: [{ text: 'slept' }] })
     await client.close()

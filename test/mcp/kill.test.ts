@@ -19,7 +19,7 @@ let server: ServerProcess
 beforeAll(async () => {
   server = await ServerProcess.start()
 }, 30_000)
-afterAll(() => server.kill())
+afterAll(() => server.end())
 
 async function connect() {
   const client = new Client(INFO)
@@ -44,6 +44,7 @@ test(
     const { client, transport } = await connect()
     const session = transport.sessionId
     for (let kill = 0; kill < KILLS; kill++) {
+      await server.prepare()
       const before = server.steps.length
       const seen: number[] = []
       let opened = () => {}
@@ -69,6 +70,25 @@ test(
   60_000 + KILLS * 15_000,
 )
 
+test('a pending call resolves also when the restart takes 3 s, with default options on both sides', async () => {
+  const slow = await ServerProcess.start()
+  const client = new Client(INFO)
+  await client.connect(new StreamableHTTPClientTransport(slow.url) as never)
+  const seen: number[] = []
+  const pending = client.callTool({ name: 'count', arguments: { to: STEPS, ms: 100 } }, CallToolResultSchema, {
+    onprogress: ({ progress }) => seen.push(progress),
+  })
+  await slow.prepare()
+  while (seen.length < 5) await delay(5)
+  await slow.kill()
+  await delay(3_000)
+  await slow.start()
+  expect(await pending).toMatchObject({ structuredContent: { counted: STEPS } })
+  expect(seen).toEqual(Array.from({ length: STEPS }, (_, n) => n + 1))
+  await client.close()
+  await slow.end()
+}, 60_000)
+
 test('the SDK’s task calls before, during and after kill -9, over HTTP', async () => {
   const { client } = await connect()
   const { tasks } = client.experimental
@@ -90,6 +110,7 @@ test('the SDK’s task calls before, during and after kill -9, over HTTP', async
   const created = (await second.next()).value as { task: { taskId: string } }
   const pending = tasks.getTaskResult(created.task.taskId, CallToolResultSchema)
   await delay(200)
+  await server.prepare()
   await server.kill()
   await server.start()
   expect(await pending).toMatchObject({ structuredContent: { counted: STEPS } })
@@ -156,6 +177,7 @@ test('the client library for tasks, on the newest client: settle, and resume fro
   await execution.detach()
   await first.session.close()
   await first.client.close()
+  await server.prepare()
   await server.kill()
   await server.start()
   const second = await connectNewest()

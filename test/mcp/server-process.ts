@@ -1,13 +1,22 @@
-/** Starts and kills the server of http-child.ts. */
-import { type ChildProcess, spawn } from 'node:child_process'
+/** Starts and kills a server of the tests: that of http-child.ts, unless another script is named. */
+import { type ChildProcessByStdio, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Readable, Writable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 
-const SCRIPT = fileURLToPath(new URL('./http-child.ts', import.meta.url))
+type Child = ChildProcessByStdio<Writable, null, Readable>
+
+/** What a server is made of. */
+export interface ServerProcessOptions {
+  /** Beside this file. Default `'http-child.ts'`. */
+  readonly script?: string
+  readonly access?: 'open' | 'principal'
+  readonly env?: Record<string, string>
+}
 
 export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1')
@@ -21,15 +30,16 @@ export async function freePort(): Promise<number> {
 export class ServerProcess {
   readonly dir = mkdtempSync(join(tmpdir(), 'holdfast-mcp-'))
   readonly journal = join(this.dir, 'journal.txt')
-  #child: ChildProcess | undefined
+  #child: Child | undefined
+  #next: Child | undefined
 
   private constructor(
     readonly port: number,
-    private readonly access: 'open' | 'principal',
+    private readonly options: ServerProcessOptions,
   ) {}
 
-  static async start(access: 'open' | 'principal' = 'open'): Promise<ServerProcess> {
-    const server = new ServerProcess(await freePort(), access)
+  static async start(options: ServerProcessOptions = {}): Promise<ServerProcess> {
+    const server = new ServerProcess(await freePort(), options)
     await server.start()
     return server
   }
@@ -40,21 +50,31 @@ export class ServerProcess {
 
   /** The arguments that run it over stdio, on the same store. */
   get stdio(): { command: string; args: string[] } {
-    return { command: process.execPath, args: argsOf({ dir: join(this.dir, 'store'), journal: this.journal }) }
+    return { command: process.execPath, args: this.#args({ journal: this.journal }) }
+  }
+
+  /**
+   * Has the next process load its code, and wait: how long that takes says nothing about a restart, and on a busy machine
+   * it may be longer than a client waits.
+   */
+  async prepare(): Promise<void> {
+    const { port, journal } = this
+    const { access = 'open', env = {} } = this.options
+    const child = spawn(process.execPath, this.#args({ journal, port, access, held: true }), {
+      stdio: ['pipe', 'inherit', 'pipe'],
+      env: { ...process.env, ...env },
+    })
+    this.#next = child
+    await said(child, 'ready')
   }
 
   async start(): Promise<void> {
-    const { port, access, journal } = this
-    const child = spawn(process.execPath, argsOf({ dir: join(this.dir, 'store'), journal, port, access }), {
-      stdio: ['ignore', 'inherit', 'pipe'],
-    })
+    if (!this.#next) await this.prepare()
+    const child = this.#next as Child
+    this.#next = undefined
     this.#child = child
-    let said = ''
-    for await (const chunk of child.stderr) {
-      said += chunk
-      if (said.includes('listening')) break
-    }
-    if (!said.includes('listening')) throw new Error(`The server did not start: ${said}`)
+    child.stdin.write('go\n')
+    await said(child, 'listening')
   }
 
   async kill(): Promise<void> {
@@ -62,6 +82,11 @@ export class ServerProcess {
     if (!child || child.exitCode !== null || child.signalCode !== null) return
     child.kill('SIGKILL')
     await once(child, 'exit')
+  }
+
+  async end(): Promise<void> {
+    this.#next?.kill('SIGKILL')
+    await this.kill()
   }
 
   /** How often each step of each task began. */
@@ -72,8 +97,24 @@ export class ServerProcess {
       return []
     }
   }
+
+  #args(job: Record<string, unknown>): string[] {
+    const script = fileURLToPath(new URL(`./${this.options.script ?? 'http-child.ts'}`, import.meta.url))
+    return ['--import', import.meta.resolve('tsx'), script, JSON.stringify({ dir: join(this.dir, 'store'), ...job })]
+  }
 }
 
-function argsOf(job: Record<string, unknown>): string[] {
-  return ['--import', import.meta.resolve('tsx'), SCRIPT, JSON.stringify(job)]
+/** Resolves once a process says a word on its standard error. */
+function said(child: Child, word: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let text = ''
+    const read = (chunk: Buffer) => {
+      text += chunk
+      if (!text.includes(word)) return
+      child.stderr.off('data', read)
+      resolve()
+    }
+    child.stderr.on('data', read)
+    child.once('exit', () => reject(new Error(`The server did not get to '${word}': ${text}`)))
+  })
 }

@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import { InMemoryTransport } from '@modelcontextprotocol/sdk/inMemory.js'
 import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
-import { CallToolResultSchema, type Request } from '@modelcontextprotocol/sdk/types.js'
+import { CallToolResultSchema, ElicitRequestSchema, type Request } from '@modelcontextprotocol/sdk/types.js'
 import { type DurableOptions, durableTasks } from 'holdfast/mcp/2025-11-25'
 import { MemoryDisk, openInMemory } from 'holdfast/testing'
 import { describe, expect, test } from 'vitest'
@@ -110,6 +110,62 @@ test('taskMessageQueue is first in, first out, bounded, and on disk', async () =
   expect(await again.queue.dequeueAll(taskId)).toEqual([2, 3, 4].map(message))
   expect(await again.queue.dequeue(taskId)).toBeUndefined()
   expect(await again.queue.dequeue('../odd')).toBeUndefined()
+})
+
+test('a handler’s own question within a task reaches whoever waits for the task; not that of a process that is gone', async () => {
+  const disk = new MemoryDisk()
+  const open = async () => {
+    const { durable, store: taskStore, queue: taskMessageQueue, holdfast } = await stores({ orphans: 'keep' }, disk)
+    const answers: unknown[] = []
+    const server = durable.attach(new McpServer(INFO, durable.serverOptions({ taskStore, taskMessageQueue })))
+    server.experimental.tasks.registerToolTask(
+      'order',
+      { execution: { taskSupport: 'required' } },
+      {
+        createTask: async ({ taskStore }) => {
+          const task = await taskStore.createTask({ ttl: 60_000, pollInterval: 10 })
+          const params = {
+            message: 'Which one?',
+            requestedSchema: { type: 'object' as const, properties: { which: { type: 'string' as const } } },
+          }
+          void server.server.elicitInput(params, { relatedTask: { taskId: task.taskId } }).then(async ({ content }) => {
+            answers.push(content)
+            const text = `Ordered ${content?.['which']}`
+            await taskStore.storeTaskResult(task.taskId, 'completed', { content: [{ type: 'text', text }] })
+          })
+          return { task }
+        },
+        getTask: ({ taskStore, taskId }) => taskStore.getTask(taskId),
+        getTaskResult: async ({ taskStore, taskId }) =>
+          CallToolResultSchema.parse(await taskStore.getTaskResult(taskId)),
+      },
+    )
+    const asked: string[] = []
+    const client = new Client(INFO, { capabilities: { elicitation: {} } })
+    client.setRequestHandler(ElicitRequestSchema, ({ params }) => {
+      asked.push(params.message)
+      return { action: 'accept', content: { which: 'terns' } }
+    })
+    const [ours, theirs] = InMemoryTransport.createLinkedPair()
+    await Promise.all([server.connect(ours), client.connect(theirs)])
+    const order = async () => {
+      const stream = client.experimental.tasks.callToolStream({ name: 'order' }, CallToolResultSchema, { task: {} })
+      return ((await stream.next()).value as { task: { taskId: string } }).task.taskId
+    }
+    const result = (taskId: string) => client.experimental.tasks.getTaskResult(taskId, CallToolResultSchema)
+    return { asked, answers, order, result, holdfast }
+  }
+  const first = await open()
+  expect(await first.result(await first.order())).toMatchObject({ content: [{ text: 'Ordered terns' }] })
+  expect(first.asked).toEqual(['Which one?'])
+  const left = await first.order()
+  await delay(20)
+  disk.crash()
+  const second = await open()
+  second.result(left).catch(() => {})
+  await delay(50)
+  expect([second.asked, second.answers]).toEqual([[], []])
+  await second.holdfast.close()
 })
 
 test('a server of the SDK’s with registerToolTask, with the two options and nothing else', async () => {

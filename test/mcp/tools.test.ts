@@ -248,8 +248,9 @@ describe('a call without a task', () => {
       await task.step('hang', () => new Promise(() => {}))
     })
     const first = await openInMemory({ disk, tasks: [changing] })
+    const recorded = new Promise<unknown>((resolve) => first.on('step:recorded', resolve))
     const { taskId } = await first.start(changing, {}, { owner: 'local', idempotencyKey: 'k' })
-    await delay(20)
+    await recorded
     disk.crash()
     renamed = true
     const holdfast = await openInMemory({ disk })

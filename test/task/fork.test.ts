@@ -92,7 +92,7 @@ describe('the point', () => {
   test.each([
     [undefined, /\{ checkpointId \} or \{ afterStep \}, got undefined/],
     [null, /got null/],
-    ['load', /got load/],
+    ['load', /got 'load' \(string\)/],
     [{}, /got \{ {2}\}/],
     [{ checkpointId: 'cp-1', afterStep: 'load' }, /got \{ checkpointId, afterStep \}/],
     [{ checkpointId: 5 }, /`checkpointId` to be a string, got 5/],
@@ -101,10 +101,12 @@ describe('the point', () => {
     [{ afterStep: {} }, /`afterStep.name` to be a string, got undefined/],
     [{ afterStep: { name: 'a', number: 0 } }, /`afterStep.number` to be an integer >= 1, got 0/],
     [{ afterStep: { name: 'a', number: 1.5 } }, /got 1.5/],
-    [{ afterStep: { name: 'a', number: '1' } }, /got string/],
+    [{ afterStep: { name: 'a', number: '1' } }, /got '1' \(string\)/],
     [{ afterStep: { name: 'a', segment: -1 } }, /`afterStep.segment` to be 'prefix' or an integer >= 0, got -1/],
     [{ afterStep: { name: 'a', segment: Number.POSITIVE_INFINITY } }, /got Infinity/],
-    [{ afterStep: { name: 'a', segment: 'suffix' } }, /got string/],
+    [{ afterStep: { name: 'a', numbr: 2 } }, /Unknown option `afterStep.numbr`; there are name, number, segment/],
+    [{ checkpoint: 'cp-1' }, /Unknown option `point.checkpoint`; there are checkpointId, afterStep/],
+    [{ afterStep: { name: 'a', segment: 'suffix' } }, /got 'suffix' \(string\)/],
   ])('%j is refused', (point, message) => {
     expect(() => checkForkPoint(point)).toThrow(TypeError)
     expect(() => checkForkPoint(point)).toThrow(message)

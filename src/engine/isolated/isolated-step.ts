@@ -2,6 +2,7 @@
 import { toJson } from '../../json.js'
 import type { StepContext, StepOptions } from '../../task/context.js'
 import { checkIsolated, type IsolatedOptions } from '../../task/isolated.js'
+import { checkName, NAME_BYTES_MAX } from '../../task/names.js'
 import type { Run } from '../run.js'
 import { moduleUrlOf } from './module-url.js'
 import { runIsolated } from './run-isolated.js'
@@ -17,10 +18,11 @@ export function isolatedStep(
   args: unknown,
   options: IsolatedOptions,
 ): { fn: (step: StepContext) => Promise<unknown>; options: StepOptions } {
+  checkName(name, 'name', NAME_BYTES_MAX.step)
   const { exportName, ...limits } = checkIsolated(options)
   const url = moduleUrlOf(moduleUrl)
   const { inputBytesMax: bytesMax, resultBytesMax } = host.limits
-  const what = `the arguments of step '${String(name)}'`
+  const what = `the arguments of step '${name}'`
   const argsText = toJson(args, { what, bytesMax, option: 'limits.inputBytesMax' })
   const fn = ({ signal, idempotencyKey, attempt }: StepContext) => {
     const about = { taskId: task.taskId, step: name, moduleUrl: url, exportName, argsText, idempotencyKey, attempt }

@@ -1,6 +1,7 @@
 /** Which module an isolated step runs. */
 import { isAbsolute } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { expected } from '../../expected.js'
 
 /**
  * The URL of a module given as a `file:` URL or an absolute path.
@@ -11,8 +12,9 @@ export function moduleUrlOf(given: unknown): string {
   const url =
     given instanceof URL ? given : typeof given === 'string' && URL.canParse(given) ? new URL(given) : undefined
   if (url?.protocol === 'file:') return url.href
-  const shown = given instanceof URL || typeof given === 'string' ? `'${given}'` : String(given)
-  throw new TypeError(
-    `Expected \`moduleUrl\` to be a file: URL or an absolute path, such as new URL('./work.js', import.meta.url), got ${shown} (${typeof given})`,
+  throw expected(
+    'moduleUrl',
+    "a file: URL or an absolute path, such as new URL('./work.js', import.meta.url)",
+    given instanceof URL ? given.href : given,
   )
 }

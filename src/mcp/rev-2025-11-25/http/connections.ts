@@ -11,8 +11,8 @@ export class Connections {
     return stream === undefined ? this.#open.size > 0 : this.#open.has(stream)
   }
 
-  /** The same response; its stream counts as read until it ends, or its reader goes. */
-  watch(stream: string, response: Response): Response {
+  /** The same response, after `first`; its stream counts as read until it ends, or its reader goes. */
+  watch(stream: string, response: Response, first?: string): Response {
     const reader = response.body?.getReader()
     if (!reader) return response
     this.#open.set(stream, (this.#open.get(stream) ?? 0) + 1)
@@ -26,6 +26,9 @@ export class Connections {
     }
     const body = new ReadableStream<Uint8Array>(
       {
+        start(controller) {
+          if (first !== undefined) controller.enqueue(Buffer.from(first))
+        },
         async pull(controller) {
           const { done, value } = await reader.read().catch(() => ({ done: true, value: undefined }))
           if (!done && value) return controller.enqueue(value)

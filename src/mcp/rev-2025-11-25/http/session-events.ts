@@ -26,6 +26,8 @@ export const STANDALONE = 'get'
 /** The event of a stream of which nothing is kept: whoever comes back with it finds nothing, and need not come again. */
 export const UNKEPT_EVENT = 'unkept_0'
 const STANDALONE_OF_TRANSPORT = '_GET_stream'
+// The number of what comes before a stream's first event.
+const BEFORE_ALL = -1
 
 /** What a stream is opened for. */
 export type Opening =
@@ -101,7 +103,7 @@ export class SessionEvents implements EventStore {
     const at = eventId.lastIndexOf('_')
     const [name, number] = [eventId.slice(0, at), Number(eventId.slice(at + 1))]
     const stream = this.#streams.get(name)
-    if (!stream || !Number.isInteger(number) || number < 0 || number >= stream.next) return undefined
+    if (!stream || !Number.isInteger(number) || number < BEFORE_ALL || number >= stream.next) return undefined
     return { stream: name, number, final: stream.final }
   }
 
@@ -125,6 +127,11 @@ export class SessionEvents implements EventStore {
     if (!stream || key === undefined) return
     stream.rejoinKey = undefined
     await this.records.records.write([this.records.records.own(key, undefined)])
+  }
+
+  /** Where a client stands that has everything of a stream so far. */
+  lastId(name: string): string {
+    return idOf({ stream: name, number: this.#streamOf(name).next - 1 })
   }
 
   /** The progress that the client was sent last on a stream. */

@@ -44,6 +44,8 @@ export interface SessionParts {
 }
 
 const VERSION = 'mcp-protocol-version'
+// Older clients can't take an event without data.
+const PRIMING_SINCE = '2025-11-25'
 const JSON_HEADERS = { 'content-type': 'application/json', accept: 'application/json, text/event-stream' }
 // Only ever seen by the SDK's transport, which wants one.
 const URL_OF_OURS = 'http://localhost/'
@@ -144,7 +146,13 @@ export class Session {
 
   /** The stream of what is sent to the client on no request of its own, or the rest of one that it lost. */
   async listen(request: Request, stream: string): Promise<Response> {
-    return this.events.connections.watch(stream, await this.transport.inner.handleRequest(request))
+    // Before anything comes, it is said again where the client stands: one that loses this stream too would come back
+    // without a place, and be given another stream.
+    const lastEventId = request.headers.get('last-event-id') ?? this.events.lastId(stream)
+    const first = `id: ${lastEventId}\nretry: ${this.parts.options.retryIntervalMs}\ndata: \n\n`
+    const response = await this.transport.inner.handleRequest(request)
+    const isPrimed = response.status === 200 && this.protocolVersion >= PRIMING_SINCE
+    return this.events.connections.watch(stream, response, isPrimed ? first : undefined)
   }
 
   async close(): Promise<void> {

@@ -125,7 +125,7 @@ export class Sessions {
         })
         .finally(() => this.#arm())
     }
-    this.#disarm = clock.setTimer(clock.now() + SWEEP_EVERY_MS, sweep, { background: true })
+    this.#disarm = clock.setTimer(clock.now() + SWEEP_EVERY_MS, sweep, { background: true, elapsed: true })
   }
 
   async #sweep(): Promise<void> {

@@ -1,0 +1,89 @@
+/**
+ * Refuses what callers get wrong. Each refusal is a `TypeError` that names the option, what was expected and what was
+ * given; nothing was begun. An option that is `undefined` counts as left out, and one that nobody knows is refused: a
+ * misspelt limit would be no limit.
+ */
+
+/** Every name of an interface of options. The compiler sees to it that none is missing, and the tests that each is tried. */
+export type Names<Options> = Readonly<Record<keyof Options, true>>
+
+const TEXT_SHOWN_MAX = 40
+
+/** What was given, as a message shows it. */
+export function shown(value: unknown): string {
+  if (value === null || value === undefined) return String(value)
+  if (Array.isArray(value)) return 'an array'
+  if (typeof value === 'string') {
+    const cut = value.length > TEXT_SHOWN_MAX ? `${value.slice(0, TEXT_SHOWN_MAX)}…` : value
+    return `'${cut}' (string)`
+  }
+  if (value instanceof Date && Number.isNaN(value.getTime())) return 'an invalid Date'
+  if (typeof value === 'object') return 'an object'
+  return typeof value === 'function' ? 'a function' : `${String(value)} (${typeof value})`
+}
+
+/** The refusal of `option`. */
+export function expected(option: string, what: string, given: unknown): TypeError {
+  return new TypeError(`Expected \`${option}\` to be ${what}, got ${shown(given)}`)
+}
+
+/** The options of a call: an object with no other names than these. */
+export function checkOptionsOf<Options>(
+  call: string,
+  given: unknown,
+  names: Names<Options>,
+): asserts given is Partial<Options> {
+  if (!isObject(given)) {
+    throw new TypeError(`Expected the options of \`${call}\` to be an object, got ${shown(given)}`)
+  }
+  refuseUnknown(given, names, '', ` of \`${call}\``)
+}
+
+/** An option that is an object, with no other names than these. */
+export function checkObject<Options>(
+  option: string,
+  given: unknown,
+  names: Names<Options>,
+): asserts given is Partial<Options> {
+  if (!isObject(given)) throw expected(option, `an object of ${Object.keys(names).join(', ')}`, given)
+  refuseUnknown(given, names, `${option}.`, '')
+}
+
+/** @throws TypeError for anything but an integer of at least `min` */
+export function checkCount(option: string, given: unknown, min = 1): asserts given is number {
+  if (!Number.isSafeInteger(given) || (given as number) < min) throw expected(option, `an integer >= ${min}`, given)
+}
+
+/** @throws TypeError for anything but `true` and `false`: a text such as `'no'` would count as yes */
+export function checkFlag(option: string, given: unknown): asserts given is boolean {
+  if (typeof given !== 'boolean') throw expected(option, 'true or false', given)
+}
+
+/** @throws TypeError for anything but a function */
+export function checkFunction(option: string, given: unknown): void {
+  if (typeof given !== 'function') throw expected(option, 'a function', given)
+}
+
+/** @throws TypeError for anything but one of `allowed` */
+export function oneOf(option: string, given: unknown, allowed: readonly string[]): void {
+  if (allowed.includes(given as string)) return
+  throw expected(option, allowed.map((name) => `'${name}'`).join(' or '), given)
+}
+
+/** @throws TypeError for anything but an object that has these functions */
+export function checkFunctionsOf(option: string, given: unknown, names: readonly string[]): void {
+  const of = (isObject(given) || typeof given === 'function' ? given : {}) as Record<string, unknown>
+  const missing = names.find((name) => typeof of[name] !== 'function')
+  if (missing !== undefined) throw expected(option, `an object with the functions ${names.join(', ')}`, given)
+}
+
+export function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function refuseUnknown(given: object, names: Names<never>, prefix: string, of: string): void {
+  for (const name of Object.keys(given)) {
+    if (Object.hasOwn(names, name)) continue
+    throw new TypeError(`Unknown option \`${prefix}${name}\`${of}; there are ${Object.keys(names).join(', ')}`)
+  }
+}
