@@ -143,7 +143,7 @@ test.each([
   ['TtlOptions', 'src/mcp/options.ts'],
   ['McpLimits', 'src/mcp/options.ts'],
   ['ToolOptions', 'src/mcp/tool.ts'],
-  ['HttpOptions', 'src/mcp/rev-2025-11-25/http/options.ts'],
+  ['HttpOptions', 'src/mcp/http/options.ts'],
 ])('every option of %s stands in docs/mcp.md', (name, path) => {
   const [, body = ''] = new RegExp(`interface ${name}\\b[^{]*\\{\\n([\\s\\S]*?)\\n\\}`).exec(read(path)) ?? []
   const options = [...body.matchAll(/^ {2}readonly (\w+)\??:/gm)].map(([, option]) => option as string)

@@ -4,10 +4,10 @@
  */
 import { type ZodType, z } from 'zod'
 import { type Duration, durationMs } from '../duration.js'
+import { checkFlag, checkFunction, checkOptionsOf, type Names, oneOf } from '../expected.js'
 import type { JsonValue } from '../json.js'
 import type { AnyTaskDefinition, TaskDefinition } from '../task/definition.js'
 import { checkName } from '../task/names.js'
-import { oneOf, optionalFunction } from './options.js'
 import type { AuthInfoLike } from './owner.js'
 
 /** What a call came with, for `toInput` and `toIdempotencyKey`. */
@@ -105,6 +105,25 @@ export interface DurableTool {
   readonly toIdempotencyKey: ToolOptions['toIdempotencyKey']
 }
 
+const TOOL_OPTIONS: Names<ToolOptions> = {
+  name: true,
+  title: true,
+  description: true,
+  annotations: true,
+  _meta: true,
+  taskSupport: true,
+  inlineBudget: true,
+  onInterrupt: true,
+  rejoin: true,
+  start: true,
+  inputSchema: true,
+  outputSchema: true,
+  toInput: true,
+  toResult: true,
+  toError: true,
+  toIdempotencyKey: true,
+}
+
 /**
  * @param lateCalls what a call gets whose `inlineBudget` is over: a handle in place of the result, or a task
  * @throws TypeError naming the tool and what is wrong with it
@@ -114,13 +133,16 @@ export function makeTool<Input, Output>(
   options: ToolOptions<Input, Output>,
   lateCalls: 'handle' | 'task' = 'handle',
 ): DurableTool {
+  checkOptionsOf<ToolOptions<Input, Output>>('durable.tool', options, TOOL_OPTIONS)
   const name = options.name ?? definition.name
   checkName(name, 'name', 128)
   const { taskSupport = 'optional', onInterrupt = 'continue', rejoin = true, start = false } = options
-  oneOf(taskSupport, 'taskSupport', ['optional', 'required', 'forbidden'])
-  oneOf(onInterrupt, 'onInterrupt', ['continue', 'cancel'])
+  oneOf('taskSupport', taskSupport, ['optional', 'required', 'forbidden'])
+  oneOf('onInterrupt', onInterrupt, ['continue', 'cancel'])
+  checkFlag('rejoin', rejoin)
+  checkFlag('start', start)
   for (const option of ['toInput', 'toResult', 'toError', 'toIdempotencyKey'] as const) {
-    optionalFunction(options[option], option)
+    if (options[option] !== undefined) checkFunction(option, options[option])
   }
   const inputSchema = options.inputSchema ?? definition.input
   if (inputSchema) checkSchema(name, 'inputSchema', inputSchema, 'input')

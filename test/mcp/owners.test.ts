@@ -103,15 +103,19 @@ test('without authentication rates and limits count per session', async () => {
 describe('options', () => {
   test.each([
     [{}, /`access` to be 'principal' or 'open' or 'local', got undefined/],
-    [{ access: 'everybody' }, /`access`.*"everybody"/],
+    [{ access: 'everybody' }, /`access`.*'everybody'/],
+    [{ acces: 'local' }, /Unknown option `acces` of `durableTasks`; there are access, owner/],
+    [undefined, /the options of `durableTasks` to be an object/],
+    [{ access: 'local', ttl: { maximum: '1d' } }, /Unknown option `ttl.maximum`; there are min, max/],
+    [{ access: 'local', aliases: 'no' }, /`aliases` to be true or false, got 'no'/],
     [{ access: 'principal', owner: 'alice' }, /`owner` to be a function/],
     [{ access: 'open', owner: () => 'x' }, /`owner` only with `access: 'principal'`/],
     [{ access: 'local', authorize: true }, /`authorize` to be a function/],
     [{ access: 'local', pollInterval: 'soon' }, /`pollInterval`.*"?soon/],
     [{ access: 'local', progressInterval: -1 }, /`progressInterval`/],
     [{ access: 'local', ttl: { min: '2d', max: '1d' } }, /`ttl.min` to be at most `ttl.max`/],
-    [{ access: 'local', orphans: 'forget' }, /`orphans`.*"forget"/],
-    [{ access: 'local', limits: { tasks: 5 } }, /Unknown limit `limits.tasks`; there are liveTasksPerOwner/],
+    [{ access: 'local', orphans: 'forget' }, /`orphans`.*'forget'/],
+    [{ access: 'local', limits: { tasks: 5 } }, /Unknown option `limits.tasks`; there are liveTasksPerOwner/],
     [{ access: 'local', limits: { createsPerMinute: 0 } }, /`limits.createsPerMinute` to be an integer >= 1, got 0/],
   ])('of durableTasks are checked: %j', async (options, message) => {
     const holdfast = await openInMemory()
@@ -121,6 +125,7 @@ describe('options', () => {
 
   test.each([
     [{ path: 'mcp' }, /`path` to be a path that begins with \//],
+    [{ sessionMax: 5 }, /Unknown option `sessionMax` of `durable.httpHandler`; there are path/],
     [{ retryInterval: 'soon' }, /`retryInterval`/],
     [{ allowedHosts: 'localhost' }, /`allowedHosts` to be an array of strings/],
     [{ allowedOrigins: [5] }, /`allowedOrigins` to be an array of strings/],

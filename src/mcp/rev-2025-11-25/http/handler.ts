@@ -14,11 +14,11 @@ import {
 import type { Holdfast } from '../../../engine/holdfast.js'
 import { callerOf, runAs } from '../../caller.js'
 import { type FetchContext, serveNode } from '../../http/node.js'
+import { type CheckedHttpOptions, checkHttpOptions, HTTP_OPTIONS, type HttpOptions } from '../../http/options.js'
 import { checkOrigin, httpError, readBody } from '../../http/reply.js'
 import { checkDepth } from '../../json-depth.js'
 import { type AuthInfoLike, NoPrincipal } from '../../owner.js'
 import type { DurableTasks } from '../durable-tasks.js'
-import { type CheckedHttpOptions, checkHttpOptions, type HttpOptions } from './options.js'
 import { jsonResponse, sseResponse } from './reply.js'
 import type { CreateServer, Session } from './session.js'
 import { STANDALONE, UNKEPT_EVENT } from './session-events.js'
@@ -70,7 +70,7 @@ export function createHttpHandler(
   if (typeof createServer !== 'function') {
     throw new TypeError(`Expected \`createServer\` to be a function that makes a server, got ${typeof createServer}`)
   }
-  const checked = checkHttpOptions(options, core.options.access === 'open')
+  const checked = checkHttpOptions(options, core.options.access === 'open', HTTP_OPTIONS)
   if (serving.has(core.holdfast)) {
     throw new Error('This Holdfast has an httpHandler already. Route to that one, or close it first.')
   }

@@ -16,9 +16,9 @@ import type { EventStore } from '@modelcontextprotocol/sdk/server/webStandardStr
 import type { JSONRPCMessage, JSONRPCRequest, RequestId } from '@modelcontextprotocol/sdk/types.js'
 import type { Clock } from '../../../clock.js'
 import type { BindingRecord } from '../../../task/changes.js'
+import type { CheckedHttpOptions } from '../../http/options.js'
 import { Connections } from './connections.js'
 import { type Kept, KeptEvents } from './kept-events.js'
-import type { CheckedHttpOptions } from './options.js'
 import type { EventRecord, OpenRecord, SessionRecords } from './session-records.js'
 
 /** The stream that is no request's answer; the transport calls it `_GET_stream` in every session. */

@@ -4,7 +4,7 @@
  */
 import { type JSONRPCMessage, PROTOCOL_VERSION_META_KEY, type Transport } from '@modelcontextprotocol/server'
 import { StdioServerTransport, serveStdio } from '@modelcontextprotocol/server/stdio'
-import { optionalFunction } from '../../options.js'
+import { checkFunction } from '../../../expected.js'
 import type { DurableTasks } from '../durable-tasks.js'
 import type { CreateServer } from '../http/handler.js'
 import { ListeningTransport } from './listening-transport.js'
@@ -40,7 +40,7 @@ export function serveOverStdio(
       "`access: 'principal'` needs a token with every request, and stdio carries none: use 'local' for its one user",
     )
   }
-  optionalFunction(legacy, 'legacy')
+  if (legacy !== undefined) checkFunction('legacy', legacy)
   const onerror = (error: Error) => binding.logger.warn('A stdio connection had an error', { error: String(error) })
   const factory = durable.attachedBy(createServer)
   const wire = transport ?? new StdioServerTransport()
