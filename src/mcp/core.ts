@@ -97,7 +97,7 @@ export class McpCore {
     this.options = checkDurableOptions(options)
     this.binding = bindingOf(holdfast)
     this.records = new McpRecords(this.binding.records('mcp'))
-    const { hub, openCalls, delivered, counted } = sharedOf(holdfast)
+    const { hub, openCalls, delivered, counted } = sharedOf(holdfast, this.binding.clock)
     this.counts = new Counts(this.binding.clock, this.options.limits, counted)
     this.hub = hub
     this.openCalls = openCalls

@@ -3,6 +3,7 @@
  * answered is news to the clients of the other, a call that one waits for is not given up, and an owner's limits are not
  * doubled by speaking two revisions.
  */
+import type { Clock } from '../clock.js'
 import type { Holdfast } from '../engine/holdfast.js'
 import { Counted } from './counts.js'
 import { Hub } from './hub.js'
@@ -19,11 +20,11 @@ export interface Shared {
 
 const shared = new WeakMap<Holdfast, Shared>()
 
-export function sharedOf(holdfast: Holdfast): Shared {
+export function sharedOf(holdfast: Holdfast, clock: Clock): Shared {
   const there = shared.get(holdfast)
   if (there) return there
   const made = {
-    hub: new Hub(holdfast),
+    hub: new Hub(holdfast, clock),
     openCalls: new OpenCalls(),
     counted: new Counted(),
     delivered: new Set<string>(),

@@ -48,11 +48,11 @@ export async function waitForEnd(core: McpCore, taskId: string, options: WaitOpt
       news = false
       if (signal.aborted) return { kind: 'aborted', view: undefined }
       const view = await core.holdfast.get(taskId, scope)
+      if (first && view.progress) onProgress?.(view.progress)
       if (isSettled(view.status)) return { kind: 'settled', view }
       if (view.parked && untilParked) return { kind: 'parked', view }
       if (until?.(view)) return { kind: 'seen', view }
       if (late) return { kind: 'late', view }
-      if (first && view.progress) onProgress?.(view.progress)
       onLook?.(view)
       await new Promise<void>((resolve) => {
         wake = resolve
