@@ -34,6 +34,10 @@ const GIVEN: Record<string, string> = {
   info: `const info = { name: 'flights', version: '1.0.0' }`,
   instructions: `const instructions = ''`,
   createServer: `declare const createServer: import('holdfast/mcp/2025-11-25').CreateServer`,
+  modernEra: `import * as modernEra from 'holdfast/mcp/2026-07-28'`,
+  legacyEra: `import * as legacyEra from 'holdfast/mcp/2025-11-25'`,
+  createModern: `declare const createModern: import('holdfast/mcp/2026-07-28').CreateServer`,
+  createLegacy: `declare const createLegacy: import('holdfast/mcp/2025-11-25').CreateServer`,
   server: `declare const server: import('@modelcontextprotocol/sdk/server/mcp.js').McpServer`,
   client: `declare const client: import('@modelcontextprotocol/sdk/client/index.js').Client`,
   verifier: `declare const verifier: import('@modelcontextprotocol/sdk/server/auth/provider.js').OAuthTokenVerifier`,
@@ -73,6 +77,7 @@ describe('the code in docs', () => {
           paths: {
             holdfast: source('index.ts'),
             'holdfast/mcp/2025-11-25': source('mcp/rev-2025-11-25/index.ts'),
+            'holdfast/mcp/2026-07-28': source('mcp/rev-2026-07-28/index.ts'),
           },
         },
         include: ['*.ts'],
@@ -138,7 +143,7 @@ test.each([
   ['TtlOptions', 'src/mcp/options.ts'],
   ['McpLimits', 'src/mcp/options.ts'],
   ['ToolOptions', 'src/mcp/tool.ts'],
-  ['HttpOptions', 'src/mcp/rev-2025-11-25/http/options.ts'],
+  ['HttpOptions', 'src/mcp/http/options.ts'],
 ])('every option of %s stands in docs/mcp.md', (name, path) => {
   const [, body = ''] = new RegExp(`interface ${name}\\b[^{]*\\{\\n([\\s\\S]*?)\\n\\}`).exec(read(path)) ?? []
   const options = [...body.matchAll(/^ {2}readonly (\w+)\??:/gm)].map(([, option]) => option as string)

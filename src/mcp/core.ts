@@ -12,15 +12,17 @@ import type { BindingRecord } from '../task/changes.js'
 import type { TaskDefinition } from '../task/definition.js'
 import { accountOf, type Caller } from './caller.js'
 import { Counts } from './counts.js'
-import { Hub } from './hub.js'
+import type { Hub } from './hub.js'
 import { checkDepth } from './json-depth.js'
-import { type IsHeard, OpenCalls } from './open-calls.js'
+import type { IsHeard, OpenCalls } from './open-calls.js'
 import { type CheckedDurableOptions, checkDurableOptions, type DurableOptions } from './options.js'
 import { type Answer, answerOf, messageOf } from './outcome.js'
 import { McpRecords, type Origin } from './records.js'
-import { invalidParams } from './refusal.js'
+import { invalidParams, RPC } from './refusal.js'
 import { type Scope, scopeFor } from './rights.js'
-import { type CallExtra, type DurableTool, makeTool, type ToolOptions } from './tool.js'
+import { sharedOf } from './shared.js'
+import { type CallExtra, type DurableTool, type InputRequired, makeTool, type ToolOptions } from './tool.js'
+import { type Trace, traceOf } from './trace.js'
 import { grantTtl } from './ttl.js'
 
 /** Under which a client names a call, so that a repeat joins the first one. */
@@ -34,6 +36,25 @@ export class InvalidArguments extends Error {
   override readonly name = 'InvalidArguments'
 }
 
+/** `toInput` asks the client for something first. A revision without words for that refuses the call with this. */
+export class InputNeeded extends ProtocolError {
+  override readonly name = 'InputNeeded'
+
+  constructor(
+    tool: string,
+    readonly required: InputRequired,
+  ) {
+    super(RPC.internal, `Tool ${tool} asks for input before its task, and this protocol revision has no words for that`)
+  }
+}
+
+/** What a call came with, besides its arguments. */
+export interface CallAbout extends Pick<CallExtra, 'inputResponses' | 'requestState'> {
+  readonly meta?: Record<string, unknown> | undefined
+  readonly ttlMs?: number | undefined
+  readonly isHeard: IsHeard
+}
+
 /** A call that is allowed and understood, and not a task yet. */
 export interface PreparedCall {
   readonly tool: DurableTool
@@ -45,6 +66,7 @@ export interface PreparedCall {
   /** Where a repeat of it would be found. */
   readonly rejoinPrefix: string | undefined
   readonly ttlMs: number
+  readonly trace: Trace | undefined
   /** Of an inline call: whether its client is there. */
   readonly isHeard: IsHeard
 }
@@ -64,9 +86,9 @@ export class McpCore {
   readonly counts: Counts
   readonly hub: Hub
   readonly tools = new Map<string, { readonly tool: DurableTool; readonly role: 'call' | 'start' }>()
-  readonly openCalls = new OpenCalls()
+  readonly openCalls: OpenCalls
   /** Answered, and the note of it is on its way to be deleted. */
-  readonly #delivered = new Set<string>()
+  readonly #delivered: Set<string>
 
   constructor(
     readonly holdfast: Holdfast,
@@ -75,8 +97,11 @@ export class McpCore {
     this.options = checkDurableOptions(options)
     this.binding = bindingOf(holdfast)
     this.records = new McpRecords(this.binding.records('mcp'))
-    this.counts = new Counts(this.binding.clock, this.options.limits)
-    this.hub = new Hub(holdfast)
+    const { hub, openCalls, delivered, counted } = sharedOf(holdfast)
+    this.counts = new Counts(this.binding.clock, this.options.limits, counted)
+    this.hub = hub
+    this.openCalls = openCalls
+    this.#delivered = delivered
     // Without authentication tasks are counted by session, and sessions of an earlier process are not asked for.
     for (const { taskId, owner, kind } of this.binding.liveTasks()) {
       if (owner !== undefined && this.options.access !== 'open') this.counts.created(taskId, owner, kind)
@@ -85,8 +110,12 @@ export class McpCore {
   }
 
   /** @throws TypeError for a tool that can't be listed, or a name that is taken */
-  addTool<Input, Output>(definition: TaskDefinition<Input, Output>, options: ToolOptions<Input, Output>): DurableTool {
-    const tool = makeTool(definition, options)
+  addTool<Input, Output>(
+    definition: TaskDefinition<Input, Output>,
+    options: ToolOptions<Input, Output>,
+    lateCalls?: 'handle' | 'task',
+  ): DurableTool {
+    const tool = makeTool(definition, options, lateCalls)
     for (const name of [tool.name, tool.startName]) {
       if (name !== undefined && this.tools.has(name)) throw new TypeError(`There is a durable tool '${name}' already`)
     }
@@ -109,18 +138,14 @@ export class McpCore {
 
   /**
    * Everything about a call that comes before its task.
-   * @throws InvalidArguments; ProtocolError
+   * @throws InvalidArguments; InputNeeded; ProtocolError
    */
   async prepare(
     tool: DurableTool,
     kind: PreparedCall['kind'],
     args: unknown,
     caller: Caller,
-    {
-      meta,
-      ttlMs,
-      isHeard,
-    }: { meta?: Record<string, unknown> | undefined; ttlMs?: number | undefined; isHeard: IsHeard },
+    { meta, ttlMs, isHeard, inputResponses, requestState }: CallAbout,
   ): Promise<PreparedCall> {
     const { access, limits, ttl } = this.options
     checkDepth(args, 'The arguments', limits.jsonDepthMax)
@@ -130,9 +155,12 @@ export class McpCore {
       authInfo: caller.authInfo,
       sessionId: caller.sessionId,
       _meta: meta,
+      inputResponses,
+      requestState,
     }
     const parsed = tool.parsesArguments ? await parseArguments(tool, args) : (args ?? {})
     const { input, ownKey } = await mapped(tool, parsed, extra)
+    if (tool.toInput && isInputRequired(input)) throw new InputNeeded(tool.name, input)
     const account = accountOf(access, caller)
     const key = ownKey ?? givenKey(meta)
     const canJoin = kind === 'inline' && tool.rejoin && key === undefined && account !== undefined
@@ -145,6 +173,7 @@ export class McpCore {
       idempotencyKey: account === undefined || key === undefined ? undefined : scopedKey(access, account, key),
       rejoinPrefix: canJoin ? this.records.rejoinPrefix(account, tool.name, plainOf(tool, input)) : undefined,
       ttlMs: grantTtl(ttl, ttlMs, tool.definition.timeoutMs),
+      trace: traceOf(meta),
       isHeard,
     }
   }
@@ -172,6 +201,7 @@ export class McpCore {
       kind,
       projection: tool.toResult || tool.toError ? 'custom' : 'default',
       ...(this.options.access === 'open' ? { sessionId: caller.sessionId } : {}),
+      ...(call.trace ? { trace: call.trace } : {}),
     }
     const { owner } = caller
     const options = { owner, idempotencyKey: call.idempotencyKey, ttl: call.ttlMs }
@@ -246,6 +276,10 @@ export class McpCore {
     }
     return undefined
   }
+}
+
+function isInputRequired(input: unknown): input is InputRequired {
+  return typeof input === 'object' && input !== null && 'resultType' in input && input.resultType === 'input_required'
 }
 
 async function parseArguments(tool: DurableTool, args: unknown): Promise<unknown> {

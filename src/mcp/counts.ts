@@ -16,20 +16,24 @@ interface Window {
   requests: number
 }
 
-export class Counts {
-  readonly #windows = new Map<string, Window>()
-  readonly #live = new Map<string, { account: string; kind: 'body' | 'session' }>()
-  readonly #perAccount = new Map<string, { body: number; session: number }>()
+/** What is counted; the bindings of one store count together, each with limits of its own. */
+export class Counted {
+  readonly windows = new Map<string, Window>()
+  readonly live = new Map<string, { account: string; kind: 'body' | 'session' }>()
+  readonly perAccount = new Map<string, { body: number; session: number }>()
+}
 
+export class Counts {
   constructor(
     private readonly clock: Clock,
     private readonly limits: McpLimits,
+    private readonly counted = new Counted(),
   ) {}
 
   /** @throws ProtocolError when the account makes too many requests, or has too many tasks already */
   checkCreate(account: string, kind: 'body' | 'session' = 'body'): void {
     const { createsPerMinute, liveTasksPerOwner, sessionTasksPerOwner } = this.limits
-    const { body = 0, session = 0 } = this.#perAccount.get(account) ?? {}
+    const { body = 0, session = 0 } = this.counted.perAccount.get(account) ?? {}
     if (body + session >= liveTasksPerOwner) throw over('liveTasksPerOwner', liveTasksPerOwner, 'unfinished tasks')
     if (kind === 'session' && session >= sessionTasksPerOwner) {
       throw over('sessionTasksPerOwner', sessionTasksPerOwner, 'unfinished session tasks')
@@ -48,36 +52,36 @@ export class Counts {
   }
 
   created(taskId: string, account: string, kind: 'body' | 'session' = 'body'): void {
-    if (this.#live.has(taskId)) return
-    this.#live.set(taskId, { account, kind })
-    const counts = this.#perAccount.get(account) ?? { body: 0, session: 0 }
+    if (this.counted.live.has(taskId)) return
+    this.counted.live.set(taskId, { account, kind })
+    const counts = this.counted.perAccount.get(account) ?? { body: 0, session: 0 }
     counts[kind]++
-    this.#perAccount.set(account, counts)
+    this.counted.perAccount.set(account, counts)
   }
 
   settled(taskId: string): void {
-    const live = this.#live.get(taskId)
+    const live = this.counted.live.get(taskId)
     if (!live) return
-    this.#live.delete(taskId)
-    const counts = this.#perAccount.get(live.account)
+    this.counted.live.delete(taskId)
+    const counts = this.counted.perAccount.get(live.account)
     if (!counts) return
     counts[live.kind]--
-    if (counts.body + counts.session === 0) this.#perAccount.delete(live.account)
+    if (counts.body + counts.session === 0) this.counted.perAccount.delete(live.account)
   }
 
   #windowOf(account: string): Window {
     const now = this.clock.now()
     let looked = 0
-    for (const [other, { since }] of this.#windows) {
+    for (const [other, { since }] of this.counted.windows) {
       if (looked++ >= FORGET_PER_CALL || since + MINUTE_MS > now) break
-      this.#windows.delete(other)
+      this.counted.windows.delete(other)
     }
-    const window = this.#windows.get(account)
+    const window = this.counted.windows.get(account)
     if (window && window.since + MINUTE_MS > now) return window
     const fresh = { since: now, creates: 0, requests: 0 }
     // Taken out and put in again, so that the map stays in the order of the windows' beginnings.
-    this.#windows.delete(account)
-    this.#windows.set(account, fresh)
+    this.counted.windows.delete(account)
+    this.counted.windows.set(account, fresh)
     return fresh
   }
 }

@@ -61,6 +61,17 @@ export async function answerInput(
   return accepted.includes(key)
 }
 
+/** The same for several at once. Keys that are not outstanding are ignored. */
+export async function answerInputs(
+  core: McpCore,
+  taskId: string,
+  answers: Readonly<Record<string, unknown>>,
+  scope: Scope,
+): Promise<void> {
+  const { accepted } = await core.holdfast.respond(taskId, answers, scope)
+  if (accepted.length > 0) core.hub.tell(taskId, { kind: 'changed' })
+}
+
 /** Says that nobody can be asked: the task's `input` rejects with `INPUT_UNAVAILABLE`. */
 export async function refuseInput(core: McpCore, taskId: string, key: string, why: string): Promise<void> {
   await core.binding.refuseInput(taskId, key, cleanText(why, REASON_BYTES_MAX), 'engine')

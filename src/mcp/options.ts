@@ -1,5 +1,6 @@
 /** The options of `durableTasks`, checked and with their defaults. Both protocol revisions take the same. */
 import { type Duration, durationMs } from '../duration.js'
+import { checkCount, checkFlag, checkFunction, checkObject, checkOptionsOf, type Names, oneOf } from '../expected.js'
 import type { Access, AuthInfoLike, OwnerOf } from './owner.js'
 
 /** What is about to be done, for `authorize`. */
@@ -84,6 +85,20 @@ export interface CheckedDurableOptions {
   readonly aliases: boolean
 }
 
+const DURABLE_OPTIONS: Names<DurableOptions> = {
+  access: true,
+  owner: true,
+  authorize: true,
+  ttl: true,
+  pollInterval: true,
+  progressInterval: true,
+  limits: true,
+  orphans: true,
+  aliases: true,
+}
+
+const TTL_OPTIONS: Names<TtlOptions> = { min: true, max: true, default: true, retention: true }
+
 const DEFAULT_LIMITS: McpLimits = {
   liveTasksPerOwner: 1_000,
   sessionTasksPerOwner: 100,
@@ -97,11 +112,14 @@ const DEFAULT_LIMITS: McpLimits = {
 
 /** @throws TypeError naming the option, what was expected and what was given */
 export function checkDurableOptions(options: DurableOptions): CheckedDurableOptions {
-  const { access, owner, authorize, ttl = {}, orphans = 'fail', aliases = false, limits = {} } = options ?? {}
-  oneOf(access, 'access', ['principal', 'open', 'local'])
-  oneOf(orphans, 'orphans', ['fail', 'keep'])
-  optionalFunction(owner, 'owner')
-  optionalFunction(authorize, 'authorize')
+  checkOptionsOf<DurableOptions>('durableTasks', options, DURABLE_OPTIONS)
+  const { access, owner, authorize, ttl = {}, orphans = 'fail', aliases = false, limits = {} } = options
+  oneOf('access', access, ['principal', 'open', 'local'])
+  oneOf('orphans', orphans, ['fail', 'keep'])
+  checkFlag('aliases', aliases)
+  if (owner !== undefined) checkFunction('owner', owner)
+  if (authorize !== undefined) checkFunction('authorize', authorize)
+  checkObject<TtlOptions>('ttl', ttl, TTL_OPTIONS)
   if (owner && access !== 'principal') {
     throw new TypeError(`Expected \`owner\` only with \`access: 'principal'\`; with '${access}' nobody is told apart`)
   }
@@ -130,27 +148,11 @@ function checkTtl(ttl: TtlOptions, access: Access): CheckedDurableOptions['ttl']
 }
 
 function checkLimits(given: Partial<McpLimits>): McpLimits {
+  const names = Object.fromEntries(Object.keys(DEFAULT_LIMITS).map((name) => [name, true])) as Names<McpLimits>
+  checkObject<McpLimits>('limits', given, names)
   for (const [name, value] of Object.entries(given)) {
-    if (!Object.hasOwn(DEFAULT_LIMITS, name)) {
-      throw new TypeError(`Unknown limit \`limits.${name}\`; there are ${Object.keys(DEFAULT_LIMITS).join(', ')}`)
-    }
-    if (value !== undefined && (!Number.isInteger(value) || value < 1)) {
-      throw new TypeError(`Expected \`limits.${name}\` to be an integer >= 1, got ${String(value)} (${typeof value})`)
-    }
+    if (value !== undefined) checkCount(`limits.${name}`, value)
   }
   const set = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
   return { ...DEFAULT_LIMITS, ...set }
-}
-
-/** @throws TypeError unless `value` is one of `allowed` */
-export function oneOf(value: unknown, option: string, allowed: readonly string[]): void {
-  if (allowed.includes(value as string)) return
-  const names = allowed.map((name) => `'${name}'`).join(' or ')
-  throw new TypeError(`Expected \`${option}\` to be ${names}, got ${JSON.stringify(value)} (${typeof value})`)
-}
-
-/** @throws TypeError unless `value` is a function or left out */
-export function optionalFunction(value: unknown, option: string): void {
-  if (value === undefined || typeof value === 'function') return
-  throw new TypeError(`Expected \`${option}\` to be a function, got ${typeof value}`)
 }

@@ -10,6 +10,7 @@ import { canonicalJson, type JsonValue } from '../json.js'
 import type { BindingRecords } from '../store/binding-records.js'
 import type { BindingRecord } from '../task/changes.js'
 import type { Answer } from './outcome.js'
+import type { Trace } from './trace.js'
 
 /** Where a task came from. */
 export interface Origin {
@@ -21,6 +22,8 @@ export interface Origin {
   /** Only without authentication, where notifications go to the session that made the task. */
   readonly sessionId?: string | undefined
   readonly pollIntervalMs?: number | undefined
+  /** The trace of the call that made it. */
+  readonly trace?: Trace | undefined
 }
 
 /** The records of both revisions. */

@@ -4,10 +4,10 @@
  */
 import { type ZodType, z } from 'zod'
 import { type Duration, durationMs } from '../duration.js'
+import { checkFlag, checkFunction, checkOptionsOf, type Names, oneOf } from '../expected.js'
 import type { JsonValue } from '../json.js'
 import type { AnyTaskDefinition, TaskDefinition } from '../task/definition.js'
 import { checkName } from '../task/names.js'
-import { oneOf, optionalFunction } from './options.js'
 import type { AuthInfoLike } from './owner.js'
 
 /** What a call came with, for `toInput` and `toIdempotencyKey`. */
@@ -18,6 +18,17 @@ export interface CallExtra {
   readonly sessionId: string | undefined
   /** The request's `_meta`. */
   readonly _meta: Readonly<Record<string, unknown>> | undefined
+  /** What the client answered to an earlier `inputRequired(…)` of `toInput`, by key. 2026-07-28 only. */
+  readonly inputResponses?: Readonly<Record<string, unknown>> | undefined
+  /** What that `inputRequired(…)` sent along, as the client sent it back: not to be believed unless you signed it. */
+  readonly requestState?: unknown
+}
+
+/** What `inputRequired(…)` of `@modelcontextprotocol/server` makes: the client is asked before there is a task. */
+export interface InputRequired {
+  readonly resultType: 'input_required'
+  readonly inputRequests?: Readonly<Record<string, unknown>> | undefined
+  readonly requestState?: string | undefined
 }
 
 /** What a projection is told beside the value. */
@@ -45,7 +56,10 @@ export interface ToolOptions<Input = unknown, Output = unknown> {
   readonly _meta?: Record<string, unknown>
   /** Whether clients may, must or can't ask for a task. Default `'optional'`. */
   readonly taskSupport?: 'optional' | 'required' | 'forbidden'
-  /** A call without a task is answered after this time with a handle. Default: it waits for the result. */
+  /**
+   * How long a call waits for the result. 2025-11-25: a call without a task is answered with a handle then; default: it
+   * waits on. 2026-07-28: a client that knows tasks gets one then; default 0, at once.
+   */
   readonly inlineBudget?: Duration
   /** What a call's task does when its client cancels the call. A dropped connection never cancels. Default `'continue'`. */
   readonly onInterrupt?: 'continue' | 'cancel'
@@ -57,9 +71,9 @@ export interface ToolOptions<Input = unknown, Output = unknown> {
   readonly inputSchema?: ZodType
   /** What clients are shown of the result; `false` for nothing. Default: the definition's `output`, if it is an object. */
   readonly outputSchema?: ZodType | false
-  /** Makes the task's input of the checked arguments. */
+  /** Makes the task's input of the checked arguments; or, under 2026-07-28, asks the client first (`inputRequired(…)`). */
   // biome-ignore lint/suspicious/noExplicitAny: the arguments are whatever the author's schema says
-  readonly toInput?: (args: any, extra: CallExtra) => Input | Promise<Input>
+  readonly toInput?: (args: any, extra: CallExtra) => Input | InputRequired | Promise<Input | InputRequired>
   readonly toResult?: (output: Output, about: ResultAbout) => ToolResult
   /** `undefined` for the result that it would have without. */
   readonly toError?: (error: Error, about: ResultAbout) => ToolResult | undefined
@@ -91,25 +105,51 @@ export interface DurableTool {
   readonly toIdempotencyKey: ToolOptions['toIdempotencyKey']
 }
 
-/** @throws TypeError naming the tool and what is wrong with it */
+const TOOL_OPTIONS: Names<ToolOptions> = {
+  name: true,
+  title: true,
+  description: true,
+  annotations: true,
+  _meta: true,
+  taskSupport: true,
+  inlineBudget: true,
+  onInterrupt: true,
+  rejoin: true,
+  start: true,
+  inputSchema: true,
+  outputSchema: true,
+  toInput: true,
+  toResult: true,
+  toError: true,
+  toIdempotencyKey: true,
+}
+
+/**
+ * @param lateCalls what a call gets whose `inlineBudget` is over: a handle in place of the result, or a task
+ * @throws TypeError naming the tool and what is wrong with it
+ */
 export function makeTool<Input, Output>(
   definition: TaskDefinition<Input, Output>,
   options: ToolOptions<Input, Output>,
+  lateCalls: 'handle' | 'task' = 'handle',
 ): DurableTool {
+  checkOptionsOf<ToolOptions<Input, Output>>('durable.tool', options, TOOL_OPTIONS)
   const name = options.name ?? definition.name
   checkName(name, 'name', 128)
   const { taskSupport = 'optional', onInterrupt = 'continue', rejoin = true, start = false } = options
-  oneOf(taskSupport, 'taskSupport', ['optional', 'required', 'forbidden'])
-  oneOf(onInterrupt, 'onInterrupt', ['continue', 'cancel'])
+  oneOf('taskSupport', taskSupport, ['optional', 'required', 'forbidden'])
+  oneOf('onInterrupt', onInterrupt, ['continue', 'cancel'])
+  checkFlag('rejoin', rejoin)
+  checkFlag('start', start)
   for (const option of ['toInput', 'toResult', 'toError', 'toIdempotencyKey'] as const) {
-    optionalFunction(options[option], option)
+    if (options[option] !== undefined) checkFunction(option, options[option])
   }
   const inputSchema = options.inputSchema ?? definition.input
   if (inputSchema) checkSchema(name, 'inputSchema', inputSchema, 'input')
   const outputSchema = outputSchemaOf(name, definition, options)
   const inlineBudgetMs =
     options.inlineBudget === undefined ? undefined : durationMs(options.inlineBudget, 'inlineBudget', { zero: true })
-  if (inlineBudgetMs !== undefined && outputSchema) {
+  if (inlineBudgetMs !== undefined && outputSchema && lateCalls === 'handle') {
     throw new TypeError(
       `Tool '${name}' has an output schema, and \`inlineBudget\` answers with a handle that doesn't fit it: clients refuse such a result. Set \`outputSchema: false\`, or leave \`inlineBudget\` out.`,
     )

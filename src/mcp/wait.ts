@@ -5,9 +5,9 @@ import { isSettled } from '../task/head.js'
 import type { McpCore } from './core.js'
 import type { Scope } from './rights.js'
 
-/** How a wait ends: for the task's end, for the client's, or for the time that was given. */
+/** How a wait ends: for the task's end, for what was waited for, for the client's end, or for the time that was given. */
 export interface WaitEnd {
-  readonly kind: 'settled' | 'parked' | 'late' | 'aborted'
+  readonly kind: 'settled' | 'parked' | 'seen' | 'late' | 'aborted'
   readonly view: TaskView | undefined
 }
 
@@ -16,6 +16,8 @@ export interface WaitOptions extends Scope {
   readonly signal: AbortSignal
   /** A parked task ends the wait too. */
   readonly untilParked?: boolean
+  /** An unfinished task that it is true of ends the wait too. */
+  readonly until?: ((view: TaskView) => boolean) | undefined
   readonly budgetMs?: number | undefined
   readonly onProgress?: ((progress: Progress) => void) | undefined
   /** Called at every look at the task that didn't end the wait. */
@@ -24,7 +26,7 @@ export interface WaitOptions extends Scope {
 
 /** @throws HoldfastError `TASK_NOT_FOUND` */
 export async function waitForEnd(core: McpCore, taskId: string, options: WaitOptions): Promise<WaitEnd> {
-  const { signal, untilParked = false, budgetMs, onProgress, onLook, ...scope } = options
+  const { signal, untilParked = false, until, budgetMs, onProgress, onLook, ...scope } = options
   const { clock } = core.binding
   let wake = () => {}
   let news = false
@@ -48,6 +50,7 @@ export async function waitForEnd(core: McpCore, taskId: string, options: WaitOpt
       const view = await core.holdfast.get(taskId, scope)
       if (isSettled(view.status)) return { kind: 'settled', view }
       if (view.parked && untilParked) return { kind: 'parked', view }
+      if (until?.(view)) return { kind: 'seen', view }
       if (late) return { kind: 'late', view }
       if (first && view.progress) onProgress?.(view.progress)
       onLook?.(view)

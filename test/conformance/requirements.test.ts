@@ -4,12 +4,11 @@ import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 import { REQUIREMENTS } from './requirements.js'
 
-const folder = fileURLToPath(new URL('../mcp', import.meta.url))
-const titles = readdirSync(folder)
-  .filter((name) => name.endsWith('.test.ts'))
-  .flatMap((name) => [
-    ...readFileSync(`${folder}/${name}`, 'utf8').matchAll(/(?:\btest(?:\.\w+)?|\]\))\(\s*'((?:[LE]\d\d ?)+)/g),
-  ])
+const folders = ['../mcp', '../mcp-2026-07-28'].map((folder) => fileURLToPath(new URL(folder, import.meta.url)))
+const titles = folders
+  .flatMap((folder) => readdirSync(folder).map((name) => `${folder}/${name}`))
+  .filter((path) => path.endsWith('.test.ts'))
+  .flatMap((path) => [...readFileSync(path, 'utf8').matchAll(/(?:\btest(?:\.\w+)?|\]\))\(\s*'((?:[LE]\d\d ?)+)/g)])
   .flatMap(([, ids]) => (ids as string).trim().split(' '))
 
 test.each(Object.keys(REQUIREMENTS))('%s has a test', (id) => {

@@ -1,8 +1,11 @@
 /**
- * What the protocol demands of a server with tasks, as data: revision 2025-11-25. A test fails when one of these has no
- * test (requirements.test.ts); tests name them at the beginning of their titles.
+ * What the protocol demands of a server with tasks, as data: L are revision 2025-11-25's, E those of the tasks extension
+ * under 2026-07-28. A test fails when one of these has no test (requirements.test.ts); tests name them at the beginning
+ * of their titles.
  */
 const TASKS = 'https://modelcontextprotocol.io/specification/2025-11-25/basic/utilities/tasks'
+const EXTENSION = 'https://modelcontextprotocol.github.io/ext-tasks/specification/2026-07-28/tasks.html'
+const SUBSCRIPTIONS = 'https://modelcontextprotocol.io/specification/2026-07-28/basic/utilities/subscriptions'
 
 /** One requirement. */
 export interface Requirement {
@@ -14,6 +17,12 @@ export interface Requirement {
 const of = (level: Requirement['level'], section: string, behaviour: string): Requirement => ({
   level,
   source: `${TASKS}#${section}`,
+  behaviour,
+})
+
+const extension = (level: Requirement['level'], section: string, behaviour: string): Requirement => ({
+  level,
+  source: `${EXTENSION}#${section}`,
   behaviour,
 })
 
@@ -64,4 +73,72 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   L44: of('SHOULD', 'resource-management', 'tasks per requestor and ttl are limited'),
   L45: of('SHOULD', 'audit-and-logging', 'creation, end and retrieval are logged with who asked'),
   L46: of('none', 'task-progress', 'a progress token is valid for the whole task'),
+  E01: extension(
+    'MUST NOT',
+    'capability-negotiation',
+    'a request that does not declare the extension gets no task, whatever was declared before',
+  ),
+  E02: extension('MUST', 'capability-negotiation', 'what cannot be served without a task is -32021 then'),
+  E03: extension('MUST', 'capability-negotiation', 'that error names the extension in its data'),
+  E04: extension('MUST', 'task-creation', 'a created task has resultType task'),
+  E05: extension('MUST NOT', 'task-creation', 'nothing else has'),
+  E06: extension(
+    'MUST NOT',
+    'task-status',
+    'failed is for JSON-RPC errors only; a tool that says isError has completed',
+  ),
+  E07: extension('MUST NOT', 'task-creation', 'a task is not answered before it is durable'),
+  E08: extension('SHOULD', 'task-creation', 'input before the task is asked for in rounds of the call'),
+  E09: extension('MUST', 'task-polling', 'tasks/get of a working task'),
+  E10: extension('MUST', 'task-polling', 'tasks/get of a task that asks has all outstanding requests'),
+  E11: extension('MUST', 'task-polling', 'tasks/get of a completed task has the result'),
+  E12: extension('MUST', 'task-polling', 'tasks/get of a cancelled task'),
+  E13: extension('MUST', 'task-polling', 'tasks/get of a failed task has the error'),
+  E14: extension('MUST', 'task-polling', 'tasks/get has resultType complete'),
+  E15: extension('MUST', 'task-update-requests', 'tasks/update has resultType complete'),
+  E16: extension('MUST', 'task-cancellation', 'tasks/cancel has resultType complete'),
+  E17: extension('MUST', 'task-update-requests', 'keys of input requests are unique over the task’s life'),
+  E18: extension(
+    'MUST NOT',
+    'task-update-requests',
+    'a key is not used again after its response, nor for another request',
+  ),
+  E19: extension('MUST', 'task-update-requests', 'tasks/update is answered with an empty result'),
+  E20: extension('SHOULD', 'task-update-requests', 'tasks/update of an unknown task is an error'),
+  E21: extension('SHOULD', 'task-cancellation', 'tasks/cancel of an unknown task is an error'),
+  E22: extension('SHOULD', 'task-update-requests', 'responses to keys that are not outstanding are ignored'),
+  E23: extension(
+    'MUST',
+    'task-cancellation',
+    'tasks/cancel is answered with an empty result, also of a task that is over',
+  ),
+  E24: extension('MUST NOT', 'task-cancellation', 'notifications/cancelled does not cancel a task'),
+  E25: extension('MUST', 'task-status-notifications', 'listening for tasks without the extension is -32021'),
+  E26: extension('none', 'task-status-notifications', 'a notification is what tasks/get would say'),
+  E27: extension('MUST NOT', 'task-status-notifications', 'no progress and no log messages on the stream'),
+  E28: extension(
+    'MUST',
+    'streamable-http-routing-headers',
+    'an Mcp-Name that is missing or not the task’s ID is refused',
+  ),
+  E29: extension('MUST', 'error-handling', 'tasks/get of an unknown task is -32602'),
+  E30: extension('MUST', 'error-handling', 'an internal error is -32603'),
+  E31: extension('MUST', 'capability-negotiation', 'get, update and cancel without the extension are -32021'),
+  E32: extension('MUST', 'task-status', 'a failed task has a statusMessage and an error'),
+  E33: extension('MUST', 'task-polling', 'a task’s result is what its call would have answered'),
+  E34: extension('MUST', 'security-considerations', 'task IDs have enough entropy'),
+  E35: extension('MUST', 'security-considerations', 'every request about a task is authorized'),
+  E36: extension('MUST', 'migration', 'nothing of 2025-11-25’s tasks is served, declared or understood'),
+  E37: extension('MUST NOT', 'migration', 'the extension means nothing to clients of 2025-11-25'),
+  E38: extension('SHOULD', 'error-handling', 'messages say what is wrong'),
+  E39: extension(
+    'none',
+    'task-polling',
+    'the inlined result has resultType complete: the official client takes no other',
+  ),
+  E40: {
+    level: 'MUST',
+    source: SUBSCRIPTIONS,
+    behaviour: 'the acknowledgement comes first, only what it names follows, each with its subscription ID',
+  },
 }

@@ -180,6 +180,24 @@ describe('a call whose client hung up', () => {
     expect(await resumed.text()).toContain('done 1')
   })
 
+  test('doesn’t answer for another one that has its ID', async () => {
+    await start()
+    const own = await session('alice')
+    const first = await call(own, 1, { sub: 'alice' })
+    await first.lastEventId()
+    first.hangUp()
+    await settle()
+    ids--
+    const second = await call(own, 2, { sub: 'alice' })
+    await second.lastEventId()
+    ids--
+    expect((await call(own, 3, { sub: 'alice' })).status).toBe(400)
+    await openGates(2)
+    expect(await second.text()).toContain('done 2')
+    expect(await (await call(own, 1, { sub: 'alice' })).text()).toContain('done 1')
+    expect(await tasks()).toHaveLength(2)
+  })
+
   test('of another principal is another’s', async () => {
     await start()
     const first = await call(await session('alice'), 1, { sub: 'alice' })

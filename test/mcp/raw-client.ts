@@ -5,6 +5,7 @@ import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
 import type { JSONRPCMessage } from '@modelcontextprotocol/sdk/types.js'
 import type { DurableTasks } from 'holdfast/mcp/2025-11-25'
 import { INFO } from './connect.js'
+import { checkNotified, checkSent } from './wire.js'
 
 /** What came as an answer. */
 export interface Answer {
@@ -31,7 +32,10 @@ export async function rawClient(durable: DurableTasks, { authInfo, capabilities 
       waiting.get(message.id)?.(message as Answer)
       waiting.delete(message.id)
     } else if ('id' in message) requests.push(message as never)
-    else notifications.push(message as never)
+    else {
+      checkNotified(message)
+      notifications.push(message as never)
+    }
   }
   await server.connect(ours)
   await theirs.start()
@@ -44,7 +48,10 @@ export async function rawClient(durable: DurableTasks, { authInfo, capabilities 
   ): Promise<Answer> => {
     const answered = new Promise<Answer>((resolve) => waiting.set(id, resolve))
     void send({ jsonrpc: '2.0', id, method, params } as JSONRPCMessage)
-    return answered
+    return answered.then((answer) => {
+      checkSent(method, answer.result)
+      return answer
+    })
   }
   const initialized = await request('initialize', { protocolVersion: '2025-11-25', capabilities, clientInfo: INFO })
   await send({ jsonrpc: '2.0', method: 'notifications/initialized' })

@@ -210,3 +210,8 @@ test('a record that a wait ends in takes its note with it', () => {
   expect(written(decision)).toMatchObject([{ kind: 'record' }, { kind: 'drop-note' }])
   expect(decision.head).toMatchObject({ completedSteps: 0, records: 1 })
 })
+
+test('what a binding keeps of a task is written with the task', () => {
+  const record = { key: 'beside/task-1/mcp/origin', text: '{}' }
+  expect(createTask({ ...newTask(), beside: [record] }, 0).changes).toContainEqual({ kind: 'binding', record })
+})

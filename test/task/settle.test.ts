@@ -3,7 +3,7 @@
 import { describe, expect, test } from 'vitest'
 import { createTask, type NewTask } from '../../src/task/create.js'
 import { isLive, isSettled, type StoppedBy, type TaskHead } from '../../src/task/head.js'
-import { type Intent, onCancelIntent, type Undoing } from '../../src/task/intent.js'
+import { type Intent, onCancelIntent, type Undoing, undoneRecords } from '../../src/task/intent.js'
 import type { Outcome } from '../../src/task/outcome.js'
 import type { EventOf, TaskEvent } from '../../src/task/task-event.js'
 import { RunFenced, transition } from '../../src/task/transition.js'
@@ -246,4 +246,10 @@ describe('an undo', () => {
     expect(head).toMatchObject({ status: 'running', cleanUp: 'none' })
     expect(changes).toContainEqual({ kind: 'intent', intent: undone })
   })
+})
+
+test('the records that were undone are those of steps, whose undoing began, that had one', () => {
+  const undoing = { failedAttempts: 0 }
+  const intents = [PAY, { ...PAY, undoing }, { ...PAY, record: 4 }, { ...PAY, record: 7, undoing }]
+  expect(undoneRecords(intents)).toEqual(new Set([7]))
 })

@@ -13,24 +13,19 @@ import {
 } from '@modelcontextprotocol/sdk/types.js'
 import type { Holdfast } from '../../../engine/holdfast.js'
 import { callerOf, runAs } from '../../caller.js'
+import { type FetchContext, serveNode } from '../../http/node.js'
+import { type CheckedHttpOptions, checkHttpOptions, HTTP_OPTIONS, type HttpOptions } from '../../http/options.js'
+import { checkOrigin, httpError, readBody } from '../../http/reply.js'
 import { checkDepth } from '../../json-depth.js'
 import { type AuthInfoLike, NoPrincipal } from '../../owner.js'
 import type { DurableTasks } from '../durable-tasks.js'
-import { serveNode } from './node.js'
-import { type CheckedHttpOptions, checkHttpOptions, type HttpOptions } from './options.js'
-import { checkOrigin, httpError, jsonResponse, readBody, sseResponse } from './reply.js'
+import { jsonResponse, sseResponse } from './reply.js'
 import type { CreateServer, Session } from './session.js'
 import { STANDALONE, UNKEPT_EVENT } from './session-events.js'
 import { SessionRecords } from './session-records.js'
 import { Sessions, TooManySessions } from './sessions.js'
 
-/** What comes with a request. */
-export interface FetchContext {
-  /** As the SDK's `requireBearerAuth` makes it. */
-  readonly authInfo?: AuthInfoLike | undefined
-  /** The body, if somebody parsed it already. */
-  readonly parsedBody?: unknown
-}
+export type { FetchContext } from '../../http/node.js'
 
 /** An MCP endpoint with durable sessions. Made by `durable.httpHandler`. */
 export interface HttpHandler {
@@ -75,7 +70,7 @@ export function createHttpHandler(
   if (typeof createServer !== 'function') {
     throw new TypeError(`Expected \`createServer\` to be a function that makes a server, got ${typeof createServer}`)
   }
-  const checked = checkHttpOptions(options, core.options.access === 'open')
+  const checked = checkHttpOptions(options, core.options.access === 'open', HTTP_OPTIONS)
   if (serving.has(core.holdfast)) {
     throw new Error('This Holdfast has an httpHandler already. Route to that one, or close it first.')
   }

@@ -1,17 +1,5 @@
-/** What the endpoint reads of requests and makes of answers: no session, no state. */
+/** What the endpoint makes of answers: no session, no state. */
 import type { JSONRPCMessage } from '@modelcontextprotocol/sdk/types.js'
-import type { CheckedHttpOptions } from './options.js'
-
-/** An error that belongs to no request of JSON-RPC's. */
-export function httpError(
-  status: number,
-  code: number,
-  message: string,
-  headers: Record<string, string> = {},
-): Response {
-  const body = JSON.stringify({ jsonrpc: '2.0', error: { code, message }, id: null })
-  return new Response(body, { status, headers: { 'content-type': 'application/json', ...headers } })
-}
 
 /** The answer to one request. */
 export function jsonResponse(message: JSONRPCMessage, sessionId: string): Response {
@@ -24,52 +12,4 @@ export function sseResponse(events: readonly { id: string; message: JSONRPCMessa
   const text = events.map(({ id, message }) => `event: message\nid: ${id}\ndata: ${JSON.stringify(message)}\n\n`)
   const headers = { 'content-type': 'text/event-stream', 'cache-control': 'no-cache', 'mcp-session-id': sessionId }
   return new Response(text.join(''), { headers })
-}
-
-const LOOPBACK = new Set(['localhost', '127.0.0.1', '[::1]'])
-
-/** Refuses what a page on the web could make a browser send here (DNS rebinding). */
-export function checkOrigin(
-  request: Request,
-  { allowedHosts, allowedOrigins }: Pick<CheckedHttpOptions, 'allowedHosts' | 'allowedOrigins'>,
-): Response | undefined {
-  const host = request.headers.get('host') ?? new URL(request.url).host
-  const name = hostNameOf(`http://${host}`)
-  const hostFits = allowedHosts
-    ? allowedHosts.some((allowed) => allowed === host || allowed === name)
-    : LOOPBACK.has(name)
-  if (!hostFits) return httpError(403, -32_000, 'Forbidden: this host is not served here (option `allowedHosts`)')
-  const origin = request.headers.get('origin')
-  if (origin === null) return undefined
-  const originFits = allowedOrigins ? allowedOrigins.includes(origin) : LOOPBACK.has(hostNameOf(origin))
-  return originFits
-    ? undefined
-    : httpError(403, -32_000, 'Forbidden: this origin is not served here (option `allowedOrigins`)')
-}
-
-function hostNameOf(url: string): string {
-  try {
-    return new URL(url).hostname
-  } catch {
-    return ''
-  }
-}
-
-/** The body as JSON, or the refusal of it. */
-export async function readBody(request: Request, bytesMax: number): Promise<unknown> {
-  const tooLarge = () =>
-    httpError(413, -32_000, `Payload Too Large: a body may take ${bytesMax} bytes (option \`bodyBytesMax\`)`)
-  if (Number(request.headers.get('content-length')) > bytesMax) return tooLarge()
-  const chunks: Uint8Array[] = []
-  let bytes = 0
-  for await (const chunk of (request.body ?? []) as AsyncIterable<Uint8Array>) {
-    bytes += chunk.byteLength
-    if (bytes > bytesMax) return tooLarge()
-    chunks.push(chunk)
-  }
-  try {
-    return JSON.parse(Buffer.concat(chunks).toString('utf8'))
-  } catch {
-    return httpError(400, -32_700, 'Parse error: Invalid JSON')
-  }
 }

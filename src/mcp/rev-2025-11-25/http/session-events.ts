@@ -16,9 +16,9 @@ import type { EventStore } from '@modelcontextprotocol/sdk/server/webStandardStr
 import type { JSONRPCMessage, JSONRPCRequest, RequestId } from '@modelcontextprotocol/sdk/types.js'
 import type { Clock } from '../../../clock.js'
 import type { BindingRecord } from '../../../task/changes.js'
+import type { CheckedHttpOptions } from '../../http/options.js'
 import { Connections } from './connections.js'
 import { type Kept, KeptEvents } from './kept-events.js'
-import type { CheckedHttpOptions } from './options.js'
 import type { EventRecord, OpenRecord, SessionRecords } from './session-records.js'
 
 /** The stream that is no request's answer; the transport calls it `_GET_stream` in every session. */
@@ -110,6 +110,11 @@ export class SessionEvents implements EventStore {
   /** Whether anybody reads, or a request is to be answered. */
   get isInUse(): boolean {
     return this.connections.has() || this.#unanswered.size > 0
+  }
+
+  /** Whether a request of this ID is to be answered. */
+  isOpen(requestId: RequestId): boolean {
+    return this.#unanswered.has(requestId)
   }
 
   /** Whether the client of a request reads its stream. */

@@ -80,6 +80,11 @@ export class SessionTransport extends DurableTransport {
     })
   }
 
+  /** Ends the wait for a request whose client is gone. It did not cancel it: what works on it goes on. */
+  abandon(requestId: RequestId): void {
+    this.onmessage?.({ jsonrpc: '2.0', method: 'notifications/cancelled', params: { requestId } })
+  }
+
   override receive(message: JSONRPCMessage, extra?: MessageExtraInfo): void {
     if ('method' in message || message.id === undefined) {
       super.receive(message, extra)

@@ -22,12 +22,13 @@ import { z } from 'zod'
 import { HoldfastError } from '../../../errors.js'
 import type { BindingRecord } from '../../../task/changes.js'
 import { callerOf, runAs } from '../../caller.js'
+import type { CheckedHttpOptions } from '../../http/options.js'
+import { httpError } from '../../http/reply.js'
 import { answerInput } from '../../inputs.js'
 import { RPC } from '../../refusal.js'
 import type { Attachment } from '../attach.js'
 import { type OpenCall, openCall } from '../call-tool.js'
 import type { DurableTasks } from '../durable-tasks.js'
-import type { CheckedHttpOptions } from './options.js'
 import { type Opening, opening, SessionEvents } from './session-events.js'
 import type { OpenRecord, SessionRecord, SessionRecords } from './session-records.js'
 import { SessionTransport } from './session-transport.js'
@@ -128,6 +129,12 @@ export class Session {
     message: JSONRPCRequest,
     extra: { authInfo?: never; parsedBody: unknown },
   ): Promise<Response> {
+    if (this.events.isOpen(message.id)) {
+      if (this.events.isRead(message.id)) return httpError(400, RPC.invalidRequest, 'This request ID is in use')
+      // Else the earlier one's answer would be taken for this one's.
+      this.transport.abandon(message.id)
+      await this.events.giveUp(message.id)
+    }
     const isInitialize = message.method === 'initialize'
     let watch = (response: Response) => response
     const onOpen = (watching: typeof watch) => {

@@ -1,21 +1,32 @@
 /** Between Node's `http` and the web's `Request` and `Response`. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
-import type { AuthInfoLike } from '../../owner.js'
-import type { FetchContext } from './handler.js'
+import type { AuthInfoLike } from '../owner.js'
 import { httpError } from './reply.js'
+
+/** What comes with a request. */
+export interface FetchContext {
+  /** As the SDK's `requireBearerAuth` makes it. */
+  readonly authInfo?: AuthInfoLike | undefined
+  /** The body, if somebody parsed it already. */
+  readonly parsedBody?: unknown
+}
 
 type Incoming = IncomingMessage & { body?: unknown; auth?: AuthInfoLike }
 
-/** Answers one request. Never rejects. */
+/**
+ * Answers one request. Never rejects.
+ * @param signal the request's own, where somebody wants to know that its client hung up
+ */
 export async function serveNode(
   req: Incoming,
   res: ServerResponse,
   fetch: (request: Request, context: FetchContext) => Promise<Response>,
   bodyBytesMax: number,
+  signal?: AbortSignal,
 ): Promise<void> {
   try {
-    const response = await answer(req, fetch, bodyBytesMax)
+    const response = await answer(req, fetch, bodyBytesMax, signal)
     await write(response, res)
   } catch {
     // Malformed beyond what a `Request` can hold, or the connection is gone.
@@ -28,6 +39,7 @@ function answer(
   req: Incoming,
   fetch: (request: Request, context: FetchContext) => Promise<Response>,
   bodyBytesMax: number,
+  signal: AbortSignal | undefined,
 ) {
   const host = req.headers.host ?? 'localhost'
   const headers = new Headers()
@@ -41,7 +53,12 @@ function answer(
   const isLong = Number(req.headers['content-length']) > bodyBytesMax
   const hasBody = method === 'POST' && parsedBody === undefined && !isLong
   const body = hasBody ? (Readable.toWeb(req) as ReadableStream<Uint8Array>) : undefined
-  const request = new Request(url, { method, headers, ...(body ? { body, duplex: 'half' } : {}) } as RequestInit)
+  const request = new Request(url, {
+    method,
+    headers,
+    ...(signal ? { signal } : {}),
+    ...(body ? { body, duplex: 'half' } : {}),
+  } as RequestInit)
   return fetch(request, { authInfo: req.auth, ...(parsedBody === undefined ? {} : { parsedBody }) })
 }
 

@@ -1,5 +1,9 @@
-/** The options of `durable.httpHandler`, checked and with their defaults. */
-import { type Duration, durationMs } from '../../../duration.js'
+/**
+ * The options of `durable.httpHandler`, checked and with their defaults. Both protocol revisions take the same, so that an
+ * author who changes eras changes the imports; what is about sessions means nothing where there are none.
+ */
+import { type Duration, durationMs } from '../../duration.js'
+import { checkCount, checkOptionsOf, expected, type Names } from '../../expected.js'
 
 /** The options of `durable.httpHandler`. */
 export interface HttpOptions {
@@ -47,34 +51,53 @@ export interface CheckedHttpOptions {
 
 const MIB = 1024 * 1024
 
+/** Every one of them. */
+export const HTTP_OPTIONS: Names<HttpOptions> = {
+  path: true,
+  retryInterval: true,
+  allowedHosts: true,
+  allowedOrigins: true,
+  sessionsMax: true,
+  sessionsPerOwnerMax: true,
+  sessionTtl: true,
+  bodyBytesMax: true,
+  eventsMax: true,
+  eventBytesMax: true,
+  eventTtl: true,
+}
+
 /** @throws TypeError naming the option, what was expected and what was given */
-export function checkHttpOptions(options: HttpOptions, isOpen: boolean): CheckedHttpOptions {
+export function checkHttpOptions<Options extends HttpOptions>(
+  options: Options,
+  isOpen: boolean,
+  names: Names<Options>,
+): CheckedHttpOptions {
+  checkOptionsOf<HttpOptions>('durable.httpHandler', options, names)
   const { path, sessionsMax = 10_000 } = options
   if (path !== undefined && (typeof path !== 'string' || !path.startsWith('/'))) {
-    throw new TypeError(`Expected \`path\` to be a path that begins with /, got ${JSON.stringify(path)}`)
+    throw expected('path', 'a path that begins with /', path)
   }
   return {
     path,
     retryIntervalMs: durationMs(options.retryInterval ?? '2s', 'retryInterval'),
-    allowedHosts: texts(options.allowedHosts, 'allowedHosts'),
-    allowedOrigins: texts(options.allowedOrigins, 'allowedOrigins'),
-    sessionsMax: count(sessionsMax, 'sessionsMax'),
-    sessionsPerOwnerMax: count(options.sessionsPerOwnerMax ?? (isOpen ? sessionsMax : 100), 'sessionsPerOwnerMax'),
+    allowedHosts: texts('allowedHosts', options.allowedHosts),
+    allowedOrigins: texts('allowedOrigins', options.allowedOrigins),
+    sessionsMax: count('sessionsMax', sessionsMax),
+    sessionsPerOwnerMax: count('sessionsPerOwnerMax', options.sessionsPerOwnerMax ?? (isOpen ? sessionsMax : 100)),
     sessionTtlMs: durationMs(options.sessionTtl ?? '1d', 'sessionTtl'),
-    bodyBytesMax: count(options.bodyBytesMax ?? 4 * MIB, 'bodyBytesMax'),
-    eventsMax: count(options.eventsMax ?? 10_000, 'eventsMax'),
-    eventBytesMax: count(options.eventBytesMax ?? 16 * MIB, 'eventBytesMax'),
+    bodyBytesMax: count('bodyBytesMax', options.bodyBytesMax ?? 4 * MIB),
+    eventsMax: count('eventsMax', options.eventsMax ?? 10_000),
+    eventBytesMax: count('eventBytesMax', options.eventBytesMax ?? 16 * MIB),
     eventTtlMs: durationMs(options.eventTtl ?? '10m', 'eventTtl'),
   }
 }
 
-function count(value: unknown, option: string): number {
-  if (Number.isInteger(value) && (value as number) >= 1) return value as number
-  throw new TypeError(`Expected \`${option}\` to be an integer >= 1, got ${String(value)} (${typeof value})`)
+function count(option: string, given: unknown): number {
+  checkCount(option, given)
+  return given
 }
 
-function texts(value: readonly string[] | undefined, option: string): readonly string[] | undefined {
-  if (value === undefined) return undefined
-  if (Array.isArray(value) && value.every((item) => typeof item === 'string')) return value
-  throw new TypeError(`Expected \`${option}\` to be an array of strings, got ${JSON.stringify(value)}`)
+function texts(option: string, given: readonly string[] | undefined): readonly string[] | undefined {
+  if (given === undefined || (Array.isArray(given) && given.every((item) => typeof item === 'string'))) return given
+  throw expected(option, 'an array of strings', given)
 }

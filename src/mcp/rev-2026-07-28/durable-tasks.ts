@@ -1,0 +1,165 @@
+/** The public face of the 2026-07-28 binding: tools from task definitions, and everything that clients do with their tasks. */
+import type { McpServer, Server, ServerOptions } from '@modelcontextprotocol/server'
+import type { Holdfast } from '../../engine/holdfast.js'
+import type { TaskView } from '../../engine/view.js'
+import type { TaskDefinition } from '../../task/definition.js'
+import { isSettled } from '../../task/head.js'
+import { Checkpoints } from '../checkpoints.js'
+import { McpCore } from '../core.js'
+import type { DurableOptions } from '../options.js'
+import type { Answer } from '../outcome.js'
+import type { ToolOptions } from '../tool.js'
+import type { Trace } from '../trace.js'
+import { type Attachment, attachTo } from './attach.js'
+import { TASKS_EXTENSION } from './extension.js'
+import { type CreateServer, createHttpHandler, type HttpHandler } from './http/handler.js'
+import type { HttpOptions } from './http/options.js'
+import { type DetailedTask, ERA, projectSettled, projectTask } from './project-task.js'
+import { type FallbackOptions, registerFallback } from './register-fallback-tools.js'
+import { RequestStates } from './request-state.js'
+import { type StdioHandle, type StdioOptions, serveOverStdio } from './stdio/serve.js'
+
+/** Durable tasks for servers on `@modelcontextprotocol/server`. Made by `durableTasks`. */
+export class DurableTasks {
+  /** The extension that it serves. */
+  readonly id = TASKS_EXTENSION
+  /** @internal */
+  readonly core: McpCore
+  /** @internal */
+  readonly checkpoints: Checkpoints
+  /** @internal */
+  readonly requestStates: RequestStates
+  readonly #attachments = new WeakMap<object, Attachment>()
+  #attached = false
+
+  /** @internal Use `durableTasks`. */
+  constructor(holdfast: Holdfast, options: DurableOptions) {
+    this.core = new McpCore(holdfast, options)
+    this.checkpoints = new Checkpoints(this.core)
+    this.requestStates = new RequestStates(this.core)
+  }
+
+  /**
+   * Makes a tool of a task. Before the first server is attached.
+   * @throws TypeError for a schema that can't be listed, naming the field; for a name that is taken
+   */
+  tool<Input, Output>(definition: TaskDefinition<Input, Output>, options: ToolOptions<Input, Output> = {}): this {
+    if (this.#attached) {
+      throw new Error('durable.tool(…) comes too late: a server is attached already, and would not list the tool')
+    }
+    this.core.addTool(definition, options, 'task')
+    return this
+  }
+
+  /**
+   * Adds the durable tools to a server; call it before the first tool, or handler of `tools/call`, of the server's own.
+   * @returns the server
+   * @throws Error when the server has such a handler, or a connection, already
+   */
+  attach<S extends McpServer | Server>(server: S): S {
+    this.#attached = true
+    this.#attachments.set(server, attachTo(this, server))
+    return server
+  }
+
+  /**
+   * Options for `new McpServer(info, …)`: yours, without what would install the handlers too early, and with room for
+   * our own `requestState` beside one that you verify.
+   */
+  serverOptions(options: ServerOptions = {}): ServerOptions {
+    const { tools: _, ...capabilities } = options.capabilities ?? {}
+    const verify = options.requestState?.verify
+    if (!verify) return { ...options, capabilities }
+    return {
+      ...options,
+      capabilities,
+      requestState: { verify: (state, ctx) => (RequestStates.isOurs(state) ? undefined : verify(state, ctx)) },
+    }
+  }
+
+  /**
+   * Adds plain tools for clients that know nothing of tasks: to look at one, wait for it, cancel it, keep a session.
+   * @param server one that durable tasks are attached to
+   * @throws Error when a name is taken
+   */
+  registerFallbackTools(server: McpServer | Server, options: FallbackOptions = {}): this {
+    const attachment = this.#attachments.get(server)
+    if (!attachment) throw new Error('Call durable.attach(server) before durable.registerFallbackTools(server)')
+    registerFallback(this, attachment, options)
+    return this
+  }
+
+  /**
+   * An MCP endpoint, for `fetch` and for Node's `http`.
+   * @param createServer makes the server of one request; a new one each time, attached
+   * @throws TypeError for an option of the wrong type, and for `access: 'local'`
+   */
+  httpHandler(createServer: CreateServer, options?: HttpOptions): HttpHandler {
+    return createHttpHandler(this, createServer, options)
+  }
+
+  /**
+   * Serves this process's standard input and output.
+   * @param createServer makes the server of the connection; a new one each time, attached
+   * @throws TypeError for an option of the wrong type, and for `access: 'principal'`
+   */
+  serveStdio(createServer: CreateServer, options?: StdioOptions): StdioHandle {
+    return serveOverStdio(this, createServer, options)
+  }
+
+  /**
+   * Signs the `requestState` of rounds with a new key from now on. Rounds that are open can be finished; those that
+   * were signed before the rotation before this one can't.
+   */
+  rotateRequestStateKey(): Promise<void> {
+    return this.requestStates.rotate()
+  }
+
+  /** The trace of the call that began the task, to link its work to, or `undefined`. */
+  async traceOf(taskId: string): Promise<Trace | undefined> {
+    return (await this.core.records.readOrigin(taskId))?.trace
+  }
+
+  /** @internal The same factory, which fails for a server that would have no durable tools and say nothing. */
+  attachedBy(createServer: CreateServer): CreateServer {
+    if (typeof createServer !== 'function') {
+      throw new TypeError(`Expected \`createServer\` to be a function that makes a server, got ${typeof createServer}`)
+    }
+    return async (context) => {
+      try {
+        const server = await createServer(context)
+        if (this.#attachments.has(server)) return server
+        throw new Error('`createServer` returned a server without durable tasks: return `durable.attach(server)`')
+      } catch (error) {
+        this.core.binding.logger.error('A server could not be made', { error: String(error) })
+        throw error
+      }
+    }
+  }
+
+  /** @internal What clients are told of a settled task. */
+  async answer(view: TaskView): Promise<Answer> {
+    return this.core.answer(ERA, view, await this.core.records.readOrigin(view.taskId))
+  }
+
+  /** @internal The task as `tasks/get` says it. */
+  async detail(view: TaskView): Promise<DetailedTask> {
+    const { holdfast, options } = this.core
+    if (!isSettled(view.status)) return projectTask(view, options.pollIntervalMs)
+    // A listing has no outcomes.
+    const whole = view.outcome ? view : await holdfast.get(view.taskId)
+    return projectSettled(whole, await this.answer(whole), options.pollIntervalMs)
+  }
+}
+
+/**
+ * Durable tasks for servers on `@modelcontextprotocol/server`, over an open Holdfast.
+ * @throws TypeError for an option of the wrong type
+ * @example
+ * const durable = durableTasks(holdfast, { access: 'local' })
+ * durable.tool(importFlights, { title: 'Import flights' })
+ * durable.serveStdio(() => durable.attach(new McpServer(info, durable.serverOptions())))
+ */
+export function durableTasks(holdfast: Holdfast, options: DurableOptions): DurableTasks {
+  return new DurableTasks(holdfast, options)
+}

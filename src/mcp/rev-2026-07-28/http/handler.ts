@@ -1,0 +1,168 @@
+/**
+ * The HTTP endpoint: the SDK's, with what it doesn't do before it. Where requests come from and whose they are, which
+ * era they belong to, and `subscriptions/listen` with tasks.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import {
+  createMcpHandler,
+  isLegacyRequest,
+  type McpHttpHandler,
+  type McpServerFactory,
+  type ServerNotifier,
+} from '@modelcontextprotocol/server'
+import { ProtocolError } from '../../../errors.js'
+import { type Caller, callerOf, runAs } from '../../caller.js'
+import { type FetchContext, serveNode } from '../../http/node.js'
+import { checkOrigin, httpError, readBody } from '../../http/reply.js'
+import { type AuthInfoLike, NoPrincipal } from '../../owner.js'
+import { refusalOf } from '../../refusal.js'
+import type { DurableTasks } from '../durable-tasks.js'
+import { knowsTasks, tasksNotDeclared } from '../extension.js'
+import { acceptTasks, taskIdsIn } from '../subscription.js'
+import { ListenStream } from './listen.js'
+import { type CheckedHttpOptions, checkHttpOptions, type HttpOptions } from './options.js'
+
+/** Makes the server of one request, or of one stdio connection: a new one each time, attached. */
+export type CreateServer = McpServerFactory
+
+/** An MCP endpoint. Made by `durable.httpHandler`. */
+export interface HttpHandler {
+  /** For plain `http` and Express; uses `req.body` and `req.auth` if they are there. */
+  readonly node: (req: IncomingMessage & { body?: unknown; auth?: AuthInfoLike }, res: ServerResponse) => Promise<void>
+  /** For Hono, and whatever else speaks `Request` and `Response`. */
+  readonly fetch: (request: Request, context?: FetchContext) => Promise<Response>
+  /** Tells subscribers that a list of the server's has changed. */
+  readonly notify: ServerNotifier
+  /** Ends every subscription and every open request. Tasks go on. */
+  readonly close: () => Promise<void>
+}
+
+interface ListenRequest {
+  readonly id: string | number
+  readonly method: 'subscriptions/listen'
+  readonly params?: { readonly _meta?: Record<string, unknown> }
+}
+
+const CAPABILITIES_META = 'io.modelcontextprotocol/clientCapabilities'
+
+/** @throws TypeError for an option of the wrong type, and for `access: 'local'` */
+export function createHttpHandler(
+  durable: DurableTasks,
+  createServer: CreateServer,
+  options: HttpOptions = {},
+): HttpHandler {
+  if (durable.core.options.access === 'local') {
+    throw new TypeError(
+      "`access: 'local'` is for one user over stdio: over HTTP use 'principal', or 'open' without auth",
+    )
+  }
+  const checked = checkHttpOptions(options, durable.core.options.access === 'open')
+  const { logger } = durable.core.binding
+  const sdk = createMcpHandler(durable.attachedBy(createServer), {
+    legacy: checked.legacy ? 'reject' : 'stateless',
+    maxRequestBodySize: checked.bodyBytesMax,
+    maxSubscriptions: checked.subscriptionsMax,
+    onerror: (error) => logger.debug('The SDK refused an HTTP request', { error: String(error) }),
+  })
+  const endpoint = new Endpoint(durable, sdk, checked)
+  const fetch = (request: Request, context: FetchContext = {}) => endpoint.answer(request, context)
+  return {
+    fetch,
+    node: async (req, res) => {
+      const hungUp = new AbortController()
+      res.once('close', () => {
+        if (!res.writableFinished) hungUp.abort()
+      })
+      await serveNode(req, res, fetch, checked.bodyBytesMax, hungUp.signal)
+    },
+    notify: sdk.notify,
+    close: () => endpoint.close(),
+  }
+}
+
+class Endpoint {
+  readonly #streams = new Set<ListenStream>()
+
+  constructor(
+    private readonly durable: DurableTasks,
+    private readonly sdk: McpHttpHandler,
+    private readonly options: CheckedHttpOptions,
+  ) {}
+
+  async answer(request: Request, context: FetchContext): Promise<Response> {
+    try {
+      return await this.#answer(request, context)
+    } catch (error) {
+      if (error instanceof NoPrincipal) return httpError(401, -32_001, error.message, { 'www-authenticate': 'Bearer' })
+      this.durable.core.binding.logger.error('An HTTP request failed unexpectedly', { error: String(error) })
+      return httpError(500, -32_603, 'Internal error')
+    }
+  }
+
+  async close(): Promise<void> {
+    for (const stream of [...this.#streams]) stream.close()
+    await this.sdk.close()
+  }
+
+  async #answer(request: Request, { authInfo, parsedBody }: FetchContext): Promise<Response> {
+    const { path, bodyBytesMax, legacy } = this.options
+    const refused = checkOrigin(request, this.options)
+    if (refused) return refused
+    if (path !== undefined && new URL(request.url).pathname !== path) return httpError(404, -32_000, 'Not found')
+    const reads = request.method === 'POST' && parsedBody === undefined
+    const body = reads ? await readBody(request, bodyBytesMax) : parsedBody
+    if (body instanceof Response) return body
+    const known = { ...(authInfo ? { authInfo } : {}), ...(body === undefined ? {} : { parsedBody: body }) }
+    if (legacy && (await isLegacyRequest(request, body))) return legacy(request, known)
+
+    const caller = await callerOf(this.durable.core.options, { authInfo })
+    // Whoever asks is asked for once.
+    const response = await runAs({ authInfo, owner: caller.owner }, () => this.sdk.fetch(request, known as never))
+    return isListen(body) ? this.#listen(body, caller, response, request.signal) : response
+  }
+
+  /** Adds tasks to a subscription that the SDK has looked at. */
+  async #listen(message: ListenRequest, caller: Caller, response: Response, signal: AbortSignal): Promise<Response> {
+    // Whatever is wrong with it, the SDK has said it.
+    const isStream = response.headers.get('content-type')?.startsWith('text/event-stream') === true
+    if (response.status !== 200 || !isStream) return response
+    try {
+      const taskIds = taskIdsIn(message.params)
+      if (taskIds === undefined) return response
+      if (!knowsTasks(message.params?._meta?.[CAPABILITIES_META])) throw tasksNotDeclared()
+      if (this.#streams.size >= this.options.subscriptionsMax) {
+        throw new ProtocolError(-32_603, 'Subscription limit reached')
+      }
+      const tasks = await acceptTasks(this.durable, caller, taskIds)
+      const onOver = (stream: ListenStream) => this.#streams.delete(stream)
+      const stream = new ListenStream({ durable: this.durable, subscriptionId: message.id, tasks, response, onOver })
+      this.#streams.add(stream)
+      signal.addEventListener('abort', () => stream.end(), { once: true })
+      if (signal.aborted) stream.end()
+      return stream.response
+    } catch (error) {
+      response.body?.cancel().catch(() => {})
+      return errorResponse(message.id, error, this.durable)
+    }
+  }
+}
+
+function isListen(body: unknown): body is ListenRequest {
+  const { method, id } = (body ?? {}) as { method?: unknown; id?: unknown }
+  return method === 'subscriptions/listen' && (typeof id === 'string' || typeof id === 'number')
+}
+
+function errorResponse(id: string | number, error: unknown, { core }: DurableTasks): Response {
+  const { code, message, data } = errorOf(error, core.binding.logger)
+  const status = code === -32_021 ? 400 : 200
+  return Response.json({ jsonrpc: '2.0', id, error: { code, message, ...(data ? { data } : {}) } }, { status })
+}
+
+/** An error as JSON-RPC has it. The SDK's own say themselves what is wrong. */
+export function errorOf(
+  error: unknown,
+  logger: Parameters<typeof refusalOf>[1],
+): { code: number; message: string; data?: unknown } {
+  const { code } = (error ?? {}) as { code?: unknown }
+  return Number.isSafeInteger(code) ? (error as { code: number; message: string }) : refusalOf(error, logger)
+}

@@ -1,0 +1,137 @@
+/**
+ * One `subscriptions/listen` stream with tasks in it. The SDK answers the request first, and checks everything about it;
+ * it knows nothing of `taskIds`, so they are put into its acknowledgement, and the tasks' notifications into its stream.
+ *
+ * H1. The acknowledgement is the first thing on the stream.
+ * H2. Where tasks are all that was asked for, the SDK ends its stream at once. Ours goes on; what the SDK said at the end
+ *     is said when the server closes.
+ */
+import type { Clock } from '../../../clock.js'
+import type { DurableTasks } from '../durable-tasks.js'
+import { type AcceptedTask, type Notification, TaskSubscription } from '../subscription.js'
+
+const KEEP_ALIVE_MS = 15_000
+
+/** What a stream is made of. */
+export interface ListenParts {
+  readonly durable: DurableTasks
+  readonly subscriptionId: string | number
+  readonly tasks: readonly AcceptedTask[]
+  /** The SDK's answer. */
+  readonly response: Response
+  readonly onOver: (stream: ListenStream) => void
+}
+
+type Message = { readonly method?: string; readonly params?: { notifications?: Record<string, unknown> } }
+
+export class ListenStream {
+  readonly response: Response
+  readonly #reader: ReadableStreamDefaultReader<Uint8Array>
+  readonly #subscription: TaskSubscription
+  readonly #encoder = new TextEncoder()
+  #controller!: ReadableStreamDefaultController<Uint8Array>
+  #room: () => void = () => {}
+  #goodbye: string | undefined
+  #isOver = false
+  #disarm = () => {}
+
+  constructor(private readonly parts: ListenParts) {
+    const { durable, subscriptionId, tasks, response } = parts
+    this.#reader = (response.body as ReadableStream<Uint8Array>).getReader()
+    const send = (notification: Notification) => this.#write(frameOf({ jsonrpc: '2.0', ...notification }))
+    this.#subscription = new TaskSubscription({ durable, subscriptionId, tasks, send })
+    const body = new ReadableStream<Uint8Array>({
+      start: (controller) => {
+        this.#controller = controller
+      },
+      pull: () => this.#room(),
+      cancel: () => this.end(),
+    })
+    this.response = new Response(body, { status: response.status, headers: response.headers })
+    this.#keepAlive(durable.core.binding.clock)
+    this.#pass().catch(() => this.end())
+  }
+
+  /** The server closes: the client is told, so that it knows to listen elsewhere. */
+  close(): void {
+    if (!this.#isOver && this.#goodbye !== undefined) this.#controller.enqueue(this.#encoder.encode(this.#goodbye))
+    this.end()
+  }
+
+  /** Passes on what the SDK says. */
+  async #pass(): Promise<void> {
+    const decoder = new TextDecoder()
+    let rest = ''
+    let isOurs = true
+    let isAcknowledged = false
+    for (;;) {
+      const { done, value } = await this.#reader.read()
+      if (done || this.#isOver) break
+      rest += decoder.decode(value, { stream: true })
+      for (let end = rest.indexOf('\n\n'); end >= 0; end = rest.indexOf('\n\n')) {
+        const frame = rest.slice(0, end + 2)
+        rest = rest.slice(end + 2)
+        const message = messageIn(frame)
+        if (!isAcknowledged && message?.method === 'notifications/subscriptions/acknowledged') {
+          isAcknowledged = true
+          const { notifications = {} } = message.params ?? {}
+          isOurs = Object.keys(notifications).length === 0
+          await this.#write(frameOf(this.#withTasks(message)))
+          this.#subscription.start()
+        } else if (isOurs && message && !('method' in message)) this.#goodbye = frame
+        else if (!isOurs || message) await this.#write(frame)
+      }
+    }
+    if (!isOurs) this.end()
+  }
+
+  #withTasks(message: Message): Message {
+    const taskIds = this.parts.tasks.map(({ taskId }) => taskId)
+    return { ...message, params: { ...message.params, notifications: { ...message.params?.notifications, taskIds } } }
+  }
+
+  /** Resolves once the client has read on. */
+  async #write(frame: string): Promise<void> {
+    if (this.#isOver) return
+    this.#controller.enqueue(this.#encoder.encode(frame))
+    while (!this.#isOver && (this.#controller.desiredSize ?? 0) <= 0) {
+      await new Promise<void>((resolve) => {
+        this.#room = resolve
+      })
+    }
+  }
+
+  #keepAlive(clock: Clock): void {
+    const beat = () => {
+      if ((this.#controller.desiredSize ?? 0) > 0) this.#controller.enqueue(this.#encoder.encode(': keepalive\n\n'))
+      this.#keepAlive(clock)
+    }
+    this.#disarm = clock.setTimer(clock.now() + KEEP_ALIVE_MS, beat, { background: true })
+  }
+
+  /** The client hung up. */
+  end(): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    this.#disarm()
+    this.#room()
+    this.#subscription.stop()
+    this.#reader.cancel().catch(() => {})
+    try {
+      this.#controller.close()
+    } catch {
+      // The client hung up, and closed it.
+    }
+    this.parts.onOver(this)
+  }
+}
+
+function frameOf(message: unknown): string {
+  return `event: message\ndata: ${JSON.stringify(message)}\n\n`
+}
+
+/** What a frame says, or `undefined` for a comment. */
+function messageIn(frame: string): Message | undefined {
+  const data = frame.split('\n').filter((line) => line.startsWith('data: '))
+  return data.length === 0 ? undefined : (JSON.parse(data.map((line) => line.slice(6)).join('\n')) as Message)
+}

@@ -1,0 +1,39 @@
+/** The options of `durable.httpHandler`, checked and with their defaults. */
+import { checkCount, checkFunction } from '../../../expected.js'
+import type { FetchContext } from '../../http/node.js'
+import {
+  checkHttpOptions as checkSharedOptions,
+  HTTP_OPTIONS,
+  type CheckedHttpOptions as SharedCheckedHttpOptions,
+  type HttpOptions as SharedHttpOptions,
+} from '../../http/options.js'
+
+/** Answers what clients of 2025-11-25 send: the `fetch` of that binding's own handler. */
+export type LegacyFetch = (request: Request, context: FetchContext) => Promise<Response>
+
+/** The options of `durable.httpHandler`: those of 2025-11-25, of which what is about sessions means nothing here, and two more. */
+export interface HttpOptions extends SharedHttpOptions {
+  /** Subscriptions that are open at once. Default 1,024. */
+  readonly subscriptionsMax?: number
+  /**
+   * Answers the requests of earlier revisions: `handler.fetch` of `holdfast/mcp/2025-11-25`. Default: the SDK answers
+   * them by itself, without sessions and without tasks.
+   */
+  readonly legacy?: LegacyFetch
+}
+
+/** The same, complete. */
+export interface CheckedHttpOptions extends SharedCheckedHttpOptions {
+  readonly subscriptionsMax: number
+  readonly legacy: LegacyFetch | undefined
+}
+
+/** @throws TypeError naming the option, what was expected and what was given */
+export function checkHttpOptions(options: HttpOptions, isOpen: boolean): CheckedHttpOptions {
+  const names = { ...HTTP_OPTIONS, subscriptionsMax: true, legacy: true } as const
+  const shared = checkSharedOptions(options, isOpen, names)
+  const { legacy, subscriptionsMax = 1_024 } = options
+  if (legacy !== undefined) checkFunction('legacy', legacy)
+  checkCount('subscriptionsMax', subscriptionsMax)
+  return { ...shared, subscriptionsMax, legacy }
+}

@@ -1,0 +1,66 @@
+/**
+ * Serves one client over stdio. The first message says of which era it is, and decides for good: a request without an
+ * envelope of this revision, such as `initialize`, is an earlier one's.
+ */
+import { type JSONRPCMessage, PROTOCOL_VERSION_META_KEY, type Transport } from '@modelcontextprotocol/server'
+import { StdioServerTransport, serveStdio } from '@modelcontextprotocol/server/stdio'
+import { checkFunction } from '../../../expected.js'
+import type { DurableTasks } from '../durable-tasks.js'
+import type { CreateServer } from '../http/handler.js'
+import { ListeningTransport } from './listening-transport.js'
+import { PeekedTransport } from './peeked-transport.js'
+
+/** The options of `durable.serveStdio`. */
+export interface StdioOptions {
+  /**
+   * Connects a server of `holdfast/mcp/2025-11-25` to the transport, for a client of an earlier revision. Default: the
+   * SDK serves it by itself, without tasks.
+   */
+  // biome-ignore lint/suspicious/noExplicitAny: the same transport in the words of another SDK, which is not imported here
+  readonly legacy?: (transport: any) => unknown
+  /** In place of this process's standard input and output. */
+  readonly transport?: Transport
+}
+
+/** A connection that is served. */
+export interface StdioHandle {
+  /** Closes the connection. Tasks go on. */
+  readonly close: () => Promise<void>
+}
+
+/** @throws TypeError for an option of the wrong type, and for `access: 'principal'` */
+export function serveOverStdio(
+  durable: DurableTasks,
+  createServer: CreateServer,
+  { legacy, transport }: StdioOptions = {},
+): StdioHandle {
+  const { options, binding } = durable.core
+  if (options.access === 'principal') {
+    throw new TypeError(
+      "`access: 'principal'` needs a token with every request, and stdio carries none: use 'local' for its one user",
+    )
+  }
+  if (legacy !== undefined) checkFunction('legacy', legacy)
+  const onerror = (error: Error) => binding.logger.warn('A stdio connection had an error', { error: String(error) })
+  const factory = durable.attachedBy(createServer)
+  const wire = transport ?? new StdioServerTransport()
+  const serve = (on: Transport, otherEra: 'serve' | 'reject') =>
+    serveStdio(factory, { transport: new ListeningTransport(durable, on), legacy: otherEra, onerror })
+  if (!legacy) return serve(wire, 'serve')
+
+  const peeked = new PeekedTransport(wire)
+  let handle: StdioHandle = { close: () => peeked.close() }
+  const served = peeked.first.then(async (message) => {
+    if (message === undefined) return
+    if (isModern(message)) handle = serve(peeked, 'reject')
+    else await legacy(peeked)
+  })
+  served.catch(onerror)
+  peeked.open().catch(onerror)
+  return { close: () => handle.close() }
+}
+
+function isModern(message: JSONRPCMessage): boolean {
+  const { params } = message as { params?: { _meta?: Record<string, unknown> } }
+  return params?._meta?.[PROTOCOL_VERSION_META_KEY] !== undefined
+}

@@ -1,0 +1,153 @@
+/**
+ * Tells one subscriber how tasks are: `notifications/tasks`, each with what `tasks/get` would say in that moment.
+ *
+ * S1. A task is watched before it is looked at, so nothing happens in between unseen; the first look is told too, so
+ *     what happened before the subscription is not missed either.
+ * S2. One notification of a task is handed over before the next is made: who reads slowly is told the latest, not all.
+ */
+import { SUBSCRIPTION_ID_META_KEY } from '@modelcontextprotocol/server'
+import { HoldfastError } from '../../errors.js'
+import type { Caller } from '../caller.js'
+import { invalidParams } from '../refusal.js'
+import { type Scope, scopeFor } from '../rights.js'
+import type { DurableTasks } from './durable-tasks.js'
+
+const TASK_IDS_MAX = 1_000
+
+/** A task that a subscriber may be told of. */
+export interface AcceptedTask {
+  readonly taskId: string
+  readonly scope: Scope
+}
+
+/** What a server sends of its own accord. */
+export interface Notification {
+  readonly method: string
+  readonly params: Record<string, unknown>
+}
+
+/** What a subscription needs. */
+export interface SubscriptionParts {
+  readonly durable: DurableTasks
+  readonly subscriptionId: string | number
+  readonly tasks: readonly AcceptedTask[]
+  /** Resolves once there is room for the next. */
+  readonly send: (notification: Notification) => Promise<void>
+}
+
+/**
+ * The task IDs that a `subscriptions/listen` asks for, or `undefined` if it asks for none.
+ * @throws ProtocolError -32602 for anything but a list of strings
+ */
+export function taskIdsIn(params: unknown): readonly string[] | undefined {
+  const { notifications } = (params ?? {}) as { notifications?: { taskIds?: unknown } | undefined }
+  const taskIds = notifications?.taskIds
+  if (taskIds === undefined) return undefined
+  if (!Array.isArray(taskIds) || !taskIds.every((taskId) => typeof taskId === 'string')) {
+    throw invalidParams('`notifications.taskIds` must be a list of task IDs')
+  }
+  if (taskIds.length > TASK_IDS_MAX) throw invalidParams(`One subscription has room for ${TASK_IDS_MAX} tasks`)
+  return [...new Set(taskIds as string[])]
+}
+
+/** Those that the caller may read. What isn't there and what is another's is left out alike. @throws ProtocolError */
+export async function acceptTasks(
+  { core }: DurableTasks,
+  caller: Caller,
+  taskIds: readonly string[],
+): Promise<AcceptedTask[]> {
+  await core.scope('read', caller)
+  const accepted = taskIds.map(async (taskId) => {
+    try {
+      const scope = await scopeFor(core.options, 'read', caller, { taskId })
+      await core.holdfast.get(taskId, scope)
+      return [{ taskId, scope }]
+    } catch (error) {
+      if (error instanceof HoldfastError && error.code !== 'TASK_NOT_FOUND') throw error
+      return []
+    }
+  })
+  return (await Promise.all(accepted)).flat()
+}
+
+export class TaskSubscription {
+  readonly #stops = new Map<string, () => void>()
+  #isOver = false
+
+  constructor(private readonly parts: SubscriptionParts) {}
+
+  /** Begins to tell. After the acknowledgement. */
+  start(): void {
+    if (this.#isOver) return
+    for (const task of this.parts.tasks) this.#follow(task)
+  }
+
+  /** Tells nothing more. */
+  stop(): void {
+    this.#isOver = true
+    for (const stop of this.#stops.values()) stop()
+    this.#stops.clear()
+  }
+
+  #follow({ taskId, scope }: AcceptedTask): void {
+    const { durable, subscriptionId, send } = this.parts
+    const { hub, holdfast, binding, options } = durable.core
+    const { clock } = binding
+    let hasNews = true
+    let isLooking = false
+    let told = ''
+    let toldAt = Number.NEGATIVE_INFINITY
+    let disarm: (() => void) | undefined
+
+    const look = async () => {
+      while (hasNews && !this.#isOver) {
+        hasNews = false
+        const task = await durable.detail(await holdfast.get(taskId, scope))
+        const text = JSON.stringify(task)
+        if (text === told) continue
+        told = text
+        toldAt = clock.now()
+        const params = { ...task, _meta: { [SUBSCRIPTION_ID_META_KEY]: subscriptionId } }
+        if (!this.#isOver) await send({ method: 'notifications/tasks', params })
+        if (task.status !== 'working' && task.status !== 'input_required') this.#unfollow(taskId)
+      }
+    }
+    const stir = () => {
+      hasNews = true
+      if (isLooking) return
+      isLooking = true
+      look()
+        .catch((error: unknown) => {
+          // Swept, or the engine is closed: `tasks/get` says the same.
+          binding.logger.debug('A task is not followed any more', { taskId, error: String(error) })
+          this.#unfollow(taskId)
+        })
+        .finally(() => {
+          isLooking = false
+        })
+    }
+    const stirLater = () => {
+      const dueAt = toldAt + options.progressIntervalMs
+      if (dueAt <= clock.now()) return stir()
+      disarm ??= clock.setTimer(
+        dueAt,
+        () => {
+          disarm = undefined
+          stir()
+        },
+        { background: true },
+      )
+    }
+    const unwatch = hub.watch(taskId, ({ kind }) => (kind === 'progress' ? stirLater() : stir()))
+    this.#stops.set(taskId, () => {
+      unwatch()
+      disarm?.()
+    })
+    stir()
+  }
+
+  #unfollow(taskId: string): void {
+    this.#stops.get(taskId)?.()
+    this.#stops.delete(taskId)
+  }
+}

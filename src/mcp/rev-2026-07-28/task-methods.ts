@@ -1,0 +1,91 @@
+/** `tasks/get`, `tasks/update` and `tasks/cancel`. Parameters are checked here, so that what is wrong is always -32602. */
+import type { ServerContext } from '@modelcontextprotocol/server'
+import { z } from 'zod'
+import { HoldfastError, ProtocolError } from '../../errors.js'
+import { isSettled } from '../../task/head.js'
+import { type Caller, callerOf } from '../caller.js'
+import { answerInputs } from '../inputs.js'
+import { invalidParams, RPC, refusalOf, taskNotFound } from '../refusal.js'
+import type { Attachment } from './attach.js'
+import type { DurableTasks } from './durable-tasks.js'
+import { capabilitiesIn, isModern, knowsTasks, tasksNotDeclared } from './extension.js'
+import { answersTo } from './input-responses.js'
+
+/** Parameters as they came. */
+export type Params = Readonly<Record<string, unknown>>
+
+type Handle = (params: Params, caller: Caller, ctx: ServerContext) => Promise<Record<string, unknown>>
+
+// The SDK lifts `_meta` and the fields of rounds out of the parameters; the rest is ours to check.
+const ANY = { params: z.looseObject({}), result: z.looseObject({}) }
+
+/** Handles a request of our own extension: whoever asks is known, and what is thrown becomes an answer. */
+export function serve(durable: DurableTasks, { server }: Attachment, method: string, handle: Handle): void {
+  const { options, binding } = durable.core
+  server.setRequestHandler(method, ANY, async (params: Params, ctx: ServerContext) => {
+    try {
+      const caller = await callerOf(options, { authInfo: ctx.http?.authInfo, sessionId: ctx.sessionId })
+      return await handle(params, caller, ctx)
+    } catch (error) {
+      throw refusalOf(error, binding.logger)
+    }
+  })
+}
+
+/** The same for a method of the tasks extension, which is there for clients that declare it with the request. */
+function serveTasks(durable: DurableTasks, attachment: Attachment, method: string, handle: Handle): void {
+  const { server } = attachment
+  const { options, binding } = durable.core
+  server.setRequestHandler(method, ANY, async (params: Params, ctx: ServerContext) => {
+    // Under 2025-11-25 the extension means nothing, and that revision's tasks are served by its own binding.
+    if (!isModern(ctx)) throw new ProtocolError(RPC.methodNotFound, 'Method not found')
+    if (!knowsTasks(capabilitiesIn(ctx))) throw tasksNotDeclared()
+    try {
+      const caller = await callerOf(options, { authInfo: ctx.http?.authInfo, sessionId: ctx.sessionId })
+      return await handle(params, caller, ctx)
+    } catch (error) {
+      throw refusalOf(error, binding.logger)
+    }
+  })
+}
+
+/** The task that a request is about. @throws ProtocolError -32602 */
+export function taskIdOf({ taskId }: Params): string {
+  if (typeof taskId === 'string') return taskId
+  throw taskNotFound(taskId)
+}
+
+export function installTaskMethods(durable: DurableTasks, attachment: Attachment): void {
+  const { core } = durable
+  const { holdfast } = core
+
+  serveTasks(durable, attachment, 'tasks/get', async (params, caller) => {
+    const taskId = taskIdOf(params)
+    const scope = await core.scope('read', caller, { taskId })
+    const view = await holdfast.get(taskId, scope)
+    if (isSettled(view.status)) core.binding.logger.info('A result was fetched', { taskId, by: caller.owner })
+    return { ...(await durable.detail(view)) }
+  })
+
+  serveTasks(durable, attachment, 'tasks/update', async (params, caller, { mcpReq }) => {
+    const taskId = taskIdOf(params)
+    const scope = await core.scope('update', caller, { taskId })
+    const view = await holdfast.get(taskId, scope)
+    if (mcpReq.inputResponses === undefined) throw invalidParams('`inputResponses` is missing')
+    const answers = answersTo(view, mcpReq.inputResponses)
+    if (Object.keys(answers).length > 0) await answerInputs(core, taskId, answers, scope)
+    return {}
+  })
+
+  serveTasks(durable, attachment, 'tasks/cancel', async (params, caller) => {
+    const taskId = taskIdOf(params)
+    const scope = await core.scope('cancel', caller, { taskId })
+    await holdfast
+      .cancel(taskId, { ...scope, reason: 'The client cancelled the task', force: true })
+      .catch((error: unknown) => {
+        // A task that is over can't be cancelled any more, and nobody is told off for trying.
+        if (!(error instanceof HoldfastError && error.code === 'TASK_SETTLED')) throw error
+      })
+    return {}
+  })
+}

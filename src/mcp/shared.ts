@@ -1,0 +1,33 @@
+/**
+ * What the bindings of two revisions share while they serve one store in one process: a question that a client of one
+ * answered is news to the clients of the other, a call that one waits for is not given up, and an owner's limits are not
+ * doubled by speaking two revisions.
+ */
+import type { Holdfast } from '../engine/holdfast.js'
+import { Counted } from './counts.js'
+import { Hub } from './hub.js'
+import { OpenCalls } from './open-calls.js'
+
+/** Of one open store. */
+export interface Shared {
+  readonly hub: Hub
+  readonly openCalls: OpenCalls
+  readonly counted: Counted
+  /** Tasks whose answer is handed over, and the note of that is on its way to disk. */
+  readonly delivered: Set<string>
+}
+
+const shared = new WeakMap<Holdfast, Shared>()
+
+export function sharedOf(holdfast: Holdfast): Shared {
+  const there = shared.get(holdfast)
+  if (there) return there
+  const made = {
+    hub: new Hub(holdfast),
+    openCalls: new OpenCalls(),
+    counted: new Counted(),
+    delivered: new Set<string>(),
+  }
+  shared.set(holdfast, made)
+  return made
+}

@@ -1,0 +1,141 @@
+// Goal: what comes over HTTP is refused in order, hung up and repeated, and what has no tasks is served all the same.
+// Method: a real HTTP server over the real engine on a disk in memory; the SDKs' own clients where they know the words.
+import { setTimeout as delay } from 'node:timers/promises'
+import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client'
+import { Client as LegacyClient } from '@modelcontextprotocol/sdk/client/index.js'
+import { StreamableHTTPClientTransport as LegacyTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
+import { McpServer } from '@modelcontextprotocol/server'
+import type { Logger } from 'holdfast'
+import { checkpointClient, durableTasks, hasCheckpoints } from 'holdfast/mcp/2026-07-28'
+import { openInMemory } from 'holdfast/testing'
+import { expect, test } from 'vitest'
+import { tokenOf } from '../mcp/connect.js'
+import { double, never, slow } from '../mcp/tools.js'
+import { ModernServer, type ModernServerOptions } from './http-client.js'
+import { INFO, KNOWS_TASKS, metaOf, serverOf, VERSION } from './modern-client.js'
+
+const tools = [double, slow, never]
+const start = (options: Partial<ModernServerOptions> = {}) => ModernServer.start({ tools, ...options })
+
+test('the SDK’s own client calls durable tools, and keeps checkpoints', async () => {
+  const server = await start({ durable: { access: 'principal' } })
+  const connect = async (sub: string) => {
+    const client = new Client(INFO, { versionNegotiation: { mode: { pin: VERSION } } })
+    const headers = { authorization: `Bearer ${sub}` }
+    await client.connect(new StreamableHTTPClientTransport(server.url, { requestInit: { headers } }))
+    return client
+  }
+  const ann = await connect('ann')
+  expect(await ann.callTool({ name: 'double', arguments: { n: 3 } })).toMatchObject({ structuredContent: { n: 6 } })
+  expect(hasCheckpoints(ann)).toBe(true)
+  const sessions = checkpointClient(ann)
+  const { taskId } = await sessions.createTask({ type: 'support' })
+  const { checkpointId } = await sessions.saveCheckpoint(taskId, { step: 'address' }, { label: 'before payment' })
+  await server.die()
+  await server.start()
+  expect(await sessions.restoreCheckpoint(taskId)).toMatchObject({ checkpointId, state: { step: 'address' } })
+  expect((await sessions.listCheckpoints(taskId)).checkpoints).toMatchObject([{ label: 'before payment' }])
+  await expect(checkpointClient(await connect('bob')).restoreCheckpoint(taskId)).rejects.toMatchObject({
+    code: -32_602,
+  })
+  const { task } = await sessions.completeTask(taskId, { kind: 'result', result: 'done' })
+  expect(task).toMatchObject({ status: 'completed' })
+  await server.close()
+})
+
+test('a call that is hung up goes on; its repeat joins it, and gets the result', async () => {
+  const server = await start({ durable: { access: 'principal' } })
+  const call = { name: 'slow', arguments: { ms: 200 } }
+  const sent = { sub: 'ann', knows: {} }
+  const aborter = new AbortController()
+  const lost = server.send('tools/call', call, sent, aborter.signal).catch(() => 'lost')
+  while ((await server.holdfast.list()).tasks.length === 0) await delay(5)
+  aborter.abort()
+  expect(await lost).toBe('lost')
+  await delay(20)
+  expect((await server.request('tools/call', call, sent)).result).toMatchObject({ content: [{ text: 'slept' }] })
+  expect((await server.holdfast.list()).tasks).toHaveLength(1)
+  await server.close()
+})
+
+test('a client of an earlier revision gets results from the SDK’s own leg', async () => {
+  const server = await start()
+  const client = new LegacyClient(INFO)
+  await client.connect(new LegacyTransport(server.url) as never)
+  expect(await client.callTool({ name: 'double', arguments: { n: 3 } })).toMatchObject({ structuredContent: { n: 6 } })
+  await client.close()
+  await server.close()
+})
+
+test('what is wrong with a request is said, whatever it is', async () => {
+  const server = await start({ http: { path: '/mcp', bodyBytesMax: 20_000 } })
+  const post = (body: string, headers = {}, path = '/mcp') =>
+    fetch(new URL(path, server.url), {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...headers },
+      body,
+    })
+  expect((await post('{}', {}, '/other')).status).toBe(404)
+  expect((await post('{}', { origin: 'https://evil.example' })).status).toBe(403)
+  expect((await post('{nonsense')).status).toBe(400)
+  expect((await post(JSON.stringify('x'.repeat(30_000)))).status).toBe(413)
+  expect((await post('{}', { 'content-type': 'text/plain' })).status).toBe(415)
+  expect((await fetch(server.url)).status).toBe(405)
+  let deep: unknown = 1
+  for (let depth = 0; depth < 100; depth++) deep = [deep]
+  const answer = await server.request('tools/call', { name: 'double', arguments: { n: deep } })
+  expect(answer.error).toMatchObject({ code: -32_602, data: { limit: 'jsonDepthMax' } })
+  await server.close()
+})
+
+test('limits name themselves, and nothing is stored', async () => {
+  const server = await start({ durable: { access: 'principal', limits: { liveTasksPerOwner: 2 } } })
+  const call = () => server.request('tools/call', { name: 'never', arguments: {} }, { sub: 'ann' })
+  await call()
+  await call()
+  expect((await call()).error).toMatchObject({ code: -32_602, data: { limit: 'liveTasksPerOwner' } })
+  expect((await server.holdfast.list()).tasks).toHaveLength(2)
+  await server.close()
+})
+
+test('a server that nobody attached is no server, and the log says so', async () => {
+  const said: string[] = []
+  const logger: Logger = {
+    debug() {},
+    info() {},
+    warn() {},
+    error: (_message, fields) => said.push(String(fields?.['error'])),
+  }
+  const holdfast = await openInMemory({ logger })
+  const durable = durableTasks(holdfast, { access: 'open' }).tool(double)
+  const { fetch } = durable.httpHandler(() => new McpServer(INFO))
+  const headers = {
+    'content-type': 'application/json',
+    'mcp-protocol-version': VERSION,
+    'mcp-method': 'tools/list',
+  }
+  const body = JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'tools/list', params: { _meta: metaOf() } })
+  const answer = await fetch(new Request('http://localhost/mcp', { method: 'POST', headers, body }))
+  expect(answer.status).toBe(500)
+  expect(said.join()).toContain('return `durable.attach(server)`')
+})
+
+test('a body that somebody has parsed, and a token that somebody has verified, are taken', async () => {
+  const holdfast = await openInMemory()
+  const durable = durableTasks(holdfast, { access: 'principal' }).tool(never)
+  const { fetch } = durable.httpHandler(() => serverOf(durable))
+  const headers = {
+    'content-type': 'application/json',
+    'mcp-protocol-version': VERSION,
+    'mcp-method': 'tools/call',
+    'mcp-name': 'never',
+  }
+  const params = { name: 'never', arguments: {}, _meta: metaOf(KNOWS_TASKS) }
+  const parsedBody = { jsonrpc: '2.0', id: 1, method: 'tools/call', params }
+  const request = () => new Request('http://localhost/mcp', { method: 'POST', headers })
+  const { result } = (await (await fetch(request(), { authInfo: tokenOf('ann'), parsedBody })).json()) as {
+    result: { taskId: string }
+  }
+  expect((await holdfast.get(result.taskId)).owner).toContain('ann')
+  expect((await fetch(request(), { parsedBody })).status).toBe(401)
+})
