@@ -45,6 +45,7 @@ export class Run {
   readonly #turns = new Turns(() => this.#next())
   readonly #waiting = new Map<string, Asked>()
   #end: ((end: RunEnd) => void) | undefined
+  /** Resolves once the body has ended, however that is. */
   #body: Promise<unknown> | undefined
   #interrupts: Interrupts | undefined
   #bodyIsOver = false
@@ -89,8 +90,7 @@ export class Run {
     return new Promise((resolve) => {
       this.#end = resolve
       this.#turns.plan(() => {
-        this.#body = new Promise((settle) => settle(body()))
-        this.#body.then(
+        this.#body = new Promise((settle) => settle(body())).then(
           (value) => this.#bodyEnded({ kind: 'returned', value }),
           (error: unknown) => this.#bodyEnded({ kind: 'threw', error }),
         )
