@@ -45,10 +45,11 @@ export class Run {
   readonly #turns = new Turns(() => this.#next())
   readonly #waiting = new Map<string, Asked>()
   #end: ((end: RunEnd) => void) | undefined
+  /** Resolves once the body has ended, however that is. */
   #body: Promise<unknown> | undefined
   #interrupts: Interrupts | undefined
   #bodyIsOver = false
-  #restoring = false
+  #restoring: ((error: unknown) => void) | undefined
   #saving = false
   #replaying = true
   #ending = false
@@ -89,8 +90,7 @@ export class Run {
     return new Promise((resolve) => {
       this.#end = resolve
       this.#turns.plan(() => {
-        this.#body = new Promise((settle) => settle(body()))
-        this.#body.then(
+        this.#body = new Promise((settle) => settle(body())).then(
           (value) => this.#bodyEnded({ kind: 'returned', value }),
           (error: unknown) => this.#bodyEnded({ kind: 'threw', error }),
         )
@@ -177,8 +177,8 @@ export class Run {
 
   /** Reads something outside the log and hands it over in a turn of its own. The body has nothing in flight. */
   read<T>(read: () => Promise<T>, answeredAt: number): Promise<T> {
-    this.#restoring = true
-    return new Promise<T>((resolve) => {
+    return new Promise<T>((resolve, reject) => {
+      this.#restoring = reject
       read().then(
         (value) => this.#answer(() => resolve(value), answeredAt),
         (error: unknown) => void this.park(String((error as Error).message), 'RECORD_DAMAGED'),
@@ -238,6 +238,7 @@ export class Run {
     if (running) this.#aborter.abort(reason)
     if (running && this.#body) this.#watch('', Promise.race([this.#body, this.#interrupts.gaveUp]))
     this.#inFlight.abort(reason)
+    if (running) this.#restoring?.(reason)
     // A body that ended by itself left these unawaited; a rejection would find nobody to catch it.
     if (running) rejectOneByOne(this.#waiting, () => this.#bodyIsOver, reason)
   }
@@ -310,7 +311,7 @@ export class Run {
     if (this.isOver) return
     this.#turns.plan(() => {
       if (this.isOver) return
-      this.#restoring = false
+      this.#restoring = undefined
       this.#lastAnswerAt = answeredAt
       hand()
     })

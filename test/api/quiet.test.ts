@@ -1,10 +1,10 @@
 // Goal: a server that uses the library as it may is told of no leak that is none, and harmed by no logger.
 // Method: what Node warns of and what nobody catches is collected while signals are shared and loggers throw.
 import { getEventListeners } from 'node:events'
-import { setTimeout as later } from 'node:timers/promises'
+import { setTimeout as later, setImmediate as next } from 'node:timers/promises'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { defineTask } from '../../src/index.js'
-import { openInMemory } from '../../src/testing/index.js'
+import { MemoryDisk, openInMemory } from '../../src/testing/index.js'
 
 const heard: unknown[] = []
 const note = (what: unknown) => void heard.push(what)
@@ -67,6 +67,19 @@ test('the signals of a body, a branch and a step may be handed to as many calls 
   await holdfast.result((await holdfast.start(many, null)).taskId)
   // The same one each time that it is asked for.
   expect(new Set(signals).size).toBe(3)
+})
+
+test('a body that is interrupted while the store is being closed is heard by nobody, and harms nobody', async () => {
+  for (let at = 0; at < 10; at++) {
+    const disk = new MemoryDisk(() => next())
+    const deaf = defineTask({ name: 'deaf' }, (task) => task.step('deaf', () => new Promise(() => {})))
+    const holdfast = await openInMemory({ disk, tasks: [deaf] })
+    const { taskId } = await holdfast.start(deaf, null)
+    for (let turn = 0; turn < 20; turn++) await next()
+    const cancelled = holdfast.cancel(taskId).catch(() => {})
+    for (let turn = 0; turn < at; turn++) await next()
+    await Promise.all([cancelled, holdfast.close({ grace: 20 })])
+  }
 })
 
 test('a logger that throws harms nobody', async () => {

@@ -2,7 +2,8 @@
 // Method: in memory, under a simulated clock.
 import { describe, expect, test } from 'vitest'
 import { defineTask, type StepContext, type TaskContext } from '../../src/index.js'
-import { ManualClock, openInMemory } from '../../src/testing/index.js'
+import { ManualClock, MemoryDisk, openInMemory } from '../../src/testing/index.js'
+import { turns } from './waiting.js'
 
 const deaf = () => new Promise<never>(() => {})
 const heeds = ({ signal }: StepContext) =>
@@ -116,5 +117,65 @@ describe('a body that catches its interruption and goes round', () => {
     // It is over as far as anybody can tell: nothing of it runs.
     expect(await holdfast.stats()).toMatchObject({ leakedFunctions: 0, tasks: { cancelled: 1 } })
     await holdfast.close()
+  })
+})
+
+describe('a body whose task is cancelled at any moment', () => {
+  const kid = defineTask({ name: 'kid' }, (task) => task.step('k', () => 1))
+  const bodies: [string, (task: TaskContext) => Promise<unknown>][] = [
+    [
+      'restores and saves',
+      async (task) => {
+        await task.restoreCheckpoint()
+        await task.saveCheckpoint(1)
+        return task.restoreCheckpoint()
+      },
+    ],
+    [
+      'asks for the time and what is patched',
+      async (task) => [await task.now(), await task.uuid(), await task.patched('x'), await task.step('a', () => 1)],
+    ],
+    ['runs a child', (task) => task.child(kid, null)],
+    [
+      'races',
+      (task) =>
+        task.race({
+          a: (t) => t.step('x', () => 1),
+          b: (t) => t.race({ c: (t) => t.step('y', () => 2), d: (t) => t.sleep('s', '30s') }),
+        }),
+    ],
+    [
+      'has a branch that fails',
+      (task) =>
+        task
+          .all({ a: (t) => t.step('x', () => Promise.reject(new Error('no'))), b: (t) => t.sleep('s', '30s') })
+          .catch(() => {}),
+    ],
+  ]
+  test.each(bodies)('comes to its end where it %s', async (_, body) => {
+    for (let at = 0; at < 30; at++) {
+      const clock = new ManualClock()
+      let began = false
+      let ended = false
+      const task = defineTask({ name: 'task' }, async (task) => {
+        began = true
+        try {
+          await body(task)
+          await task.sleep('on', '30s')
+        } finally {
+          ended = true
+        }
+      })
+      const disk = new MemoryDisk(() => turns(1))
+      const holdfast = await openInMemory({ disk, clock, tasks: [task, kid] })
+      const { taskId } = await holdfast.start(task, null)
+      await turns(at)
+      await holdfast.cancel(taskId)
+      await turns(80)
+      expect(ended, `cancelled after ${at} turns`).toBe(began)
+      await clock.advance(10_000)
+      expect(await holdfast.stats()).toMatchObject({ leakedFunctions: 0 })
+      await holdfast.close({ grace: 0 })
+    }
   })
 })
