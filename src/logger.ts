@@ -1,6 +1,9 @@
 /** Where the library's own words go. Inputs, results and states are never among them. */
 
-/** Takes a sentence and a few fields (IDs, codes, counts). Pino, winston's child loggers and `console` fit. */
+/**
+ * Takes a sentence and a few fields (IDs, codes, counts). Winston's loggers fit, and `console` where nothing speaks a
+ * protocol on standard output. Pino wants them the other way round: `info: (message, fields) => log.info(fields, message)`.
+ */
 export interface Logger {
   debug(message: string, fields?: Record<string, unknown>): void
   info(message: string, fields?: Record<string, unknown>): void

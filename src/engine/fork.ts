@@ -62,6 +62,7 @@ export async function forkOf(
   const point = checkForkPoint(givenPoint)
   engine.assertOpen()
   const found = await findTask(engine, taskId, asker)
+  if (found.kind === 'session') throw noBody(taskId)
   const { timeoutMs } = engine.registry.require(found.type)
   // An unscoped call is about somebody's task, and so is what comes of it.
   const owner = asker ?? found.owner
@@ -201,5 +202,13 @@ function noSuchPoint(head: TaskHead, at: CheckedPoint, checkpoints: readonly Che
     'STEP_NOT_FOUND',
     `The log of task ${taskId} has no '${name}'${which} that was recorded and is kept. \`steps\` lists what there is.`,
     { details },
+  )
+}
+
+function noBody(taskId: string): HoldfastError {
+  return new HoldfastError(
+    'STEP_NOT_FOUND',
+    `Task ${taskId} is a session task: it has no steps, and no body that could go on from one. Restore one of its checkpoints, and save that in a new session task.`,
+    { details: { taskId } },
   )
 }

@@ -552,6 +552,16 @@ describe('a fork is refused', () => {
     await expect(full.fork(taskId, { afterStep: 'end' })).rejects.toMatchObject({ code: 'RECORD_DAMAGED' })
   })
 
+  test('for a session task, which has no body', async () => {
+    const holdfast = await openInMemory()
+    const { taskId } = await holdfast.createSessionTask({ type: 'chat' })
+    const { checkpointId } = await holdfast.saveCheckpoint(taskId, { said: 1 })
+    await expect(holdfast.fork(taskId, { checkpointId })).rejects.toMatchObject({
+      code: 'STEP_NOT_FOUND',
+      message: expect.stringContaining('is a session task'),
+    })
+  })
+
   test.each([
     [undefined, {}, /\{ checkpointId \} or \{ afterStep \}/],
     [{}, {}, /\{ checkpointId \} or \{ afterStep \}/],
