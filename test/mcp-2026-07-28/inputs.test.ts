@@ -159,6 +159,7 @@ describe('for a client without tasks', () => {
         ...call,
         requestState: [prefix, id, payload, `${mac.slice(0, -1)}${mac.endsWith('A') ? 'B' : 'A'}x`].join('.'),
       },
+      { ...call, requestState: [prefix, id, payload, `${mac.slice(0, -1)}é`].join('.') },
       { ...call, requestState: 'hf1.' },
       { name: 'both', arguments: {}, requestState },
     ]

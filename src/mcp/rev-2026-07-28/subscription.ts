@@ -127,15 +127,17 @@ export class TaskSubscription {
         })
     }
     const stirLater = () => {
-      const dueAt = toldAt + options.progressIntervalMs
-      if (dueAt <= clock.now()) return stir()
+      const now = clock.now()
+      // Not later because the clock was set back.
+      const dueAt = Math.min(toldAt, now) + options.progressIntervalMs
+      if (dueAt <= now) return stir()
       disarm ??= clock.setTimer(
         dueAt,
         () => {
           disarm = undefined
           stir()
         },
-        { background: true },
+        { background: true, elapsed: true },
       )
     }
     const unwatch = hub.watch(taskId, ({ kind }) => (kind === 'progress' ? stirLater() : stir()))
