@@ -71,13 +71,15 @@ export class Counts {
 
   #windowOf(account: string): Window {
     const now = this.clock.now()
+    // One that begins in the future began before the clock was set back, and would never end.
+    const isOver = ({ since }: Window) => since + MINUTE_MS <= now || since > now
     let looked = 0
-    for (const [other, { since }] of this.counted.windows) {
-      if (looked++ >= FORGET_PER_CALL || since + MINUTE_MS > now) break
+    for (const [other, window] of this.counted.windows) {
+      if (looked++ >= FORGET_PER_CALL || !isOver(window)) break
       this.counted.windows.delete(other)
     }
     const window = this.counted.windows.get(account)
-    if (window && window.since + MINUTE_MS > now) return window
+    if (window && !isOver(window)) return window
     const fresh = { since: now, creates: 0, requests: 0 }
     // Taken out and put in again, so that the map stays in the order of the windows' beginnings.
     this.counted.windows.delete(account)

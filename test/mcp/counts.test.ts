@@ -1,0 +1,18 @@
+// Goal: what an account may do in a minute it may do again a minute later, whatever the machine's clock is set to.
+import { expect, test } from 'vitest'
+import { Counts } from '../../src/mcp/counts.js'
+import { checkDurableOptions } from '../../src/mcp/options.js'
+import { ManualClock } from '../../src/testing/index.js'
+
+test.each([60_000, -3_600_000, 365 * 86_400_000])(
+  'a full minute is over once the clock says %d ms more',
+  async (ms) => {
+    const clock = new ManualClock()
+    const counts = new Counts(clock, checkDurableOptions({ access: 'local', limits: { createsPerMinute: 2 } }).limits)
+    for (let tasks = 0; tasks < 2; tasks++) counts.checkCreate('ann')
+    expect(() => counts.checkCreate('ann')).toThrow(/createsPerMinute/)
+    counts.checkCreate('bob')
+    await clock.jump(ms)
+    counts.checkCreate('ann')
+  },
+)
