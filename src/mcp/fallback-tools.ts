@@ -2,9 +2,11 @@
  * Plain tools for clients that know nothing of tasks: a model follows its long work by calling them. Descriptions say when
  * to use which. What was stored by somebody (labels, messages, states) is only ever a field of the result, in quotes.
  */
+
 import { z } from 'zod'
 import type { TaskView } from '../engine/view.js'
 import { ProtocolError } from '../errors.js'
+import { checkOptionsOf, expected } from '../expected.js'
 import { isSettled } from '../task/head.js'
 import type { Caller } from './caller.js'
 import type { Checkpoints } from './checkpoints.js'
@@ -252,4 +254,32 @@ function resultFields(answer: Answer): Record<string, unknown> {
   const { content, structuredContent, isError } = answer.result
   const text = content.flatMap((part) => (typeof part['text'] === 'string' ? [part['text']] : []))
   return { ...(isError ? { isError } : {}), ...(structuredContent ? { structuredContent } : {}), text }
+}
+
+/** The options of `registerFallbackTools`. */
+export interface FallbackOptions {
+  /** Stands before each name, such as `jobs_`. Default: none. */
+  readonly prefix?: string
+  /** Which ones. Default: all of them; without authentication never `list_my_tasks`. */
+  readonly only?: readonly FallbackTool[]
+}
+
+/** The same, complete. @throws TypeError for an unknown option, and for the name of a tool that there isn't */
+export function checkFallbackOptions(options: FallbackOptions): Required<FallbackOptions> {
+  checkOptionsOf<FallbackOptions>('durable.registerFallbackTools', options, { prefix: true, only: true })
+  const { prefix = '', only = FALLBACK_TOOLS } = options
+  if (typeof prefix !== 'string') throw expected('prefix', 'a string', prefix)
+  if (!Array.isArray(only)) throw expected('only', 'an array of names', only)
+  for (const name of only) {
+    if (!FALLBACK_TOOLS.includes(name)) {
+      throw new TypeError(`Unknown fallback tool ${JSON.stringify(name)}; there are ${FALLBACK_TOOLS.join(', ')}`)
+    }
+  }
+  return { prefix, only }
+}
+
+/** The refusal of a tool whose name a server has already. */
+export function nameIsTaken(name: string, cause?: unknown): Error {
+  const said = `The name '${name}' is taken on this server. Give \`registerFallbackTools\` a \`prefix\`, or leave the tool out with \`only\`.`
+  return new Error(said, { cause })
 }

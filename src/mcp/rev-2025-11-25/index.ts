@@ -1,6 +1,6 @@
 /** The public API of `holdfast/mcp/2025-11-25`: what is exported here, and nothing else. */
 
-export type { FallbackTool } from '../fallback-tools.js'
+export type { FallbackOptions, FallbackTool } from '../fallback-tools.js'
 export type { HttpOptions } from '../http/options.js'
 export type { AccessRequest, Decision, DurableOptions, McpLimits, TtlOptions } from '../options.js'
 export type { Access, AuthInfoLike } from '../owner.js'
@@ -9,4 +9,3 @@ export { checkpointClient, hasCheckpoints } from './checkpoint-client.js'
 export { type DurableTasks, durableTasks } from './durable-tasks.js'
 export type { FetchContext, HttpHandler } from './http/handler.js'
 export type { CreateServer } from './http/session.js'
-export type { FallbackOptions } from './register-fallback-tools.js'

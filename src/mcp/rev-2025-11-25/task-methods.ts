@@ -8,7 +8,8 @@ import type { TaskView } from '../../engine/view.js'
 import { isSettled } from '../../task/head.js'
 import { type Caller, callerOf } from '../caller.js'
 import { toThrow } from '../outcome.js'
-import { invalidParams, refusalOf, taskNotFound } from '../refusal.js'
+import { type Params, taskIdOf } from '../params.js'
+import { invalidParams, refusalOf } from '../refusal.js'
 import { waitForEnd } from '../wait.js'
 import { Asking } from './ask-inputs.js'
 import type { Attachment } from './attach.js'
@@ -16,9 +17,6 @@ import type { Extra } from './call-tool.js'
 import type { DurableTasks } from './durable-tasks.js'
 
 const PAGE = 50
-
-/** Parameters as they came. */
-export type Params = Readonly<Record<string, unknown>>
 
 /** Handles a request: whoever asks is known, and what is thrown becomes an answer. */
 export function serve(
@@ -38,12 +36,6 @@ export function serve(
       }
     }) as never,
   )
-}
-
-/** The task that a request is about. @throws ProtocolError -32602 */
-export function taskIdOf({ taskId }: Params): string {
-  if (typeof taskId === 'string') return taskId
-  throw taskNotFound(taskId)
 }
 
 export function installTaskMethods(durable: DurableTasks, attachment: Attachment): void {

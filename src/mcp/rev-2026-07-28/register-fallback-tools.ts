@@ -1,27 +1,20 @@
 /** Registers the tools for clients without tasks on a server of this SDK, whichever of its two kinds. */
 import type { ServerContext, Tool } from '@modelcontextprotocol/server'
 import { callerOf } from '../caller.js'
-import { FALLBACK_TOOLS, type FallbackTool, fallbackTools, runFallback } from '../fallback-tools.js'
+import {
+  checkFallbackOptions,
+  type FallbackOptions,
+  fallbackTools,
+  nameIsTaken,
+  runFallback,
+} from '../fallback-tools.js'
 import type { Attachment } from './attach.js'
 import type { DurableTasks } from './durable-tasks.js'
 import { jsonSchemaOf } from './json-schema.js'
 
-/** The options of `registerFallbackTools`. */
-export interface FallbackOptions {
-  /** Stands before each name, such as `jobs_`. Default: none. */
-  readonly prefix?: string
-  /** Which ones. Default: all of them; without authentication never `list_my_tasks`. */
-  readonly only?: readonly FallbackTool[]
-}
-
 /** @throws TypeError for an unknown name; Error when one is taken */
 export function registerFallback(durable: DurableTasks, attachment: Attachment, options: FallbackOptions): void {
-  const { prefix = '', only = FALLBACK_TOOLS } = options
-  for (const name of only) {
-    if (!FALLBACK_TOOLS.includes(name)) {
-      throw new TypeError(`Unknown fallback tool ${JSON.stringify(name)}; there are ${FALLBACK_TOOLS.join(', ')}`)
-    }
-  }
+  const { prefix, only } = checkFallbackOptions(options)
   const { core, checkpoints } = durable
   const parts = {
     core,
@@ -39,7 +32,7 @@ export function registerFallback(durable: DurableTasks, attachment: Attachment, 
       return runFallback(tool, args, caller, { signal: ctx.mcpReq.signal, core })
     }
     if (!attachment.mcp) {
-      if (attachment.plain.has(name) || core.tools.has(name)) throw taken(name)
+      if (attachment.plain.has(name) || core.tools.has(name)) throw nameIsTaken(name)
       const schemas = {
         inputSchema: jsonSchemaOf(inputSchema, 'input'),
         outputSchema: jsonSchemaOf(outputSchema, 'output'),
@@ -57,12 +50,7 @@ export function registerFallback(durable: DurableTasks, attachment: Attachment, 
     try {
       attachment.mcp.registerTool(name, { ...config, inputSchema, outputSchema } as never, run as never)
     } catch (cause) {
-      throw taken(name, cause)
+      throw nameIsTaken(name, cause)
     }
   }
-}
-
-function taken(name: string, cause?: unknown): Error {
-  const said = `The name '${name}' is taken on this server. Give \`registerFallbackTools\` a \`prefix\`, or leave the tool out with \`only\`.`
-  return new Error(said, { cause })
 }

@@ -5,14 +5,12 @@ import { HoldfastError, ProtocolError } from '../../errors.js'
 import { isSettled } from '../../task/head.js'
 import { type Caller, callerOf } from '../caller.js'
 import { answerInputs } from '../inputs.js'
-import { invalidParams, RPC, refusalOf, taskNotFound } from '../refusal.js'
+import { type Params, taskIdOf } from '../params.js'
+import { invalidParams, RPC, refusalOf } from '../refusal.js'
 import type { Attachment } from './attach.js'
 import type { DurableTasks } from './durable-tasks.js'
 import { capabilitiesIn, isModern, knowsTasks, tasksNotDeclared } from './extension.js'
 import { answersTo } from './input-responses.js'
-
-/** Parameters as they came. */
-export type Params = Readonly<Record<string, unknown>>
 
 type Handle = (params: Params, caller: Caller, ctx: ServerContext) => Promise<Record<string, unknown>>
 
@@ -47,12 +45,6 @@ function serveTasks(durable: DurableTasks, attachment: Attachment, method: strin
       throw refusalOf(error, binding.logger)
     }
   })
-}
-
-/** The task that a request is about. @throws ProtocolError -32602 */
-export function taskIdOf({ taskId }: Params): string {
-  if (typeof taskId === 'string') return taskId
-  throw taskNotFound(taskId)
 }
 
 export function installTaskMethods(durable: DurableTasks, attachment: Attachment): void {
