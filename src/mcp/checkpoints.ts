@@ -11,13 +11,11 @@ import { accountOf, type Caller } from './caller.js'
 import type { McpCore } from './core.js'
 import { checkDepth } from './json-depth.js'
 import { durableName } from './names.js'
-import { invalidParams, taskNotFound } from './refusal.js'
+import { type Params, taskIdOf } from './params.js'
+import { invalidParams } from './refusal.js'
 import { scopeFor } from './rights.js'
 import { cleanText } from './text.js'
 import { grantTtl } from './ttl.js'
-
-/** A request's parameters, as they came. */
-export type CheckpointParams = Readonly<Record<string, unknown>>
 
 /** A checkpoint without its state. */
 export interface ListedCheckpoint {
@@ -44,7 +42,7 @@ export class Checkpoints {
   constructor(private readonly core: McpCore) {}
 
   /** @throws ProtocolError; HoldfastError */
-  async save(params: CheckpointParams, caller: Caller): Promise<{ checkpointId: string }> {
+  async save(params: Params, caller: Caller): Promise<{ checkpointId: string }> {
     const { limits } = this.core.options
     const taskId = taskIdOf(params)
     const { state, label } = params
@@ -67,7 +65,7 @@ export class Checkpoints {
   }
 
   /** @throws ProtocolError; HoldfastError */
-  async restore(params: CheckpointParams, caller: Caller): Promise<RestoredState> {
+  async restore(params: Params, caller: Caller): Promise<RestoredState> {
     const taskId = taskIdOf(params)
     const { checkpointId } = params
     if (checkpointId !== undefined && typeof checkpointId !== 'string') {
@@ -80,7 +78,7 @@ export class Checkpoints {
   }
 
   /** @throws ProtocolError; HoldfastError */
-  async list(params: CheckpointParams, caller: Caller): Promise<{ checkpoints: ListedCheckpoint[] }> {
+  async list(params: Params, caller: Caller): Promise<{ checkpoints: ListedCheckpoint[] }> {
     const taskId = taskIdOf(params)
     const scope = await this.core.scope('checkpoint', caller, { taskId })
     const found = await this.core.holdfast.listCheckpoints(taskId, scope)
@@ -95,7 +93,7 @@ export class Checkpoints {
   }
 
   /** A task without a body, for a conversation. @throws ProtocolError; HoldfastError */
-  async createTask({ type = 'session', ttl }: CheckpointParams, caller: Caller): Promise<TaskView> {
+  async createTask({ type = 'session', ttl }: Params, caller: Caller): Promise<TaskView> {
     const { binding, options, counts, holdfast } = this.core
     durableName(type, 'type')
     if (ttl !== undefined && !(Number.isSafeInteger(ttl) && (ttl as number) > 0)) {
@@ -113,7 +111,7 @@ export class Checkpoints {
   }
 
   /** @throws ProtocolError; HoldfastError */
-  async completeTask(params: CheckpointParams, caller: Caller): Promise<TaskView> {
+  async completeTask(params: Params, caller: Caller): Promise<TaskView> {
     const taskId = taskIdOf(params)
     const { outcome = { kind: 'result' } } = params
     checkDepth(outcome, 'The outcome', this.core.options.limits.jsonDepthMax)
@@ -121,11 +119,6 @@ export class Checkpoints {
     await this.core.holdfast.completeSessionTask(taskId, cleaned(outcome), scope)
     return this.core.holdfast.get(taskId, scope)
   }
-}
-
-function taskIdOf({ taskId }: CheckpointParams): string {
-  if (typeof taskId === 'string') return taskId
-  throw taskNotFound(taskId)
 }
 
 function cleaned(outcome: unknown): Outcome {
