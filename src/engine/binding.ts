@@ -69,6 +69,11 @@ export class Binding {
     return accepted.length > 0
   }
 
+  /** True if the store has nothing to do, or is down and waits until it may be opened again. */
+  get storeIsAtRest(): boolean {
+    return this.#engine.store.isAtRest
+  }
+
   /** The unfinished tasks, with what tells whose and what they are. */
   *liveTasks(): Iterable<{ taskId: string; owner?: string | undefined; kind: 'body' | 'session'; type: string }> {
     for (const { head } of this.#engine.tasks.values()) yield head

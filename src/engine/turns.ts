@@ -4,7 +4,8 @@
  *
  * Two immediates are queued together: the first hands the answer over, the second closes the turn. Node empties the
  * queue of microtasks between the two and lets nothing foreign in (no I/O, no timer), so when the second one runs every
- * promise chain that the answer woke has come to rest, or waits for something that is not a step.
+ * promise chain that the answer woke has come to rest, or waits for something that is not a step. (`untilIdle` of
+ * `holdfast/testing` sees a planned turn by its immediates.)
  */
 import { setImmediate } from 'node:timers'
 

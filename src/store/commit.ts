@@ -81,6 +81,11 @@ export class Committer {
     return this.#newest
   }
 
+  /** True if no commit is queued or being written, or if the store is down: its commits then wait for the connection. */
+  get isAtRest(): boolean {
+    return this.#draining === undefined || !this.options.connection.isUp
+  }
+
   /** Who reads heads again after the store was down. */
   onReload(reload: Reload): void {
     this.#reload = reload

@@ -31,6 +31,9 @@ export class Connection {
   #closing: Promise<void> = Promise.resolve()
   #reopening: Promise<unknown> = Promise.resolve()
   #wake: () => void = () => {}
+  #reads = 0
+  /** Opening the database again, and not in the pause between two attempts. */
+  #isOpening = false
 
   constructor(
     level: Level,
@@ -43,6 +46,11 @@ export class Connection {
   /** Whether reads and writes are possible. */
   get isUp(): boolean {
     return this.#isUp && !this.#closed
+  }
+
+  /** True if no read is going on, and no attempt to open the database again. */
+  get isAtRest(): boolean {
+    return this.#reads === 0 && !this.#isOpening
   }
 
   /** @throws HoldfastError `STORE_UNAVAILABLE`, `CLOSED`: a write now would be refused */
@@ -71,10 +79,13 @@ export class Connection {
   /** Runs a read; a failure of the database becomes `STORE_UNAVAILABLE`. */
   async read<T>(read: (level: Level) => Promise<T>): Promise<T> {
     const level = this.level
+    this.#reads++
     try {
       return await read(level)
     } catch (cause) {
       throw cause instanceof HoldfastError ? cause : unavailable(cause)
+    } finally {
+      this.#reads--
     }
   }
 
@@ -108,7 +119,10 @@ export class Connection {
 
   /** Opens the database again, however long it takes; `check` sees it before anybody else. Never resolves after `close`. */
   async reopen<T>(check: (level: Level) => Promise<T>): Promise<T> {
-    const reopening = this.#openAgain(check)
+    this.#isOpening = true
+    const reopening = this.#openAgain(check).finally(() => {
+      this.#isOpening = false
+    })
     this.#reopening = reopening
     return (await reopening)?.found ?? new Promise<never>(() => {})
   }
@@ -126,7 +140,9 @@ export class Connection {
         this.#cause = cause
         await level?.close().catch(() => {})
         this.options.logger.debug('The store cannot be opened yet', { cause: explain(cause), nextTryMs: wait })
+        this.#isOpening = false
         await this.#pause(wait)
+        this.#isOpening = true
       }
     }
     return undefined

@@ -67,6 +67,11 @@ export class Store {
     this.#committer = new Committer({ connection: this.connection, anchor, sync, logger, newest, anchorEach, totals })
   }
 
+  /** True if no commit, no read and no compaction is going on, and no attempt to open the database again. */
+  get isAtRest(): boolean {
+    return this.#committer.isAtRest && this.connection.isAtRest && this.#compacting === undefined
+  }
+
   /** Who reads heads again after the store was down. */
   onReload(reload: Reload): void {
     this.#committer.onReload(reload)

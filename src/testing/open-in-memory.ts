@@ -17,6 +17,13 @@ export interface InMemoryOptions extends Omit<OpenOptions, 'dir' | 'anchor' | 'a
   readonly ids?: Ids
 }
 
+const inMemory = new WeakSet<Holdfast>()
+
+/** True if `openInMemory` made it. */
+export function isInMemory(holdfast: Holdfast): boolean {
+  return inMemory.has(holdfast)
+}
+
 /**
  * Opens a store in memory. Bodies, steps, checkpoints and recovery behave as on a real disk.
  * @example
@@ -63,5 +70,7 @@ export async function openInMemory({
     engine.scheduler.stop()
     for (const task of engine.tasks.values()) task.disarm()
   })
-  return Holdfast.over(engine, checked.recover)
+  const holdfast = await Holdfast.over(engine, checked.recover)
+  inMemory.add(holdfast)
+  return holdfast
 }

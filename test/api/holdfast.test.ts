@@ -1,13 +1,11 @@
 // Goal: what the README says of the public API holds.
 // Method: the real engine and commit path over a disk in memory, with time in hand.
+import { setImmediate as turn } from 'node:timers/promises'
 import { describe, expect, test, vi } from 'vitest'
 import { z } from 'zod'
 import { defineTask, type HoldfastEvents, type TaskContext, TaskInterruptedError } from '../../src/index.js'
-import { ManualClock, MemoryDisk, openInMemory } from '../../src/testing/index.js'
+import { ManualClock, MemoryDisk, openInMemory, untilIdle } from '../../src/testing/index.js'
 
-const turns = async (count = 20) => {
-  for (let turn = 0; turn < count; turn++) await new Promise((resolve) => setImmediate(resolve))
-}
 const failing = (code: string, message = /./) =>
   expect.objectContaining({ code, message: expect.stringMatching(message) })
 
@@ -137,7 +135,7 @@ describe('the first to settle a task wins', () => {
     await expect(holdfast.cancel(taskId)).rejects.toThrow(failing('TASK_SETTLED', /'cancelled'/))
     expect(await cancelled).toMatchObject({ status: 'cancelled' })
     await expect(holdfast.result(taskId)).rejects.toThrow(failing('TASK_CANCELLED', /enough/))
-    await turns()
+    await untilIdle(holdfast)
     const audit = await holdfast.audit({ taskId })
     expect(audit.map(({ action }) => action)).toEqual(['created', 'cancelled'])
     expect(audit.at(-1)).toMatchObject({ from: 'running', to: 'cancelled', by: 'admin', why: 'enough' })
@@ -159,9 +157,9 @@ describe('the first to settle a task wins', () => {
     })
     const holdfast = await openInMemory({ tasks: [stubborn] })
     const { taskId } = await holdfast.start(stubborn, null)
-    await turns()
+    await untilIdle(holdfast)
     await holdfast.cancel(taskId)
-    await turns()
+    await untilIdle(holdfast)
     expect(seen).toEqual([expect.any(TaskInterruptedError), true, expect.any(TaskInterruptedError)])
     expect(await holdfast.get(taskId)).toMatchObject({ status: 'cancelled', completedSteps: 0 })
     expect(await holdfast.steps(taskId)).toEqual([])
@@ -267,7 +265,7 @@ describe('waiting for a result', () => {
     const late = expect(holdfast.result(taskId, { timeout: '5s' })).rejects.toThrow(failing('WAIT_TIMEOUT'))
     const abort = new AbortController()
     const aborted = expect(holdfast.result(taskId, { signal: abort.signal })).rejects.toThrow('no longer')
-    await turns()
+    await untilIdle(holdfast)
     abort.abort(new Error('no longer'))
     await clock.advance(5_000)
     await Promise.all([late, aborted])
@@ -376,7 +374,7 @@ describe('checkpoints of both kinds', () => {
     const clock = new ManualClock()
     const holdfast = await openInMemory({ tasks: [task], clock })
     const { taskId } = await holdfast.start(task, null)
-    await turns()
+    await untilIdle(holdfast)
     await clock.advance(1)
     await holdfast.saveCheckpoint(taskId, { theirs: true })
     expect(await holdfast.restoreCheckpoint(taskId)).toMatchObject({ state: { theirs: true } })
@@ -487,7 +485,7 @@ describe('what is told', () => {
     })
     const holdfast = await openInMemory({ tasks: [task] })
     const { taskId } = await holdfast.start(task, null)
-    await turns()
+    await untilIdle(holdfast)
     expect(await holdfast.steps(taskId)).toMatchObject([
       {
         segment: 'prefix',
@@ -531,7 +529,7 @@ describe('concurrency', () => {
     const task = defineTask({ name: 'turn' }, async (task, name: string) => {
       order.push(name)
       most = Math.max(most, ++running)
-      await task.step('a', () => turns(3))
+      await task.step('a', () => turn())
       running--
     })
     const holdfast = await openInMemory({ tasks: [task], concurrency: 2 })
@@ -560,7 +558,7 @@ describe('closing', () => {
     })
     const first = await openInMemory({ disk, tasks: [task] })
     const { taskId } = await first.start(task, null)
-    await turns()
+    await untilIdle(first)
     const closing = first.close()
     open()
     await closing
@@ -596,11 +594,11 @@ describe('closing', () => {
     })
     const first = await openInMemory({ disk, tasks: [task], clock })
     const { taskId } = await first.start(task, null)
-    await turns()
+    await untilIdle(first)
     const closing = first.close({ grace: '2s' })
     await clock.advance(2_000)
     await closing
-    await turns()
+    await untilIdle(first)
     expect(seen).toEqual(['aborted'])
     const second = await openInMemory({ disk, tasks: [task], clock })
     expect(await second.result(taskId)).toBe('second')

@@ -2,11 +2,7 @@
 // Method: time in hand; the message comes before the failure, and nobody sends it twice.
 import { expect, test } from 'vitest'
 import { defineTask } from '../../src/index.js'
-import { ManualClock, MemoryDisk, openInMemory } from '../../src/testing/index.js'
-
-const turns = async (count = 60) => {
-  for (let turn = 0; turn < count; turn++) await new Promise((resolve) => setImmediate(resolve))
-}
+import { ManualClock, MemoryDisk, openInMemory, untilIdle } from '../../src/testing/index.js'
 
 test('a message is not lost with the failure of a sibling that came after the branch had received it and ended', async () => {
   const clock = new ManualClock()
@@ -27,10 +23,10 @@ test('a message is not lost with the failure of a sibling that came after the br
   const { taskId } = await holdfast.start(task, null)
   await holdfast.send(taskId, 'go', 'hello')
   for (let second = 0; second < 30; second++) {
-    await turns()
+    await untilIdle(holdfast)
     await clock.advance(1_000)
   }
-  await turns()
+  await untilIdle(holdfast)
   expect(await holdfast.get(taskId)).toMatchObject({ status: 'completed', attempt: 2 })
   expect(await holdfast.result(taskId)).toBe('hello')
   await holdfast.close()

@@ -7,14 +7,11 @@ import { LiveTask } from '../../src/engine/live-task.js'
 import { Usage } from '../../src/engine/usage.js'
 import { defineTask, Holdfast } from '../../src/index.js'
 import type { TaskHead } from '../../src/task/head.js'
-import { ManualClock, MemoryDisk, openInMemory, silentLogger } from '../../src/testing/index.js'
+import { ManualClock, MemoryDisk, openInMemory, silentLogger, untilIdle } from '../../src/testing/index.js'
 
 const MINUTE = 60_000
 const failing = (code: string, message = /./) =>
   expect.objectContaining({ code, message: expect.stringMatching(message) })
-const turns = async (count = 30) => {
-  for (let turn = 0; turn < count; turn++) await new Promise((resolve) => setImmediate(resolve))
-}
 const quick = defineTask({ name: 'quick' }, (task) => task.step('a', () => 1))
 const broken = defineTask({ name: 'broken' }, () => {
   throw new Error('no')
@@ -54,7 +51,7 @@ describe('stats', () => {
     const cancelled = await first.start(slow, 3_600_000)
     const expired = await first.start(slow, 3_600_000, { ttl: '5m' })
     await expect(first.result((await first.start(broken, null)).taskId)).rejects.toThrow()
-    await turns()
+    await untilIdle(first)
     await first.cancel(cancelled.taskId)
     await clock.advance(5_000)
     const early = await first.stats()
@@ -62,7 +59,7 @@ describe('stats', () => {
     expect(early.oldest).toMatchObject({ taskId: oldest.taskId, type: 'talk' })
     expect(early.levels.sinceOpen).toMatchObject({ meanCompletionMs: 2_000, timeoutRate: 0 })
     await clock.advance(11 * MINUTE)
-    await turns()
+    await untilIdle(first)
     const late = await first.stats()
     // The one that expired is swept already; it still counts in the levels.
     expect(late.tasks).toMatchObject({ running: 1, completed: 2, failed: 2, cancelled: 1 })
@@ -73,7 +70,7 @@ describe('stats', () => {
     disk.crash()
     const second = await openInMemory({ disk, clock, tasks })
     await second.recovery.done
-    await turns()
+    await untilIdle(second)
     const again = await second.stats()
     expect(again.tasks).toEqual(late.tasks)
     expect(again.levels.overLife).toMatchObject({ ...levels, recoverySuccessRate: 1 })
@@ -87,12 +84,12 @@ describe('stats', () => {
     const ids = []
     for (let n = 0; n < 4; n++) ids.push((await first.start(slow, 3_600_000)).taskId)
     await first.createSessionTask({ type: 'talk' })
-    await turns()
+    await untilIdle(first)
     disk.crash()
     disk.damage(`live/${ids[0]}`, 'rot')
     const second = await openInMemory({ disk })
     await second.recovery.done
-    await turns()
+    await untilIdle(second)
     const { parked, tasks, levels } = await second.stats()
     expect({ parked, running: tasks.running }).toEqual({ parked: 3, running: 4 })
     // Of five found, the session task alone is where it was.
@@ -110,7 +107,7 @@ describe('stats', () => {
         )
         const holdfast = await openInMemory({ disk, tasks: [gated] })
         const ids = await Promise.all([1, 2].map(() => holdfast.start(gated, null)))
-        await turns()
+        await untilIdle(holdfast)
         disk.failAt({ atWrite, applied })
         for (const [index, { taskId }] of ids.entries()) {
           open[index]?.()
@@ -147,10 +144,10 @@ describe('stats', () => {
         void (async () => {
           for (let n = 0; n < 3; n++) await first.result((await first.start(quick, null)).taskId)
         })()
-        await turns(200)
+        await untilIdle(first)
         const second = await openInMemory({ disk, tasks: [quick, broken] })
         await second.recovery.done
-        await turns()
+        await untilIdle(second)
         const completed = [...disk.content.keys()].filter((key) => key.startsWith('done/')).length
         expect((await second.stats()).tasks.completed, `write ${atWrite}`).toBe(completed)
       }
@@ -243,7 +240,7 @@ describe('a budget', () => {
     await expect(second.start(quick, null)).rejects.toEqual(refused)
     await second.cancel(talk)
     await clock.advance(125 * MINUTE)
-    await turns()
+    await untilIdle(second)
     expect((await second.stats()).bytes.counted).toBe(0)
     expect(await second.start(quick, null)).toMatchObject({ created: true })
   })
@@ -274,7 +271,7 @@ describe('a budget', () => {
     const { taskId } = await talk('bob')
     await expect(second.saveCheckpoint(taskId, big, { owner: 'bob' })).rejects.toEqual(refused)
     await clock.advance(62 * MINUTE)
-    await turns()
+    await untilIdle(second)
     await second.saveCheckpoint(taskId, big, { owner: 'bob' })
     await start(second, 'alice')
     await start(second, 'alice')

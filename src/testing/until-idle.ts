@@ -1,0 +1,54 @@
+/** Waits until nothing can go on without the test: in place of a number of turns of the event loop, or a delay. */
+
+import { bindingOf } from '../engine/binding.js'
+import type { Holdfast } from '../engine/holdfast.js'
+import { isInMemory } from './open-in-memory.js'
+
+/** Immediates that calls of `untilIdle` have queued themselves. */
+let ownImmediates = 0
+
+/**
+ * Resolves once nothing can go on unless a clock moves or something comes from outside. Then:
+ *
+ * - no commit and no read of the store is queued or going on, and the database is not being opened again;
+ * - no body is in a turn, and none is planned. So no queued task could begin, and no step that could begin has not;
+ * - no microtask and no immediate (`setImmediate`) of the process is left, whoever queued it.
+ *
+ * What waits for the test counts as idle: a function of a step that waits for a promise which the test resolves, a write
+ * that the `latency` of a `MemoryDisk` holds back or a dead process never gets. So does what waits for a timer (that of
+ * any clock, the machine's included), for a socket, a file or another process, as an isolated step does.
+ *
+ * Code that queues immediates for ever keeps it waiting. Two calls at a time do not wait for each other.
+ *
+ * @param holdfast an instance of `openInMemory` or `Holdfast.open`; closed ones are idle. While one closes, wait for
+ *   the promise of `close()` instead.
+ * @throws TypeError if `holdfast` is no instance
+ * @example
+ * const { taskId } = await holdfast.start(order, input)
+ * await untilIdle(holdfast)                            // its body waits for the customer's answer now
+ * await clock.advance(60_000)
+ */
+export async function untilIdle(holdfast: Holdfast): Promise<void> {
+  const engine = bindingOf(holdfast)
+  // All that a disk in memory waits for is an immediate, or the test.
+  const storeIsAtRest = isInMemory(holdfast) ? () => true : () => engine.storeIsAtRest
+  do await turn()
+  while (hasImmediates() || !storeIsAtRest())
+}
+
+/** Lets the event loop turn once. Before it does, Node runs every microtask there is. */
+function turn(): Promise<void> {
+  ownImmediates++
+  return new Promise((resolve) =>
+    setImmediate(() => {
+      ownImmediates--
+      resolve()
+    }),
+  )
+}
+
+/** True if anybody else has an immediate queued, as every planned turn of a body has. The one that runs now is not counted. */
+function hasImmediates(): boolean {
+  const resources = process.getActiveResourcesInfo()
+  return resources.filter((resource) => resource === 'Immediate').length > ownImmediates
+}
