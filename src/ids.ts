@@ -1,15 +1,22 @@
 /**
- * Makes IDs. Task IDs sort by creation and carry 130 random bits: over MCP
- * without authentication a task ID is a bearer token, so an ordinary or a
- * monotonic ULID (80 bits, the last ones counted up) would not do.
+ * Creates IDs. Task IDs sort by creation and carry 120 random bits. Over MCP without authentication a task ID is a bearer
+ * token, so a ULID (80 random bits, counted up within a millisecond) would be too weak.
+ *
+ * ids-1. The time part of a task ID never goes back, also when the clock does. A new opening continues after the newest
+ *        ID of the store. Without this, a cursor of `list` would skip tasks that are created after it.
+ * ids-2. A counter follows the time part and orders the IDs of one millisecond. The counter's overflow adds 1 ms.
  */
 import { randomBytes, randomUUID } from 'node:crypto'
 import { decodeTime, encodeTime, monotonicFactory, ulid } from 'ulid'
 
 /** The engine's source of IDs and of randomness. */
 export interface Ids {
-  /** `task-` + 10 characters of time + 26 random characters (Crockford base 32). */
+  /** `task-` + 10 characters of time + 2 of a counter + 24 random ones (Crockford base 32). Sorts after the ID before it. */
   taskId(now: number): string
+  /** The task ID that sorts last of those created or passed to `continueAfter`; `undefined` before the first. */
+  readonly newestTaskId: string | undefined
+  /** Every later task ID sorts after `taskId`, whatever the clock says. */
+  continueAfter(taskId: string): void
   /** `cp-` + ULID. */
   checkpointId(now: number): string
   /** A ULID that sorts after the one before it, even in the same millisecond. */
@@ -21,17 +28,23 @@ export interface Ids {
 }
 
 const CROCKFORD = '0123456789ABCDEFGHJKMNPQRSTVWXYZ'
-const TASK_RANDOM_CHARS = 26 // 5 bits each: 130, above the 128 that a bearer token wants
 const TIME_CHARS = 10 // 48 bits of milliseconds, as in a ULID
+const COUNTER_CHARS = 2 // 1,024 IDs a millisecond; more move the time part ahead by 1 ms
+const TASK_RANDOM_CHARS = 24 // 5 bits each: 120
+const COUNTER_VALUES = 32 ** COUNTER_CHARS
+const TASK_ID = /^task-[0-7][0-9A-HJKMNP-TV-Z]{35}$/
 
 /** What every task ID of an instant, and of none before it, sorts after. */
 export function firstTaskIdAt(instant: number): string {
   return `task-${encodeTime(Math.max(0, instant), TIME_CHARS)}`
 }
 
-/** When the task of that ID was created, in milliseconds since the epoch. */
+/**
+ * The time part of a task ID, in milliseconds since the epoch: when the task was created, or later than that if the
+ * clock had been set back (ids-1).
+ */
 export function taskIdTime(taskId: string): number {
-  // A ULID's length: the time, and as many of the random characters.
+  // `decodeTime` wants the length of a ULID: the time, and 16 of the characters after it.
   return decodeTime(taskId.slice('task-'.length, 'task-'.length + 26))
 }
 
@@ -53,11 +66,34 @@ export function createIds(): Ids {
   const randomByte = randomPool()
   const randomFraction = () => randomByte() / 256
   const monotonic = monotonicFactory(randomFraction)
+  const newest = { time: -1, counter: 0, id: undefined as string | undefined }
+  const advance = (now: number) => {
+    if (now > newest.time) {
+      newest.time = now
+      newest.counter = 0
+    } else if (++newest.counter === COUNTER_VALUES) {
+      newest.time++
+      newest.counter = 0
+    }
+  }
   return {
     taskId(now) {
+      advance(now)
+      const { time, counter } = newest
       let random = ''
       for (let char = 0; char < TASK_RANDOM_CHARS; char++) random += CROCKFORD[randomByte() & 31]
-      return `task-${encodeTime(now, TIME_CHARS)}${random}`
+      newest.id = `task-${encodeTime(time, TIME_CHARS)}${CROCKFORD[counter >> 5]}${CROCKFORD[counter & 31]}${random}`
+      return newest.id
+    },
+    get newestTaskId() {
+      return newest.id
+    },
+    continueAfter(taskId) {
+      if (!TASK_ID.test(taskId) || (newest.id !== undefined && taskId <= newest.id)) return
+      const [high = '', low = ''] = taskId.slice('task-'.length + TIME_CHARS)
+      newest.time = taskIdTime(taskId)
+      newest.counter = CROCKFORD.indexOf(high) * 32 + CROCKFORD.indexOf(low)
+      newest.id = taskId
     },
     checkpointId: (now) => `cp-${ulid(now, randomFraction)}`,
     auditId: (now) => monotonic(now),

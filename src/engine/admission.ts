@@ -63,9 +63,7 @@ export class Admission {
     events.on('task:settled', () => this.#settled.note(clock.now()))
     this.#rates =
       ratePerOwner &&
-      new OwnerRates(ratePerOwner, (owner, since, limit) =>
-        store.read((level) => readOwnerStarts(level, owner, since, limit)),
-      )
+      new OwnerRates(ratePerOwner, (owner, query) => store.read((level) => readOwnerStarts(level, owner, query)))
   }
 
   /** To be awaited before `admit`: reads what the decision needs. @throws HoldfastError `STORE_UNAVAILABLE` */

@@ -109,7 +109,7 @@ export class Engine implements RunHost {
     this.events = new Events(options.logger)
     this.cleaners = new Places(options.concurrency)
     this.report = new Report(store.damage)
-    this.lives = new Lives(store, options.logger)
+    this.lives = new Lives(store, options.ids, options.logger)
     this.suspects = new Suspects(this, options)
     this.registry = options.registry
     const { concurrency, concurrencyPerOwner, priorityAgeingMs: ageingMs, ratePerOwner } = options

@@ -136,7 +136,8 @@ export class Holdfast {
   }
 
   /**
-   * Tasks in the order of their creation, a page at a time.
+   * Lists tasks in the order of their creation, a page at a time. The ID of a child or a fork is made before the task is
+   * created, so such a task may be listed before older ones, behind a cursor that has passed its place.
    * @throws HoldfastError `INVALID_CURSOR`
    */
   list(options: ListOptions = {}): Promise<TaskPage> {

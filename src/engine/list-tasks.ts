@@ -21,7 +21,7 @@ export interface ListOptions {
   readonly cursor?: string | undefined
 }
 
-/** A page of tasks, in the order of their creation. */
+/** A page of tasks, in the order of their creation; children and forks may be created behind a cursor. */
 export interface TaskPage {
   readonly tasks: readonly TaskView[]
   /** Names the next page; `undefined` on the last one. */

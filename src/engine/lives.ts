@@ -6,6 +6,7 @@
  * the last one, and is counted by the next open; after it no head bears its number any more.
  */
 
+import type { Ids } from '../ids.js'
 import type { Logger } from '../logger.js'
 import { beginLife } from '../recovery/lives.js'
 import type { RecoveryReport } from '../recovery/report.js'
@@ -19,6 +20,7 @@ export class Lives {
 
   constructor(
     private readonly store: Store,
+    private readonly ids: Ids,
     private readonly logger: Logger,
   ) {}
 
@@ -36,6 +38,7 @@ export class Lives {
     const { note, counted, heldReason } = beginLife(await this.#readLast(), heads, recover, now)
     await this.store.noteLife(note, counted)
     this.#note = note
+    if (note.newestTaskId !== undefined) this.ids.continueAfter(note.newestTaskId)
     this.#isHeld = heldReason !== undefined
     if (heldReason !== undefined) {
       this.logger.error('The recovery is held: every start of this store dies', { reason: heldReason })
@@ -66,7 +69,8 @@ export class Lives {
   /** The process is being closed, and did not die. The last thing that is written. */
   async end(): Promise<void> {
     if (!this.#note) return
-    await this.store.noteLife({ ...this.#note, closed: true, starts: 0 }).catch((error: unknown) => {
+    const { newestTaskId } = this.ids
+    await this.store.noteLife({ ...this.#note, closed: true, starts: 0, newestTaskId }).catch((error: unknown) => {
       this.logger.warn('The close could not be noted; the next open takes it for a death', { error: String(error) })
     })
   }

@@ -5,6 +5,7 @@
  * It needs no record of its own. A task's ID says when it was created, so an owner's first start in a process reads the
  * newest IDs from the owner's index, and a restart gives nobody a fresh allowance.
  */
+import type { OwnerStartsQuery } from '../store/reads.js'
 
 /** So many starts in that time. */
 export interface Rate {
@@ -13,7 +14,7 @@ export interface Rate {
 }
 
 /** Reads when an owner's newest tasks were created, at most `limit` of them and none before `since`. In any order. */
-export type ReadStarts = (owner: string, since: number, limit: number) => Promise<number[]>
+export type ReadStarts = (owner: string, query: OwnerStartsQuery) => Promise<number[]>
 
 export class OwnerRates {
   // The owner that started longest ago comes first, so whoever has nothing left in the window is found at the front.
@@ -35,7 +36,7 @@ export class OwnerRates {
 
   async #load(owner: string, now: number): Promise<void> {
     const { starts, perMs } = this.rate
-    const found = await this.read(owner, now - perMs + 1, starts)
+    const found = await this.read(owner, { since: now - perMs + 1, limit: starts, now })
     if (found.length > 0)
       this.#windows.set(
         owner,

@@ -1,6 +1,6 @@
 /** Takes up, behind `open`, what was found unfinished: the engine's hands for what `recovery/` decides. */
 import { recover } from '../recovery/recover.js'
-import { readLiveHeads } from '../store/reads.js'
+import { readLiveHeads, readNewestTaskId } from '../store/reads.js'
 import { isSettled, type TaskHead } from '../task/head.js'
 import { startCleanUp } from './clean-up.js'
 import type { Engine } from './engine.js'
@@ -9,8 +9,10 @@ import { endOrphan } from './settling.js'
 
 /** Reads the live range into memory, and counts what the last process died of. Bodies don't run yet. */
 export async function loadTasks(engine: Engine): Promise<TaskHead[]> {
-  const { store, lives, report, logger, options, clock } = engine
+  const { store, lives, report, logger, options, clock, ids } = engine
   const { heads: live, damaged } = await store.read(readLiveHeads)
+  const newest = await store.read(readNewestTaskId)
+  if (newest !== undefined) ids.continueAfter(newest)
   const { heads, heldReason } = await lives.begin(live, options.recover, clock.now())
   report.heldReason = heldReason
   for (const read of heads) {

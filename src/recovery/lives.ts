@@ -39,7 +39,13 @@ export function beginLife(
   const starts = fruitlessStarts(last)
   const isHeld = recover === 'auto' && starts >= FRUITLESS_STARTS && heads.length > 0
   return {
-    note: { life, closed: false, starts, recovering: recover === 'auto' && !isHeld },
+    note: {
+      life,
+      closed: false,
+      starts,
+      recovering: recover === 'auto' && !isHeld,
+      newestTaskId: last?.newestTaskId,
+    },
     counted,
     heldReason: isHeld ? heldReason(starts) : undefined,
   }

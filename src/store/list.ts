@@ -1,5 +1,5 @@
 /**
- * Lists tasks in the order of their creation, a page at a time. Task IDs sort by creation, so the cursor is the last ID
+ * Lists tasks in the order of their creation, a page at a time. Task IDs sort by creation (ids.ts), so the cursor is the last ID
  * of a page, and a page costs what it holds however many tasks the store has; but one of a status or a type reads past
  * all that doesn't match.
  */

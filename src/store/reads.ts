@@ -231,17 +231,47 @@ export async function readKeys(level: Level, range: layout.KeyRange, limit: numb
   return keys
 }
 
-/** When the newest tasks of an owner were created, newest first: at most `limit`, none before `since`, no children. */
-export async function readOwnerStarts(level: Level, owner: string, since: number, limit: number): Promise<number[]> {
+/** What starts of an owner to read. Instants are milliseconds since the epoch. */
+export interface OwnerStartsQuery {
+  readonly since: number
+  readonly limit: number
+  readonly now: number
+}
+
+/** The creation times of an owner's newest tasks, newest first: at most `limit`, none before `since`, no children. */
+export async function readOwnerStarts(
+  level: Level,
+  owner: string,
+  { since, limit, now }: OwnerStartsQuery,
+): Promise<number[]> {
   const range = { ...layout.under(layout.ownerPrefix(owner)), gte: layout.ownerKey(owner, firstTaskIdAt(since)) }
   const starts: number[] = []
   for await (const page of pages(level, { ...range, reverse: true })) {
     for (const [key, text] of page) {
-      if (unseal(key, text).body !== CHILD) starts.push(taskIdTime(layout.lastPart(key)))
+      if (unseal(key, text).body === CHILD) continue
+      const taskId = layout.lastPart(key)
+      // After the clock was set back, the time part of an ID stays ahead of it (ids-1). The head has the real time.
+      const ahead = taskIdTime(taskId) > now ? await readHead(level, taskId) : undefined
+      const createdAt = ahead?.createdAt ?? taskIdTime(taskId)
+      if (createdAt < since) return starts
+      starts.push(createdAt)
       if (starts.length === limit) return starts
     }
   }
   return starts
+}
+
+/** The task ID that sorts last of those in the store; `undefined` in a store without tasks. */
+export async function readNewestTaskId(level: Level): Promise<string | undefined> {
+  const last = async (prefix: string) => {
+    const iterator = level.iterator({ ...layout.under(prefix), values: false, reverse: true, limit: 1 })
+    try {
+      return (await iterator.nextv(1)).map(([key]) => layout.lastPart(key))
+    } finally {
+      await iterator.close()
+    }
+  }
+  return [...(await last(layout.LIVE)), ...(await last(layout.DONE))].sort().at(-1)
 }
 
 /** Audit entries, oldest first: of one task, or of all. */

@@ -564,14 +564,14 @@ describe('a queue of 100,000', () => {
 
 describe('a rate', () => {
   test('is a sliding window, and asks the store once', async () => {
-    const asked: [string, number, number][] = []
+    const asked: unknown[] = []
     const rates = new OwnerRates({ starts: 3, perMs: 100 }, async (...question) => {
       asked.push(question)
       return [40, 20]
     })
     await Promise.all([rates.load('a', 50), rates.load('a', 50)])
     await rates.load('a', 50)
-    expect(asked).toEqual([['a', -49, 3]])
+    expect(asked).toEqual([['a', { since: -49, limit: 3, now: 50 }]])
     expect(rates.nextAt('a', 50)).toBe(50)
     rates.take('a', 50)
     expect(rates.nextAt('a', 50)).toBe(120)
@@ -604,6 +604,27 @@ describe('a rate', () => {
     await after.start(task, 4, { owner: 'alice' })
   })
 
+  test('counts a start by its time of creation if its ID is ahead of a clock that was set back', async () => {
+    const task = defineTask({ name: 'noop' }, () => 1)
+    const disk = new MemoryDisk()
+    const options = { disk, tasks: [task], ratePerOwner: { starts: 2, per: '1m' } } as const
+    const first = await openInMemory({ ...options, clock: new ManualClock(24 * 3_600_000) })
+    await first.start(task, 1, { owner: 'bob' })
+    await first.close()
+    const clock = new ManualClock(1_000_000)
+    const second = await openInMemory({ ...options, clock })
+    for (const n of [2, 3]) await second.start(task, n, { owner: 'alice' })
+    await clock.advance(59_000)
+    await second.close()
+    const third = await openInMemory({ ...options, clock })
+    await expect(third.start(task, 4, { owner: 'alice' })).rejects.toMatchObject({ details: { retryAfterMs: 1_000 } })
+    await third.close()
+    await clock.advance(1_000)
+    const fourth = await openInMemory({ ...options, clock })
+    await fourth.start(task, 5, { owner: 'alice' })
+    await fourth.close()
+  })
+
   test('doesn’t count what tasks start as their children, also after a restart', async () => {
     const disk = new MemoryDisk()
     const level = await disk.open()
@@ -619,10 +640,12 @@ describe('a rate', () => {
       for (const { key, value } of toOperations(decision, (at) => ids.auditId(at))) batch.put(key, value as string)
       await batch.write({ sync: true })
     }
-    expect(await readOwnerStarts(level, 'alice', 0, 100)).toEqual([40, 30, 20, 10, 0].map((n) => 1_000_000 + n))
-    expect(await readOwnerStarts(level, 'alice', 1_000_020, 2)).toEqual([1_000_040, 1_000_030])
-    expect(await readOwnerStarts(level, 'alice', 1_000_020, 100)).toHaveLength(3)
-    expect(await readOwnerStarts(level, 'bob', 0, 100)).toEqual([])
+    const read = (owner: string, since: number, limit: number) =>
+      readOwnerStarts(level, owner, { since, limit, now: 2_000_000 })
+    expect(await read('alice', 0, 100)).toEqual([40, 30, 20, 10, 0].map((n) => 1_000_000 + n))
+    expect(await read('alice', 1_000_020, 2)).toEqual([1_000_040, 1_000_030])
+    expect(await read('alice', 1_000_020, 100)).toHaveLength(3)
+    expect(await read('bob', 0, 100)).toEqual([])
 
     // In memory they are let in past the rate, and held to the other limits.
     const clock = new ManualClock()

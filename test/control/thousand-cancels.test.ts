@@ -137,6 +137,8 @@ function seededIds(random: () => number): Ids {
   }
   return {
     taskId: (now) => `task-${unique(now, 26)}`,
+    newestTaskId: undefined,
+    continueAfter() {},
     checkpointId: (now) => `cp-${unique(now, 16)}`,
     auditId: (now) => unique(now, 16),
     fraction: random,
