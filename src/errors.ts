@@ -118,7 +118,7 @@ export class StepFailedError extends HoldfastError {
     readonly step: string,
     cause: unknown,
   ) {
-    const said = cause instanceof Error ? cause.message : String(cause)
+    const said = isError(cause) ? cause.message : String(cause)
     super('STEP_FAILED', `Step '${step}' failed: ${said}`, { cause, details: { step } })
   }
 }
@@ -162,6 +162,13 @@ export class ProtocolError extends Error {
     super(message, options)
     if (!Number.isSafeInteger(code)) throw new TypeError(`Expected \`code\` to be an integer, got ${String(code)}`)
   }
+}
+
+const ERROR_TAGS = new Set(['[object Error]', '[object DOMException]'])
+
+/** True if `value` is an error of this realm or of another: that of a `vm` context, in which Jest runs its tests. */
+export function isError(value: unknown): value is Error {
+  return value instanceof Error || ERROR_TAGS.has(Object.prototype.toString.call(value))
 }
 
 /** Whether an error, or what the store keeps of one, is for the protocol: by its name, since there are several copies. */

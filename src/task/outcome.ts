@@ -7,6 +7,7 @@ import {
   ERROR_CODES,
   type ErrorCode,
   HoldfastError,
+  isError,
   isProtocolError,
   RetryAfterError,
   StepFailedError,
@@ -46,6 +47,8 @@ export interface TaskError {
 
 // A stack with a thousand frames or a message with a dumped response must not fill the store.
 const TEXT_CHARS_MAX = 8_192
+// Names and codes are words that programs compare. A longer one is somebody's data. `isolated/runner.mjs` has the same.
+const WORD_BYTES_MAX = 200
 // Causes and parts are followed this far; they may form a cycle, or a tree that doubles at every level.
 const ERRORS_MAX = 32
 
@@ -77,7 +80,7 @@ export function describeError(thrown: unknown): TaskError {
 function describeOne(thrown: unknown, budget: { left: number }): TaskError {
   budget.left--
   try {
-    return thrown instanceof Error ? describe(thrown, budget) : { name: 'NonError', message: cut(showValue(thrown)) }
+    return isError(thrown) ? describe(thrown, budget) : { name: 'NonError', message: cut(showValue(thrown)) }
   } catch {
     return { name: 'NonError', message: 'a value that could not be read was thrown' }
   }
@@ -85,11 +88,11 @@ function describeOne(thrown: unknown, budget: { left: number }): TaskError {
 
 function describe(error: Error, budget: { left: number }): TaskError {
   const { code } = error as { code?: unknown }
-  const parts = error instanceof AggregateError ? error.errors.slice(0, ERRORS_MAX) : []
+  const parts = partsOf(error).slice(0, ERRORS_MAX)
   return {
-    name: cut(String(error.name)),
+    name: cutWord(String(error.name)),
     message: cut(String(error.message)),
-    ...(typeof code === 'string' || typeof code === 'number' ? { code } : {}),
+    ...(typeof code === 'string' ? { code: cutWord(code) } : typeof code === 'number' ? { code } : {}),
     ...(isProtocolError(error) ? dataOf(error) : {}),
     ...(typeof error.stack === 'string' ? { stack: cut(error.stack) } : {}),
     ...(error instanceof RetryAfterError ? { retryAfterMs: error.retryAfterMs } : {}),
@@ -101,6 +104,13 @@ function describe(error: Error, budget: { left: number }): TaskError {
       ? { errors: parts.flatMap((part) => (budget.left > 0 ? [describeOne(part, budget)] : [])) }
       : {}),
   }
+}
+
+/** The parts of an `AggregateError`; that of another realm is known by its name. */
+function partsOf(error: Error): readonly unknown[] {
+  const { errors } = error as { errors?: unknown }
+  const isAggregate = error instanceof AggregateError || error.name === 'AggregateError'
+  return isAggregate && Array.isArray(errors) ? errors : []
 }
 
 const DATA_BYTES_MAX = 16_384
@@ -134,6 +144,14 @@ function showValue(value: unknown): string {
 
 function cut(text: string): string {
   return text.length > TEXT_CHARS_MAX ? `${text.slice(0, TEXT_CHARS_MAX)}…` : text
+}
+
+/** Cuts a name or a code at `WORD_BYTES_MAX` UTF-8 bytes, at the end of a character. */
+function cutWord(text: string): string {
+  let word = text.slice(0, WORD_BYTES_MAX)
+  while (Buffer.byteLength(word) > WORD_BYTES_MAX) word = word.slice(0, -1)
+  // The first half of a character that takes two units.
+  return word.length < text.length ? word.replace(/[\ud800-\udbff]$/, '') : word
 }
 
 /** An `Error` that says what the stored one said: name, message, code, stack, cause and parts. */

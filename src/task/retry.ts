@@ -1,7 +1,7 @@
 /** Decides whether, and when, what threw is tried again. Pure: the time, the deadline and the dice are handed in. */
 
 import { DURATION_MS_MAX, type Duration, durationMs } from '../duration.js'
-import { NonRetryableError } from '../errors.js'
+import { isError, NonRetryableError } from '../errors.js'
 import { checkCount, checkFunction, checkObject, expected, type Names } from '../expected.js'
 
 /** How often, and when, what threw is tried again. */
@@ -109,7 +109,7 @@ const CAUSES_MAX = 32
 function adviceOf(error: unknown): { isFinal: boolean; afterMs: number | undefined } {
   const advice: { isFinal: boolean; afterMs: number | undefined } = { isFinal: false, afterMs: undefined }
   try {
-    for (let at = error, n = 0; at instanceof Error && n < CAUSES_MAX; at = at.cause, n++) {
+    for (let at = error, n = 0; isError(at) && n < CAUSES_MAX; at = at.cause, n++) {
       advice.isFinal ||= at instanceof NonRetryableError || at.name === 'NonRetryableError'
       const { retryAfterMs: ms } = at as { retryAfterMs?: unknown }
       // An error of somebody else's may have a field of that name, with anything in it.

@@ -1,6 +1,7 @@
 // What the tests of `task.isolated` run in processes of their own.
 import { spawn } from 'node:child_process'
 import { appendFileSync, writeSync } from 'node:fs'
+import { runInNewContext } from 'node:vm'
 
 /**
  * @typedef {{ idempotencyKey: string, attempt: number, signal: AbortSignal }} Context
@@ -64,6 +65,15 @@ export function killed() {
 
 export function throws() {
   throw Object.assign(new RangeError('too far', { cause: new Error('the wind') }), { code: 'E_FAR' })
+}
+
+/** An error whose name and code are somebody's data. */
+export function throwsData() {
+  throw Object.assign(new Error('short'), { name: 'n'.repeat(1_000_000), code: '€'.repeat(10_000_000) })
+}
+
+export function throwsOfAnotherRealm() {
+  throw runInNewContext(`new RangeError('too far')`)
 }
 
 export function throwsLater() {

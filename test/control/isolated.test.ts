@@ -99,6 +99,18 @@ describe('an isolated function', () => {
     })
   })
 
+  test('sends at most 200 bytes of its error’s name and code', async () => {
+    const limits = { memoryMb: 512, cpuMs: undefined }
+    const call = { taskId: 'task-1', step: 'work', moduleUrl: WORK.href, exportName: 'throwsData', argsText: '{}' }
+    const rest = { idempotencyKey: 'k', attempt: 1, resultBytesMax: 1_000, limits }
+    const thrown = runIsolated({ ...call, ...rest }, new AbortController().signal)
+    await expect(thrown).rejects.toMatchObject({ name: 'n'.repeat(200), message: 'short', code: '€'.repeat(66) })
+  })
+
+  test('keeps the message of an error of another realm', async () => {
+    expect(await refused('throwsOfAnotherRealm')).toMatchObject({ cause: { name: 'RangeError', message: 'too far' } })
+  })
+
   test('is tried again as its options say', async () => {
     expect(await run('flaky', { retry: { maximumAttempts: 3, initialInterval: 1 } })).toBe(3)
   })

@@ -1,3 +1,4 @@
+import { runInNewContext } from 'node:vm'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { DURATION_MS_MAX, durationMs } from '../../src/duration.js'
@@ -119,6 +120,38 @@ describe('an error', () => {
     cycle.errors.push(cycle, cycle, cycle)
     cycle.cause = cycle
     expect(JSON.stringify(describeError(cycle)).length).toBeLessThan(1_000_000)
+  })
+
+  test('keeps at most 200 bytes of its name and of its code', () => {
+    const kept = (name: string, code: string) => describeError(Object.assign(new Error('short'), { name, code }))
+    expect(kept('n'.repeat(200), 'c'.repeat(200))).toMatchObject({ name: 'n'.repeat(200), code: 'c'.repeat(200) })
+    expect(kept('n'.repeat(201), 'c'.repeat(20_000_000))).toMatchObject({
+      name: 'n'.repeat(200),
+      code: 'c'.repeat(200),
+    })
+    // Three bytes and four each: what would be cut in the middle of a character goes without it.
+    expect(kept('€'.repeat(100), `x${'😀'.repeat(100)}`)).toMatchObject({
+      name: '€'.repeat(66),
+      code: `x${'😀'.repeat(49)}`,
+    })
+  })
+
+  test('of another realm keeps its name, message, cause and parts', () => {
+    const foreign = (code: string) => runInNewContext(code) as unknown
+    expect(roundTrip(foreign(`new RangeError('too far', { cause: new Error('why') })`))).toMatchObject({
+      name: 'RangeError',
+      message: 'too far',
+      cause: { message: 'why' },
+    })
+    expect(roundTrip(foreign(`new AggregateError([new Error('one'), 'two'], 'both')`))).toMatchObject({
+      message: 'both',
+      errors: [{ message: 'one' }, { message: 'two' }],
+    })
+    expect(new StepFailedError('pay', foreign(`new Error('declined')`)).message).toBe("Step 'pay' failed: declined")
+  })
+
+  test('that only has the name of an error with parts has none', () => {
+    expect(describeError(Object.assign(new Error('x'), { name: 'AggregateError' }))).not.toHaveProperty('errors')
   })
 
   test('of another task comes back as what it was', () => {

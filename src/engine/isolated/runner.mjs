@@ -7,6 +7,7 @@
  *     that the parent's memory never depends on what a function returns.
  * I3. Its standard output is its parent's standard error; this is seen to by the parent.
  */
+import { types } from 'node:util'
 import { Worker } from 'node:worker_threads'
 
 /**
@@ -40,6 +41,8 @@ import { Worker } from 'node:worker_threads'
 
 const WATCHDOG_FD = 3
 const TEXT_CHARS_MAX = 8_192
+// As in `task/outcome.ts`: what is longer would only be sent to be cut there.
+const WORD_BYTES_MAX = 200
 const CAUSES_MAX = 8
 const OPAQUE = [Map, Set, WeakMap, WeakSet, WeakRef, Promise, ArrayBuffer, RegExp, Error]
 
@@ -146,13 +149,13 @@ function coded(code, message) {
  */
 function describe(thrown, depth = 0) {
   try {
-    if (!(thrown instanceof Error)) return { name: 'NonError', message: cut(showValue(thrown)) }
+    if (!isError(thrown)) return { name: 'NonError', message: cut(showValue(thrown)) }
     /** @type {Error & { code?: unknown, ours?: unknown, retryAfterMs?: unknown }} */
     const { name, message, stack, code, ours, retryAfterMs, cause } = thrown
     return {
-      name: cut(String(name)),
+      name: cutWord(String(name)),
       message: cut(String(message)),
-      ...(typeof code === 'string' || typeof code === 'number' ? { code } : {}),
+      ...(typeof code === 'string' ? { code: cutWord(code) } : typeof code === 'number' ? { code } : {}),
       ...(ours === true ? { ours } : {}),
       ...(typeof stack === 'string' ? { stack: cut(stack) } : {}),
       ...(typeof retryAfterMs === 'number' ? { retryAfterMs } : {}),
@@ -171,4 +174,20 @@ function showValue(value) {
 /** @param {string} text */
 function cut(text) {
   return text.length > TEXT_CHARS_MAX ? `${text.slice(0, TEXT_CHARS_MAX)}…` : text
+}
+
+/** @param {string} text */
+function cutWord(text) {
+  let word = text.slice(0, WORD_BYTES_MAX)
+  while (Buffer.byteLength(word) > WORD_BYTES_MAX) word = word.slice(0, -1)
+  return word.length < text.length ? word.replace(/[\ud800-\udbff]$/, '') : word
+}
+
+/**
+ * True if it is an error of this realm or of another one, such as a `vm` context's.
+ * @param {unknown} value
+ * @returns {value is Error}
+ */
+function isError(value) {
+  return value instanceof Error || types.isNativeError(value)
 }
