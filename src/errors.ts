@@ -24,7 +24,7 @@ export const ERROR_CODES = {
   TOO_LARGE: 'A value over its limit in bytes. The message names the option.',
   LIMIT_EXCEEDED: 'A count or a budget over its limit. The message names the option.',
   RESOURCE_EXCEEDED:
-    'An isolated step took more memory or CPU time than it may. Its process was ended; the server goes on.',
+    'An isolated step took more memory or CPU time than it may. Its process group was ended; the server goes on.',
   IDEMPOTENCY_CONFLICT: 'The idempotency key was used with another input. The first task is unharmed.',
   INVALID_CURSOR: 'The cursor is not one that `list` returned.',
   TASK_NOT_FOUND: 'No such task, or another owner’s.',

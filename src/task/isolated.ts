@@ -5,11 +5,14 @@ import type { StepOptions } from './context.js'
 /** The options of `task.isolated`: those of a step, and what its process may use. */
 export interface IsolatedOptions extends StepOptions {
   /**
-   * The resident memory of the process in MiB, Node's own 60 included; at least 128. Default 512. It is looked at every
-   * 50 ms, so a burst may pass the limit for a moment.
+   * The resident memory in MiB, Node's own 60 included; at least 128. It is looked at every 50 ms, so a burst may pass
+   * the limit for a moment. On Linux the processes of the group count too, that is all that the process starts and that
+   * they start: pages that they share count for each of them. A process that is started detached (`detached: true`,
+   * `setsid`) leaves the group; it is neither counted nor ended. Elsewhere the process counts alone.
+   * @default 512
    */
   readonly memoryMb?: number | undefined
-  /** The CPU time that the module and its function may take, in milliseconds. Default: no limit. */
+  /** The CPU time that the module and its function may take, in milliseconds; of the same processes. Default: no limit. */
   readonly cpuMs?: number | undefined
   /** The name of the exported function. Default: the default export. */
   readonly export?: string | undefined

@@ -108,7 +108,15 @@ export function idle({ file = '' }) {
   return new Promise(() => {})
 }
 
-/** The same, and keeps the main thread busy. @param {Args} args */
+/** Starts a process that fills 250 MB, and waits for it. @param {Args} args */
+export function startsOneThatFills({ file = '' }) {
+  const code = 'const kept = Buffer.alloc(250e6, 1); setInterval(() => kept.at(0), 1_000)'
+  const child = spawn(process.execPath, ['-e', code], { stdio: 'ignore' })
+  appendFileSync(file, `${child.pid}\n`)
+  return new Promise((resolve) => child.once('exit', resolve))
+}
+
+/** The same as `idle`, and keeps the main thread busy. @param {Args} args */
 export function busy({ file = '' }) {
   const child = spawn('sleep', ['600'], { stdio: 'ignore' })
   appendFileSync(file, `${process.pid}\n${child.pid}\n`)

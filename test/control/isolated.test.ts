@@ -128,6 +128,21 @@ describe('past its limit', () => {
     expect((cause as unknown as { details: { measured: number } }).details.measured).toBeLessThan(1_024)
   })
 
+  test.runIf(process.platform === 'linux')(
+    'the memory of what the process has started counts, and is ended',
+    async () => {
+      const file = newFile()
+      // Each of the two stays far below the limit.
+      const { code, cause } = await refused('startsOneThatFills', { memoryMb: 300, timeout: '20s' }, { file })
+      expect(code).toBe('RESOURCE_EXCEEDED')
+      expect(cause).toMatchObject({
+        message: expect.stringMatching(/2 processes of its group took \d+ MiB of memory; the limit is 300 MiB/),
+        details: { resource: 'memory', option: 'memoryMb', limit: 300, measured: expect.any(Number) },
+      })
+      await until(() => linesOf(file).length === 1 && !isAlive(Number(linesOf(file)[0])))
+    },
+  )
+
   test('an array without end is ended', async () => {
     expect(await refused('array', { memoryMb: 200 })).toMatchObject({
       cause: { code: 'RESOURCE_EXCEEDED', details: { resource: 'memory', limit: 200 } },
@@ -158,7 +173,7 @@ describe('past its limit', () => {
     limits,
   })
   const { signal } = new AbortController()
-  const silent = () => undefined
+  const silent = () => () => undefined
 
   test('where the kernel says nothing the process says it itself, also while it is busy', async () => {
     const spun = runIsolated(call('spin', { memoryMb: 512, cpuMs: 300 }), signal, silent)
@@ -330,9 +345,11 @@ describe('an isolated step', () => {
 })
 
 describe('a server', () => {
-  const parent = (fn: string, file: string) => {
+  const parent = (fn: string, file: string, options: readonly string[] = []) => {
     const script = fileURLToPath(new URL('./isolated-parent.ts', import.meta.url))
-    return spawn(process.execPath, ['--import', 'tsx', script, fn, file], { stdio: ['ignore', 'pipe', 'ignore'] })
+    return spawn(process.execPath, [...options, '--import', 'tsx', script, fn, file], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    })
   }
 
   test.each(['idle', 'busy'])('that is killed takes its isolated functions with it (%s)', async (fn) => {
@@ -357,6 +374,12 @@ describe('a server', () => {
     expect(said).toBe('ready\ndone\n')
   })
 
+  test('runs isolated steps under options of Node whose value is an argument of its own', async () => {
+    const server = parent('note', newFile(), ['--inspect-port', '0', '--conditions', 'development'])
+    await once(server, 'close')
+    expect(server.exitCode).toBe(0)
+  })
+
   test('hands on those of Node’s arguments that say how modules are loaded', () => {
     const own = [
       '--import',
@@ -368,7 +391,21 @@ describe('a server', () => {
       '--max-old-space-size=9',
       '-C',
       'x',
+      '--inspect-port',
+      '9333',
+      '--inspect_publish_uid',
+      'http',
+      '--watch-path',
+      './src',
+      '-i',
+      '-pe',
+      '1 + 1',
+      '--eval=code=1',
+      '--require=./hooks.cjs',
+      '--title',
+      'server',
     ]
-    expect(childArguments(own, 64)).toEqual(['--import', 'tsx', '-C', 'x', '--max-old-space-size=64'])
+    const kept = ['--import', 'tsx', '-C', 'x', '--require=./hooks.cjs', '--title', 'server']
+    expect(childArguments(own, 64)).toEqual([...kept, '--max-old-space-size=64'])
   })
 })

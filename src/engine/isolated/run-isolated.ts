@@ -2,8 +2,8 @@
  * Runs a function of a module in a process of its own, watches what it uses, and ends it when it must end. It is called
  * by a step as that step's function, so retries, timeouts, the log and recovery are those of any step.
  *
- * P1. The process is watched from its start until its last word. Past a limit it is killed, and so is whatever it has
- *     started: it leads a process group of its own (not on Windows, which has none).
+ * P1. The process is watched from its start until its last word. It leads a process group (not on Windows, which has none).
+ *     Past a limit the group is killed. A process that it started detached has left the group, and goes on.
  * P2. The promise settles with the function's word, or once the process has ended: whoever waits for the function to be
  *     over (a retry, an undo) does not begin beside it.
  * P3. Nothing that it writes reaches this process's standard output, which belongs to the protocol of a stdio server.
@@ -12,7 +12,7 @@
 import { fromJson, type JsonValue } from '../../json.js'
 import { reviveError } from '../../task/outcome.js'
 import { killGroup, passOn, startChild, tell, wordOf } from './child.js'
-import { usageOf } from './usage.js'
+import { groupMeasure } from './usage.js'
 import { MIB, Watch, type Watched } from './watch.js'
 
 /** What is to be run. */
@@ -37,7 +37,7 @@ const READ_WITHIN_MS = 250
 export function runIsolated(
   call: IsolatedCall,
   signal: AbortSignal,
-  measure: typeof usageOf = usageOf,
+  measureOf: typeof groupMeasure = groupMeasure,
 ): Promise<JsonValue | undefined> {
   return new Promise((resolve, reject) => {
     signal.throwIfAborted()
@@ -47,7 +47,7 @@ export function runIsolated(
     let killing: NodeJS.Timeout | undefined
     let reading: NodeJS.Timeout | undefined
 
-    const watch = new Watch(child, call, measure, (error) => {
+    const watch = new Watch(child, call, measureOf, (error) => {
       refusal ??= error
       killGroup(process)
     })

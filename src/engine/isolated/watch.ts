@@ -25,21 +25,26 @@ export class Watch {
   #peakBytes = 0
   #ranOut = false
   #tail = ''
+  /** How many processes had the most memory. */
+  #peakProcesses = 1
+  #measure: () => Usage | undefined = () => undefined
   readonly #sampling: NodeJS.Timeout
 
   /**
-   * @param measure what the kernel says of a process, if it does
+   * @param measureOf gives what measures a process, as far as the kernel does
    * @param onExceeded told once, when a limit is passed
    */
   constructor(
-    private readonly child: Child,
+    child: Child,
     private readonly watched: Watched,
-    private readonly measure: (pid: number) => Usage | undefined,
+    measureOf: (pid: number) => () => Usage | undefined,
     private readonly onExceeded: (error: HoldfastError) => void,
   ) {
+    const { pid } = child.process
+    if (pid !== undefined) this.#measure = measureOf(pid)
     createInterface({ input: child.reports }).on('line', (line) => {
       const [memoryBytes = Number.NaN, cpuMs = Number.NaN] = line.split(' ').map(Number)
-      if (Number.isFinite(memoryBytes + cpuMs)) this.#reported = { memoryBytes, cpuMs }
+      if (Number.isFinite(memoryBytes + cpuMs)) this.#reported = { memoryBytes, cpuMs, processes: 1 }
     })
     this.#sampling = setInterval(() => this.#sample(), SAMPLE_EVERY_MS)
   }
@@ -61,8 +66,7 @@ export class Watch {
   }
 
   #sample(): void {
-    const { pid } = this.child.process
-    const usage = (pid === undefined ? undefined : this.measure(pid)) ?? this.#reported
+    const usage = this.#measure() ?? this.#reported
     const error = usage && this.#excessOf(usage)
     if (!error) return
     this.stop()
@@ -70,7 +74,10 @@ export class Watch {
   }
 
   #excessOf(usage: Usage): HoldfastError | undefined {
-    this.#peakBytes = Math.max(this.#peakBytes, usage.memoryBytes)
+    if (usage.memoryBytes > this.#peakBytes) {
+      this.#peakBytes = usage.memoryBytes
+      this.#peakProcesses = usage.processes
+    }
     const { memoryMb, cpuMs } = this.watched.limits
     if (usage.memoryBytes > memoryMb * MIB) return this.#tooMuchMemory()
     const used = usage.cpuMs - (this.#cpuMsBefore ?? usage.cpuMs)
@@ -93,7 +100,8 @@ export class Watch {
     const measured = Math.ceil(this.#peakBytes / MIB)
     const { memoryMb: limit } = this.watched.limits
     const ran = measured > limit ? `took ${measured} MiB of memory` : 'asked for more memory than it could get'
-    return this.#error(`${ran}; the limit is ${limit} MiB (option \`memoryMb\`)`, {
+    const whose = this.#peakProcesses > 1 ? `${this.#peakProcesses} processes of its group` : 'its process'
+    return this.#error(`${whose} ${ran}; the limit is ${limit} MiB (option \`memoryMb\`)`, {
       resource: 'memory',
       option: 'memoryMb',
       limit,
@@ -102,7 +110,7 @@ export class Watch {
   }
 
   #tooMuchCpu(measured: number, limit: number): HoldfastError {
-    return this.#error(`took ${measured} ms of CPU time; the limit is ${limit} ms (option \`cpuMs\`)`, {
+    return this.#error(`its process took ${measured} ms of CPU time; the limit is ${limit} ms (option \`cpuMs\`)`, {
       resource: 'cpu',
       option: 'cpuMs',
       limit,
@@ -112,7 +120,7 @@ export class Watch {
 
   #error(said: string, figures: Record<string, unknown>): HoldfastError {
     const { taskId, step } = this.watched
-    return new HoldfastError('RESOURCE_EXCEEDED', `Step '${step}' of task ${taskId} was ended: its process ${said}.`, {
+    return new HoldfastError('RESOURCE_EXCEEDED', `Step '${step}' of task ${taskId} was ended: ${said}.`, {
       details: { taskId, step, ...figures },
     })
   }
