@@ -116,3 +116,10 @@ test('the defaults that the tables name are those of the code', () => {
     expect(row?.split('|')[2], limit).toContain(isSame ? '`liveTasksMax`' : said)
   }
 })
+
+test('it names the versions of Node in package.json, and so does the lock file', () => {
+  const nodeOf = (name: string) => /"engines": \{\s*"node": "([^"]+)"/.exec(readFileSync(`${root}${name}`, 'utf8'))?.[1]
+  const range = '^20.15 || >=22.2'
+  expect([nodeOf('package.json'), nodeOf('package-lock.json')]).toEqual([range, range])
+  expect(readme).toContain(`Node.js \`${range}\``)
+})

@@ -60,7 +60,13 @@ export interface TaskContext {
   readonly attempt: number
   /** Whether this run took up what an earlier one left. For logs, never for decisions. */
   readonly recovered: boolean
-  /** Aborted when the task is settled behind the body's back, and when `close()` runs out of grace. */
+  /**
+   * Aborted when the task is cancelled, runs out of time or is parked while the body is in memory, and at the end of a
+   * `close()`. For calls that can be stopped, never for clean-up: a body that is unloaded, as in a wait of more than
+   * `unloadAfter`, is stopped without it, and so is one whose process dies. No `catch` and no `finally` runs then
+   * either. `undo` and `onCancel` of the definition do. A listener that throws raises an uncaught exception.
+   * @see README.md, "Cancel, clean-up, undo": the table of what runs at a body's end
+   */
   readonly signal: AbortSignal
   /** The library's logger, with the task's ID and type on every line. */
   readonly log: Logger

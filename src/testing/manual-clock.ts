@@ -41,7 +41,10 @@ export class ManualClock implements Clock {
     return this.#earliest()?.dueAt
   }
 
-  /** Moves on by `ms`, firing what is due on the way, in order, and letting each take effect before the next. */
+  /**
+   * Moves on by `ms`, firing what is due on the way, in order, and letting each take effect before the next. Of two that
+   * overlap, each moves on from where the clock was when it was called; neither sets it back.
+   */
   async advance(ms: number): Promise<void> {
     await this.advanceTo(this.#now + ms)
   }
@@ -53,7 +56,8 @@ export class ManualClock implements Clock {
       this.#fire(timer)
       await settle()
     }
-    this.#now = instant
+    // Another one may have moved on further meanwhile.
+    this.#now = Math.max(this.#now, instant)
     await settle()
   }
 
