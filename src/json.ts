@@ -40,23 +40,26 @@ export interface JsonUse {
 }
 
 /**
- * The JSON text of `value`, or `undefined` for `undefined`.
+ * The JSON text of `value`, or `undefined` for `undefined`. The conversion stops as soon as the value is over its limit.
  * @throws HoldfastError `NOT_SERIALIZABLE` naming the path, `TOO_LARGE` naming size, limit and option
  */
 export function toJson(value: unknown, use: JsonUse): string | undefined {
-  const plain = toPlain(value, use.what, '', [])
+  const plain = toPlain(value, use)
   if (plain === undefined) return undefined
   const text = JSON.stringify(plain)
   // A UTF-16 unit takes one to three bytes, so most values are settled without counting.
   if (text.length > use.bytesMax || (text.length * 3 > use.bytesMax && Buffer.byteLength(text) > use.bytesMax)) {
-    const bytes = Buffer.byteLength(text)
-    throw new HoldfastError(
-      'TOO_LARGE',
-      `${upperFirst(use.what)} takes ${bytes} bytes as JSON; the limit is ${use.bytesMax} (option \`${use.option}\`). Keep large data in a file or a blob store and return a reference to it.`,
-      { details: { bytes, bytesMax: use.bytesMax, option: use.option } },
-    )
+    throw tooLarge(use, Buffer.byteLength(text), 'takes')
   }
   return text
+}
+
+/**
+ * A copy of `value` that holds JSON's types only: what its JSON text would be parsed to.
+ * @throws HoldfastError `NOT_SERIALIZABLE`, `TOO_LARGE` as `toJson`, of which the size is a lower bound
+ */
+export function toPlain(value: unknown, use: JsonUse): JsonValue | undefined {
+  return new Conversion(use).convert(value)
 }
 
 /** The value of a JSON text that `toJson` made. */
@@ -77,70 +80,138 @@ export function canonicalJson(value: JsonValue | undefined): string {
 // Their content lives in internal slots: JSON.stringify would write `{}` and lose it without a word.
 const OPAQUE = [Map, Set, WeakMap, WeakSet, WeakRef, Promise, ArrayBuffer, RegExp, Error] as const
 
-function toPlain(value: unknown, what: string, path: string, above: object[]): JsonValue | undefined {
-  switch (typeof value) {
-    case 'string':
-    case 'boolean':
-    case 'undefined':
-      return value
-    case 'number':
-      if (Number.isFinite(value)) return value
-      throw unserialisable(what, path, `is ${value}`, 'JSON has no such number; send null or a string')
-    case 'bigint':
-      throw unserialisable(what, path, 'is a BigInt', 'send it as a string')
-    case 'symbol':
-    case 'function':
-      throw unserialisable(what, path, `is a ${typeof value}`, 'return data only')
-  }
-  if (value === null) return null
-  return objectToPlain(value as object, what, path, above)
-}
+/** One conversion: where it is, and how many bytes of JSON it has made at least. */
+class Conversion {
+  #bytes = 0
+  /** The objects around the value at hand. */
+  readonly #above: object[] = []
+  /** Where the value at hand is: the keys and indexes that lead there. A text is made of them for an error only. */
+  readonly #path: (string | number)[] = []
 
-function objectToPlain(value: object, what: string, path: string, above: object[]): JsonValue | undefined {
-  if (above.includes(value)) throw unserialisable(what, path, 'contains itself', 'send a tree without cycles')
-  if (above.length >= JSON_DEPTH_MAX) {
-    throw unserialisable(what, path, `is nested deeper than ${JSON_DEPTH_MAX} levels`, 'send a flatter value')
+  constructor(private readonly use: JsonUse) {}
+
+  convert(value: unknown): JsonValue | undefined {
+    switch (typeof value) {
+      case 'string':
+        this.#add(value.length + 2)
+        return value
+      case 'boolean':
+        this.#add(4)
+        return value
+      case 'undefined':
+        return value
+      case 'number':
+        this.#add(1)
+        if (Number.isFinite(value)) return value
+        throw this.#unserialisable(`is ${value}`, 'JSON has no such number; send null or a string')
+      case 'bigint':
+        throw this.#unserialisable('is a BigInt', 'send it as a string')
+      case 'symbol':
+      case 'function':
+        throw this.#unserialisable(`is a ${typeof value}`, 'return data only')
+    }
+    if (value !== null) return this.#convertObject(value as object)
+    this.#add(4)
+    return null
   }
-  if (value instanceof Date && Number.isNaN(value.getTime())) {
-    throw unserialisable(what, path, 'is an invalid Date', 'send null or a valid one')
+
+  #convertObject(value: object): JsonValue | undefined {
+    if (this.#above.includes(value)) throw this.#unserialisable('contains itself', 'send a tree without cycles')
+    if (this.#above.length >= JSON_DEPTH_MAX) {
+      throw this.#unserialisable(`is nested deeper than ${JSON_DEPTH_MAX} levels`, 'send a flatter value')
+    }
+    const { toJSON } = value as { toJSON?: unknown }
+    const isPlain = hasPlainPrototype(value)
+    if (!isPlain && value instanceof Date && Number.isNaN(value.getTime())) {
+      throw this.#unserialisable('is an invalid Date', 'send null or a valid one')
+    }
+    if (typeof toJSON === 'function') {
+      this.#above.push(value)
+      const converted = this.convert(toJSON.call(value, ''))
+      this.#above.pop()
+      return converted
+    }
+    if (!isPlain) {
+      // As JSON.stringify does.
+      if (value instanceof Number || value instanceof String || value instanceof Boolean) {
+        return this.convert(value.valueOf())
+      }
+      this.#refuseOpaque(value)
+    }
+    this.#above.push(value)
+    const plain = Array.isArray(value) ? this.#convertArray(value) : this.#convertMembers(value)
+    this.#above.pop()
+    return plain
   }
-  const opaque = OPAQUE.find((type) => value instanceof type)
-  const convert = (value as { toJSON?: unknown }).toJSON
-  if (typeof convert === 'function') return toPlain(convert.call(value, ''), what, path, [...above, value])
-  // As JSON.stringify does.
-  if (value instanceof Number || value instanceof String || value instanceof Boolean) {
-    return toPlain(value.valueOf(), what, path, above)
+
+  #convertArray(array: readonly unknown[]): JsonValue {
+    // Brackets, and a comma before each item but the first.
+    this.#add(1 + Math.max(1, array.length))
+    const plain: JsonValue[] = []
+    for (let index = 0; index < array.length; index++) {
+      this.#path.push(index)
+      plain.push(this.convert(array[index]) ?? null)
+      this.#path.pop()
+    }
+    return plain
   }
-  if (opaque || ArrayBuffer.isView(value) || hidesItsContent(value)) {
+
+  #convertMembers(object: object): JsonValue {
+    this.#add(2)
+    const plain: { [key: string]: JsonValue } = {}
+    for (const key of Object.keys(object)) {
+      this.#path.push(key)
+      const member = this.convert((object as Record<string, unknown>)[key])
+      this.#path.pop()
+      if (member === undefined) continue
+      // Quotes and a colon.
+      this.#add(key.length + 3)
+      if (key === '__proto__') Object.defineProperty(plain, key, { value: member, enumerable: true })
+      else plain[key] = member
+    }
+    return plain
+  }
+
+  #refuseOpaque(value: object): void {
+    const opaque = OPAQUE.find((type) => value instanceof type)
+    if (!opaque && !ArrayBuffer.isView(value) && !hidesItsContent(value)) return
     const hint = value instanceof Promise ? 'await it first' : 'turn it into plain data first'
     const name = opaque?.name ?? (value.constructor?.name || 'object')
-    throw unserialisable(what, path, `is a ${name}, whose content JSON loses`, hint)
+    throw this.#unserialisable(`is a ${name}, whose content JSON loses`, hint)
   }
-  above.push(value)
-  let plain: JsonValue
-  if (Array.isArray(value)) {
-    plain = Array.from(value, (item, index) => toPlain(item, what, `${path}[${index}]`, above) ?? null)
-  } else {
-    plain = Object.create(null) as { [key: string]: JsonValue }
-    for (const [key, item] of Object.entries(value)) {
-      const inner = toPlain(item, what, path === '' ? key : `${path}.${key}`, above)
-      if (inner !== undefined) plain[key] = inner
-    }
+
+  #add(bytes: number): void {
+    this.#bytes += bytes
+    if (this.#bytes > this.use.bytesMax) throw tooLarge(this.use, this.#bytes, 'takes at least')
   }
-  above.pop()
-  return plain
+
+  #unserialisable(is: string, hint: string): HoldfastError {
+    const path = this.#path.reduce<string>(
+      (path, part) => (typeof part === 'number' ? `${path}[${part}]` : path === '' ? part : `${path}.${part}`),
+      '',
+    )
+    const where = path === '' ? upperFirst(this.use.what) : `\`${path}\` in ${this.use.what}`
+    return new HoldfastError('NOT_SERIALIZABLE', `${where} ${is}; ${hint}.`, { details: { path } })
+  }
 }
 
-// A `Headers`, a `Blob`, a class with private fields: an instance that shows none of what it holds.
-function hidesItsContent(value: object): boolean {
+function hasPlainPrototype(value: object): boolean {
   const prototype = Object.getPrototypeOf(value) as object | null
-  const isPlain = prototype === null || prototype === Object.prototype || Array.isArray(value)
-  return !isPlain && Object.keys(value).length === 0
+  return prototype === null || prototype === Object.prototype || prototype === Array.prototype
 }
 
-function unserialisable(what: string, path: string, is: string, hint: string): HoldfastError {
-  const where = path === '' ? upperFirst(what) : `\`${path}\` in ${what}`
-  return new HoldfastError('NOT_SERIALIZABLE', `${where} ${is}; ${hint}.`, { details: { path } })
+// A `Headers`, a `Blob`, a class with private fields: an instance that shows none of what it holds. An array of another
+// realm, or of a subclass, is no such instance.
+function hidesItsContent(value: object): boolean {
+  return !Array.isArray(value) && Object.keys(value).length === 0
+}
+
+function tooLarge({ what, bytesMax, option }: JsonUse, bytes: number, takes: string): HoldfastError {
+  return new HoldfastError(
+    'TOO_LARGE',
+    `${upperFirst(what)} ${takes} ${bytes} bytes as JSON; the limit is ${bytesMax} (option \`${option}\`). Keep large data in a file or a blob store and return a reference to it.`,
+    { details: { bytes, bytesMax, option } },
+  )
 }
 
 function upperFirst(text: string): string {
