@@ -3,12 +3,14 @@
  * of its own, and tasks that are created together with some of them. Not part of the public API.
  */
 import type { Clock } from '../clock.js'
+import { HoldfastError } from '../errors.js'
 import type { Ids } from '../ids.js'
 import type { Logger } from '../logger.js'
 import { BindingRecords } from '../store/binding-records.js'
 import type { AnyTaskDefinition } from '../task/definition.js'
 import type { SessionTaskOptions } from './call-options.js'
 import type { Engine } from './engine.js'
+import { findTask } from './find-task.js'
 import { respond } from './respond.js'
 import { type Beside, createSessionTask, type Started, type StartOptions, startTask } from './start-task.js'
 
@@ -34,6 +36,8 @@ export class Binding {
   readonly logger: Logger
   /** Largest state of a checkpoint, in bytes. */
   readonly stateBytesMax: number
+  /** Largest input of a task, in bytes. */
+  readonly inputBytesMax: number
 
   constructor(engine: Engine) {
     this.#engine = engine
@@ -41,6 +45,7 @@ export class Binding {
     this.ids = engine.ids
     this.logger = engine.logger
     this.stateBytesMax = engine.limits.stateBytesMax
+    this.inputBytesMax = engine.limits.inputBytesMax
   }
 
   /** The records that the binding of this name keeps. */
@@ -77,6 +82,20 @@ export class Binding {
   /** The unfinished tasks, with what tells whose and what they are. */
   *liveTasks(): Iterable<{ taskId: string; owner?: string | undefined; kind: 'body' | 'session'; type: string }> {
     for (const { head } of this.#engine.tasks.values()) yield head
+  }
+
+  /**
+   * True if there is such a task and it is `owner`'s (or, without an owner, anyone's). Reads its head only.
+   * @throws HoldfastError as `Holdfast#get`, but for `TASK_NOT_FOUND`
+   */
+  async isReadable(taskId: string, owner: string | undefined): Promise<boolean> {
+    try {
+      await findTask(this.#engine, taskId, owner)
+      return true
+    } catch (error) {
+      if (error instanceof HoldfastError && error.code === 'TASK_NOT_FOUND') return false
+      throw error
+    }
   }
 
   /** Whether the task is unfinished, and whose it is. */

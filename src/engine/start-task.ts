@@ -8,7 +8,7 @@ import { createHash } from 'node:crypto'
 import { type Duration, durationMs, instantOf } from '../duration.js'
 import { HoldfastError } from '../errors.js'
 import { checkOptionsOf, type Names } from '../expected.js'
-import { canonicalJson, fromJson, type JsonUse, type JsonValue, toJson } from '../json.js'
+import { canonicalJson, type JsonUse, type JsonValue, toJson, toPlain } from '../json.js'
 import { readHead, readIdempotency } from '../store/reads.js'
 import type { BindingRecord, Decision, IdempotencyEntry, IdempotencyScope } from '../task/changes.js'
 import { createTask, type NewTask } from '../task/create.js'
@@ -68,12 +68,13 @@ export async function startTask(
     option: 'limits.inputBytesMax',
   }
   // The raw input is what a repeat is compared with; the parsed one is what is stored, and never parsed again.
-  const rawText = toJson(input, use)
-  const inputText = toJson(await checkInput(definition, input), use)
+  const raw = toPlain(input, use)
+  const parsed = await checkInput(definition, input)
+  const inputText = toJson(parsed === input ? raw : parsed, use)
   engine.assertOpen()
 
   const { clock, ids, store } = engine
-  const fingerprint = fingerprintOf(fromJson(rawText))
+  const fingerprint = key === undefined ? '' : fingerprintOf(raw)
   const create = async (): Promise<Started> => {
     await engine.usage.load(owner)
     await engine.admission.ready({ owner, type: definition.name, kind: 'body' })

@@ -9,7 +9,7 @@ import { toJson } from '../json.js'
 import type { Outcome } from '../task/outcome.js'
 import { accountOf, type Caller } from './caller.js'
 import type { McpCore } from './core.js'
-import { checkDepth } from './json-depth.js'
+import { checkJson } from './json-limits.js'
 import { durableName } from './names.js'
 import { type Params, taskIdOf } from './params.js'
 import { invalidParams } from './refusal.js'
@@ -48,7 +48,7 @@ export class Checkpoints {
     const { state, label } = params
     if (state === undefined) throw invalidParams('`state` is missing')
     if (label !== undefined && typeof label !== 'string') throw invalidParams('`label` must be a string')
-    checkDepth(state, 'The state', limits.jsonDepthMax)
+    checkJson(state, 'The state', limits)
     toJson(state, { what: 'the state', bytesMax: limits.stateBytesMax, option: 'limits.stateBytesMax' })
     if (label !== undefined && Buffer.byteLength(label) > limits.labelBytesMax) {
       throw over('labelBytesMax', `A label may take ${limits.labelBytesMax} bytes`)
@@ -114,7 +114,7 @@ export class Checkpoints {
   async completeTask(params: Params, caller: Caller): Promise<TaskView> {
     const taskId = taskIdOf(params)
     const { outcome = { kind: 'result' } } = params
-    checkDepth(outcome, 'The outcome', this.core.options.limits.jsonDepthMax)
+    checkJson(outcome, 'The outcome', this.core.options.limits)
     const scope = await this.core.scope('update', caller, { taskId })
     await this.core.holdfast.completeSessionTask(taskId, cleaned(outcome), scope)
     return this.core.holdfast.get(taskId, scope)

@@ -7,13 +7,13 @@ import { type Binding, bindingOf } from '../engine/binding.js'
 import type { Holdfast } from '../engine/holdfast.js'
 import type { TaskView } from '../engine/view.js'
 import { HoldfastError, isProtocolError, ProtocolError } from '../errors.js'
-import { fromJson, toJson } from '../json.js'
+import { type JsonUse, toPlain } from '../json.js'
 import type { BindingRecord } from '../task/changes.js'
 import type { TaskDefinition } from '../task/definition.js'
 import { accountOf, type Caller } from './caller.js'
 import { Counts } from './counts.js'
 import type { Hub } from './hub.js'
-import { checkDepth } from './json-depth.js'
+import { checkJson } from './json-limits.js'
 import type { IsHeard, OpenCalls } from './open-calls.js'
 import { type CheckedDurableOptions, checkDurableOptions, type DurableOptions } from './options.js'
 import { type Answer, answerOf, messageOf } from './outcome.js'
@@ -136,6 +136,12 @@ export class McpCore {
     return scopeFor(this.options, action, caller, about)
   }
 
+  /** Counts a request whose body was refused before it was understood. @returns true if its account may go on making requests */
+  countRefusal(caller: Caller): boolean {
+    const account = accountOf(this.options.access, caller)
+    return account === undefined || this.counts.tryRequest(account)
+  }
+
   /**
    * Everything about a call that comes before its task.
    * @throws InvalidArguments; InputNeeded; ProtocolError
@@ -148,7 +154,11 @@ export class McpCore {
     { meta, ttlMs, isHeard, inputResponses, requestState }: CallAbout,
   ): Promise<PreparedCall> {
     const { access, limits, ttl } = this.options
-    checkDepth(args, 'The arguments', limits.jsonDepthMax)
+    const account = accountOf(access, caller)
+    // A call that is refused below has cost as much as one that is not.
+    if (account !== undefined) this.counts.checkRequest(account)
+    checkJson(args, 'The arguments', limits)
+    this.#checkArgumentBytes(tool, args)
     await scopeFor(this.options, 'create', caller, { tool: tool.name })
     const extra: CallExtra = {
       owner: caller.owner,
@@ -161,7 +171,6 @@ export class McpCore {
     const parsed = tool.parsesArguments ? await parseArguments(tool, args) : (args ?? {})
     const { input, ownKey } = await mapped(tool, parsed, extra)
     if (tool.toInput && isInputRequired(input)) throw new InputNeeded(tool.name, input)
-    const account = accountOf(access, caller)
     const key = ownKey ?? givenKey(meta)
     const canJoin = kind === 'inline' && tool.rejoin && key === undefined && account !== undefined
     return {
@@ -171,7 +180,9 @@ export class McpCore {
       account,
       input,
       idempotencyKey: account === undefined || key === undefined ? undefined : scopedKey(access, account, key),
-      rejoinPrefix: canJoin ? this.records.rejoinPrefix(account, tool.name, plainOf(tool, input)) : undefined,
+      rejoinPrefix: canJoin
+        ? this.records.rejoinPrefix(account, tool.name, toPlain(input, this.#inputUse(tool)))
+        : undefined,
       ttlMs: grantTtl(ttl, ttlMs, tool.definition.timeoutMs),
       trace: traceOf(meta),
       isHeard,
@@ -262,6 +273,23 @@ export class McpCore {
     return answer
   }
 
+  /** @throws InvalidArguments when the arguments, as JSON and before anything converts them, take more than an input may */
+  #checkArgumentBytes(tool: DurableTool, args: unknown): void {
+    const { bytesMax, option } = this.#inputUse(tool)
+    const text = args === undefined ? '' : JSON.stringify(args)
+    if (text.length * 3 <= bytesMax) return
+    const bytes = Buffer.byteLength(text)
+    if (bytes <= bytesMax) return
+    throw new InvalidArguments(
+      `The arguments of tool ${tool.name} take ${bytes} bytes as JSON; the limit is ${bytesMax} (option \`${option}\`)`,
+    )
+  }
+
+  #inputUse(tool: DurableTool): JsonUse {
+    const { inputBytesMax: bytesMax } = this.binding
+    return { what: `the input of tool '${tool.name}'`, bytesMax, option: 'limits.inputBytesMax' }
+  }
+
   /** An earlier call with the same input that its client gave up, and whose answer nobody got. */
   async #givenUp({ rejoinPrefix, caller }: PreparedCall): Promise<StartedCall | undefined> {
     if (rejoinPrefix === undefined) return undefined
@@ -302,13 +330,6 @@ async function mapped(tool: DurableTool, args: unknown, extra: CallExtra) {
     if (!isProtocolError(error)) throw new InvalidArguments(error.message)
     throw new ProtocolError(error.code, messageOf(error), error.data)
   }
-}
-
-function plainOf(tool: DurableTool, input: unknown) {
-  // The engine checks the size; this is for comparing only.
-  return fromJson(
-    toJson(input, { what: `the input of tool '${tool.name}'`, bytesMax: Number.MAX_SAFE_INTEGER, option: '' }),
-  )
 }
 
 const KEY_BYTES_MAX = 200

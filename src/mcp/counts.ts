@@ -46,9 +46,15 @@ export class Counts {
   /** @throws ProtocolError when the account makes too many requests */
   checkRequest(account: string): void {
     const { requestsPerMinute } = this.limits
+    if (!this.tryRequest(account)) throw over('requestsPerMinute', requestsPerMinute, 'requests in a minute')
+  }
+
+  /** Counts a request. @returns false if the account has made too many in this minute */
+  tryRequest(account: string): boolean {
     const window = this.#windowOf(account)
-    if (window.requests >= requestsPerMinute) throw over('requestsPerMinute', requestsPerMinute, 'requests in a minute')
+    if (window.requests >= this.limits.requestsPerMinute) return false
     window.requests++
+    return true
   }
 
   created(taskId: string, account: string, kind: 'body' | 'session' = 'body'): void {

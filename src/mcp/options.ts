@@ -45,6 +45,12 @@ export interface McpLimits {
   readonly labelBytesMax: number
   /** How deep arguments and states may be nested. Default 64. */
   readonly jsonDepthMax: number
+  /**
+   * JSON values in one request: members of arrays and objects, at all depths. Over HTTP they are counted before the body is
+   * parsed, and more are refused with 413.
+   * @default 100,000
+   */
+  readonly jsonValuesMax: number
 }
 
 /** The options of `durableTasks`. */
@@ -108,6 +114,7 @@ const DEFAULT_LIMITS: McpLimits = {
   checkpointsPerTask: 100,
   labelBytesMax: 200,
   jsonDepthMax: 64,
+  jsonValuesMax: 100_000,
 }
 
 /** @throws TypeError naming the option, what was expected and what was given */

@@ -1,4 +1,5 @@
 /** What every HTTP endpoint reads of requests, and how it refuses them: no session, no state, no SDK. */
+import { checkJson, holdsMoreValues } from '../json-limits.js'
 
 /** Who requests may be sent to, and from; this machine, where nothing is said. */
 export interface AllowedSenders {
@@ -43,8 +44,17 @@ function hostNameOf(url: string): string {
   }
 }
 
-/** The body as JSON, or the refusal of it. */
-export async function readBody(request: Request, bytesMax: number): Promise<unknown> {
+/** Limits of one request's body. */
+export interface BodyLimits {
+  readonly bodyBytesMax: number
+  readonly jsonValuesMax: number
+}
+
+/** The body as JSON, or the refusal of it. Bytes and values are counted before anything is parsed. */
+export async function readBody(
+  request: Request,
+  { bodyBytesMax: bytesMax, jsonValuesMax }: BodyLimits,
+): Promise<unknown> {
   const tooLarge = () =>
     httpError(413, -32_000, `Payload Too Large: a body may take ${bytesMax} bytes (option \`bodyBytesMax\`)`)
   if (Number(request.headers.get('content-length')) > bytesMax) return tooLarge()
@@ -55,9 +65,35 @@ export async function readBody(request: Request, bytesMax: number): Promise<unkn
     if (bytes > bytesMax) return tooLarge()
     chunks.push(chunk)
   }
+  const json = Buffer.concat(chunks)
+  if (holdsMoreValues(json, jsonValuesMax)) return tooManyValues(jsonValuesMax)
   try {
-    return JSON.parse(Buffer.concat(chunks).toString('utf8'))
+    return JSON.parse(json.toString('utf8'))
   } catch {
     return httpError(400, -32_700, 'Parse error: Invalid JSON')
   }
+}
+
+/** The refusal of a body that the host's framework parsed, if it holds too many values. */
+export function refusalOfParsed(
+  body: unknown,
+  { jsonValuesMax }: Pick<BodyLimits, 'jsonValuesMax'>,
+): Response | undefined {
+  try {
+    checkJson(body, 'The body', { jsonDepthMax: Number.POSITIVE_INFINITY, jsonValuesMax })
+    return undefined
+  } catch {
+    return tooManyValues(jsonValuesMax)
+  }
+}
+
+/** The refusal of one more request of an owner that had too many refused. */
+export function tooManyRequests(): Response {
+  return httpError(429, -32_000, 'Too many requests (limit `requestsPerMinute`). Try again in a minute.', {
+    'retry-after': '60',
+  })
+}
+
+function tooManyValues(max: number): Response {
+  return httpError(413, -32_000, `Payload Too Large: a body may hold ${max} JSON values (limit \`jsonValuesMax\`)`)
 }

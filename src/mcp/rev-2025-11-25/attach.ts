@@ -55,7 +55,7 @@ export function attachTo(durable: DurableTasks, server: McpServer): Attachment {
     transport: undefined,
     created: new Set(),
     registered: new Map(),
-    taskSupportOf: taskSupportIn(() => listTools),
+    taskSupportOf: taskSupportIn(server, () => listTools),
   }
 
   const original = inner.setRequestHandler.bind(inner) as SetRequestHandler
@@ -130,16 +130,35 @@ async function unanswered(): Promise<never> {
   throw new Error('This tool is answered by durable.attach(server)')
 }
 
-/** Asks the SDK's own list, once per name: it converts every schema each time. */
-function taskSupportIn(listTools: () => Handler | undefined): Attachment['taskSupportOf'] {
-  const known = new Map<string, NonNullable<Tool['execution']>['taskSupport']>()
+type TaskSupport = NonNullable<Tool['execution']>['taskSupport']
+
+/**
+ * Reads the SDK's own list once for each state of the list, since the SDK converts every schema for it. Without this, each
+ * call of a tool that does not exist would cost as much as all schemas together.
+ */
+function taskSupportIn(server: McpServer, listTools: () => Handler | undefined): Attachment['taskSupportOf'] {
+  let known: Promise<Map<string, TaskSupport>> | undefined
+  // The SDK calls this for each tool that is added, changed or removed, connected or not.
+  const notify = server.sendToolListChanged.bind(server)
+  server.sendToolListChanged = () => {
+    known = undefined
+    notify()
+  }
+  const read = async () => {
+    const request = { method: 'tools/list', params: {} }
+    const { tools } = ((await listTools()?.(request as never, {} as never)) ?? { tools: [] }) as { tools: Tool[] }
+    return new Map(tools.map(({ name, execution }) => [name, execution?.taskSupport ?? 'forbidden'] as const))
+  }
   return async (name) => {
-    if (!known.has(name)) {
-      const request = { method: 'tools/list', params: {} }
-      const { tools } = ((await listTools()?.(request as never, {} as never)) ?? { tools: [] }) as { tools: Tool[] }
-      for (const tool of tools) known.set(tool.name, tool.execution?.taskSupport ?? 'forbidden')
+    if (!known) {
+      const reading = read()
+      known = reading
+      // The next call reads the list again.
+      reading.catch(() => {
+        if (known === reading) known = undefined
+      })
     }
-    return known.get(name) ?? 'unknown'
+    return (await known).get(name) ?? 'unknown'
   }
 }
 

@@ -5,6 +5,7 @@
  *     what happened before the subscription is not missed either.
  * S2. One notification of a task is handed over before the next is made: who reads slowly is told the latest, not all.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { SUBSCRIPTION_ID_META_KEY } from '@modelcontextprotocol/server'
 import { HoldfastError } from '../../errors.js'
 import type { Caller } from '../caller.js'
@@ -13,6 +14,8 @@ import { type Scope, scopeFor } from '../rights.js'
 import type { DurableTasks } from './durable-tasks.js'
 
 const TASK_IDS_MAX = 1_000
+// A subscription may name many tasks. So many are looked at before other requests get their turn.
+const TASKS_PER_TURN = 20
 
 /** A task that a subscriber may be told of. */
 export interface AcceptedTask {
@@ -57,17 +60,21 @@ export async function acceptTasks(
   taskIds: readonly string[],
 ): Promise<AcceptedTask[]> {
   await core.scope('read', caller)
-  const accepted = taskIds.map(async (taskId) => {
+  const accept = async (taskId: string): Promise<AcceptedTask[]> => {
     try {
       const scope = await scopeFor(core.options, 'read', caller, { taskId })
-      await core.holdfast.get(taskId, scope)
-      return [{ taskId, scope }]
+      return (await core.binding.isReadable(taskId, scope.owner)) ? [{ taskId, scope }] : []
     } catch (error) {
       if (error instanceof HoldfastError && error.code !== 'TASK_NOT_FOUND') throw error
       return []
     }
-  })
-  return (await Promise.all(accepted)).flat()
+  }
+  const accepted: AcceptedTask[] = []
+  for (let at = 0; at < taskIds.length; at += TASKS_PER_TURN) {
+    if (at > 0) await nextTurn()
+    accepted.push(...(await Promise.all(taskIds.slice(at, at + TASKS_PER_TURN).map(accept))).flat())
+  }
+  return accepted
 }
 
 export class TaskSubscription {
@@ -78,8 +85,15 @@ export class TaskSubscription {
 
   /** Begins to tell. After the acknowledgement. */
   start(): void {
-    if (this.#isOver) return
-    for (const task of this.parts.tasks) this.#follow(task)
+    void this.#followAll()
+  }
+
+  async #followAll(): Promise<void> {
+    for (const [at, task] of this.parts.tasks.entries()) {
+      if (at > 0 && at % TASKS_PER_TURN === 0) await nextTurn()
+      if (this.#isOver) return
+      this.#follow(task)
+    }
   }
 
   /** Tells nothing more. */

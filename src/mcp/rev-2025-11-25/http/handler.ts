@@ -15,8 +15,8 @@ import type { Holdfast } from '../../../engine/holdfast.js'
 import { callerOf, runAs } from '../../caller.js'
 import { type FetchContext, serveNode } from '../../http/node.js'
 import { type CheckedHttpOptions, checkHttpOptions, HTTP_OPTIONS, type HttpOptions } from '../../http/options.js'
-import { checkOrigin, httpError, readBody } from '../../http/reply.js'
-import { checkDepth } from '../../json-depth.js'
+import { checkOrigin, httpError, readBody, refusalOfParsed, tooManyRequests } from '../../http/reply.js'
+import { checkJson } from '../../json-limits.js'
 import { type AuthInfoLike, NoPrincipal } from '../../owner.js'
 import type { DurableTasks } from '../durable-tasks.js'
 import { jsonResponse, sseResponse } from './reply.js'
@@ -149,8 +149,12 @@ class Endpoint {
     if (!/^application\/json\s*(;|$)/i.test(request.headers.get('content-type') ?? '')) {
       return httpError(415, -32_000, 'Unsupported Media Type: Content-Type must be application/json')
     }
-    const body = parsedBody === undefined ? await readBody(request, this.options.bodyBytesMax) : parsedBody
-    if (body instanceof Response) return body
+    const { limits } = this.durable.core.options
+    const body = parsedBody === undefined ? await readBody(request, { ...limits, ...this.options }) : parsedBody
+    const refused =
+      body instanceof Response ? body : parsedBody === undefined ? undefined : refusalOfParsed(body, limits)
+    // Without authentication nothing but the session tells clients apart, and that is not looked at yet.
+    if (refused) return this.durable.core.countRefusal({ owner }) ? refused : tooManyRequests()
     const message = this.#parse(body)
     if (message instanceof Response) return message
 
@@ -183,14 +187,15 @@ class Endpoint {
 
   #parse(body: unknown): JSONRPCMessage | Response {
     if (Array.isArray(body)) return httpError(400, -32_600, 'Invalid Request: this protocol version has no batches')
-    const parsed = JSONRPCMessageSchema.safeParse(body)
-    if (!parsed.success) return httpError(400, -32_600, 'Invalid Request: not a JSON-RPC message')
+    const { jsonDepthMax, jsonValuesMax } = this.durable.core.options.limits
     try {
       // A few levels are JSON-RPC's own.
-      checkDepth(body, 'The message', this.durable.core.options.limits.jsonDepthMax + 8)
+      checkJson(body, 'The message', { jsonDepthMax: jsonDepthMax + 8, jsonValuesMax })
     } catch (error) {
       return httpError(400, -32_600, (error as Error).message)
     }
+    const parsed = JSONRPCMessageSchema.safeParse(body)
+    if (!parsed.success) return httpError(400, -32_600, 'Invalid Request: not a JSON-RPC message')
     return parsed.data
   }
 

@@ -13,7 +13,7 @@ import {
 import { ProtocolError } from '../../../errors.js'
 import { type Caller, callerOf, runAs } from '../../caller.js'
 import { type FetchContext, serveNode } from '../../http/node.js'
-import { checkOrigin, httpError, readBody } from '../../http/reply.js'
+import { checkOrigin, httpError, readBody, refusalOfParsed, tooManyRequests } from '../../http/reply.js'
 import { type AuthInfoLike, NoPrincipal } from '../../owner.js'
 import { refusalOf } from '../../refusal.js'
 import type { DurableTasks } from '../durable-tasks.js'
@@ -105,18 +105,21 @@ class Endpoint {
   }
 
   async #answer(request: Request, { authInfo, parsedBody }: FetchContext): Promise<Response> {
-    const { path, bodyBytesMax, legacy } = this.options
+    const { path, legacy } = this.options
+    const { options } = this.durable.core
     const refused = checkOrigin(request, this.options)
     if (refused) return refused
     if (path !== undefined && new URL(request.url).pathname !== path) return httpError(404, -32_000, 'Not found')
+    // Before the body is read: a request without a token costs nothing more.
+    const caller = await callerOf(options, { authInfo })
     const reads = request.method === 'POST' && parsedBody === undefined
-    const body = reads ? await readBody(request, bodyBytesMax) : parsedBody
-    if (body instanceof Response) return body
+    const body = reads ? await readBody(request, { ...options.limits, ...this.options }) : parsedBody
+    const refusedBody = body instanceof Response ? body : reads ? undefined : refusalOfParsed(body, options.limits)
+    if (refusedBody) return this.durable.core.countRefusal(caller) ? refusedBody : tooManyRequests()
     const known = { ...(authInfo ? { authInfo } : {}), ...(body === undefined ? {} : { parsedBody: body }) }
     if (legacy && (await isLegacyRequest(request, body))) return legacy(request, known)
 
-    const caller = await callerOf(this.durable.core.options, { authInfo })
-    // Whoever asks is asked for once.
+    // The principal is looked up once a request.
     const response = await runAs({ authInfo, owner: caller.owner }, () => this.sdk.fetch(request, known as never))
     return isListen(body) ? this.#listen(body, caller, response, request.signal) : response
   }
