@@ -40,17 +40,22 @@ function questionOf(name: string, request: unknown): Question {
 
 const ANSWER_IN_WORDS = { type: 'object', properties: { answer: { type: 'string' } }, required: ['answer'] }
 
-/** Hands answers to the task. @returns whether the answer counts; a late or repeated one does not */
+/**
+ * Hands an answer to the task. While the store is down it is tried again: a person answered, and will not be asked again.
+ * @param onDown told that it could not be written yet
+ * @returns whether the answer counts; a late or repeated one does not
+ */
 export async function answerInput(
   core: McpCore,
   taskId: string,
   key: string,
   answer: unknown,
   scope: Scope,
+  onDown: (error: HoldfastError) => void = () => {},
 ): Promise<boolean> {
   const { accepted } = await core.holdfast.respond(taskId, { [key]: answer }, scope).catch(async (error: unknown) => {
-    // A person answered, and will not be asked again: the answer waits for the disk.
     if (!(error instanceof HoldfastError && error.code === 'STORE_UNAVAILABLE')) throw error
+    onDown(error)
     const { clock } = core.binding
     await new Promise<void>(
       (resolve) => void clock.setTimer(clock.now() + RETRY_MS, resolve, { background: true, elapsed: true }),

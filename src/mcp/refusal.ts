@@ -54,6 +54,11 @@ const THE_SERVERS = new Set<string>([
   'RECORD_DAMAGED',
 ])
 
+/** True if the store could not take a call now: it is down, or closed. The same call may succeed later. */
+export function isStoreAway(error: unknown): error is HoldfastError {
+  return error instanceof HoldfastError && (error.code === 'STORE_UNAVAILABLE' || error.code === 'CLOSED')
+}
+
 /** What a client is told when a call on the engine failed. Never what an unexpected error says: that goes to the log. */
 export function refusalOf(error: unknown, logger: Logger): ProtocolError {
   if (error instanceof ProtocolError) return error

@@ -1,4 +1,5 @@
 /** What every HTTP endpoint reads of requests, and how it refuses them: no session, no state, no SDK. */
+import { ERROR_CODES, type HoldfastError } from '../../errors.js'
 import { checkJson, holdsMoreValues } from '../json-limits.js'
 
 /** Who requests may be sent to, and from; this machine, where nothing is said. */
@@ -16,6 +17,11 @@ export function httpError(
 ): Response {
   const body = JSON.stringify({ jsonrpc: '2.0', error: { code, message }, id: null })
   return new Response(body, { status, headers: { 'content-type': 'application/json', ...headers } })
+}
+
+/** The answer while the store is down, or after it was closed: nothing was acknowledged, and it may be sent again. */
+export function storeAway({ code }: HoldfastError): Response {
+  return httpError(503, -32_603, ERROR_CODES[code], { 'retry-after': '1' })
 }
 
 const LOOPBACK = new Set(['localhost', '127.0.0.1', '[::1]'])

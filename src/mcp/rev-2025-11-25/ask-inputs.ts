@@ -14,7 +14,7 @@ import { answerInput, type Question, questionsOf, refuseInput } from '../inputs.
 import type { Attachment } from './attach.js'
 import type { Extra } from './call-tool.js'
 import type { DurableTasks } from './durable-tasks.js'
-import { INPUT_META } from './transport.js'
+import { INPUT_META, questionId } from './transport.js'
 
 // A person may think for longer than the SDK's minute; the task's own timeout counts.
 const TIMEOUT_MS = 2 ** 31 - 1
@@ -60,6 +60,7 @@ export class Asking {
     const aborter = new AbortController()
     this.#asked.set(key, aborter)
     const { logger } = durable.core.binding
+    let failure: unknown
     try {
       if (!isCapable(attachment.server.server.getClientCapabilities(), question.method)) {
         if (isInline) await refuseInput(durable.core, taskId, key, `The client can't answer ${question.method}`)
@@ -67,20 +68,24 @@ export class Asking {
       }
       const answer = await this.#send(key, question, aborter.signal)
       const scope = await durable.core.scope('update', caller, { taskId })
-      await answerInput(durable.core, taskId, key, answer, scope)
+      const tell = (error: unknown) => attachment.transport?.answered(questionId(taskId, key), error)
+      await answerInput(durable.core, taskId, key, answer, scope, tell)
     } catch (error) {
+      failure = error
       // Taken back, or the connection is over: that the client is gone is no answer of its.
       if (aborter.signal.aborted || this.options.extra.signal.aborted) return
       logger.warn('A question of a task was not answered', { taskId, key, error: String(error) })
       // Another of the owner's clients may answer a task's question; an inline call has only this one.
       if (isInline) await refuseInput(durable.core, taskId, key, String(error)).catch(() => {})
+    } finally {
+      attachment.transport?.answered(questionId(taskId, key), failure)
     }
   }
 
   #send(key: string, { method, params }: Question, signal: AbortSignal): Promise<unknown> {
     const { extra, taskId, isInline } = this.options
     const related = isInline ? {} : { [RELATED_TASK_META_KEY]: { taskId } }
-    const _meta = { ...(params['_meta'] as object | undefined), ...related, [INPUT_META]: `${taskId}:${key}` }
+    const _meta = { ...(params['_meta'] as object | undefined), ...related, [INPUT_META]: questionId(taskId, key) }
     const schema = method === 'elicitation/create' ? ElicitResultSchema : CreateMessageResultSchema
     return extra.sendRequest({ method, params: { ...params, _meta } } as never, schema as never, {
       signal,

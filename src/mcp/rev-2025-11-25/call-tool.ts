@@ -14,7 +14,7 @@ import {
 import { HoldfastError, ProtocolError } from '../../errors.js'
 import type { BindingRecord } from '../../task/changes.js'
 import { type Caller, callerOf } from '../caller.js'
-import { InvalidArguments, type StartedCall } from '../core.js'
+import { InvalidArguments, type McpCore, type StartedCall } from '../core.js'
 import type { IsHeard } from '../open-calls.js'
 import { toThrow } from '../outcome.js'
 import { ProgressFeed } from '../progress-feed.js'
@@ -51,9 +51,9 @@ export async function callTool(
   const { name, task } = request.params
   const found = durable.core.tools.get(name)
   if (!found || !attachment.registered.get(name)?.enabled) return callForeign(attachment, request, next)
+  const { transport } = attachment
+  const preflight = transport?.preflights.get(extra.requestId)
   try {
-    const preflight = attachment.transport?.preflights.get(extra.requestId)
-    attachment.transport?.preflights.delete(extra.requestId)
     const call = await (preflight ?? openCall(durable, request, extra, () => !extra.signal.aborted))
     if (call.kind === 'start') return handleOf(call.started.taskId, `Started task ${call.started.taskId}.`)
     if (call.kind === 'task') return await answerWithTask(durable, attachment, call, extra)
@@ -64,6 +64,11 @@ export async function callTool(
       return { content: [{ type: 'text', text: error.message }], isError: true }
     }
     throw refusalOf(error, durable.core.binding.logger)
+  } finally {
+    // A later request of the same ID may have one of its own.
+    if (preflight && transport?.preflights.get(extra.requestId) === preflight) {
+      transport.preflights.delete(extra.requestId)
+    }
   }
 }
 
@@ -155,7 +160,10 @@ async function answerInline(
       onProgress: (progress) => feed?.push(progress),
       onLook: (view) => asking.look(view),
     })
-    if (end.kind === 'aborted') return await interrupted(durable, attachment, tool, taskId, owner, extra)
+    await attachment.transport?.cancelling(extra.requestId)
+    if (end.kind === 'aborted' || extra.signal.aborted) {
+      return await interrupted(durable, attachment, { tool, caller, started }, extra)
+    }
     await feed?.end()
     if (end.kind === 'parked') {
       const { code, reason } = end.view?.parked ?? {}
@@ -186,20 +194,28 @@ async function answerInline(
 async function interrupted(
   { core }: DurableTasks,
   { transport }: Attachment,
-  tool: DurableTool,
-  taskId: string,
-  owner: string,
+  call: Pick<OpenCall, 'tool' | 'caller' | 'started'>,
   { requestId }: Extra,
 ): Promise<CallToolResult> {
-  if (transport?.wasCancelled(requestId) && tool.onInterrupt === 'cancel') {
-    await core.holdfast
-      .cancel(taskId, { owner, reason: 'The client cancelled the call', force: true })
-      .catch((error: unknown) => {
-        if (!(error instanceof HoldfastError && error.code === 'TASK_SETTLED')) throw error
-      })
-  }
+  if (transport?.wasCancelled(requestId)) await cancelTaskOf(core, call)
   // Nobody is told: the SDK answers no request that was cancelled.
   return { content: [] }
+}
+
+/**
+ * The client cancelled a call: its task is cancelled too, where the tool says so. Resolves once that is on disk.
+ * @throws HoldfastError `STORE_UNAVAILABLE`, `CLOSED`
+ */
+export async function cancelTaskOf(
+  core: McpCore,
+  { tool, caller: { owner }, started: { taskId } }: Pick<OpenCall, 'tool' | 'caller' | 'started'>,
+): Promise<void> {
+  if (tool.onInterrupt !== 'cancel') return
+  await core.holdfast
+    .cancel(taskId, { owner, reason: 'The client cancelled the call', force: true })
+    .catch((error: unknown) => {
+      if (!(error instanceof HoldfastError && error.code === 'TASK_SETTLED')) throw error
+    })
 }
 
 function handleOf(taskId: string, text: string): CallToolResult {

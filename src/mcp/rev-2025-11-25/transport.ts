@@ -16,6 +16,11 @@ const CANCELLED_MAX = 1_000
 /** In the `_meta` of a request to the client: which question of which task it is. Never sent. */
 export const INPUT_META = 'holdfast/input'
 
+/** Names a question of a task, among all that a client is asked. */
+export function questionId(taskId: string, key: string): string {
+  return `${taskId}:${key}`
+}
+
 /** Which question a request to the client is, if it is one of a task. */
 export function questionIn(request: JSONRPCRequest): string | undefined {
   const question = request.params?._meta?.[INPUT_META]
@@ -30,7 +35,7 @@ export class DurableTransport implements Transport {
   onOver: () => void = () => {}
   readonly #cancelled = new Set<RequestId>()
 
-  /** Calls whose task was made before the SDK saw the request. */
+  /** Open calls of durable tools whose task was made before the SDK saw the request. */
   readonly preflights = new Map<RequestId, Promise<OpenCall>>()
 
   constructor(readonly inner: Transport) {}
@@ -50,6 +55,14 @@ export class DurableTransport implements Transport {
    */
   delivers(_requestId: RequestId, _rejoinKey: string | undefined): boolean {
     return false
+  }
+
+  /** What became of the answer to a task's question: it is on disk or counts for nothing, or `error` kept it from the disk. */
+  answered(_question: string, _error?: unknown): void {}
+
+  /** Resolves once a cancel of the request is on disk or has failed; `undefined` if none is on its way. */
+  cancelling(_requestId: RequestId): Promise<void> | undefined {
+    return undefined
   }
 
   async start(): Promise<void> {

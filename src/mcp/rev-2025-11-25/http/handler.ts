@@ -15,9 +15,10 @@ import type { Holdfast } from '../../../engine/holdfast.js'
 import { callerOf, runAs } from '../../caller.js'
 import { type FetchContext, serveNode } from '../../http/node.js'
 import { type CheckedHttpOptions, checkHttpOptions, HTTP_OPTIONS, type HttpOptions } from '../../http/options.js'
-import { checkOrigin, httpError, readBody, refusalOfParsed, tooManyRequests } from '../../http/reply.js'
+import { checkOrigin, httpError, readBody, refusalOfParsed, storeAway, tooManyRequests } from '../../http/reply.js'
 import { checkJson } from '../../json-limits.js'
 import { type AuthInfoLike, NoPrincipal } from '../../owner.js'
+import { isStoreAway } from '../../refusal.js'
 import type { DurableTasks } from '../durable-tasks.js'
 import { jsonResponse, sseResponse } from './reply.js'
 import type { CreateServer, Session } from './session.js'
@@ -104,6 +105,7 @@ class Endpoint {
     } catch (error) {
       if (error instanceof NoPrincipal) return httpError(401, -32_001, error.message, { 'www-authenticate': 'Bearer' })
       if (error instanceof TooManySessions) return httpError(429, -32_000, 'Too many sessions')
+      if (isStoreAway(error)) return storeAway(error)
       this.durable.core.binding.logger.error('An HTTP request failed unexpectedly', { error: String(error) })
       return httpError(500, -32_603, 'Internal error')
     }
@@ -174,7 +176,7 @@ class Endpoint {
     const extra = { requestInfo: { headers: Object.fromEntries(request.headers) } }
     return act(session, async () => {
       if (!isJSONRPCRequest(message)) {
-        session.transport.receive(message, { ...extra, authInfo: authInfo as never })
+        await session.transport.take(message, { ...extra, authInfo: authInfo as never })
         return new Response(null, { status: 202 })
       }
       if (QUICK.has(message.method) || message.method.startsWith('sessions/')) {

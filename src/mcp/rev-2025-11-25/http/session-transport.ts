@@ -13,17 +13,27 @@ import {
   type MessageExtraInfo,
   type RequestId,
 } from '@modelcontextprotocol/sdk/types.js'
+import { type Deferred, deferred } from '../../../deferred.js'
+import { HoldfastError } from '../../../errors.js'
+import { isStoreAway } from '../../refusal.js'
+import type { OpenCall } from '../call-tool.js'
 import { DurableTransport, questionIn } from '../transport.js'
 
-/** What answers a question whose own request is gone: asked by an earlier process, or a second time. */
-export type LateAnswer = (question: string, response: JSONRPCMessage) => void
+/**
+ * What answers a question whose own request is gone: asked by an earlier process, or a second time. Resolves once it is on
+ * disk, or counts for nothing.
+ */
+export type LateAnswer = (question: string, response: JSONRPCMessage) => Promise<void>
 
 // Questions that were asked and never answered; a client that answers none must not fill the memory.
 const ASKED_MAX = 1_000
 
 export class SessionTransport extends DurableTransport {
   readonly #answers = new Map<RequestId, (response: JSONRPCMessage) => void>()
-  readonly #asked = new Map<RequestId, RequestId>()
+  readonly #asked = new Map<RequestId, { readonly requestId: RequestId; readonly question: string | undefined }>()
+  /** Answers to questions of tasks that are on their way to the disk, by question. */
+  readonly #answering = new Map<string, Deferred<void>>()
+  readonly #cancelling = new Map<RequestId, Promise<void>>()
   readonly #sentAs = new Map<RequestId, RequestId>()
   #count = 0
 
@@ -36,6 +46,8 @@ export class SessionTransport extends DurableTransport {
     private readonly onGivenUp: (requestId: RequestId) => void,
     /** Called before an answer that ends a call: the note goes when its client gets the answer. */
     private readonly onDelivers: DurableTransport['delivers'],
+    /** Called when the client cancels an open call, before anybody else hears of it. Resolves once that is on disk. */
+    private readonly onCancels: (call: OpenCall) => Promise<void>,
   ) {
     super(inner)
   }
@@ -61,6 +73,8 @@ export class SessionTransport extends DurableTransport {
   /** What is asked for and not answered when the session ends, nobody will answer. */
   protected override over(): void {
     for (const id of this.#answers.keys()) this.#unanswered(id, 'The session is over')
+    for (const question of this.#answering.keys())
+      this.answered(question, new HoldfastError('CLOSED', 'The session is over'))
     super.over()
   }
 
@@ -85,25 +99,66 @@ export class SessionTransport extends DurableTransport {
     this.onmessage?.({ jsonrpc: '2.0', method: 'notifications/cancelled', params: { requestId } })
   }
 
+  /**
+   * Takes a notification, or an answer to what the server asked. Resolves once what comes of it is on disk: an answer to a
+   * task's question, the cancel of a call that cancels its task.
+   * @throws HoldfastError `STORE_UNAVAILABLE`, `CLOSED`: the client may send it again
+   */
+  async take(message: JSONRPCMessage, extra?: MessageExtraInfo): Promise<void> {
+    const requestId = cancelledBy(message)
+    if (requestId !== undefined) await this.#cancel(requestId, message, extra)
+    else if ('method' in message || message.id === undefined) this.receive(message, extra)
+    else await this.#takeAnswer(message, message.id, extra)
+  }
+
   override receive(message: JSONRPCMessage, extra?: MessageExtraInfo): void {
-    if ('method' in message || message.id === undefined) {
-      super.receive(message, extra)
-      if ('method' in message && message.method === 'notifications/cancelled') {
-        const requestId = message.params?.['requestId'] as RequestId
-        this.#unanswered(requestId, 'The request was cancelled')
-        this.onGivenUp(requestId)
-      }
-      return
-    }
-    const { id } = message
+    super.receive(message, extra)
+    const requestId = cancelledBy(message)
+    if (requestId === undefined) return
+    this.#unanswered(requestId, 'The request was cancelled')
+    this.onGivenUp(requestId)
+  }
+
+  override answered(question: string, error?: unknown): void {
+    const answering = this.#answering.get(question)
+    this.#answering.delete(question)
+    if (isStoreAway(error)) answering?.reject(error)
+    else answering?.resolve()
+  }
+
+  override cancelling(requestId: RequestId): Promise<void> | undefined {
+    return this.#cancelling.get(requestId)
+  }
+
+  #takeAnswer(message: JSONRPCMessage, id: RequestId, extra?: MessageExtraInfo): Promise<void> | undefined {
     const asked = this.#asked.get(id)
-    if (asked === undefined) {
+    if (!asked) {
       const question = typeof id === 'string' ? id.slice(0, Math.max(0, id.lastIndexOf('.'))) : ''
-      if (question !== '') this.onLateAnswer(question, message)
-      return
+      return question === '' ? undefined : this.onLateAnswer(question, message)
     }
-    this.#forget(asked)
-    super.receive({ ...message, id: asked }, extra)
+    const { requestId, question } = asked
+    this.#forget(requestId)
+    const answering = question === undefined ? undefined : (this.#answering.get(question) ?? deferred<void>())
+    if (question !== undefined && answering) this.#answering.set(question, answering)
+    super.receive({ ...message, id: requestId } as JSONRPCMessage, extra)
+    return answering?.promise
+  }
+
+  /** The task first: where it can't be cancelled now, the call goes on, and the client may cancel it again. */
+  async #cancel(requestId: RequestId, message: JSONRPCMessage, extra?: MessageExtraInfo): Promise<void> {
+    const call = this.preflights.get(requestId)
+    if (!call) return this.receive(message, extra)
+    const cancelling = call
+      // One that is refused has no task.
+      .then(this.onCancels, () => {})
+      .then(() => this.receive(message, extra))
+    const over = cancelling.catch(() => {})
+    this.#cancelling.set(requestId, over)
+    try {
+      await cancelling
+    } finally {
+      if (this.#cancelling.get(requestId) === over) this.#cancelling.delete(requestId)
+    }
   }
 
   override send(message: JSONRPCMessage, options?: TransportSendOptions): Promise<void> {
@@ -117,10 +172,11 @@ export class SessionTransport extends DurableTransport {
   }
 
   #renamed(request: JSONRPCRequest): JSONRPCRequest {
-    const id = `${questionIn(request) ?? `request-${this.#count++}`}.${this.incarnation}`
+    const question = questionIn(request)
+    const id = `${question ?? `request-${this.#count++}`}.${this.incarnation}`
     const [oldest] = this.#asked
-    if (oldest && this.#asked.size >= ASKED_MAX) this.#forget(oldest[1])
-    this.#asked.set(id, request.id)
+    if (oldest && this.#asked.size >= ASKED_MAX) this.#forget(oldest[1].requestId)
+    this.#asked.set(id, { requestId: request.id, question })
     this.#sentAs.set(request.id, id)
     return { ...request, id }
   }
@@ -137,4 +193,10 @@ export class SessionTransport extends DurableTransport {
     this.#asked.delete(this.#sentAs.get(requestId) as RequestId)
     this.#sentAs.delete(requestId)
   }
+}
+
+/** Which request a message cancels, if that is what it does. */
+function cancelledBy(message: JSONRPCMessage): RequestId | undefined {
+  if (!('method' in message) || message.method !== 'notifications/cancelled') return undefined
+  return message.params?.['requestId'] as RequestId | undefined
 }

@@ -24,10 +24,10 @@ import type { BindingRecord } from '../../../task/changes.js'
 import { callerOf, runAs } from '../../caller.js'
 import type { CheckedHttpOptions } from '../../http/options.js'
 import { httpError } from '../../http/reply.js'
-import { answerInput } from '../../inputs.js'
-import { RPC } from '../../refusal.js'
+import { answerInputs } from '../../inputs.js'
+import { isStoreAway, RPC } from '../../refusal.js'
 import type { Attachment } from '../attach.js'
-import { type OpenCall, openCall } from '../call-tool.js'
+import { cancelTaskOf, type OpenCall, openCall } from '../call-tool.js'
 import type { DurableTasks } from '../durable-tasks.js'
 import { type Opening, opening, SessionEvents } from './session-events.js'
 import type { OpenRecord, SessionRecord, SessionRecords } from './session-records.js'
@@ -108,7 +108,7 @@ export class Session {
     const transport = new SessionTransport(
       inner,
       incarnation,
-      (question, response) => void answerLate(durable, question, response),
+      (question, response) => answerLate(durable, question, response),
       (requestId) => {
         events.giveUp(requestId).then(
           // Its client waits on the stream still; when it asks for the rest, there is none.
@@ -117,6 +117,7 @@ export class Session {
         )
       },
       (requestId, rejoinKey) => events.delivers(requestId, rejoinKey),
+      (call) => (call.kind === 'inline' ? cancelTaskOf(durable.core, call) : Promise.resolve()),
     )
     await server.connect(transport as never)
     if (durable.core.options.access !== 'open') attachment.owner = owner
@@ -269,6 +270,7 @@ const ANSWERS = z.union([ElicitResultSchema, CreateMessageResultSchema])
 /**
  * An answer to a question that was asked by an earlier process, or asked again since: if the question is still open, it
  * counts. Any other is dropped.
+ * @throws HoldfastError `STORE_UNAVAILABLE`, `CLOSED`: its client may send it again
  */
 async function answerLate({ core }: DurableTasks, question: string, response: JSONRPCMessage): Promise<void> {
   const at = question.indexOf(':')
@@ -277,8 +279,9 @@ async function answerLate({ core }: DurableTasks, question: string, response: JS
   try {
     const answer = ANSWERS.parse(response.result)
     const scope = await core.scope('update', await callerOf(core.options), { taskId })
-    await answerInput(core, taskId, key, answer, scope)
+    await answerInputs(core, taskId, { [key]: answer }, scope)
   } catch (error) {
+    if (isStoreAway(error)) throw error
     core.binding.logger.debug('A late answer was dropped', { taskId, key, error: String(error) })
   }
 }
