@@ -7,6 +7,7 @@ import { HoldfastError } from '../errors.js'
 import type { Ids } from '../ids.js'
 import type { Logger } from '../logger.js'
 import { BindingRecords } from '../store/binding-records.js'
+import { readHead } from '../store/reads.js'
 import type { AnyTaskDefinition } from '../task/definition.js'
 import type { SessionTaskOptions } from './call-options.js'
 import type { Engine } from './engine.js'
@@ -50,7 +51,16 @@ export class Binding {
 
   /** The records that the binding of this name keeps. */
   records(name: string): BindingRecords {
-    return new BindingRecords(this.#engine.store, name)
+    const { store, sweeps, tasks } = this.#engine
+    return new BindingRecords(store, name, {
+      using: (taskId, act) => sweeps.using(taskId, act),
+      exists: async (taskId) => {
+        if (tasks.has(taskId)) return true
+        if (sweeps.isSweeping(taskId)) return false
+        const head = await store.readPatiently((level) => readHead(level, taskId))
+        return head !== undefined && !head.sweeping
+      },
+    })
   }
 
   /** Starts a task; what `beside` returns is written in the batch that creates it. */

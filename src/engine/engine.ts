@@ -34,6 +34,7 @@ import { Pace } from './pace.js'
 import { Places } from './places.js'
 import type { Registry } from './registry.js'
 import { reloadHeads } from './reload.js'
+import { Restores } from './restores.js'
 import type { Run } from './run.js'
 import { isFenced, type RunHost } from './run-host.js'
 import { begin, schedule } from './schedule.js'
@@ -85,6 +86,7 @@ export class Engine implements RunHost {
   readonly children = new Children(this)
   readonly lives: Lives
   readonly suspects: Suspects
+  readonly restores = new Restores()
   #closing = false
   readonly #closingBegan = deferred<void>()
   #closed = false
@@ -203,12 +205,16 @@ export class Engine implements RunHost {
   readonly watchLeak = (taskId: string, step: string, working: Promise<unknown>): void =>
     this.leaks.watch(taskId, step, working)
 
-  /** Notes that a checkpoint was restored, which changes nothing else. */
+  /** Counts that a checkpoint was restored, which changes nothing else, and notes it in the audit at most once a minute. */
   async noteRestored(head: TaskHead, checkpointId: string, by: string, patient: boolean): Promise<void> {
-    const at = this.clock.now()
-    const entry = { at, action: 'checkpoint-restored', by, why: checkpointId } as const
-    await this.store.commit({ head, changes: [{ kind: 'audit', entry }] }, { patient })
     const { taskId, type } = head
+    const at = this.clock.now()
+    const unaudited = this.restores.count(taskId, by, at)
+    if (unaudited !== undefined) {
+      const why = unaudited === 0 ? checkpointId : `${checkpointId}; ${unaudited} more since the entry before`
+      const entry = { at, action: 'checkpoint-restored', by, why } as const
+      await this.store.commit({ head, changes: [{ kind: 'audit', entry }] }, { patient })
+    }
     this.events.emit('checkpoint:restored', { taskId, type, checkpointId })
   }
 

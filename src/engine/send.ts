@@ -2,7 +2,8 @@
 import { createHash } from 'node:crypto'
 import { HoldfastError } from '../errors.js'
 import { canonicalJson, fromJson, toJson } from '../json.js'
-import { readMessageKey } from '../store/reads.js'
+import { readMessageKey, readMessageKeys } from '../store/reads.js'
+import { droppedMessageKeys, MESSAGE_KEYS_DROPPED_MAX, type MessageKey, messageKeyUsage } from '../task/message.js'
 import { checkName, NAME_BYTES_MAX } from '../task/names.js'
 import { bytesOf } from '../task/usage.js'
 import type { Engine } from './engine.js'
@@ -52,13 +53,21 @@ export async function send(
     const before = await sentBefore()
     if (before) return before
     if ((task.head.messages ?? 0) >= max) throw tooMany(taskId, max)
-    engine.usage.assertRoom(task.head.owner, bytesOf(text))
     const order = task.head.messagesSent ?? 0
     const entry = key === undefined ? undefined : { key, order, fingerprint }
-    await engine.recordForCaller(task, { kind: 'send', message: { name, order, text }, key: entry, by })
+    engine.usage.assertRoom(task.head.owner, bytesOf(text) + (entry ? messageKeyUsage(entry) : 0))
+    const droppedKeys = entry && (await oldestKeys(engine, task))
+    await engine.recordForCaller(task, { kind: 'send', message: { name, order, text }, key: entry, droppedKeys, by })
     engine.hasNews(task)
     return { order, created: true }
   })
+}
+
+/** The keys that make room for one more. Read in one go, and seldom: each time so many are dropped as one send may drop. */
+async function oldestKeys(engine: Engine, { taskId, head }: LiveTask): Promise<MessageKey[]> {
+  const { messagesPerTaskMax: max } = engine.limits
+  if ((head.messageKeys ?? 0) < max + MESSAGE_KEYS_DROPPED_MAX - 1) return []
+  return droppedMessageKeys(await engine.store.read((level) => readMessageKeys(level, taskId)), max)
 }
 
 function conflict(taskId: string, key: string): HoldfastError {

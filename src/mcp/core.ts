@@ -226,7 +226,8 @@ export class McpCore {
         if (kind === 'inline') this.openCalls.add(taskId, isHeard)
         const undelivered = key === undefined ? [] : [this.records.records.own(key, '')]
         const started = { taskId, created: true, rejoinKey: key }
-        return [this.records.origin(taskId, origin), ...undelivered, ...beside(started)]
+        const own = key === undefined ? [] : [key]
+        return [this.records.origin(taskId, origin, own), ...undelivered, ...beside(started)]
       })
       .catch((error: unknown) => {
         if (made !== undefined) {

@@ -3,7 +3,8 @@
  *
  *   beside the task   origin          which tool it came from, and how; written in the batch that creates it
  *                     answer/<era>    what clients of a protocol revision were told of its end, from the first time on
- *   own               rejoin/<account>/<tool>/<hash of the input>/<taskId>   an inline call whose answer is not delivered
+ *   own               rejoin/<account>/<tool>/<hash of the input>/<taskId>   an inline call whose answer is not delivered;
+ *                     the origin names it, so it is deleted with its task at the latest
  */
 import { createHash } from 'node:crypto'
 import { canonicalJson, type JsonValue } from '../json.js'
@@ -30,8 +31,9 @@ export interface Origin {
 export class McpRecords {
   constructor(readonly records: BindingRecords) {}
 
-  origin(taskId: string, origin: Origin): BindingRecord {
-    return this.records.beside(taskId, 'origin', JSON.stringify(origin))
+  /** @param own keys of records that are deleted with the task at the latest */
+  origin(taskId: string, origin: Origin, own: readonly string[] = []): BindingRecord {
+    return this.records.beside(taskId, 'origin', JSON.stringify(own.length === 0 ? origin : { ...origin, own }))
   }
 
   async readOrigin(taskId: string): Promise<Origin | undefined> {

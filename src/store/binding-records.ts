@@ -14,13 +14,23 @@ export interface ReadBindingRecord {
   readonly text: string
 }
 
+/** What is known of tasks that records are written for. */
+export interface TasksInUse {
+  /** Keeps the sweeper off a task until `act` has ended. */
+  using<T>(taskId: string, act: () => Promise<T>): Promise<T>
+  /** True if there is such a task. Waits while the store is down. */
+  exists(taskId: string): Promise<boolean>
+}
+
 /** The records of one binding, such as `mcp`. */
 export class BindingRecords {
   readonly #prefix: string
 
+  /** @param tasks keeps the sweeper off a task while something is written for it */
   constructor(
     private readonly store: Store,
     private readonly binding: string,
+    private readonly tasks: TasksInUse,
   ) {
     this.#prefix = layout.bindingPrefix(binding)
   }
@@ -36,11 +46,20 @@ export class BindingRecords {
   }
 
   /**
-   * Writes all of them or none; resolves once they are on disk. While the store is down it waits.
+   * Writes all of them or none; resolves once they are on disk. While the store is down it waits. Records of a task that
+   * is swept already are left out: nothing would ever delete them.
    * @throws HoldfastError `STORE_UNAVAILABLE` for a write that is not `patient`
    */
-  write(records: readonly BindingRecord[], { patient = true }: { patient?: boolean } = {}): Promise<void> {
-    return records.length === 0 ? Promise.resolve() : this.store.commitBinding(records, { patient })
+  async write(records: readonly BindingRecord[], { patient = true }: { patient?: boolean } = {}): Promise<void> {
+    if (records.length === 0) return
+    const first = records.find(({ key, text }) => text !== undefined && layout.taskOfBeside(key) !== undefined)
+    const taskId = first && layout.taskOfBeside(first.key)
+    if (taskId === undefined) return this.store.commitBinding(records, { patient })
+    const others = records.filter(({ key }) => layout.taskOfBeside(key) !== taskId)
+    await this.tasks.using(taskId, async () => {
+      if (await this.tasks.exists(taskId)) await this.store.commitBinding(records, { patient })
+      else await this.write(others, { patient })
+    })
   }
 
   /** @throws HoldfastError `RECORD_DAMAGED`, `STORE_UNAVAILABLE` */

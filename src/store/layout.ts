@@ -29,7 +29,8 @@
  *   owner/<owner>/<taskId>                 the tasks of an owner; says `child` of one that another task started
  *   key/<owner>/<type>/<key>               what an idempotency key stands for
  *   timer/<dueAt>/<kind>/<what>            what is to be done at a time, whether its task is live or settled
- *   beside/<taskId>/<binding>/<what>       what a protocol binding keeps of a task; it goes when the task goes
+ *   beside/<taskId>/<binding>/<what>       what a protocol binding keeps of a task; deleted with the task. Where it is an object
+ *                                          with a list `own`, the binding's own records of these names are deleted too
  *   binding/<binding>/<what>               what a protocol binding keeps of its own: sessions, events, open requests
  *   settled/<settledAt>/<taskId>           settled tasks without a `ttl`, by when they settled: `retention` counts from there
  *   <kind>/~                               ends each kind of a task's parts (GUARDS), once anything was swept
@@ -89,7 +90,8 @@ export const intentKey = (taskId: string, stepId: string) =>
 export const messagePrefix = (taskId: string, name: string) => `message/${taskId}/${encodeURIComponent(name)}/`
 export const messageKey = (taskId: string, name: string, order: number) =>
   `${messagePrefix(taskId, name)}${hex(order, 10)}`
-export const messageKeyKey = (taskId: string, key: string) => `message-key/${taskId}/${encodeURIComponent(key)}`
+export const messageKeyPrefix = (taskId: string) => `message-key/${taskId}/`
+export const messageKeyKey = (taskId: string, key: string) => `${messageKeyPrefix(taskId)}${encodeURIComponent(key)}`
 export const patchPrefix = (taskId: string) => `patch/${taskId}/`
 export const patchKey = (taskId: string, segment: number) => `patch/${taskId}/${segmentPart(segment)}`
 export const ownerPrefix = (owner: string) => `owner/${encodeURIComponent(owner)}/`
@@ -99,6 +101,10 @@ export const idempotencyKey = (owner: string | undefined, type: string, key: str
   `key/${owner === undefined ? '' : encodeURIComponent(owner)}/${encodeURIComponent(type)}/${encodeURIComponent(key)}`
 export const besidePrefix = (taskId: string) => `beside/${taskId}/`
 export const besideKey = (taskId: string, binding: string, what: string) => `beside/${taskId}/${binding}/${what}`
+/** The task of a key of `besideKey`; `undefined` for any other key. */
+export const taskOfBeside = (key: string) => (key.startsWith('beside/') ? key.split('/')[1] : undefined)
+/** The binding that keeps the record under this key of `besideKey`. */
+export const bindingOfBeside = (key: string) => key.split('/')[2] ?? ''
 export const bindingPrefix = (binding: string) => `binding/${binding}/`
 export const timerKey = (dueAt: number, kind: string, what: string) => `timer/${hex(dueAt, 12)}/${kind}/${what}`
 export const settledKey = (settledAt: number, taskId: string) => `settled/${hex(settledAt, 12)}/${taskId}`

@@ -91,6 +91,8 @@ function add(operations: Operation[], task: TaskHead, change: Change, nextAuditI
       return void operations.push({ key: messageKey(taskId, change.name, change.order) })
     case 'message-key':
       return void put(messageKeyKey(taskId, change.entry.key), JSON.stringify(change.entry))
+    case 'drop-message-key':
+      return void operations.push({ key: messageKeyKey(taskId, change.key) })
     case 'owner':
       return void put(ownerKey(change.owner, taskId), change.isChild ? CHILD : '')
     case 'idempotency': {

@@ -152,6 +152,12 @@ export async function readMessageKey(
   return text === undefined ? undefined : unsealJson<MessageKey>(key, text)
 }
 
+/** The idempotency keys of a task's messages, in no order. */
+export async function readMessageKeys(level: Level, taskId: string): Promise<MessageKey[]> {
+  const range = layout.under(layout.messageKeyPrefix(taskId))
+  return collect(level, range, (key, text) => unsealJson<MessageKey>(key, text))
+}
+
 /** What a body was answered on `patched`, by segment. */
 export async function readPatches(level: Level, head: TaskHead): Promise<Map<number, PatchAnswers>> {
   const range = layout.under(layout.patchPrefix(head.taskId))

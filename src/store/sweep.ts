@@ -6,6 +6,7 @@
  * S2. What leads to the task (its timer, its owner's entry) goes with its head, in the last batch. A sweep that dies
  *     anywhere is found again, and done again from its beginning.
  * S3. An entry of the trail and the audit entry it points at go in one batch.
+ * S4. So do a binding's record of a task and the binding's own records that it names.
  */
 import type { IdempotencyEntry } from '../task/changes.js'
 import type { TaskHead } from '../task/head.js'
@@ -45,14 +46,15 @@ export async function sweepTask(store: Store, swept: Swept, mayGoOn: () => boole
     for (let keys = first; keys.length > 0; keys = await keysOf(store, taskId, ONE_BATCH_KEYS + 1)) {
       for (let at = 0; at < keys.length; at += DELETES_PER_COMMIT) {
         if (!mayGoOn()) return false
-        await store.put(taskId, toDeletes(taskId, keys.slice(at, at + DELETES_PER_COMMIT)))
+        await store.put(taskId, await toDeletes(store, taskId, keys.slice(at, at + DELETES_PER_COMMIT)))
       }
     }
     first.length = 0
   }
   const last = await store.read((level) => lastOperations(level, swept))
   const single = layout.keysOf(taskId).map((key) => ({ key }))
-  await store.put(taskId, [...toDeletes(taskId, first), ...single, ...last], head && sweptTally(head))
+  const parts = await toDeletes(store, taskId, first)
+  await store.put(taskId, [...parts, ...single, ...last], head && sweptTally(head))
   return true
 }
 
@@ -72,11 +74,41 @@ export async function writeGuards(store: Store): Promise<void> {
   if (operations.length > 0) await store.put('', operations)
 }
 
-function toDeletes(taskId: string, keys: readonly string[]): Operation[] {
+async function toDeletes(store: Store, taskId: string, keys: readonly string[]): Promise<Operation[]> {
   const trail = layout.trailPrefix(taskId)
-  return keys.flatMap((key) =>
+  const beside = layout.besidePrefix(taskId)
+  const own = await ownRecordsOf(
+    store,
+    keys.filter((key) => key.startsWith(beside)),
+  )
+  const all = keys.flatMap((key) =>
     key.startsWith(trail) ? [{ key: layout.auditKey(layout.lastPart(key)) }, { key }] : [{ key }],
   )
+  return [...own.map((key) => ({ key })), ...all]
+}
+
+/** The own records of bindings that these records of a task name, as far as they are still there. */
+async function ownRecordsOf(store: Store, keys: readonly string[]): Promise<string[]> {
+  if (keys.length === 0) return []
+  return store.read(async (level) => {
+    const texts = await level.getMany([...keys])
+    const named = keys.flatMap((key, index) => ownKeysIn(key, texts[index]))
+    if (named.length === 0) return []
+    const found = await level.getMany(named)
+    return named.filter((_, index) => found[index] !== undefined)
+  })
+}
+
+function ownKeysIn(key: string, text: string | undefined): string[] {
+  if (text === undefined) return []
+  try {
+    const { own } = unsealJson<{ own?: unknown }>(key, text)
+    const prefix = layout.bindingPrefix(layout.bindingOfBeside(key))
+    return Array.isArray(own) ? own.map((name) => `${prefix}${String(name)}`) : []
+  } catch {
+    // Damaged, or a text of the binding's that is no JSON: it names nothing.
+    return []
+  }
 }
 
 function hide(head: TaskHead): Operation {

@@ -89,6 +89,7 @@ export type Change =
   | { readonly kind: 'message'; readonly message: Message }
   | { readonly kind: 'drop-message'; readonly name: string; readonly order: number }
   | { readonly kind: 'message-key'; readonly entry: MessageKey }
+  | { readonly kind: 'drop-message-key'; readonly key: string }
   /** What `patched` was answered in a segment; without a text they go. */
   | { readonly kind: 'patches'; readonly segment: number; readonly text: string | undefined }
   /** When what is copied for a fork is swept, should its head never follow; `isDone` with the head. */

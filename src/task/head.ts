@@ -117,6 +117,8 @@ export interface TaskHead {
   readonly inputsAsked?: number | undefined
   /** Messages ever sent to it, and those that nobody has received. */
   readonly messagesSent?: number | undefined
+  /** Idempotency keys of messages that are kept. */
+  readonly messageKeys?: number | undefined
   readonly messages?: number | undefined
   /** Unloaded, it waits for an answer or a message too. */
   readonly listens?: boolean | undefined

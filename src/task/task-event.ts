@@ -96,6 +96,8 @@ export type TaskEvent =
       readonly kind: 'send'
       readonly message: Message
       readonly key?: MessageKey | undefined
+      /** Keys of earlier messages that make room for this one's. */
+      readonly droppedKeys?: readonly MessageKey[] | undefined
       readonly by: string
     }
   /** It ends. `run` is there when its body says so, absent when it is settled from outside. */

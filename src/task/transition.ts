@@ -31,6 +31,7 @@ import {
   type TaskHead,
 } from './head.js'
 import { type CheckpointRecord, countedIn, encodeRecord, type LogRecord, type NamedRecord, withRecord } from './log.js'
+import { messageKeyUsage } from './message.js'
 import { cutText } from './names.js'
 import { cleanedUp, settle, undo } from './settle.js'
 import type { DroppedState, EventOf, NewState, TaskEvent } from './task-event.js'
@@ -86,11 +87,11 @@ export function transition(head: TaskHead, event: TaskEvent, now: number): Decis
       return asInput(head, decide(answered, { at: now, action: 'answered', by, why }, ...changes), now)
     }
     case 'send': {
-      const { message, key, by } = event
+      const { message, by } = event
       const sent: TaskHead = { ...woken(next), messages: (next.messages ?? 0) + 1, messagesSent: message.order + 1 }
-      const keys: Change[] = key ? [{ kind: 'message-key', entry: key }] : []
+      const { head: counted, changes } = withMessageKey(sent, event)
       const entry = { at: now, action: 'message-sent', by, why: message.name } as const
-      return decide(sent, entry, { kind: 'message', message }, ...keys)
+      return decide(counted, entry, { kind: 'message', message }, ...changes)
     }
     case 'settle':
       return settle(next, event, now)
@@ -125,6 +126,18 @@ const CLEAN_UP: ReadonlySet<TaskEvent['kind']> = new Set([
   'park',
   'resume',
 ])
+
+/** The head that counts the key of a sent message, without the keys that are dropped for it. */
+function withMessageKey(head: TaskHead, { key, droppedKeys = [] }: EventOf<'send'>): Decision {
+  if (!key) return { head, changes: [] }
+  const more = droppedKeys.reduce((bytes, dropped) => bytes - messageKeyUsage(dropped), messageKeyUsage(key))
+  const messageKeys = Math.max(0, (head.messageKeys ?? 0) - droppedKeys.length) + 1
+  const drops = droppedKeys.map((dropped): Change => ({ kind: 'drop-message-key', key: dropped.key }))
+  return {
+    head: { ...head, messageKeys, bytes: grown(head, more) },
+    changes: [{ kind: 'message-key', entry: key }, ...drops],
+  }
+}
 
 /** The refusal of anything that would change a settled task. */
 export function settledAlready(head: TaskHead): HoldfastError {

@@ -342,9 +342,7 @@ describe('a session task', () => {
       'checkpoint-saved by alice',
       'checkpoint-saved by alice',
       'checkpoint-restored by alice',
-      'checkpoint-restored by alice',
       'completed by alice',
-      'checkpoint-restored by alice',
     ])
   })
 

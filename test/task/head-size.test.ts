@@ -68,6 +68,7 @@ const GROWN: Required<Omit<TaskHead, Born | Ended | 'parked' | 'begun'>> = {
   inputsAsked: COUNT,
   messagesSent: COUNT,
   messages: COUNT,
+  messageKeys: COUNT,
   listens: true,
   hasNews: true,
   children: COUNT,
