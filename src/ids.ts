@@ -13,10 +13,13 @@ import { decodeTime, encodeTime, monotonicFactory, ulid } from 'ulid'
 export interface Ids {
   /** `task-` + 10 characters of time + 2 of a counter + 24 random ones (Crockford base 32). Sorts after the ID before it. */
   taskId(now: number): string
-  /** The task ID that sorts last of those created or passed to `continueAfter`; `undefined` before the first. */
-  readonly newestTaskId: string | undefined
-  /** Every later task ID sorts after `taskId`, whatever the clock says. */
-  continueAfter(taskId: string): void
+  /**
+   * Where the newest task ID sorts, of those created or passed to `continueAfter`; `undefined` before the first. The ID
+   * without its random part, so that noting it discloses no ID.
+   */
+  readonly newestOrder: string | undefined
+  /** Every later task ID sorts after this one, whatever the clock says. @param order a task ID, or what `newestOrder` was */
+  continueAfter(order: string): void
   /** `cp-` + ULID. */
   checkpointId(now: number): string
   /** A ULID that sorts after the one before it, even in the same millisecond. */
@@ -32,7 +35,7 @@ const TIME_CHARS = 10 // 48 bits of milliseconds, as in a ULID
 const COUNTER_CHARS = 2 // 1,024 IDs a millisecond; more move the time part ahead by 1 ms
 const TASK_RANDOM_CHARS = 24 // 5 bits each: 120
 const COUNTER_VALUES = 32 ** COUNTER_CHARS
-const TASK_ID = /^task-[0-7][0-9A-HJKMNP-TV-Z]{35}$/
+const ORDER = /^task-[0-7][0-9A-HJKMNP-TV-Z]{11}/
 
 /** What every task ID of an instant, and of none before it, sorts after. */
 export function firstTaskIdAt(instant: number): string {
@@ -66,7 +69,7 @@ export function createIds(): Ids {
   const randomByte = randomPool()
   const randomFraction = () => randomByte() / 256
   const monotonic = monotonicFactory(randomFraction)
-  const newest = { time: -1, counter: 0, id: undefined as string | undefined }
+  const newest = { time: -1, counter: 0, order: undefined as string | undefined }
   const advance = (now: number) => {
     if (now > newest.time) {
       newest.time = now
@@ -82,18 +85,19 @@ export function createIds(): Ids {
       const { time, counter } = newest
       let random = ''
       for (let char = 0; char < TASK_RANDOM_CHARS; char++) random += CROCKFORD[randomByte() & 31]
-      newest.id = `task-${encodeTime(time, TIME_CHARS)}${CROCKFORD[counter >> 5]}${CROCKFORD[counter & 31]}${random}`
-      return newest.id
+      newest.order = `task-${encodeTime(time, TIME_CHARS)}${CROCKFORD[counter >> 5]}${CROCKFORD[counter & 31]}`
+      return newest.order + random
     },
-    get newestTaskId() {
-      return newest.id
+    get newestOrder() {
+      return newest.order
     },
-    continueAfter(taskId) {
-      if (!TASK_ID.test(taskId) || (newest.id !== undefined && taskId <= newest.id)) return
-      const [high = '', low = ''] = taskId.slice('task-'.length + TIME_CHARS)
-      newest.time = taskIdTime(taskId)
+    continueAfter(given) {
+      const [order] = ORDER.exec(given) ?? []
+      if (order === undefined || (newest.order !== undefined && order <= newest.order)) return
+      const [high = '', low = ''] = order.slice('task-'.length + TIME_CHARS)
+      newest.time = decodeTime(order.slice('task-'.length).padEnd(26, '0'))
       newest.counter = CROCKFORD.indexOf(high) * 32 + CROCKFORD.indexOf(low)
-      newest.id = taskId
+      newest.order = order
     },
     checkpointId: (now) => `cp-${ulid(now, randomFraction)}`,
     auditId: (now) => monotonic(now),

@@ -38,7 +38,7 @@ export class Lives {
     const { note, counted, heldReason } = beginLife(await this.#readLast(), heads, recover, now)
     await this.store.noteLife(note, counted)
     this.#note = note
-    if (note.newestTaskId !== undefined) this.ids.continueAfter(note.newestTaskId)
+    if (note.newestOrder !== undefined) this.ids.continueAfter(note.newestOrder)
     this.#isHeld = heldReason !== undefined
     if (heldReason !== undefined) {
       this.logger.error('The recovery is held: every start of this store dies', { reason: heldReason })
@@ -69,8 +69,8 @@ export class Lives {
   /** The process is being closed, and did not die. The last thing that is written. */
   async end(): Promise<void> {
     if (!this.#note) return
-    const { newestTaskId } = this.ids
-    await this.store.noteLife({ ...this.#note, closed: true, starts: 0, newestTaskId }).catch((error: unknown) => {
+    const { newestOrder } = this.ids
+    await this.store.noteLife({ ...this.#note, closed: true, starts: 0, newestOrder }).catch((error: unknown) => {
       this.logger.warn('The close could not be noted; the next open takes it for a death', { error: String(error) })
     })
   }

@@ -44,7 +44,7 @@ export function beginLife(
       closed: false,
       starts,
       recovering: recover === 'auto' && !isHeld,
-      newestTaskId: last?.newestTaskId,
+      newestOrder: last?.newestOrder,
     },
     counted,
     heldReason: isHeld ? heldReason(starts) : undefined,

@@ -17,8 +17,8 @@ export interface LifeNote {
   readonly starts: number
   /** It takes up the unfinished tasks, as far as its recovery has not come through yet. */
   readonly recovering: boolean
-  /** The task ID that sorted last when this was written. The task itself may be swept by the next opening. */
-  readonly newestTaskId?: string | undefined
+  /** Where the newest task ID sorted when this was written: the ID without its random part. The task may be swept by now. */
+  readonly newestOrder?: string | undefined
 }
 
 /** The note of the last process. */

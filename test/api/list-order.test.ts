@@ -30,7 +30,8 @@ describe('task IDs', () => {
     const earlier = createIds()
     const made = Array.from({ length: 40 }, () => earlier.taskId(NOON))
     const last = made.at(-1) as string
-    expect(earlier.newestTaskId).toBe(last)
+    expect(last).toMatch(earlier.newestOrder as string)
+    expect(earlier.newestOrder).toHaveLength(17)
     const ids = createIds()
     for (const known of [last, made[0] as string, 'task-1', 'task-~', `task-${'Z'.repeat(36)}`])
       ids.continueAfter(known)

@@ -137,7 +137,7 @@ function seededIds(random: () => number): Ids {
   }
   return {
     taskId: (now) => `task-${unique(now, 26)}`,
-    newestTaskId: undefined,
+    newestOrder: undefined,
     continueAfter() {},
     checkpointId: (now) => `cp-${unique(now, 16)}`,
     auditId: (now) => unique(now, 16),
