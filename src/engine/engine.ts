@@ -86,7 +86,7 @@ export class Engine implements RunHost {
   readonly children = new Children(this)
   readonly lives: Lives
   readonly suspects: Suspects
-  readonly restores = new Restores()
+  readonly #restores = new Restores()
   #closing = false
   readonly #closingBegan = deferred<void>()
   #closed = false
@@ -205,17 +205,9 @@ export class Engine implements RunHost {
   readonly watchLeak = (taskId: string, step: string, working: Promise<unknown>): void =>
     this.leaks.watch(taskId, step, working)
 
-  /** Counts that a checkpoint was restored, which changes nothing else, and notes it in the audit at most once a minute. */
-  async noteRestored(head: TaskHead, checkpointId: string, by: string, patient: boolean): Promise<void> {
-    const { taskId, type } = head
-    const at = this.clock.now()
-    const unaudited = this.restores.count(taskId, by, at)
-    if (unaudited !== undefined) {
-      const why = unaudited === 0 ? checkpointId : `${checkpointId}; ${unaudited} more since the entry before`
-      const entry = { at, action: 'checkpoint-restored', by, why } as const
-      await this.store.commit({ head, changes: [{ kind: 'audit', entry }] }, { patient })
-    }
-    this.events.emit('checkpoint:restored', { taskId, type, checkpointId })
+  /** Counts that a checkpoint was restored, which changes nothing else. */
+  noteRestored(head: TaskHead, checkpointId: string, by: string, patient: boolean): Promise<void> {
+    return this.#restores.note(this, head, { checkpointId, by, patient })
   }
 
   // --- tasks in memory --------------------------------------------------------------------------------------------

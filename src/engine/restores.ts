@@ -1,4 +1,6 @@
 /** Counts restores of checkpoints, so that reading one again and again does not fill the audit. */
+import type { TaskHead } from '../task/head.js'
+import type { Engine } from './engine.js'
 
 const MINUTE_MS = 60_000
 // Counts that are over are forgotten, a handful at each call.
@@ -16,6 +18,23 @@ export class Restores {
   /** How many counts are kept. */
   get size(): number {
     return this.#counts.size
+  }
+
+  /** Counts a restore, writes it to the audit if that is due, and notifies. */
+  async note(
+    { clock, store, events }: Pick<Engine, 'clock' | 'store' | 'events'>,
+    head: TaskHead,
+    { checkpointId, by, patient }: { checkpointId: string; by: string; patient: boolean },
+  ): Promise<void> {
+    const { taskId, type } = head
+    const at = clock.now()
+    const unaudited = this.count(taskId, by, at)
+    if (unaudited !== undefined) {
+      const why = unaudited === 0 ? checkpointId : `${checkpointId}; ${unaudited} more since the entry before`
+      const entry = { at, action: 'checkpoint-restored', by, why } as const
+      await store.commit({ head, changes: [{ kind: 'audit', entry }] }, { patient })
+    }
+    events.emit('checkpoint:restored', { taskId, type, checkpointId })
   }
 
   /**
