@@ -2,21 +2,45 @@
  * The chain of commits. Every batch writes its number into a ring of slots, so that an open can tell that the newest
  * commits are all there: LevelDB drops a damaged stretch of its log without a word, and goes on after it (S2).
  *
- * The ring outlasts the log that LevelDB replays at an open: the smallest commit takes more than 512 bytes there, and
- * 8,192 of them the whole write buffer of 4 MiB. What is older lies in table files, whose records have checksums.
+ * The ring outlasts the logs that LevelDB replays at an open. At most two logs are replayed: the current one, and the one
+ * before it while its table is being written. Each holds at most a write buffer (4 MiB in memory, where a commit takes
+ * more room than in the log). The chain's value pads every commit to 1,024 bytes of log, so two logs hold fewer than 8,000
+ * commits. With 512 bytes, two logs would hold more commits than the ring has slots, and a lost one would leave no gap.
+ * Older commits are in table files, whose records have checksums.
  */
 import { HoldfastError } from '../errors.js'
 import { seal, unseal } from './envelope.js'
 import { CHAIN, chainKey, META_ACCEPTED, META_BUFFERED, under } from './layout.js'
 import type { Level } from './level.js'
 import type { Operation } from './operations.js'
+import { pages } from './reads.js'
 
 const SLOTS = 8_192
 
-/** The operation that makes a batch commit number `seq`. */
-export function chainOperation(seq: number): Operation {
+/** The least that a commit takes of LevelDB's log, in bytes. */
+export const COMMIT_LOG_BYTES_MIN = 1_024
+
+// A record of the log has a header of 7 bytes, and a batch in it one of 12. An operation has a tag, and the length of its
+// key and of its value as a varint: at least one byte each.
+const BATCH_OVERHEAD_BYTES = 7 + 12
+const PUT_OVERHEAD_BYTES = 3
+const DELETE_OVERHEAD_BYTES = 2
+
+/** The number of bytes of LevelDB's log that a batch of `operations` takes, at least. */
+export function logBytesAtLeast(operations: readonly Operation[]): number {
+  let bytes = BATCH_OVERHEAD_BYTES
+  for (const { key, value } of operations) {
+    bytes += key.length + (value === undefined ? DELETE_OVERHEAD_BYTES : value.length + PUT_OVERHEAD_BYTES)
+  }
+  return bytes
+}
+
+/** The operation that makes a batch commit number `seq`. `others`: the rest of the batch, which decides the padding. */
+export function chainOperation(seq: number, others: readonly Operation[]): Operation {
   const key = chainKey(seq % SLOTS)
-  return { key, value: seal(key, seq, '') }
+  const bare = { key, value: seal(key, seq, '') }
+  const missing = COMMIT_LOG_BYTES_MIN - logBytesAtLeast(others) - logBytesAtLeast([bare]) + BATCH_OVERHEAD_BYTES
+  return missing > 0 ? { key, value: seal(key, seq, ' '.repeat(missing)) } : bare
 }
 
 /** Whether commit `seq`, and none after it, is in the database. */
@@ -43,8 +67,7 @@ export interface ChainState {
 export async function readChain(level: Level, anchored: number): Promise<ChainState> {
   const commits = new Set<number>()
   let broken: string | undefined
-  const slots = level.iterator(under(CHAIN))
-  for (let page = await slots.nextv(1_000); page.length > 0; page = await slots.nextv(1_000)) {
+  for await (const page of pages(level, under(CHAIN))) {
     for (const [key, text] of page) {
       try {
         commits.add(unseal(key, text).seq)
@@ -53,7 +76,6 @@ export async function readChain(level: Level, anchored: number): Promise<ChainSt
       }
     }
   }
-  await slots.close()
   const newest = commits.size === 0 ? 0 : Math.max(...commits)
   const accepted = (await seqAt(level, META_ACCEPTED)) ?? 0
   let missing: number | undefined

@@ -13,7 +13,7 @@
  */
 import type { Logger } from '../logger.js'
 import type { Tally } from '../task/tally.js'
-import { chainOperation, newestIs } from './chain.js'
+import { COMMIT_LOG_BYTES_MIN, chainOperation, logBytesAtLeast, newestIs } from './chain.js'
 import { type Connection, unavailable } from './connection.js'
 import type { Level } from './level.js'
 import type { Operation } from './operations.js'
@@ -143,8 +143,10 @@ export class Committer {
     const { connection, anchor, sync, anchorEach, totals } = this.options
     const seq = this.#newest + 1
     const operations = group.flatMap((pending) => pending.operations)
-    const counted = totals.count(group, seq)
-    await writeBatch(connection.level, [...operations, ...counted, chainOperation(seq)], sync)
+    operations.push(...totals.count(group, seq))
+    operations.push(chainOperation(seq, operations))
+    assertPadded(operations)
+    await writeBatch(connection.level, operations, sync)
     this.#newest = seq
     totals.landed()
     anchor.note(seq)
@@ -188,6 +190,13 @@ export async function writeBatch(level: Level, operations: readonly Operation[],
     else batch.put(key, value)
   }
   await batch.write({ sync })
+}
+
+/** A smaller commit would let the logs hold more commits than the ring has slots (chain.ts). */
+function assertPadded(operations: readonly Operation[]): void {
+  const bytes = logBytesAtLeast(operations)
+  if (bytes >= COMMIT_LOG_BYTES_MIN) return
+  throw new Error(`A commit takes ${bytes} bytes of the log; it has to take at least ${COMMIT_LOG_BYTES_MIN}`)
 }
 
 function refuseImpatient(pending: readonly Pending[], cause: unknown, unknown: boolean): void {

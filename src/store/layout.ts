@@ -12,7 +12,8 @@
  *   meta/buffered                          the newest commit that was synced, while the store is used without syncing
  *   meta/life                              which process this is, and whether the one before it was closed (life.ts)
  *   meta/totals                            counters over the store's life: tasks settled, swept, recovered (totals.ts)
- *   chain/<slot>                           the last 8,192 commits, each by its number, in a ring (chain.ts)
+ *   chain/<slot>                           the last 8,192 commits, each by its number, in a ring (chain.ts); the body is
+ *                                          empty, or spaces that pad a small commit
  *   live/<taskId>                          head of an unfinished task: what a recovery reads, and all that it reads
  *   done/<taskId>                          head of a settled task
  *   input/<taskId>                         the parsed input
