@@ -108,8 +108,8 @@ export class Binding {
     }
   }
 
-  /** Whether the task is unfinished, and whose it is. */
-  ownerOf(taskId: string): { owner?: string | undefined } | undefined {
+  /** An unfinished task: whose and what it is. */
+  liveTask(taskId: string): { owner?: string | undefined; kind: 'body' | 'session' } | undefined {
     return this.#engine.tasks.get(taskId)?.head
   }
 }

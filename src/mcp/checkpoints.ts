@@ -12,8 +12,8 @@ import type { McpCore } from './core.js'
 import { checkJson } from './json-limits.js'
 import { durableName } from './names.js'
 import { type Params, taskIdOf } from './params.js'
-import { invalidParams } from './refusal.js'
-import { scopeFor } from './rights.js'
+import { denied, invalidParams } from './refusal.js'
+import { type Scope, scopeFor } from './rights.js'
 import { cleanText } from './text.js'
 import { grantTtl } from './ttl.js'
 
@@ -56,6 +56,7 @@ export class Checkpoints {
     const scope = await this.core.scope('checkpoint', caller, { taskId })
     return this.#serial.run(taskId, async () => {
       const saved = await this.core.holdfast.listCheckpoints(taskId, scope)
+      await this.#refuseServersOwn(taskId, scope)
       if (saved.filter(({ savedBy }) => savedBy === 'client').length >= limits.checkpointsPerTask) {
         throw over('checkpointsPerTask', `A task keeps ${limits.checkpointsPerTask} checkpoints of its clients`)
       }
@@ -116,8 +117,19 @@ export class Checkpoints {
     const { outcome = { kind: 'result' } } = params
     checkJson(outcome, 'The outcome', this.core.options.limits)
     const scope = await this.core.scope('update', caller, { taskId })
+    await this.#refuseServersOwn(taskId, scope)
     await this.core.holdfast.completeSessionTask(taskId, cleaned(outcome), scope)
     return this.core.holdfast.get(taskId, scope)
+  }
+
+  /** @throws ProtocolError for a task that the server drives through `taskStore`: its result is the server's to say */
+  async #refuseServersOwn(taskId: string, { owner }: Scope): Promise<void> {
+    const { binding, records } = this.core
+    const task = binding.liveTask(taskId)
+    // Any other is refused, or not, by the engine: it is settled, somebody else's, not there, or its body's.
+    if (task?.kind !== 'session' || (owner !== undefined && task.owner !== owner)) return
+    const origin = await records.readOrigin(taskId)
+    if (origin?.kind === 'store') throw denied('this task is driven by the server alone')
   }
 }
 

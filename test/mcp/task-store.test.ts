@@ -9,7 +9,7 @@ import { type DurableOptions, durableTasks } from 'holdfast/mcp/2025-11-25'
 import { MemoryDisk, openInMemory } from 'holdfast/testing'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
-import { INFO, tokenOf } from './connect.js'
+import { connect, INFO, tokenOf } from './connect.js'
 
 const REQUEST: Request = { method: 'tools/call', params: { name: 'research' } }
 
@@ -204,4 +204,46 @@ test('a server of the SDK’s with registerToolTask, with the two options and no
   }
   expect(seen[0]).toBe('taskCreated')
   expect(seen.at(-1)).toBe('result')
+})
+
+describe('a task that the server drives through `taskStore`', () => {
+  const connected = async (options: Partial<DurableOptions> = {}) => {
+    const { durable, store, holdfast } = await stores({ aliases: true, ...options })
+    const { client } = await connect(durable)
+    const ask = (method: string, params: object) =>
+      client.request({ method, params } as never, z.looseObject({})).then(
+        () => 'done',
+        ({ code, message }: { code: number; message: string }) => ({ code, message }),
+      )
+    return { store, holdfast, ask }
+  }
+  const refused = { code: -32_600, message: expect.stringContaining('driven by the server alone') }
+
+  test('is settled by no client, and what the server stores counts', async () => {
+    const { store, ask, holdfast } = await connected()
+    const { taskId } = await store.createTask({}, 1, REQUEST)
+    for (const outcome of [{ kind: 'result', result: { approved: true } }, { kind: 'cancelled' }, undefined]) {
+      expect(await ask('sessions/completeTask', { taskId, outcome })).toEqual(refused)
+    }
+    await store.storeTaskResult(taskId, 'failed', { content: [{ type: 'text', text: 'rejected' }], isError: true })
+    expect(await holdfast.get(taskId)).toMatchObject({ status: 'failed' })
+  })
+
+  test('keeps no checkpoint of a client, and can be read and cancelled by it', async () => {
+    const { store, ask, holdfast } = await connected()
+    const { taskId } = await store.createTask({}, 1, REQUEST)
+    expect(await ask('sessions/saveCheckpoint', { taskId, state: { round: 1 } })).toEqual(refused)
+    expect(await holdfast.listCheckpoints(taskId)).toEqual([])
+    expect(await ask('sessions/listCheckpoints', { taskId })).toBe('done')
+    expect(await ask('tasks/cancel', { taskId })).toBe('done')
+    expect(await holdfast.get(taskId)).toMatchObject({ status: 'cancelled' })
+  })
+
+  test('a client’s own session task is still its to settle', async () => {
+    const { ask, holdfast } = await connected()
+    expect(await ask('sessions/createTask', { type: 'mcp research' })).toBe('done')
+    const { taskId } = (await holdfast.list()).tasks[0] as { taskId: string }
+    expect(await ask('sessions/saveCheckpoint', { taskId, state: 1 })).toBe('done')
+    expect(await ask('sessions/completeTask', { taskId })).toBe('done')
+  })
 })
