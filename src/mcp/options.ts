@@ -59,7 +59,10 @@ export interface DurableOptions {
   readonly access: Access
   /** From a verified token to an owner. Default: issuer, client and subject. For `'principal'` only. */
   readonly owner?: OwnerOf
-  /** Asked before every create, read, update, cancel and checkpoint. Default: everybody's own tasks. */
+  /**
+   * Asked before every create, read, update, cancel and checkpoint. A notification of a task that is pushed is a read.
+   * @default everybody's own tasks
+   */
   readonly authorize?: (request: AccessRequest) => Decision | Promise<Decision>
   readonly ttl?: TtlOptions
   /** How often clients are asked to poll. Default `'1s'`. */

@@ -1,4 +1,5 @@
 /** May the caller do this, and to whose tasks? Asked before anything is read or written for a client. */
+import { ProtocolError } from '../errors.js'
 import type { Caller } from './caller.js'
 import type { AccessRequest, CheckedDurableOptions } from './options.js'
 import { denied, taskNotFound } from './refusal.js'
@@ -25,4 +26,22 @@ export async function scopeFor(
   if (decision === 'admin') return action === 'create' ? { owner } : {}
   if (about.taskId !== undefined) throw taskNotFound(about.taskId)
   throw denied(about.tool === undefined ? action : `${action} with tool ${about.tool}`)
+}
+
+/**
+ * True if the caller may be told of a task that he did not ask for just now: what is pushed is read.
+ * @throws what `authorize` throws
+ */
+export async function mayBeTold(
+  options: Pick<CheckedDurableOptions, 'authorize'>,
+  caller: Caller,
+  taskId: string,
+): Promise<boolean> {
+  try {
+    await scopeFor(options, 'read', caller, { taskId })
+    return true
+  } catch (error) {
+    if (error instanceof ProtocolError) return false
+    throw error
+  }
 }

@@ -3,7 +3,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { defineTask } from 'holdfast'
 import { durableTasks } from 'holdfast/mcp/2026-07-28'
-import { openInMemory } from 'holdfast/testing'
+import { openInMemory, untilIdle } from 'holdfast/testing'
 import { describe, expect, test } from 'vitest'
 import { double, never, slow } from '../mcp/tools.js'
 import { ModernServer } from './http-client.js'
@@ -195,4 +195,35 @@ test('subscribers do not hear of each other', async () => {
   expect(notifications.filter(({ params }) => params['status'] === 'cancelled')).toHaveLength(1)
   await send({ jsonrpc: '2.0', method: 'notifications/cancelled', params: { requestId: 's1' } })
   await close()
+})
+
+test('authorize is asked for every notification, and ends what may not be read any more', async () => {
+  const asked: unknown[] = []
+  let decision: 'allow' | 'deny' = 'allow'
+  const server = await ModernServer.start({
+    tools: [ask],
+    durable: {
+      access: 'principal',
+      authorize: ({ action, taskId }) => {
+        asked.push([action, taskId])
+        return decision
+      },
+    },
+  })
+  const sub = { sub: 'alice' }
+  const { taskId } = (await server.request('tools/call', { name: 'ask', arguments: {} }, sub)).result
+  const { messages, next } = await server.listen({ taskIds: [taskId] }, sub)
+  await next(({ params }) => params?.status === 'input_required')
+  await untilIdle(server.holdfast)
+  const before = messages.length
+  asked.length = 0
+  decision = 'deny'
+  await server.holdfast.cancel(taskId)
+  await untilIdle(server.holdfast)
+  expect(asked).toEqual([['read', taskId]])
+  // It follows the task no further: a right that comes back later brings nothing back.
+  decision = 'allow'
+  await server.handler.close()
+  expect(messages.slice(before).filter(({ method }) => method === 'notifications/tasks')).toEqual([])
+  await server.close()
 })

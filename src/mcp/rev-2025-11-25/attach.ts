@@ -9,6 +9,7 @@ import type { McpServer, RegisteredTool } from '@modelcontextprotocol/sdk/server
 import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js'
 import { CallToolRequestSchema, type ServerCapabilities, type Tool } from '@modelcontextprotocol/sdk/types.js'
 import { z } from 'zod'
+import type { Caller } from '../caller.js'
 import type { DurableTool } from '../tool.js'
 import { callTool } from './call-tool.js'
 import { installCheckpointMethods } from './checkpoint-methods.js'
@@ -22,8 +23,10 @@ export interface Attachment {
   /** Whose session it is, where that is known from outside a request. */
   owner: string | undefined
   transport: DurableTransport | undefined
-  /** The tasks that were made through it. */
-  readonly created: Set<string>
+  /** Who reads what the server sends of its own accord, where that is known. */
+  reader: Caller | undefined
+  /** The tasks that were made through it, and by whom. */
+  readonly created: Map<string, Caller>
   readonly registered: Map<string, RegisteredTool>
   /** Whether clients may, must or can't ask for a task with a tool that is not ours. */
   readonly taskSupportOf: (name: string) => Promise<NonNullable<Tool['execution']>['taskSupport'] | 'unknown'>
@@ -53,7 +56,8 @@ export function attachTo(durable: DurableTasks, server: McpServer): Attachment {
     server,
     owner: durable.core.options.access === 'local' ? 'local' : undefined,
     transport: undefined,
-    created: new Set(),
+    reader: undefined,
+    created: new Map(),
     registered: new Map(),
     taskSupportOf: taskSupportIn(server, () => listTools),
   }

@@ -122,10 +122,10 @@ async function answerWithTask(
   extra: Extra,
 ): Promise<CreateTaskResult> {
   const { core } = durable
-  attachment.created.add(taskId)
+  attachment.created.set(taskId, caller)
   const view = await core.holdfast.get(taskId, { owner: caller.owner })
   const token = extra._meta?.progressToken
-  if (token !== undefined) durable.followProgress(attachment, taskId, token)
+  if (token !== undefined) durable.followProgress(attachment, taskId, token, caller)
   const task = created ? projectNewTask(view, core.options.pollIntervalMs) : await durable.project(view)
   return { task, _meta: { [RELATED_TASK_META_KEY]: { taskId } } }
 }

@@ -12,7 +12,7 @@ import type { Holdfast } from '../../engine/holdfast.js'
 import type { TaskView } from '../../engine/view.js'
 import type { TaskDefinition } from '../../task/definition.js'
 import { isSettled } from '../../task/head.js'
-import { runAs } from '../caller.js'
+import { type Caller, runAs } from '../caller.js'
 import { Checkpoints } from '../checkpoints.js'
 import { McpCore } from '../core.js'
 import type { FallbackOptions } from '../fallback-tools.js'
@@ -20,7 +20,7 @@ import type { HttpOptions } from '../http/options.js'
 import type { DurableOptions } from '../options.js'
 import type { Answer } from '../outcome.js'
 import type { AuthInfoLike } from '../owner.js'
-import { ProgressFeed } from '../progress-feed.js'
+import { ProgressFeed, type SentProgress } from '../progress-feed.js'
 import type { Origin } from '../records.js'
 import type { ToolOptions, ToolResult } from '../tool.js'
 import { type Attachment, attachTo, capabilitiesOf } from './attach.js'
@@ -28,7 +28,7 @@ import { createHttpHandler, type HttpHandler } from './http/handler.js'
 import type { CreateServer } from './http/session.js'
 import { ERA, projectStoreTask, projectTask, storeAnswer } from './project-task.js'
 import { registerFallback } from './register-fallback-tools.js'
-import { notifyOfStatus } from './status-notifications.js'
+import { mayPush, notifyOfStatus } from './status-notifications.js'
 import { readStoreState } from './store-state.js'
 import { DurableTaskMessageQueue } from './task-message-queue.js'
 import { DurableTaskStore } from './task-store.js'
@@ -159,20 +159,22 @@ export class DurableTasks {
   }
 
   /** @internal Sends a task's progress after the request that made it was answered: its token stays valid till its end. */
-  followProgress({ server }: Attachment, taskId: string, progressToken: ProgressToken): void {
+  followProgress(attachment: Attachment, taskId: string, progressToken: ProgressToken, maker: Caller): void {
+    const { server } = attachment
     const { binding, options, hub } = this.core
     const _meta = { [RELATED_TASK_META_KEY]: { taskId } }
-    const feed = new ProgressFeed({
-      clock: binding.clock,
-      intervalMs: options.progressIntervalMs,
-      send: async (progress) => {
-        if (!server.isConnected()) return
-        await server.server.notification({
-          method: 'notifications/progress',
-          params: { progressToken, ...progress, _meta },
-        })
-      },
-    })
+    const push = async (progress: SentProgress) => {
+      if (!server.isConnected() || !(await mayPush(this, attachment, taskId, maker))) return
+      const params = { progressToken, ...progress, _meta }
+      await server.server.notification({ method: 'notifications/progress', params })
+    }
+    // In their order, though `authorize` may take longer for an earlier one.
+    let pushing: Promise<void> = Promise.resolve()
+    const send = (progress: SentProgress) => {
+      pushing = pushing.catch(() => {}).then(() => push(progress))
+      return pushing
+    }
+    const feed = new ProgressFeed({ clock: binding.clock, intervalMs: options.progressIntervalMs, send })
     const stop = hub.watch(taskId, (news) => {
       if (news.kind === 'progress') feed.push(news.progress)
       if (news.kind !== 'settled') return

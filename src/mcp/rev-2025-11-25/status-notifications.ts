@@ -1,15 +1,21 @@
 /**
  * Sends `notifications/tasks/status`: to the sessions of the task's owner, and where nobody is told apart only to the
- * session that made it. A call that waits for its result is no task to its client, and nothing is sent about it.
+ * session that made it. `authorize` is asked for each of them, as for a read. A call that waits for its result is no task to its client, and nothing is sent about it.
  */
+import { Serial } from '../../engine/serial.js'
 import { isSettled } from '../../task/head.js'
+import type { Caller } from '../caller.js'
+import { mayBeTold } from '../rights.js'
 import type { Attachment } from './attach.js'
 import type { DurableTasks } from './durable-tasks.js'
 
 /** Begins to listen. */
 export function notifyOfStatus(durable: DurableTasks): void {
   const { core, attachments } = durable
-  const tell = async ({ taskId }: { taskId: string }): Promise<void> => {
+  const serial = new Serial()
+  // One after the other: `authorize` may take longer for an earlier one.
+  const tell = (news: { taskId: string }) => serial.run(news.taskId, () => tellOf(news))
+  const tellOf = async ({ taskId }: { taskId: string }): Promise<void> => {
     if (attachments.size === 0 || core.openCalls.has(taskId)) return
     const origin = await core.records.readOrigin(taskId)
     if (!origin || origin.kind === 'inline') return
@@ -17,7 +23,9 @@ export function notifyOfStatus(durable: DurableTasks): void {
     const task = await durable.project(view, origin)
     for (const attachment of [...attachments]) {
       if (!concerns(attachment, taskId, view.owner, origin.sessionId, core.options.access === 'open')) continue
+      const isTold = await mayPush(durable, attachment, taskId, attachment.created.get(taskId))
       if (isSettled(view.status)) attachment.created.delete(taskId)
+      if (!isTold) continue
       const params = { ...task } as Record<string, unknown>
       await attachment.server.server
         .notification({ method: 'notifications/tasks/status', params } as never)
@@ -27,6 +35,30 @@ export function notifyOfStatus(durable: DurableTasks): void {
   core.holdfast.on('task:settled', tell)
   core.holdfast.on('task:parked', tell)
   core.holdfast.on('task:input-required', tell)
+}
+
+/**
+ * True if the client of a connection may be told of a task, unasked.
+ * @param maker who made the task through it; counts where it is not known who reads
+ */
+export async function mayPush(
+  { core }: DurableTasks,
+  { reader }: Attachment,
+  taskId: string,
+  maker: Caller | undefined,
+): Promise<boolean> {
+  const { options, binding } = core
+  if (!options.authorize) return true
+  const caller = reader ?? maker
+  // A session that was taken up after a restart, and whose client is not back yet: he reads how the task is when he is.
+  if (!caller) return false
+  return mayBeTold(options, caller, taskId).catch((error: unknown) => {
+    binding.logger.warn('`authorize` threw where a client was to be told of a task; the client is not told', {
+      taskId,
+      error: String(error),
+    })
+    return false
+  })
 }
 
 function concerns(

@@ -10,18 +10,12 @@ import { SUBSCRIPTION_ID_META_KEY } from '@modelcontextprotocol/server'
 import { HoldfastError } from '../../errors.js'
 import type { Caller } from '../caller.js'
 import { invalidParams } from '../refusal.js'
-import { type Scope, scopeFor } from '../rights.js'
+import { scopeFor } from '../rights.js'
 import type { DurableTasks } from './durable-tasks.js'
 
 const TASK_IDS_MAX = 1_000
 // A subscription may name many tasks. So many are looked at before other requests get their turn.
 const TASKS_PER_TURN = 20
-
-/** A task that a subscriber may be told of. */
-export interface AcceptedTask {
-  readonly taskId: string
-  readonly scope: Scope
-}
 
 /** What a server sends of its own accord. */
 export interface Notification {
@@ -33,7 +27,10 @@ export interface Notification {
 export interface SubscriptionParts {
   readonly durable: DurableTasks
   readonly subscriptionId: string | number
-  readonly tasks: readonly AcceptedTask[]
+  /** The tasks that the caller may read. */
+  readonly taskIds: readonly string[]
+  /** Who listens. */
+  readonly caller: Caller
   /** Resolves once there is room for the next. */
   readonly send: (notification: Notification) => Promise<void>
 }
@@ -58,18 +55,18 @@ export async function acceptTasks(
   { core }: DurableTasks,
   caller: Caller,
   taskIds: readonly string[],
-): Promise<AcceptedTask[]> {
+): Promise<string[]> {
   await core.scope('read', caller)
-  const accept = async (taskId: string): Promise<AcceptedTask[]> => {
+  const accept = async (taskId: string): Promise<string[]> => {
     try {
       const scope = await scopeFor(core.options, 'read', caller, { taskId })
-      return (await core.binding.isReadable(taskId, scope.owner)) ? [{ taskId, scope }] : []
+      return (await core.binding.isReadable(taskId, scope.owner)) ? [taskId] : []
     } catch (error) {
       if (error instanceof HoldfastError && error.code !== 'TASK_NOT_FOUND') throw error
       return []
     }
   }
-  const accepted: AcceptedTask[] = []
+  const accepted: string[] = []
   for (let at = 0; at < taskIds.length; at += TASKS_PER_TURN) {
     if (at > 0) await nextTurn()
     accepted.push(...(await Promise.all(taskIds.slice(at, at + TASKS_PER_TURN).map(accept))).flat())
@@ -89,10 +86,10 @@ export class TaskSubscription {
   }
 
   async #followAll(): Promise<void> {
-    for (const [at, task] of this.parts.tasks.entries()) {
+    for (const [at, taskId] of this.parts.taskIds.entries()) {
       if (at > 0 && at % TASKS_PER_TURN === 0) await nextTurn()
       if (this.#isOver) return
-      this.#follow(task)
+      this.#follow(taskId)
     }
   }
 
@@ -103,8 +100,8 @@ export class TaskSubscription {
     this.#stops.clear()
   }
 
-  #follow({ taskId, scope }: AcceptedTask): void {
-    const { durable, subscriptionId, send } = this.parts
+  #follow(taskId: string): void {
+    const { durable, subscriptionId, send, caller } = this.parts
     const { hub, holdfast, binding, options } = durable.core
     const { clock } = binding
     let hasNews = true
@@ -116,6 +113,8 @@ export class TaskSubscription {
     const look = async () => {
       while (hasNews && !this.#isOver) {
         hasNews = false
+        // Asked each time: what is pushed is read. One that may not be read any more is followed no further.
+        const scope = await scopeFor(options, 'read', caller, { taskId })
         const task = await durable.detail(await holdfast.get(taskId, scope))
         const text = JSON.stringify(task)
         if (text === told) continue
@@ -132,7 +131,7 @@ export class TaskSubscription {
       isLooking = true
       look()
         .catch((error: unknown) => {
-          // Swept, or the engine is closed: `tasks/get` says the same.
+          // Swept, not to be read any more, or the engine is closed: `tasks/get` says the same.
           binding.logger.debug('A task is not followed any more', { taskId, error: String(error) })
           this.#unfollow(taskId)
         })

@@ -29,7 +29,7 @@ import { isStoreAway, RPC } from '../../refusal.js'
 import type { Attachment } from '../attach.js'
 import { cancelTaskOf, type OpenCall, openCall } from '../call-tool.js'
 import type { DurableTasks } from '../durable-tasks.js'
-import { type Opening, opening, SessionEvents } from './session-events.js'
+import { type Opening, opening, SessionEvents, STANDALONE } from './session-events.js'
 import type { OpenRecord, SessionRecord, SessionRecords } from './session-records.js'
 import { SessionTransport } from './session-transport.js'
 
@@ -137,6 +137,7 @@ export class Session {
       await this.events.giveUp(message.id)
     }
     const isInitialize = message.method === 'initialize'
+    if (isInitialize) await this.#isReadByCaller()
     let watch = (response: Response) => response
     const onOpen = (watching: typeof watch) => {
       watch = watching
@@ -155,6 +156,7 @@ export class Session {
 
   /** The stream of what is sent to the client on no request of its own, or the rest of one that it lost. */
   async listen(request: Request, stream: string): Promise<Response> {
+    if (stream === STANDALONE) await this.#isReadByCaller()
     // Before anything comes, it is said again where the client stands: one that loses this stream too would come back
     // without a place, and be given another stream.
     const lastEventId = request.headers.get('last-event-id') ?? this.events.lastId(stream)
@@ -162,6 +164,11 @@ export class Session {
     const response = await this.transport.inner.handleRequest(request)
     const isPrimed = response.status === 200 && this.protocolVersion >= PRIMING_SINCE
     return this.events.connections.watch(stream, response, isPrimed ? first : undefined)
+  }
+
+  /** The caller reads from now on what is sent on no request of its own. */
+  async #isReadByCaller(): Promise<void> {
+    this.attachment.reader = await callerOf(this.parts.durable.core.options)
   }
 
   /** Whether nothing of it is in use: nobody reads, and nothing is to be answered. */

@@ -136,9 +136,16 @@ class Endpoint {
       if (this.#streams.size >= this.options.subscriptionsMax) {
         throw new ProtocolError(-32_603, 'Subscription limit reached')
       }
-      const tasks = await acceptTasks(this.durable, caller, taskIds)
+      const accepted = await acceptTasks(this.durable, caller, taskIds)
       const onOver = (stream: ListenStream) => this.#streams.delete(stream)
-      const stream = new ListenStream({ durable: this.durable, subscriptionId: message.id, tasks, response, onOver })
+      const stream = new ListenStream({
+        durable: this.durable,
+        subscriptionId: message.id,
+        taskIds: accepted,
+        caller,
+        response,
+        onOver,
+      })
       this.#streams.add(stream)
       signal.addEventListener('abort', () => stream.end(), { once: true })
       if (signal.aborted) stream.end()

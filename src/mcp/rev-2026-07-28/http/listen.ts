@@ -7,8 +7,9 @@
  *     is said when the server closes.
  */
 import type { Clock } from '../../../clock.js'
+import type { Caller } from '../../caller.js'
 import type { DurableTasks } from '../durable-tasks.js'
-import { type AcceptedTask, type Notification, TaskSubscription } from '../subscription.js'
+import { type Notification, TaskSubscription } from '../subscription.js'
 
 const KEEP_ALIVE_MS = 15_000
 
@@ -16,7 +17,8 @@ const KEEP_ALIVE_MS = 15_000
 export interface ListenParts {
   readonly durable: DurableTasks
   readonly subscriptionId: string | number
-  readonly tasks: readonly AcceptedTask[]
+  readonly taskIds: readonly string[]
+  readonly caller: Caller
   /** The SDK's answer. */
   readonly response: Response
   readonly onOver: (stream: ListenStream) => void
@@ -36,10 +38,10 @@ export class ListenStream {
   #disarm = () => {}
 
   constructor(private readonly parts: ListenParts) {
-    const { durable, subscriptionId, tasks, response } = parts
+    const { durable, subscriptionId, taskIds, caller, response } = parts
     this.#reader = (response.body as ReadableStream<Uint8Array>).getReader()
     const send = (notification: Notification) => this.#write(frameOf({ jsonrpc: '2.0', ...notification }))
-    this.#subscription = new TaskSubscription({ durable, subscriptionId, tasks, send })
+    this.#subscription = new TaskSubscription({ durable, subscriptionId, taskIds, caller, send })
     const body = new ReadableStream<Uint8Array>({
       start: (controller) => {
         this.#controller = controller
@@ -86,7 +88,7 @@ export class ListenStream {
   }
 
   #withTasks(message: Message): Message {
-    const taskIds = this.parts.tasks.map(({ taskId }) => taskId)
+    const { taskIds } = this.parts
     return { ...message, params: { ...message.params, notifications: { ...message.params?.notifications, taskIds } } }
   }
 

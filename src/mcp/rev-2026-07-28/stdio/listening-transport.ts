@@ -94,10 +94,11 @@ export class ListeningTransport implements Transport {
   async #acknowledge(id: string | number, listening: Listening, message: Notification): Promise<void> {
     const { durable } = this
     try {
-      const tasks = await acceptTasks(durable, await callerOf(durable.core.options), listening.taskIds)
+      const caller = await callerOf(durable.core.options)
+      const taskIds = await acceptTasks(durable, caller, listening.taskIds)
       const notifications = {
         ...(message.params['notifications'] as object),
-        taskIds: tasks.map(({ taskId }) => taskId),
+        taskIds,
       }
       await this.wire.send({ ...message, params: { ...message.params, notifications } } as unknown as JSONRPCMessage)
       if (this.#listening.get(id) !== listening) return
@@ -106,7 +107,7 @@ export class ListeningTransport implements Transport {
           .send({ jsonrpc: '2.0', ...notification } as unknown as JSONRPCMessage)
           .catch((error: unknown) => this.onerror?.(error as Error))
       }
-      listening.subscription = new TaskSubscription({ durable, subscriptionId: id, tasks, send })
+      listening.subscription = new TaskSubscription({ durable, subscriptionId: id, taskIds, caller, send })
       listening.subscription.start()
     } catch (error) {
       this.#forget(id)
