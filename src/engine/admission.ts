@@ -15,8 +15,9 @@ import { readOwnerStarts } from '../store/reads.js'
 import type { Store } from '../store/store.js'
 import type { LiveTasks } from './live-tasks.js'
 import type { Limits } from './options.js'
-import { OwnerRates, type Rate } from './owner-rates.js'
+import type { Rate, ReadStarts } from './owner-rates.js'
 import { Pace } from './pace.js'
+import { Rates, type RateWindow } from './rates.js'
 import type { Scheduler } from './scheduler.js'
 
 /** Who wants to come in. */
@@ -27,12 +28,26 @@ export interface Newcomer {
   readonly kind: 'body' | 'session'
   /** A child's. */
   readonly parentId?: string | undefined
+  /** Limits of a client's tasks, where a protocol binding starts it. */
+  readonly quota?: Quota | undefined
+}
+
+/** Limits of what one client may start, beside the store's own. The stricter one holds. */
+export interface Quota {
+  /** The client, where several share an owner; `undefined` where the owner is the client. Counted in memory only. */
+  readonly account: string | undefined
+  readonly liveTasksPerOwnerMax: number
+  /** Among them. */
+  readonly sessionTasksPerOwnerMax: number
+  readonly ratePerOwner: Rate
 }
 
 /** What a newcomer was given. */
 export interface Admitted {
   /** It has a slot, which is its to release; else it has a place in the queue, kept for it until `queued`. */
   readonly startNow: boolean
+  /** What the task is counted under while it is live, beside its owner. */
+  readonly account: string | undefined
   /** It stands in the queue by now, so its place need not be kept any more. */
   queued(): void
   /** It did not come to be. `unknown`: it may have, so it counts as started until that is known. */
@@ -54,21 +69,20 @@ export interface AdmissionParts {
 
 export class Admission {
   readonly #settled = new Pace()
-  readonly #rates: OwnerRates | undefined
+  readonly #rates: Rates
   /** Places in the queue that are given away, to tasks that are still being written. */
   #kept = 0
 
   constructor(private readonly parts: AdmissionParts) {
     const { clock, events, store, ratePerOwner } = parts
     events.on('task:settled', () => this.#settled.note(clock.now()))
-    this.#rates =
-      ratePerOwner &&
-      new OwnerRates(ratePerOwner, (owner, query) => store.read((level) => readOwnerStarts(level, owner, query)))
+    const read: ReadStarts = (owner, query) => store.read((level) => readOwnerStarts(level, owner, query))
+    this.#rates = new Rates(ratePerOwner, read, clock.now())
   }
 
   /** To be awaited before `admit`: reads what the decision needs. @throws HoldfastError `STORE_UNAVAILABLE` */
-  async ready({ owner, parentId }: Newcomer): Promise<void> {
-    if (owner !== undefined && parentId === undefined) await this.#rates?.load(owner, this.parts.clock.now())
+  async ready(newcomer: Newcomer): Promise<void> {
+    await this.#rates.load(newcomer, this.parts.clock.now())
   }
 
   /**
@@ -77,16 +91,16 @@ export class Admission {
    */
   admit(newcomer: Newcomer): Admitted {
     const { scheduler, clock } = this.parts
-    const { owner, kind, parentId } = newcomer
+    const { kind, quota } = newcomer
     const now = clock.now()
-    this.#checkLive(owner, now)
-    const rates = owner === undefined || parentId !== undefined ? undefined : this.#rates
-    if (rates && owner !== undefined) this.#checkRate(rates, owner, now)
+    this.#checkLive(newcomer, now)
+    const windows = this.#rates.windowsOf(newcomer)
+    for (const window of windows) if (window.isHeld) checkRate(window, now)
     const startNow = kind === 'session' || scheduler.tryTake(newcomer)
     if (!startNow) this.#checkQueue(now)
 
     // Decided. From here on nothing is refused.
-    if (owner !== undefined) rates?.take(owner, now)
+    for (const { rates, name } of windows) rates.take(name, now)
     if (!startNow) this.#kept++
     const queued = once(() => {
       if (!startNow) this.#kept--
@@ -95,10 +109,11 @@ export class Admission {
       if (startNow && kind === 'body') scheduler.release(newcomer)
     })
     const giveBackStart = once(() => {
-      if (owner !== undefined) rates?.giveBack(owner, now)
+      for (const { rates, name } of windows) rates.giveBack(name, now)
     })
     return {
       startNow,
+      account: quota?.account,
       queued,
       giveBack({ unknown }) {
         queued()
@@ -108,8 +123,9 @@ export class Admission {
     }
   }
 
-  #checkLive(owner: string | undefined, now: number): void {
+  #checkLive(newcomer: Newcomer, now: number): void {
     const { tasks, limits } = this.parts
+    const { owner, quota } = newcomer
     if (tasks.size >= limits.liveTasksMax) {
       throw exceeded('liveTasksMax', now + this.#settled.intervalMs(now), now, {
         said: `There are ${tasks.size} unfinished tasks`,
@@ -117,29 +133,35 @@ export class Admission {
         max: limits.liveTasksMax,
       })
     }
-    const count = owner === undefined ? 0 : tasks.countOf(owner)
-    if (count < limits.liveTasksPerOwnerMax) return
-    // As if tasks of all owners settled alike: then one in so many of those that settle is this owner's.
-    const interval = (this.#settled.intervalMs(now) * tasks.size) / count
-    throw exceeded('liveTasksPerOwnerMax', now + Math.ceil(interval), now, {
-      said: `Owner '${owner}' has ${count} unfinished tasks`,
-      value: count,
-      max: limits.liveTasksPerOwnerMax,
-      owner,
-    })
+    if (owner === undefined) return
+    const count = tasks.countOf(owner)
+    const max = limits.liveTasksPerOwnerMax
+    if (count >= max) throw this.#tooMany('liveTasksPerOwnerMax', { owner, count, max, what: 'unfinished tasks' }, now)
+    if (quota) this.#checkQuota(newcomer, quota, now)
   }
 
-  #checkRate(rates: OwnerRates, owner: string, now: number): void {
-    const { starts, perMs } = this.parts.ratePerOwner as Rate
-    const retryAt = rates.nextAt(owner, now)
-    if (retryAt <= now) return
-    throw exceeded('ratePerOwner', retryAt, now, {
-      said: `Owner '${owner}' has started ${rates.countOf(owner)} tasks within ${perMs} ms`,
-      value: rates.countOf(owner),
-      max: starts,
-      perMs,
-      owner,
-    })
+  #checkQuota({ owner, kind }: Newcomer, { account, ...max }: Quota, now: number): void {
+    const { all, sessions } = this.parts.tasks.countsOf(owner, account)
+    const about = { owner: account === undefined ? owner : undefined }
+    if (all >= max.liveTasksPerOwnerMax) {
+      const figures = { ...about, count: all, max: max.liveTasksPerOwnerMax, what: 'unfinished tasks' }
+      throw this.#tooMany('liveTasksPerOwnerMax', figures, now)
+    }
+    if (kind === 'session' && sessions >= max.sessionTasksPerOwnerMax) {
+      const figures = { ...about, count: sessions, max: max.sessionTasksPerOwnerMax, what: 'unfinished session tasks' }
+      throw this.#tooMany('sessionTasksPerOwnerMax', figures, now)
+    }
+  }
+
+  #tooMany(
+    limit: 'liveTasksPerOwnerMax' | 'sessionTasksPerOwnerMax',
+    { owner, count, max, what }: { owner?: string | undefined; count: number; max: number; what: string },
+    now: number,
+  ): HoldfastError {
+    // As if tasks of all owners settled alike: then one in so many of those that settle is this owner's.
+    const interval = (this.#settled.intervalMs(now) * this.parts.tasks.size) / count
+    const said = `${owner === undefined ? 'The client' : `Owner '${owner}'`} has ${count} ${what}`
+    return exceeded(limit, now + Math.ceil(interval), now, { said, value: count, max, owner })
   }
 
   #checkQueue(now: number): void {
@@ -154,6 +176,17 @@ export class Admission {
   }
 }
 
+/** @throws HoldfastError `LIMIT_EXCEEDED` with the instant from which on there is room */
+function checkRate({ rates, name, rate, owner }: RateWindow, now: number): void {
+  const retryAt = rates.nextAt(name, now)
+  if (retryAt <= now) return
+  const { starts: max, perMs } = rate
+  const value = rates.countOf(name)
+  const who = owner === undefined ? 'The client' : `Owner '${owner}'`
+  const said = `${who} has started ${value} tasks within ${perMs} ms`
+  throw exceeded('ratePerOwner', retryAt, now, { said, value, max, perMs, owner })
+}
+
 function once(act: () => void): () => void {
   let isDone = false
   return () => {
@@ -164,7 +197,7 @@ function once(act: () => void): () => void {
 }
 
 function exceeded(
-  limit: 'liveTasksMax' | 'liveTasksPerOwnerMax' | 'queueLengthMax' | 'ratePerOwner',
+  limit: 'liveTasksMax' | 'liveTasksPerOwnerMax' | 'sessionTasksPerOwnerMax' | 'queueLengthMax' | 'ratePerOwner',
   retryAt: number,
   now: number,
   { said, ...figures }: { said: string; value: number; max: number; owner?: string | undefined; perMs?: number },

@@ -13,7 +13,7 @@ import type { SessionTaskOptions } from './call-options.js'
 import type { Engine } from './engine.js'
 import { findTask } from './find-task.js'
 import { respond } from './respond.js'
-import { type Beside, createSessionTask, type Started, type StartOptions, startTask } from './start-task.js'
+import { type BindingStart, createSessionTask, type Started, type StartOptions, startTask } from './start-task.js'
 
 const engines = new WeakMap<object, Engine>()
 
@@ -64,15 +64,15 @@ export class Binding {
   }
 
   /** Starts a task; what `beside` returns is written in the batch that creates it. */
-  start(definition: AnyTaskDefinition, input: unknown, options: StartOptions, beside: Beside): Promise<Started> {
+  start(definition: AnyTaskDefinition, input: unknown, options: StartOptions, about: BindingStart): Promise<Started> {
     this.#engine.assertOpen()
-    return startTask(this.#engine, definition, input, options, beside)
+    return startTask(this.#engine, definition, input, options, about)
   }
 
   /** Creates a session task, in the same way. */
-  createSessionTask(options: SessionTaskOptions, beside: Beside): Promise<Started> {
+  createSessionTask(options: SessionTaskOptions, about: BindingStart): Promise<Started> {
     this.#engine.assertOpen()
-    return createSessionTask(this.#engine, options, beside)
+    return createSessionTask(this.#engine, options, about)
   }
 
   /**

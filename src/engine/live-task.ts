@@ -12,6 +12,8 @@ export class LiveTask {
   committed: TaskHead | undefined
   /** What it was given when it was let in, until it is known that it is on disk. */
   admitted: Admitted | undefined
+  /** Whose limits it counts against beside its owner's: one client of several that share an owner. */
+  account: string | undefined
   /** The run that executes its body now. */
   run: Run | undefined
   /** Whether a run of it goes on, or waits for a slot of the scheduler. */

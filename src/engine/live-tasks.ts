@@ -1,11 +1,20 @@
-/** Every live task in memory, by ID. Whoever comes and goes is counted: for his owner, and for the budgets. */
+/** Every live task in memory, by ID. Counts them for their owners and accounts, and for the budgets. */
 import type { LiveTask } from './live-task.js'
 import type { Usage } from './usage.js'
 
-/** A map like any other, that also counts. Tasks without an owner are counted for nobody. */
+interface Count {
+  all: number
+  /** Those without a body among them. */
+  sessions: number
+}
+
+const NONE: Readonly<Count> = { all: 0, sessions: 0 }
+
+/** A map like any other, that also counts. Tasks without an owner count for none. */
 export class LiveTasks extends Map<string, LiveTask> {
   // Fields are set after `Map`'s own constructor, which adds nothing here.
-  readonly #byOwner = new Map<string, number>()
+  readonly #byOwner = new Map<string, Count>()
+  readonly #byAccount = new Map<string, Count>()
   readonly #usage: Usage
 
   constructor(usage: Usage) {
@@ -15,7 +24,13 @@ export class LiveTasks extends Map<string, LiveTask> {
 
   /** How many tasks of that owner are in it. */
   countOf(owner: string): number {
-    return this.#byOwner.get(owner) ?? 0
+    return (this.#byOwner.get(owner) ?? NONE).all
+  }
+
+  /** How many of an owner's tasks are in it or, where the owner has several accounts, of that account's. */
+  countsOf(owner: string | undefined, account: string | undefined): Readonly<Count> {
+    if (account !== undefined) return this.#byAccount.get(account) ?? NONE
+    return (owner === undefined ? undefined : this.#byOwner.get(owner)) ?? NONE
   }
 
   override set(taskId: string, task: LiveTask): this {
@@ -36,13 +51,19 @@ export class LiveTasks extends Map<string, LiveTask> {
 
   override clear(): void {
     this.#byOwner.clear()
+    this.#byAccount.clear()
     super.clear()
   }
 
-  #count({ head: { owner } }: LiveTask, by: 1 | -1): void {
-    if (owner === undefined) return
-    const count = this.countOf(owner) + by
-    if (count === 0) this.#byOwner.delete(owner)
-    else this.#byOwner.set(owner, count)
+  #count({ head: { owner, kind }, account }: LiveTask, by: 1 | -1): void {
+    add(this.#byOwner, owner, kind, by)
+    add(this.#byAccount, account, kind, by)
   }
+}
+
+function add(counts: Map<string, Count>, key: string | undefined, kind: 'body' | 'session', by: 1 | -1): void {
+  if (key === undefined) return
+  const { all, sessions } = counts.get(key) ?? NONE
+  if (all + by === 0) counts.delete(key)
+  else counts.set(key, { all: all + by, sessions: kind === 'session' ? sessions + by : sessions })
 }

@@ -249,7 +249,8 @@ function checkLimits(given: NonNullable<OpenOptions['limits']>): Limits {
   return { ...DEFAULT_LIMITS, liveTasksPerOwnerMax: liveTasksMax, queueLengthMax: liveTasksMax, ...set }
 }
 
-function checkRate(rate: RateOptions): Rate {
+/** @throws TypeError naming what is wrong */
+export function checkRate(rate: RateOptions): Rate {
   checkObject('ratePerOwner', rate, RATE_OPTIONS)
   const { starts, per } = rate
   checkCount('ratePerOwner.starts', starts)

@@ -16,7 +16,7 @@ import type { AnyTaskDefinition } from '../task/definition.js'
 import { forgetAt } from '../task/expiry.js'
 import { checkName, NAME_BYTES_MAX } from '../task/names.js'
 import { usageOf } from '../task/usage.js'
-import type { Admitted } from './admission.js'
+import type { Admitted, Quota } from './admission.js'
 import { checkPriority } from './arguments.js'
 import { checkOwner, checkSessionTask, type SessionTaskOptions } from './call-options.js'
 import type { Engine } from './engine.js'
@@ -53,13 +53,20 @@ export interface Started {
 /** What a binding wants written in the batch that creates the task of this ID. */
 export type Beside = (taskId: string) => readonly BindingRecord[]
 
+/** What a protocol binding adds to a start. */
+export interface BindingStart {
+  readonly beside?: Beside
+  /** Limits of the client for whom it starts the task. */
+  readonly quota?: Quota | undefined
+}
+
 /** Starts a task of `definition`. */
 export async function startTask(
   engine: Engine,
   definition: AnyTaskDefinition,
   input: unknown,
   options: StartOptions,
-  beside: Beside = () => [],
+  { beside = () => [], quota }: BindingStart = {},
 ): Promise<Started> {
   const { owner, key, ttlMs, deadlineAt, priority } = checkStartOptions(options)
   const use: JsonUse = {
@@ -77,7 +84,7 @@ export async function startTask(
   const fingerprint = key === undefined ? '' : fingerprintOf(raw)
   const create = async (): Promise<Started> => {
     await engine.usage.load(owner)
-    await engine.admission.ready({ owner, type: definition.name, kind: 'body' })
+    await engine.admission.ready({ owner, type: definition.name, kind: 'body', quota })
     const now = clock.now()
     const taskId = ids.taskId(now)
     const task: Omit<NewTask, 'startNow' | 'life'> = {
@@ -97,7 +104,7 @@ export async function startTask(
       inputText,
       by: owner ?? 'admin',
     }
-    return { taskId: await createAndRun(engine, task), created: true }
+    return { taskId: await createAndRun(engine, task, quota), created: true }
   }
   return onceUnderKey(
     engine,
@@ -160,12 +167,12 @@ export async function onceUnderKey(
 export async function createSessionTask(
   engine: Engine,
   options: SessionTaskOptions,
-  beside: Beside = () => [],
+  { beside = () => [], quota }: BindingStart = {},
 ): Promise<Started> {
   const { type, owner, ttlMs } = checkSessionTask(options)
   const { clock, ids, store, admission } = engine
   await engine.usage.load(owner)
-  await admission.ready({ owner, type, kind: 'session' })
+  await admission.ready({ owner, type, kind: 'session', quota })
   const now = clock.now()
   const taskId = ids.taskId(now)
   const task: NewTask = {
@@ -181,13 +188,17 @@ export async function createSessionTask(
     by: owner ?? 'admin',
   }
   engine.assertOpen()
-  const admitted = admission.admit(task)
+  const admitted = admission.admit({ ...task, quota })
   return { taskId: (await commitNew(engine, task, admitted)).taskId, created: true }
 }
 
-async function createAndRun(engine: Engine, about: Omit<NewTask, 'startNow' | 'life'>): Promise<string> {
+async function createAndRun(
+  engine: Engine,
+  about: Omit<NewTask, 'startNow' | 'life'>,
+  quota: Quota | undefined,
+): Promise<string> {
   engine.assertOpen()
-  const admitted = engine.admission.admit(about)
+  const admitted = engine.admission.admit({ ...about, quota })
   const { startNow } = admitted
   const task = await commitNew(engine, { ...about, startNow, life: engine.lives.life }, admitted)
   if (startNow) engine.begin(task, { inputText: about.inputText })
@@ -220,6 +231,7 @@ async function writeNew(engine: Engine, decision: Decision, admitted: Admitted):
   engine.usage.assertRoom(decision.head.owner, usageOf(decision.head).kept)
   const task = new LiveTask(decision.head)
   task.admitted = admitted
+  task.account = admitted.account
   const { taskId, type, owner } = decision.head
   engine.add(task)
   try {

@@ -7,7 +7,7 @@ import { Serial } from '../engine/serial.js'
 import type { TaskView } from '../engine/view.js'
 import { toJson } from '../json.js'
 import type { Outcome } from '../task/outcome.js'
-import { accountOf, type Caller } from './caller.js'
+import type { Caller } from './caller.js'
 import type { McpCore } from './core.js'
 import { checkJson } from './json-limits.js'
 import { durableName } from './names.js'
@@ -57,8 +57,8 @@ export class Checkpoints {
     return this.#serial.run(taskId, async () => {
       const saved = await this.core.holdfast.listCheckpoints(taskId, scope)
       await this.#refuseServersOwn(taskId, scope)
-      if (saved.filter(({ savedBy }) => savedBy === 'client').length >= limits.checkpointsPerTask) {
-        throw over('checkpointsPerTask', `A task keeps ${limits.checkpointsPerTask} checkpoints of its clients`)
+      if (saved.filter(({ savedBy }) => savedBy === 'client').length >= limits.checkpointsPerTaskMax) {
+        throw over('checkpointsPerTaskMax', `A task keeps ${limits.checkpointsPerTaskMax} checkpoints of its clients`)
       }
       const clean = label === undefined ? '' : cleanText(label, limits.labelBytesMax).trim()
       return this.core.holdfast.saveCheckpoint(taskId, state, { ...scope, ...(clean === '' ? {} : { label: clean }) })
@@ -95,19 +95,15 @@ export class Checkpoints {
 
   /** A task without a body, for a conversation. @throws ProtocolError; HoldfastError */
   async createTask({ type = 'session', ttl }: Params, caller: Caller): Promise<TaskView> {
-    const { binding, options, counts, holdfast } = this.core
+    const { binding, options, holdfast } = this.core
     durableName(type, 'type')
     if (ttl !== undefined && !(Number.isSafeInteger(ttl) && (ttl as number) > 0)) {
       throw invalidParams('`ttl` must be a number of milliseconds')
     }
     await scopeFor(options, 'create', caller)
-    const account = accountOf(options.access, caller)
-    if (account !== undefined) counts.checkCreate(account, 'session')
     const ttlMs = grantTtl(options.ttl, ttl as number | undefined, undefined)
-    const { taskId } = await binding.createSessionTask({ type, owner: caller.owner, ttl: ttlMs }, (taskId) => {
-      if (account !== undefined) counts.created(taskId, account, 'session')
-      return []
-    })
+    const about = { type, owner: caller.owner, ttl: ttlMs }
+    const { taskId } = await binding.createSessionTask(about, { quota: this.core.quotaOf(caller) })
     return holdfast.get(taskId)
   }
 

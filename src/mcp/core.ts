@@ -3,38 +3,41 @@
  * the call joins. Knows no SDK.
  */
 
+import type { Quota } from '../engine/admission.js'
 import { type Binding, bindingOf } from '../engine/binding.js'
 import type { Holdfast } from '../engine/holdfast.js'
 import type { TaskView } from '../engine/view.js'
-import { HoldfastError, isProtocolError, ProtocolError } from '../errors.js'
-import { type JsonUse, toPlain } from '../json.js'
+import { HoldfastError, ProtocolError } from '../errors.js'
+import { toPlain } from '../json.js'
 import type { BindingRecord } from '../task/changes.js'
 import type { TaskDefinition } from '../task/definition.js'
+import {
+  checkArgumentBytes,
+  givenKey,
+  InvalidArguments,
+  inputUse,
+  isInputRequired,
+  mapped,
+  parseArguments,
+  scopedKey,
+} from './arguments.js'
 import { accountOf, type Caller } from './caller.js'
 import { Counts } from './counts.js'
 import type { Hub } from './hub.js'
 import { checkJson } from './json-limits.js'
 import type { IsHeard, OpenCalls } from './open-calls.js'
 import { type CheckedDurableOptions, checkDurableOptions, type DurableOptions } from './options.js'
-import { type Answer, answerOf, messageOf } from './outcome.js'
+import { type Answer, answerOf } from './outcome.js'
 import { McpRecords, type Origin } from './records.js'
-import { invalidParams, RPC } from './refusal.js'
+import { RPC } from './refusal.js'
 import { type Scope, scopeFor } from './rights.js'
 import { sharedOf } from './shared.js'
 import { type CallExtra, type DurableTool, type InputRequired, makeTool, type ToolOptions } from './tool.js'
 import { type Trace, traceOf } from './trace.js'
 import { grantTtl } from './ttl.js'
 
-/** Under which a client names a call, so that a repeat joins the first one. */
-export const IDEMPOTENCY_META = 'holdfast/idempotencyKey'
-
 // A result that nobody fetched answers a repeated call for this long: later the same call means something new.
 const REJOIN_SETTLED_MS = 60 * 60_000
-
-/** A call's arguments that don't fit. */
-export class InvalidArguments extends Error {
-  override readonly name = 'InvalidArguments'
-}
 
 /** `toInput` asks the client for something first. A revision without words for that refuses the call with this. */
 export class InputNeeded extends ProtocolError {
@@ -102,11 +105,6 @@ export class McpCore {
     this.hub = hub
     this.openCalls = openCalls
     this.#delivered = delivered
-    // Without authentication tasks are counted by session, and sessions of an earlier process are not asked for.
-    for (const { taskId, owner, kind } of this.binding.liveTasks()) {
-      if (owner !== undefined && this.options.access !== 'open') this.counts.created(taskId, owner, kind)
-    }
-    holdfast.on('task:settled', ({ taskId }) => this.counts.settled(taskId))
   }
 
   /** @throws TypeError for a tool that can't be listed, or a name that is taken */
@@ -136,6 +134,24 @@ export class McpCore {
     return scopeFor(this.options, action, caller, about)
   }
 
+  /**
+   * Limits of what the caller may start. Without authentication all clients share one owner, so the session is what counts;
+   * a caller without a session has no limits of its own.
+   */
+  quotaOf(caller: Caller, origin?: 'store'): Quota | undefined {
+    const { access, limits, ratePerOwner } = this.options
+    const account = accountOf(access, caller)
+    if (account === undefined) return undefined
+    const { liveTasksPerOwnerMax, sessionTasksPerOwnerMax } = limits
+    return {
+      account: access === 'open' ? account : undefined,
+      liveTasksPerOwnerMax,
+      // A server's own tasks through `taskStore` have no body either, and are no sessions.
+      sessionTasksPerOwnerMax: origin === 'store' ? liveTasksPerOwnerMax : sessionTasksPerOwnerMax,
+      ratePerOwner,
+    }
+  }
+
   /** Counts a request whose body was refused before it was understood. @returns true if its account may go on making requests */
   countRefusal(caller: Caller): boolean {
     const account = accountOf(this.options.access, caller)
@@ -158,7 +174,7 @@ export class McpCore {
     // A call that is refused below has cost as much as one that is not.
     if (account !== undefined) this.counts.checkRequest(account)
     checkJson(args, 'The arguments', limits)
-    this.#checkArgumentBytes(tool, args)
+    checkArgumentBytes(tool, args, this.binding.inputBytesMax)
     await scopeFor(this.options, 'create', caller, { tool: tool.name })
     const extra: CallExtra = {
       owner: caller.owner,
@@ -181,7 +197,7 @@ export class McpCore {
       input,
       idempotencyKey: account === undefined || key === undefined ? undefined : scopedKey(access, account, key),
       rejoinPrefix: canJoin
-        ? this.records.rejoinPrefix(account, tool.name, toPlain(input, this.#inputUse(tool)))
+        ? this.records.rejoinPrefix(account, tool.name, toPlain(input, inputUse(tool, this.binding.inputBytesMax)))
         : undefined,
       ttlMs: grantTtl(ttl, ttlMs, tool.definition.timeoutMs),
       trace: traceOf(meta),
@@ -197,14 +213,13 @@ export class McpCore {
     call: PreparedCall,
     beside: (started: StartedCall) => readonly BindingRecord[] = () => [],
   ): Promise<StartedCall> {
-    const { tool, caller, kind, account, isHeard } = call
+    const { tool, caller, kind, isHeard } = call
     const given = await this.#givenUp(call)
     if (given) {
       if (kind === 'inline') this.openCalls.add(given.taskId, isHeard)
       await this.records.records.write(beside(given))
       return given
     }
-    if (account !== undefined) this.counts.checkCreate(account)
     const rejoinKey = (taskId: string) =>
       call.rejoinPrefix === undefined ? undefined : `${call.rejoinPrefix}${taskId}`
     const origin: Origin = {
@@ -218,20 +233,21 @@ export class McpCore {
     const options = { owner, idempotencyKey: call.idempotencyKey, ttl: call.ttlMs }
     let made: string | undefined
     const { taskId, created } = await this.binding
-      .start(tool.definition, call.input, options, (taskId) => {
-        const key = rejoinKey(taskId)
-        made = taskId
-        // Said before the commit: the engine may tell of the task's end before it tells us of its beginning.
-        if (account !== undefined) this.counts.created(taskId, account)
-        if (kind === 'inline') this.openCalls.add(taskId, isHeard)
-        const undelivered = key === undefined ? [] : [this.records.records.own(key, '')]
-        const started = { taskId, created: true, rejoinKey: key }
-        const own = key === undefined ? [] : [key]
-        return [this.records.origin(taskId, origin, own), ...undelivered, ...beside(started)]
+      .start(tool.definition, call.input, options, {
+        quota: this.quotaOf(caller),
+        beside: (taskId) => {
+          const key = rejoinKey(taskId)
+          made = taskId
+          // Before the commit, since the task may end before the commit is reported.
+          if (kind === 'inline') this.openCalls.add(taskId, isHeard)
+          const undelivered = key === undefined ? [] : [this.records.records.own(key, '')]
+          const started = { taskId, created: true, rejoinKey: key }
+          const own = key === undefined ? [] : [key]
+          return [this.records.origin(taskId, origin, own), ...undelivered, ...beside(started)]
+        },
       })
       .catch((error: unknown) => {
         if (made !== undefined) {
-          this.counts.settled(made)
           this.openCalls.remove(made, isHeard)
         }
         throw error instanceof HoldfastError && error.code === 'INVALID_INPUT'
@@ -274,23 +290,6 @@ export class McpCore {
     return answer
   }
 
-  /** @throws InvalidArguments when the arguments, as JSON and before anything converts them, take more than an input may */
-  #checkArgumentBytes(tool: DurableTool, args: unknown): void {
-    const { bytesMax, option } = this.#inputUse(tool)
-    const text = args === undefined ? '' : JSON.stringify(args)
-    if (text.length * 3 <= bytesMax) return
-    const bytes = Buffer.byteLength(text)
-    if (bytes <= bytesMax) return
-    throw new InvalidArguments(
-      `The arguments of tool ${tool.name} take ${bytes} bytes as JSON; the limit is ${bytesMax} (option \`${option}\`)`,
-    )
-  }
-
-  #inputUse(tool: DurableTool): JsonUse {
-    const { inputBytesMax: bytesMax } = this.binding
-    return { what: `the input of tool '${tool.name}'`, bytesMax, option: 'limits.inputBytesMax' }
-  }
-
   /** An earlier call with the same input that its client gave up, and whose answer nobody got. */
   async #givenUp({ rejoinPrefix, caller }: PreparedCall): Promise<StartedCall | undefined> {
     if (rejoinPrefix === undefined) return undefined
@@ -305,45 +304,4 @@ export class McpCore {
     }
     return undefined
   }
-}
-
-function isInputRequired(input: unknown): input is InputRequired {
-  return typeof input === 'object' && input !== null && 'resultType' in input && input.resultType === 'input_required'
-}
-
-async function parseArguments(tool: DurableTool, args: unknown): Promise<unknown> {
-  if (!tool.inputSchema) return args ?? {}
-  const parsed = await tool.inputSchema.safeParseAsync(args ?? {})
-  if (parsed.success) return parsed.data
-  const issues = parsed.error.issues.map(
-    ({ path, message }) => `${path.map(String).join('.') || 'arguments'}: ${message}`,
-  )
-  throw new InvalidArguments(`Invalid arguments for tool ${tool.name}: ${issues.join('; ')}`)
-}
-
-/** What the author's functions make of the arguments. What they throw is said like what a tool throws. */
-async function mapped(tool: DurableTool, args: unknown, extra: CallExtra) {
-  try {
-    const input = tool.toInput ? await tool.toInput(args, extra) : args
-    return { input, ownKey: tool.toIdempotencyKey?.(args, extra) }
-  } catch (error) {
-    if (!(error instanceof Error)) throw new InvalidArguments(String(error))
-    if (!isProtocolError(error)) throw new InvalidArguments(error.message)
-    throw new ProtocolError(error.code, messageOf(error), error.data)
-  }
-}
-
-const KEY_BYTES_MAX = 200
-
-function givenKey(meta: Record<string, unknown> | undefined): string | undefined {
-  const key = meta?.[IDEMPOTENCY_META]
-  if (key === undefined || typeof key === 'string') return key
-  throw invalidParams(`_meta['${IDEMPOTENCY_META}'] must be a string`)
-}
-
-function scopedKey(access: CheckedDurableOptions['access'], account: string, key: string): string {
-  if (Buffer.byteLength(key) > KEY_BYTES_MAX || key === '' || /\p{Cc}|\p{Cs}/u.test(key)) {
-    throw invalidParams(`An idempotency key is 1 to ${KEY_BYTES_MAX} bytes of text without control characters`)
-  }
-  return access === 'open' ? `${account} ${key}` : key
 }

@@ -1,5 +1,7 @@
 /** The options of `durableTasks`, checked and with their defaults. Both protocol revisions take the same. */
 import { type Duration, durationMs } from '../duration.js'
+import { checkRate, type RateOptions } from '../engine/options.js'
+import type { Rate } from '../engine/owner-rates.js'
 import { checkCount, checkFlag, checkFunction, checkObject, checkOptionsOf, type Names, oneOf } from '../expected.js'
 import type { Access, AuthInfoLike, OwnerOf } from './owner.js'
 
@@ -29,18 +31,16 @@ export interface TtlOptions {
 
 /** Limits of what clients may do, each in the unit that ends its name. Over one: `-32602` naming it, nothing stored. */
 export interface McpLimits {
-  /** Unfinished tasks of one owner. Default 1,000. */
-  readonly liveTasksPerOwner: number
-  /** Unfinished session tasks of one owner. Default 100. */
-  readonly sessionTasksPerOwner: number
-  /** Tasks that one owner may create in a minute. Default 600. */
-  readonly createsPerMinute: number
+  /** Unfinished tasks of one owner. @default 1,000 */
+  readonly liveTasksPerOwnerMax: number
+  /** Unfinished session tasks of one owner, among them. @default 100 */
+  readonly sessionTasksPerOwnerMax: number
   /** Other requests about tasks that one owner may make in a minute. Default 6,000. */
   readonly requestsPerMinute: number
   /** A client's checkpoint as JSON. Default 256 KiB. */
   readonly stateBytesMax: number
-  /** A client's checkpoints of one task. Default 100. */
-  readonly checkpointsPerTask: number
+  /** Clients' checkpoints of one task. @default 100 */
+  readonly checkpointsPerTaskMax: number
   /** A checkpoint's label. Default 200. */
   readonly labelBytesMax: number
   /** How deep arguments and states may be nested. Default 64. */
@@ -70,6 +70,12 @@ export interface DurableOptions {
   /** The latest progress is sent at most this often; 0 sends each. Default `'250ms'`. */
   readonly progressInterval?: Duration
   readonly limits?: Partial<McpLimits>
+  /**
+   * Tasks that one owner may start within a time, by any call. Counted as `ratePerOwner` of `Holdfast.open` is, over
+   * restarts too; the stricter one holds. With `'open'` per session, in memory.
+   * @default { starts: 600, per: '1m' }
+   */
+  readonly ratePerOwner?: RateOptions
   /** What becomes of tasks without a body that a server made through `taskStore` and left unfinished. Default `'fail'`. */
   readonly orphans?: 'fail' | 'keep'
   /** Also serve `tasks/create`, `tasks/getStatus` and `tasks/getResult`, which are not part of the protocol. Default `false`. */
@@ -90,6 +96,7 @@ export interface CheckedDurableOptions {
   readonly pollIntervalMs: number
   readonly progressIntervalMs: number
   readonly limits: McpLimits
+  readonly ratePerOwner: Rate
   readonly orphans: 'fail' | 'keep'
   readonly aliases: boolean
 }
@@ -102,6 +109,7 @@ const DURABLE_OPTIONS: Names<DurableOptions> = {
   pollInterval: true,
   progressInterval: true,
   limits: true,
+  ratePerOwner: true,
   orphans: true,
   aliases: true,
 }
@@ -109,12 +117,11 @@ const DURABLE_OPTIONS: Names<DurableOptions> = {
 const TTL_OPTIONS: Names<TtlOptions> = { min: true, max: true, default: true, retention: true }
 
 const DEFAULT_LIMITS: McpLimits = {
-  liveTasksPerOwner: 1_000,
-  sessionTasksPerOwner: 100,
-  createsPerMinute: 600,
+  liveTasksPerOwnerMax: 1_000,
+  sessionTasksPerOwnerMax: 100,
   requestsPerMinute: 6_000,
   stateBytesMax: 256 * 1024,
-  checkpointsPerTask: 100,
+  checkpointsPerTaskMax: 100,
   labelBytesMax: 200,
   jsonDepthMax: 64,
   jsonValuesMax: 100_000,
@@ -141,6 +148,7 @@ export function checkDurableOptions(options: DurableOptions): CheckedDurableOpti
     pollIntervalMs: durationMs(options.pollInterval ?? '1s', 'pollInterval'),
     progressIntervalMs: durationMs(options.progressInterval ?? '250ms', 'progressInterval', { zero: true }),
     limits: checkLimits(limits),
+    ratePerOwner: checkRate(options.ratePerOwner ?? { starts: 600, per: '1m' }),
     orphans,
     aliases,
   }

@@ -89,11 +89,11 @@ test('what is wrong with a request is said, whatever it is', async () => {
 })
 
 test('limits name themselves, and nothing is stored', async () => {
-  const server = await start({ durable: { access: 'principal', limits: { liveTasksPerOwner: 2 } } })
+  const server = await start({ durable: { access: 'principal', limits: { liveTasksPerOwnerMax: 2 } } })
   const call = () => server.request('tools/call', { name: 'never', arguments: {} }, { sub: 'ann' })
   await call()
   await call()
-  expect((await call()).error).toMatchObject({ code: -32_602, data: { limit: 'liveTasksPerOwner' } })
+  expect((await call()).error).toMatchObject({ code: -32_602, data: { limit: 'liveTasksPerOwnerMax' } })
   expect((await server.holdfast.list()).tasks).toHaveLength(2)
   await server.close()
 })

@@ -184,7 +184,7 @@ test('without tasks a repeated call joins the one that was given up', async () =
 
 test('the bindings of both eras count together what an owner does', async () => {
   const holdfast = await openInMemory()
-  const limits = { liveTasksPerOwner: 2 }
+  const limits = { liveTasksPerOwnerMax: 2 }
   const legacy = legacyEra.durableTasks(holdfast, { access: 'local', limits }).tool(never)
   const durable = durableTasks(holdfast, { access: 'local', limits }).tool(never)
   const earlier = await rawClient(legacy)
@@ -192,6 +192,6 @@ test('the bindings of both eras count together what an owner does', async () => 
   expect((await earlier.call('never', {}, { task: {} })).error).toBeUndefined()
   expect((await call('never')).error).toBeUndefined()
   for (const { error } of [await call('never'), await earlier.call('never', {}, { task: {} })]) {
-    expect(error).toMatchObject({ code: -32_602, data: { limit: 'liveTasksPerOwner' } })
+    expect(error).toMatchObject({ code: -32_602, data: { limit: 'liveTasksPerOwnerMax' } })
   }
 })

@@ -63,10 +63,10 @@ describe('sessions/*', () => {
   test('over a limit is -32602 naming it, and nothing is stored', async () => {
     const limits = {
       stateBytesMax: 100,
-      checkpointsPerTask: 2,
+      checkpointsPerTaskMax: 2,
       labelBytesMax: 10,
       jsonDepthMax: 5,
-      sessionTasksPerOwner: 1,
+      sessionTasksPerOwnerMax: 1,
     }
     const { durable, holdfast } = await server({ limits })
     const { request } = await rawClient(durable)
@@ -77,14 +77,14 @@ describe('sessions/*', () => {
       [await save('x'.repeat(200)), 'stateBytesMax'],
       [await save(1, 'x'.repeat(11)), 'labelBytesMax'],
       [await save(deep), 'jsonDepthMax'],
-      [await request('sessions/createTask', {}), 'sessionTasksPerOwner'],
+      [await request('sessions/createTask', {}), 'sessionTasksPerOwnerMax'],
     ] as const) {
       expect(answer.error).toMatchObject({ code: -32_602, message: expect.stringContaining(limit) })
     }
     expect(await holdfast.listCheckpoints(taskId)).toEqual([])
     await save(1)
     await save(2)
-    expect((await save(3)).error?.message).toContain('checkpointsPerTask')
+    expect((await save(3)).error?.message).toContain('checkpointsPerTaskMax')
     expect(await holdfast.listCheckpoints(taskId)).toHaveLength(2)
     for (const answer of [
       await save(undefined),

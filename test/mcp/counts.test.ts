@@ -8,11 +8,11 @@ test.each([60_000, -3_600_000, 365 * 86_400_000])(
   'a full minute is over once the clock says %d ms more',
   async (ms) => {
     const clock = new ManualClock()
-    const counts = new Counts(clock, checkDurableOptions({ access: 'local', limits: { createsPerMinute: 2 } }).limits)
-    for (let tasks = 0; tasks < 2; tasks++) counts.checkCreate('ann')
-    expect(() => counts.checkCreate('ann')).toThrow(/createsPerMinute/)
-    counts.checkCreate('bob')
+    const counts = new Counts(clock, checkDurableOptions({ access: 'local', limits: { requestsPerMinute: 2 } }).limits)
+    for (let requests = 0; requests < 2; requests++) counts.checkRequest('ann')
+    expect(() => counts.checkRequest('ann')).toThrow(/requestsPerMinute/)
+    counts.checkRequest('bob')
     await clock.jump(ms)
-    counts.checkCreate('ann')
+    counts.checkRequest('ann')
   },
 )

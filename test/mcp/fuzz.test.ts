@@ -103,9 +103,8 @@ async function servers() {
     access: 'principal',
     limits: {
       requestsPerMinute: 1_000_000,
-      createsPerMinute: 1_000_000,
-      liveTasksPerOwner: 100_000,
-      sessionTasksPerOwner: 100_000,
+      liveTasksPerOwnerMax: 100_000,
+      sessionTasksPerOwnerMax: 100_000,
     },
   }).tool(double)
   const alice = await rawClient(durable, { authInfo: tokenOf('alice') })

@@ -86,13 +86,13 @@ describe('an owner', () => {
 })
 
 test('without authentication rates and limits count per session', async () => {
-  const server = await HttpServer.start({ tools: [double], durable: { limits: { createsPerMinute: 2 } } })
+  const server = await HttpServer.start({ tools: [double], durable: { ratePerOwner: { starts: 2, per: '1m' } } })
   const call = { jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name: 'double', arguments: { n: 1 } } }
   const begin = async () => (await server.send(initialize())).headers.get('mcp-session-id') as string
   const tries = async (session: string) => {
     const said: boolean[] = []
     for (let n = 0; n < 3; n++)
-      said.push((await (await server.send(call, { session })).text()).includes('createsPerMinute'))
+      said.push((await (await server.send(call, { session })).text()).includes('ratePerOwner'))
     return said
   }
   expect(await tries(await begin())).toEqual([false, false, true])
@@ -115,8 +115,10 @@ describe('options', () => {
     [{ access: 'local', progressInterval: -1 }, /`progressInterval`/],
     [{ access: 'local', ttl: { min: '2d', max: '1d' } }, /`ttl.min` to be at most `ttl.max`/],
     [{ access: 'local', orphans: 'forget' }, /`orphans`.*'forget'/],
-    [{ access: 'local', limits: { tasks: 5 } }, /Unknown option `limits.tasks`; there are liveTasksPerOwner/],
-    [{ access: 'local', limits: { createsPerMinute: 0 } }, /`limits.createsPerMinute` to be an integer >= 1, got 0/],
+    [{ access: 'local', limits: { tasks: 5 } }, /Unknown option `limits.tasks`; there are liveTasksPerOwnerMax/],
+    [{ access: 'local', limits: { requestsPerMinute: 0 } }, /`limits.requestsPerMinute` to be an integer >= 1, got 0/],
+    [{ access: 'local', ratePerOwner: { starts: 0, per: '1m' } }, /`ratePerOwner.starts` to be an integer >= 1, got 0/],
+    [{ access: 'local', ratePerOwner: { starts: 5, per: 'soon' } }, /`ratePerOwner.per`/],
   ])('of durableTasks are checked: %j', async (options, message) => {
     const holdfast = await openInMemory()
     expect(() => durableTasks(holdfast, options as never)).toThrow(TypeError)

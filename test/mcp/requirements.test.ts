@@ -403,17 +403,17 @@ test('L42 without authentication there is no list: no capability, no handler', a
 })
 
 test('L43 L44 tasks and requests of one owner are limited, and the limit is named', async () => {
-  const live = await client({ limits: { liveTasksPerOwner: 2 } })
+  const live = await client({ limits: { liveTasksPerOwnerMax: 2 } })
   const ids: string[] = []
   for (let n = 0; n < 2; n++) ids.push((await live.call('never', { n }, { task: {} })).result.task.taskId)
   const refused = await live.call('never', { n: 3 }, { task: {} })
-  expect(refused.error).toMatchObject({ code: -32_602, data: { limit: 'liveTasksPerOwner' } })
+  expect(refused.error).toMatchObject({ code: -32_602, data: { limit: 'liveTasksPerOwnerMax' } })
   await live.request('tasks/cancel', { taskId: ids[0] })
   expect((await live.call('never', { n: 3 }, { task: {} })).result.task.status).toBe('working')
 
-  const creates = await client({ limits: { createsPerMinute: 1 } })
+  const creates = await client({ ratePerOwner: { starts: 1, per: '1m' } })
   await creates.call('double', { n: 1 })
-  expect((await creates.call('double', { n: 2 })).error).toMatchObject({ data: { limit: 'createsPerMinute' } })
+  expect((await creates.call('double', { n: 2 })).error).toMatchObject({ data: { limit: 'ratePerOwner' } })
 
   const requests = await client({ limits: { requestsPerMinute: 1 } })
   await requests.request('tasks/list')

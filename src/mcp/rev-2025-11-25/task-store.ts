@@ -12,7 +12,7 @@ import type { TaskView } from '../../engine/view.js'
 import { HoldfastError } from '../../errors.js'
 import { isSettled } from '../../task/head.js'
 import type { Outcome } from '../../task/outcome.js'
-import { accountOf, callerOf } from '../caller.js'
+import { callerOf } from '../caller.js'
 import type { AccessRequest } from '../options.js'
 import { toThrow } from '../outcome.js'
 import type { Origin } from '../records.js'
@@ -51,12 +51,10 @@ export class DurableTaskStore implements TaskStore {
     sessionId?: string,
   ): Promise<Task> {
     const { core } = this.durable
-    const { binding, options, records, counts } = core
+    const { binding, options, records } = core
     const caller = await callerOf(options, { sessionId })
     const tool = String(request.params?.['name'] ?? request.method)
     await scopeFor(options, 'create', caller, { tool })
-    const account = accountOf(options.access, caller)
-    if (account !== undefined) counts.checkCreate(account)
     const origin: Origin = {
       tool,
       kind: 'store',
@@ -66,11 +64,12 @@ export class DurableTaskStore implements TaskStore {
     const ttlMs = grantTtl(options.ttl, ttl ?? undefined, undefined)
     const type = `mcp ${cleanText(tool, TYPE_BYTES_MAX)}`
     const state: StoreState = { status: 'working', pollIntervalMs: pollInterval }
-    const { taskId } = await binding.createSessionTask({ type, owner: caller.owner, ttl: ttlMs }, (taskId) => {
+    const beside = (taskId: string) => {
       this.#made.add(taskId)
-      if (account !== undefined) counts.created(taskId, account)
       return [records.origin(taskId, origin), storeState(records.records, taskId, state)]
-    })
+    }
+    const about = { type, owner: caller.owner, ttl: ttlMs }
+    const { taskId } = await binding.createSessionTask(about, { beside, quota: core.quotaOf(caller, 'store') })
     return this.durable.project(await core.holdfast.get(taskId), origin)
   }
 
