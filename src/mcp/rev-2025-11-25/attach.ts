@@ -27,6 +27,8 @@ export interface Attachment {
   reader: Caller | undefined
   /** The tasks that were made through it, and by whom. */
   readonly created: Map<string, Caller>
+  /** What ends the progress of a task whose call was answered, by task. Each holds the server, so all end with the connection. */
+  readonly followed: Map<string, () => void>
   readonly registered: Map<string, RegisteredTool>
   /** Whether clients may, must or can't ask for a task with a tool that is not ours. */
   readonly taskSupportOf: (name: string) => Promise<NonNullable<Tool['execution']>['taskSupport'] | 'unknown'>
@@ -58,6 +60,7 @@ export function attachTo(durable: DurableTasks, server: McpServer): Attachment {
     transport: undefined,
     reader: undefined,
     created: new Map(),
+    followed: new Map(),
     registered: new Map(),
     taskSupportOf: taskSupportIn(server, () => listTools),
   }
@@ -80,7 +83,11 @@ export function attachTo(durable: DurableTasks, server: McpServer): Attachment {
   inner.connect = async (transport: Transport) => {
     const ours = transport instanceof DurableTransport ? transport : new DurableTransport(transport)
     attachment.transport = ours
-    ours.onOver = () => durable.attachments.delete(attachment)
+    ours.onOver = () => {
+      durable.attachments.delete(attachment)
+      for (const stop of attachment.followed.values()) stop()
+      attachment.followed.clear()
+    }
     durable.attachments.add(attachment)
     await connect(ours)
   }

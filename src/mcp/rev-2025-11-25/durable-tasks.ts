@@ -158,9 +158,12 @@ export class DurableTasks {
     return projectTask(whole, { ...about, isError: answer.kind === 'error' || answer.result.isError === true })
   }
 
-  /** @internal Sends a task's progress after the request that made it was answered: its token stays valid till its end. */
+  /**
+   * @internal Sends a task's progress after the request that made it was answered: its token stays valid until the task
+   * ends, or the connection does. Of two tokens for one task on one connection the newer counts.
+   */
   followProgress(attachment: Attachment, taskId: string, progressToken: ProgressToken, maker: Caller): void {
-    const { server } = attachment
+    const { server, followed } = attachment
     const { binding, options, hub } = this.core
     const _meta = { [RELATED_TASK_META_KEY]: { taskId } }
     const push = async (progress: SentProgress) => {
@@ -175,12 +178,19 @@ export class DurableTasks {
       return pushing
     }
     const feed = new ProgressFeed({ clock: binding.clock, intervalMs: options.progressIntervalMs, send })
-    const stop = hub.watch(taskId, (news) => {
+    followed.get(taskId)?.()
+    const unwatch = hub.watch(taskId, (news) => {
       if (news.kind === 'progress') feed.push(news.progress)
       if (news.kind !== 'settled') return
-      stop()
+      unwatch()
+      if (followed.get(taskId) === stop) followed.delete(taskId)
       void feed.end()
     })
+    const stop = () => {
+      unwatch()
+      feed.stop()
+    }
+    followed.set(taskId, stop)
   }
 }
 
