@@ -182,7 +182,10 @@ export class Committer {
   }
 }
 
-/** The one place where bytes go to the database: all of `operations`, or none. */
+/**
+ * The one place where bytes go to the database: all of `operations`, or none. With `sync` they survive a power cut, and so
+ * does the name of the file that they are in.
+ */
 export async function writeBatch(level: Level, operations: readonly Operation[], sync: boolean): Promise<void> {
   const batch = level.batch()
   for (const { key, value } of operations) {
@@ -190,6 +193,8 @@ export async function writeBatch(level: Level, operations: readonly Operation[],
     else batch.put(key, value)
   }
   await batch.write({ sync })
+  const naming = sync ? level.syncName?.() : undefined
+  if (naming !== undefined) await naming
 }
 
 /** A smaller commit would let the logs hold more commits than the ring has slots (chain.ts). */

@@ -4,6 +4,7 @@
  */
 import { ClassicLevel } from 'classic-level'
 import type { KeyRange } from './layout.js'
+import { LogName } from './log-name.js'
 
 /** A batch being put together. */
 export interface LevelBatch {
@@ -37,6 +38,11 @@ export interface Level {
   compactRange(from: string, to: string): Promise<void>
   /** How much of the files a range takes up; what lies in the log still is not counted. */
   approximateSize(from: string, to: string): Promise<number>
+  /**
+   * Makes durable what a synced write leaves open: the name of its file. To be called after each, before that write is
+   * acknowledged. `undefined` if nothing is left to be done. A database that keeps no files does not have it.
+   */
+  syncName?(): Promise<void> | undefined
   close(): Promise<void>
 }
 
@@ -49,9 +55,17 @@ const WRITE_BUFFER_BYTES = 4 * 1024 * 1024
 // Opening a healthy database takes milliseconds. On a dead network mount it never returns, and neither would we.
 const OPEN_MS_MAX = 60_000
 
+class DirectoryLevel extends ClassicLevel<string, string> {
+  readonly #logName = new LogName(this.location)
+
+  syncName(): Promise<void> | undefined {
+    return this.#logName.sync()
+  }
+}
+
 /** Opens a LevelDB. */
 export const openClassicLevel: OpenLevel = async (path, { create }) => {
-  const level = new ClassicLevel<string, string>(path, { keyEncoding: 'utf8', valueEncoding: 'utf8' })
+  const level = new DirectoryLevel(path, { keyEncoding: 'utf8', valueEncoding: 'utf8' })
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Error(`The database did not open within ${OPEN_MS_MAX} ms`)), OPEN_MS_MAX)
