@@ -46,8 +46,8 @@ export const ERROR_CODES = {
   RECEIVE_TIMEOUT: 'No message came that the task waited for, in time.',
   STEP_NOT_FOUND: 'A fork named a step that the task’s log does not have, or does not keep.',
   STEP_UNDONE: 'A fork would go on from a step that was undone. Fork at an earlier point, or start a new task.',
-  STEP_NESTED: 'A call on the task’s context inside a step’s function. Move it into the body.',
-  STEP_AMBIGUOUS: 'A body waited for something that is not a step, then asked for one. Put the wait into a step.',
+  STEP_AMBIGUOUS:
+    'The context was called after a wait for something that is not a step, or inside a step’s function. The task fails.',
   STEPS_IN_FLIGHT: 'A checkpoint was saved or restored with something in flight. Await it first.',
   CODE_CHANGED: 'The body does not match the task’s log any more. The task is parked until code fits that does.',
   RECORD_DAMAGED: 'A record of the task is damaged or missing. The task is parked; the others go on.',

@@ -2,6 +2,7 @@
  * What the engine tells, once it is on disk. A listener is called in the order of the commits, and cannot harm the
  * engine: what it throws is logged.
  */
+import { callIn } from './empty-context.js'
 import { checkFunction, expected, type Names } from './expected.js'
 import { type Logger, textOf } from './logger.js'
 
@@ -72,7 +73,7 @@ export const EVENT_NAMES: Names<HoldfastEvents> = {
 
 type Listener = (event: never) => void
 
-/** Calls listeners. */
+/** Calls listeners, in the empty context: whoever did what they hear of is no concern of theirs. */
 export class Events {
   readonly #listeners = new Map<EventName, Set<Listener>>()
 
@@ -94,7 +95,8 @@ export class Events {
   emit<Name extends EventName>(name: Name, event: HoldfastEvents[Name]): void {
     for (const listener of this.#listeners.get(name) ?? []) {
       // An async listener throws later; either way nobody but the log hears of it.
-      const heard = new Promise((resolve) => resolve((listener as (event: HoldfastEvents[Name]) => unknown)(event)))
+      const hear = () => (listener as (event: HoldfastEvents[Name]) => unknown)(event)
+      const heard = new Promise((resolve) => resolve(callIn(hear)))
       heard.catch((error: unknown) => this.logger.error(`A listener of '${name}' threw`, { error: textOf(error) }))
     }
   }

@@ -24,7 +24,7 @@ import { Run } from './run.js'
 import { isFenced } from './run-host.js'
 import { messagesOf } from './run-receive.js'
 import { checkOutput } from './schemas.js'
-import { outsideSteps, taskContext } from './task-context.js'
+import { taskContext } from './task-context.js'
 
 /**
  * Runs the body of `task` to its end, its parking, or the close of the engine. The caller holds a slot for it.
@@ -54,7 +54,7 @@ export async function executeTask(
   task.run = run
   if (fresh) engine.events.emit('task:started', { taskId, type, run: run.number, recovered })
   const context = taskContext(run)
-  const body = () => outsideSteps(() => definition.body(context, fromJson(loaded.input) as never))
+  const body = () => definition.body(context, fromJson(loaded.input) as never)
   const end = await run.execute(body)
   try {
     await conclude(engine, task, definition, run, end)

@@ -1,5 +1,6 @@
 /** An abort signal that is made when somebody asks for it: most bodies and steps never do, and a signal is not cheap. */
 import { setMaxListeners } from 'node:events'
+import { callIn } from '../empty-context.js'
 
 export class LazyAbort {
   #controller: AbortController | undefined
@@ -16,7 +17,9 @@ export class LazyAbort {
   abort(reason: unknown): void {
     this.#isAborted = true
     this.#reason = reason
-    this.#controller?.abort(reason)
+    const controller = this.#controller
+    // Listeners are called at once, and whoever aborts may be another owner's request.
+    if (controller) callIn(() => controller.abort(reason))
   }
 }
 

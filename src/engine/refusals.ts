@@ -3,15 +3,6 @@ import { HoldfastError } from '../errors.js'
 import { describeRecord, type LogRecord, type RecordName } from '../task/log.js'
 import { describeError } from '../task/outcome.js'
 
-/** A call on the context inside a step's function. */
-export function nested(taskId: string, call: string): HoldfastError {
-  return new HoldfastError(
-    'STEP_NESTED',
-    `Task ${taskId} called ${call} inside a step's function, where no replay could answer it. Call it in the body, before or after the step.`,
-    { details: { taskId, call } },
-  )
-}
-
 /** A checkpoint with something in flight, or something asked for while a checkpoint is. */
 export function inFlight(taskId: string, done: string): HoldfastError {
   return new HoldfastError(
@@ -21,11 +12,11 @@ export function inFlight(taskId: string, done: string): HoldfastError {
   )
 }
 
-/** An ask after a wait for something that is not a step. */
+/** A call outside a turn. Nothing tells a step's function that calls from a body that waited, so the message names both. */
 export function ambiguous(taskId: string, call: string): HoldfastError {
   return new HoldfastError(
     'STEP_AMBIGUOUS',
-    `Task ${taskId} called ${call} after waiting for something that is not a step, which a replay could not repeat in the same order. Put the wait into a step: \`const value = await task.step('a name', () => theWait())\`.`,
+    `Task ${taskId} called ${call} where no replay could repeat it: after waiting for something that is not a step, or inside a step's function. Put the wait into a step: \`const value = await task.step('a name', () => theWait())\`. What a step's function calls, call in the body, before or after the step.`,
     { details: { taskId, call } },
   )
 }

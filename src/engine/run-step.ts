@@ -5,6 +5,7 @@
  * C4. The function and the write are never in one `try`: a failed write is the store's failure, and the engine commits
  *     the same result again; the function is not called a second time for it.
  */
+import { callIn } from '../empty-context.js'
 import { HoldfastError, TaskInterruptedError } from '../errors.js'
 import { fromJson, toJson } from '../json.js'
 import { readIntent } from '../store/reads.js'
@@ -20,7 +21,7 @@ import { type Asked, newNote, placeOf } from './asked.js'
 import { callWithin } from './call-within.js'
 import { idempotencyKeyOf } from './derived.js'
 import { LazyAbort } from './lazy-abort.js'
-import { insideStep, type Run } from './run.js'
+import type { Run } from './run.js'
 import { isFenced } from './run-host.js'
 import type { StepCall } from './step-call.js'
 import { undertake } from './undertake.js'
@@ -93,7 +94,7 @@ async function begin(run: Run, asked: Asked, step: StepCall, trial: Trial): Prom
     if (onInterrupted === 'fail') return { failed: describeError(inDoubt(taskId, step.name, begunAt)) }
     const idempotencyKey = keyOf(run, asked, trial)
     const info = { name: step.name, idempotencyKey, startedAt: begunAt, attempt: trial.note.failedAttempts + 1 }
-    if (onInterrupted !== 'ask') return outcomeOf(run, step, () => insideStep.run(run, () => onInterrupted(info)))
+    if (onInterrupted !== 'ask') return outcomeOf(run, step, () => callIn(() => onInterrupted(info), step.context))
     const told = await askWhetherItTookPlace(run, asked, trial, info)
     if (!told) return 'over'
     if (told.tookPlace) return { value: told.value }
@@ -171,7 +172,7 @@ async function attempt(run: Run, asked: Asked, step: StepCall, trial: Trial): Pr
   const attempt = { isOver: false }
   const aborter = new LazyAbort()
   asked.aborter = aborter
-  const fn = () => insideStep.run(run, () => step.fn(contextOf(run, asked, trial, attempt, aborter)))
+  const fn = () => callIn(() => step.fn(contextOf(run, asked, trial, attempt, aborter)), step.context)
   const call = trial.intent ? () => watched(run, asked.ask.id, fn) : fn
   const { timeoutMs, name } = step
   const { host, task } = run

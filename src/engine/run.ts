@@ -13,7 +13,6 @@
  * R1. Once a run is over, its body's asks stay pending for ever, or are interrupted if the task is settled. What the
  *     engine itself is going through never reaches a body (C8).
  */
-import { AsyncLocalStorage } from 'node:async_hooks'
 import { TaskInterruptedError } from '../errors.js'
 import { noteKey } from '../store/layout.js'
 import type { AnyTaskDefinition } from '../task/definition.js'
@@ -30,14 +29,11 @@ import { Interrupts } from './interrupts.js'
 import { LazyAbort } from './lazy-abort.js'
 import type { LiveTask } from './live-task.js'
 import { heldBack, type Patched } from './patched.js'
-import { ambiguous, begunAsAnother, inFlight, leftAtEnd, nested, unaskedFor } from './refusals.js'
+import { ambiguous, begunAsAnother, inFlight, leftAtEnd, unaskedFor } from './refusals.js'
 import { rejectOneByOne } from './reject-one-by-one.js'
 import type { RunHost } from './run-host.js'
 import { Turns } from './turns.js'
 import { Waits } from './waits.js'
-
-/** Tells a call inside a step's function from one in the body. */
-export const insideStep = new AsyncLocalStorage<Run>()
 
 export class Run {
   readonly number: number
@@ -138,10 +134,9 @@ export class Run {
   /**
    * Every call on the body's context begins here. Returns a promise that stays pending if the run is over and must
    * not be told so.
-   * @throws HoldfastError `STEP_NESTED`, `STEP_AMBIGUOUS`; TaskInterruptedError
+   * @throws HoldfastError `STEP_AMBIGUOUS`; TaskInterruptedError
    */
   enter(call: string, branch?: Branch): Promise<never> | undefined {
-    if (insideStep.getStore() === this) throw nested(this.task.taskId, call)
     if (this.#interrupts) return this.#interrupts.refuse()
     if (this.isOver || branch?.isOver) return new Promise(() => {})
     if (this.#turns.open) return undefined

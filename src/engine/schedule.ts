@@ -1,4 +1,5 @@
 /** When a task's body runs: queued for a slot now, or when it is to be woken; and queued again when its run only waited. */
+import { callIn } from '../empty-context.js'
 import type { Engine } from './engine.js'
 import { executeTask } from './execute-task.js'
 import type { LiveTask } from './live-task.js'
@@ -24,8 +25,15 @@ function hasMissedChild({ children }: Engine, { taskId, head }: LiveTask): boole
   return head.listens === true && (head.children ?? 0) > children.of(taskId).length
 }
 
-/** Runs a task's body. The slot is taken already; it is given back when the run is over. */
+/**
+ * Runs a task's body, in the empty context: what frees a slot is another task's end. The slot is taken already; it is given
+ * back when the run is over.
+ */
 export function begin(engine: Engine, task: LiveTask, fresh?: { readonly inputText: string | undefined }): void {
+  callIn(() => run(engine, task, fresh))
+}
+
+function run(engine: Engine, task: LiveTask, fresh: { readonly inputText: string | undefined } | undefined): void {
   const { logger } = engine
   const { taskId } = task
   task.scheduled = true

@@ -1,5 +1,6 @@
 /** A step as its body asked for it, with its options checked. */
 import { durationMs } from '../duration.js'
+import { currentContext, type KeptContext } from '../empty-context.js'
 import { checkFunction, checkOptionsOf, expected, type Names } from '../expected.js'
 import type { StepContext, StepOptions } from '../task/context.js'
 import { ONE_ATTEMPT, type RetryPolicy, retryPolicy } from '../task/retry.js'
@@ -10,6 +11,8 @@ export interface StepCall {
   readonly retry: RetryPolicy
   readonly timeoutMs: number | undefined
   readonly onInterrupted: NonNullable<StepOptions['onInterrupted']>
+  /** The context that the body called in: its functions run there. */
+  readonly context: KeptContext
 }
 
 /** The names of the options of a step. */
@@ -26,5 +29,6 @@ export function checkStep(name: string, fn: (step: StepContext) => unknown, opti
     throw expected('onInterrupted', "'retry', 'fail', 'ask' or a function", onInterrupted)
   }
   const timeoutMs = timeout === undefined ? undefined : durationMs(timeout, 'timeout')
-  return { name, fn, retry: retry === undefined ? ONE_ATTEMPT : retryPolicy(retry), timeoutMs, onInterrupted }
+  const policy = retry === undefined ? ONE_ATTEMPT : retryPolicy(retry)
+  return { name, fn, retry: policy, timeoutMs, onInterrupted, context: currentContext() }
 }

@@ -30,7 +30,7 @@ import { isolatedStep } from './isolated/isolated-step.js'
 import { anyOf } from './lazy-abort.js'
 import { inFlight } from './refusals.js'
 import { restoreCheckpoint } from './restore-checkpoint.js'
-import { insideStep, type Run } from './run.js'
+import type { Run } from './run.js'
 import { runChild } from './run-child.js'
 import { runInput } from './run-input.js'
 import { runReceive } from './run-receive.js'
@@ -193,11 +193,6 @@ export function taskContext(run: Run, branch?: Branch): TaskContext {
     },
   }
   return context
-}
-
-/** Runs the body itself, outside every step's scope: a task may be started inside another task's step. */
-export function outsideSteps<T>(run: () => T): T {
-  return insideStep.exit(run)
 }
 
 // An author may leave a promise unawaited; its rejection must not bring the process down.

@@ -7,6 +7,7 @@
  * D4. One that a body's decision began, and that succeeds when the task is settled meanwhile, is the clean-up's, as long as
  *     that waits for it: till the grace is over.
  */
+import { callIn } from '../empty-context.js'
 import { checkFunction } from '../expected.js'
 import { fromJson, type Jsonified, toJson } from '../json.js'
 import { loggerAbout } from '../logger.js'
@@ -70,7 +71,7 @@ export async function undo(
     const name = first.id === ON_CANCEL ? ON_CANCEL : `undo of ${first.name}`
     const context = contextOf(undoer, state, before.failedAttempts + 1, aborter, write)
     const timed = { taskId, name, timeoutMs, aborter }
-    const working = callWithin(host, timed, () => call(context))
+    const working = callWithin(host, timed, () => callIn(() => call(context)))
     undoer.running(working, aborter)
     const ended = await working.then(
       () => ({ ok: true }) as const,

@@ -27,6 +27,11 @@ export function runAs<T>(known: Known, act: () => T): T {
   return current.run({ ...known }, act)
 }
 
+/** True if it is known who makes the current call. In the body of a task it is not: its call is over, or was in another process. */
+export function isCallerKnown(): boolean {
+  return current.getStore() !== undefined
+}
+
 /**
  * Who makes the current call.
  * @throws NoPrincipal in `'principal'` mode, when nobody is known to

@@ -75,8 +75,8 @@ export interface TaskContext {
    * effect and its record runs it again, under the same `idempotencyKey`.
    * @returns what JSON makes of the result
    * @throws StepFailedError when `fn` threw, in this run and in every later one
-   * @throws HoldfastError `STEP_AMBIGUOUS` after a wait for something that is not a step; the task fails
-   * @throws HoldfastError `STEP_NESTED` inside a step's function
+   * @throws HoldfastError `STEP_AMBIGUOUS` after a wait for something that is not a step, and inside a step's function; the
+   * task fails, whatever the body does with the error
    */
   step<T>(name: string, fn: (step: StepContext) => T | Promise<T>, options?: StepOptions): Promise<Jsonified<T>>
   /**
@@ -170,7 +170,7 @@ export interface TaskContext {
    * had begun. What it says first
    * between two checkpoints, it says until the next.
    * @param id names the change, in at most 200 bytes
-   * @throws HoldfastError `STEP_AMBIGUOUS`, `STEP_NESTED`, `LIMIT_EXCEEDED`
+   * @throws HoldfastError `STEP_AMBIGUOUS`, `LIMIT_EXCEEDED`
    * @example
    * if (await task.patched('check-stock')) await task.step('check stock', () => checkStock(order))
    */

@@ -305,8 +305,8 @@ describe('patched', () => {
         codes.push(await refusal(() => task.patched('x')))
       })
     }
-    await play(new MemoryDisk(), nested)
-    expect(codes).toEqual(['STEP_NESTED'])
+    expect(await play(new MemoryDisk(), nested)).toMatchObject({ code: 'STEP_AMBIGUOUS' })
+    expect(codes).toEqual(['STEP_AMBIGUOUS'])
     const late = async (task: TaskContext) => {
       await bareWait()
       return task.patched('x')

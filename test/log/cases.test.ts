@@ -467,21 +467,41 @@ describe('a call on the context inside a step', () => {
     ['uuid', (task) => task.uuid()],
   ]
 
-  test.each(calls)('is STEP_NESTED for %s, at once and after a wait', async (name, call) => {
-    const ended = await play(disk, async (task) => {
-      const codes = await task.step('outer', async () => {
-        const atOnce = await refusal(() => call(task))
-        await bareWait()
-        return [atOnce, await refusal(() => call(task))]
-      })
-      return [...codes, await task.step('after', () => 'the body goes on')]
-    })
-    expect(ended.output).toEqual(['STEP_NESTED', 'STEP_NESTED', 'the body goes on'])
-    disk = new MemoryDisk()
-    const failed = await play(disk, (task) => task.step('outer', () => call(task)))
-    expect(failed.code).toBe('STEP_NESTED')
-    expect(failed.message).toContain(`task.${name}(`)
-    expect(failed.message).toContain('Call it in the body, before or after the step')
+  test.each(calls)(
+    'fails the task when it is %s, at once and after a wait, even if that is caught',
+    async (name, call) => {
+      for (const wait of [async () => {}, bareWait]) {
+        disk = new MemoryDisk()
+        const codes: string[] = []
+        let effects = 0
+        const ended = await play(disk, async (task) => {
+          await task.step('outer', async () => {
+            await wait()
+            codes.push(await refusal(() => call(task)))
+          })
+          await task.step('after', () => effects++)
+        })
+        expect([codes, ended.code, effects]).toEqual([['STEP_AMBIGUOUS'], 'STEP_AMBIGUOUS', 0])
+        expect(ended.message).toContain(`task.${name}(`)
+        expect(ended.message).toContain("or inside a step's function")
+        expect(ended.message).toContain('call in the body, before or after the step')
+      }
+    },
+  )
+
+  test('within the turn of another answer passes for the body’s, and a replay parks the task', async () => {
+    // Nothing tells the two apart. The docs say so.
+    const kill = dies(disk)
+    const body: Body = async (task) => {
+      const other = task.step('other', () => 'other')
+      const outer = task.step('outer', async () => `${await other}, ${await task.step('inner', () => 'inner')}`)
+      await outer
+      await task.step('die', kill)
+    }
+    expect((await play(disk, body)).died).toBe(true)
+    const ended = await play(disk, body)
+    expect(ended.code).toBe('TASK_PARKED')
+    expect(ended.message).toContain("CODE_CHANGED: the log goes on with step 'inner'")
   })
 
   test('may report progress and log', async () => {

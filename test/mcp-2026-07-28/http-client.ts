@@ -20,6 +20,9 @@ export interface ModernServerOptions {
   readonly durable?: Partial<DurableOptions>
   readonly http?: HttpOptions
   readonly setUp?: (server: McpServer) => void
+  readonly concurrency?: number
+  /** Called around the handling of each request, with its principal. */
+  readonly around?: (sub: string | undefined, handle: () => void) => void
 }
 
 export interface Sent {
@@ -51,15 +54,16 @@ export class ModernServer {
   }
 
   async start(): Promise<void> {
-    const { tools, durable = {}, http, setUp } = this.options
-    this.holdfast = await openInMemory({ disk: this.disk })
+    const { tools, durable = {}, http, setUp, concurrency, around = (_, handle) => handle() } = this.options
+    this.holdfast = await openInMemory({ disk: this.disk, ...(concurrency && { concurrency }) })
     this.durable = durableTasks(this.holdfast, { access: 'open', pollInterval: 20, progressInterval: 0, ...durable })
     for (const tool of tools) this.durable.tool(tool as never)
     this.handler = this.durable.httpHandler(() => serverOf(this.durable, setUp), http)
     const { handler } = this
     this.#server = createServer((req, res) => {
       const sub = /^Bearer (.+)$/.exec(req.headers.authorization ?? '')?.[1]
-      void handler.node(Object.assign(req, sub === undefined ? {} : { auth: tokenOf(sub) }), res)
+      const handle = () => void handler.node(Object.assign(req, sub === undefined ? {} : { auth: tokenOf(sub) }), res)
+      around(sub, handle)
     }).listen(this.port, '127.0.0.1')
     await once(this.#server, 'listening')
     this.port = (this.#server.address() as { port: number }).port

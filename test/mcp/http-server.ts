@@ -27,6 +27,9 @@ export interface HttpServerOptions {
   readonly setUp?: (server: McpServer) => void
   readonly logger?: Logger
   readonly clock?: Clock
+  readonly concurrency?: number
+  /** Called around the handling of each request, with its principal. */
+  readonly around?: (sub: string | undefined, handle: () => void) => void
 }
 
 export class HttpServer {
@@ -53,8 +56,9 @@ export class HttpServer {
   }
 
   async start(): Promise<void> {
-    const { tools, durable = {}, http = {}, setUp, logger, clock } = this.options
-    const given = { ...(logger ? { logger } : {}), ...(clock ? { clock } : {}) }
+    const { tools, durable = {}, http = {}, setUp, logger, clock, concurrency } = this.options
+    const { around = (_, handle) => handle() } = this.options
+    const given = { ...(logger && { logger }), ...(clock && { clock }), ...(concurrency && { concurrency }) }
     this.holdfast = await openInMemory({ disk: this.disk, ...given })
     this.durable = durableTasks(this.holdfast, { access: 'open', progressInterval: 0, pollInterval: 20, ...durable })
     for (const tool of tools) this.durable.tool(tool as never, this.options.options as never)
@@ -75,7 +79,8 @@ export class HttpServer {
         this.seen.push({ method, status: res.statusCode })
       })
       const sub = /^Bearer (.+)$/.exec(req.headers.authorization ?? '')?.[1]
-      void handler.node(Object.assign(req, sub === undefined ? {} : { auth: tokenOf(sub) }), res)
+      const handle = () => void handler.node(Object.assign(req, sub === undefined ? {} : { auth: tokenOf(sub) }), res)
+      around(sub, handle)
     }).listen(this.port, '127.0.0.1')
     await once(this.#server, 'listening')
     this.port = (this.#server.address() as { port: number }).port

@@ -75,14 +75,15 @@ describe('taskStore', () => {
 
   test('carries the principal beside the call; in principal mode a call without one is refused', async () => {
     const { durable, store } = await stores({ access: 'principal' })
-    await expect(store.createTask({}, 1, REQUEST)).rejects.toThrow('verified token')
+    await expect(store.createTask({}, 1, REQUEST)).rejects.toThrow('wrap the call in `durable.withAuth(')
     const as = <T>(sub: string, act: () => Promise<T>) => durable.withAuth(tokenOf(sub), act)
     const { taskId } = await as('alice', () => store.createTask({}, 1, REQUEST, 'session 1'))
     expect(await as('alice', () => store.getTask(taskId, 'session 2'))).toMatchObject({ taskId })
     expect(await as('bob', () => store.getTask(taskId, 'session 1'))).toBeNull()
     await expect(as('bob', () => store.storeTaskResult(taskId, 'completed', {}))).rejects.toThrow('not found')
     expect(await as('bob', () => store.listTasks())).toEqual({ tasks: [] })
-    await expect(store.getTask(taskId)).rejects.toThrow('verified token')
+    await expect(store.getTask(taskId)).rejects.toThrow('wrap the call in `durable.withAuth(')
+    await expect(durable.withAuth(undefined, () => store.getTask(taskId))).rejects.toThrow('verified token')
   })
 
   test('without authentication lists nothing', async () => {

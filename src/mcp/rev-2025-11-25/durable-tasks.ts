@@ -86,7 +86,7 @@ export class DurableTasks {
 
   /**
    * Runs `act` as the principal of `authInfo`: around `transport.handleRequest`, since the SDK tells a task store only a
-   * session ID.
+   * session ID; and around calls of `taskStore` in the body of a task, which runs for no request.
    */
   withAuth<T>(authInfo: AuthInfoLike | undefined, act: () => T): T {
     return runAs({ authInfo }, act)

@@ -12,9 +12,10 @@ import type { TaskView } from '../../engine/view.js'
 import { HoldfastError } from '../../errors.js'
 import { isSettled } from '../../task/head.js'
 import type { Outcome } from '../../task/outcome.js'
-import { callerOf } from '../caller.js'
-import type { AccessRequest } from '../options.js'
+import { type Caller, callerOf, isCallerKnown } from '../caller.js'
+import type { AccessRequest, CheckedDurableOptions } from '../options.js'
 import { toThrow } from '../outcome.js'
+import { NoPrincipal } from '../owner.js'
 import type { Origin } from '../records.js'
 import { invalidParams } from '../refusal.js'
 import { type Scope, scopeFor } from '../rights.js'
@@ -52,7 +53,7 @@ export class DurableTaskStore implements TaskStore {
   ): Promise<Task> {
     const { core } = this.durable
     const { binding, options, records } = core
-    const caller = await callerOf(options, { sessionId })
+    const caller = await storeCallerOf(options, sessionId)
     const tool = String(request.params?.['name'] ?? request.method)
     await scopeFor(options, 'create', caller, { tool })
     const origin: Origin = {
@@ -128,7 +129,7 @@ export class DurableTaskStore implements TaskStore {
     const { options, holdfast } = this.durable.core
     // Without authentication everybody shares one owner, and a list would hand out everybody's tasks.
     if (options.access === 'open') return { tasks: [] }
-    const caller = await callerOf(options, { sessionId })
+    const caller = await storeCallerOf(options, sessionId)
     await scopeFor(options, 'read', caller)
     const page = await holdfast.list({ owner: caller.owner, limit: PAGE, cursor }).catch((error: unknown) => {
       if (error instanceof HoldfastError && error.code === 'INVALID_CURSOR')
@@ -147,7 +148,7 @@ export class DurableTaskStore implements TaskStore {
   ): Promise<(TaskView & { scope: Scope }) | undefined> {
     await this.#ready
     const { options, holdfast } = this.durable.core
-    const caller = await callerOf(options, { sessionId })
+    const caller = await storeCallerOf(options, sessionId)
     try {
       const scope = await scopeFor(options, action, caller, { taskId })
       return { ...(await holdfast.get(taskId, scope)), scope }
@@ -198,4 +199,17 @@ function textOf({ content }: Result): string | undefined {
   const [first] = Array.isArray(content) ? content : []
   const text = (first as { text?: unknown } | undefined)?.text
   return typeof text === 'string' ? cleanText(text, MESSAGE_BYTES_MAX) : undefined
+}
+
+/**
+ * Who calls the store.
+ * @throws NoPrincipal in `'principal'` mode, where nobody is known to
+ */
+async function storeCallerOf(options: CheckedDurableOptions, sessionId: string | undefined): Promise<Caller> {
+  if (options.access === 'principal' && !isCallerKnown()) {
+    throw new NoPrincipal(
+      "The task store does not know who calls it, and with `access: 'principal'` it has to: wrap the call in `durable.withAuth(authInfo, () => …)`, with the verified token of whoever it is made for. The body of a task has no caller either, not even that of the request that started it.",
+    )
+  }
+  return callerOf(options, { sessionId })
 }
