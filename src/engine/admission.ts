@@ -28,6 +28,8 @@ export interface Newcomer {
   readonly kind: 'body' | 'session'
   /** A child's. */
   readonly parentId?: string | undefined
+  /** When its time is over, if it has a deadline. */
+  readonly deadlineAt?: number | undefined
   /** Limits of a client's tasks, where a protocol binding starts it. */
   readonly quota?: Quota | undefined
 }
@@ -46,6 +48,8 @@ export interface Quota {
 export interface Admitted {
   /** It has a slot, which is its to release; else it has a place in the queue, kept for it until `queued`. */
   readonly startNow: boolean
+  /** Its time is over already. So it never runs, and has neither a slot nor a place in the queue. */
+  readonly isLate: boolean
   /** What the task is counted under while it is live, beside its owner. */
   readonly account: string | undefined
   /** It stands in the queue by now, so its place need not be kept any more. */
@@ -91,28 +95,32 @@ export class Admission {
    */
   admit(newcomer: Newcomer): Admitted {
     const { scheduler, clock } = this.parts
-    const { kind, quota } = newcomer
+    const { kind, quota, deadlineAt } = newcomer
     const now = clock.now()
+    const isLate = deadlineAt !== undefined && deadlineAt <= now
     this.#checkLive(newcomer, now)
     const windows = this.#rates.windowsOf(newcomer)
     for (const window of windows) if (window.isHeld) checkRate(window, now)
-    const startNow = kind === 'session' || scheduler.tryTake(newcomer)
-    if (!startNow) this.#checkQueue(now)
+    const needsSlot = kind === 'body' && !isLate
+    const hasSlot = needsSlot && scheduler.tryTake(newcomer)
+    const queues = needsSlot && !hasSlot
+    if (queues) this.#checkQueue(now)
 
     // Decided. From here on nothing is refused.
     for (const { rates, name } of windows) rates.take(name, now)
-    if (!startNow) this.#kept++
+    if (queues) this.#kept++
     const queued = once(() => {
-      if (!startNow) this.#kept--
+      if (queues) this.#kept--
     })
     const leaveSlot = once(() => {
-      if (startNow && kind === 'body') scheduler.release(newcomer)
+      if (hasSlot) scheduler.release(newcomer)
     })
     const giveBackStart = once(() => {
       for (const { rates, name } of windows) rates.giveBack(name, now)
     })
     return {
-      startNow,
+      startNow: hasSlot || kind === 'session',
+      isLate,
       account: quota?.account,
       queued,
       giveBack({ unknown }) {

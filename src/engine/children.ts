@@ -12,6 +12,7 @@ import { LiveTask } from './live-task.js'
 import type { ChildCall } from './run-child.js'
 import { isFenced } from './run-host.js'
 import { checkInput } from './schemas.js'
+import { announceNew, beginAdmitted, decideNew } from './start-task.js'
 
 // A task that starts itself as its own child would fill the store before anybody noticed.
 const DEPTH_MAX = 16
@@ -94,7 +95,7 @@ export class Children {
     const { startNow } = admitted
     let decision: Decision
     try {
-      decision = createTask({ ...about, startNow, life: engine.lives.life }, now)
+      decision = decideNew(engine, admitted, createTask({ ...about, startNow, life: engine.lives.life }, now), now)
     } catch (error) {
       admitted.giveBack({ unknown: false })
       throw error
@@ -107,16 +108,12 @@ export class Children {
       // Waited for while the store is down: its parent has noted it, and waits for it. What would be decided meanwhile
       // would be written before it, and this over that.
       while ((await store.commit(decision, { patient: true })) === 'lost');
-      child.committed = decision.head
     } finally {
       child.coming = undefined
       coming.resolve()
     }
-    engine.arm(child)
-    engine.events.emit('task:created', { taskId, type, owner })
-    if (startNow) engine.begin(child, { inputText })
-    else engine.schedule(child)
-    admitted.queued()
+    announceNew(engine, child, decision)
+    beginAdmitted(engine, child, admitted, about)
   }
 
   /** Cancels a child that goes on, and waits until its clean-up is over too. */

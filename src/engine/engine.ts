@@ -41,7 +41,7 @@ import { begin, schedule } from './schedule.js'
 import { Scheduler } from './scheduler.js'
 import { Serial } from './serial.js'
 import { Levels } from './service-levels.js'
-import { noteDropped, park, type Settling, tellSettled } from './settling.js'
+import { noteDropped, park, type Settling, settleEvent, tellSettled } from './settling.js'
 import { rest, wake } from './slots.js'
 import { Suspects } from './suspects.js'
 import { Sweeps } from './sweeps.js'
@@ -184,11 +184,8 @@ export class Engine implements RunHost {
 
   /** Settles a task. @throws HoldfastError `TASK_SETTLED`, RunFenced: somebody else was first */
   async settle(task: LiveTask, outcome: Outcome, { patient, ...who }: Settling): Promise<void> {
-    const { retentionMs } = this
-    const definition = this.registry.get(task.head.type)
-    const onCancel = task.head.kind === 'session' ? false : definition ? definition.onCancel !== undefined : 'unknown'
     const { progress } = task
-    await this.#commit(task, { kind: 'settle', outcome, retentionMs, progress, onCancel, ...who }, patient)
+    await this.#commit(task, { ...settleEvent(this, task.head, outcome, who), progress }, patient)
     task.outcomeText = JSON.stringify(outcome)
     tellSettled(this, task)
   }

@@ -8,6 +8,7 @@ import { fromJson, toJson } from '../json.js'
 import { readInput, readIntents, readLog, readNotes, readPatches } from '../store/reads.js'
 import type { AnyTaskDefinition } from '../task/definition.js'
 import { dropForRetry } from '../task/drop-for-retry.js'
+import { isOutOfTime } from '../task/expiry.js'
 import { dueAt } from '../task/head.js'
 import { History } from '../task/history.js'
 import { undoneRecords } from '../task/intent.js'
@@ -35,6 +36,8 @@ export async function executeTask(
   task: LiveTask,
   fresh: { readonly inputText: string | undefined } | undefined,
 ): Promise<void> {
+  // It may have waited for its slot, or for its next attempt, until now.
+  if (isOutOfTime(task.head, engine.clock.now())) return engine.timeOut(task)
   const recovered = !fresh && task.head.run > 0 && task.head.wakeAt === undefined
   const loaded = fresh
     ? { input: fresh.inputText, history: new History([]), notes: new Map(), patches: new Map() }

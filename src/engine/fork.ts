@@ -113,7 +113,7 @@ async function make(engine: Engine, source: TaskHead, about: NewTask, plan: Fork
     const admitted = engine.admission.admit(about)
     const task = await commitNew(engine, about, admitted, decide)
     if (admitted.startNow) engine.begin(task)
-    else engine.schedule(task)
+    else if (!admitted.isLate) engine.schedule(task)
     admitted.queued()
   } catch (error) {
     // The head may be on the disk: then what was copied is its own.

@@ -67,10 +67,11 @@ function forget(engine: Engine, task: LiveTask): void {
 
 /** A start that did land, although its caller could not be told. */
 function adopt(engine: Engine, task: LiveTask): void {
-  const { taskId, type, owner, kind } = task.head
+  const { taskId, type, owner, kind, status } = task.head
   engine.arm(task)
   engine.events.emit('task:created', { taskId, type, owner })
-  if (kind === 'body') engine.schedule(task)
+  // One that was created as settled has nothing to run.
+  if (kind === 'body' && !isSettled(status)) engine.schedule(task)
 }
 
 /** One damaged task must not keep the others down: it is left alone, and whoever asks for it is told. */

@@ -10,6 +10,7 @@ import { isLive, NEVER } from '../task/head.js'
 import { describeError, failureCode, type Outcome, reviveError } from '../task/outcome.js'
 import { type Asked, newNote, placeOf } from './asked.js'
 import type { Run } from './run.js'
+import { settleIfLate } from './time-out.js'
 import { undertake } from './undertake.js'
 
 /** The child as the body asked for it. */
@@ -47,7 +48,7 @@ export async function runChild(run: Run, asked: Asked, call: () => Promise<Child
       await host.record(task, { kind: 'note', run: run.number, beside: { begun: [note] } })
     }
     const childId = note.child?.taskId ?? ''
-    if (run.isOverFor(asked)) return undefined
+    if (run.isOverFor(asked) || (child && settleIfLate(run))) return undefined
     try {
       if (child) await host.children.create(task, childId, child)
     } catch (error) {

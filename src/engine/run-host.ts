@@ -47,6 +47,8 @@ export interface RunHost {
   readonly keys: Serial
   /** Watches a function that was told to stop, and counts it if it goes on. */
   readonly watchLeak: (taskId: string, step: string, working: Promise<unknown>) => void
+  /** The task's time is over: it settles as failed. */
+  timeOut(task: LiveTask): Promise<void>
   /** A body returned after its task was settled. */
   noteDropped(task: LiveTask): void
   readonly children: Children

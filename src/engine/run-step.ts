@@ -24,6 +24,7 @@ import { LazyAbort } from './lazy-abort.js'
 import type { Run } from './run.js'
 import { isFenced } from './run-host.js'
 import type { StepCall } from './step-call.js'
+import { settleIfLate } from './time-out.js'
 import { undertake } from './undertake.js'
 
 /** What came of an attempt: its result as JSON text, or what it threw. */
@@ -90,6 +91,7 @@ async function begin(run: Run, asked: Asked, step: StepCall, trial: Trial): Prom
   const { taskId } = run.task
   const { begunAt } = trial.note
   const before = await intentBefore(run, asked, step, trial)
+  if (settleIfLate(run)) return 'over'
   if (onInterrupted !== 'retry' && begunAt !== undefined) {
     if (onInterrupted === 'fail') return { failed: describeError(inDoubt(taskId, step.name, begunAt)) }
     const idempotencyKey = keyOf(run, asked, trial)
@@ -147,8 +149,8 @@ async function tryUntilDone(run: Run, asked: Asked, step: StepCall, trial: Trial
     if (retryAt !== undefined && !(await run.waits.until(asked, retryAt))) return undefined
     const found = await begin(run, asked, step, trial)
     if (found) return found === 'over' || run.isOverFor(asked) ? undefined : found
-    // No new step begins while the engine closes.
-    if (run.isOverFor(asked) || asked.aborted || host.closing) return undefined
+    // No new step begins while the engine closes, or once the task's time is over.
+    if (run.isOverFor(asked) || asked.aborted || host.closing || settleIfLate(run)) return undefined
     const ended = await attempt(run, asked, step, trial)
     await trial.pending
     // Settled meanwhile, or left for the next open: a step that an abort brought down was interrupted, not failed (C8).

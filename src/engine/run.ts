@@ -32,6 +32,7 @@ import { heldBack, type Patched } from './patched.js'
 import { ambiguous, begunAsAnother, inFlight, leftAtEnd, unaskedFor } from './refusals.js'
 import { rejectOneByOne } from './reject-one-by-one.js'
 import type { RunHost } from './run-host.js'
+import { settleIfLate } from './time-out.js'
 import { Turns } from './turns.js'
 import { Waits } from './waits.js'
 
@@ -280,7 +281,7 @@ export class Run {
     }
     const held = fresh.length > 0 ? heldBack(this, fresh) : undefined
     if (held) void held.then(() => this.#next())
-    else if (!this.host.closing) {
+    else if (fresh.length > 0 && !this.host.closing && !settleIfLate(this)) {
       for (const asked of fresh) {
         asked.startedAt = this.host.clock.now()
         this.#inFlight.add(asked)

@@ -1,6 +1,7 @@
 /** How a task comes to its end: settled, told, cleaned up, told again. Or to a stop: parked. */
-import { isSettled, type Parked, type StoppedBy } from '../task/head.js'
+import { isSettled, type Parked, type StoppedBy, type TaskHead } from '../task/head.js'
 import type { Outcome } from '../task/outcome.js'
+import type { EventOf } from '../task/task-event.js'
 import { startCleanUp } from './clean-up.js'
 import type { Engine } from './engine.js'
 import { leave } from './leaving.js'
@@ -17,6 +18,18 @@ export interface Settling {
   readonly stoppedBy?: StoppedBy | undefined
   /** It is parked, and given up: nothing is cleaned up. */
   readonly givesUp?: boolean | undefined
+}
+
+/** The event that settles a task of this type, with what it needs to know of the definition and the options. */
+export function settleEvent(
+  { registry, retentionMs }: Engine,
+  { type, kind }: Pick<TaskHead, 'type' | 'kind'>,
+  outcome: Outcome,
+  who: Omit<Settling, 'patient'>,
+): EventOf<'settle'> {
+  const definition = registry.get(type)
+  const onCancel = kind === 'session' ? false : definition ? definition.onCancel !== undefined : 'unknown'
+  return { kind: 'settle', outcome, retentionMs, onCancel, ...who }
 }
 
 /** Tells everybody that a task is settled, once that is on disk, and cleans up behind it. Told before, it does nothing. */

@@ -11,9 +11,10 @@ import { checkOptionsOf, type Names } from '../expected.js'
 import { canonicalJson, type JsonUse, type JsonValue, toJson, toPlain } from '../json.js'
 import { readHead, readIdempotency } from '../store/reads.js'
 import type { BindingRecord, Decision, IdempotencyEntry, IdempotencyScope } from '../task/changes.js'
-import { createTask, type NewTask } from '../task/create.js'
+import { createSettled, createTask, type NewTask } from '../task/create.js'
 import type { AnyTaskDefinition } from '../task/definition.js'
-import { forgetAt } from '../task/expiry.js'
+import { endOfTime, forgetAt } from '../task/expiry.js'
+import { isSettled } from '../task/head.js'
 import { checkName, NAME_BYTES_MAX } from '../task/names.js'
 import { usageOf } from '../task/usage.js'
 import type { Admitted, Quota } from './admission.js'
@@ -22,6 +23,7 @@ import { checkOwner, checkSessionTask, type SessionTaskOptions } from './call-op
 import type { Engine } from './engine.js'
 import { LiveTask } from './live-task.js'
 import { checkInput } from './schemas.js'
+import { settleEvent, tellSettled } from './settling.js'
 
 /** The options of `start`. */
 export interface StartOptions {
@@ -34,7 +36,10 @@ export interface StartOptions {
    * with everything that belongs to it. Default: no limit; how long it is kept says `retention` of `Holdfast.open`.
    */
   readonly ttl?: Duration | undefined
-  /** When the task fails with `TIMEOUT` if it is not settled: a `Date`, or milliseconds since the epoch. */
+  /**
+   * When the task fails with `TIMEOUT` if it is not settled: a `Date`, or milliseconds since the epoch. No function of a
+   * step begins then or later. If it has passed already, the task is created as failed.
+   */
   readonly deadline?: Date | number | undefined
   /**
    * Which of an owner's waiting tasks runs first: an integer from -100 to 100, higher ones before. Default 0. One that
@@ -201,11 +206,41 @@ async function createAndRun(
   const admitted = engine.admission.admit({ ...about, quota })
   const { startNow } = admitted
   const task = await commitNew(engine, { ...about, startNow, life: engine.lives.life }, admitted)
-  if (startNow) engine.begin(task, { inputText: about.inputText })
-  else engine.schedule(task)
-  // Counted as waiting until here, and by the queue itself from here on.
-  admitted.queued()
+  beginAdmitted(engine, task, admitted, about)
   return task.taskId
+}
+
+/** Has a new task run, in the slot that it was given or once it gets one. One that was late is settled by now. */
+export function beginAdmitted(
+  engine: Engine,
+  task: LiveTask,
+  { startNow, isLate, queued }: Admitted,
+  { inputText }: Pick<NewTask, 'inputText'>,
+): void {
+  if (startNow) engine.begin(task, { inputText })
+  else if (!isLate) engine.schedule(task)
+  // Counted as waiting until here, and by the queue itself from here on.
+  queued()
+}
+
+/** The decision that creates a task: as settled, if its time is over already. */
+export function decideNew(engine: Engine, { isLate }: Admitted, created: Decision, now: number): Decision {
+  const end = isLate ? endOfTime(created.head) : undefined
+  if (!end) return created
+  const { outcome, stoppedBy } = end
+  return createSettled(created, settleEvent(engine, created.head, outcome, { by: 'engine', stoppedBy }), now)
+}
+
+/** A new task is on disk. One whose time was over is settled, and what that leaves to do begins. */
+export function announceNew(engine: Engine, task: LiveTask, { head, changes }: Decision): void {
+  const { taskId, type, owner } = head
+  task.committed = head
+  task.admitted = undefined
+  engine.arm(task)
+  engine.events.emit('task:created', { taskId, type, owner })
+  if (!isSettled(head.status)) return
+  task.outcomeText = changes.find((change) => change.kind === 'outcome')?.text
+  tellSettled(engine, task)
 }
 
 /**
@@ -219,7 +254,8 @@ export async function commitNew(
   decide: (about: NewTask, now: number) => Decision = createTask,
 ): Promise<LiveTask> {
   try {
-    return await writeNew(engine, decide(about, engine.clock.now()), admitted)
+    const now = engine.clock.now()
+    return await writeNew(engine, decideNew(engine, admitted, decide(about, now), now), admitted)
   } catch (error) {
     admitted.giveBack({ unknown: error instanceof HoldfastError && error.code === 'START_UNKNOWN' })
     throw error
@@ -227,12 +263,12 @@ export async function commitNew(
 }
 
 async function writeNew(engine: Engine, decision: Decision, admitted: Admitted): Promise<LiveTask> {
-  const { tasks, store, events } = engine
+  const { tasks, store } = engine
   engine.usage.assertRoom(decision.head.owner, usageOf(decision.head).kept)
   const task = new LiveTask(decision.head)
   task.admitted = admitted
   task.account = admitted.account
-  const { taskId, type, owner } = decision.head
+  const { taskId } = decision.head
   engine.add(task)
   try {
     await store.commit(decision, { patient: false })
@@ -242,10 +278,7 @@ async function writeNew(engine: Engine, decision: Decision, admitted: Admitted):
     tasks.delete(taskId)
     throw error
   }
-  task.committed = decision.head
-  task.admitted = undefined
-  engine.arm(task)
-  events.emit('task:created', { taskId, type, owner })
+  announceNew(engine, task, decision)
   return task
 }
 

@@ -2,6 +2,8 @@
 import { HoldfastError } from '../errors.js'
 import type { BindingRecord, Change, Decision, IdempotencyEntry } from './changes.js'
 import { emptySegment, type ForkedFrom, NEW_HEAD_BYTES_MAX, PREFIX, type TaskHead } from './head.js'
+import type { EventOf } from './task-event.js'
+import { transition } from './transition.js'
 import { bytesOf, TASK_BYTES } from './usage.js'
 
 /** What a new task is made of. */
@@ -93,4 +95,15 @@ export function createTask(task: NewTask, now: number): Decision {
   }
   for (const record of task.beside ?? []) changes.push({ kind: 'binding', record })
   return { head, changes }
+}
+
+/**
+ * The decision that creates a task whose time is over already: it is settled with the commit that creates it, and no
+ * function of its steps ever begins.
+ * @param created what `createTask` or `forkTask` decided, for a task that does not run yet
+ * @param end settles it as failed
+ */
+export function createSettled({ head, changes }: Decision, end: EventOf<'settle'>, now: number): Decision {
+  const settled = transition(head, end, now)
+  return { ...settled, changes: [...changes.filter(({ kind }) => kind !== 'head'), ...settled.changes] }
 }

@@ -1,5 +1,6 @@
 /** When a task runs out of time, and when things that outlive their use are let go. Pure. */
-import type { TaskHead } from './head.js'
+import type { StoppedBy, TaskHead } from './head.js'
+import type { Outcome } from './outcome.js'
 
 /** What ends an unfinished task by the clock. */
 export type TimeLimit = 'timeout' | 'deadline' | 'ttl'
@@ -22,6 +23,30 @@ export function timeLimit(head: TaskHead): { readonly at: number; readonly which
       (first, limit) => (first === undefined || limit.at < first.at ? limit : first),
       undefined,
     )
+}
+
+/** What says when an unfinished task runs out of time. A task that is not created yet has no timeout: its run sets that. */
+export type TimeLimits = Pick<TaskHead, 'timeoutAt' | 'deadlineAt' | 'ttlMs' | 'createdAt'>
+
+/** True if a limit of an unfinished task has passed at `now`. Asked before each function, so it allocates nothing. */
+export function isOutOfTime({ timeoutAt, deadlineAt, ttlMs, createdAt }: TimeLimits, now: number): boolean {
+  return (
+    (timeoutAt !== undefined && timeoutAt <= now) ||
+    (deadlineAt !== undefined && deadlineAt <= now) ||
+    (ttlMs !== undefined && createdAt + ttlMs <= now)
+  )
+}
+
+/** How a task ends whose time is over: the limit that strikes first, and the outcome. `undefined` for one without limits. */
+export function endOfTime(head: TaskHead): { readonly outcome: Outcome; readonly stoppedBy: StoppedBy } | undefined {
+  const limit = timeLimit(head)
+  if (!limit) return undefined
+  const { which, at } = limit
+  const passed = `its ${which === 'ttl' ? '`ttl`' : which} passed at ${new Date(at).toISOString()}`
+  const code = which === 'ttl' ? 'EXPIRED' : 'TIMEOUT'
+  const message = `Task ${head.taskId} ran out of time: ${passed}`
+  const error = { name: 'TaskFailedError', message, code, ours: true } as const
+  return { outcome: { kind: 'error', error }, stoppedBy: which === 'ttl' ? 'expiry' : which }
 }
 
 /** The earlier of a task's timeout and its deadline: when it fails with `TIMEOUT`. */

@@ -11,7 +11,8 @@ import { childArguments } from '../../src/engine/isolated/exec-arguments.js'
 import { runIsolated } from '../../src/engine/isolated/run-isolated.js'
 import { usageOf } from '../../src/engine/isolated/usage.js'
 import { defineTask, type IsolatedOptions } from '../../src/index.js'
-import { MemoryDisk, openInMemory } from '../../src/testing/index.js'
+import { MemoryDisk, openInMemory, untilIdle } from '../../src/testing/index.js'
+import { BusyClock } from './waiting.js'
 
 const WORK = new URL('./isolated-work.mjs', import.meta.url)
 const folder = mkdtempSync(join(tmpdir(), 'holdfast-isolated-'))
@@ -294,6 +295,24 @@ describe('an isolated step', () => {
     await holdfast.cancel(running.taskId)
     const after = await holdfast.start(isolated, { args: 5 })
     expect(await holdfast.result(after.taskId)).toMatchObject({ args: 5 })
+  })
+
+  test('that waited for a place until the deadline of its task does not begin', async () => {
+    const clock = new BusyClock()
+    await using holdfast = await openInMemory({ clock, tasks: [isolated], limits: { isolatedProcessesMax: 1 } })
+    const [file, late] = [newFile(), newFile()]
+    const running = await holdfast.start(isolated, { args: { file }, options: { export: 'idle' } })
+    await until(() => linesOf(file).length > 0)
+    const deadline = clock.now() + 1_000
+    const waiting = await holdfast.start(isolated, { args: { file: late }, options: { export: 'idle' } }, { deadline })
+    await untilIdle(holdfast)
+    // Past the deadline, with the timer of the deadline not fired yet.
+    clock.fallBehind(1_000)
+    await holdfast.cancel(running.taskId)
+    await expect(holdfast.result(waiting.taskId)).rejects.toMatchObject({ code: 'TIMEOUT' })
+    const after = await holdfast.start(isolated, { args: 5 })
+    expect(await holdfast.result(after.taskId)).toMatchObject({ args: 5 })
+    expect(linesOf(late)).toEqual([])
   })
 
   test.each([

@@ -1,7 +1,8 @@
 /** What the tests of inputs and messages share: turns, a promise looked at without waiting for it, somebody who answers. */
 import { setImmediate as turn } from 'node:timers/promises'
+import type { Clock } from '../../src/clock.js'
 import type { Holdfast } from '../../src/index.js'
-import { MemoryDisk } from '../../src/testing/index.js'
+import { ManualClock, MemoryDisk } from '../../src/testing/index.js'
 
 /** Lets the event loop turn. */
 export async function turns(count = 60): Promise<void> {
@@ -71,5 +72,28 @@ export class SlowDisk extends MemoryDisk {
   resume(): void {
     this.#gate = undefined
     this.#open()
+  }
+}
+
+/** A clock that can be past an instant whose timers have not fired: the event loop is behind. */
+export class BusyClock implements Clock {
+  readonly #manual = new ManualClock()
+  #behind = 0
+
+  now(): number {
+    return this.#manual.now() + this.#behind
+  }
+
+  setTimer(...args: Parameters<Clock['setTimer']>): () => void {
+    return this.#manual.setTimer(...args)
+  }
+
+  advance(ms: number): Promise<void> {
+    return this.#manual.advance(ms)
+  }
+
+  /** The time is `ms` later, and no timer has fired yet. */
+  fallBehind(ms: number): void {
+    this.#behind += ms
   }
 }

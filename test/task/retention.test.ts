@@ -1,30 +1,29 @@
 // Goal: when a task's time is over, what it takes up, and which counters it moves: decided from its head alone.
 import { describe, expect, test } from 'vitest'
-import { createTask } from '../../src/task/create.js'
+import { createSettled, createTask, type NewTask } from '../../src/task/create.js'
 import { defineTask } from '../../src/task/definition.js'
 import { dropForRetry } from '../../src/task/drop-for-retry.js'
-import { deadlineOf, expiresAt, forgetAt, sweepAt, timeLimit } from '../../src/task/expiry.js'
+import { deadlineOf, endOfTime, expiresAt, forgetAt, isOutOfTime, sweepAt, timeLimit } from '../../src/task/expiry.js'
 import { PREFIX, type TaskHead } from '../../src/task/head.js'
 import { History } from '../../src/task/history.js'
 import type { ReadRecord } from '../../src/task/integrity.js'
+import type { Outcome } from '../../src/task/outcome.js'
 import { added, cleanUpTally, settledTally, sweptTally } from '../../src/task/tally.js'
 import type { TaskEvent } from '../../src/task/task-event.js'
 import { transition } from '../../src/task/transition.js'
 import { bytesOf, grown, pruned, shrunk, stateUsage, TASK_BYTES, usageOf } from '../../src/task/usage.js'
 
-const { head: born } = createTask(
-  {
-    taskId: 'task-1',
-    seed: 'seed',
-    type: 'import',
-    kind: 'body',
-    durability: 'synced',
-    startNow: true,
-    by: 'admin',
-    inputText: '{"é":1}',
-  },
-  1_000,
-)
+const newTask: NewTask = {
+  taskId: 'task-1',
+  seed: 'seed',
+  type: 'import',
+  kind: 'body',
+  durability: 'synced',
+  startNow: true,
+  by: 'admin',
+  inputText: '{"é":1}',
+}
+const { head: born } = createTask(newTask, 1_000)
 const head = (more: Partial<TaskHead> = {}): TaskHead => ({ ...born, ...more })
 
 describe('time', () => {
@@ -38,6 +37,32 @@ describe('time', () => {
   ] as const)('of %j strikes first: %j', (limits, first, deadline) => {
     expect(timeLimit(head(limits))).toEqual(first)
     expect(deadlineOf(head(limits))).toBe(deadline)
+    expect(isOutOfTime(head(limits), first?.at ?? Number.POSITIVE_INFINITY)).toBe(first !== undefined)
+    expect(isOutOfTime(head(limits), (first?.at ?? 0) - 1)).toBe(false)
+    const end = endOfTime(head(limits))
+    expect(end?.stoppedBy).toBe(first?.which === 'ttl' ? 'expiry' : first?.which)
+    const code = first?.which === 'ttl' ? 'EXPIRED' : 'TIMEOUT'
+    expect(end?.outcome).toEqual(first && { kind: 'error', error: expect.objectContaining({ code }) })
+  })
+
+  test('that is over before a task is created makes it a settled one, with one head and both audit entries', () => {
+    const created = createTask({ ...newTask, startNow: false, deadlineAt: 900, inputText: '1' }, 1_000)
+    const { outcome, stoppedBy } = endOfTime(created.head) ?? {}
+    const settle = { kind: 'settle', outcome: outcome as Outcome, stoppedBy, by: 'engine', retentionMs: 7 } as const
+    const { head, changes, tally } = createSettled(created, settle, 1_000)
+    expect(head).toMatchObject({
+      status: 'failed',
+      settledAt: 1_000,
+      error: { code: 'TIMEOUT' },
+      cleanUp: 'none',
+      seq: 2,
+    })
+    expect(changes.map(({ kind }) => kind)).toEqual(['audit', 'input', 'head', 'audit', 'outcome'])
+    expect(changes.flatMap((change) => (change.kind === 'audit' ? [change.entry.action] : []))).toEqual([
+      'created',
+      'failed',
+    ])
+    expect(tally).toMatchObject({ failed: 1 })
   })
 
   test('of a settled task is over with its ttl, or at once if it settled later, or by the retention', () => {

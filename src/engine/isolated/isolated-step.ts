@@ -3,7 +3,9 @@ import { toJson } from '../../json.js'
 import type { StepContext, StepOptions } from '../../task/context.js'
 import { checkIsolated, type IsolatedOptions } from '../../task/isolated.js'
 import { checkName, NAME_BYTES_MAX } from '../../task/names.js'
+import { onAbort } from '../on-abort.js'
 import type { Run } from '../run.js'
+import { settleIfLate } from '../time-out.js'
 import { moduleUrlOf } from './module-url.js'
 import { runIsolated } from './run-isolated.js'
 
@@ -12,12 +14,13 @@ import { runIsolated } from './run-isolated.js'
  * @throws TypeError for a bad option; HoldfastError `NOT_SERIALIZABLE`, `TOO_LARGE` for arguments that are no JSON
  */
 export function isolatedStep(
-  { host, task }: Run,
+  run: Run,
   name: string,
   moduleUrl: unknown,
   args: unknown,
   options: IsolatedOptions,
 ): { fn: (step: StepContext) => Promise<unknown>; options: StepOptions } {
+  const { host, task } = run
   checkName(name, 'name', NAME_BYTES_MAX.step)
   const { exportName, ...limits } = checkIsolated(options)
   const url = moduleUrlOf(moduleUrl)
@@ -26,7 +29,11 @@ export function isolatedStep(
   const argsText = toJson(args, { what, bytesMax, option: 'limits.inputBytesMax' })
   const fn = ({ signal, idempotencyKey, attempt }: StepContext) => {
     const about = { taskId: task.taskId, step: name, moduleUrl: url, exportName, argsText, idempotencyKey, attempt }
-    return host.processes.run(signal, () => runIsolated({ ...about, limits, resultBytesMax }, signal))
+    return host.processes.run(signal, () => {
+      // The wait for a place may have taken all the time there was. The signal is aborted once the task is settled.
+      if (settleIfLate(run)) return untilAborted(signal)
+      return runIsolated({ ...about, limits, resultBytesMax }, signal)
+    })
   }
   const { retry, timeout, onInterrupted } = options
   return {
@@ -37,4 +44,8 @@ export function isolatedStep(
       ...(onInterrupted === undefined ? {} : { onInterrupted }),
     },
   }
+}
+
+function untilAborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => onAbort(signal, () => reject(signal.reason)))
 }
