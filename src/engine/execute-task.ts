@@ -73,7 +73,10 @@ async function load(engine: Engine, task: LiveTask) {
     return await store.readPatiently(async (level) => ({
       input: await readInput(level, task.head),
       history: new History(
-        task.head.nextRecord === 0 ? [] : (await readLog(level, task.head)).map(({ record }) => record),
+        // A head that was found at open may be an old one, and its log says so. Of another it is known to be empty.
+        task.head.nextRecord === 0 && !task.wasFound
+          ? []
+          : (await readLog(level, task.head)).map(({ record }) => record),
       ),
       notes: task.head.hasStepStates ? await readNotes(level, task.taskId) : new Map<string, Note>(),
       patches: task.head.hasPatches ? await readPatches(level, task.head) : new Map<number, PatchAnswers>(),

@@ -22,6 +22,8 @@ export class LiveTask {
   hasSlot = false
   /** There while its run waits for a slot again. */
   waking: Promise<void> | undefined
+  /** True if its head was read at open. Such a head may be older than its log, so the log is always read. */
+  wasFound = false
   /** Found at open and not taken up yet. What comes for it is kept; its body doesn't run before `recover`. */
   awaitsRecovery = false
   /** Waits for a run that will show whether its parking still holds: till then it doesn't count as parked. */

@@ -1,5 +1,6 @@
 /** Takes up, behind `open`, what was found unfinished: the engine's hands for what `recovery/` decides. */
 import { recover } from '../recovery/recover.js'
+import { liveKey } from '../store/layout.js'
 import { readLiveHeads, readNewestTaskId } from '../store/reads.js'
 import { isSettled, type TaskHead } from '../task/head.js'
 import { startCleanUp } from './clean-up.js'
@@ -10,7 +11,7 @@ import { endOrphan } from './settling.js'
 /** Reads the live range into memory, and counts what the last process died of. Bodies don't run yet. */
 export async function loadTasks(engine: Engine): Promise<TaskHead[]> {
   const { store, lives, report, logger, options, clock, ids } = engine
-  const { heads: live, damaged } = await store.read(readLiveHeads)
+  const { heads: live, damaged, stale } = await store.read(readLiveHeads)
   const newest = await store.read(readNewestTaskId)
   if (newest !== undefined) ids.continueAfter(newest)
   const { heads, heldReason } = await lives.begin(live, options.recover, clock.now())
@@ -20,6 +21,7 @@ export async function loadTasks(engine: Engine): Promise<TaskHead[]> {
     const head: TaskHead = store.durability === 'buffered' ? { ...read, durability: 'buffered' } : read
     const task = new LiveTask(head, head)
     task.awaitsRecovery = true
+    task.wasFound = true
     // By the process that settled it, or by nobody: either way only its clean-up goes on, and once.
     task.isTold = isSettled(head.status)
     engine.add(task)
@@ -28,7 +30,16 @@ export async function loadTasks(engine: Engine): Promise<TaskHead[]> {
     logger.error('The head of a task is damaged; the task is left alone', { taskId, reason })
     report.tasks.push({ taskId, type: '', action: 'damaged', replayed: 0, reason })
   }
+  for (const taskId of stale) await dropStaleHead(engine, taskId)
   return heads
+}
+
+/** Deletes a live head of a settled task. Without this, a later opening or a read would believe it (R3). */
+async function dropStaleHead({ store, logger, report }: Engine, taskId: string): Promise<void> {
+  const reason = 'stale head: the task is settled, and an earlier state of it was found as unfinished; that was deleted'
+  logger.error('A settled task was found as unfinished too. It stays settled; the stale head is deleted.', { taskId })
+  await store.put(taskId, [{ key: liveKey(taskId) }])
+  report.tasks.push({ taskId, type: '', action: 'damaged', replayed: 0, reason })
 }
 
 /** Takes up the tasks with these heads, oldest first. */

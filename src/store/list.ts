@@ -71,48 +71,47 @@ function afterwards(prefix: string, after: string | undefined): KeyRange {
   return after === undefined ? range : { gte: `${prefix}${after}\u0000`, lt: range.lt }
 }
 
-/** The live and the settled range, walked side by side. */
-async function* allHeads(level: Level, { statuses, after }: ListQuery): AsyncGenerator<Found> {
-  // The live range is opened first: a task that settles in between is then seen twice, and never not at all.
-  const live = walk(level, LIVE, after)
-  // A task that is settled and not cleaned up is live still, so that range is always walked.
-  const done = !statuses || statuses.some(isSettled) ? walk(level, DONE, after) : undefined
-  try {
-    let fromLive = await live.next()
-    let fromDone = await done?.next()
-    while (fromLive || fromDone) {
-      if (fromLive && (!fromDone || fromLive.taskId < fromDone.taskId)) {
-        yield fromLive
-        fromLive = await live.next()
-      } else if (fromDone) {
-        if (fromLive?.taskId === fromDone.taskId) fromLive = await live.next()
-        yield fromDone
-        fromDone = await done?.next()
-      }
-    }
-  } finally {
-    await live.close()
-    await done?.close()
-  }
-}
-
 const PAGE = 200
 
-function walk(level: Level, prefix: string, after: string | undefined) {
-  const iterator = level.iterator(afterwards(prefix, after))
-  let page: [string, string][] = []
-  let at = 0
-  return {
-    async next(): Promise<Found | undefined> {
-      if (at === page.length) {
-        page = await iterator.nextv(PAGE)
-        at = 0
-      }
-      const entry = page[at++]
-      return entry && { taskId: lastPart(entry[0]), key: entry[0], text: entry[1] }
-    },
-    close: () => iterator.close(),
+/**
+ * The live and the settled range, merged by ID. For each stretch of IDs the live range is read first: a task that settles
+ * in between is then seen twice, and never not at all.
+ */
+async function* allHeads(level: Level, { statuses, after }: ListQuery): AsyncGenerator<Found> {
+  // A task that is settled and not cleaned up is live still, so that range is always walked.
+  const readsDone = !statuses || statuses.some(isSettled)
+  let from = after
+  for await (const page of pages(level, afterwards(LIVE, after), PAGE)) {
+    const live = page.map(foundIn)
+    const to = (live.at(-1) as Found).taskId
+    if (readsDone) yield* merged(live, settledIn(level, from, to))
+    else yield* live
+    from = to
   }
+  if (readsDone) yield* settledIn(level, from, undefined)
+}
+
+/** Settled heads with IDs after `from`, up to and including `to`. */
+async function* settledIn(level: Level, from: string | undefined, to: string | undefined): AsyncGenerator<Found> {
+  const { gte, lt } = afterwards(DONE, from)
+  const range = { gte, lt: to === undefined ? lt : `${doneKey(to)}\u0000` }
+  for await (const page of pages(level, range, PAGE)) for (const entry of page) yield foundIn(entry)
+}
+
+/** Both in the order of their IDs. Of one that is in both, the settled one. */
+async function* merged(live: readonly Found[], settled: AsyncIterable<Found>): AsyncGenerator<Found> {
+  let at = 0
+  for await (const done of settled) {
+    for (let next = live[at]; next && next.taskId <= done.taskId; next = live[++at]) {
+      if (next.taskId !== done.taskId) yield next
+    }
+    yield done
+  }
+  yield* live.slice(at)
+}
+
+function foundIn([key, text]: readonly [string, string]): Found {
+  return { taskId: lastPart(key), key, text }
 }
 
 async function* headsOf(level: Level, owner: string, { after }: ListQuery): AsyncGenerator<Found> {

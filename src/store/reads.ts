@@ -22,16 +22,48 @@ const PAGE = 1_000
 const PAGE_BYTES = 256 * 1024 // LevelDB's default of 16 KiB makes a round trip of every dozen records
 
 /**
- * Walks a range page by page, so that a long one never blocks the process. It gives pages and not entries: a promise for
- * each of a thousand small records costs more than reading them.
+ * Walks a range page by page, so that a long one never blocks the process. Gives pages and not entries: a promise for each
+ * of a thousand small records costs more than reading them. Each page has an iterator of its own, which is closed before
+ * the page is used: no iterator holds up a compaction, or old files, for longer than one page takes. So two pages may
+ * show two states of the store. A reader that needs one state compares what it read with the head, as `readLog` does.
  */
-export async function* pages(level: Level, range: LevelRange): AsyncGenerator<[key: string, text: string][]> {
-  const iterator = level.iterator({ ...range, highWaterMarkBytes: PAGE_BYTES })
+export async function* pages(
+  level: Level,
+  range: LevelRange,
+  pageMax = PAGE,
+): AsyncGenerator<[key: string, text: string][]> {
+  let left = range.limit ?? Number.POSITIVE_INFINITY
+  for (let rest: LevelRange | undefined = range; rest !== undefined && left > 0; ) {
+    const page = await readPage(level, rest, Math.min(left, pageMax))
+    const last = page.at(-1)?.[0]
+    if (last === undefined) return
+    left -= page.length
+    rest = isWhole(page, pageMax) ? undefined : after(rest, last)
+    yield page
+  }
+}
+
+async function readPage(level: Level, range: LevelRange, size: number): Promise<[key: string, text: string][]> {
+  const iterator = level.iterator({ ...range, limit: size, highWaterMarkBytes: PAGE_BYTES })
   try {
-    for (let page = await iterator.nextv(PAGE); page.length > 0; page = await iterator.nextv(PAGE)) yield page
+    return await iterator.nextv(size)
   } finally {
     await iterator.close()
   }
+}
+
+/** True if the page ended because its range did, and neither its size nor its bytes cut it short. */
+function isWhole(page: readonly [key: string, text: string][], pageMax: number): boolean {
+  if (page.length >= pageMax) return false
+  let units = 0
+  for (const [key, text] of page) units += key.length + (text?.length ?? 0)
+  // A UTF-16 unit takes three bytes at most.
+  return units * 3 < PAGE_BYTES
+}
+
+/** The part of a range after `key`, in the range's direction. */
+function after(range: LevelRange, key: string): LevelRange {
+  return range.reverse ? { ...range, lt: key } : { ...range, gte: `${key}\u0000` }
 }
 
 /** Reads a whole range, taking something of each entry. */
@@ -43,37 +75,51 @@ async function collect<T>(level: Level, range: LevelRange, take: (key: string, t
 
 /** The head of a task, wherever it lies. */
 export async function readHead(level: Level, taskId: string): Promise<TaskHead | undefined> {
-  // In this order: a task that settles in between has left the live range for the other one by then.
-  for (const key of [layout.liveKey(taskId), layout.doneKey(taskId)]) {
-    const text = await level.get(key)
-    if (text !== undefined) return decodeHead(key, unseal(key, text).body)
-  }
-  return undefined
+  // In this order: a task that settles in between has left the live range for the other one by then. Where both are there,
+  // the live one is an old value that the database brought back: a settled task stays settled (R3).
+  const [live, done] = [layout.liveKey(taskId), layout.doneKey(taskId)]
+  const unfinished = await level.get(live)
+  const settled = await level.get(done)
+  if (settled !== undefined) return decodeHead(done, unseal(done, settled).body)
+  return unfinished === undefined ? undefined : decodeHead(live, unseal(live, unfinished).body)
 }
 
 /** Whether anything but a head is there of a task: the head was lost then, and the task is damaged and not unknown. */
 export async function hasTraces(level: Level, taskId: string, owner: string | undefined): Promise<boolean> {
   if (owner !== undefined) return (await level.get(layout.ownerKey(owner, taskId))) !== undefined
-  const trail = level.iterator({ ...layout.under(layout.trailPrefix(taskId)), limit: 1 })
-  const found = await trail.nextv(1)
-  await trail.close()
-  return found.length > 0
+  return (await readKeys(level, layout.under(layout.trailPrefix(taskId)), 1)).length > 0
 }
 
-/** The live range: every unfinished task, oldest first. A damaged head is named and left where it is. */
-export async function readLiveHeads(
-  level: Level,
-): Promise<{ heads: TaskHead[]; damaged: { taskId: string; reason: string }[] }> {
-  const heads: TaskHead[] = []
-  const harmed: { taskId: string; reason: string }[] = []
-  await collect(level, layout.under(layout.LIVE), (key, text) => {
-    try {
-      heads.push(decodeHead(key, unseal(key, text).body))
-    } catch (error) {
-      harmed.push({ taskId: layout.lastPart(key), reason: (error as Error).message })
+/** What the live range holds. */
+export interface LiveHeads {
+  /** Every unfinished task, oldest first. */
+  readonly heads: TaskHead[]
+  /** Tasks whose head can't be read. It is left where it is. */
+  readonly damaged: { taskId: string; reason: string }[]
+  /** Settled tasks of which an old head is in the live range: a state that the database brought back. */
+  readonly stale: string[]
+}
+
+/** Reads the live range, and compares each head in it with the settled ones. */
+export async function readLiveHeads(level: Level): Promise<LiveHeads> {
+  const found: LiveHeads = { heads: [], damaged: [], stale: [] }
+  for await (const page of pages(level, layout.under(layout.LIVE))) {
+    const taskIds = page.map(([key]) => layout.lastPart(key))
+    const settled = await level.getMany(taskIds.map(layout.doneKey))
+    for (const [index, [key, text]] of page.entries()) {
+      const taskId = taskIds[index] as string
+      try {
+        if (settled[index] === undefined) found.heads.push(decodeHead(key, unseal(key, text).body))
+        else {
+          unseal(layout.doneKey(taskId), settled[index])
+          found.stale.push(taskId)
+        }
+      } catch (error) {
+        found.damaged.push({ taskId, reason: (error as Error).message })
+      }
     }
-  })
-  return { heads, damaged: harmed }
+  }
+  return found
 }
 
 /** The parsed input as JSON text; `undefined` for `undefined`. @throws HoldfastError `RECORD_DAMAGED` */
@@ -222,18 +268,8 @@ export async function readEntries(
 
 /** The first keys of a range, up to `limit`; values are not read. */
 export async function readKeys(level: Level, range: layout.KeyRange, limit: number): Promise<string[]> {
-  const iterator = level.iterator({ ...range, limit, values: false, highWaterMarkBytes: PAGE_BYTES })
   const keys: string[] = []
-  try {
-    // Asked once more only if a page was full: most ranges of a small task are empty, and each question is a round trip.
-    for (let got = PAGE; got === PAGE && keys.length < limit; ) {
-      const page = await iterator.nextv(PAGE)
-      got = page.length
-      for (const [key] of page) keys.push(key)
-    }
-  } finally {
-    await iterator.close()
-  }
+  for await (const page of pages(level, { ...range, limit, values: false })) for (const [key] of page) keys.push(key)
   return keys
 }
 
@@ -270,12 +306,8 @@ export async function readOwnerStarts(
 /** The task ID that sorts last of those in the store; `undefined` in a store without tasks. */
 export async function readNewestTaskId(level: Level): Promise<string | undefined> {
   const last = async (prefix: string) => {
-    const iterator = level.iterator({ ...layout.under(prefix), values: false, reverse: true, limit: 1 })
-    try {
-      return (await iterator.nextv(1)).map(([key]) => layout.lastPart(key))
-    } finally {
-      await iterator.close()
-    }
+    const page = await readPage(level, { ...layout.under(prefix), values: false, reverse: true }, 1)
+    return page.map(([key]) => layout.lastPart(key))
   }
   return [...(await last(layout.LIVE)), ...(await last(layout.DONE))].sort().at(-1)
 }
