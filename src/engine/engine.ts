@@ -29,20 +29,20 @@ import { Leaks } from './leaks.js'
 import type { LiveTask } from './live-task.js'
 import { LiveTasks } from './live-tasks.js'
 import { Lives } from './lives.js'
+import { LoadedRuns } from './loaded-runs.js'
 import type { CheckedOptions, Limits } from './options.js'
 import { Pace } from './pace.js'
 import { Places } from './places.js'
 import type { Registry } from './registry.js'
 import { reloadHeads } from './reload.js'
 import { Restores } from './restores.js'
-import type { Run } from './run.js'
 import { isFenced, type RunHost } from './run-host.js'
 import { begin, schedule } from './schedule.js'
 import { Scheduler } from './scheduler.js'
 import { Serial } from './serial.js'
 import { Levels } from './service-levels.js'
 import { noteDropped, park, type Settling, settleEvent, tellSettled } from './settling.js'
-import { rest, wake } from './slots.js'
+import { Slots } from './slots.js'
 import { Suspects } from './suspects.js'
 import { Sweeps } from './sweeps.js'
 import { loadTasks, takeUp } from './take-up.js'
@@ -68,6 +68,9 @@ export class Engine implements RunHost {
   readonly leaks: Leaks
   readonly registry: Registry
   readonly waiters = new Waiters()
+  /** The runs in memory. */
+  readonly loaded: LoadedRuns
+  readonly slots = new Slots(this)
   readonly scheduler: Scheduler
   readonly admission: Admission
   readonly processes: Processes
@@ -118,7 +121,9 @@ export class Engine implements RunHost {
     const served = new Pace()
     const concurrencyOf = (type: string) => this.registry.get(type)?.concurrency
     const onServed = () => served.note(this.clock.now())
-    this.scheduler = new Scheduler({ concurrency, concurrencyPerOwner, ageingMs, concurrencyOf, onServed })
+    this.loaded = new LoadedRuns(options.limits.loadedRunsMax)
+    const { loaded } = this
+    this.scheduler = new Scheduler({ concurrency, concurrencyPerOwner, ageingMs, concurrencyOf, onServed, loaded })
     const { clock, events, limits, tasks, scheduler } = this
     this.admission = new Admission({ clock, events, store, limits, tasks, scheduler, ratePerOwner, served })
     this.processes = new Processes(options.limits.isolatedProcessesMax)
@@ -250,16 +255,6 @@ export class Engine implements RunHost {
   /** Runs a task's body. The slot is taken already; it is given back when the run is over. */
   begin(task: LiveTask, fresh?: { readonly inputText: string | undefined }): void {
     begin(this, task, fresh)
-  }
-
-  /** Gives the task's slot back: it only waits. */
-  rest(task: LiveTask): void {
-    rest(this, task)
-  }
-
-  /** Takes a slot again for a run whose wait is over. Resolves once it has one; if the run is over by then, without. */
-  wake(task: LiveTask, run: Run): Promise<void> {
-    return wake(this, task, run)
   }
 
   /** Arms the task's timeout, its deadline and the end of its `ttl`, whichever comes first. */

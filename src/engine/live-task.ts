@@ -3,6 +3,7 @@ import type { Deferred } from '../deferred.js'
 import type { Progress, TaskHead } from '../task/head.js'
 import type { Admitted } from './admission.js'
 import type { Cleaning } from './clean-up.js'
+import type { IdleRun } from './loaded-runs.js'
 import type { Run } from './run.js'
 
 export class LiveTask {
@@ -20,6 +21,10 @@ export class LiveTask {
   scheduled = false
   /** Whether it holds a slot. A run that only waits gives it back meanwhile. */
   hasSlot = false
+  /** Where its run is. `leaving`: it is being unloaded, and that is not on disk yet. */
+  memory: 'unloaded' | 'loaded' | 'leaving' = 'unloaded'
+  /** There while its run is in memory without a slot. */
+  idle: IdleRun | undefined
   /** There while its run waits for a slot again. */
   waking: Promise<void> | undefined
   /** True if its head was read at open. Such a head may be older than its log, so the log is always read. */

@@ -40,6 +40,13 @@ export interface Limits {
   readonly liveTasksPerOwnerMax: number
   /** Tasks that wait for a slot; a `start` that would have to wait too is `LIMIT_EXCEEDED`. Default: `liveTasksMax`. */
   readonly queueLengthMax: number
+  /**
+   * Runs in memory at once: those with a slot, and those that wait and are not unloaded. At the limit, a run that begins
+   * to wait is unloaded at once, however short its wait; and where a slot is free, the run whose wait ends last is unloaded
+   * and the next one is loaded. No task waits because of this limit alone. While unloadings are being written, a few more
+   * are in memory. Less than `concurrency` counts as `concurrency`. Default: 10 × `concurrency`.
+   */
+  readonly loadedRunsMax: number
   /** Processes of isolated steps at once; the next ones wait until one has ended. Default 8. */
   readonly isolatedProcessesMax: number
   /**
@@ -56,7 +63,7 @@ const MIB = 1024 * 1024
 // LevelDB holds a record in memory several times over while it is written; past this a process stalls noticeably.
 const RECORD_BYTES_MAX = 16 * MIB
 
-/** The names of the limits, and what they are by default. */
+/** The names of the limits, and what they are by default: those that follow another option, by its default. */
 export const DEFAULT_LIMITS: Limits = {
   inputBytesMax: MIB,
   resultBytesMax: MIB,
@@ -68,6 +75,7 @@ export const DEFAULT_LIMITS: Limits = {
   liveTasksMax: 100_000,
   liveTasksPerOwnerMax: 100_000,
   queueLengthMax: 100_000,
+  loadedRunsMax: 1_000,
   isolatedProcessesMax: 8,
   storeBytesMax: Number.POSITIVE_INFINITY,
   ownerBytesMax: Number.POSITIVE_INFINITY,
@@ -112,7 +120,10 @@ export interface OpenOptions {
    * more (`CHECKPOINT_PRUNED`). A definition's own `keepCheckpoints` counts more. Default: all of them.
    */
   readonly keepCheckpoints?: number | undefined
-  /** A task that only waits for longer than this is let go of, and replayed when its wait ends. Default `'60s'`. */
+  /**
+   * A task that only waits for longer than this is let go of, and replayed when its wait ends. Where
+   * `limits.loadedRunsMax` is reached, that holds for any wait. Default `'60s'`.
+   */
   readonly unloadAfter?: Duration | undefined
   /**
    * So many processes in a row may die while a task runs and records nothing; then it is parked with `POISONED`, until
@@ -229,11 +240,11 @@ export function checkOptions(options: OpenOptions): CheckedOptions {
     clock,
     ids: createIds(),
     logger: unfailing(logger),
-    limits: checkLimits(limits),
+    limits: checkLimits(limits, concurrency),
   }
 }
 
-function checkLimits(given: NonNullable<OpenOptions['limits']>): Limits {
+function checkLimits(given: NonNullable<OpenOptions['limits']>, concurrency: number): Limits {
   checkObject('limits', given, DEFAULT_LIMITS as unknown as Names<Limits>)
   for (const [name, value] of Object.entries(given)) {
     if (value === undefined) continue
@@ -246,7 +257,8 @@ function checkLimits(given: NonNullable<OpenOptions['limits']>): Limits {
   }
   const set: Partial<Limits> = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
   const { liveTasksMax = DEFAULT_LIMITS.liveTasksMax } = set
-  return { ...DEFAULT_LIMITS, liveTasksPerOwnerMax: liveTasksMax, queueLengthMax: liveTasksMax, ...set }
+  const loadedRunsMax = Math.max(concurrency, set.loadedRunsMax ?? 10 * concurrency)
+  return { ...DEFAULT_LIMITS, liveTasksPerOwnerMax: liveTasksMax, queueLengthMax: liveTasksMax, ...set, loadedRunsMax }
 }
 
 /** @throws TypeError naming what is wrong */

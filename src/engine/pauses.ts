@@ -2,11 +2,15 @@
 import type { Clock } from '../clock.js'
 import type { Asked } from './asked.js'
 
-interface Pause {
+/** One wait. Once it has ended it is kept until it is deleted: its run waits for a slot then. */
+export interface Pause {
   readonly asked: Asked
-  readonly endsAt: number
+  /** When it ends by itself; once it has ended, when that was, if that was earlier. */
+  endsAt: number
   /** Whether it waits for something from outside too: an answer, a message, a child. */
   readonly listens: boolean
+  /** Resolves when it has ended. */
+  readonly over: Promise<void>
   readonly end: () => void
 }
 
@@ -21,35 +25,55 @@ export class Pauses {
 
   /** When the first of them ends. */
   get nextAt(): number {
-    return Math.min(...[...this.#pauses].map(({ endsAt }) => endsAt))
+    let first = Number.POSITIVE_INFINITY
+    for (const { endsAt } of this.#pauses) if (endsAt < first) first = endsAt
+    return first
   }
 
   /** Whether any of them could end before its time. */
   get listens(): boolean {
-    return [...this.#pauses].some(({ listens }) => listens)
+    for (const { listens } of this.#pauses) if (listens) return true
+    return false
   }
 
-  /** Resolves at `instant`, or when it is ended. */
-  until(asked: Asked, endsAt: number, listens: boolean): Promise<void> {
-    return new Promise((resolve) => {
-      const end = () => {
-        disarm()
-        this.#pauses.delete(pause)
-        resolve()
-      }
-      const disarm = this.clock.setTimer(endsAt, end)
-      const pause = { asked, endsAt, listens, end }
-      this.#pauses.add(pause)
+  /** Begins one, until `endsAt` or until it is ended. */
+  begin(asked: Asked, endsAt: number, listens: boolean): Pause {
+    let resolve = () => {}
+    const over = new Promise<void>((end) => {
+      resolve = end
     })
+    const end = () => {
+      disarm()
+      pause.endsAt = Math.min(pause.endsAt, this.clock.now())
+      resolve()
+    }
+    const disarm = this.clock.setTimer(endsAt, end)
+    const pause: Pause = { asked, endsAt, listens, over, end }
+    this.#pauses.add(pause)
+    return pause
+  }
+
+  /** Its run has a slot again, or is over. */
+  delete(pause: Pause): void {
+    this.#pauses.delete(pause)
+  }
+
+  /** Ends those whose time has come. */
+  endDue(now: number): void {
+    for (const { endsAt, end } of this.#pauses) if (endsAt <= now) end()
   }
 
   /** Something came from outside: whoever listens looks whether it is for him. */
   nudge(): void {
-    for (const { listens, end } of [...this.#pauses]) if (listens) end()
+    for (const { listens, end } of this.#pauses) if (listens) end()
   }
 
-  /** Ends the waits of asks that `isOver` says are over; all of them by default. */
+  /** Ends and deletes the waits of asks that `isOver` says are over; all of them by default. */
   endAll(isOver: (asked: Asked) => boolean = () => true): void {
-    for (const { asked, end } of [...this.#pauses]) if (isOver(asked)) end()
+    for (const pause of [...this.#pauses]) {
+      if (!isOver(pause.asked)) continue
+      this.#pauses.delete(pause)
+      pause.end()
+    }
   }
 }

@@ -12,9 +12,10 @@ import { RunFenced } from '../task/transition.js'
 import type { Children } from './children.js'
 import type { Processes } from './isolated/processes.js'
 import type { LiveTask } from './live-task.js'
+import type { LoadedRuns } from './loaded-runs.js'
 import type { Limits } from './options.js'
-import type { Run } from './run.js'
 import type { Serial } from './serial.js'
+import type { Slots } from './slots.js'
 import type { Suspects } from './suspects.js'
 
 export interface RunHost {
@@ -30,10 +31,10 @@ export interface RunHost {
   readonly unloadAfterMs: number
   /** How many checkpoints of a task of this type keep their state; `undefined` for all. */
   keepCheckpointsOf(type: string): number | undefined
-  /** Gives the task's slot back: its run only waits. */
-  rest(task: LiveTask): void
-  /** Takes a slot again. */
-  wake(task: LiveTask, run: Run): Promise<void>
+  /** The runs in memory. */
+  readonly loaded: Pick<LoadedRuns, 'isFull'>
+  /** The slots of waiting runs. */
+  readonly slots: Pick<Slots, 'rest' | 'wake' | 'unload'>
   /** Says what has to be on disk before a run begins something. */
   readonly suspects: Pick<Suspects, 'beforeBegin'>
   /** No new step begins. */

@@ -3,7 +3,6 @@ import { callIn } from '../empty-context.js'
 import type { Engine } from './engine.js'
 import { executeTask } from './execute-task.js'
 import type { LiveTask } from './live-task.js'
-import { leave, queueForRun } from './slots.js'
 import { scheduleAfterRun } from './waking.js'
 
 /** Puts a task into the queue for a slot: now, or when it is to be woken. */
@@ -17,7 +16,7 @@ export function schedule(engine: Engine, task: LiveTask, { now = false } = {}): 
   if (engine.suspects.holds(task)) return
   task.scheduled = true
   task.awaitsRun = true
-  queueForRun(engine, task)
+  engine.slots.queue(task)
 }
 
 /** Whether it waits for a child that has ended, or has never come to be, with nobody there to tell it. */
@@ -38,6 +37,7 @@ function run(engine: Engine, task: LiveTask, fresh: { readonly inputText: string
   const { taskId } = task
   task.scheduled = true
   task.hasSlot = true
+  task.memory = 'loaded'
   void executeTask(engine, task, fresh)
     .catch((error: unknown) => {
       logger.error('A run ended unexpectedly', { taskId, error: String(error) })
@@ -47,7 +47,7 @@ function run(engine: Engine, task: LiveTask, fresh: { readonly inputText: string
     .finally(() => {
       task.scheduled = false
       task.run = undefined
-      leave(engine, task)
+      engine.slots.leave(task)
       engine.suspects.over(task)
       scheduleAfterRun(engine, task)
     })

@@ -1,6 +1,6 @@
 /**
  * Decides who runs next. Owns the slots and the queue for them; a run owns its slot until it is over, or only waits.
- * They meet in three calls: `tryTake`, `enqueue`, `release`.
+ * They meet in four calls: `tryTake`, `enqueue`, `rest`, `release`.
  *
  * S1. At most `concurrency` runs have a slot; of one type and of one owner no more than their own limits allow. Tasks
  *     without an owner are nobody's: only the other two limits hold for them.
@@ -10,10 +10,13 @@
  *     changes while they wait, and the queue is never sorted anew.
  * S4. Whoever is held up by a limit of its type or its owner holds up nobody behind it.
  * S5. Between two calls nobody waits who could run. So a newcomer that may take a slot passes nobody.
+ * S6. While as many runs are in memory as may be (loaded-runs.ts), a free slot goes to one of them that waits for it
+ *     before another run is loaded. S2 decides among these, and otherwise among all.
  *
- * A decision is O(log n) in what waits, and looks at each type that has anything waiting once.
+ * A decision is O(log n) in what waits, and looks at each type that has anything waiting once, or twice (S6).
  */
 import { Heap } from '../heap.js'
+import { LoadedRuns } from './loaded-runs.js'
 
 /** Whose slot it is. */
 export interface SlotUse {
@@ -28,6 +31,8 @@ export interface Waiter extends SlotUse {
   readonly priority?: number | undefined
   /** Since when it waits, in milliseconds since the epoch. */
   readonly since: number
+  /** True if its run is in memory, and only waits for a slot again. */
+  readonly isLoaded?: boolean
 }
 
 /** The limits, and how fast a priority grows. */
@@ -38,6 +43,8 @@ export interface SchedulerOptions {
   readonly ageingMs: number
   /** The limit of a type, if it has one. */
   readonly concurrencyOf: (type: string) => number | undefined
+  /** The runs in memory. Default: as many as there are. */
+  readonly loaded?: LoadedRuns
   /** Told whenever a task leaves the queue for a slot. */
   readonly onServed?: () => void
 }
@@ -45,22 +52,33 @@ export interface SchedulerOptions {
 interface Waiting extends Waiter {
   readonly rank: number
   readonly order: number
+  readonly lane: Lane
   readonly begin: () => void
 }
 
-/** An owner with anything waiting or running: what waits, by type. */
+/** What a task stands in line with: tasks of its type, those whose run is in memory apart. */
+interface Lane {
+  readonly type: string
+  readonly isLoaded: boolean
+  /** How many stand in it. */
+  waiting: number
+  /** The owners that have a task waiting in it and may run one more. */
+  readonly owners: Heap<OwnerState>
+}
+
+/** An owner with anything waiting or running: what waits, by lane. */
 interface OwnerState {
   readonly name: string | undefined
   running: number
   /** Counts on; the owner with the lowest was served the longest ago. */
   turn: number
-  readonly lanes: Map<string, Heap<Waiting>>
+  readonly lanes: Map<Lane, Heap<Waiting>>
 }
 
+/** A type with anything waiting or running. */
 interface TypeState {
   running: number
-  /** The owners that have a task of it waiting and may run one more. */
-  readonly owners: Heap<OwnerState>
+  readonly lanes: { readonly [Key in 'loaded' | 'unloaded']: Lane }
 }
 
 export class Scheduler {
@@ -71,9 +89,11 @@ export class Scheduler {
   readonly #places = new Map<string, Waiting>()
   readonly #owners = new Map<string | undefined, OwnerState>()
   readonly #types = new Map<string, TypeState>()
+  readonly #loaded: LoadedRuns
 
   constructor(private readonly options: SchedulerOptions) {
     this.#free = options.concurrency
+    this.#loaded = options.loaded ?? new LoadedRuns(Number.POSITIVE_INFINITY)
   }
 
   /** How many tasks wait for a slot. */
@@ -86,30 +106,33 @@ export class Scheduler {
     return this.#free
   }
 
-  /** Takes a slot if the limits allow it, and nobody waits who could take it. */
+  /** Takes a slot for a run that is to be loaded, if the limits allow it, and nobody waits who could take it. */
   tryTake(use: SlotUse): boolean {
     // While the queue is being served, what is free is not free for newcomers.
     if (this.#stopped || this.#serving || this.#free === 0 || this.#isTypeFull(use.type)) return false
+    const there = this.#owners.get(use.owner)
+    if (there && this.#isOwnerFull(there)) return false
+    this.#loaded.enter()
     const owner = this.#ownerOf(use.owner)
-    const fits = !this.#isOwnerFull(owner)
-    if (fits) this.#changeOwner(owner, () => this.#take(owner, use.type))
-    else this.#forget(owner)
-    return fits
+    this.#changeOwner(owner, () => this.#take(owner, use.type))
+    return true
   }
 
   /** Calls `begin`, with a slot taken, once it is this task's turn: at once if that is now. */
   enqueue(waiter: Waiter, begin: () => void): void {
-    const { taskId, owner: name, type, priority = 0, since } = waiter
+    const { taskId, owner: name, type, priority = 0, since, isLoaded = false } = waiter
     this.remove(taskId)
     // What `priority` is worth in time: both age alike, so this is all that has to be compared.
     const rank = since - priority * this.options.ageingMs
-    const waiting: Waiting = { taskId, owner: name, type, since, rank, order: this.#count++, begin }
+    const lane = this.#typeOf(type).lanes[isLoaded ? 'loaded' : 'unloaded']
+    const waiting: Waiting = { taskId, owner: name, type, since, rank, order: this.#count++, lane, begin }
     const owner = this.#ownerOf(name)
     this.#changeOwner(owner, () => {
       if (owner.lanes.size === 0) owner.turn = this.#count++
-      const lane = owner.lanes.get(type) ?? new Heap<Waiting>(comesFirst)
-      owner.lanes.set(type, lane)
-      lane.add(waiting)
+      const line = owner.lanes.get(lane) ?? new Heap<Waiting>(comesFirst)
+      owner.lanes.set(lane, line)
+      line.add(waiting)
+      lane.waiting++
       this.#places.set(taskId, waiting)
     })
     this.#serve()
@@ -124,8 +147,15 @@ export class Scheduler {
     return true
   }
 
-  /** Gives a slot back. */
-  release({ owner: name, type }: SlotUse): void {
+  /** Gives back the slot of a run that is over, and its place in memory. */
+  release(use: SlotUse): void {
+    // First, so that whoever is next may have both.
+    this.#loaded.leave('loaded')
+    this.rest(use)
+  }
+
+  /** Gives a slot back. The run stays in memory, or is being unloaded. */
+  rest({ owner: name, type }: SlotUse): void {
     this.#free++
     this.#typeOf(type).running--
     const owner = this.#ownerOf(name)
@@ -158,6 +188,8 @@ export class Scheduler {
     try {
       for (let next = this.#next(); next; next = this.#next()) {
         const { waiting, owner } = next
+        // May take others out of the queue, and with them change where their owners stand.
+        if (!waiting.lane.isLoaded) this.#loaded.enter()
         this.#changeOwner(owner, () => {
           this.#leave(owner, waiting)
           this.#take(owner, waiting.type)
@@ -173,14 +205,22 @@ export class Scheduler {
 
   #next(): { owner: OwnerState; waiting: Waiting } | undefined {
     if (this.#stopped || this.#free === 0) return undefined
+    const inMemory = this.#loaded.isAtCap ? this.#firstOf(({ isLoaded }) => isLoaded) : undefined
+    return inMemory ?? this.#firstOf(() => true)
+  }
+
+  #firstOf(isMeant: (lane: Lane) => boolean): { owner: OwnerState; waiting: Waiting } | undefined {
     let owner: OwnerState | undefined
-    for (const [type, { owners }] of this.#types) {
-      const { first } = owners
-      if (first && (!owner || first.turn < owner.turn) && !this.#isTypeFull(type)) owner = first
+    for (const [type, { lanes }] of this.#types) {
+      for (const lane of [lanes.loaded, lanes.unloaded]) {
+        const { first } = lane.owners
+        if (first && (!owner || first.turn < owner.turn) && isMeant(lane) && !this.#isTypeFull(type)) owner = first
+      }
     }
     let waiting: Waiting | undefined
-    for (const [type, { first }] of owner?.lanes ?? []) {
-      if (first && (!waiting || comesFirst(first, waiting)) && !this.#isTypeFull(type)) waiting = first
+    for (const [lane, { first }] of owner?.lanes ?? []) {
+      if (first && (!waiting || comesFirst(first, waiting)) && isMeant(lane) && !this.#isTypeFull(lane.type))
+        waiting = first
     }
     return owner && waiting && { owner, waiting }
   }
@@ -193,18 +233,20 @@ export class Scheduler {
 
   #leave(owner: OwnerState, waiting: Waiting): void {
     this.#places.delete(waiting.taskId)
-    const lane = owner.lanes.get(waiting.type)
-    lane?.remove(waiting)
-    if (lane?.size === 0) owner.lanes.delete(waiting.type)
+    const { lane } = waiting
+    const line = owner.lanes.get(lane)
+    line?.remove(waiting)
+    lane.waiting--
+    if (line?.size === 0) owner.lanes.delete(lane)
   }
 
   /** Changes what an owner has, and with it where it stands. Nothing may change while it stands there. */
   #changeOwner(owner: OwnerState, change: () => void): void {
     const before = [...owner.lanes.keys()]
-    for (const type of before) this.#typeOf(type).owners.remove(owner)
+    for (const lane of before) lane.owners.remove(owner)
     change()
-    if (!this.#isOwnerFull(owner)) for (const type of owner.lanes.keys()) this.#typeOf(type).owners.add(owner)
-    for (const type of before) this.#forgetType(type)
+    if (!this.#isOwnerFull(owner)) for (const lane of owner.lanes.keys()) lane.owners.add(owner)
+    for (const { type } of before) this.#forgetType(type)
     this.#forget(owner)
   }
 
@@ -229,7 +271,8 @@ export class Scheduler {
   #typeOf(type: string): TypeState {
     const there = this.#types.get(type)
     if (there) return there
-    const state = { running: 0, owners: new Heap<OwnerState>((one, other) => one.turn < other.turn) }
+    const lane = (isLoaded: boolean): Lane => ({ type, isLoaded, waiting: 0, owners: new Heap(wasServedBefore) })
+    const state = { running: 0, lanes: { loaded: lane(true), unloaded: lane(false) } }
     this.#types.set(type, state)
     return state
   }
@@ -241,8 +284,14 @@ export class Scheduler {
 
   #forgetType(type: string): void {
     const state = this.#types.get(type)
-    if (state && state.running === 0 && state.owners.size === 0) this.#types.delete(type)
+    if (!state || state.running > 0) return
+    const { loaded, unloaded } = state.lanes
+    if (loaded.waiting + unloaded.waiting === 0) this.#types.delete(type)
   }
+}
+
+function wasServedBefore(one: OwnerState, other: OwnerState): boolean {
+  return one.turn < other.turn
 }
 
 function comesFirst(one: Waiting, other: Waiting): boolean {

@@ -6,41 +6,84 @@ import type { Engine } from './engine.js'
 import type { LiveTask } from './live-task.js'
 import type { Run } from './run.js'
 
-/** Queues a task whose run is to begin. It has waited since it was created, or since the end of its last wait. */
-export function queueForRun(engine: Engine, task: LiveTask): void {
-  const { owner, type, priority, wakeAt, createdAt } = task.head
-  const { taskId } = task
-  engine.scheduler.enqueue({ taskId, owner, type, priority, since: wakeAt ?? createdAt }, () => engine.begin(task))
-}
+export class Slots {
+  constructor(private readonly engine: Engine) {}
 
-/** Gives the task's slot back: its run only waits, or is over. */
-export function rest(engine: Engine, task: LiveTask): void {
-  if (!task.hasSlot) return
-  task.hasSlot = false
-  if (task.run && !task.run.isOver) engine.suspects.waits(task)
-  engine.scheduler.release(task.head)
-}
+  /** Queues a task whose run is to begin. It has waited since it was created, or since the end of its last wait. */
+  queue(task: LiveTask): void {
+    const { scheduler, clock } = this.engine
+    const { taskId, owner, type, priority, wakeAt, createdAt } = task.head
+    // One that news woke had a time of its own, or none, that is still to come.
+    const since = wakeAt === undefined ? createdAt : Math.min(wakeAt, clock.now())
+    scheduler.enqueue({ taskId, owner, type, priority, since }, () => this.engine.begin(task))
+  }
 
-/** Takes a slot again for a run whose wait is over. Resolves once it has one; if the run is over by then, without. */
-export function wake(engine: Engine, task: LiveTask, run: Run): Promise<void> {
-  if (task.hasSlot) return Promise.resolve()
-  const { owner, type, priority } = task.head
-  const { taskId } = task
-  task.waking ??= new Promise<void>((resolve) =>
-    engine.scheduler.enqueue({ taskId, owner, type, priority, since: engine.clock.now() }, () => {
-      // In the moment the slot is taken it has an owner: the task, or nobody again.
-      task.waking = undefined
-      task.hasSlot = true
-      if (run.isOver) rest(engine, task)
-      resolve()
-    }),
-  )
-  return task.waking
-}
+  /** Gives the task's slot back: its run only waits, until `endsAt` at the latest. */
+  rest(task: LiveTask, run: Run, endsAt: number): void {
+    this.#beginIdle(task, run, endsAt)
+    if (!task.hasSlot) return
+    this.engine.suspects.waits(task)
+    this.#giveBack(task)
+  }
 
-/** The run is over: its slot is free, and what it queued for is not its any more. */
-export function leave(engine: Engine, task: LiveTask): void {
-  task.waking = undefined
-  engine.scheduler.remove(task.taskId)
-  rest(engine, task)
+  /** Takes a slot again for a run whose wait is over. Resolves once it has one; if the run is over by then, without. */
+  wake(task: LiveTask, run: Run): Promise<void> {
+    if (task.hasSlot) return Promise.resolve()
+    const { taskId, owner, type, priority } = task.head
+    task.waking ??= new Promise<void>((resolve) => {
+      const since = this.engine.clock.now()
+      this.#beginIdle(task, run, since)
+      this.engine.scheduler.enqueue({ taskId, owner, type, priority, since, isLoaded: true }, () => {
+        // In the moment the slot is taken it has an owner: the task, or nobody again.
+        task.waking = undefined
+        task.hasSlot = true
+        this.#endIdle(task)
+        if (run.isOver) this.#giveBack(task)
+        resolve()
+      })
+    })
+    return task.waking
+  }
+
+  /** Gives the task's slot back: its run is over, and is being unloaded. Writing that needs no slot. */
+  unload(task: LiveTask): void {
+    if (task.memory !== 'loaded') return
+    task.memory = 'leaving'
+    this.engine.loaded.beginLeaving()
+    this.#leaveQueue(task)
+    this.#giveBack(task)
+  }
+
+  /** The run is over, and what came of it is written: its slot is free, and what it queued for is not its any more. */
+  leave(task: LiveTask): void {
+    const { hasSlot, memory } = task
+    task.hasSlot = false
+    task.memory = 'unloaded'
+    this.#leaveQueue(task)
+    if (hasSlot) this.engine.scheduler.release(task.head)
+    else if (memory !== 'unloaded') this.engine.loaded.leave(memory)
+  }
+
+  #leaveQueue(task: LiveTask): void {
+    task.waking = undefined
+    this.engine.scheduler.remove(task.taskId)
+    this.#endIdle(task)
+  }
+
+  #giveBack(task: LiveTask): void {
+    if (!task.hasSlot) return
+    task.hasSlot = false
+    this.engine.scheduler.rest(task.head)
+  }
+
+  #beginIdle(task: LiveTask, run: Run, endsAt: number): void {
+    this.#endIdle(task)
+    task.idle = { endsAt, unload: () => run.waits.unload() }
+    this.engine.loaded.addIdle(task.idle)
+  }
+
+  #endIdle(task: LiveTask): void {
+    if (task.idle) this.engine.loaded.removeIdle(task.idle)
+    task.idle = undefined
+  }
 }

@@ -5,6 +5,10 @@
  * W1. While something only waits, nothing of it is in flight: a close doesn't wait for it, and leaves it to the next open.
  * W2. A wait for time alone is unloaded at once if it is long; one that something from outside may end stays for
  *     `unloadAfter` first, since a replay for each answer of a lively conversation would cost more than the memory.
+ * W3. Where `limits.loadedRunsMax` runs are in memory, a run that begins to wait is unloaded at once, however short its
+ *     wait; and one that waits already may be unloaded to make room for another (loaded-runs.ts).
+ * W4. A wait whose time is over gives up no slot. Without this, tasks that are due together would all be loaded before
+ *     one of them goes on.
  */
 import type { Asked, RunEnd } from './asked.js'
 import type { InFlight } from './in-flight.js'
@@ -42,11 +46,12 @@ export class Waits {
     inFlight.look()
     // Its branch lost while it wrote down how long to wait: nothing would end this pause, and it would count as the run's.
     if (this.run.isOverFor(asked)) return false
-    const over = this.#pauses.until(asked, instant, listens)
+    const pause = this.#pauses.begin(asked, instant, listens)
     this.restOrUnload()
-    await over
+    await pause.over
     this.#disarm()
-    if (!this.run.isOverFor(asked)) await host.wake(task, this.run)
+    if (!this.run.isOverFor(asked)) await host.slots.wake(task, this.run)
+    this.#pauses.delete(pause)
     if (!connection.isUp) await connection.up
     if (this.run.isOverFor(asked) || host.closing) return false
     inFlight.add(asked)
@@ -66,23 +71,32 @@ export class Waits {
 
   /** A body that waits for nothing but time and news needs no slot; for a long time, no memory either. */
   restOrUnload(): void {
-    const { count, nextAt, listens } = this.#pauses
-    if (!this.#onlyWaits(count)) return
+    if (!this.#onlyWaits) return
     const { host, task } = this.run
-    const isLong = nextAt - host.clock.now() > host.unloadAfterMs
-    if (isLong && !listens) this.#unload()
-    else host.rest(task)
+    const now = host.clock.now()
+    const { nextAt, listens } = this.#pauses
+    if (nextAt <= now) {
+      this.#pauses.endDue(now)
+      return
+    }
+    const isLong = nextAt - now > host.unloadAfterMs
     this.#disarm()
-    if (isLong && listens)
-      this.#disarm = host.clock.setTimer(host.clock.now() + host.unloadAfterMs, () => this.#unload(), { elapsed: true })
+    if ((isLong && !listens) || host.loaded.isFull) this.unload()
+    else host.slots.rest(task, this.run, nextAt)
+    if (isLong && listens && !this.run.isOver)
+      this.#disarm = host.clock.setTimer(now + host.unloadAfterMs, () => this.unload(), { elapsed: true })
   }
 
-  #onlyWaits(pauses: number): boolean {
-    return pauses > 0 && !this.run.isOver && this.waiter.onlyWaits(pauses)
+  /** Unloads the run if it only waits. One whose wait is over, and that has no slot yet, is queued to be loaded again. */
+  unload(): void {
+    const { host, task } = this.run
+    const { nextAt: wakeAt, listens } = this.#pauses
+    if (this.#onlyWaits) this.waiter.unload({ kind: 'unload', wakeAt, listens })
+    if (this.run.isOver) host.slots.unload(task)
   }
 
-  #unload(): void {
-    const { count, nextAt: wakeAt, listens } = this.#pauses
-    if (this.#onlyWaits(count)) this.waiter.unload({ kind: 'unload', wakeAt, listens })
+  get #onlyWaits(): boolean {
+    const { count } = this.#pauses
+    return count > 0 && !this.run.isOver && this.waiter.onlyWaits(count)
   }
 }

@@ -4,12 +4,14 @@
  */
 import { setImmediate as turn } from 'node:timers/promises'
 import type { AnyTaskDefinition, Holdfast } from '../../src/index.js'
-import { ManualClock, MemoryDisk, openInMemory } from '../../src/testing/index.js'
+import { type InMemoryOptions, ManualClock, MemoryDisk, openInMemory } from '../../src/testing/index.js'
 
 /** What a scenario is. Its definitions are made anew for each play, with effects of their own. */
 export interface Scenario<Effects> {
   readonly effects: () => Effects
   readonly tasks: (effects: Effects, clock: ManualClock) => readonly AnyTaskDefinition[]
+  /** How the store is opened, beside its disk, its clock and the tasks. */
+  readonly options?: Pick<InMemoryOptions, 'concurrency' | 'limits'>
   /** Starts the task, under an idempotency key, and does what else is to be done from outside. Played again after a crash. */
   readonly drive: (holdfast: Holdfast) => Promise<string>
   /** Looks around once the task has ended. What it returns is part of the outcome; what it throws fails the play. */
@@ -37,7 +39,7 @@ export async function everyCrash<Effects>(
 }
 
 async function play<Effects>(
-  { effects: makeEffects, tasks, drive, look }: Scenario<Effects>,
+  { effects: makeEffects, tasks, options = {}, drive, look }: Scenario<Effects>,
   death: { atWrite: number; applied: boolean } | undefined,
 ): Promise<Played<Effects>> {
   const effects = makeEffects()
@@ -51,7 +53,7 @@ async function play<Effects>(
       over = true
     }
     disk.onDeath(end)
-    const living = live(scenarioTasks(), clock, disk, { drive, look })
+    const living = live({ ...options, tasks: scenarioTasks(), clock, disk }, disk, { drive, look })
     const outcome = await Promise.race([living, untilQuiet(clock, () => over)])
     // Nobody moves the time of a play that has ended: it would take the processor from those that follow.
     end()
@@ -65,12 +67,11 @@ async function play<Effects>(
 }
 
 async function live(
-  tasks: readonly AnyTaskDefinition[],
-  clock: ManualClock,
+  options: InMemoryOptions,
   disk: MemoryDisk,
   { drive, look }: Pick<Scenario<unknown>, 'drive' | 'look'>,
 ): Promise<unknown> {
-  const holdfast = await openInMemory({ disk, clock, tasks })
+  const holdfast = await openInMemory(options)
   const taskId = await drive(holdfast)
   const output = await holdfast.result(taskId, { waitParked: true }).then(
     (value) => ({ value }),

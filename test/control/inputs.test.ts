@@ -442,8 +442,12 @@ describe('a task that waits for an answer', () => {
     const clock = new ManualClock()
     const quick = defineTask({ name: 'quick' }, (task) => task.step('a', () => 'quick'))
     const holdfast = await openInMemory({ clock, tasks: [ask, quick], concurrency: 1 })
+    let asked = 0
+    const allAsked = new Promise<void>((resolve) => {
+      holdfast.on('task:input-required', () => ++asked === 50 && resolve())
+    })
     const waiting = await Promise.all(Array.from({ length: 50 }, () => holdfast.start(ask, null)))
-    await turns(300)
+    await allAsked
     for (const unloaded of [false, true]) {
       if (unloaded) await clock.advance(61_000)
       for (const { taskId } of waiting) expect((await holdfast.get(taskId)).status).toBe('input_required')

@@ -481,7 +481,8 @@ describe('no slot is lost', () => {
             maxLength: 30,
           },
         ),
-        async (tasks) => {
+        fc.constantFrom(3, 5, 1_000),
+        async (tasks, loadedRunsMax) => {
           const clock = new ManualClock()
           const acts = [
             (task: TaskContext) => task.step('a', () => 1),
@@ -502,7 +503,8 @@ describe('no slot is lost', () => {
             },
           )
           const { task: hold, running } = gate('hold')
-          const holdfast = await openInMemory({ clock, tasks: [random, hold], concurrency: 3, concurrencyPerOwner: 2 })
+          const options = { concurrency: 3, concurrencyPerOwner: 2, limits: { loadedRunsMax } }
+          const holdfast = await openInMemory({ clock, tasks: [random, hold], ...options })
           for (const { plan, owner } of tasks) await holdfast.start(random, plan, { owner: `o${owner}` })
           const { tasks: started } = await holdfast.list()
           for (let second = 0; second < 60; second++) {
