@@ -14,7 +14,10 @@ export interface OwnerOption {
 export interface CancelOptions extends OwnerOption {
   /** Shown to whoever waits for the result. At most 2,000 bytes. */
   readonly reason?: string | undefined
-  /** Cancels a parked task too; nothing of it is cleaned up. Default `false`. */
+  /**
+   * Gives up the clean-up of a parked task: no undo and no `onCancel` of it ever runs. For the operator, so not together
+   * with `owner`. Of a task that is not parked it changes nothing. Default `false`.
+   */
   readonly force?: boolean | undefined
 }
 
@@ -92,6 +95,9 @@ export function checkCancel(options: CancelOptions): CancelOptions {
   checkOwner(owner)
   if (reason !== undefined) checkReason(reason)
   if (force !== undefined) checkFlag('force', force)
+  if (force && owner !== undefined) {
+    throw new TypeError('Expected `force` without `owner`: only an unscoped call may give up the clean-up of a task')
+  }
   return options
 }
 

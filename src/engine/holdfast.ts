@@ -52,7 +52,7 @@ import { readSteps, type SegmentInfo } from './steps.js'
 import { startSweeping } from './sweeper.js'
 import type { StartedAs, TaskId } from './task-id.js'
 import { type TaskView, viewOf, wholeViewOf } from './view.js'
-import { parkedError, waitForResult } from './wait-for-result.js'
+import { waitForResult } from './wait-for-result.js'
 
 /** Durable tasks in one directory. Made by `Holdfast.open`. */
 export class Holdfast {
@@ -157,15 +157,16 @@ export class Holdfast {
   }
 
   /**
-   * Cancels a task. From the commit that records it the task is `cancelled`, whatever its body does afterwards.
-   * @throws HoldfastError `TASK_NOT_FOUND`, `TASK_SETTLED`, `TASK_PARKED`, `STORE_UNAVAILABLE`
+   * Cancels a task. From the commit that records it the task is `cancelled`, whatever its body does afterwards. So is a
+   * parked one; its clean-up waits, parked too, until the definition is registered that it needs.
+   * @throws HoldfastError `TASK_NOT_FOUND`, `TASK_SETTLED`, `STORE_UNAVAILABLE`
+   * @throws TypeError for `force` together with `owner`
    */
   async cancel(taskId: string, options: CancelOptions = {}): Promise<TaskView> {
     const { owner, reason, force } = checkCancel(options)
     const task = await this.#findUnfinished(taskId, owner)
-    const isParked = task.head.parked !== undefined && !task.awaitsRun && !isSettled(task.head.status)
-    if (isParked && !force) throw parkedError(task.head)
-    const by = { by: owner ?? 'admin', patient: false, stoppedBy: 'cancel', givesUp: isParked } as const
+    const givesUp = force === true && task.head.parked !== undefined && !task.awaitsRun
+    const by = { by: owner ?? 'admin', patient: false, stoppedBy: 'cancel', givesUp } as const
     await this.#engine.settle(task, { kind: 'cancelled', reason }, by)
     return this.#view(task.head)
   }

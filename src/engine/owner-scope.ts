@@ -68,7 +68,7 @@ export class OwnerScope {
     return this.#holdfast.result(taskId, this.#mine(options))
   }
 
-  cancel(taskId: string, options?: Omit<CancelOptions, 'owner'>): Promise<TaskView> {
+  cancel(taskId: string, options?: Omit<CancelOptions, 'owner' | 'force'>): Promise<TaskView> {
     return this.#holdfast.cancel(taskId, this.#mine(options))
   }
 

@@ -69,11 +69,11 @@ function unwrap(taskId: string, outcome: Outcome): JsonValue | undefined {
 }
 
 /** The refusal of what a parked task can't do. */
-export function parkedError({ taskId, status, parked }: TaskHead): HoldfastError {
+function parkedError({ taskId, status, parked }: TaskHead): HoldfastError {
   const why = parked ? `${parked.code}: ${parked.reason}` : 'it is parked'
   const [what, then] = isSettled(status)
     ? [`Task ${taskId} is '${status}', and its clean-up`, '`waitParked` waits for that, and `resume` tries it again.']
-    : [`Task ${taskId}`, '`resume` tries it again, and `cancel` with `force` settles it.']
+    : [`Task ${taskId}`, '`resume` tries it again, and `cancel` settles it.']
   return new HoldfastError(
     'TASK_PARKED',
     `${what} cannot go on: ${why}. It stays as it is until that is mended; ${then}`,

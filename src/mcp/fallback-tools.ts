@@ -154,7 +154,7 @@ export function fallbackTools(parts: FallbackParts, prefix: string): FallbackDef
       outputSchema: z.object(task),
       run: async (args, caller) => {
         const { id, scope } = await read(args, caller, 'cancel')
-        return shown(await core.holdfast.cancel(id, { ...scope, reason: 'The client cancelled the task', force: true }))
+        return shown(await core.holdfast.cancel(id, { ...scope, reason: 'The client cancelled the task' }))
       },
     },
     {

@@ -284,20 +284,19 @@ describe('waiting for a result', () => {
       parked: { code: 'TASK_TYPE_UNKNOWN', reason: expect.stringContaining("'double'") },
     })
     await expect(second.result(taskId)).rejects.toThrow(failing('TASK_PARKED', /TASK_TYPE_UNKNOWN/))
-    await expect(second.cancel(taskId)).rejects.toThrow(failing('TASK_PARKED', /force/))
     const waiting = second.result(taskId, { waitParked: true })
     second.register(double)
     expect(await waiting).toEqual({ n: 2 })
   })
 
-  test('a parked task is cancelled by force', async () => {
+  test.each([true, false])('a parked task is cancelled, by force: %s', async (force) => {
     const disk = new MemoryDisk()
     const first = await openInMemory({ disk, tasks: [hang] })
     const { taskId } = await first.start(hang, null)
     await first.close({ grace: 0 })
     const second = await openInMemory({ disk })
     await second.recovery.done
-    expect(await second.cancel(taskId, { force: true })).toMatchObject({ status: 'cancelled', parked: undefined })
+    expect(await second.cancel(taskId, { force })).toMatchObject({ status: 'cancelled', parked: undefined })
   })
 })
 

@@ -125,7 +125,6 @@ describe('a task that kills its process', () => {
       const report = await machine.open.recovery.done
       expect(report.tasks).toMatchObject([{ taskId, action: 'parked', reason: `POISONED: ${parked?.reason}` }])
       await expect(machine.open.result(taskId as never)).rejects.toMatchObject(hasCode('TASK_PARKED'))
-      await expect(machine.open.cancel(taskId)).rejects.toMatchObject(hasCode('TASK_PARKED'))
 
       // It stays parked through closes and deaths.
       await machine.open.close()
@@ -165,6 +164,36 @@ describe('a task that kills its process', () => {
     expect((await parkedOf(machine, taskId))?.code).toBe('POISONED')
     await machine.open.cancel(taskId, { force: true })
     expect((await machine.open.get(taskId)).status).toBe('cancelled')
+  })
+
+  test('is cancelled without `force`, and a clean-up that kills the process too is counted like a run', async () => {
+    const machine = new Machine()
+    const make = () =>
+      defineTask({ name: 'lethal', undo: { first: () => machine.act('undo') } }, async (task) => {
+        await task.step('first', () => 'done')
+        await task.step('boom', () => machine.act('bad'))
+      })
+    const tasks = { tasks: [make()] }
+    await machine.live(tasks)
+    machine.deadly.add('bad').add('undo')
+    const { taskId } = await machine.open.start('lethal', null, { owner: 'alice' })
+    await turns()
+    await machine.liveUntilOneSurvives(tasks)
+    expect((await parkedOf(machine, taskId))?.code).toBe('POISONED')
+
+    await Promise.race([machine.open.forOwner('alice').cancel(taskId), turns()])
+    await turns()
+    expect(machine.isDead).toBe(true)
+    // The process that cancelled it was the first of five.
+    expect(await machine.liveUntilOneSurvives(tasks)).toBe(4)
+    const settled = { status: 'cancelled', cleanUp: 'pending', parked: hasCode('POISONED') }
+    expect(await machine.open.get(taskId)).toMatchObject(settled)
+
+    machine.deadly.clear()
+    await machine.open.resume(taskId)
+    await turns()
+    expect(await machine.open.get(taskId)).toMatchObject({ status: 'cancelled', cleanUp: 'done' })
+    expect(machine.calls.filter((call) => call === 'undo')).toHaveLength(6)
   })
 
   test('is found when it dies in its first line, before any step', async () => {

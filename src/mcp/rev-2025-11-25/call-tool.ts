@@ -212,11 +212,9 @@ export async function cancelTaskOf(
   { tool, caller: { owner }, started: { taskId } }: Pick<OpenCall, 'tool' | 'caller' | 'started'>,
 ): Promise<void> {
   if (tool.onInterrupt !== 'cancel') return
-  await core.holdfast
-    .cancel(taskId, { owner, reason: 'The client cancelled the call', force: true })
-    .catch((error: unknown) => {
-      if (!(error instanceof HoldfastError && error.code === 'TASK_SETTLED')) throw error
-    })
+  await core.holdfast.cancel(taskId, { owner, reason: 'The client cancelled the call' }).catch((error: unknown) => {
+    if (!(error instanceof HoldfastError && error.code === 'TASK_SETTLED')) throw error
+  })
 }
 
 function handleOf(taskId: string, text: string): CallToolResult {

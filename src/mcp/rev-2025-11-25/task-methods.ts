@@ -80,7 +80,7 @@ export function installTaskMethods(durable: DurableTasks, attachment: Attachment
     const { status } = await holdfast.get(taskId, scope)
     if (isSettled(status)) throw invalidParams(`Cannot cancel task: already in terminal status '${status}'`)
     const reason = 'The client cancelled the task'
-    return { ...(await durable.project(await holdfast.cancel(taskId, { ...scope, reason, force: true }))) }
+    return { ...(await durable.project(await holdfast.cancel(taskId, { ...scope, reason }))) }
   })
 
   // Without authentication the ID is the only key to a task: a list would hand out everybody's.

@@ -110,7 +110,7 @@ export class DurableTaskStore implements TaskStore {
       const statusMessage = message === undefined ? undefined : cleanText(message, MESSAGE_BYTES_MAX)
       const { core } = this.durable
       if (status === 'cancelled') {
-        await core.holdfast.cancel(taskId, { ...scope, reason: statusMessage, force: true })
+        await core.holdfast.cancel(taskId, { ...scope, reason: statusMessage })
         return
       }
       if (view.kind !== 'session') throw new Error(`Cannot update task ${taskId}: its body alone says how it is`)

@@ -210,7 +210,7 @@ async function interrupted({ core }: DurableTasks, { tool, caller, ctx, started 
   const isCancelled = ctx.http?.req === undefined && !(ctx.mcpReq.signal.reason instanceof SdkError)
   if (isCancelled && tool.onInterrupt === 'cancel') {
     await core.holdfast
-      .cancel(started.taskId, { owner: caller.owner, reason: 'The client cancelled the call', force: true })
+      .cancel(started.taskId, { owner: caller.owner, reason: 'The client cancelled the call' })
       .catch((error: unknown) => {
         if (!(error instanceof HoldfastError && error.code === 'TASK_SETTLED')) throw error
       })

@@ -72,12 +72,10 @@ export function installTaskMethods(durable: DurableTasks, attachment: Attachment
   serveTasks(durable, attachment, 'tasks/cancel', async (params, caller) => {
     const taskId = taskIdOf(params)
     const scope = await core.scope('cancel', caller, { taskId })
-    await holdfast
-      .cancel(taskId, { ...scope, reason: 'The client cancelled the task', force: true })
-      .catch((error: unknown) => {
-        // A task that is over can't be cancelled any more, and nobody is told off for trying.
-        if (!(error instanceof HoldfastError && error.code === 'TASK_SETTLED')) throw error
-      })
+    await holdfast.cancel(taskId, { ...scope, reason: 'The client cancelled the task' }).catch((error: unknown) => {
+      // A task that is over can't be cancelled any more, and nobody is told off for trying.
+      if (!(error instanceof HoldfastError && error.code === 'TASK_SETTLED')) throw error
+    })
     return {}
   })
 }
