@@ -49,6 +49,11 @@ export class Binding {
     this.inputBytesMax = engine.limits.inputBytesMax
   }
 
+  /** @throws HoldfastError `CLOSED` from the beginning of a close on */
+  assertOpen(): void {
+    this.#engine.assertOpen()
+  }
+
   /** The records that the binding of this name keeps. */
   records(name: string): BindingRecords {
     const { store, sweeps, tasks } = this.#engine

@@ -46,6 +46,7 @@ const THE_CALLERS = new Set<string>([
 // What these say is of the server's own disk: paths, keys, the database's words.
 const THE_SERVERS = new Set<string>([
   'STORE_UNAVAILABLE',
+  'CLOSED',
   'STORE_DAMAGED',
   'STORE_UNUSABLE',
   'STORE_LOCKED',

@@ -53,9 +53,14 @@ export class Connection {
     return this.#reads === 0 && !this.#isOpening
   }
 
+  /** @throws HoldfastError `CLOSED` */
+  assertOpen(): void {
+    if (this.#closed) throw new HoldfastError('CLOSED', 'The store is closed')
+  }
+
   /** @throws HoldfastError `STORE_UNAVAILABLE`, `CLOSED`: a write now would be refused */
   assertUp(): void {
-    if (this.#closed) throw new HoldfastError('CLOSED', 'The store is closed')
+    this.assertOpen()
     if (!this.#isUp) throw unavailable(this.#cause)
   }
 

@@ -5,6 +5,7 @@
  *   layout.ts   what lies where          commit.ts   the one way in         reads.ts, list.ts   the ways out
  */
 import type { Clock } from '../clock.js'
+import { HoldfastError } from '../errors.js'
 import type { Ids } from '../ids.js'
 import type { Logger } from '../logger.js'
 import type { BindingRecord, Decision, IdempotencyScope } from '../task/changes.js'
@@ -53,6 +54,8 @@ export class Store {
   /** The counters over the store's life. */
   readonly totals: TotalsKeeper
   readonly #committer: Committer
+  /** Refuses a binding's write that waits while the store is down. */
+  readonly #refusedAtClose = new Set<(error: unknown) => void>()
   #settled = 0
   #compacting: Promise<void> | undefined
 
@@ -137,14 +140,26 @@ export class Store {
 
   /**
    * Writes what a protocol binding keeps, in one batch; while the store is down it waits.
-   * @throws HoldfastError `STORE_UNAVAILABLE` for one that is not `patient`
+   * @throws HoldfastError `STORE_UNAVAILABLE` for one that is not `patient`; `CLOSED`
    */
   async commitBinding(records: readonly BindingRecord[], { patient }: { patient: boolean }): Promise<void> {
     const operations = records.map(({ key, text }) =>
       text === undefined ? { key } : { key, value: seal(key, 0, text) },
     )
     // A put or a delete of one's own key means the same however often it is done. It names no task to be read again.
-    while ((await this.#committer.commit(operations, { taskId: '', patient })) === 'lost');
+    const commit = () => this.#committer.commit(operations, { taskId: '', patient })
+    while ((await this.#untilClosed(commit)) === 'lost');
+  }
+
+  /** Rejects with `CLOSED` where the store is closed before: a binding has a client that waits for its answer. */
+  #untilClosed(commit: () => Promise<Fate>): Promise<Fate> {
+    return new Promise((resolve, reject) => {
+      this.connection.assertOpen()
+      this.#refusedAtClose.add(reject)
+      commit()
+        .then(resolve, reject)
+        .finally(() => this.#refusedAtClose.delete(reject))
+    })
   }
 
   /** Deletes what was copied for a fork that never became a task, and the timer that said when, last. */
@@ -208,6 +223,7 @@ export class Store {
   async close(): Promise<void> {
     await this.#committer.flushed()
     await this.connection.close()
+    for (const refuse of this.#refusedAtClose) refuse(new HoldfastError('CLOSED', 'The store is closed'))
     await this.parts.anchor.close()
     await this.parts.release()
   }

@@ -15,6 +15,7 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import type { EventStore } from '@modelcontextprotocol/sdk/server/webStandardStreamableHttp.js'
 import type { JSONRPCMessage, JSONRPCRequest, RequestId } from '@modelcontextprotocol/sdk/types.js'
 import type { Clock } from '../../../clock.js'
+import { HoldfastError } from '../../../errors.js'
 import type { BindingRecord } from '../../../task/changes.js'
 import type { CheckedHttpOptions } from '../../http/options.js'
 import { Connections } from './connections.js'
@@ -149,7 +150,7 @@ export class SessionEvents implements EventStore {
     return this.#streams.get(name)?.progress
   }
 
-  /** @returns the event's ID, once it is on disk */
+  /** @returns the event's ID, once it is on disk. After the store was closed it is sent all the same, and not kept. */
   async storeEvent(streamId: string, message: JSONRPCMessage): Promise<string> {
     if (this.#unkept.has(streamId)) {
       if (!('method' in message)) this.#unkept.delete(streamId)
@@ -157,7 +158,10 @@ export class SessionEvents implements EventStore {
     }
     if (!('jsonrpc' in message)) return this.#open(streamId)
     const name = this.#nameOf(streamId)
-    return this.append(name, message)
+    return this.append(name, message).catch((error: unknown) => {
+      if (error instanceof HoldfastError && error.code === 'CLOSED') return UNKEPT_EVENT
+      throw error
+    })
   }
 
   /** Stores a message of a stream. */

@@ -19,7 +19,6 @@ import {
   SUPPORTED_PROTOCOL_VERSIONS,
 } from '@modelcontextprotocol/sdk/types.js'
 import { z } from 'zod'
-import { HoldfastError } from '../../../errors.js'
 import type { BindingRecord } from '../../../task/changes.js'
 import { callerOf, runAs } from '../../caller.js'
 import type { CheckedHttpOptions } from '../../http/options.js'
@@ -53,6 +52,9 @@ const JSON_HEADERS = { 'content-type': 'application/json', accept: 'application/
 const URL_OF_OURS = 'http://localhost/'
 
 export class Session {
+  /** Why the session could not be written. The SDK would call it a mistake in the request. */
+  #beginFailure: unknown
+
   private constructor(
     private readonly parts: SessionParts,
     readonly sessionId: string,
@@ -68,9 +70,14 @@ export class Session {
     const { records, durable } = parts
     const onInitialized = async () => {
       const createdAt = durable.core.binding.clock.now()
-      await records.records.write([records.session({ sessionId, owner, initialize: request, createdAt })])
+      const record = records.session({ sessionId, owner, initialize: request, createdAt })
+      await records.records.write([record]).catch((error: unknown) => {
+        session.#beginFailure = error
+        throw error
+      })
     }
-    return Session.#make(parts, { sessionId, owner, initialize: request }, onInitialized)
+    const session = await Session.#make(parts, { sessionId, owner, initialize: request }, onInitialized)
+    return session
   }
 
   /** A session that an earlier process left. */
@@ -151,6 +158,7 @@ export class Session {
     const { inner } = this.transport
     const asked = new Request(request.url, { method: 'POST', headers })
     const response = await opening.run(what, () => inner.handleRequest(asked, extra))
+    if (this.#beginFailure !== undefined) throw this.#beginFailure
     return watch(response)
   }
 
@@ -183,6 +191,7 @@ export class Session {
   /**
    * Writes a request's beginning; the task of a durable call with it.
    * @returns false where nothing is kept of it: for a call that is refused, as its handler says, or where the disk is full
+   *   or the store closed
    */
   async #begin(request: JSONRPCRequest, beside: (call?: OpenRecord['call']) => BindingRecord[]): Promise<boolean> {
     const { durable, records } = this.parts
@@ -192,7 +201,7 @@ export class Session {
       return records.records.write(beside(), { patient: false }).then(
         () => true,
         (error: unknown) => {
-          if (error instanceof HoldfastError && error.code === 'STORE_UNAVAILABLE') return false
+          if (isStoreAway(error)) return false
           throw error
         },
       )

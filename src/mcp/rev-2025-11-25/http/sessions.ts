@@ -6,6 +6,7 @@
  *     that nobody uses must not fill the memory.
  */
 import type { JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
+import { isStoreAway } from '../../refusal.js'
 import { Session, type SessionParts } from './session.js'
 import { SessionEvents } from './session-events.js'
 import type { SessionRecord } from './session-records.js'
@@ -57,10 +58,11 @@ export class Sessions {
     return entry.session
   }
 
-  /** Begins a session. @throws TooManySessions */
+  /** Begins a session. @throws TooManySessions; HoldfastError `CLOSED` */
   async begin(owner: string, request: JSONRPCRequest): Promise<Session> {
     await this.ready
     const { options, durable } = this.parts
+    durable.core.binding.assertOpen()
     let own = 0
     for (const entry of this.#entries.values()) if (entry.owner === owner) own++
     if (this.#entries.size >= options.sessionsMax || own >= options.sessionsPerOwnerMax) throw new TooManySessions()
@@ -122,7 +124,9 @@ export class Sessions {
     const { logger } = this.parts.durable.core.binding
     const session = Session.again(this.parts, record)
     session.catch((error: unknown) => {
-      logger.error('A session could not be taken up again', { sessionId: record.sessionId, error: String(error) })
+      // Its client is told, and tries again.
+      if (!isStoreAway(error))
+        logger.error('A session could not be taken up again', { sessionId: record.sessionId, error: String(error) })
       entry.session = undefined
     })
     return session
@@ -158,7 +162,7 @@ export class Sessions {
       this.#sweep()
         .catch((error: unknown) => {
           const { logger } = this.parts.durable.core.binding
-          if (!this.#closed) logger.warn('Sessions could not be swept', { error: String(error) })
+          if (!this.#closed && !isStoreAway(error)) logger.warn('Sessions could not be swept', { error: String(error) })
         })
         .finally(() => this.#arm())
     }
