@@ -80,7 +80,8 @@ export class Holdfast {
   /** @internal Over an engine on a store of any kind: the one in a directory, or the simulation's. */
   static async over(engine: Engine, recover: 'auto' | 'manual'): Promise<Holdfast> {
     await engine.load().catch(async (error: unknown) => {
-      await engine.close(0)
+      // What the load failed of is what the caller is to know.
+      await engine.close(0).catch(() => {})
       throw error
     })
     if (recover === 'auto' && engine.report.heldReason === undefined) engine.recover()

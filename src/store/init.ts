@@ -7,7 +7,7 @@
  * I3. A store that was used (it has an anchor) and has no database is damaged. It is never made anew.
  */
 import { constants } from 'node:fs'
-import { access, chmod, mkdir, readdir, rename, rm, stat } from 'node:fs/promises'
+import { access, mkdir, readdir, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { HoldfastError } from '../errors.js'
 import type { Ids } from '../ids.js'
@@ -37,6 +37,8 @@ export interface Identity {
 
 const DATABASE_ASIDE = `${DATABASE_DIR}.new`
 
+// The file system keeps this folder in the root of a volume.
+const FILE_SYSTEMS_OWN = ['lost+found']
 // What a process that was killed while it made a store, or took a lock, may have left in an otherwise empty folder.
 const OUR_LEFTOVERS = [IDENTITY_FILE, `${IDENTITY_FILE}.new`, LOCK_FILE, DATABASE_ASIDE]
 const OUR_LEFTOVER_PREFIXES = [`${LOCK_FILE}.new-`, `${LOCK_FILE}.taken-`, 'probe-']
@@ -73,7 +75,10 @@ export async function inspectDirectory(dir: string): Promise<Identity | undefine
 }
 
 function isOurs(name: string): boolean {
-  return OUR_LEFTOVERS.includes(name) || OUR_LEFTOVER_PREFIXES.some((prefix) => name.startsWith(prefix))
+  return (
+    [...OUR_LEFTOVERS, ...FILE_SYSTEMS_OWN].includes(name) ||
+    OUR_LEFTOVER_PREFIXES.some((prefix) => name.startsWith(prefix))
+  )
 }
 
 function parseIdentity(dir: string, text: string): Identity {
@@ -127,7 +132,6 @@ export async function createStore(dir: string, openLevel: OpenLevel, ids: Ids, n
   const identity: Identity = { format: FORMAT_VERSION, storeId: ids.seed(), createdAt: now }
   const aside = join(dir, DATABASE_ASIDE)
   try {
-    await chmod(dir, DIRECTORY_MODE)
     await rm(aside, { recursive: true, force: true })
     await writeFileAtomically(join(dir, IDENTITY_FILE), JSON.stringify(identity))
     await mkdir(aside, { mode: DIRECTORY_MODE })

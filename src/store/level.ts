@@ -3,6 +3,7 @@
  * the same. (The lock's probe, a process of its own, opens one too.)
  */
 import { ClassicLevel } from 'classic-level'
+import { CompactionTurns } from './compaction-turns.js'
 import type { KeyRange } from './layout.js'
 import { LogName } from './log-name.js'
 
@@ -14,27 +15,26 @@ export interface LevelBatch {
   close(): Promise<void>
 }
 
-/** Walks a range; `nextv` gives up to `size` entries, none at the end. */
-export interface LevelIterator {
-  nextv(size: number): Promise<[string, string][]>
-  close(): Promise<void>
-}
-
 /** Which part of a range, in which direction. */
 export interface LevelRange extends KeyRange {
   readonly reverse?: boolean
   readonly limit?: number
   readonly values?: boolean
-  /** How many bytes `nextv` gives at the most. */
-  readonly highWaterMarkBytes?: number
 }
+
+// LevelDB's default of 16 KiB makes a round trip of every dozen records.
+export const PAGE_BYTES = 256 * 1024
 
 /** An open database. */
 export interface Level {
   batch(): LevelBatch
   get(key: string): Promise<string | undefined>
   getMany(keys: string[]): Promise<(string | undefined)[]>
-  iterator(range: LevelRange): LevelIterator
+  /**
+   * The first entries of a range, up to `size` of them and about `PAGE_BYTES`. The one way to read a range: the iterator
+   * under it is closed when this resolves, so none is ever left open.
+   */
+  page(range: LevelRange, size: number): Promise<[key: string, text: string][]>
   compactRange(from: string, to: string): Promise<void>
   /** How much of the files a range takes up; what lies in the log still is not counted. */
   approximateSize(from: string, to: string): Promise<number>
@@ -52,11 +52,24 @@ export type OpenLevel = (path: string, options: { create: boolean }) => Promise<
 // The log that an open has to replay is at most this long: 4 MiB take about 20 ms, 32 MiB would take 150.
 const WRITE_BUFFER_BYTES = 4 * 1024 * 1024
 
-// Opening a healthy database takes milliseconds. On a dead network mount it never returns, and neither would we.
-const OPEN_MS_MAX = 60_000
-
 class DirectoryLevel extends ClassicLevel<string, string> {
   readonly #logName = new LogName(this.location)
+  readonly #turns = new CompactionTurns()
+
+  page(range: LevelRange, size: number): Promise<[key: string, text: string][]> {
+    return this.#turns.read(async () => {
+      const iterator = this.iterator({ ...range, limit: size, highWaterMarkBytes: PAGE_BYTES })
+      try {
+        return await iterator.nextv(size)
+      } finally {
+        await iterator.close()
+      }
+    })
+  }
+
+  override compactRange(from: string, to: string): Promise<void> {
+    return this.#turns.compact(() => super.compactRange(from, to))
+  }
 
   syncName(): Promise<void> | undefined {
     return this.#logName.sync()
@@ -66,17 +79,8 @@ class DirectoryLevel extends ClassicLevel<string, string> {
 /** Opens a LevelDB. */
 export const openClassicLevel: OpenLevel = async (path, { create }) => {
   const level = new DirectoryLevel(path, { keyEncoding: 'utf8', valueEncoding: 'utf8' })
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`The database did not open within ${OPEN_MS_MAX} ms`)), OPEN_MS_MAX)
-  })
   // Never `createIfMissing` on an existing store: a lost CURRENT file would become an empty database, silently.
-  const opening = level.open({ createIfMissing: create, errorIfExists: create, writeBufferSize: WRITE_BUFFER_BYTES })
-  try {
-    await Promise.race([opening, late])
-  } finally {
-    clearTimeout(timer)
-  }
+  await level.open({ createIfMissing: create, errorIfExists: create, writeBufferSize: WRITE_BUFFER_BYTES })
   return level as Level
 }
 

@@ -7,14 +7,16 @@ import type { Ids } from '../ids.js'
 import type { Logger } from '../logger.js'
 import type { Durability } from '../task/head.js'
 import { Anchor, readAnchor } from './anchor.js'
+import { BoundedOpen, OPEN_MS_MAX } from './bounded-open.js'
 import { acceptOperation, durabilityOperation, readChain, storeDamaged } from './chain.js'
 import { writeBatch } from './commit.js'
 import { explain } from './connection.js'
 import { ANCHOR_FILE, DATABASE_DIR } from './files.js'
+import { inTurn, runAll } from './in-turn.js'
 import { checkIdentity, createStore, inspectDirectory, makeDirectory, removeStore, unusable } from './init.js'
 import { isLevelLocked, type Level, type OpenLevel, openClassicLevel } from './level.js'
 import { acquireLock, type DirectoryLock } from './lock.js'
-import { keepPrivate } from './permissions.js'
+import { keepPrivate, protectDirectory } from './permissions.js'
 import { Store } from './store.js'
 import { readTotals } from './totals.js'
 
@@ -41,6 +43,7 @@ export async function openStore(options: OpenStoreOptions): Promise<Store> {
   const made = await makeDirectory(options.dir)
   // Aliases (a symbolic link, `..`) must meet in one name: LevelDB would open the same files twice under two.
   const dir = await realpath(options.dir)
+  await untilEnded(dir, clock)
   let lock: DirectoryLock
   try {
     lock = await acquireLock(dir, ids, clock.now())
@@ -48,27 +51,64 @@ export async function openStore(options: OpenStoreOptions): Promise<Store> {
     for (const folder of made) await rmdir(folder).catch(() => {})
     throw error instanceof HoldfastError ? error : unusable(dir, explain(error), error)
   }
-  const undo: (() => unknown)[] = [() => lock.release()]
+  const bounded = new BoundedOpen(options.openLevel ?? openClassicLevel, clock)
+  const release = () => releaseAfter(dir, bounded.ending, lock)
+  const undo: (() => unknown)[] = [release]
   try {
-    return await openLocked(dir, options, lock, undo)
+    return await openLocked(dir, options, { lock, openLevel: bounded.open, release }, undo)
   } catch (error) {
-    for (const step of undo.toReversed()) await step()
+    // What made the open fail is what the caller is to know, whatever else fails on the way back.
+    await runAll(undo.toReversed())
     for (const folder of made) await rmdir(folder).catch(() => {})
     throw error instanceof HoldfastError ? error : unusable(dir, explain(error), error)
   }
 }
 
+/** Directories of which an open was given up and has not ended yet. */
+const ending = new Map<string, Promise<void>>()
+
+/** Gives the directory back: at once, or when an open of its database that was given up has ended (bounded-open-1). */
+async function releaseAfter(dir: string, opening: Promise<void> | undefined, lock: DirectoryLock): Promise<void> {
+  if (!opening) return lock.release()
+  const released = opening
+    .then(() => lock.release())
+    .catch(() => {})
+    .finally(() => ending.delete(dir))
+  ending.set(dir, released)
+}
+
+/** Waits for the end of an open that was given up, at most as long as an open may take. @throws HoldfastError */
+async function untilEnded(dir: string, clock: Clock): Promise<void> {
+  const before = ending.get(dir)
+  if (!before) return
+  let disarm = () => {}
+  const late = new Promise<'late'>((resolve) => {
+    disarm = clock.setTimer(clock.now() + OPEN_MS_MAX, () => resolve('late'), { elapsed: true })
+  })
+  const end = await Promise.race([before, late])
+  disarm()
+  if (end === 'late') throw unusable(dir, 'an earlier open of its database was given up and has not ended yet')
+}
+
+/** A directory that is ours, and how it is used and given back. */
+interface Locked {
+  readonly lock: DirectoryLock
+  readonly openLevel: OpenLevel
+  readonly release: () => Promise<void>
+}
+
 async function openLocked(
   dir: string,
   options: OpenStoreOptions,
-  lock: DirectoryLock,
+  { lock, openLevel, release: releaseLock }: Locked,
   undo: (() => unknown)[],
 ): Promise<Store> {
-  const { clock, ids, logger, durability, openLevel = openClassicLevel } = options
+  const { clock, ids, logger, durability } = options
   // Looked at again now that nobody else can be making it.
   const found = await inspectDirectory(dir)
   // A new store that can't be opened leaves nothing behind.
   if (!found) undo.push(() => removeStore(dir))
+  await protectDirectory(dir, !found, logger)
   const identity = found ?? (await createStore(dir, openLevel, ids, clock.now()))
   const databaseDir = join(dir, DATABASE_DIR)
   const anchorFile = join(dir, ANCHOR_FILE)
@@ -111,10 +151,7 @@ async function openLocked(
     durable: durability === 'synced',
     clock,
   })
-  const release = async () => {
-    await stopWatching()
-    await lock.release()
-  }
+  const release = () => inTurn([stopWatching, releaseLock])
   const anchorEach = options.anchor === 'each'
   const { damage } = chain
   const totals = await readTotals(level, logger)

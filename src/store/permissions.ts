@@ -3,14 +3,40 @@
  * is watched. That folder is 0700 from the start: nobody gets at a file in the moment before its mode is set.
  */
 import { type FSWatcher, watch } from 'node:fs'
-import { chmod, readdir } from 'node:fs/promises'
+import { chmod, readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { Logger } from '../logger.js'
 import { DIRECTORY_MODE, FILE_MODE } from './files.js'
+
+/**
+ * Sets the mode of a store's directory to 0700: of a new store's always, of an existing one's if everybody may write to it.
+ * A volume that this process may write to and does not own (Kubernetes' `fsGroup`) is used as it is, with a warning.
+ */
+export async function protectDirectory(dir: string, isNew: boolean, logger: Logger): Promise<void> {
+  if (process.platform === 'win32') return
+  const mode = (await stat(dir)).mode & 0o777
+  const isOpen = (mode & OTHERS_WRITE) !== 0
+  if (mode === DIRECTORY_MODE || (!isNew && !isOpen)) return
+  try {
+    await chmod(dir, DIRECTORY_MODE)
+    if (isOpen && !isNew) {
+      logger.warn('Everybody could write to the directory of the store. Its mode was set to 0700.', { dir })
+    }
+  } catch (error) {
+    logger.warn(
+      'The directory of the store belongs to another user, so its mode could not be set to 0700. Other users may have access. Make this process the owner, or restrict the directory above it.',
+      { dir, mode: `0${mode.toString(8)}`, error: String(error) },
+    )
+  }
+}
+
+const OTHERS_WRITE = 0o002
 
 /** Sets the modes of what is there and of what comes. Returns how to stop, once the database is closed. */
 export async function keepPrivate(databaseDir: string): Promise<() => Promise<void>> {
   if (process.platform === 'win32') return async () => {}
-  await chmod(databaseDir, DIRECTORY_MODE)
+  // The folder may belong to whoever restored a copy. What the store's own directory permits was looked at before.
+  await chmod(databaseDir, DIRECTORY_MODE).catch(() => {})
   // A file may be gone again by the time it is looked at; the folder's own mode protects it meanwhile.
   const restrict = (name: string) => chmod(join(databaseDir, name), FILE_MODE).catch(() => {})
   let watcher: FSWatcher | undefined
@@ -28,6 +54,7 @@ export async function keepPrivate(databaseDir: string): Promise<() => Promise<vo
   await restrictAll()
   return async () => {
     watcher?.close()
-    await restrictAll()
+    // The folder may be gone by now, and no close fails for that.
+    await restrictAll().catch(() => {})
   }
 }

@@ -15,16 +15,14 @@ import type { Outcome } from '../task/outcome.js'
 import { decodePatches, type PatchAnswers } from '../task/patches.js'
 import { damaged, unseal, unsealJson } from './envelope.js'
 import * as layout from './layout.js'
-import type { Level, LevelRange } from './level.js'
+import { type Level, type LevelRange, PAGE_BYTES } from './level.js'
 import { CHILD, decodeHead } from './operations.js'
 
 const PAGE = 1_000
-const PAGE_BYTES = 256 * 1024 // LevelDB's default of 16 KiB makes a round trip of every dozen records
 
 /**
  * Walks a range page by page, so that a long one never blocks the process. Gives pages and not entries: a promise for each
- * of a thousand small records costs more than reading them. Each page has an iterator of its own, which is closed before
- * the page is used: no iterator holds up a compaction, or old files, for longer than one page takes. So two pages may
+ * of a thousand small records costs more than reading them. Two pages may
  * show two states of the store. A reader that needs one state compares what it read with the head, as `readLog` does.
  */
 export async function* pages(
@@ -34,21 +32,12 @@ export async function* pages(
 ): AsyncGenerator<[key: string, text: string][]> {
   let left = range.limit ?? Number.POSITIVE_INFINITY
   for (let rest: LevelRange | undefined = range; rest !== undefined && left > 0; ) {
-    const page = await readPage(level, rest, Math.min(left, pageMax))
+    const page = await level.page(rest, Math.min(left, pageMax))
     const last = page.at(-1)?.[0]
     if (last === undefined) return
     left -= page.length
     rest = isWhole(page, pageMax) ? undefined : after(rest, last)
     yield page
-  }
-}
-
-async function readPage(level: Level, range: LevelRange, size: number): Promise<[key: string, text: string][]> {
-  const iterator = level.iterator({ ...range, limit: size, highWaterMarkBytes: PAGE_BYTES })
-  try {
-    return await iterator.nextv(size)
-  } finally {
-    await iterator.close()
   }
 }
 
@@ -306,7 +295,7 @@ export async function readOwnerStarts(
 /** The task ID that sorts last of those in the store; `undefined` in a store without tasks. */
 export async function readNewestTaskId(level: Level): Promise<string | undefined> {
   const last = async (prefix: string) => {
-    const page = await readPage(level, { ...layout.under(prefix), values: false, reverse: true }, 1)
+    const page = await level.page({ ...layout.under(prefix), values: false, reverse: true }, 1)
     return page.map(([key]) => layout.lastPart(key))
   }
   return [...(await last(layout.LIVE)), ...(await last(layout.DONE))].sort().at(-1)

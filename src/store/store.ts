@@ -12,8 +12,9 @@ import type { BindingRecord, Decision, IdempotencyScope } from '../task/changes.
 import { type Durability, isLive } from '../task/head.js'
 import type { Tally, Totals } from '../task/tally.js'
 import { type CommitAnchor, Committer, type Fate, type Reload } from './commit.js'
-import { Connection } from './connection.js'
+import { Connection, explain } from './connection.js'
 import { seal, unsealJson } from './envelope.js'
+import { runAll } from './in-turn.js'
 import * as layout from './layout.js'
 import type { Level } from './level.js'
 import { type LastLife, type LifeNote, lifeOperation, readLastLife } from './life.js'
@@ -219,12 +220,32 @@ export class Store {
       })
   }
 
-  /** Writes what is queued, makes the anchor exact, closes, and lets go of the directory. */
+  /**
+   * Writes what is queued, makes the anchor exact, closes, and releases the directory, whichever of these fails.
+   * @throws HoldfastError `STORE_UNAVAILABLE` with the first failure; the store is closed and the directory is free
+   */
   async close(): Promise<void> {
-    await this.#committer.flushed()
-    await this.connection.close()
-    for (const refuse of this.#refusedAtClose) refuse(new HoldfastError('CLOSED', 'The store is closed'))
-    await this.parts.anchor.close()
-    await this.parts.release()
+    const { anchor, release } = this.parts
+    const refuse = () => {
+      for (const refuseOne of this.#refusedAtClose) refuseOne(new HoldfastError('CLOSED', 'The store is closed'))
+    }
+    const steps = [
+      () => this.#committer.flushed(),
+      () => this.connection.close(),
+      refuse,
+      () => anchor.close(),
+      release,
+    ]
+    const failure = await runAll(steps)
+    if (failure) throw closedBadly(failure.error)
   }
+}
+
+function closedBadly(cause: unknown): HoldfastError {
+  if (cause instanceof HoldfastError) return cause
+  return new HoldfastError(
+    'STORE_UNAVAILABLE',
+    `The store was closed, and not all of that worked: ${explain(cause)}. What was acknowledged was on disk before; the directory is free again.`,
+    { cause },
+  )
 }

@@ -2,7 +2,7 @@
  * A disk in memory that a test can pull the plug of, at any write. It holds what was written; a handle is what a
  * process has open on it. When the process dies, its handles go silent: nothing they were asked for is ever answered.
  */
-import type { Level, LevelBatch, LevelIterator, LevelRange } from '../store/level.js'
+import type { Level, LevelBatch, LevelRange } from '../store/level.js'
 
 /** What happens at a chosen write. `applied`: the write reached the disk, and only its answer is lost. */
 export interface Fault {
@@ -14,6 +14,8 @@ export interface Fault {
 /** A disk that outlives the processes on it. */
 export class MemoryDisk {
   readonly #content = new Map<string, string>()
+  /** Every key, in order. */
+  readonly #keys: string[] = []
   #handles = new Set<MemoryLevel>()
   #writes = 0
   #death: Fault | undefined
@@ -73,8 +75,18 @@ export class MemoryDisk {
 
   /** Changes a value behind everybody's back: rot. `undefined` removes it. */
   damage(key: string, value: string | undefined): void {
+    if (this.#content.has(key) === (value === undefined)) {
+      const at = firstAtLeast(this.#keys, key)
+      if (value === undefined) this.#keys.splice(at, 1)
+      else this.#keys.splice(at, 0, key)
+    }
     if (value === undefined) this.#content.delete(key)
     else this.#content.set(key, value)
+  }
+
+  /** @internal */
+  get sortedKeys(): readonly string[] {
+    return this.#keys
   }
 
   /** @internal */
@@ -145,12 +157,14 @@ class MemoryLevel implements Level {
     return this.#alive(keys.map((key) => this.disk.content.get(key)))
   }
 
-  iterator({ gte, lt, reverse, limit = Number.POSITIVE_INFINITY }: LevelRange): LevelIterator {
-    const found = [...this.disk.content].filter(([key]) => key >= gte && key < lt)
-    found.sort(([one], [other]) => (one < other ? -1 : 1))
-    if (reverse) found.reverse()
-    const left = found.slice(0, limit)
-    return { nextv: async (size) => this.#alive(left.splice(0, size)), close: async () => {} }
+  async page({ gte, lt, reverse }: LevelRange, size: number): Promise<[string, string][]> {
+    const { content, sortedKeys: keys } = this.disk
+    const from = firstAtLeast(keys, gte)
+    const to = firstAtLeast(keys, lt)
+    const found = reverse
+      ? keys.slice(Math.max(from, to - size), to).reverse()
+      : keys.slice(from, Math.min(to, from + size))
+    return this.#alive(found.map((key): [string, string] => [key, content.get(key) as string]))
   }
 
   async compactRange(): Promise<void> {}
@@ -171,4 +185,16 @@ class MemoryLevel implements Level {
   #alive<T>(value: T): Promise<T> {
     return this.isDead ? new Promise(() => {}) : Promise.resolve(value)
   }
+}
+
+/** Where the first key that is not less than `key` is, or would be. */
+function firstAtLeast(keys: readonly string[], key: string): number {
+  let from = 0
+  let to = keys.length
+  while (from < to) {
+    const middle = (from + to) >> 1
+    if ((keys[middle] as string) < key) from = middle + 1
+    else to = middle
+  }
+  return from
 }

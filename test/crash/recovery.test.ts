@@ -624,16 +624,10 @@ class CountingDisk extends MemoryDisk {
         for (const key of keys) saw(key)
         return level.getMany(keys)
       },
-      iterator: (range) => {
-        const iterator = level.iterator(range)
-        return {
-          nextv: async (size) => {
-            const page = await iterator.nextv(size)
-            for (const [key] of page) saw(key)
-            return page
-          },
-          close: () => iterator.close(),
-        }
+      page: async (range, size) => {
+        const page = await level.page(range, size)
+        for (const [key] of page) saw(key)
+        return page
       },
     }
   }
@@ -659,12 +653,17 @@ describe('what an open reads', () => {
     return { disk, machine, live, settled }
   }
 
+  // Of each unfinished task it asks whether it is settled too, and of all tasks which ID is the newest: two keys.
+  const LOOKS_AT_SETTLED = 3 + 1
+  const LIVE_ROWS = 3 + 1
+
   test('only the heads of unfinished tasks, and the chain of commits', async () => {
     const { disk, machine } = await filled()
     await machine.open({ recover: 'manual' })
     await turns(50)
-    expect([...disk.rows.keys()].filter((kind) => kind !== 'chain' && kind !== 'meta')).toEqual(['live'])
-    expect(disk.rows.get('live')).toBe(3)
+    expect([...disk.rows.keys()].filter((kind) => kind !== 'chain' && kind !== 'meta')).toEqual(['live', 'done'])
+    expect(disk.rows.get('live')).toBe(LIVE_ROWS)
+    expect(disk.rows.get('done')).toBe(LOOKS_AT_SETTLED)
   })
 
   test('a recovery reads the logs of unfinished tasks once each, and nothing of settled ones', async () => {
@@ -673,9 +672,9 @@ describe('what an open reads', () => {
     await within(machine.clock, 'the recovery', holdfast.recovery.done)
     await turns(50)
     const ofSettled = [...disk.keys].filter((key) => settled.some((taskId) => key.includes(taskId)))
-    expect(ofSettled).toEqual([])
-    expect(disk.rows.get('done')).toBeUndefined()
-    expect(disk.rows.get('live')).toBe(3)
+    expect(ofSettled).toEqual([`done/${settled.at(-1)}`])
+    expect(disk.rows.get('done')).toBe(LOOKS_AT_SETTLED)
+    expect(disk.rows.get('live')).toBe(LIVE_ROWS)
     // Three steps and the checkpoint; nothing is read before each step.
     expect(disk.rows.get('log')).toBe(live.length * 4)
     expect(disk.rows.get('input')).toBe(live.length)
