@@ -15,6 +15,8 @@ export const ERROR_CODES = {
   STORE_DAMAGED:
     'Acknowledged commits are missing. Restore a backup, or open with `acceptDamage: true` and read the report.',
   STORE_UNAVAILABLE: 'The disk refused a write. Tasks pause and go on by themselves; try the call again.',
+  STORE_LOST:
+    'The store’s lock file was deleted or replaced, so another process may have opened it. The store stops: start the server again.',
   START_UNKNOWN:
     'The disk failed while a task was being created. Look for `taskId`, or start again under the same idempotency key.',
   CLOSED: 'The instance is closed, or closing.',

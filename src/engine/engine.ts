@@ -23,7 +23,7 @@ import { transition } from '../task/transition.js'
 import { Admission } from './admission.js'
 import { Children } from './children.js'
 import { startCleanUp } from './clean-up.js'
-import { drain } from './closing.js'
+import { drain, stopAtOnce } from './closing.js'
 import { Processes } from './isolated/processes.js'
 import { Leaks } from './leaks.js'
 import type { LiveTask } from './live-task.js'
@@ -93,6 +93,7 @@ export class Engine implements RunHost {
   #closing = false
   readonly #closingBegan = deferred<void>()
   #closed = false
+  #lost: HoldfastError | undefined
   readonly #found: TaskHead[] = []
 
   constructor(
@@ -128,6 +129,10 @@ export class Engine implements RunHost {
     this.admission = new Admission({ clock, events, store, limits, tasks, scheduler, ratePerOwner, served })
     this.processes = new Processes(options.limits.isolatedProcessesMax)
     store.onReload((level, taskIds) => reloadHeads(this, level, taskIds))
+    store.onLost((lost) => {
+      this.#lost = lost
+      stopAtOnce(this)
+    })
   }
 
   // --- decide, commit, tell ---------------------------------------------------------------------------------------
@@ -295,9 +300,9 @@ export class Engine implements RunHost {
 
   // --- the end ----------------------------------------------------------------------------------------------------
 
-  /** Whether the store is closed; while it is only closing, tasks can still be read. */
+  /** True if the store is closed or lost; while it is only closing, tasks can still be read. */
   get isClosed(): boolean {
-    return this.#closed
+    return this.#closed || this.#lost !== undefined
   }
 
   /** Resolves once anything new is refused. */
@@ -315,8 +320,9 @@ export class Engine implements RunHost {
     if (closing) this.#closingBegan.resolve()
   }
 
-  /** @throws HoldfastError `CLOSED` */
+  /** @throws HoldfastError `CLOSED`, `STORE_LOST` */
   assertOpen(): void {
+    if (this.#lost && !this.#closed) throw this.#lost
     if (this.closing)
       throw new HoldfastError('CLOSED', 'This Holdfast instance is closed, or closing. Open another one.')
   }
@@ -329,11 +335,11 @@ export class Engine implements RunHost {
     this.closing = true
     this.scheduler.stop()
     this.suspects.stop()
-    await drain(this, graceMs)
+    await drain(this, this.#lost ? 0 : graceMs)
     this.#closed = true
     this.report.abandon()
     this.waiters.close()
-    await this.lives.end()
+    if (!this.#lost) await this.lives.end()
     await this.store.close()
   }
 }

@@ -54,7 +54,7 @@ import type { StartedAs, TaskId } from './task-id.js'
 import { type TaskView, viewOf, wholeViewOf } from './view.js'
 import { waitForResult } from './wait-for-result.js'
 
-/** Durable tasks in one directory. Made by `Holdfast.open`. */
+/** Durable tasks in one directory. Made by `Holdfast.open`. Once the store is lost, every call rejects with `STORE_LOST`. */
 export class Holdfast {
   readonly #engine: Engine
   readonly #stopSweeping: () => void

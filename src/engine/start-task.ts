@@ -9,6 +9,7 @@ import { type Duration, durationMs, instantOf } from '../duration.js'
 import { HoldfastError } from '../errors.js'
 import { checkOptionsOf, type Names } from '../expected.js'
 import { canonicalJson, type JsonUse, type JsonValue, toJson, toPlain } from '../json.js'
+import { isLost } from '../store/connection.js'
 import { readHead, readIdempotency } from '../store/reads.js'
 import type { BindingRecord, Decision, IdempotencyEntry, IdempotencyScope } from '../task/changes.js'
 import { createSettled, createTask, type NewTask } from '../task/create.js'
@@ -294,6 +295,10 @@ function isUnknown(error: unknown): boolean {
 }
 
 function startUnknown(taskId: string, cause: unknown): HoldfastError {
+  if (isLost(cause)) {
+    const message = `${cause.message} Whether task ${taskId} was created is unknown.`
+    return new HoldfastError('STORE_LOST', message, { cause, details: { ...cause.details, taskId } })
+  }
   return new HoldfastError(
     'START_UNKNOWN',
     `The disk failed while task ${taskId} was being created; whether it was is unknown. Look with \`get\`, or start it again under the same idempotency key.`,

@@ -46,6 +46,7 @@ const THE_CALLERS = new Set<string>([
 // What these say is of the server's own disk: paths, keys, the database's words.
 const THE_SERVERS = new Set<string>([
   'STORE_UNAVAILABLE',
+  'STORE_LOST',
   'CLOSED',
   'STORE_DAMAGED',
   'STORE_UNUSABLE',
@@ -55,9 +56,11 @@ const THE_SERVERS = new Set<string>([
   'RECORD_DAMAGED',
 ])
 
-/** True if the store could not take a call now: it is down, or closed. The same call may succeed later. */
+const AWAY = new Set<string>(['STORE_UNAVAILABLE', 'STORE_LOST', 'CLOSED'])
+
+/** True if the store could not take a call now: it is down, lost or closed. The same call may succeed later. */
 export function isStoreAway(error: unknown): error is HoldfastError {
-  return error instanceof HoldfastError && (error.code === 'STORE_UNAVAILABLE' || error.code === 'CLOSED')
+  return error instanceof HoldfastError && AWAY.has(error.code)
 }
 
 /** What a client is told when a call on the engine failed. Never what an unexpected error says: that goes to the log. */

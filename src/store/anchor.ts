@@ -66,6 +66,7 @@ export class Anchor {
   #again = false
   #disarm: (() => void) | undefined
   #lastError: Error | undefined
+  #isAbandoned = false
 
   private constructor(
     private readonly file: FileHandle,
@@ -118,7 +119,13 @@ export class Anchor {
   /** Resolves once everything noted before the call was written, or the attempt failed (`lastError`). */
   async flush(): Promise<void> {
     await this.#inFlight
-    if (this.#written < this.#noted) await this.#begin()
+    if (this.#written < this.#noted && !this.#isAbandoned) await this.#begin()
+  }
+
+  /** Writes nothing more. The file may belong to another process now, and a later number here would accuse its database. */
+  abandon(): void {
+    this.#isAbandoned = true
+    this.#disarm?.()
   }
 
   /** Writes what was noted and closes the file. */
@@ -151,7 +158,7 @@ export class Anchor {
       } catch (error) {
         this.#lastError = error instanceof Error ? error : new Error(String(error))
       }
-    } while (this.#again && this.#written < this.#noted)
+    } while (this.#again && this.#written < this.#noted && !this.#isAbandoned)
     // Here and not in a `finally` of the caller: nobody may join a write that has looked at `#again` for the last time.
     this.#inFlight = undefined
   }

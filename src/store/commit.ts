@@ -10,11 +10,15 @@
  *     number says whether it landed. Whatever was queued behind it was decided on what is now unknown, so it is
  *     `lost`: its owner reads again and decides again.
  * C4. Nothing of a user's runs in here.
+ * C9. Before a batch is acknowledged, the lock file must still be ours (L7). If it is not, the batch is not acknowledged,
+ *     and it was the last one: another process may write there. A caller's commits are refused then, and the engine's own
+ *     never settle.
  */
+import { HoldfastError } from '../errors.js'
 import type { Logger } from '../logger.js'
 import type { Tally } from '../task/tally.js'
 import { COMMIT_LOG_BYTES_MIN, chainOperation, logBytesAtLeast, newestIs } from './chain.js'
-import { type Connection, unavailable } from './connection.js'
+import { type Connection, isLost, unavailable } from './connection.js'
 import type { Level } from './level.js'
 import type { Operation } from './operations.js'
 import type { TotalsKeeper } from './totals.js'
@@ -59,6 +63,8 @@ export interface CommitterOptions {
   readonly anchor: CommitAnchor
   readonly sync: boolean
   readonly logger: Logger
+  /** Called once, when the store is lost and what waited was refused. */
+  readonly onLost: (lost: HoldfastError) => void
   /** The newest commit in the database. */
   readonly newest: number
   /** Wait for the anchor at every commit, instead of letting it lag. */
@@ -93,13 +99,14 @@ export class Committer {
 
   /**
    * Writes `operations` in one batch with whatever else is waiting. Settles when they are on disk, or known not to be.
-   * @throws HoldfastError `STORE_UNAVAILABLE` for an impatient commit; `details.unknown` says whether it may have landed
+   * @throws HoldfastError `STORE_UNAVAILABLE`, `STORE_LOST` for an impatient commit; `details.unknown` says whether it may
+   *   have landed
    */
-  commit(operations: readonly Operation[], { taskId, patient, tally }: CommitOptions): Promise<Fate> {
+  commit(operations: readonly Operation[], options: CommitOptions): Promise<Fate> {
     const { connection } = this.options
     return new Promise((resolve, reject) => {
-      if (!patient) connection.assertUp()
-      this.#queue.push({ operations, taskId, patient, tally, resolve, reject })
+      if (!options.patient) connection.assertUp()
+      this.#queue.push({ ...options, operations, resolve, reject })
       this.#draining ??= this.#drain()
     })
   }
@@ -118,7 +125,7 @@ export class Committer {
       try {
         await this.#write(group)
       } catch (cause) {
-        await this.#recover(group, cause)
+        await this.#recover(group, cause).catch((error: unknown) => this.#lose(group, error))
         continue
       }
       for (const { resolve } of group) resolve('written')
@@ -147,6 +154,7 @@ export class Committer {
     operations.push(chainOperation(seq, operations))
     assertPadded(operations)
     await writeBatch(connection.level, operations, sync)
+    connection.assertHeld()
     this.#newest = seq
     totals.landed()
     anchor.note(seq)
@@ -155,6 +163,7 @@ export class Committer {
 
   async #recover(group: readonly Pending[], cause: unknown): Promise<void> {
     const { connection, logger, totals } = this.options
+    if (isLost(cause)) throw cause
     const attempted = this.#newest + 1
     connection.poison(cause)
     refuseImpatient(group, cause, true)
@@ -179,6 +188,15 @@ export class Committer {
     tell()
     for (const { resolve } of group) resolve(landed ? 'written' : 'lost')
     for (const { resolve } of lost) resolve('lost')
+  }
+
+  #lose(group: readonly Pending[], error: unknown): void {
+    if (!isLost(error)) throw error
+    const { connection, onLost } = this.options
+    const isFirst = connection.lose(error)
+    refuseLost(group, error, true)
+    refuseLost(this.#queue.splice(0), error, false)
+    if (isFirst) onLost(error)
   }
 }
 
@@ -210,5 +228,13 @@ function refuseImpatient(pending: readonly Pending[], cause: unknown, unknown: b
     const said = unknown ? 'Whether this call was written is unknown' : undefined
     const error = unavailable(cause, said)
     reject(Object.assign(error, { details: { ...error.details, unknown } }))
+  }
+}
+
+function refuseLost(pending: readonly Pending[], lost: HoldfastError, unknown: boolean): void {
+  for (const { patient, reject } of pending) {
+    if (patient) continue
+    const { code, message, details } = lost
+    reject(unknown ? new HoldfastError(code, message, { details: { ...details, unknown } }) : lost)
   }
 }

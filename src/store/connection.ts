@@ -16,7 +16,10 @@ const REOPEN_MS_MAX = 2_000
 
 /** What a connection needs to open its database again. */
 export interface ConnectionOptions {
+  /** Rejects with `STORE_LOST` if the directory is no longer ours: then it is not tried again. */
   readonly reopen: () => Promise<Level>
+  /** See `DirectoryLock#assertHeld`. */
+  readonly assertHeld: () => void
   readonly clock: Clock
   readonly logger: Logger
 }
@@ -25,6 +28,7 @@ export class Connection {
   #level: Level | undefined
   #isUp = true
   #closed = false
+  #lost: HoldfastError | undefined
   #cause: unknown
   #up = deferred()
   #down = deferred()
@@ -53,18 +57,24 @@ export class Connection {
     return this.#reads === 0 && !this.#isOpening
   }
 
-  /** @throws HoldfastError `CLOSED` */
+  /** @throws HoldfastError `STORE_LOST`, `CLOSED` */
   assertOpen(): void {
     if (this.#closed) throw new HoldfastError('CLOSED', 'The store is closed')
+    if (this.#lost) throw this.#lost
   }
 
-  /** @throws HoldfastError `STORE_UNAVAILABLE`, `CLOSED`: a write now would be refused */
+  /** @throws HoldfastError `STORE_UNAVAILABLE`, `STORE_LOST`, `CLOSED`: a write now would be refused */
   assertUp(): void {
     this.assertOpen()
     if (!this.#isUp) throw unavailable(this.#cause)
   }
 
-  /** Resolves once reads and writes are possible; after `close` never. */
+  /** @throws HoldfastError `STORE_LOST`; a system error if that is unknown: what was just written may not be acknowledged */
+  assertHeld(): void {
+    this.options.assertHeld()
+  }
+
+  /** Resolves once reads and writes are possible; after `close` or `lose` never. */
   get up(): Promise<void> {
     return this.#up.promise
   }
@@ -74,27 +84,30 @@ export class Connection {
     return this.#down.promise
   }
 
-  /** The handle. @throws HoldfastError `STORE_UNAVAILABLE` while there is none, `CLOSED` after `close` */
+  /** The handle. @throws HoldfastError `STORE_UNAVAILABLE` while there is none, `STORE_LOST`, `CLOSED` after `close` */
   get level(): Level {
     if (this.#level === undefined || this.#closed) this.assertUp()
     if (this.#level === undefined) throw unavailable(this.#cause)
     return this.#level
   }
 
-  /** Runs a read; a failure of the database becomes `STORE_UNAVAILABLE`. */
+  /** Runs a read; a failure of the database becomes `STORE_UNAVAILABLE`, or `STORE_LOST`. */
   async read<T>(read: (level: Level) => Promise<T>): Promise<T> {
     const level = this.level
     this.#reads++
     try {
       return await read(level)
     } catch (cause) {
-      throw cause instanceof HoldfastError ? cause : unavailable(cause)
+      throw cause instanceof HoldfastError ? cause : (this.#lost ?? unavailable(cause))
     } finally {
       this.#reads--
     }
   }
 
-  /** Runs a read for the engine itself: while the store is down it waits instead of failing, after `close` for ever. */
+  /**
+   * Runs a read for the engine itself: while the store is down it waits instead of failing, after `close` or `lose` for
+   * ever.
+   */
   async readPatiently<T>(read: (level: Level) => Promise<T>): Promise<T> {
     for (;;) {
       await this.#up.promise
@@ -122,7 +135,27 @@ export class Connection {
     })
   }
 
-  /** Opens the database again, however long it takes; `check` sees it before anybody else. Never resolves after `close`. */
+  /** Another process may own the directory: nothing is read or written any more. Returns `false` if that was known. */
+  lose(lost: HoldfastError): boolean {
+    if (this.#lost) return false
+    this.#lost = lost
+    // Reads wait for it, and get an answer. LevelDB must not go on merging files in a directory that is another process's.
+    this.#closing = this.#level?.close().catch(() => {}) ?? this.#closing
+    this.#level = undefined
+    if (this.#isUp) this.#up = deferred()
+    this.#isUp = false
+    this.#down.resolve()
+    const { dir } = lost.details
+    this.options.logger.error('The store is lost: its lock file was deleted or replaced. Start the server again', {
+      dir,
+    })
+    return true
+  }
+
+  /**
+   * Opens the database again, however long it takes; `check` sees it before anybody else. Never resolves after `close`.
+   * @throws HoldfastError `STORE_LOST`
+   */
   async reopen<T>(check: (level: Level) => Promise<T>): Promise<T> {
     this.#isOpening = true
     const reopening = this.#openAgain(check).finally(() => {
@@ -144,6 +177,7 @@ export class Connection {
       } catch (cause) {
         this.#cause = cause
         await level?.close().catch(() => {})
+        if (isLost(cause)) throw cause
         this.options.logger.debug('The store cannot be opened yet', { cause: explain(cause), nextTryMs: wait })
         this.#isOpening = false
         await this.#pause(wait)
@@ -165,7 +199,7 @@ export class Connection {
   async close(): Promise<void> {
     this.#closed = true
     this.#wake()
-    await this.#reopening
+    await this.#reopening.catch(() => {}) // its caller was told
     await this.#closing
     await this.#level?.close()
   }
@@ -181,6 +215,11 @@ export class Connection {
       }
     })
   }
+}
+
+/** True if `error` says that another process may own the directory. */
+export function isLost(error: unknown): error is HoldfastError {
+  return error instanceof HoldfastError && error.code === 'STORE_LOST'
 }
 
 /** The refusal of a call while the disk does not take writes. */

@@ -23,6 +23,15 @@ export function undecided(dir: string, holder: LockHolder | undefined, reason: s
   )
 }
 
+/** The lock file of an open store was deleted or replaced. */
+export function lost(dir: string): HoldfastError {
+  return new HoldfastError(
+    'STORE_LOST',
+    `The store ${dir} is no longer this process's own: its file \`${LOCK_FILE}\` was deleted or replaced, so another process may have opened the store. Nothing is read or written any more. Start the server again, and keep cleaners of old files away from the directory.`,
+    { details: { dir } },
+  )
+}
+
 /** The file system refused. */
 export function unusable(dir: string, error: unknown): HoldfastError {
   const said = error instanceof Error ? error.message : String(error)

@@ -13,6 +13,9 @@
  *     leaves no file and no entry.
  * L6. The holder opens LevelDB next, and asks `confirm` after that. Until the kernel lock is there a probe from another
  *     container cannot see this holder; from then on nobody can take over, so what `confirm` finds stays true.
+ * L7. A cleaner of old files may delete the lock file, and `db/LOCK` with it, under a live holder. Then another process may
+ *     open the store. So the holder asks `assertHeld` after each write, before it acknowledges that write: the lock file
+ *     must have the inode and the time of change that it had when it was made.
  */
 import { readFileSync, realpathSync, statSync } from 'node:fs'
 import { join } from 'node:path'
@@ -21,7 +24,7 @@ import { isMissing, LOCK_FILE } from './files.js'
 import { markOf } from './lock-claim.mjs'
 import { readLock, releaseLockFile, takeLockFile } from './lock-file.js'
 import { describeSelf, type LockHolder, parseHolder } from './lock-judge.js'
-import { locked, unusable } from './lock-refusal.js'
+import { locked, lost, unusable } from './lock-refusal.js'
 
 export type { LockHolder } from './lock-judge.js'
 
@@ -34,6 +37,11 @@ export interface DirectoryLock {
    * @throws HoldfastError `STORE_LOCKED` if another container took the lock over before LevelDB was open
    */
   confirm(): Promise<void>
+  /**
+   * To be called after each write, before it is acknowledged. Takes one `stat`.
+   * @throws HoldfastError `STORE_LOST` if the lock file is gone or is another one; a system error if that is unknown
+   */
+  assertHeld(): void
   /** Gives the directory back; the database must be closed by then. More calls than one do nothing more. */
   release(): Promise<void>
 }
@@ -46,8 +54,11 @@ export interface DirectoryLock {
 export async function acquireLock(dir: string, ids: { seed(): string }, now: number): Promise<DirectoryLock> {
   const entry = register(dir, ids.seed(), now)
   const { self } = entry
+  const path = join(dir, LOCK_FILE)
+  let made: FileMark
   try {
     await takeLockFile(dir, self)
+    made = markOfFile(path)
   } catch (error) {
     await releaseLockFile(dir, self).catch(() => {}) // what failed may be the tidying after we had it
     entry.leave()
@@ -60,11 +71,29 @@ export async function acquireLock(dir: string, ids: { seed(): string }, now: num
       const holder = parseHolder(await readLock(dir))
       if (holder?.token !== self.token) throw locked(dir, holder, self)
     },
+    assertHeld() {
+      const found = markOfFile(path)
+      if (found.inode !== made.inode || found.changedAt !== made.changedAt) throw lost(dir)
+    },
     release() {
       released ??= releaseLockFile(dir, self).finally(entry.leave)
       return released
     },
   }
+}
+
+/** What tells a file from one that has taken its name: an inode number alone may be given again. */
+interface FileMark {
+  /** 0 if there is no file. */
+  readonly inode: number
+  readonly changedAt: number
+}
+
+const NO_FILE: FileMark = { inode: 0, changedAt: 0 }
+
+function markOfFile(path: string): FileMark {
+  const found = statSync(path, { throwIfNoEntry: false })
+  return found ? { inode: found.ino, changedAt: found.mtimeMs } : NO_FILE
 }
 
 /** What the registry knows of an open directory. Copies of the package share it, so its shape never changes. */

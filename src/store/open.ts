@@ -113,19 +113,25 @@ async function openLocked(
   const databaseDir = join(dir, DATABASE_DIR)
   const anchorFile = join(dir, ANCHOR_FILE)
 
-  // After the lock file the kernel's lock, and then a second look at the lock file (L6): before every first write on a
+  // After the lock file the kernel's lock, and then a second look at the lock file (L6, L7): before every first write on a
   // handle, the one after a failed write included.
-  const reopen = async () => {
+  const openHeld = async (look: () => Promise<void> | void) => {
     const level = await openUnlocked(() => openLevel(databaseDir, { create: false }))
     try {
-      await lock.confirm()
+      await look()
       return level
     } catch (error) {
       await level.close()
       throw error
     }
   }
-  const level: Level = await reopen().catch((cause: unknown) => {
+  const assertHeld = () => lock.assertHeld()
+  const reopen = async () => {
+    // LevelDB changes files when it opens them, and they may be another process's by now.
+    assertHeld()
+    return openHeld(assertHeld)
+  }
+  const level: Level = await openHeld(() => lock.confirm()).catch((cause: unknown) => {
     if (cause instanceof HoldfastError) throw cause
     throw isLevelLocked(cause) ? lockedByLevel(dir, cause) : unusable(dir, explain(cause), cause)
   })
@@ -155,7 +161,21 @@ async function openLocked(
   const anchorEach = options.anchor === 'each'
   const { damage } = chain
   const totals = await readTotals(level, logger)
-  const parts = { level, reopen, anchor, anchorEach, newest, totals, damage, durability, clock, ids, logger, release }
+  const parts = {
+    level,
+    reopen,
+    assertHeld,
+    anchor,
+    anchorEach,
+    newest,
+    totals,
+    damage,
+    durability,
+    clock,
+    ids,
+    logger,
+    release,
+  }
   return new Store(parts)
 }
 

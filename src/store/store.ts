@@ -26,7 +26,9 @@ import { TotalsKeeper } from './totals.js'
 export interface StoreParts {
   readonly level: Level
   readonly reopen: () => Promise<Level>
-  readonly anchor: CommitAnchor & { close(): Promise<void> }
+  /** See `DirectoryLock#assertHeld`. */
+  readonly assertHeld: () => void
+  readonly anchor: CommitAnchor & { close(): Promise<void>; abandon(): void }
   readonly anchorEach: boolean
   /** The newest commit in the database. */
   readonly newest: number
@@ -56,19 +58,27 @@ export class Store {
   readonly totals: TotalsKeeper
   readonly #committer: Committer
   /** Refuses a binding's write that waits while the store is down. */
-  readonly #refusedAtClose = new Set<(error: unknown) => void>()
+  readonly #refusedAtEnd = new Set<(error: unknown) => void>()
+  #onLost: (lost: HoldfastError) => void = () => {}
   #settled = 0
   #compacting: Promise<void> | undefined
 
   constructor(private readonly parts: StoreParts) {
-    const { level, reopen, clock, logger, anchor, newest, anchorEach } = parts
+    const { level, reopen, assertHeld, clock, logger, anchor, newest, anchorEach } = parts
     this.durability = parts.durability
     this.damage = parts.damage
-    this.connection = new Connection(level, { reopen, clock, logger })
+    this.connection = new Connection(level, { reopen, assertHeld, clock, logger })
     const sync = parts.durability === 'synced'
     const totals = new TotalsKeeper(parts.totals)
     this.totals = totals
-    this.#committer = new Committer({ connection: this.connection, anchor, sync, logger, newest, anchorEach, totals })
+    const onLost = (lost: HoldfastError) => {
+      // The file may be another process's by now.
+      anchor.abandon()
+      for (const refuse of this.#refusedAtEnd) refuse(lost)
+      this.#onLost(lost)
+    }
+    const { connection } = this
+    this.#committer = new Committer({ connection, anchor, sync, logger, onLost, newest, anchorEach, totals })
   }
 
   /** True if no commit, no read and no compaction is going on, and no attempt to open the database again. */
@@ -81,9 +91,14 @@ export class Store {
     this.#committer.onReload(reload)
   }
 
+  /** Who stops when another process may own the directory. Called once; every call is refused with `lost` by then. */
+  onLost(stop: (lost: HoldfastError) => void): void {
+    this.#onLost = stop
+  }
+
   /**
    * Writes a decision in one batch. Settles when it is on disk (`written`) or known not to be (`lost`: decide again).
-   * @throws HoldfastError `STORE_UNAVAILABLE` for a commit that is not `patient`
+   * @throws HoldfastError `STORE_UNAVAILABLE`, `STORE_LOST` for a commit that is not `patient`
    */
   commit(decision: Decision, { patient }: { patient: boolean }): Promise<Fate> {
     const { head, tally } = decision
@@ -141,7 +156,7 @@ export class Store {
 
   /**
    * Writes what a protocol binding keeps, in one batch; while the store is down it waits.
-   * @throws HoldfastError `STORE_UNAVAILABLE` for one that is not `patient`; `CLOSED`
+   * @throws HoldfastError `STORE_UNAVAILABLE` for one that is not `patient`; `STORE_LOST`, `CLOSED`
    */
   async commitBinding(records: readonly BindingRecord[], { patient }: { patient: boolean }): Promise<void> {
     const operations = records.map(({ key, text }) =>
@@ -149,17 +164,17 @@ export class Store {
     )
     // A put or a delete of one's own key means the same however often it is done. It names no task to be read again.
     const commit = () => this.#committer.commit(operations, { taskId: '', patient })
-    while ((await this.#untilClosed(commit)) === 'lost');
+    while ((await this.#untilEnd(commit)) === 'lost');
   }
 
-  /** Rejects with `CLOSED` where the store is closed before: a binding has a client that waits for its answer. */
-  #untilClosed(commit: () => Promise<Fate>): Promise<Fate> {
+  /** Rejects with `CLOSED` or `STORE_LOST` where the store ends before: a binding has a client that waits for its answer. */
+  #untilEnd(commit: () => Promise<Fate>): Promise<Fate> {
     return new Promise((resolve, reject) => {
       this.connection.assertOpen()
-      this.#refusedAtClose.add(reject)
+      this.#refusedAtEnd.add(reject)
       commit()
         .then(resolve, reject)
-        .finally(() => this.#refusedAtClose.delete(reject))
+        .finally(() => this.#refusedAtEnd.delete(reject))
     })
   }
 
@@ -227,7 +242,7 @@ export class Store {
   async close(): Promise<void> {
     const { anchor, release } = this.parts
     const refuse = () => {
-      for (const refuseOne of this.#refusedAtClose) refuseOne(new HoldfastError('CLOSED', 'The store is closed'))
+      for (const refuseOne of this.#refusedAtEnd) refuseOne(new HoldfastError('CLOSED', 'The store is closed'))
     }
     const steps = [
       () => this.#committer.flushed(),

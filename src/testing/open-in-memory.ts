@@ -47,11 +47,12 @@ export async function openInMemory({
   const reopen = () => (isDead ? new Promise<never>(() => {}) : disk.open())
   const level = await reopen()
   const { newest } = await readChain(level, 0)
-  const anchor = { note() {}, async flush() {}, async close() {} }
+  const anchor = { note() {}, async flush() {}, async close() {}, abandon() {} }
   const release = async () => {}
   const store = new Store({
     level,
     reopen,
+    assertHeld: () => {},
     anchor,
     anchorEach: false,
     newest,

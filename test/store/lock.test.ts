@@ -1,5 +1,5 @@
 /**
- * The directory's lock (L1 to L6 in src/store/lock.ts): who is refused, who gets in, and that a refusal never harms the
+ * The directory's lock (L1 to L7 in src/store/lock.ts): who is refused, who gets in, and that a refusal never harms the
  * holder. A holder is realistic: it has our lock and LevelDB's. The rules are cited in brackets.
  */
 import { execFileSync, spawnSync } from 'node:child_process'

@@ -53,7 +53,8 @@ async function openStore(): Promise<{ store: Store; sizes: number[] }> {
   const store = new Store({
     level: noting(await disk.open(), sizes),
     reopen: () => disk.open(),
-    anchor: { note() {}, async flush() {}, async close() {} },
+    assertHeld: () => {},
+    anchor: { note() {}, async flush() {}, async close() {}, abandon() {} },
     anchorEach: false,
     newest: 0,
     totals: added({}, []),
