@@ -1,8 +1,9 @@
 /** The branches of a run's `all`, `race` and `any`: which calls are open, which branches lost, and what those had taken. */
-import { messageOf } from '../task/drop-for-retry.js'
+
 import type { History } from '../task/history.js'
 import type { LogRecord } from '../task/log.js'
 import type { Message } from '../task/message.js'
+import { messageOf } from '../task/plan-retry.js'
 import { isWithin } from '../task/scope.js'
 import { anyOf, LazyAbort } from './lazy-abort.js'
 

@@ -5,9 +5,9 @@
  * and executes it again, answered from what was recorded.
  */
 import { fromJson, toJson } from '../json.js'
-import { readInput, readIntents, readLog, readNotes, readPatches } from '../store/reads.js'
+import { noteKey } from '../store/layout.js'
+import { readDropped, readInput, readIntents, readLog, readNotes, readPatches } from '../store/reads.js'
 import type { AnyTaskDefinition } from '../task/definition.js'
-import { dropForRetry } from '../task/drop-for-retry.js'
 import { isOutOfTime } from '../task/expiry.js'
 import { dueAt } from '../task/head.js'
 import { History } from '../task/history.js'
@@ -15,10 +15,13 @@ import { undoneRecords } from '../task/intent.js'
 import type { Note } from '../task/note.js'
 import { describeError, type Outcome, type TaskError } from '../task/outcome.js'
 import { type PatchAnswers, Patches } from '../task/patches.js'
+import { planRetry } from '../task/plan-retry.js'
 import { nextAttemptAt } from '../task/retry.js'
 import type { RunEnd } from './asked.js'
 import { inputsOf } from './await-answer.js'
+import { clearDropped, droppedOf, logClearing } from './clear-dropped.js'
 import type { Engine } from './engine.js'
+import { inSlices } from './in-slices.js'
 import type { LiveTask } from './live-task.js'
 import { Patched } from './patched.js'
 import { Run } from './run.js'
@@ -70,6 +73,7 @@ export async function executeTask(
 async function load(engine: Engine, task: LiveTask) {
   const { store } = engine
   try {
+    if (task.head.hasDropped) await clearDropped(engine, task.taskId)
     return await store.readPatiently(async (level) => ({
       input: await readInput(level, task.head),
       history: new History(
@@ -190,26 +194,21 @@ async function retry(
   const log = await store.readPatiently((level) => readLog(level, task.head))
   const intents = head.intents ? await store.readPatiently((level) => readIntents(level, taskId)) : []
   const undone = undoneRecords(intents)
-  const drop = async () => {
-    const notes = head.hasStepStates ? await store.readPatiently((level) => readNotes(level, taskId)) : undefined
-    return dropForRetry(log, error, task.head, { notes: [...(notes?.values() ?? [])], undone })
-  }
+  const read = () => (head.hasStepStates ? store.readPatiently((level) => readNotes(level, taskId)) : new Map())
+  const notes: ReadonlyMap<string, Note> = await read()
+  const plan = await inSlices(planRetry(log, error, task.head, { notes: [...notes.values()], undone }))
   // Children that the next attempt doesn't know of end first: whoever dies here comes to the same throw again.
-  for (const { child } of (await drop()).ended) if (child) await engine.children.end(child.taskId, why)
-  await keys.run(inputsOf(taskId), () =>
-    keys.run(messagesOf(taskId), async () => {
-      const { kept, dropped, ended, returned } = await drop()
-      await engine.record(task, {
-        kind: 'retry',
-        run: run.number,
-        wakeAt,
-        why,
-        kept,
-        dropped,
-        beside: { ended, returned },
-      })
-    }),
-  )
+  for (const { child } of plan.ended) if (child) await engine.children.end(child.taskId, why)
+  const record = async () => {
+    // A question that goes may have been answered meanwhile, and counts as answered then.
+    const now: ReadonlyMap<string, Note> = plan.ended.length > 0 ? await read() : notes
+    const ended = plan.ended.map((note) => now.get(noteKey(taskId, note)) ?? note)
+    const earlier = await store.readPatiently((level) => readDropped(level, task.head))
+    await engine.record(task, { kind: 'retry', run: run.number, wakeAt, why, plan: { ...plan, ended }, earlier })
+  }
+  await keys.run(inputsOf(taskId), () => keys.run(messagesOf(taskId), () => keys.run(droppedOf(taskId), record)))
+  // Behind: the head on disk says already what is dropped. What is left when the process dies is for the next open.
+  clearDropped(engine, taskId).catch((cause: unknown) => logClearing(engine, taskId, cause))
 }
 
 /** Whether there is nothing to execute any more: it was settled, or left the engine, or the engine closes. */

@@ -6,6 +6,8 @@
 export class Sweeps {
   readonly #inUse = new Map<string, number>()
   readonly #sweeping = new Set<string>()
+  /** Tasks whose dropped records are being deleted (clear-dropped.ts). */
+  readonly deletingDropped = new Set<string>()
   #isPrepared = false
 
   /** Does what a process does before its first sweep. */

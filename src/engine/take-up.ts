@@ -4,6 +4,7 @@ import { liveKey } from '../store/layout.js'
 import { readLiveHeads, readNewestTaskId } from '../store/reads.js'
 import { isSettled, type TaskHead } from '../task/head.js'
 import { startCleanUp } from './clean-up.js'
+import { clearAllDropped, logClearing } from './clear-dropped.js'
 import type { Engine } from './engine.js'
 import { LiveTask } from './live-task.js'
 import { endOrphan } from './settling.js'
@@ -71,6 +72,7 @@ export function takeUp(engine: Engine, found: readonly TaskHead[]): void {
     },
     timeOut: (taskId) => engine.timeOut(taskOf(taskId)),
   })
+  clearAllDropped(engine).catch((error: unknown) => logClearing(engine, '', error))
   void report.done.then((report) => engine.lives.recovered(report))
   void report.done.then(() => {
     if (report.finishedAt === undefined) return

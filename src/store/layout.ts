@@ -19,6 +19,7 @@
  *   input/<taskId>                         the parsed input
  *   outcome/<taskId>                       what the task settled with
  *   log/<taskId>/<segment>/<record>        one answer of the log; the prefix sorts first
+ *   dropped/<taskId>                       what retries dropped from the log, as far as it is not deleted yet (dropped.ts)
  *   checkpoint/<taskId>/<checkpointId>     what is known of a checkpoint …
  *   state/<taskId>/<checkpointId>          … and its state
  *   note/<taskId>/<segment>/<ask>          what has begun and not ended: a step's attempts, a wait, a question …
@@ -41,7 +42,8 @@
  * Owners, types, names and keys are percent-encoded, so `/` only ever separates. Every value is an envelope (envelope.ts).
  */
 import { createHash } from 'node:crypto'
-import { PREFIX } from '../task/head.js'
+import type { RecordPlace } from '../task/dropped.js'
+import { PREFIX, type TaskHead } from '../task/head.js'
 import type { Place } from '../task/note.js'
 
 /** The version of all this. One step of migration per version; a step is never edited afterwards. */
@@ -68,6 +70,7 @@ export const LIVE = 'live/'
 export const DONE = 'done/'
 export const CHAIN = 'chain/'
 export const AUDIT = 'audit/'
+export const DROPPED = 'dropped/'
 
 export const chainKey = (slot: number) => `chain/${hex(slot, 4)}`
 export const liveKey = (taskId: string) => `live/${taskId}`
@@ -77,6 +80,7 @@ export const outcomeKey = (taskId: string) => `outcome/${taskId}`
 export const logPrefix = (taskId: string) => `log/${taskId}/`
 export const logKey = (taskId: string, segment: number, seq: number) =>
   `log/${taskId}/${segmentPart(segment)}/${hex(seq, 10)}`
+export const droppedKey = (taskId: string) => `${DROPPED}${taskId}`
 export const checkpointPrefix = (taskId: string) => `checkpoint/${taskId}/`
 export const checkpointKey = (taskId: string, checkpointId: string) => `checkpoint/${taskId}/${checkpointId}`
 export const statePrefix = (taskId: string) => `state/${taskId}/`
@@ -118,6 +122,16 @@ export function pruned(prefix: string, keptFrom: number): KeyRange {
   return { gte: `${prefix}${segmentPart(0)}`, lt: `${prefix}${segmentPart(keptFrom)}` }
 }
 
+/** The log records from one up to another, both included. */
+export function recordsBetween(taskId: string, from: RecordPlace, to: RecordPlace): KeyRange {
+  return { gte: logKey(taskId, from.segment, from.seq), lt: logKey(taskId, to.segment, to.seq + 1) }
+}
+
+/** The number of the record under a key of the log. */
+export function recordNumber(key: string): number {
+  return Number.parseInt(lastPart(key), 16)
+}
+
 /** The segment of a key that ends in one. */
 export function lastSegment(key: string): number {
   return Number.parseInt(lastPart(key), 16) + PREFIX
@@ -142,6 +156,7 @@ export function settledUntil(instant: number): KeyRange {
 // What belongs to a task beside its head, its owner's entry and its timers. Whatever else is kept for a task is added to
 // one of these lists, or it outlives its task.
 const ONE_PER_TASK = ['input', 'outcome']
+const ONE_IF_DROPPED = 'dropped'
 const MANY_PER_TASK = [
   'log',
   'checkpoint',
@@ -155,9 +170,10 @@ const MANY_PER_TASK = [
   'trail',
 ]
 
-/** The keys `<kind>/<taskId>` of a task, whether they are there or not. */
-export function keysOf(taskId: string): string[] {
-  return ONE_PER_TASK.map((kind) => `${kind}/${taskId}`)
+/** The keys `<kind>/<taskId>` of a task that its head says it may have. */
+export function keysOf(taskId: string, head: TaskHead | undefined): string[] {
+  const kinds = head?.hasDropped ? [...ONE_PER_TASK, ONE_IF_DROPPED] : ONE_PER_TASK
+  return kinds.map((kind) => `${kind}/${taskId}`)
 }
 
 /** The ranges `<kind>/<taskId>/…` of a task. What the trail points at in the audit belongs to it too. */
@@ -175,7 +191,7 @@ export const GUARDS = MANY_PER_TASK.map((kind) => `${kind}/~`)
 export const KINDS = {
   heads: ['live', 'done'],
   values: ['input', 'outcome'],
-  log: ['log', 'note', 'intent', 'message', 'message-key', 'patch'],
+  log: ['log', 'dropped', 'note', 'intent', 'message', 'message-key', 'patch'],
   checkpoints: ['checkpoint', 'state'],
   indexes: ['owner', 'key', 'timer', 'settled'],
   audit: ['audit', 'trail'],

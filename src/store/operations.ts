@@ -12,6 +12,7 @@ import {
   auditKey,
   checkpointKey,
   doneKey,
+  droppedKey,
   idempotencyKey,
   inputKey,
   intentKey,
@@ -61,8 +62,8 @@ function add(operations: Operation[], task: TaskHead, change: Change, nextAuditI
       return void put(outcomeKey(taskId), change.text)
     case 'record':
       return void put(logKey(taskId, change.segment, change.seq), change.text)
-    case 'drop-record':
-      return void operations.push({ key: logKey(taskId, change.segment, change.seq) })
+    case 'dropped':
+      return void put(droppedKey(taskId), change.text)
     case 'drop-checkpoint':
       operations.push({ key: checkpointKey(taskId, change.checkpointId) })
       return void operations.push({ key: stateKey(taskId, change.checkpointId) })
@@ -101,10 +102,8 @@ function add(operations: Operation[], task: TaskHead, change: Change, nextAuditI
     }
     case 'forget-key':
       return void put(timerKey(change.at, 'forget-key', taskId), JSON.stringify(change.scope))
-    case 'patches': {
-      const key = patchKey(taskId, change.segment)
-      return void (change.text === undefined ? operations.push({ key }) : put(key, change.text))
-    }
+    case 'patches':
+      return void put(patchKey(taskId, change.segment), change.text)
     case 'sweep-orphan': {
       const key = timerKey(change.at, 'sweep-orphan', taskId)
       return void (change.isDone ? operations.push({ key }) : put(key, JSON.stringify({ taskId })))

@@ -52,7 +52,7 @@ export async function sweepTask(store: Store, swept: Swept, mayGoOn: () => boole
     first.length = 0
   }
   const last = await store.read((level) => lastOperations(level, swept))
-  const single = layout.keysOf(taskId).map((key) => ({ key }))
+  const single = layout.keysOf(taskId, head).map((key) => ({ key }))
   const parts = await toDeletes(store, taskId, first)
   await store.put(taskId, [...parts, ...single, ...last], head && sweptTally(head))
   return true

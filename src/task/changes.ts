@@ -74,7 +74,8 @@ export type Change =
   | { readonly kind: 'input'; readonly text: string }
   | { readonly kind: 'outcome'; readonly text: string }
   | { readonly kind: 'record'; readonly segment: number; readonly seq: number; readonly text: string }
-  | { readonly kind: 'drop-record'; readonly segment: number; readonly seq: number }
+  /** The list of what retries dropped from the log and is not deleted yet. */
+  | { readonly kind: 'dropped'; readonly text: string }
   | { readonly kind: 'drop-checkpoint'; readonly checkpointId: string }
   /** A checkpoint's state, without its record or what is known of it. */
   | { readonly kind: 'drop-state'; readonly checkpointId: string }
@@ -90,8 +91,8 @@ export type Change =
   | { readonly kind: 'drop-message'; readonly name: string; readonly order: number }
   | { readonly kind: 'message-key'; readonly entry: MessageKey }
   | { readonly kind: 'drop-message-key'; readonly key: string }
-  /** What `patched` was answered in a segment; without a text they go. */
-  | { readonly kind: 'patches'; readonly segment: number; readonly text: string | undefined }
+  /** What `patched` was answered in a segment. */
+  | { readonly kind: 'patches'; readonly segment: number; readonly text: string }
   /** When what is copied for a fork is swept, should its head never follow; `isDone` with the head. */
   | { readonly kind: 'sweep-orphan'; readonly at: number; readonly isDone: boolean }
   /** `taskId` where it is about another task than the one decided on. */

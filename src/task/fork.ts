@@ -207,7 +207,7 @@ export function inBatches(changes: Iterable<Change>, { count, bytes }: { count: 
   const batches: Change[][] = []
   let size = 0
   for (const change of changes) {
-    const taken = 'text' in change && change.text !== undefined ? change.text.length : 0
+    const taken = 'text' in change ? change.text.length : 0
     const batch = batches.at(-1)
     if (batch && batch.length < count && size + taken <= bytes) {
       batch.push(change)

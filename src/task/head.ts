@@ -131,6 +131,8 @@ export interface TaskHead {
   readonly depth?: number | undefined
   /** Its body asked `patched`; without the flag no answers are looked for. */
   readonly hasPatches?: boolean | undefined
+  /** A retry dropped records; without the flag no list of them is looked for (dropped.ts). */
+  readonly hasDropped?: boolean | undefined
   /** Where it comes from, if it was made by `fork`. */
   readonly forkedFrom?: ForkedFrom | undefined
   /** The life of the store in which it began to run; gone once it records something or waits (deaths.ts). */
@@ -158,7 +160,7 @@ export interface TaskHead {
  */
 export const HEAD_BYTES_MAX = 2_048
 /**
- * At birth; counters, instants, flags and progress take up to 755 bytes more, a parking 74 without its reason. Texts that
+ * At birth; counters, instants, flags and progress take up to 774 bytes more, a parking 74 without its reason. Texts that
  * explain (a reason, an error) get what is left: all of it where names are of a usual length.
  */
 export const NEW_HEAD_BYTES_MAX = 1_060

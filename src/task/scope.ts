@@ -18,16 +18,25 @@ export function isWithin(scope: string, outer: string): boolean {
   return outer === '' || scope === outer || scope.startsWith(`${outer}/`)
 }
 
-/** Whether two scopes lie in different branches of the same call. */
-export function areSiblings(one: string, other: string): boolean {
-  const ones = one.split('/')
-  const others = other.split('/')
-  const at = ones.findIndex((part, index) => part !== others[index])
-  const [left, right] = [ones[at], others[at]]
-  return left !== undefined && right !== undefined && callOf(left) === callOf(right)
+/** A scope on the way to another one, and the call in it that leads there: none at the end of the way. */
+export interface Level {
+  readonly scope: string
+  readonly call: string
 }
 
-// A branch's name is encoded and holds no dot of its own that would come first: `kind#number` has none.
-function callOf(part: string): string {
-  return part.slice(0, part.indexOf('.'))
+const BODY: readonly Level[] = [{ scope: '', call: '' }]
+
+/** The scopes on the way to `scope`: the body itself first, `scope` itself last. */
+export function levelsOf(scope: string): readonly Level[] {
+  if (scope === '') return BODY
+  const levels: Level[] = []
+  for (let from = 0; from < scope.length; ) {
+    const slash = scope.indexOf('/', from)
+    // A branch's name is encoded, and may hold dots of its own; `kind#number` before it has none.
+    const call = scope.slice(from, scope.indexOf('.', from))
+    levels.push({ scope: scope.slice(0, Math.max(0, from - 1)), call })
+    from = slash < 0 ? scope.length : slash + 1
+  }
+  levels.push({ scope, call: '' })
+  return levels
 }

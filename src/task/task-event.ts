@@ -1,7 +1,7 @@
 /** What can happen to a task after it was created. `transition` decides what becomes of it. */
 import type { Beside } from './beside.js'
+import type { Dropped } from './dropped.js'
 import type { Parked, Progress, StoppedBy } from './head.js'
-import type { ReadRecord } from './integrity.js'
 import type { Intent } from './intent.js'
 import type {
   CheckpointRecord,
@@ -16,6 +16,7 @@ import type { Message, MessageKey } from './message.js'
 import type { Note } from './note.js'
 import type { Outcome } from './outcome.js'
 import type { StoredPatches } from './patches.js'
+import type { RetryPlan } from './plan-retry.js'
 
 /** A record before it has its place and time in the log. */
 export type NewRecord =
@@ -76,10 +77,9 @@ export type TaskEvent =
       readonly run: number
       readonly wakeAt: number
       readonly why: string
-      /** Its log, without what the next attempt must not be answered, and that. */
-      readonly kept: readonly ReadRecord[]
-      readonly dropped: readonly ReadRecord[]
-      readonly beside: Beside
+      readonly plan: RetryPlan
+      /** What retries before dropped, as far as it is not deleted yet. */
+      readonly earlier?: Dropped | undefined
     }
   /** It only waits, for long, and is let go of until then. `listens`: also for an answer, or a message. */
   | { readonly kind: 'unload'; readonly run: number; readonly wakeAt: number; readonly listens: boolean }

@@ -19,6 +19,7 @@ import { sum, withBeside } from './beside.js'
 import type { Change, Decision } from './changes.js'
 import { marksAfter } from './deaths.js'
 import { decide } from './decide.js'
+import { encodeDropped, joinDropped } from './dropped.js'
 import {
   bytesLeft,
   emptySegment,
@@ -231,37 +232,27 @@ function record(head: TaskHead, event: EventOf<'record'>, now: number): Decision
   }
 }
 
-function retry(head: TaskHead, { kept, dropped, wakeAt, why, beside }: EventOf<'retry'>, now: number): Decision {
-  const open = Math.max(PREFIX, ...kept.map(({ record }) => countedIn(record)))
-  const sumOf = (segment: number) =>
-    kept
-      .filter(({ record }) => countedIn(record) === segment)
-      .reduce((sum, { text }) => withRecord(sum, text), emptySegment(segment))
-  const steps = dropped.filter(({ record }) => record.kind === 'step' && !record.failed).length
-  // What is dropped is the newest, so of the states that are kept as many go as checkpoints are dropped.
-  const saves = dropped.filter(({ record }) => record.kind === 'checkpoint').length
-  const { body } = head.checkpoints
+function retry(head: TaskHead, { plan, earlier, wakeAt, why }: EventOf<'retry'>, now: number): Decision {
+  const { dropped, ended, prefix, open, records } = plan
   const next: TaskHead = {
     ...head,
     attempt: head.attempt + 1,
     wakeAt,
-    prefix: sumOf(PREFIX),
-    open: open === PREFIX ? emptySegment(PREFIX) : sumOf(open),
-    records: kept.length,
-    completedSteps: head.completedSteps - steps,
-    checkpoints: { ...head.checkpoints, body: Math.max(0, body - saves) },
-    bytes: shrunk(head, dropped, body),
+    prefix,
+    open,
+    records,
+    completedSteps: head.completedSteps - plan.steps,
+    checkpoints: { ...head.checkpoints, body: Math.max(0, head.checkpoints.body - plan.saves) },
+    messages: sum(head.messages, plan.messages),
+    bytes: shrunk(head, plan.bytes),
+    hasDropped: head.hasDropped || dropped !== undefined || undefined,
   }
-  const drops = dropped.flatMap(({ record }): Change[] => {
-    const gone: Change = { kind: 'drop-record', segment: countedIn(record), seq: record.seq }
-    if (record.kind !== 'checkpoint') return [gone]
-    // What was patched holds for a segment: it stays where anything of the segment may, and goes with the segment.
-    const patches: Change = { kind: 'patches', segment: record.opens, text: undefined }
-    return [gone, { kind: 'drop-checkpoint', checkpointId: record.checkpointId }, patches]
-  })
-  const { head: counted, changes } = withBeside(next, beside)
+  // One list, however much it is. What it names is cleared and deleted behind this commit (store/dropped.ts).
+  const text = dropped && encodeDropped(joinDropped(earlier, dropped))
+  const list: Change[] = text === undefined ? [] : [{ kind: 'dropped', text }]
+  const { head: counted, changes } = withBeside(next, { ended })
   const entry = { at: now, action: 'retried', by: 'engine', why } as const
-  return asInput(head, decide(counted, entry, ...drops, ...changes), now)
+  return asInput(head, decide(counted, entry, ...list, ...changes), now)
 }
 
 function saveCheckpoint(head: TaskHead, event: EventOf<'save-checkpoint'>, now: number): Decision {

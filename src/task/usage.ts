@@ -5,8 +5,6 @@
  * for what surrounds it. What a step saves for its next attempt is not counted: it is gone when the step ends.
  */
 import { PREFIX, type TaskHead } from './head.js'
-import type { ReadRecord } from './integrity.js'
-import { countedIn } from './log.js'
 
 /** Bytes that a task keeps, and how many of them a save with `prune` would drop. */
 export interface Usage {
@@ -46,16 +44,10 @@ export function pruned(head: TaskHead, saved: number): Usage {
   return { kept: atLeastZero(kept - prunable) + saved, prunable: saved }
 }
 
-/** The count without records that were dropped, and without the states of the newest `states` of those that saved one. */
-export function shrunk(head: TaskHead, dropped: readonly ReadRecord[], states: number): Usage {
-  const saves = dropped.flatMap(({ record }) => (record.kind === 'checkpoint' ? [record] : []))
-  const withState = new Set(states === 0 ? [] : saves.slice(-states))
-  let bytes = usageOf(head)
-  for (const { record, text } of dropped) {
-    const state = record.kind === 'checkpoint' && withState.has(record) ? stateUsage(record.stateBytes ?? 0) : 0
-    bytes = grown({ ...head, bytes }, -bytesOf(text) - state, countedIn(record))
-  }
-  return bytes
+/** The count without what a retry dropped. */
+export function shrunk(head: TaskHead, dropped: Usage): Usage {
+  const { kept, prunable } = usageOf(head)
+  return { kept: atLeastZero(kept - dropped.kept), prunable: atLeastZero(prunable - dropped.prunable) }
 }
 
 // A head from before this was counted may lose more than it counts.

@@ -4,18 +4,20 @@ import { describe, expect, test } from 'vitest'
 import type { Beside } from '../../src/task/beside.js'
 import type { Change, Decision } from '../../src/task/changes.js'
 import { createTask } from '../../src/task/create.js'
+import { encodeDropped, joinDropped } from '../../src/task/dropped.js'
 import type { TaskHead } from '../../src/task/head.js'
 import { type Intent, onCancelIntent } from '../../src/task/intent.js'
 import type { Note } from '../../src/task/note.js'
+import type { RetryPlan } from '../../src/task/plan-retry.js'
 import { transition } from '../../src/task/transition.js'
-import { asked, newTask, note, question, receive, step } from './build-log.js'
+import { asked, NO_DROPS, newTask, note, question, receive, step } from './build-log.js'
 
 const NEW = createTask(newTask(), 0).head
 const noted = (head: TaskHead, beside: Beside) => transition(head, { kind: 'note', run: 1, beside }, 5)
 const recorded = (head: TaskHead, beside: Beside, ask = 0) =>
   transition(head, { kind: 'record', run: 1, record: step('a', { ask }), beside }, 5)
-const retried = (head: TaskHead, beside: Beside) =>
-  transition(head, { kind: 'retry', run: 1, wakeAt: 9, why: 'no', kept: [], dropped: [], beside }, 5)
+const retried = (head: TaskHead, plan: Partial<RetryPlan>) =>
+  transition(head, { kind: 'retry', run: 1, wakeAt: 9, why: 'no', plan: { ...NO_DROPS, ...plan } }, 5)
 const answered = (head: TaskHead, ...notes: Note[]) => transition(head, { kind: 'answer', notes, by: 'alice' }, 5)
 const sent = (head: TaskHead, order: number) =>
   transition(head, { kind: 'send', message: { name: 'go', order, text: '1' }, by: 'alice' }, 5)
@@ -163,13 +165,26 @@ describe('messages', () => {
     ])
   })
 
-  test.each([
-    ['a branch that lost', noted],
-    ['a receive that a retry drops', retried],
-  ])('that return from %s wait again', (_, happens) => {
-    const decision = happens({ ...NEW, messagesSent: 3 }, { returned: [message(0), message(2)] })
+  test('that return from a branch that lost wait again', () => {
+    const decision = noted({ ...NEW, messagesSent: 3 }, { returned: [message(0), message(2)] })
     expect(decision.head).toMatchObject({ messages: 2, messagesSent: 3 })
     expect(written(decision)).toEqual([0, 2].map((order): Change => ({ kind: 'message', message: message(order) })))
+  })
+
+  test('that return from receives that a retry drops are counted at once, and listed to be written back', () => {
+    const [from, to] = [
+      { segment: -1, seq: 4 },
+      { segment: -1, seq: 5 },
+    ]
+    const dropped = { from, to, numbers: [4, 5], returned: [4, 5] }
+    const decision = retried({ ...NEW, messagesSent: 3 }, { messages: 2, dropped })
+    expect(decision.head).toMatchObject({ messages: 2, messagesSent: 3, hasDropped: true })
+    expect(written(decision)).toEqual([{ kind: 'dropped', text: encodeDropped(dropped) }])
+    const earlier = { from: { segment: -1, seq: 1 }, to: { segment: -1, seq: 2 }, numbers: [1, 2] }
+    const event = { kind: 'retry', run: 1, wakeAt: 9, why: 'no', plan: { ...NO_DROPS, dropped }, earlier } as const
+    expect(written(transition(NEW, event, 5))).toEqual([
+      { kind: 'dropped', text: encodeDropped(joinDropped(earlier, dropped)) },
+    ])
   })
 })
 

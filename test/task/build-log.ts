@@ -1,11 +1,25 @@
 /** Logs as real decisions make them, and the parts that they are made of. */
 import { createTask, type NewTask } from '../../src/task/create.js'
-import { PREFIX, type TaskHead } from '../../src/task/head.js'
+import { emptySegment, PREFIX, type TaskHead } from '../../src/task/head.js'
 import type { ReadRecord } from '../../src/task/integrity.js'
 import { encodeRecord, type LogRecord } from '../../src/task/log.js'
 import type { Note } from '../../src/task/note.js'
+import type { RetryPlan } from '../../src/task/plan-retry.js'
 import type { NewRecord } from '../../src/task/task-event.js'
 import { transition } from '../../src/task/transition.js'
+
+/** A retry that drops nothing, of a log that nothing is recorded in. */
+export const NO_DROPS: RetryPlan = {
+  dropped: undefined,
+  ended: [],
+  prefix: emptySegment(PREFIX),
+  open: emptySegment(PREFIX),
+  records: 0,
+  steps: 0,
+  saves: 0,
+  messages: 0,
+  bytes: { kept: 0, prunable: 0 },
+}
 
 /** What the least task is made of. */
 export function newTask(more: Partial<NewTask> = {}): NewTask {

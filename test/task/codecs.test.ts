@@ -1,7 +1,9 @@
 import { describe, expect, test } from 'vitest'
 import { decodeIntent, encodeIntent, type Intent, isUndoingOver, onCancelIntent } from '../../src/task/intent.js'
+import type { LogRecord } from '../../src/task/log.js'
 import { decodeNote, encodeNote, isOutstanding, type Note } from '../../src/task/note.js'
-import { areSiblings, branchScope, isWithin } from '../../src/task/scope.js'
+import { Reach } from '../../src/task/reach.js'
+import { branchScope, isWithin } from '../../src/task/scope.js'
 import { note, question } from './build-log.js'
 
 const charge: Intent = { ...onCancelIntent(5), id: 'x', name: 'charge', order: 3 }
@@ -71,5 +73,11 @@ describe('the scope of a branch', () => {
     ['', 'race#1.a', false],
     ['race#1.a', '', false],
     ['', '', false],
-  ])('%j and %j are siblings: %s', (one, other, are) => expect(areSiblings(one, other)).toBe(are))
+  ])('%j and %j are siblings: %s', (one, other, are) => {
+    const reach = new Reach()
+    reach.add({ segment: 0, scope: one, seq: 7 } as LogRecord)
+    const isBehind = (segment: number, after: number) => reach.isBehind({ segment, scope: other, after })
+    expect([isBehind(0, 6), isBehind(0, 7)]).toEqual([false, !are])
+    expect([isBehind(1, 6), isBehind(1, 7)]).toEqual([false, true])
+  })
 })

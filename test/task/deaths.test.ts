@@ -15,6 +15,7 @@ import {
 import { HEAD_BYTES_MAX, PARKED_REASON_BYTES_MAX, type TaskHead } from '../../src/task/head.js'
 import type { TaskEvent } from '../../src/task/task-event.js'
 import { transition } from '../../src/task/transition.js'
+import { NO_DROPS } from './build-log.js'
 
 const newTask = { taskId: 'task-1', seed: 's', type: 'job', kind: 'body', durability: 'synced', by: 'admin' } as const
 const born = (startNow: boolean, marks: DeathMarks = {}): TaskHead => ({
@@ -38,7 +39,7 @@ describe('the mark of a life', () => {
     ['a park', { kind: 'park', parked: { code: 'CODE_CHANGED', reason: '' } }, {}],
     ['a resume', { kind: 'resume', by: 'admin' }, {}],
     ['a settling', { kind: 'settle', outcome: { kind: 'cancelled' }, by: 'a', retentionMs: 1 }, {}],
-    ['a retry', { kind: 'retry', run: 1, wakeAt: 1, why: '', kept: [], dropped: [], beside: {} }, {}],
+    ['a retry', { kind: 'retry', run: 1, wakeAt: 1, why: '', plan: NO_DROPS }, {}],
     ['a new state of a step', { ...noted({}), isNew: true }, {}],
     ['an excuse', { kind: 'excuse', run: 1 }, counts],
     ['an unload', { kind: 'unload', run: 1, wakeAt: 1, listens: false }, counts],

@@ -227,7 +227,7 @@ test('batches are bounded in number and in size', () => {
   expect(
     sizes([
       { kind: 'sweep-orphan', at: 1, isDone: true },
-      { kind: 'patches', segment: 1, text: undefined },
+      { kind: 'patches', segment: 1, text: '' },
     ]),
   ).toEqual([2])
 })

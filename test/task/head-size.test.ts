@@ -73,6 +73,7 @@ const GROWN: Required<Omit<TaskHead, Born | Ended | 'parked' | 'begun'>> = {
   hasNews: true,
   children: COUNT,
   hasPatches: true,
+  hasDropped: true,
   life: COUNT,
   deaths: 9_999,
   bytes: { kept: COUNT, prunable: COUNT },

@@ -2,7 +2,6 @@
 import { describe, expect, test } from 'vitest'
 import { createSettled, createTask, type NewTask } from '../../src/task/create.js'
 import { defineTask } from '../../src/task/definition.js'
-import { dropForRetry } from '../../src/task/drop-for-retry.js'
 import { deadlineOf, endOfTime, expiresAt, forgetAt, isOutOfTime, sweepAt, timeLimit } from '../../src/task/expiry.js'
 import { PREFIX, type TaskHead } from '../../src/task/head.js'
 import { History } from '../../src/task/history.js'
@@ -12,6 +11,7 @@ import { added, cleanUpTally, settledTally, sweptTally } from '../../src/task/ta
 import type { TaskEvent } from '../../src/task/task-event.js'
 import { transition } from '../../src/task/transition.js'
 import { bytesOf, grown, pruned, shrunk, stateUsage, TASK_BYTES, usageOf } from '../../src/task/usage.js'
+import { planned } from './planned.js'
 
 const newTask: NewTask = {
   taskId: 'task-1',
@@ -88,22 +88,29 @@ describe('bytes', () => {
     expect(pruned(head({ bytes: { kept: 10, prunable: 6 } }), 3)).toEqual({ kept: 7, prunable: 3 })
   })
 
-  test('go down by the records that a retry drops, with the states that were there', () => {
-    const read = (segment: number, more: object): ReadRecord => ({
-      record: { segment, ...more } as never,
+  test('go down by what a retry drops, with the states that were there, and never below zero', () => {
+    const read = (seq: number, segment: number, more: object): ReadRecord => ({
+      record: { seq, scope: '', ask: seq, after: seq - 1, segment, closes: {}, ...more } as never,
       text: 'text',
     })
-    const dropped = [
-      read(PREFIX, { kind: 'step' }),
-      read(0, { kind: 'step' }),
-      read(0, { kind: 'checkpoint', opens: 1, stateBytes: 40 }),
-      read(1, { kind: 'checkpoint', opens: 2 }),
+    const log = [
+      read(0, PREFIX, { kind: 'step', failed: { name: 'Error', message: '' } }),
+      read(1, 0, { kind: 'step' }),
+      read(2, 0, { kind: 'checkpoint', opens: 1, stateBytes: 40 }),
+      read(3, 1, { kind: 'checkpoint', opens: 2 }),
     ]
-    const full = head({ bytes: { kept: 10_000, prunable: 5_000 } })
+    const error = { name: 'Error', message: '', record: 0 } as never
+    const bytes = (body: number) =>
+      planned(log, error, { keptFrom: 0, checkpoints: { body, client: 0 } }).dropping.bytes
     const records = 4 * bytesOf('text')
-    expect(shrunk(full, dropped, 0)).toEqual({ kept: 10_000 - records, prunable: 5_000 - (records * 3) / 4 })
-    expect(shrunk(full, dropped, 1).kept).toBe(10_000 - records - stateUsage(0))
-    expect(shrunk(full, dropped, 9).kept).toBe(10_000 - records - stateUsage(0) - stateUsage(40))
+    expect(bytes(0)).toEqual({ kept: records, prunable: (records * 3) / 4 })
+    expect(bytes(1).kept).toBe(records + stateUsage(0))
+    expect(bytes(9).kept).toBe(records + stateUsage(0) + stateUsage(40))
+    expect(shrunk(head({ bytes: { kept: 10, prunable: 5 } }), { kept: 3, prunable: 2 })).toEqual({
+      kept: 7,
+      prunable: 3,
+    })
+    expect(shrunk(head({ bytes: { kept: 10, prunable: 5 } }), bytes(9))).toEqual({ kept: 0, prunable: 0 })
   })
 
   test('of a checkpoint, and of the states it makes room with, are counted by the decision', () => {
@@ -200,7 +207,7 @@ describe('checkpoints that are kept', () => {
     const log = [failed, save(5, 9)].map((record) => ({ record: record as never, text: '' }))
     const error = { name: 'StepFailedError', message: '', step: 'a', record: 8 } as never
     const dropped = (keptFrom: number, body: number) =>
-      dropForRetry(log, error, { keptFrom, checkpoints: { body, client: 0 } }).dropped.length
+      planned(log, error, { keptFrom, checkpoints: { body, client: 0 } }).dropped.length
     expect(dropped(4, 1)).toBe(0)
     expect(dropped(4, 2)).toBe(2)
     expect(dropped(0, 1)).toBe(2)

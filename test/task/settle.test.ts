@@ -7,7 +7,7 @@ import { type Intent, onCancelIntent, type Undoing, undoneRecords } from '../../
 import type { Outcome } from '../../src/task/outcome.js'
 import type { EventOf, TaskEvent } from '../../src/task/task-event.js'
 import { RunFenced, transition } from '../../src/task/transition.js'
-import { newTask, note, question, step } from './build-log.js'
+import { NO_DROPS, newTask, note, question, step } from './build-log.js'
 
 const NOW = 1_000_000
 
@@ -157,7 +157,7 @@ describe('while a clean-up is pending', () => {
     { kind: 'start', run: 3, recovered: true },
     { kind: 'record', run: 2, record: step('a') },
     { kind: 'note', run: 2, beside: { begun: [note('a')] } },
-    { kind: 'retry', run: 2, wakeAt: 9, why: 'no', kept: [], dropped: [], beside: {} },
+    { kind: 'retry', run: 2, wakeAt: 9, why: 'no', plan: NO_DROPS },
     { kind: 'unload', run: 2, wakeAt: 9, listens: false },
     { kind: 'answer', notes: [question('ok-1', {}, '1')], by: 'alice' },
     { kind: 'send', message: { name: 'go', order: 0, text: '' }, by: 'alice' },

@@ -8,7 +8,7 @@ import { onCancelIntent } from '../../src/task/intent.js'
 import type { Outcome } from '../../src/task/outcome.js'
 import type { TaskEvent } from '../../src/task/task-event.js'
 import { RunFenced, transition } from '../../src/task/transition.js'
-import { asked, failing, newTask, note, question, save, step } from './build-log.js'
+import { asked, failing, NO_DROPS, newTask, note, question, save, step } from './build-log.js'
 
 const NOW = 1_000_000
 
@@ -42,7 +42,7 @@ const OF_A_BODY: Record<string, TaskEvent> = {
   },
   'note how far a step is': { kind: 'note', run: 1, beside: { changed: [note('a')] } },
   'ask a question': { kind: 'note', run: 1, beside: { begun: [question('ok-9')] } },
-  retry: { kind: 'retry', run: 1, wakeAt: NOW + 9, why: 'Error: no', kept: [], dropped: [], beside: {} },
+  retry: { kind: 'retry', run: 1, wakeAt: NOW + 9, why: 'Error: no', plan: NO_DROPS },
   patch: { kind: 'patch', run: 1, answers: [{ segment: 0, text: '[]' }] },
   unload: { kind: 'unload', run: 1, wakeAt: NOW + 9, listens: false },
   'return a result': { kind: 'settle', run: 1, outcome: { kind: 'result' }, by: 'body', retentionMs: 1 },

@@ -1,23 +1,15 @@
 /**
- * Decides what a retry of the task takes out of its log (R1's one exception), so that the next attempt is answered
- * everything but the failure that escaped and what came of it.
- *
- * D1. Each failure that escaped goes, with later failures and all that was asked for after it was handed over, in its
- *     scope and in those around it. Sibling branches keep theirs.
- * D2. A branch that lost is tried again if the decision it lost by goes (by each that it lost by, if they are several).
- *     Then what it can't be answered any more goes too, with what came of that inside the branch: steps that were undone,
- *     so that they run again, and what it had received, since the messages are back already. Inside a branch that stays
- *     lost nothing goes: the next attempt leaves it at the same point.
- * D3. Nothing goes where nothing would be left to go on from: the states before were dropped to make room, and what
- *     they stood for was pruned.
+ * The first planner of retries, which compares each record with each: quadratic, and plain. The planner of today is held
+ * against it (plan-retry-model.test.ts). The rules D1 to D3 stand in src/task/plan-retry.ts.
  */
-import type { TaskHead } from './head.js'
-import type { ReadRecord } from './integrity.js'
-import type { LogRecord, ReceiveRecord } from './log.js'
-import type { Message } from './message.js'
-import type { Note } from './note.js'
-import type { TaskError } from './outcome.js'
-import { areSiblings, isWithin } from './scope.js'
+import type { TaskHead } from '../../src/task/head.js'
+import type { ReadRecord } from '../../src/task/integrity.js'
+import type { LogRecord } from '../../src/task/log.js'
+import type { Message } from '../../src/task/message.js'
+import type { Note } from '../../src/task/note.js'
+import type { TaskError } from '../../src/task/outcome.js'
+import { messageOf } from '../../src/task/plan-retry.js'
+import { isWithin } from '../../src/task/scope.js'
 
 /** What becomes of the log. */
 export interface Dropping {
@@ -100,11 +92,6 @@ export function dropForRetry(
   }
 }
 
-/** The message that a record received, if it did. */
-export function messageOf({ name, message, value = '' }: ReceiveRecord): Message[] {
-  return message === undefined ? [] : [{ name, order: message, text: value }]
-}
-
 /** Whether they stand in different branches of one call. Names are numbered anew in each segment. */
 function standBeside(one: Asking, other: Asking): boolean {
   return one.segment === other.segment && areSiblings(one.scope, other.scope)
@@ -130,4 +117,18 @@ function hasFailed(record: LogRecord): boolean {
 function failedRecords({ record, cause, errors = [] }: TaskError): number[] {
   const own = record === undefined ? [] : [record]
   return [...own, ...(cause ? failedRecords(cause) : []), ...errors.flatMap(failedRecords)]
+}
+
+/** Whether two scopes lie in different branches of the same call. */
+function areSiblings(one: string, other: string): boolean {
+  const ones = one.split('/')
+  const others = other.split('/')
+  const at = ones.findIndex((part, index) => part !== others[index])
+  const [left, right] = [ones[at], others[at]]
+  return left !== undefined && right !== undefined && callOf(left) === callOf(right)
+}
+
+// A branch's name is encoded and holds no dot of its own that would come first: `kind#number` has none.
+function callOf(part: string): string {
+  return part.slice(0, part.indexOf('.'))
 }

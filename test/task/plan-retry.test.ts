@@ -1,14 +1,15 @@
 // Goal: the next attempt of a task finds everything in its log but the failure that escaped and what came of it.
 // Method: logs are built by real decisions; what a retry drops is written down, and the log that is left is whole.
 import { describe, expect, test } from 'vitest'
-import { type Dropping, dropForRetry } from '../../src/task/drop-for-retry.js'
-import { emptySegment, PREFIX, type TaskHead } from '../../src/task/head.js'
+import { includes } from '../../src/task/dropped.js'
+import { emptySegment, PREFIX } from '../../src/task/head.js'
 import { findHole, type ReadRecord } from '../../src/task/integrity.js'
-import type { Note } from '../../src/task/note.js'
 import { describeError, stepFailure, type TaskError, waitFailure } from '../../src/task/outcome.js'
+import { type BesideLog, messageOf } from '../../src/task/plan-retry.js'
 import type { NewRecord } from '../../src/task/task-event.js'
 import { transition } from '../../src/task/transition.js'
 import { asked, build, decision, failing, note, receive, save, step } from './build-log.js'
+import { planned } from './planned.js'
 
 const names = (reads: readonly ReadRecord[]) =>
   reads.map(({ record }) => (record.kind === 'checkpoint' ? record.checkpointId : record.name))
@@ -16,23 +17,22 @@ const escaped = (seq: number) => describeError(stepFailure('x', seq, { name: 'Er
 const OWN_ERROR = describeError(new Error('bug'))
 
 /** Drops, and checks that what is left is a whole log. */
-function retry(
-  records: readonly NewRecord[],
-  error: TaskError,
-  beside?: { notes?: readonly Note[]; undone?: ReadonlySet<number> },
-): Dropping & { gone: string[]; head: TaskHead; next: TaskHead } {
+function retry(records: readonly NewRecord[], error: TaskError, beside?: BesideLog) {
   const { head, log } = build(records)
-  const dropping = dropForRetry(log, error, head, beside)
-  const { kept, dropped } = dropping
-  const event = { kind: 'retry', run: 1, wakeAt: 50, why: 'no', kept, dropped, beside: {} } as const
+  const { dropping: plan, kept, dropped } = planned(log, error, head, beside)
+  const event = { kind: 'retry', run: 1, wakeAt: 50, why: 'no', plan } as const
   const { head: next, changes } = transition(head, event, 10)
   expect(findHole(next, kept)).toBeUndefined()
   expect(next).toMatchObject({ attempt: 2, wakeAt: 50, records: kept.length, nextRecord: head.nextRecord })
   const completed = kept.filter(({ record }) => record.kind === 'step' && !record.failed).length
   expect(next.completedSteps).toBe(completed)
-  const deletes = changes.filter(({ kind }) => kind === 'drop-record' || kind === 'drop-checkpoint')
-  expect(deletes).toHaveLength(dropped.length + dropped.filter(({ record }) => record.kind === 'checkpoint').length)
-  return { ...dropping, gone: names(dropped), head, next }
+  expect(next.hasDropped).toBe(dropped.length > 0 ? true : undefined)
+  expect(changes.filter(({ kind }) => kind === 'dropped')).toHaveLength(dropped.length > 0 ? 1 : 0)
+  const returned = dropped.flatMap(({ record }) =>
+    record.kind === 'receive' && includes(plan.dropped?.returned ?? [], record.seq) ? messageOf(record) : [],
+  )
+  expect(next.messages ?? 0).toBe(returned.length)
+  return { ended: plan.ended, returned, gone: names(dropped), head, next }
 }
 
 describe('a retry of the task drops', () => {
