@@ -9,7 +9,8 @@
  * K4. An undo out of attempts doesn't keep the others: the clean-up ends as failed, and `get` says of what.
  */
 import { fromJson } from '../json.js'
-import { readCheckpoints, readInput, readIntents, readOutcome, readState } from '../store/reads.js'
+import { readCheckpoints } from '../store/read-log.js'
+import { readInput, readIntents, readOutcome, readState } from '../store/reads.js'
 import type { Cancelled, RestoredCheckpoint } from '../task/context.js'
 import type { AnyTaskDefinition } from '../task/definition.js'
 import type { StoppedBy, TaskHead } from '../task/head.js'

@@ -1,7 +1,8 @@
 /** Checkpoints from outside: a client's state beside a task. They never move a body. */
 import { HoldfastError } from '../errors.js'
 import { toJson } from '../json.js'
-import { readCheckpoints, readState } from '../store/reads.js'
+import { readCheckpoints } from '../store/read-log.js'
+import { readState } from '../store/reads.js'
 import type { CheckpointInfo, SavedBy } from '../task/checkpoint.js'
 import type { RestoredCheckpoint } from '../task/context.js'
 import type { TaskHead } from '../task/head.js'

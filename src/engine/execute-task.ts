@@ -6,7 +6,8 @@
  */
 import { fromJson, toJson } from '../json.js'
 import { noteKey } from '../store/layout.js'
-import { readDropped, readInput, readIntents, readLog, readNotes, readPatches } from '../store/reads.js'
+import { readDropped, readLog, readPatches } from '../store/read-log.js'
+import { readInput, readIntents, readNotes } from '../store/reads.js'
 import type { AnyTaskDefinition } from '../task/definition.js'
 import { isOutOfTime } from '../task/expiry.js'
 import { dueAt } from '../task/head.js'

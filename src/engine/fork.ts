@@ -8,15 +8,8 @@
 import { HoldfastError } from '../errors.js'
 import { fromJson } from '../json.js'
 import type { Level } from '../store/level.js'
-import {
-  readCheckpoints,
-  readHead,
-  readInput,
-  readIntents,
-  readLog,
-  readPatches,
-  readStateText,
-} from '../store/reads.js'
+import { readCheckpoints, readLog, readPatches } from '../store/read-log.js'
+import { readHead, readInput, readIntents, readStateText } from '../store/reads.js'
 import type { Change } from '../task/changes.js'
 import type { CheckpointInfo } from '../task/checkpoint.js'
 import type { NewTask } from '../task/create.js'

@@ -6,7 +6,7 @@
 import type { EventName, HoldfastEvents } from '../events.js'
 import type { RecoveryReport } from '../recovery/report.js'
 import { openStore } from '../store/open.js'
-import { readCheckpoints } from '../store/reads.js'
+import { readCheckpoints } from '../store/read-log.js'
 import type { AuditEntry } from '../task/changes.js'
 import type { CheckpointInfo } from '../task/checkpoint.js'
 import type { RestoredCheckpoint } from '../task/context.js'

@@ -1,5 +1,5 @@
 /** The log of a task as people read it: by segment, with states and times, and without results. */
-import { readLog } from '../store/reads.js'
+import { readLog } from '../store/read-log.js'
 import { PREFIX, type TaskHead } from '../task/head.js'
 import { countedIn, type LogRecord, type NamedKind } from '../task/log.js'
 import type { Engine } from './engine.js'

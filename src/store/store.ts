@@ -2,7 +2,7 @@
  * The store as the engine sees it: commit a decision, read what is on disk. Everything below it (LevelDB, the lock, the
  * anchor, the order of the writes) is this folder's business.
  *
- *   layout.ts   what lies where          commit.ts   the one way in         reads.ts, list.ts   the ways out
+ *   layout.ts   what lies where          commit.ts   the one way in         reads.ts, read-log.ts, list.ts   the ways out
  */
 import type { Clock } from '../clock.js'
 import { HoldfastError } from '../errors.js'
