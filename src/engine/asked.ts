@@ -21,6 +21,8 @@ export interface Asked {
   readonly ask: Ask
   /** The branch that asks; none for the body itself. */
   readonly branch: Branch | undefined
+  /** True if its record takes others out of the log. */
+  readonly prunes: boolean | undefined
   /** Does what was asked for, once the log is used up, and records it. */
   readonly begin: () => Promise<void>
   readonly resolve: (value: unknown) => void

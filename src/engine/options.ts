@@ -28,8 +28,12 @@ export interface Limits {
   readonly outputBytesMax: number
   /** A checkpoint's state as JSON. Default 1 MiB. */
   readonly stateBytesMax: number
-  /** Records kept of one task's log; a save with `prune` starts anew. Default 100,000. */
-  readonly stepsPerTaskMax: number
+  /**
+   * Records kept of one task's log: steps, sleeps, inputs, messages received, children, decisions and checkpoints. A call
+   * counts from the moment it is made; one past the limit fails the task with `LIMIT_EXCEEDED`. A save with `prune` starts
+   * anew. Default 100,000.
+   */
+  readonly recordsPerTaskMax: number
   /** Checkpoints kept of one task, a body's and clients' apart. Default 1,000. */
   readonly checkpointsPerTaskMax: number
   /** Messages that wait for one task to receive them. Default 1,000. */
@@ -69,7 +73,7 @@ export const DEFAULT_LIMITS: Limits = {
   resultBytesMax: MIB,
   outputBytesMax: MIB,
   stateBytesMax: MIB,
-  stepsPerTaskMax: 100_000,
+  recordsPerTaskMax: 100_000,
   checkpointsPerTaskMax: 1_000,
   messagesPerTaskMax: 1_000,
   liveTasksMax: 100_000,

@@ -48,10 +48,6 @@ export interface Trial {
 export async function runStep(run: Run, asked: Asked, step: StepCall): Promise<void> {
   const { host, task } = run
   const { ask, startedAt = host.clock.now() } = asked
-  if (task.head.records >= host.limits.stepsPerTaskMax) {
-    run.fail(tooManySteps(task.taskId, step.name, host.limits.stepsPerTaskMax))
-    return run.dropped(asked)
-  }
   const record = await undertake(run, asked, async () => {
     const stored = run.noteOf(asked)
     if (stored && stored.id !== ask.id) return undefined
@@ -268,14 +264,6 @@ async function write(run: Run, trial: Trial, beside: Beside, isNew?: boolean): P
   })
   // It was given its place there: two steps that begin at once don't know of each other.
   if (intent) trial.intent = { ...intent, order: (head.intents ?? 1) - 1 }
-}
-
-function tooManySteps(taskId: string, step: string, max: number): HoldfastError {
-  return new HoldfastError(
-    'LIMIT_EXCEEDED',
-    `Step '${step}' would be record ${max + 1} of task ${taskId}; ${max} are kept (option \`limits.stepsPerTaskMax\`). Save checkpoints with \`prune: true\` to keep the log short.`,
-    { details: { taskId, step, max, option: 'limits.stepsPerTaskMax' } },
-  )
 }
 
 function inDoubt(taskId: string, step: string, begunAt: number): HoldfastError {

@@ -29,6 +29,7 @@ import { Interrupts } from './interrupts.js'
 import { LazyAbort } from './lazy-abort.js'
 import type { LiveTask } from './live-task.js'
 import { heldBack, type Patched } from './patched.js'
+import { PendingCalls } from './pending-calls.js'
 import { ambiguous, begunAsAnother, inFlight, leftAtEnd, unaskedFor } from './refusals.js'
 import { rejectOneByOne } from './reject-one-by-one.js'
 import type { RunHost } from './run-host.js'
@@ -40,7 +41,7 @@ export class Run {
   readonly number: number
   readonly #aborter = new LazyAbort()
   readonly #turns = new Turns(() => this.#next())
-  readonly #waiting = new Map<string, Asked>()
+  readonly #waiting = new PendingCalls(this)
   #end: ((end: RunEnd) => void) | undefined
   /** Resolves once the body has ended, however that is. */
   #body: Promise<unknown> | undefined
@@ -123,7 +124,7 @@ export class Run {
 
   /** The asks whose function is running. */
   get begun(): Asked[] {
-    return [...this.#waiting.values()].filter(({ startedAt }) => startedAt !== undefined)
+    return this.#waiting.begun
   }
 
   /** @throws HoldfastError `STEPS_IN_FLIGHT`: a checkpoint needs a body with nothing in flight */
@@ -154,9 +155,10 @@ export class Run {
 
   /**
    * Asks for something: it is answered from the log, or done and recorded.
-   * @throws HoldfastError `STEPS_IN_FLIGHT`
+   * @param prunes true if its record takes others out of the log
+   * @throws HoldfastError `STEPS_IN_FLIGHT`, `LIMIT_EXCEEDED`
    */
-  ask(place: () => Ask, begin: (asked: Asked) => Promise<void>, branch?: Branch): Promise<unknown> {
+  ask(place: () => Ask, begin: (asked: Asked) => Promise<void>, branch?: Branch, prunes?: boolean): Promise<unknown> {
     this.refuseWhileLeaving()
     let ask: Ask
     try {
@@ -166,8 +168,8 @@ export class Run {
     }
     this.#saving = ask.name.kind === 'checkpoint'
     return new Promise((resolve, reject) => {
-      const asked: Asked = { ask, branch, begin: () => begin(asked), resolve, reject }
-      this.#waiting.set(ask.id, asked)
+      const asked: Asked = { ask, branch, prunes, begin: () => begin(asked), resolve, reject }
+      this.#waiting.add(asked)
     })
   }
 
@@ -186,7 +188,7 @@ export class Run {
   closeBranches(branches: readonly Branch[]): void {
     const reason = new TaskInterruptedError(this.task.taskId)
     this.branches.close(branches, reason)
-    for (const [id, { branch }] of this.#waiting) if (branch?.isOver) this.#waiting.delete(id)
+    this.#waiting.deleteOver()
     this.#inFlight.abort(reason, hasLost)
     this.waits.endAll(hasLost)
   }
@@ -203,6 +205,7 @@ export class Run {
   /** A record of this run is on disk. */
   recorded(asked: Asked, record: LogRecord): void {
     this.#inFlight.delete(asked)
+    this.#waiting.recorded(asked)
     this.history.add(record)
     this.#next()
   }
@@ -273,7 +276,7 @@ export class Run {
 
   /** The log is used up: now, and not before, what was asked for begins. */
   #beginAsked(): void {
-    const fresh = [...this.#waiting.values()].filter(({ startedAt }) => startedAt === undefined)
+    const { fresh } = this.#waiting
     if (this.#replaying) {
       this.#replaying = false
       const first = fresh[0]

@@ -38,7 +38,7 @@ export function saveCheckpoint(
   if (parked) return parked
   handedOver.set(run, stateText)
   const begin = (asked: Asked) => record(run, asked, { stateText, prune, label })
-  return run.ask(() => run.history.askCheckpoint(), begin)
+  return run.ask(() => run.history.askCheckpoint(), begin, undefined, prune)
 }
 
 async function record(

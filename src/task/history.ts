@@ -71,6 +71,11 @@ export class History {
     return segment > this.#segment || (segment === this.#segment && ask >= (this.#asks.get(scope) ?? 0))
   }
 
+  /** True if the log has the answer of an ask that was just given its place. */
+  isRecorded({ segment, scope, ask }: Ask): boolean {
+    return this.#byAsk.size > 0 && this.#byAsk.has(place(segment, scope, ask))
+  }
+
   /** The checkpoint that opened the segment the body is in, if it walked there. */
   get saved(): CheckpointRecord | undefined {
     return this.#saved

@@ -123,7 +123,7 @@ const OPEN: Rows<OpenOptions> = {
   acceptDamage: FLAG,
   clock: [...OBJECT, {}, Date, { now: () => 0 }],
   logger: [...OBJECT, {}, { warn: () => {} }],
-  limits: [...OBJECT, { stepsMax: 5 }, { stepsPerTaskMax: 0 }],
+  limits: [...OBJECT, { stepsMax: 5 }, { recordsPerTaskMax: 0 }],
 }
 const TASK: Rows<TaskOptions<undefined, undefined>> = {
   name: [undefined, ...text(128)],

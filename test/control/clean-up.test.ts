@@ -914,7 +914,7 @@ describe('a parked task', () => {
     disk.crash()
     const holdfast = await openInMemory({ disk, clock, tasks: [make('renamed')] })
     // The sleep is due in a month: only a run shows that the code does not fit.
-    await clock.advance(31 * 24 * HOUR)
+    await clock.jump(31 * 24 * HOUR)
     expect(await holdfast.get(taskId)).toMatchObject({ parked: { code: 'CODE_CHANGED' } })
     await holdfast.cancel(taskId, { owner: 'alice' })
     expect((await errorOf(holdfast.result(taskId))).code).toBe('TASK_CANCELLED')

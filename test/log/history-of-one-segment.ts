@@ -31,6 +31,10 @@ export class HistoryOfOneSegment implements AsUsed {
     return ask >= this.#asks
   }
 
+  isRecorded(): boolean {
+    return false
+  }
+
   checkpoint(checkpointId?: string): CheckpointRecord | undefined {
     const saved = this.#ahead().filter((record) => record.kind === 'checkpoint')
     return checkpointId === undefined ? saved.at(-1) : saved.find((record) => record.checkpointId === checkpointId)

@@ -1,0 +1,81 @@
+/**
+ * The pending calls of a run: what its body asked for and has not been answered, by identity. Keeps the log of the task
+ * within `limits.recordsPerTaskMax`: a call counts from the moment it is made, so calls that are made at once cannot
+ * exceed the limit together, and none of them begins.
+ */
+import { HoldfastError } from '../errors.js'
+import { describeRecord } from '../task/log.js'
+import type { Asked } from './asked.js'
+import type { Run } from './run.js'
+
+/** A map like any other, that also counts the calls which have no record yet. */
+export class PendingCalls extends Map<string, Asked> {
+  // Fields are set after `Map`'s own constructor, which adds nothing here.
+  readonly #unrecorded = new Set<Asked>()
+  readonly #run: Run
+
+  constructor(run: Run) {
+    super()
+    this.#run = run
+  }
+
+  /** The calls that have begun. */
+  get begun(): Asked[] {
+    return [...this.values()].filter(({ startedAt }) => startedAt !== undefined)
+  }
+
+  /** The calls that are to begin once the log is used up. */
+  get fresh(): Asked[] {
+    return [...this.values()].filter(({ startedAt }) => startedAt === undefined)
+  }
+
+  /**
+   * Adds a call of the body.
+   * @throws HoldfastError `LIMIT_EXCEEDED` if its record would be one too many. The task fails with it, also if the body
+   *   catches it.
+   */
+  add(asked: Asked): void {
+    // One that the log answers is counted by its record.
+    if (!this.#run.history.isRecorded(asked.ask)) {
+      this.#checkLimit(asked)
+      this.#unrecorded.add(asked)
+    }
+    this.set(asked.ask.id, asked)
+  }
+
+  /** The record of the call is on disk. */
+  recorded(asked: Asked): void {
+    this.#unrecorded.delete(asked)
+  }
+
+  /** Removes the calls of branches that lost: these are answered no more. */
+  deleteOver(): void {
+    for (const [id, asked] of this) {
+      if (!asked.branch?.isOver) continue
+      this.delete(id)
+      this.#unrecorded.delete(asked)
+    }
+  }
+
+  #checkLimit({ ask, prunes }: Asked): void {
+    const { host, task } = this.#run
+    const { recordsPerTaskMax: max } = host.limits
+    // As on disk: the records on their way there are those of pending calls.
+    const { records } = task.committed ?? task.head
+    const number = records + this.#unrecorded.size + 1
+    if (prunes || number <= max) return
+    const error = tooManyRecords(task.taskId, describeRecord(ask.name), number, max)
+    this.#run.fail(error)
+    throw error
+  }
+}
+
+function tooManyRecords(taskId: string, record: string, number: number, max: number): HoldfastError {
+  const said = `Task ${taskId} asked for ${record}, which would be record ${number} of its log`
+  const more = `${max} are kept (option \`limits.recordsPerTaskMax\`), calls without a record yet included`
+  return new HoldfastError(
+    'LIMIT_EXCEEDED',
+    `${said}; ${more}. Save checkpoints with \`prune: true\` to keep the log short.`,
+    { details: { taskId, record, number, max, option: 'limits.recordsPerTaskMax' } },
+  )
+}
