@@ -59,6 +59,8 @@ export async function executeTask(
   const patched = new Patched(new Patches(loaded.patches), [...loaded.notes.values()])
   const run = new Run(engine, task, loaded.history, loaded.notes, patched, definition, recovered, report)
   task.run = run
+  // What came while it was loaded is looked for by each wait before it begins.
+  task.wakesAtOnce = false
   if (fresh) engine.events.emit('task:started', { taskId, type, run: run.number, recovered })
   const context = taskContext(run)
   const body = () => definition.body(context, fromJson(loaded.input) as never)

@@ -45,7 +45,7 @@ export class LiveTask {
   cleaning: Cleaning | undefined
   /** There while it is being created for a parent: the engine sees to it that it comes to be, and nothing is decided before. */
   coming: Deferred<void> | undefined
-  /** Something came while its run was being unloaded: it is run again at once. */
+  /** True if something came while its run was being loaded, or unloaded: after an unloading it is run again at once. */
   wakesAtOnce = false
   /** Its commits that are on their way. */
   readonly commits = new Set<Promise<unknown>>()

@@ -28,6 +28,8 @@ export interface Stats {
   }
   /** Timers whose time has come and that the next sweep acts on: 10,000 stands for that many or more. */
   readonly timersDue: number
+  /** Runs in memory: bodies that have a slot, and those that wait and are not unloaded. See `limits.loadedRunsMax`. */
+  readonly loadedRuns: number
   /** Functions of steps that go on although nobody waits for them. */
   readonly leakedFunctions: number
   readonly levels: {
@@ -42,7 +44,7 @@ const TIMERS_COUNTED_MAX = 10_000
 
 /** Reads the figures. */
 export async function readStats(engine: Engine): Promise<Stats> {
-  const { store, clock, leaks, usage, serviceLevels } = engine
+  const { store, clock, leaks, loaded, usage, serviceLevels } = engine
   const { bytes, timers } = await store.read(async (level) => ({
     bytes: await bytesOnDisk(level),
     timers: (await readKeys(level, timersDue(clock.now()), TIMERS_COUNTED_MAX)).length,
@@ -51,6 +53,7 @@ export async function readStats(engine: Engine): Promise<Stats> {
     ...countTasks(engine),
     bytes: { counted: usage.total, onDisk: bytes },
     timersDue: timers,
+    loadedRuns: loaded.count,
     leakedFunctions: leaks.running,
     levels: { sinceOpen: serviceLevels.sinceOpen, overLife: serviceLevels.overLife },
   }

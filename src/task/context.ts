@@ -63,8 +63,8 @@ export interface TaskContext {
   /**
    * Aborted when the task is cancelled, runs out of time or is parked while the body is in memory, and at the end of a
    * `close()`. For calls that can be stopped, never for clean-up: a body that is unloaded, as in a wait of more than
-   * `unloadAfter`, is stopped without it, and so is one whose process dies. No `catch` and no `finally` runs then
-   * either. `undo` and `onCancel` of the definition do. A listener that throws raises an uncaught exception.
+   * `unloadAfter`, or in any wait at `limits.loadedRunsMax`, is stopped without it, and so is one whose process dies. No
+   * `catch` and no `finally` runs then either. `undo` and `onCancel` of the definition do. A listener that throws raises an uncaught exception.
    * @see README.md, "Cancel, clean-up, undo": the table of what runs at a body's end
    */
   readonly signal: AbortSignal

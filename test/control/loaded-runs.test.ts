@@ -108,9 +108,10 @@ describe('at the limit', () => {
     const { disk, clock, holdfast } = await machine(5, 20, [nap])
     const ids = await Promise.all(Array.from({ length: 300 }, (_, n) => holdfast.start(nap, [`${n}`, '30s'])))
     await untilIdle(holdfast)
-    const inMemory = 300 - unloadedOn(disk).length
-    expect(inMemory).toBeLessThanOrEqual(20)
-    expect(inMemory).toBeGreaterThan(20 - 5)
+    const { loadedRuns } = await holdfast.stats()
+    expect(loadedRuns).toBe(300 - unloadedOn(disk).length)
+    expect(loadedRuns).toBeLessThanOrEqual(20)
+    expect(loadedRuns).toBeGreaterThan(20 - 5)
     await clock.advance(30_000)
     expect(await Promise.all(ids.map(({ taskId }) => holdfast.result(taskId)))).toHaveLength(300)
   })
@@ -243,6 +244,28 @@ describe('a run that waits for more than time', () => {
     const holdfast = await openInMemory({ tasks: [nest], ...SMALLEST })
     const ids = await Promise.all([6, 5, 4].map((depth) => holdfast.start('nest', depth)))
     expect(await Promise.all(ids.map(({ taskId }) => holdfast.result(taskId)))).toEqual([6, 5, 4])
+  })
+
+  test('a parent at the limit is replayed once for what ended while it was queued', async () => {
+    let begun = 0
+    const kid = defineTask({ name: 'kid' }, async (task, wait: number) => {
+      if (wait > 0) await task.sleep('k', wait)
+      return wait
+    })
+    const main = defineTask({ name: 'main' }, (task) => {
+      begun++
+      return task.all(Object.fromEntries([0, 0, 0, 5_000].map((wait, n) => [n, (branch) => branch.child('kid', wait)])))
+    })
+    const { clock, holdfast } = await machine(1, 1, [main, kid])
+    const { taskId } = await holdfast.start(main, null)
+    await untilIdle(holdfast)
+    // The three ended one after the other, before it had its slot again.
+    expect(begun).toBe(2)
+    await clock.advance(5_000)
+    expect(await holdfast.result(taskId)).toEqual({ 0: 0, 1: 0, 2: 0, 3: 5_000 })
+    expect(begun).toBe(3)
+    await untilIdle(holdfast)
+    expect(await holdfast.stats()).toMatchObject({ loadedRuns: 0 })
   })
 
   test('a step beside a sleep keeps the run in memory, and only waits beside each other do not', async () => {
