@@ -11,11 +11,14 @@ export interface Caller {
   readonly owner: string
   readonly authInfo?: AuthInfoLike | undefined
   readonly sessionId?: string | undefined
+  /** A hash of the address that the request came from. Known with `access: 'open'` only, and of no use but for limits. */
+  readonly address?: string | undefined
 }
 
 interface Known {
   readonly authInfo: AuthInfoLike | undefined
   readonly sessionId?: string | undefined
+  readonly address?: string | undefined
   /** Known already: a session's principal was compared, or a request is taken up after a restart. */
   owner?: string | Promise<string> | undefined
 }
@@ -46,13 +49,22 @@ export async function callerOf(
     return { owner: await ownerOf(access, authInfo, custom), authInfo, sessionId }
   }
   known.owner ??= ownerOf(access, known.authInfo, custom)
-  return { owner: await known.owner, authInfo: known.authInfo, sessionId: known.sessionId ?? given.sessionId }
+  const { authInfo, address } = known
+  return { owner: await known.owner, authInfo, sessionId: known.sessionId ?? given.sessionId, address }
 }
 
 /**
- * Whose calls are counted and joined together. Without authentication all clients share one owner, so it is the
- * session; without a session, nobody's.
+ * Whose calls are joined together. Without authentication all clients share one owner, so it is the session; without a
+ * session, nobody's.
  */
 export function accountOf(access: CheckedDurableOptions['access'], { owner, sessionId }: Caller): string | undefined {
   return access === 'open' ? sessionId : owner
+}
+
+/**
+ * What the limits of one client count. Without authentication that is the session, or the address where there are no
+ * sessions; where there is no address either, the limits of one client do not hold.
+ */
+export function countedAs(access: CheckedDurableOptions['access'], caller: Caller): string | undefined {
+  return accountOf(access, caller) ?? (caller.address === undefined ? undefined : `address ${caller.address}`)
 }

@@ -21,7 +21,7 @@ import {
   parseArguments,
   scopedKey,
 } from './arguments.js'
-import { accountOf, type Caller } from './caller.js'
+import { accountOf, type Caller, countedAs } from './caller.js'
 import { Counts } from './counts.js'
 import type { Hub } from './hub.js'
 import { checkJson } from './json-limits.js'
@@ -63,7 +63,6 @@ export interface PreparedCall {
   readonly tool: DurableTool
   readonly caller: Caller
   readonly kind: Exclude<Origin['kind'], 'store'>
-  readonly account: string | undefined
   readonly input: unknown
   readonly idempotencyKey: string | undefined
   /** Where a repeat of it would be found. */
@@ -129,18 +128,18 @@ export class McpCore {
     caller: Caller,
     about: { readonly taskId?: string } = {},
   ): Promise<Scope> {
-    const account = accountOf(this.options.access, caller)
-    if (account !== undefined) this.counts.checkRequest(account)
+    const counted = countedAs(this.options.access, caller)
+    if (counted !== undefined) this.counts.checkRequest(counted)
     return scopeFor(this.options, action, caller, about)
   }
 
   /**
-   * Limits of what the caller may start. Without authentication all clients share one owner, so the session is what counts;
-   * a caller without a session has no limits of its own.
+   * Limits of what the caller may start. Without authentication all clients share one owner, so the session is what counts,
+   * or the address where there are no sessions; without either a caller has no limits of its own.
    */
   quotaOf(caller: Caller, origin?: 'store'): Quota | undefined {
     const { access, limits, ratePerOwner } = this.options
-    const account = accountOf(access, caller)
+    const account = countedAs(access, caller)
     if (account === undefined) return undefined
     const { liveTasksPerOwnerMax, sessionTasksPerOwnerMax } = limits
     return {
@@ -154,8 +153,8 @@ export class McpCore {
 
   /** Counts a request whose body was refused before it was understood. @returns true if its account may go on making requests */
   countRefusal(caller: Caller): boolean {
-    const account = accountOf(this.options.access, caller)
-    return account === undefined || this.counts.tryRequest(account)
+    const counted = countedAs(this.options.access, caller)
+    return counted === undefined || this.counts.tryRequest(counted)
   }
 
   /**
@@ -170,9 +169,9 @@ export class McpCore {
     { meta, ttlMs, isHeard, inputResponses, requestState }: CallAbout,
   ): Promise<PreparedCall> {
     const { access, limits, ttl } = this.options
-    const account = accountOf(access, caller)
+    const [account, counted] = [accountOf(access, caller), countedAs(access, caller)]
     // A call that is refused below has cost as much as one that is not.
-    if (account !== undefined) this.counts.checkRequest(account)
+    if (counted !== undefined) this.counts.checkRequest(counted)
     checkJson(args, 'The arguments', limits)
     checkArgumentBytes(tool, args, this.binding.inputBytesMax)
     await scopeFor(this.options, 'create', caller, { tool: tool.name })
@@ -193,7 +192,6 @@ export class McpCore {
       tool,
       caller,
       kind,
-      account,
       input,
       idempotencyKey: account === undefined || key === undefined ? undefined : scopedKey(access, account, key),
       rejoinPrefix: canJoin

@@ -73,16 +73,55 @@ export class BindingRecords {
   }
 
   /** The records whose keys begin with `prefix` and come after `after`, in the order of their keys. */
-  async list(prefix: string, { after }: { after?: string } = {}): Promise<ReadBindingRecord[]> {
-    const from = `${this.#prefix}${prefix}`
-    const range = { gte: after === undefined ? from : `${this.#prefix}${after}\u0000`, lt: `${from}\uffff` }
+  list(prefix: string, range: { after?: string } = {}): Promise<ReadBindingRecord[]> {
+    return this.collect(prefix, (record) => record, range)
+  }
+
+  /** What `take` makes of each of those records: where the records are large, only that is kept in memory. */
+  async collect<T>(
+    prefix: string,
+    take: (record: ReadBindingRecord) => T,
+    { after }: { after?: string } = {},
+  ): Promise<T[]> {
+    const range = this.#rangeOf(prefix, after)
     return this.store.read(async (level) => {
-      const found: ReadBindingRecord[] = []
+      const found: T[] = []
       for await (const page of pages(level, range)) {
         for (const [key, text] of page)
-          found.push({ key: key.slice(this.#prefix.length), text: unseal(key, text).body })
+          found.push(take({ key: key.slice(this.#prefix.length), text: unseal(key, text).body }))
       }
       return found
+    })
+  }
+
+  /** The keys that begin with `prefix`, in their order. The records themselves are not read. */
+  async keys(prefix: string): Promise<string[]> {
+    return this.store.read(async (level) => {
+      const found: string[] = []
+      for await (const page of pages(level, { ...this.#rangeOf(prefix), values: false })) {
+        for (const [key] of page) found.push(key.slice(this.#prefix.length))
+      }
+      return found
+    })
+  }
+
+  /**
+   * The different parts that follow `prefix` in keys, up to the next `/`. One look for each part, so it does not matter
+   * how many records have the part in common.
+   * @param prefix ends in `/`
+   */
+  async parts(prefix: string): Promise<string[]> {
+    const { gte, lt } = this.#rangeOf(prefix)
+    return this.store.read(async (level) => {
+      const found: string[] = []
+      for (let from = gte; ; ) {
+        const [first] = await level.page({ gte: from, lt, values: false }, 1)
+        if (!first) return found
+        const [part = ''] = first[0].slice(gte.length).split('/')
+        found.push(part)
+        // The first key after all of `<prefix><part>/…`: `0` is the character after `/`.
+        from = `${gte}${part}0`
+      }
     })
   }
 
@@ -97,6 +136,11 @@ export class BindingRecords {
       }
       return found
     })
+  }
+
+  #rangeOf(prefix: string, after?: string): layout.KeyRange {
+    const from = `${this.#prefix}${prefix}`
+    return { gte: after === undefined ? from : `${this.#prefix}${after}\u0000`, lt: `${from}\uffff` }
   }
 
   async #read(key: string): Promise<string | undefined> {

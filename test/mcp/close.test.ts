@@ -36,7 +36,8 @@ async function served() {
       ...(session === '' ? {} : { 'mcp-session-id': session }),
     }
     const body = JSON.stringify(message)
-    const response = await handler.fetch(new Request('http://localhost/mcp', { method: 'POST', headers, body }))
+    const request = new Request('http://localhost/mcp', { method: 'POST', headers, body })
+    const response = await handler.fetch(request, { remoteAddress: '192.0.2.1' })
     return { status: response.status, session: response.headers.get('mcp-session-id') ?? '', text: response.text() }
   }
   const { session, text } = await post(initialize())

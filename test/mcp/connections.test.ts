@@ -3,7 +3,7 @@
 // Method: bare fetch, which hangs up when it is told to, against a real HTTP server on a disk in memory.
 import { setTimeout as delay } from 'node:timers/promises'
 import { defineTask } from 'holdfast'
-import { ManualClock } from 'holdfast/testing'
+import { ManualClock, untilIdle } from 'holdfast/testing'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { z } from 'zod'
 import { HttpServer, type HttpServerOptions, initialize } from './http-server.js'
@@ -290,6 +290,9 @@ describe('a session', () => {
       },
     })
     const own = await session('alice')
+    // Its second request is noted on the disk.
+    await server.send({ jsonrpc: '2.0', id: 0, method: 'ping' }, { session: own, sub: 'alice' })
+    await untilIdle(server.holdfast)
     server.disk.full = true
     const refused = await (await call(own, 1, { sub: 'alice', tool: 'double' })).text()
     // The write that met the full disk may have landed; after it, nothing is tried.

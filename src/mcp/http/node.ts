@@ -10,6 +10,8 @@ export interface FetchContext {
   readonly authInfo?: AuthInfoLike | undefined
   /** The body, if somebody parsed it already. */
   readonly parsedBody?: unknown
+  /** The remote address of the socket. The `node` handler fills it in. */
+  readonly remoteAddress?: string | undefined
 }
 
 type Incoming = IncomingMessage & { body?: unknown; auth?: AuthInfoLike }
@@ -59,7 +61,8 @@ function answer(
     ...(signal ? { signal } : {}),
     ...(body ? { body, duplex: 'half' } : {}),
   } as RequestInit)
-  return fetch(request, { authInfo: req.auth, ...(parsedBody === undefined ? {} : { parsedBody }) })
+  const { remoteAddress } = req.socket
+  return fetch(request, { authInfo: req.auth, remoteAddress, ...(parsedBody === undefined ? {} : { parsedBody }) })
 }
 
 // A host that is no host is refused by its name, and must not throw before that.

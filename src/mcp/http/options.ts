@@ -3,7 +3,8 @@
  * author who changes eras changes the imports; what is about sessions means nothing where there are none.
  */
 import { type Duration, durationMs } from '../../duration.js'
-import { checkCount, checkOptionsOf, expected, type Names } from '../../expected.js'
+import { checkCount, checkFunction, checkOptionsOf, expected, type Names } from '../../expected.js'
+import { type AddressOf, remoteNetwork } from './address.js'
 
 /** The options of `durable.httpHandler`. */
 export interface HttpOptions {
@@ -18,10 +19,35 @@ export interface HttpOptions {
   readonly allowedHosts?: readonly string[]
   /** Origins that browsers may send from. Default: this machine's own. Requests without an origin are no browser's. */
   readonly allowedOrigins?: readonly string[]
-  /** Sessions in all. Default 10,000. */
+  /**
+   * Sessions in all. At this limit and the three below, the next session closes another one: one whose client made no
+   * second request, else the one that is idle for longest. Where all are in use, the answer is 429.
+   * @default 10,000
+   */
   readonly sessionsMax?: number
-  /** Sessions of one owner; without authentication they all are one owner's. Default 100, or `sessionsMax`. */
+  /**
+   * Sessions of one owner. Without authentication all sessions are one owner's.
+   * @default 100; `sessionsMax` with `access: 'open'`
+   */
   readonly sessionsPerOwnerMax?: number
+  /**
+   * Sessions of one address. For `access: 'open'` only, where nothing else tells clients apart.
+   * @default 100
+   */
+  readonly sessionsPerAddressMax?: number
+  /**
+   * Bytes of what is kept of all sessions together: their owners, and what the SDK is given again after a restart. The
+   * events of a session have a limit of their own (`eventBytesMax`).
+   * @default 64 MiB
+   */
+  readonly sessionBytesMax?: number
+  /**
+   * Which address a request counts for, as a text; `undefined` if there is none. Used with `access: 'open'` only. Set it
+   * behind a proxy: otherwise all clients share the address of the proxy, and its limits. Without an address only the
+   * limits of all clients together hold, and the log says so once. Only a hash of the address is stored.
+   * @default `context.remoteAddress`, the remote address of the socket; of an IPv6 address the first 64 bits
+   */
+  readonly addressOf?: AddressOf
   /** A session that is not used for this long is dropped. Default `'1d'`. */
   readonly sessionTtl?: Duration
   /** A request's body. Default 4 MiB. */
@@ -42,6 +68,9 @@ export interface CheckedHttpOptions {
   readonly allowedOrigins: readonly string[] | undefined
   readonly sessionsMax: number
   readonly sessionsPerOwnerMax: number
+  readonly sessionsPerAddressMax: number
+  readonly sessionBytesMax: number
+  readonly addressOf: AddressOf
   readonly sessionTtlMs: number
   readonly bodyBytesMax: number
   readonly eventsMax: number
@@ -59,6 +88,9 @@ export const HTTP_OPTIONS: Names<HttpOptions> = {
   allowedOrigins: true,
   sessionsMax: true,
   sessionsPerOwnerMax: true,
+  sessionsPerAddressMax: true,
+  sessionBytesMax: true,
+  addressOf: true,
   sessionTtl: true,
   bodyBytesMax: true,
   eventsMax: true,
@@ -73,10 +105,11 @@ export function checkHttpOptions<Options extends HttpOptions>(
   names: Names<Options>,
 ): CheckedHttpOptions {
   checkOptionsOf<HttpOptions>('durable.httpHandler', options, names)
-  const { path, sessionsMax = 10_000 } = options
+  const { path, sessionsMax = 10_000, addressOf = remoteNetwork } = options
   if (path !== undefined && (typeof path !== 'string' || !path.startsWith('/'))) {
     throw expected('path', 'a path that begins with /', path)
   }
+  checkFunction('addressOf', addressOf)
   return {
     path,
     retryIntervalMs: durationMs(options.retryInterval ?? '2s', 'retryInterval'),
@@ -84,6 +117,9 @@ export function checkHttpOptions<Options extends HttpOptions>(
     allowedOrigins: texts('allowedOrigins', options.allowedOrigins),
     sessionsMax: count('sessionsMax', sessionsMax),
     sessionsPerOwnerMax: count('sessionsPerOwnerMax', options.sessionsPerOwnerMax ?? (isOpen ? sessionsMax : 100)),
+    sessionsPerAddressMax: count('sessionsPerAddressMax', options.sessionsPerAddressMax ?? 100),
+    sessionBytesMax: count('sessionBytesMax', options.sessionBytesMax ?? 64 * MIB),
+    addressOf,
     sessionTtlMs: durationMs(options.sessionTtl ?? '1d', 'sessionTtl'),
     bodyBytesMax: count('bodyBytesMax', options.bodyBytesMax ?? 4 * MIB),
     eventsMax: count('eventsMax', options.eventsMax ?? 10_000),

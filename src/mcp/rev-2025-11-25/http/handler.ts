@@ -13,6 +13,7 @@ import {
 } from '@modelcontextprotocol/sdk/types.js'
 import type { Holdfast } from '../../../engine/holdfast.js'
 import { callerOf, runAs } from '../../caller.js'
+import { Addresses } from '../../http/address.js'
 import { type FetchContext, serveNode } from '../../http/node.js'
 import { type CheckedHttpOptions, checkHttpOptions, HTTP_OPTIONS, type HttpOptions } from '../../http/options.js'
 import { checkOrigin, httpError, readBody, refusalOfParsed, storeAway, tooManyRequests } from '../../http/reply.js'
@@ -22,9 +23,10 @@ import { isStoreAway } from '../../refusal.js'
 import type { DurableTasks } from '../durable-tasks.js'
 import { jsonResponse, sseResponse } from './reply.js'
 import type { CreateServer, Session } from './session.js'
-import { STANDALONE, UNKEPT_EVENT } from './session-events.js'
-import { SessionRecords } from './session-records.js'
+import { UNKEPT_EVENT } from './session-events.js'
+import { INITIALIZE_BYTES_MAX, SessionRecords } from './session-records.js'
 import { Sessions, TooManySessions } from './sessions.js'
+import { STANDALONE } from './streams.js'
 
 export type { FetchContext } from '../../http/node.js'
 
@@ -93,25 +95,30 @@ export function createHttpHandler(
 }
 
 class Endpoint {
+  readonly #addresses: Addresses
+
   constructor(
     private readonly durable: DurableTasks,
     private readonly sessions: Sessions,
     private readonly options: CheckedHttpOptions,
-  ) {}
+  ) {
+    this.#addresses = new Addresses(options.addressOf, durable.core.binding.logger)
+  }
 
   async answer(request: Request, context: FetchContext): Promise<Response> {
     try {
       return await this.#answer(request, context)
     } catch (error) {
       if (error instanceof NoPrincipal) return httpError(401, -32_001, error.message, { 'www-authenticate': 'Bearer' })
-      if (error instanceof TooManySessions) return httpError(429, -32_000, 'Too many sessions')
+      if (error instanceof TooManySessions) return httpError(429, -32_000, error.message, { 'retry-after': '60' })
       if (isStoreAway(error)) return storeAway(error)
       this.durable.core.binding.logger.error('An HTTP request failed unexpectedly', { error: String(error) })
       return httpError(500, -32_603, 'Internal error')
     }
   }
 
-  async #answer(request: Request, { authInfo, parsedBody }: FetchContext): Promise<Response> {
+  async #answer(request: Request, context: FetchContext): Promise<Response> {
+    const { authInfo } = context
     const refused = checkOrigin(request, this.options)
     if (refused) return refused
     if (this.options.path !== undefined && new URL(request.url).pathname !== this.options.path) {
@@ -122,7 +129,7 @@ class Endpoint {
     const act = (session: Session, handle: () => Promise<Response>) =>
       runAs({ authInfo, owner, sessionId: session.sessionId }, handle)
 
-    if (request.method === 'POST') return this.#post(request, owner, sessionId, authInfo, parsedBody, act)
+    if (request.method === 'POST') return this.#post(request, owner, sessionId, context, act)
     if (request.method !== 'GET' && request.method !== 'DELETE') {
       return httpError(405, -32_000, 'Method not allowed', { allow: 'GET, POST, DELETE' })
     }
@@ -140,10 +147,10 @@ class Endpoint {
     request: Request,
     owner: string,
     sessionId: string | undefined,
-    authInfo: AuthInfoLike | undefined,
-    parsedBody: unknown,
+    context: FetchContext,
     act: (session: Session, handle: () => Promise<Response>) => Promise<Response>,
   ): Promise<Response> {
+    const { authInfo, parsedBody } = context
     const accept = request.headers.get('accept') ?? ''
     if (!accept.includes('application/json') || !accept.includes('text/event-stream')) {
       return httpError(406, -32_000, 'Not Acceptable: Client must accept both application/json and text/event-stream')
@@ -151,12 +158,15 @@ class Endpoint {
     if (!/^application\/json\s*(;|$)/i.test(request.headers.get('content-type') ?? '')) {
       return httpError(415, -32_000, 'Unsupported Media Type: Content-Type must be application/json')
     }
-    const { limits } = this.durable.core.options
+    const { limits, access } = this.durable.core.options
     const body = parsedBody === undefined ? await readBody(request, { ...limits, ...this.options }) : parsedBody
     const refused =
       body instanceof Response ? body : parsedBody === undefined ? undefined : refusalOfParsed(body, limits)
-    // Without authentication nothing but the session tells clients apart, and that is not looked at yet.
-    if (refused) return this.durable.core.countRefusal({ owner }) ? refused : tooManyRequests()
+    // The session is not looked at yet: without authentication the address alone tells clients apart here.
+    const address = () => (access === 'open' ? this.#addresses.find(request, context) : undefined)
+    const refuse = (refusal: Response) =>
+      this.durable.core.countRefusal({ owner, address: address() }) ? refusal : tooManyRequests()
+    if (refused) return refuse(refused)
     const message = this.#parse(body)
     if (message instanceof Response) return message
 
@@ -168,8 +178,11 @@ class Endpoint {
     if (!isInitialize && version !== null && !SUPPORTED_PROTOCOL_VERSIONS.includes(version)) {
       return httpError(400, -32_000, 'Bad Request: Unsupported protocol version')
     }
+    if (isInitialize && Buffer.byteLength(JSON.stringify(message)) > INITIALIZE_BYTES_MAX) {
+      return refuse(longInitialize())
+    }
     const session = isInitialize
-      ? sessionId === undefined && (await this.sessions.begin(owner, message as JSONRPCRequest))
+      ? sessionId === undefined && (await this.sessions.begin({ owner, address: address() }, message as JSONRPCRequest))
       : await this.sessions.find(sessionId as string, owner)
     if (session === false) return httpError(400, -32_600, 'Invalid Request: Server already initialized')
     if (!session) return unknownSession()
@@ -230,6 +243,10 @@ class Endpoint {
     if (found.number >= found.final) return new Response(null, { status: 204 })
     return sseResponse(await events.rest(found.stream, found.number), session.sessionId)
   }
+}
+
+function longInitialize(): Response {
+  return httpError(413, -32_000, `Payload Too Large: an \`initialize\` may take ${INITIALIZE_BYTES_MAX} bytes as JSON`)
 }
 
 // The same for one that never was, one that is over, and somebody else's.

@@ -10,10 +10,10 @@
  *     else the note goes when the client fetches the answer.
  * V5. A replay ends only when it has sent everything that was given a number: what is stored in between would be lost,
  *     since the transport has no connection for the stream until the replay is over.
+ * V6. Once it is closed it writes nothing more: what would be written after the session was deleted belonged to nobody.
  */
-import { AsyncLocalStorage } from 'node:async_hooks'
 import type { EventStore } from '@modelcontextprotocol/sdk/server/webStandardStreamableHttp.js'
-import type { JSONRPCMessage, JSONRPCRequest, RequestId } from '@modelcontextprotocol/sdk/types.js'
+import type { JSONRPCMessage, RequestId } from '@modelcontextprotocol/sdk/types.js'
 import type { Clock } from '../../../clock.js'
 import { HoldfastError } from '../../../errors.js'
 import type { BindingRecord } from '../../../task/changes.js'
@@ -21,53 +21,12 @@ import type { CheckedHttpOptions } from '../../http/options.js'
 import { Connections } from './connections.js'
 import { type Kept, KeptEvents } from './kept-events.js'
 import type { EventRecord, OpenRecord, SessionRecords } from './session-records.js'
+import { idOf, newStream, note, opening, STANDALONE, STANDALONE_OF_TRANSPORT, type Stream } from './streams.js'
 
-/** The stream that is no request's answer; the transport calls it `_GET_stream` in every session. */
-export const STANDALONE = 'get'
 /** The event of a stream of which nothing is kept: whoever comes back with it finds nothing, and need not come again. */
 export const UNKEPT_EVENT = 'unkept_0'
-const STANDALONE_OF_TRANSPORT = '_GET_stream'
 // The number of what comes before a stream's first event.
 const BEFORE_ALL = -1
-
-/** What a stream is opened for. */
-export type Opening =
-  /** Nothing is kept of it: its client can simply ask again. */
-  | { readonly kind: 'unkept' }
-  /**
-   * A request. `begin` writes what is given to it with what it writes itself.
-   * @returns whether it did: what is refused leaves nothing
-   */
-  | {
-      readonly kind: 'request'
-      readonly request: JSONRPCRequest
-      readonly begin: (beside: (call?: OpenRecord['call']) => BindingRecord[]) => Promise<boolean>
-      /** Is given what the response has to go through. */
-      readonly onOpen: (watch: (response: Response) => Response) => void
-    }
-  /** A request of an earlier process. */
-  | { readonly kind: 'again'; readonly request: JSONRPCRequest; readonly stream: string }
-
-/** Tells `storeEvent` which request it opens a stream for: the transport doesn't. */
-export const opening = new AsyncLocalStorage<Opening>()
-
-interface Stream {
-  readonly name: string
-  next: number
-  /** The number of the answer, once there is one. */
-  final: number | undefined
-  /** The progress that was sent last. */
-  progress: number | undefined
-  readonly writes: Set<Promise<unknown>>
-  /** What the transport calls it. */
-  id: string
-  /** The request that it answers. */
-  requestId: RequestId | undefined
-  /** The note that its answer is not delivered. */
-  rejoinKey: string | undefined
-  /** Its response is on its way to the client, who reads it as soon as it is there. */
-  isOwed: boolean
-}
 
 export class SessionEvents implements EventStore {
   readonly connections = new Connections()
@@ -77,6 +36,7 @@ export class SessionEvents implements EventStore {
   readonly #unanswered = new Map<RequestId, Stream>()
   readonly #unkept = new Set<string>()
   readonly #kept: KeptEvents
+  #isClosed = false
 
   constructor(
     private readonly sessionId: string,
@@ -171,6 +131,7 @@ export class SessionEvents implements EventStore {
     note(stream, number, message)
     const { rejoinKey } = stream
     const event = { stream: name, number, at: this.clock.now(), message, rejoinKey }
+    if (this.#isClosed) return idOf(event)
     if (stream.final !== number) {
       await this.#write(stream, this.records.records.write(this.#add(event)))
       return idOf(event)
@@ -188,10 +149,10 @@ export class SessionEvents implements EventStore {
   /** The client cancelled a request: there will be no answer, and nothing to take up. */
   async giveUp(requestId: RequestId): Promise<void> {
     const stream = this.#unanswered.get(requestId)
-    if (!stream) return
+    if (!stream || this.#isClosed) return
     stream.final = stream.next - 1
     this.#forgetRequest(stream)
-    await this.records.records.write([this.records.answered(this.sessionId, stream.name)])
+    await this.#write(stream, this.records.records.write([this.records.answered(this.sessionId, stream.name)]))
   }
 
   async replayEventsAfter(
@@ -229,9 +190,15 @@ export class SessionEvents implements EventStore {
     return this.#kept.canAge
   }
 
+  /** V6. Resolves once what is being written is on disk, or has failed. */
+  async close(): Promise<void> {
+    this.#isClosed = true
+    await Promise.allSettled([...this.#streams.values()].flatMap(({ writes }) => [...writes]))
+  }
+
   async #open(streamId: string): Promise<string> {
     const what = opening.getStore() ?? { kind: 'unkept' }
-    if (what.kind === 'unkept') return this.#openUnkept(streamId)
+    if (what.kind === 'unkept' || this.#isClosed) return this.#openUnkept(streamId)
     if (what.kind === 'again') {
       const stream = this.#streamOf(what.stream)
       this.#names.set(streamId, stream.name)
@@ -316,33 +283,8 @@ export class SessionEvents implements EventStore {
   }
 
   #streamOf(name: string): Stream {
-    const id = name === STANDALONE ? STANDALONE_OF_TRANSPORT : name
-    const stream = this.#streams.get(name) ?? {
-      name,
-      next: 0,
-      final: undefined,
-      progress: undefined,
-      writes: new Set(),
-      id,
-      requestId: undefined,
-      rejoinKey: undefined,
-      isOwed: false,
-    }
+    const stream = this.#streams.get(name) ?? newStream(name)
     this.#streams.set(name, stream)
     return stream
   }
-}
-
-/** What is known of a stream from what was sent on it. */
-function note(stream: Stream, number: number, message: JSONRPCMessage): void {
-  if (!('method' in message)) {
-    if (stream.name !== STANDALONE) stream.final = number
-  } else if (message.method === 'notifications/progress') {
-    const progress = message.params?.['progress']
-    if (typeof progress === 'number') stream.progress = progress
-  }
-}
-
-function idOf({ stream, number }: Pick<EventRecord, 'stream' | 'number'>): string {
-  return `${stream}_${number}`
 }

@@ -1,22 +1,49 @@
 /**
  * What is kept of HTTP sessions, so that a client that comes back after a restart finds its own:
  *
- *   http-session/<session>                       its owner and its `initialize`; never a token
- *   http-seen/<session>                          when it was used last, more or less
+ *   http-session/<session>                       whose it is and how much is kept of it: all that a start reads; never a token
+ *   http-initialize/<session>                    what the SDK is given again once its client comes back
+ *   http-seen/<session>                          when it was used last, more or less; nothing before a second request
  *   http-open/<session>/<stream>                 a request that is not answered yet
  *   http-event/<session>/<stream>/<number>       what was sent on a stream, or is to be
+ *
+ * In the first stores `http-session` held the whole `initialize`, whatever its length. A start makes two records of it.
  */
-import type { JSONRPCMessage, JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
+import { InitializeRequestSchema, type JSONRPCMessage, type JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
 import type { BindingRecords } from '../../../store/binding-records.js'
 import type { BindingRecord } from '../../../task/changes.js'
 
-/** A session as it is kept. */
-export interface SessionRecord {
-  readonly sessionId: string
+/** Whose a session is. */
+export interface SessionOwner {
   readonly owner: string
-  readonly initialize: JSONRPCRequest
-  readonly createdAt: number
+  /** Where nobody is told apart by name: a hash of the address that its client came from, if there is one. */
+  readonly address?: string | undefined
 }
+
+/** What a start reads of a session. */
+export interface SessionHead extends SessionOwner {
+  readonly createdAt: number
+  /** Bytes of its two records. */
+  readonly bytes: number
+}
+
+/** A session as a start finds it. */
+export interface FoundSession {
+  readonly sessionId: string
+  readonly head: SessionHead
+  /** When it was used last; `undefined` if its client made no second request. */
+  readonly seenAt: number | undefined
+}
+
+/** What a session begins with, and what is to be kept of it. */
+export interface NewSession {
+  readonly initialize: JSONRPCRequest
+  readonly head: SessionHead
+  readonly records: readonly BindingRecord[]
+}
+
+/** The longest `initialize` that is taken, as JSON. */
+export const INITIALIZE_BYTES_MAX = 16 * 1024
 
 /** A request that is not answered yet. With a task it is taken up again after a restart; its input lies with the task. */
 export interface OpenRecord {
@@ -47,8 +74,18 @@ const DELETES_PER_WRITE = 64
 export class SessionRecords {
   constructor(readonly records: BindingRecords) {}
 
-  session(record: SessionRecord): BindingRecord {
-    return this.records.own(`http-session/${record.sessionId}`, JSON.stringify(record))
+  /** What is kept of a session that this `initialize` begins. Only what the SDK reads is kept of it. */
+  begun(sessionId: string, owner: SessionOwner, initialize: JSONRPCRequest, createdAt: number): NewSession {
+    const kept = keptOf(initialize)
+    const text = JSON.stringify(kept)
+    const about = { ...owner, createdAt }
+    // The figure itself is left out of it.
+    const head: SessionHead = { ...about, bytes: Buffer.byteLength(text) + Buffer.byteLength(JSON.stringify(about)) }
+    const records = [
+      this.records.own(`http-session/${sessionId}`, JSON.stringify(head)),
+      this.records.own(`http-initialize/${sessionId}`, text),
+    ]
+    return { initialize: kept, head, records }
   }
 
   seen(sessionId: string, at: number): BindingRecord {
@@ -71,24 +108,59 @@ export class SessionRecords {
     return this.records.own(eventKey(sessionId, stream, number), undefined)
   }
 
-  async readSessions(): Promise<{ record: SessionRecord; seenAt: number }[]> {
-    const seen = new Map(
-      (await this.records.list('http-seen/')).map(({ key, text }) => [key.split('/')[1], Number(text)] as const),
-    )
-    return (await this.records.list('http-session/')).map(({ text }) => {
-      const record = JSON.parse(text) as SessionRecord
-      return { record, seenAt: seen.get(record.sessionId) ?? record.createdAt }
+  /** The sessions that there are, and the IDs of those that are in the form of the first stores. */
+  async readSessions(): Promise<{ sessions: FoundSession[]; old: string[] }> {
+    const seen = new Map(await this.records.collect('http-seen/', ({ key, text }) => [lastPart(key), Number(text)]))
+    const found = await this.records.collect('http-session/', ({ key, text }) => {
+      const { owner, address, createdAt, bytes, initialize } = JSON.parse(text) as SessionHead & {
+        initialize?: unknown
+      }
+      // Nothing else is held on to: one in the old form may take megabytes.
+      const head = initialize === undefined ? { owner, address, createdAt, bytes } : undefined
+      return { sessionId: lastPart(key), head }
     })
+    const sessions = found.flatMap(({ sessionId, head }) =>
+      head ? [{ sessionId, head, seenAt: seen.get(sessionId) }] : [],
+    )
+    return { sessions, old: found.flatMap(({ sessionId, head }) => (head ? [] : [sessionId])) }
   }
 
-  async readSession(sessionId: string): Promise<SessionRecord | undefined> {
+  /**
+   * Brings a session into today's form. One whose `initialize` is longer than would be taken today is deleted: its
+   * client begins another one.
+   */
+  async renew(sessionId: string): Promise<FoundSession | undefined> {
     const text = await this.records.get(`http-session/${sessionId}`)
-    return text === undefined ? undefined : (JSON.parse(text) as SessionRecord)
+    if (text === undefined) return undefined
+    const { owner, initialize, createdAt } = JSON.parse(text) as OldSession
+    const isKept = Buffer.byteLength(JSON.stringify(initialize)) <= INITIALIZE_BYTES_MAX
+    if (!isKept || !InitializeRequestSchema.safeParse(initialize).success) {
+      await this.drop(sessionId)
+      return undefined
+    }
+    const { head, records } = this.begun(sessionId, { owner }, initialize, createdAt)
+    // In that form a session that was used for less than five minutes has no note of it: it may have been.
+    const seenAt = Number((await this.records.get(`http-seen/${sessionId}`)) ?? createdAt)
+    await this.records.write([...records, this.seen(sessionId, seenAt)])
+    return { sessionId, head, seenAt }
+  }
+
+  /** The `initialize` that the SDK is given again. */
+  async readInitialize(sessionId: string): Promise<JSONRPCRequest | undefined> {
+    const text = await this.records.get(`http-initialize/${sessionId}`)
+    return text === undefined ? undefined : (JSON.parse(text) as JSONRPCRequest)
   }
 
   /** The sessions that have requests which are not answered. */
-  async readSessionsWithOpen(): Promise<Set<string>> {
-    return new Set((await this.records.list('http-open/')).map(({ key }) => key.split('/')[1] as string))
+  readSessionsWithOpen(): Promise<string[]> {
+    return this.records.parts('http-open/')
+  }
+
+  /** The sessions of which anything is kept besides their own records. */
+  async readSessionsWithRest(): Promise<Set<string>> {
+    const found = new Set<string>()
+    for (const kind of REST) for (const sessionId of await this.records.parts(`${kind}/`)) found.add(sessionId)
+    return found
   }
 
   async readOpen(sessionId: string): Promise<OpenRecord[]> {
@@ -106,23 +178,46 @@ export class SessionRecords {
     })
   }
 
-  /** Deletes all of a session; the session itself first, so that what is left after a crash belongs to nobody. */
+  /**
+   * Deletes all of a session; the session itself first, so that what is left after a crash belongs to nobody, and the next
+   * start deletes it.
+   */
   async drop(sessionId: string): Promise<void> {
-    const own = (key: string) => this.records.own(key, undefined)
-    await this.records.write([own(`http-session/${sessionId}`), own(`http-seen/${sessionId}`)])
+    const kinds = ['http-session', 'http-initialize', 'http-seen']
+    await this.records.write(kinds.map((kind) => this.records.own(`${kind}/${sessionId}`, undefined)))
     await this.dropRest(sessionId)
   }
 
-  /** Deletes what belongs to a session, apart from the session. */
+  /** Deletes what is kept of a session besides the session's own records. */
   async dropRest(sessionId: string): Promise<void> {
-    for (const prefix of [`http-open/${sessionId}/`, `http-event/${sessionId}/`]) {
-      const keys = await this.records.list(prefix)
+    for (const kind of REST) {
+      const keys = await this.records.keys(`${kind}/${sessionId}/`)
       for (let at = 0; at < keys.length; at += DELETES_PER_WRITE) {
         const page = keys.slice(at, at + DELETES_PER_WRITE)
-        await this.records.write(page.map(({ key }) => this.records.own(key, undefined)))
+        await this.records.write(page.map((key) => this.records.own(key, undefined)))
       }
     }
   }
+}
+
+const REST = ['http-open', 'http-event']
+
+/** A session in the form of the first stores. */
+type OldSession = { readonly owner: string; readonly initialize: JSONRPCRequest; readonly createdAt: number }
+
+/** An `initialize` with what the SDK reads of it, and nothing else. */
+function keptOf(initialize: JSONRPCRequest): JSONRPCRequest {
+  const { protocolVersion, capabilities, clientInfo } = InitializeRequestSchema.parse(initialize).params
+  return {
+    jsonrpc: '2.0',
+    id: 'initialize',
+    method: 'initialize',
+    params: { protocolVersion, capabilities, clientInfo },
+  }
+}
+
+function lastPart(key: string): string {
+  return key.slice(key.lastIndexOf('/') + 1)
 }
 
 function eventKey(sessionId: string, stream: string, number: number): string {

@@ -28,9 +28,10 @@ import { isStoreAway, RPC } from '../../refusal.js'
 import type { Attachment } from '../attach.js'
 import { cancelTaskOf, type OpenCall, openCall } from '../call-tool.js'
 import type { DurableTasks } from '../durable-tasks.js'
-import { type Opening, opening, SessionEvents, STANDALONE } from './session-events.js'
-import type { OpenRecord, SessionRecord, SessionRecords } from './session-records.js'
+import { SessionEvents } from './session-events.js'
+import type { OpenRecord, SessionRecords } from './session-records.js'
 import { SessionTransport } from './session-transport.js'
+import { type Opening, opening, STANDALONE } from './streams.js'
 
 /** Makes the server of one session: a new one each time, attached. */
 export type CreateServer = () => McpServer | Promise<McpServer>
@@ -42,6 +43,13 @@ export interface SessionParts {
   readonly records: SessionRecords
   readonly options: CheckedHttpOptions
   readonly incarnation: string
+}
+
+/** What a session begins with. */
+export interface SessionStart {
+  readonly sessionId: string
+  readonly owner: string
+  readonly initialize: JSONRPCRequest
 }
 
 const VERSION = 'mcp-protocol-version'
@@ -65,24 +73,24 @@ export class Session {
     private readonly protocolVersion: string,
   ) {}
 
-  /** A session that its client's `initialize` begins; the request has yet to be handed to it. */
-  static async begin(parts: SessionParts, sessionId: string, owner: string, request: JSONRPCRequest): Promise<Session> {
-    const { records, durable } = parts
-    const onInitialized = async () => {
-      const createdAt = durable.core.binding.clock.now()
-      const record = records.session({ sessionId, owner, initialize: request, createdAt })
-      await records.records.write([record]).catch((error: unknown) => {
+  /**
+   * A session that its client's `initialize` begins; the request has yet to be handed to it.
+   * @param keep writes what is kept of it, before the client is answered
+   */
+  static async begin(parts: SessionParts, about: SessionStart, keep: () => Promise<void>): Promise<Session> {
+    const onInitialized = () =>
+      keep().catch((error: unknown) => {
         session.#beginFailure = error
         throw error
       })
-    }
-    const session = await Session.#make(parts, { sessionId, owner, initialize: request }, onInitialized)
+    const session = await Session.#make(parts, about, onInitialized)
     return session
   }
 
-  /** A session that an earlier process left. */
-  static async again(parts: SessionParts, { sessionId, owner, initialize }: SessionRecord): Promise<Session> {
-    const session = await Session.#make(parts, { sessionId, owner, initialize }, async () => {})
+  /** A session that an earlier process left, or that was let go of. */
+  static async again(parts: SessionParts, about: SessionStart): Promise<Session> {
+    const { initialize, sessionId } = about
+    const session = await Session.#make(parts, about, async () => {})
     await session.events.load()
     const initialized = session.transport.answerTo(initialize.id)
     await session.#feed(initialize, { kind: 'unkept' }, JSON_HEADERS)
@@ -94,7 +102,7 @@ export class Session {
 
   static async #make(
     parts: SessionParts,
-    { sessionId, owner, initialize }: Pick<SessionRecord, 'sessionId' | 'owner' | 'initialize'>,
+    { sessionId, owner, initialize }: SessionStart,
     onInitialized: () => Promise<void>,
   ): Promise<Session> {
     const { durable, createServer, records, options, incarnation } = parts
@@ -184,8 +192,10 @@ export class Session {
     return !this.events.isInUse && !this.transport.isAsked
   }
 
+  /** Ends every connection. Resolves once nothing more is written of it. */
   async close(): Promise<void> {
     await this.attachment.server.close()
+    await this.events.close()
   }
 
   /**

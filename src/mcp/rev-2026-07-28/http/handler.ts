@@ -12,6 +12,7 @@ import {
 } from '@modelcontextprotocol/server'
 import { ProtocolError } from '../../../errors.js'
 import { type Caller, callerOf, runAs } from '../../caller.js'
+import { Addresses } from '../../http/address.js'
 import { type FetchContext, serveNode } from '../../http/node.js'
 import { checkOrigin, httpError, readBody, refusalOfParsed, tooManyRequests } from '../../http/reply.js'
 import { type AuthInfoLike, NoPrincipal } from '../../owner.js'
@@ -82,12 +83,15 @@ export function createHttpHandler(
 
 class Endpoint {
   readonly #streams = new Set<ListenStream>()
+  readonly #addresses: Addresses
 
   constructor(
     private readonly durable: DurableTasks,
     private readonly sdk: McpHttpHandler,
     private readonly options: CheckedHttpOptions,
-  ) {}
+  ) {
+    this.#addresses = new Addresses(options.addressOf, durable.core.binding.logger)
+  }
 
   async answer(request: Request, context: FetchContext): Promise<Response> {
     try {
@@ -104,23 +108,27 @@ class Endpoint {
     await this.sdk.close()
   }
 
-  async #answer(request: Request, { authInfo, parsedBody }: FetchContext): Promise<Response> {
+  async #answer(request: Request, context: FetchContext): Promise<Response> {
+    const { authInfo, parsedBody, remoteAddress } = context
     const { path, legacy } = this.options
     const { options } = this.durable.core
     const refused = checkOrigin(request, this.options)
     if (refused) return refused
     if (path !== undefined && new URL(request.url).pathname !== path) return httpError(404, -32_000, 'Not found')
     // Before the body is read: a request without a token costs nothing more.
-    const caller = await callerOf(options, { authInfo })
+    const address = options.access === 'open' ? this.#addresses.find(request, context) : undefined
+    const caller = { ...(await callerOf(options, { authInfo })), address }
     const reads = request.method === 'POST' && parsedBody === undefined
     const body = reads ? await readBody(request, { ...options.limits, ...this.options }) : parsedBody
     const refusedBody = body instanceof Response ? body : reads ? undefined : refusalOfParsed(body, options.limits)
     if (refusedBody) return this.durable.core.countRefusal(caller) ? refusedBody : tooManyRequests()
     const known = { ...(authInfo ? { authInfo } : {}), ...(body === undefined ? {} : { parsedBody: body }) }
-    if (legacy && (await isLegacyRequest(request, body))) return legacy(request, known)
+    if (legacy && (await isLegacyRequest(request, body))) return legacy(request, { ...known, remoteAddress })
 
     // The principal is looked up once a request.
-    const response = await runAs({ authInfo, owner: caller.owner }, () => this.sdk.fetch(request, known as never))
+    const response = await runAs({ authInfo, owner: caller.owner, address }, () =>
+      this.sdk.fetch(request, known as never),
+    )
     return isListen(body) ? this.#listen(body, caller, response, request.signal) : response
   }
 

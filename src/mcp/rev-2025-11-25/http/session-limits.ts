@@ -1,0 +1,90 @@
+/**
+ * Which sessions are closed so that another one may begin. Pure.
+ *
+ * L1. A session is never closed while it is in use: somebody reads from it, or a request of it is not answered.
+ * L2. Those whose client made no second request go first, then the one that was idle for longest. So whoever begins
+ *     sessions and uses none closes their own, and idle sessions of well-behaved clients stay.
+ */
+import type { CheckedHttpOptions } from '../../http/options.js'
+import type { SessionHead } from './session-records.js'
+
+/** What counts about a session. */
+export interface SessionUse {
+  readonly head: SessionHead
+  readonly seenAt: number
+  /** True if its client made a request after `initialize`. */
+  readonly isUsed: boolean
+  readonly isInUse: boolean
+}
+
+/** The limits of sessions. */
+export type SessionLimits = Pick<
+  CheckedHttpOptions,
+  'sessionsMax' | 'sessionsPerOwnerMax' | 'sessionsPerAddressMax' | 'sessionBytesMax'
+>
+
+/** Which sessions are to be closed, or which limit refuses the new one since all that it counts are in use. */
+export type Room =
+  | { readonly kind: 'room'; readonly closes: ReadonlyMap<string, keyof SessionLimits> }
+  | { readonly kind: 'full'; readonly limit: keyof SessionLimits }
+
+/** @param newcomer the session that is to begin; without one, what is there is brought under the limits */
+export function makeRoom(
+  sessions: ReadonlyMap<string, SessionUse>,
+  limits: SessionLimits,
+  newcomer?: SessionHead,
+): Room {
+  const closes = new Map<string, keyof SessionLimits>()
+  for (const { limit, counts, amountOf } of countsFor(newcomer)) {
+    let amount = newcomer ? amountOf(newcomer) : 0
+    for (const [sessionId, { head }] of sessions) {
+      if (counts(head) && !closes.has(sessionId)) amount += amountOf(head)
+    }
+    while (amount > limits[limit]) {
+      const sessionId = firstToGo(sessions, (id, { head }) => counts(head) && !closes.has(id))
+      if (sessionId === undefined) return { kind: 'full', limit }
+      closes.set(sessionId, limit)
+      amount -= amountOf((sessions.get(sessionId) as SessionUse).head)
+    }
+  }
+  return { kind: 'room', closes }
+}
+
+interface Count {
+  readonly limit: keyof SessionLimits
+  readonly counts: (head: SessionHead) => boolean
+  readonly amountOf: (head: SessionHead) => number
+}
+
+// The narrower limit first: what is closed for it makes room in all.
+function countsFor(newcomer: SessionHead | undefined): Count[] {
+  const one = () => 1
+  const all: Count[] = [
+    { limit: 'sessionsMax', counts: () => true, amountOf: one },
+    { limit: 'sessionBytesMax', counts: () => true, amountOf: ({ bytes }) => bytes },
+  ]
+  if (!newcomer) return all
+  const { owner, address } = newcomer
+  const ofAddress: Count[] =
+    address === undefined
+      ? []
+      : [{ limit: 'sessionsPerAddressMax', counts: (head) => head.address === address, amountOf: one }]
+  return [...ofAddress, { limit: 'sessionsPerOwnerMax', counts: (head) => head.owner === owner, amountOf: one }, ...all]
+}
+
+/** L1, L2. */
+function firstToGo(
+  sessions: ReadonlyMap<string, SessionUse>,
+  counts: (sessionId: string, session: SessionUse) => boolean,
+): string | undefined {
+  let first: { readonly sessionId: string; readonly session: SessionUse } | undefined
+  for (const [sessionId, session] of sessions) {
+    if (!counts(sessionId, session) || (first && !goesBefore(session, first.session)) || session.isInUse) continue
+    first = { sessionId, session }
+  }
+  return first?.sessionId
+}
+
+function goesBefore(one: SessionUse, other: SessionUse): boolean {
+  return one.isUsed === other.isUsed ? one.seenAt < other.seenAt : !one.isUsed
+}

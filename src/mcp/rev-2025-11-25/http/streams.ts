@@ -1,0 +1,78 @@
+/** The streams of one session, as far as their events are concerned: what is known of each, and what it was opened for. */
+import { AsyncLocalStorage } from 'node:async_hooks'
+import type { JSONRPCMessage, JSONRPCRequest, RequestId } from '@modelcontextprotocol/sdk/types.js'
+import type { BindingRecord } from '../../../task/changes.js'
+import type { EventRecord, OpenRecord } from './session-records.js'
+
+/** The stream that is no request's answer; the transport calls it `_GET_stream` in every session. */
+export const STANDALONE = 'get'
+export const STANDALONE_OF_TRANSPORT = '_GET_stream'
+
+/** What a stream is opened for. */
+export type Opening =
+  /** Nothing is kept of it: its client can simply ask again. */
+  | { readonly kind: 'unkept' }
+  /**
+   * A request. `begin` writes what is given to it with what it writes itself.
+   * @returns whether it did: what is refused leaves nothing
+   */
+  | {
+      readonly kind: 'request'
+      readonly request: JSONRPCRequest
+      readonly begin: (beside: (call?: OpenRecord['call']) => BindingRecord[]) => Promise<boolean>
+      /** Is given what the response has to go through. */
+      readonly onOpen: (watch: (response: Response) => Response) => void
+    }
+  /** A request of an earlier process. */
+  | { readonly kind: 'again'; readonly request: JSONRPCRequest; readonly stream: string }
+
+/** Tells `storeEvent` which request it opens a stream for: the transport doesn't. */
+export const opening = new AsyncLocalStorage<Opening>()
+
+/** What is known of a stream. */
+export interface Stream {
+  readonly name: string
+  next: number
+  /** The number of the answer, once there is one. */
+  final: number | undefined
+  /** The progress that was sent last. */
+  progress: number | undefined
+  readonly writes: Set<Promise<unknown>>
+  /** What the transport calls it. */
+  id: string
+  /** The request that it answers. */
+  requestId: RequestId | undefined
+  /** The note that its answer is not delivered. */
+  rejoinKey: string | undefined
+  /** Its response is on its way to the client, who reads it as soon as it is there. */
+  isOwed: boolean
+}
+
+export function newStream(name: string): Stream {
+  return {
+    name,
+    next: 0,
+    final: undefined,
+    progress: undefined,
+    writes: new Set(),
+    id: name === STANDALONE ? STANDALONE_OF_TRANSPORT : name,
+    requestId: undefined,
+    rejoinKey: undefined,
+    isOwed: false,
+  }
+}
+
+/** What is known of a stream from what was sent on it. */
+export function note(stream: Stream, number: number, message: JSONRPCMessage): void {
+  if (!('method' in message)) {
+    if (stream.name !== STANDALONE) stream.final = number
+  } else if (message.method === 'notifications/progress') {
+    const progress = message.params?.['progress']
+    if (typeof progress === 'number') stream.progress = progress
+  }
+}
+
+/** The ID of an event. */
+export function idOf({ stream, number }: Pick<EventRecord, 'stream' | 'number'>): string {
+  return `${stream}_${number}`
+}
