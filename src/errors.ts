@@ -28,6 +28,8 @@ export const ERROR_CODES = {
   RESOURCE_EXCEEDED:
     'An isolated step took more memory or CPU time than it may. Its process group was ended; the server goes on.',
   IDEMPOTENCY_CONFLICT: 'The idempotency key was used with another input. The first task is unharmed.',
+  RESULT_GONE:
+    'The idempotency key was used, and its task has been deleted since. Nothing was started. Use another key to run it again.',
   INVALID_CURSOR: 'The cursor is not one that `list` returned.',
   TASK_NOT_FOUND: 'No such task, or another owner’s.',
   TASK_TYPE_UNKNOWN: 'No definition of that name is registered.',

@@ -113,7 +113,7 @@ export class Holdfast {
    * Starts a task; resolves once it is durable.
    * @param definition a definition (registered now if it is not yet), or the name of a registered one
    * @throws HoldfastError `INVALID_INPUT`, `NOT_SERIALIZABLE`, `TOO_LARGE`, `TASK_TYPE_UNKNOWN`,
-   *   `IDEMPOTENCY_CONFLICT`, `LIMIT_EXCEEDED`, `STORE_UNAVAILABLE`: there is no task; `START_UNKNOWN`: there may be
+   *   `IDEMPOTENCY_CONFLICT`, `RESULT_GONE`, `LIMIT_EXCEEDED`, `STORE_UNAVAILABLE`: there is no task; `START_UNKNOWN`: there may be
    */
   start<Input, Output>(
     definition: TaskDefinition<Input, Output>,

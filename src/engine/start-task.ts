@@ -15,7 +15,7 @@ import type { BindingRecord, Decision, IdempotencyEntry, IdempotencyScope } from
 import { createSettled, createTask, type NewTask } from '../task/create.js'
 import type { AnyTaskDefinition } from '../task/definition.js'
 import { endOfTime, forgetAt } from '../task/expiry.js'
-import { isSettled } from '../task/head.js'
+import { isSettled, type TaskHead } from '../task/head.js'
 import { checkName, NAME_BYTES_MAX } from '../task/names.js'
 import { usageOf } from '../task/usage.js'
 import type { Admitted, Quota } from './admission.js'
@@ -30,7 +30,10 @@ import { settleEvent, tellSettled } from './settling.js'
 export interface StartOptions {
   /** Whose task it is: a principal, never a session. Without it only unscoped calls reach the task. */
   readonly owner?: string | undefined
-  /** A second start of the same task type, owner and key answers with the first task. */
+  /**
+   * A second start of the same task type, owner and key answers with the first task; with `RESULT_GONE` once that is
+   * deleted. Never starts it anew until `idempotencyRetention` is over.
+   */
   readonly idempotencyKey?: string | undefined
   /**
    * How long the task is wanted, from its creation: unfinished by then it fails with `EXPIRED`, and settled it is deleted
@@ -148,7 +151,7 @@ export function fingerprintOf(asked: JsonValue | undefined): string {
 
 /**
  * Creates a task, unless its idempotency key has one already. Without a scope it has no key.
- * @throws HoldfastError `IDEMPOTENCY_CONFLICT`
+ * @throws HoldfastError `IDEMPOTENCY_CONFLICT`; `RESULT_GONE` if that task is swept
  */
 export async function onceUnderKey(
   engine: Engine,
@@ -159,8 +162,12 @@ export async function onceUnderKey(
   if (!scope) return create()
   return engine.keys.run(JSON.stringify(scope), async () => {
     const first = await engine.store.read((level) => readIdempotency(level, scope))
-    if (!first || (await isForgotten(engine, first))) return create()
-    if (first.fingerprint === fingerprint) return { taskId: first.taskId, created: false }
+    const head = first && (await headOf(engine, first.taskId))
+    if (!first || isForgotten(engine, first, head)) return create()
+    if (first.fingerprint === fingerprint) {
+      if (!head || head.sweeping) throw resultGone(first, head)
+      return { taskId: first.taskId, created: false }
+    }
     throw new HoldfastError(
       'IDEMPOTENCY_CONFLICT',
       `The idempotency key '${scope.key}' started task ${first.taskId} of type '${scope.type}' with another input. Use another key, or the same input.`,
@@ -283,11 +290,28 @@ async function writeNew(engine: Engine, decision: Decision, admitted: Admitted):
   return task
 }
 
+async function headOf({ tasks, store }: Engine, taskId: string): Promise<TaskHead | undefined> {
+  return tasks.get(taskId)?.head ?? (await store.read((level) => readHead(level, taskId)))
+}
+
 /** A key whose task is settled for longer than the retention counts no more; of a swept task's the key itself says when. */
-async function isForgotten(engine: Engine, { taskId, forgetAt: keptUntil }: IdempotencyEntry): Promise<boolean> {
-  const head = engine.tasks.get(taskId)?.head ?? (await engine.store.read((level) => readHead(level, taskId)))
-  const at = head ? forgetAt(head, engine.retentionMs) : (keptUntil ?? 0)
-  return at !== undefined && at <= engine.clock.now()
+function isForgotten(
+  { retentionMs, clock }: Engine,
+  { forgetAt: keptUntil }: IdempotencyEntry,
+  head: TaskHead | undefined,
+): boolean {
+  const at = head ? forgetAt(head, retentionMs) : (keptUntil ?? 0)
+  return at !== undefined && at <= clock.now()
+}
+
+/** The refusal of a start whose result was deleted: to start it anew would do again what is done. */
+function resultGone({ taskId, ...entry }: IdempotencyEntry, head: TaskHead | undefined): HoldfastError {
+  const settledAt = head?.settledAt ?? entry.settledAt
+  const when = settledAt === undefined ? '' : ` at ${new Date(settledAt).toISOString()}`
+  const said = `This idempotency key started task ${taskId}, which settled${when} and has been deleted since, with its result`
+  return new HoldfastError('RESULT_GONE', `${said}. Nothing was started. Use another key to run it again.`, {
+    details: { taskId, ...(settledAt === undefined ? {} : { settledAt }) },
+  })
 }
 
 function isUnknown(error: unknown): boolean {

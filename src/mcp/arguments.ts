@@ -1,10 +1,10 @@
 /** A call's arguments: their size, their schema, and what the author's functions make of them. */
-import { isProtocolError, ProtocolError } from '../errors.js'
+import { HoldfastError, isProtocolError, ProtocolError } from '../errors.js'
 import type { JsonUse } from '../json.js'
 import type { CheckedDurableOptions } from './options.js'
 import { messageOf } from './outcome.js'
 import { invalidParams } from './refusal.js'
-import type { CallExtra, DurableTool, InputRequired } from './tool.js'
+import type { CallExtra, DurableTool, InputRequired, ToolResult } from './tool.js'
 
 /** Under which a client names a call, so that a repeat joins the first one. */
 export const IDEMPOTENCY_META = 'holdfast/idempotencyKey'
@@ -12,6 +12,16 @@ export const IDEMPOTENCY_META = 'holdfast/idempotencyKey'
 /** A call's arguments that don't fit. */
 export class InvalidArguments extends Error {
   override readonly name = 'InvalidArguments'
+}
+
+/**
+ * The result of a tool that says why a call has no task, where a model can do better with its next call: other arguments,
+ * or another idempotency key. `undefined` for anything else that was thrown.
+ */
+export function toolErrorOf(error: unknown): ToolResult | undefined {
+  const isForTheModel =
+    error instanceof InvalidArguments || (error instanceof HoldfastError && error.code === 'RESULT_GONE')
+  return isForTheModel ? { content: [{ type: 'text', text: error.message }], isError: true } : undefined
 }
 
 /** How large the input of a tool may be, for `toPlain`. */

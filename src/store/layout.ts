@@ -29,7 +29,7 @@
  *   message/<taskId>/<name>/<order>        a message that nobody has received
  *   message-key/<taskId>/<key>             what an idempotency key of a message stands for
  *   owner/<owner>/<taskId>                 the tasks of an owner; says `child` of one that another task started
- *   key/<owner>/<type>/<key>               what an idempotency key stands for
+ *   key/<owner>/<type>/<key>               what an idempotency key stands for; of a swept task, also when that settled
  *   timer/<dueAt>/<kind>/<what>            what is to be done at a time, whether its task is live or settled
  *   beside/<taskId>/<binding>/<what>       what a protocol binding keeps of a task; deleted with the task. Where it is an object
  *                                          with a list `own`, the binding's own records of these names are deleted too

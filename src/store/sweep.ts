@@ -116,17 +116,19 @@ function hide(head: TaskHead): Operation {
   return { key, value: seal(key, head.seq, JSON.stringify({ ...head, sweeping: true })) }
 }
 
-/** What goes at the very end; the idempotency key stays, and says itself until when. */
+/** What goes at the very end; the idempotency key stays, and says itself until when, and when the task settled. */
 async function lastOperations(level: Level, { taskId, head, marker, forgetAt }: Swept): Promise<Operation[]> {
   if (!head) return [{ key: marker }]
-  const { owner, type, idempotencyKey } = head
+  const { owner, type, idempotencyKey, settledAt } = head
   const operations: Operation[] = owner === undefined ? [] : [{ key: layout.ownerKey(owner, taskId) }]
   if (idempotencyKey !== undefined && forgetAt !== undefined) {
     const key = layout.idempotencyKey(owner, type, idempotencyKey)
     const text = await level.get(key)
     const entry = text === undefined ? undefined : unsealJson<IdempotencyEntry>(key, text)
     // The key may have a new task by now.
-    if (entry?.taskId === taskId) operations.push({ key, value: seal(key, 0, JSON.stringify({ ...entry, forgetAt })) })
+    if (entry?.taskId === taskId) {
+      operations.push({ key, value: seal(key, 0, JSON.stringify({ ...entry, forgetAt, settledAt })) })
+    }
   }
   return [...operations, { key: marker }, { key: layout.doneKey(taskId) }]
 }

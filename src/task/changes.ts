@@ -60,6 +60,8 @@ export interface IdempotencyEntry extends IdempotencyScope {
   readonly fingerprint: string
   /** When it counts no more, once its task is swept; before, the task's head says it. */
   readonly forgetAt?: number | undefined
+  /** When its task settled, once that is swept. */
+  readonly settledAt?: number | undefined
 }
 
 /** Something that a protocol binding keeps: `key` is its own, `undefined` deletes it (store/binding-records.ts). */

@@ -3,6 +3,7 @@
 // what is left on the disk is compared with what a play without a crash leaves.
 import { describe, expect, test } from 'vitest'
 import { defineTask, type Holdfast } from '../../src/index.js'
+import { seal, unsealJson } from '../../src/store/envelope.js'
 import { timerKey } from '../../src/store/layout.js'
 import { type InMemoryOptions, ManualClock, MemoryDisk, openInMemory } from '../../src/testing/index.js'
 
@@ -16,6 +17,10 @@ const keysOf = (disk: MemoryDisk, taskId: string) =>
   [...disk.content].filter(([key, text]) => key.includes(taskId) || text.includes(taskId)).map(([key]) => key)
 
 const quick = defineTask({ name: 'quick' }, (task) => task.step('a', () => 1))
+/** Of more records than one batch deletes. */
+const large = defineTask({ name: 'large' }, async (task) => {
+  for (let n = 0; n < 150; n++) await task.step('a', () => n)
+})
 const endless = defineTask({ name: 'endless' }, async (task) => {
   await task.step('a', () => 1)
   await task.sleep('long', '90d')
@@ -155,32 +160,97 @@ describe('a ttl', () => {
 })
 
 describe('an idempotency key of a swept task', () => {
-  test('lives on for its retention, over a restart, and is then forgotten', async () => {
+  const options = () => {
     const clock = new ManualClock()
-    const disk = new MemoryDisk()
-    const options: InMemoryOptions = { disk, clock, tasks: [quick], idempotencyRetention: '30m' }
-    const first = await openInMemory(options)
-    const start = (holdfast: Holdfast, input: unknown = null) =>
-      holdfast.start('quick', input, { ttl: '1m', idempotencyKey: 'k', owner: 'alice' })
+    return {
+      disk: new MemoryDisk(),
+      clock,
+      tasks: [quick, large],
+      idempotencyRetention: '30m',
+    } satisfies InMemoryOptions
+  }
+  const start = (holdfast: Holdfast, input: unknown = null, type = 'quick') =>
+    holdfast.start(type, input, { ttl: '1m', idempotencyKey: 'k', owner: 'alice' })
+  const gone = (taskId: string, settledAt: number) =>
+    expect.objectContaining({
+      code: 'RESULT_GONE',
+      details: { taskId, settledAt },
+      message: expect.stringContaining(`task ${taskId}, which settled at ${new Date(settledAt).toISOString()}`),
+    })
+
+  test('says that its task is gone, over a restart, starts nothing, and is then forgotten', async () => {
+    const opened = options()
+    const { clock, disk } = opened
+    const first = await openInMemory(opened)
+    const settledAt = clock.now()
     const { taskId } = await start(first)
     await first.result(taskId)
     await clock.advance(5 * MINUTE)
     await turns()
     await expect(first.get(taskId)).rejects.toEqual(failing('TASK_NOT_FOUND'))
-    expect(await start(first)).toEqual({ taskId, created: false })
+    const { writes } = disk
+    await expect(start(first)).rejects.toEqual(gone(taskId, settledAt))
     await expect(start(first, 'other')).rejects.toEqual(failing('IDEMPOTENCY_CONFLICT'))
+    expect(disk.writes).toBe(writes)
     await first.close()
-    const second = await openInMemory(options)
+    const second = await openInMemory(opened)
     await clock.advance(25 * MINUTE)
-    expect(await start(second)).toEqual({ taskId, created: false })
+    await expect(start(second)).rejects.toEqual(gone(taskId, settledAt))
     await clock.advance(MINUTE)
     const again = await start(second)
     expect(again.created).toBe(true)
     expect(again.taskId).not.toBe(taskId)
+    const againAt = clock.now()
+    await second.result(again.taskId)
     await clock.advance(5 * MINUTE)
     await turns()
     expect(keysOf(disk, taskId)).toEqual([])
-    expect(await start(second)).toEqual({ taskId: again.taskId, created: false })
+    await expect(start(second)).rejects.toEqual(gone(again.taskId, againAt))
+  })
+
+  test('says so too while the task is half deleted', async () => {
+    const opened = options()
+    const { clock, disk } = opened
+    const first = await openInMemory(opened)
+    const settledAt = clock.now()
+    const { taskId } = await start(first, null, 'large')
+    await first.result(taskId)
+    // The guards, the head that says so, the first of several batches of deletes: there the process dies.
+    disk.dieAt({ atWrite: 3, applied: true })
+    await clock.advance(5 * MINUTE)
+    await turns()
+    expect(disk.content.get(`done/${taskId}`)).toContain('"sweeping":true')
+    const second = await openInMemory(opened)
+    await expect(start(second, null, 'large')).rejects.toEqual(gone(taskId, settledAt))
+  })
+
+  test('says no time where an earlier version swept the task', async () => {
+    const opened = options()
+    const { clock, disk } = opened
+    const first = await openInMemory(opened)
+    const { taskId } = await start(first)
+    await first.result(taskId)
+    await clock.advance(5 * MINUTE)
+    await turns()
+    await first.close()
+    const key = [...disk.content.keys()].find((each) => each.startsWith('key/')) ?? ''
+    const { settledAt: _, ...entry } = unsealJson<{ settledAt?: number }>(key, disk.content.get(key) ?? '')
+    disk.damage(key, seal(key, 0, JSON.stringify(entry)))
+    const second = await openInMemory(opened)
+    await expect(start(second)).rejects.toMatchObject({ code: 'RESULT_GONE', details: { taskId } })
+  })
+
+  test('holds for a fork too', async () => {
+    const opened = options()
+    const { clock } = opened
+    const holdfast = await openInMemory(opened)
+    const { taskId } = await holdfast.start(quick, null)
+    await holdfast.result(taskId)
+    const fork = () => holdfast.fork(taskId, { afterStep: { name: 'a' } }, { ttl: '1m', idempotencyKey: 'f' })
+    const { taskId: forked } = await fork()
+    await clock.advance(5 * MINUTE)
+    await turns()
+    await expect(fork()).rejects.toMatchObject({ code: 'RESULT_GONE', details: { taskId: forked } })
   })
 })
 

@@ -13,7 +13,7 @@ import {
 } from '@modelcontextprotocol/sdk/types.js'
 import { HoldfastError, ProtocolError } from '../../errors.js'
 import type { BindingRecord } from '../../task/changes.js'
-import { InvalidArguments } from '../arguments.js'
+import { InvalidArguments, toolErrorOf } from '../arguments.js'
 import { type Caller, callerOf } from '../caller.js'
 import type { McpCore, StartedCall } from '../core.js'
 import type { IsHeard } from '../open-calls.js'
@@ -60,10 +60,10 @@ export async function callTool(
     if (call.kind === 'task') return await answerWithTask(durable, attachment, call, extra)
     return await answerInline(durable, attachment, call, extra)
   } catch (error) {
-    if (error instanceof InvalidArguments) {
-      if (task !== undefined) throw invalidParams(error.message)
-      return { content: [{ type: 'text', text: error.message }], isError: true }
-    }
+    // A call that asks for a task is answered with one, or with an error: the SDK refuses a result.
+    const result = task === undefined && toolErrorOf(error)
+    if (result) return result
+    if (error instanceof InvalidArguments) throw invalidParams(error.message)
     throw refusalOf(error, durable.core.binding.logger)
   } finally {
     // A later request of the same ID may have one of its own.

@@ -14,7 +14,7 @@ import {
 } from '@modelcontextprotocol/server'
 import type { TaskView } from '../../engine/view.js'
 import { HoldfastError, ProtocolError } from '../../errors.js'
-import { InvalidArguments } from '../arguments.js'
+import { toolErrorOf } from '../arguments.js'
 import { type Caller, callerOf } from '../caller.js'
 import { InputNeeded, type StartedCall } from '../core.js'
 import { answerInputs, questionsOf, refuseInput } from '../inputs.js'
@@ -74,9 +74,8 @@ export async function callTool(
     return asTask ? await answerWithTask(durable, call) : await answerInline(durable, call)
   } catch (error) {
     if (error instanceof InputNeeded) return error.required
-    if (error instanceof InvalidArguments) {
-      return { content: [{ type: 'text', text: error.message }], isError: true }
-    }
+    const result = toolErrorOf(error)
+    if (result) return result
     throw error instanceof SdkProtocolError ? error : refusalOf(error, core.binding.logger)
   }
 }
