@@ -98,6 +98,10 @@ export async function park(engine: Engine, task: LiveTask, parked: Omit<Parked, 
   task.awaitsRun = false
   // Whoever is told may register what it waits for, and it goes on.
   if (isSettled(task.head.status)) task.cleaning = undefined
+  if (parked.code === 'RECORD_DAMAGED') {
+    const said = 'A task is parked: a record of it is damaged. Restore a copy of the store, or cancel the task.'
+    engine.logger.error(said, { taskId, type, reason: parked.reason })
+  }
   engine.events.emit('task:parked', { taskId, type, ...parked })
   engine.waiters.tell(taskId, { kind: 'parked' })
   engine.report.note({ taskId, type, action: 'parked', reason: `${parked.code}: ${parked.reason}` }, engine.clock.now())

@@ -2,7 +2,7 @@
 import { isProtocolError, ProtocolError } from '../errors.js'
 import type { JsonValue } from '../json.js'
 import { failureCode, type Outcome, reviveError, type TaskError } from '../task/outcome.js'
-import { RPC } from './refusal.js'
+import { clientWordsOf, RPC } from './refusal.js'
 import type { DurableTool, ToolResult } from './tool.js'
 
 /** What a client is told: the tool's result, or an error of JSON-RPC. */
@@ -24,7 +24,10 @@ export function answerOf(outcome: Outcome, taskId: string, tool?: Projection): A
     return checked(tool?.toResult ? tool.toResult(outcome.result, about) : resultOf(outcome.result), tool, taskId)
   }
   const error = causeOf(outcome.error)
-  if (error.ours) return failed(RPC.internal, error.message, { code: failureCode(error), taskId })
+  if (error.ours) {
+    const code = failureCode(error)
+    return failed(RPC.internal, clientWordsOf(code, error.message), { code, taskId })
+  }
   if (isProtocolError(error)) {
     return failed(error.code, messageOf(error), error.data)
   }

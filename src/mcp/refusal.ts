@@ -2,8 +2,9 @@
  * How a request is refused: JSON-RPC codes, and what the engine's own errors become. A task that isn't there and one
  * that is somebody else's are refused by the same function, so that they answer alike in every byte.
  */
-import { ERROR_CODES, HoldfastError, ProtocolError } from '../errors.js'
+import { ERROR_CODES, type ErrorCode, HoldfastError, ProtocolError } from '../errors.js'
 import type { Logger } from '../logger.js'
+import type { Parked } from '../task/head.js'
 import { cleanText } from './text.js'
 
 /** The codes of JSON-RPC that a task server answers with. */
@@ -45,7 +46,7 @@ const THE_CALLERS = new Set<string>([
 ])
 
 // What these say is of the server's own disk: paths, keys, the database's words.
-const THE_SERVERS = new Set<string>([
+const THE_SERVERS: ReadonlySet<string | undefined> = new Set<ErrorCode>([
   'STORE_UNAVAILABLE',
   'STORE_LOST',
   'CLOSED',
@@ -56,6 +57,16 @@ const THE_SERVERS = new Set<string>([
   'START_UNKNOWN',
   'RECORD_DAMAGED',
 ])
+
+/** What a client is told of an error of the engine's: its message, but for those whose message speaks of the server's disk. */
+export function clientWordsOf(code: string | undefined, message: string): string {
+  return THE_SERVERS.has(code) ? ERROR_CODES[code as ErrorCode] : message
+}
+
+/** Why a task is parked, as a client is told. */
+export function parkedWordsOf({ code, reason }: Pick<Parked, 'code' | 'reason'>): string {
+  return `${code}: ${clientWordsOf(code, reason)}`
+}
 
 const AWAY = new Set<string>(['STORE_UNAVAILABLE', 'STORE_LOST', 'CLOSED'])
 

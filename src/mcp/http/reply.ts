@@ -66,10 +66,15 @@ export async function readBody(
   if (Number(request.headers.get('content-length')) > bytesMax) return tooLarge()
   const chunks: Uint8Array[] = []
   let bytes = 0
-  for await (const chunk of (request.body ?? []) as AsyncIterable<Uint8Array>) {
-    bytes += chunk.byteLength
-    if (bytes > bytesMax) return tooLarge()
-    chunks.push(chunk)
+  try {
+    for await (const chunk of (request.body ?? []) as AsyncIterable<Uint8Array>) {
+      bytes += chunk.byteLength
+      if (bytes > bytesMax) return tooLarge()
+      chunks.push(chunk)
+    }
+  } catch {
+    // Its client gave up half-way, and reads no answer. That is nothing for a log.
+    return httpError(400, -32_700, 'Parse error: the body was cut off')
   }
   const json = Buffer.concat(chunks)
   if (holdsMoreValues(json, jsonValuesMax)) return tooManyValues(jsonValuesMax)

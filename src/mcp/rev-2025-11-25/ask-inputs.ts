@@ -9,8 +9,10 @@ import {
   RELATED_TASK_META_KEY,
 } from '@modelcontextprotocol/sdk/types.js'
 import type { TaskView } from '../../engine/view.js'
+import { HoldfastError } from '../../errors.js'
 import type { Caller } from '../caller.js'
 import { answerInput, type Question, questionsOf, refuseInput } from '../inputs.js'
+import { clientWordsOf } from '../refusal.js'
 import type { Attachment } from './attach.js'
 import type { Extra } from './call-tool.js'
 import type { DurableTasks } from './durable-tasks.js'
@@ -76,7 +78,7 @@ export class Asking {
       if (aborter.signal.aborted || this.options.extra.signal.aborted) return
       logger.warn('A question of a task was not answered', { taskId, key, error: String(error) })
       // Another of the owner's clients may answer a task's question; an inline call has only this one.
-      if (isInline) await refuseInput(durable.core, taskId, key, String(error)).catch(() => {})
+      if (isInline) await refuseInput(durable.core, taskId, key, whyOf(error)).catch(() => {})
     } finally {
       attachment.transport?.answered(questionId(taskId, key), failure)
     }
@@ -96,4 +98,9 @@ export class Asking {
 
 function isCapable(capabilities: ClientCapabilities | undefined, method: Question['method']): boolean {
   return (method === 'elicitation/create' ? capabilities?.elicitation : capabilities?.sampling) !== undefined
+}
+
+/** Why a question was not answered, without what an error of the engine's says of the server's disk. */
+function whyOf(error: unknown): string {
+  return error instanceof HoldfastError ? clientWordsOf(error.code, error.message) : String(error)
 }

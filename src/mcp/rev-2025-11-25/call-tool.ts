@@ -19,7 +19,7 @@ import type { McpCore, StartedCall } from '../core.js'
 import type { IsHeard } from '../open-calls.js'
 import { toThrow } from '../outcome.js'
 import { ProgressFeed } from '../progress-feed.js'
-import { invalidParams, RPC, refusalOf } from '../refusal.js'
+import { invalidParams, parkedWordsOf, RPC, refusalOf } from '../refusal.js'
 import type { DurableTool } from '../tool.js'
 import { waitForEnd } from '../wait.js'
 import { Asking } from './ask-inputs.js'
@@ -167,9 +167,9 @@ async function answerInline(
     }
     await feed?.end()
     if (end.kind === 'parked') {
-      const { code, reason } = end.view?.parked ?? {}
+      const { parked } = end.view ?? {}
       return told(
-        `Task ${taskId} can't go on: ${code}: ${reason}. It is kept, and goes on once that is mended.`,
+        `Task ${taskId} can't go on: ${parked && parkedWordsOf(parked)}. It is kept, and goes on once that is mended.`,
         taskId,
       )
     }

@@ -3,6 +3,7 @@ import type { Task } from '@modelcontextprotocol/sdk/types.js'
 import type { TaskView } from '../../engine/view.js'
 import { isSettled } from '../../task/head.js'
 import { type Answer, answerOf } from '../outcome.js'
+import { clientWordsOf, parkedWordsOf } from '../refusal.js'
 import { cleanText } from '../text.js'
 import type { StoreState } from './store-state.js'
 
@@ -67,8 +68,8 @@ function statusOf({ status }: TaskView, isError: boolean): Task['status'] {
 }
 
 function statusMessageOf({ status, parked, progress, error, outcome }: TaskView): string | undefined {
-  if (parked) return `Waiting: ${parked.code}: ${parked.reason}`
-  if (status === 'failed') return error?.message
+  if (parked) return `Waiting: ${parkedWordsOf(parked)}`
+  if (status === 'failed') return error && clientWordsOf(error.code, error.message)
   if (status === 'cancelled') return outcome?.kind === 'cancelled' ? outcome.reason : undefined
   if (!progress) return undefined
   const { done, total, message } = progress

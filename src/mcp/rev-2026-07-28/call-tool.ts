@@ -21,7 +21,7 @@ import { answerInputs, questionsOf, refuseInput } from '../inputs.js'
 import type { IsHeard } from '../open-calls.js'
 import { type Answer, toThrow } from '../outcome.js'
 import { ProgressFeed } from '../progress-feed.js'
-import { invalidParams, RPC, refusalOf } from '../refusal.js'
+import { invalidParams, parkedWordsOf, RPC, refusalOf } from '../refusal.js'
 import type { DurableTool, ToolResult } from '../tool.js'
 import { waitForEnd } from '../wait.js'
 import type { Attachment } from './attach.js'
@@ -232,7 +232,7 @@ function handleOf(taskId: string): ToolResult {
 }
 
 function parkedResult({ taskId, parked }: TaskView): ToolResult {
-  const text = `Task ${taskId} can't go on: ${parked?.code}: ${parked?.reason}. It is kept, and goes on once that is mended.`
+  const text = `Task ${taskId} can't go on: ${parked && parkedWordsOf(parked)}. It is kept, and goes on once that is mended.`
   return { content: [{ type: 'text', text }], isError: true }
 }
 

@@ -2,6 +2,7 @@
 import type { TaskView } from '../../engine/view.js'
 import { type Question, questionsOf } from '../inputs.js'
 import type { Answer } from '../outcome.js'
+import { parkedWordsOf } from '../refusal.js'
 import { cleanText } from '../text.js'
 import type { ToolResult } from '../tool.js'
 
@@ -74,7 +75,7 @@ function fieldsOf(view: TaskView, pollIntervalMs: number, said: string | undefin
 
 /** Progress travels as the status message: this revision has no other way for a task's. */
 function saidBy({ parked, progress }: TaskView): string | undefined {
-  if (parked) return `Waiting: ${parked.code}: ${parked.reason}`
+  if (parked) return `Waiting: ${parkedWordsOf(parked)}`
   if (!progress) return undefined
   const { done, total, message } = progress
   if (message !== undefined) return message
