@@ -1,7 +1,10 @@
 // Goal: a server whose store is closed before its endpoint answers everybody, in words that fit, and logs no fault.
 // Method: bare requests to the handler, before, while and after the store closes.
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
-import { defineTask, type Logger } from 'holdfast'
+import { defineTask, Holdfast, type Logger } from 'holdfast'
 import { durableTasks } from 'holdfast/mcp/2025-11-25'
 import { ManualClock, openInMemory, untilIdle } from 'holdfast/testing'
 import { describe, expect, test, vi } from 'vitest'
@@ -12,12 +15,12 @@ import { initialize } from './http-server.js'
 
 const durableTool = defineTask({ name: 'durable' }, (task) => task.step('work', () => 'done'))
 
-async function served() {
+async function served(open?: (logger: Logger) => Promise<Holdfast>) {
   const disk = new SlowDisk()
   const lines: string[] = []
   const log = (level: string) => (text: string) => void lines.push(`${level}: ${text}`)
   const logger: Logger = { debug: () => {}, info: () => {}, warn: log('warn'), error: log('error') }
-  const holdfast = await openInMemory({ disk, clock: new ManualClock(), logger })
+  const holdfast = await (open?.(logger) ?? openInMemory({ disk, clock: new ManualClock(), logger }))
   const durable = durableTasks(holdfast, { access: 'open' }).tool(durableTool)
   const gate = deferred<void>()
   const handler = durable.httpHandler(() => {
@@ -117,4 +120,23 @@ test('a write of a binding that waits for a full disk is refused when the store 
   await holdfast.close()
   expect(await text).toContain('plain answer')
   await handler.close()
+})
+
+test('a server whose store is lost answers the calls that were open, and says so to the others', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'holdfast-mcp-lost-'))
+  const dir = join(folder, 'store')
+  const { holdfast, handler, call, gate, post } = await served((logger) => Holdfast.open({ dir, logger }))
+  const open = await call('plain', 1)
+  rmSync(join(dir, 'lock'))
+  const first = await call('durable', 2)
+  expect(await first.text).toContain('start the server again')
+  gate.resolve()
+  expect(await open.text).toContain('plain answer')
+  const later = await call('durable', 3)
+  expect(await later.text).toContain('"code":"STORE_LOST"')
+  const { status, text } = await post(initialize())
+  expect([status, await text]).toEqual([503, expect.stringContaining('start the server again')])
+  await handler.close()
+  await holdfast.close()
+  rmSync(folder, { recursive: true })
 })

@@ -15,9 +15,9 @@
 import type { EventStore } from '@modelcontextprotocol/sdk/server/webStandardStreamableHttp.js'
 import type { JSONRPCMessage, RequestId } from '@modelcontextprotocol/sdk/types.js'
 import type { Clock } from '../../../clock.js'
-import { HoldfastError } from '../../../errors.js'
 import type { BindingRecord } from '../../../task/changes.js'
 import type { CheckedHttpOptions } from '../../http/options.js'
+import { isStoreAway } from '../../refusal.js'
 import { Connections } from './connections.js'
 import { type Kept, KeptEvents } from './kept-events.js'
 import type { EventRecord, OpenRecord, SessionRecords } from './session-records.js'
@@ -110,7 +110,7 @@ export class SessionEvents implements EventStore {
     return this.#streams.get(name)?.progress
   }
 
-  /** @returns the event's ID, once it is on disk. After the store was closed it is sent all the same, and not kept. */
+  /** @returns the event's ID, once it is on disk. After the store was closed or lost it is sent all the same, and not kept. */
   async storeEvent(streamId: string, message: JSONRPCMessage): Promise<string> {
     if (this.#unkept.has(streamId)) {
       if (!('method' in message)) this.#unkept.delete(streamId)
@@ -119,7 +119,7 @@ export class SessionEvents implements EventStore {
     if (!('jsonrpc' in message)) return this.#open(streamId)
     const name = this.#nameOf(streamId)
     return this.append(name, message).catch((error: unknown) => {
-      if (error instanceof HoldfastError && error.code === 'CLOSED') return UNKEPT_EVENT
+      if (isStoreAway(error)) return UNKEPT_EVENT
       throw error
     })
   }
