@@ -13,7 +13,7 @@ export const ERROR_CODES = {
     'The directory cannot be a store: a file, not writable, a full disk, or somebody else’s data. Nothing was changed.',
   STORE_TOO_NEW: 'A newer version of the library wrote the store. Upgrade; nothing was changed.',
   STORE_DAMAGED:
-    'Acknowledged commits are missing. Restore a backup, or open with `acceptDamage: true` and read the report.',
+    'Acknowledged commits, or files of the database, are missing or damaged. Restore a copy of the whole directory; or, where the message offers it, open with `acceptDamage: true` and read the report.',
   STORE_UNAVAILABLE: 'The disk refused a write. Tasks pause and go on by themselves; try the call again.',
   STORE_LOST:
     'The store’s lock file was deleted or replaced, so another process may have opened it. The store stops: start the server again.',

@@ -140,10 +140,14 @@ export interface OpenOptions {
   readonly recover?: 'auto' | 'manual' | undefined
   /**
    * `'behind'` (default): the file that notices a rolled-back database lags by at most 256 commits or 100 ms, and is
-   * exact after a close. `'each'`: it is exact at every commit, for one more write to the disk.
+   * exact after a close. `'each'`: it is exact at every commit, for one more write to the disk; while it cannot be written,
+   * calls are refused with `STORE_UNAVAILABLE`, and tasks wait.
    */
   readonly anchor?: 'behind' | 'each' | undefined
-  /** Open a store that has lost acknowledged commits, and go on with what is left. Default `false`. */
+  /**
+   * Open a store that has lost acknowledged commits, its anchor file or records of its own, and go on with what is left.
+   * What was accepted is logged, and in `recovery.storeDamage`. Default `false`.
+   */
   readonly acceptDamage?: boolean | undefined
   /** Where the time comes from. Default: the machine's clock. */
   readonly clock?: Clock | undefined

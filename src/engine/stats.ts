@@ -32,6 +32,13 @@ export interface Stats {
   readonly loadedRuns: number
   /** Functions of steps that go on although nobody waits for them. */
   readonly leakedFunctions: number
+  /** Faults of the anchor file since this instance was opened. Each is logged. */
+  readonly anchor: {
+    /** Writes that failed. */
+    readonly failedWrites: number
+    /** Slots that were damaged at the open, and were written again. */
+    readonly damagedSlots: number
+  }
   readonly levels: {
     /** Since this instance was opened. */
     readonly sinceOpen: ServiceLevels
@@ -55,6 +62,7 @@ export async function readStats(engine: Engine): Promise<Stats> {
     timersDue: timers,
     loadedRuns: loaded.count,
     leakedFunctions: leaks.running,
+    anchor: store.anchorFaults,
     levels: { sinceOpen: serviceLevels.sinceOpen, overLife: serviceLevels.overLife },
   }
 }

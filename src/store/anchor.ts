@@ -3,18 +3,19 @@
  * short or an old backup lies in its place; a database whose last commit is older than the anchor has lost some.
  *
  * A1. Two slots of 512 bytes, written in turn: a write that a power cut tears leaves the other one.
- * A2. A slot that fails its checksum is ignored; two that do are damage. The anchor is the higher of the valid ones.
+ * A2. A slot that fails its checksum is ignored, logged, counted and written again at the open; two that do are damage, and
+ *     so is a missing file in a store that has commits. The anchor is the higher of the valid ones.
  * A3. Noting a commit costs nothing. The write begins behind, once 256 commits or 100 ms are unwritten; `flush` and
  *     `close` make it exact. An anchor that lags only sees a little less: it never accuses a sound database.
- * A4. One write is in flight. One that fails is nobody's failed commit: it stays in `lastError`, the slot is written
- *     again (the other one is the last good one), at the next note.
+ * A4. One write is in flight. One that fails is logged, counted and kept in `lastError`; the slot is written again (the
+ *     other one is the last good one) at the next note. It fails no commit, unless the anchor has to be exact (`writeNow`).
  *
  * A slot is a line of text, padded: `holdfast-anchor 1 <seq> <storeId> <crc32>`.
  */
 import { type FileHandle, open, readFile } from 'node:fs/promises'
 import { crc32 } from 'node:zlib'
 import type { Clock } from '../clock.js'
-import { HoldfastError } from '../errors.js'
+import type { Logger } from '../logger.js'
 import { isMissing, writeFileAtomically } from './files.js'
 
 /** A disk writes a sector of this size whole or not at all, mostly; A1 is for the rest. */
@@ -33,20 +34,15 @@ export interface AnchorState {
   readonly storeId: string
 }
 
-/**
- * The anchor in the file, or `undefined` if there is no file.
- * @throws HoldfastError `STORE_DAMAGED` if neither slot is whole
- */
-export async function readAnchor(path: string): Promise<AnchorState | undefined> {
+/** An anchor file as it was found; `damaged` if neither slot is whole. */
+export type AnchorFound = ({ readonly kind: 'sound' } & AnchorState) | { readonly kind: 'missing' | 'damaged' }
+
+/** Reads the anchor file. */
+export async function readAnchor(path: string): Promise<AnchorFound> {
   const slots = await readSlots(path)
-  if (!slots) return undefined
+  if (!slots) return { kind: 'missing' }
   const newest = slots[newestOf(slots)]
-  if (newest) return newest
-  throw new HoldfastError(
-    'STORE_DAMAGED',
-    'Both slots of the store’s anchor file are damaged, so nobody can tell whether commits are missing. Restore a backup, or open with `acceptDamage: true`.',
-    { details: { path } },
-  )
+  return newest ? { kind: 'sound', ...newest } : { kind: 'damaged' }
 }
 
 export interface AnchorOptions {
@@ -56,9 +52,18 @@ export interface AnchorOptions {
   readonly clock: Clock
   /** `false` in a buffered store: the anchor is left to the operating system, as the commits are. */
   readonly durable: boolean
+  readonly logger: Logger
 }
 
-/** The open anchor file. An exact one at every commit is `note` and an awaited `flush`. */
+/** Faults of the anchor file since the store was opened. */
+export interface AnchorFaults {
+  /** Writes that failed. */
+  readonly failedWrites: number
+  /** Slots that were found damaged at the open, and written again. */
+  readonly damagedSlots: number
+}
+
+/** The open anchor file. An exact one at every commit is `note` and an awaited `writeNow`. */
 export class Anchor {
   #noted: number
   #written: number
@@ -67,20 +72,22 @@ export class Anchor {
   #disarm: (() => void) | undefined
   #lastError: Error | undefined
   #isAbandoned = false
+  #failedWrites = 0
 
   private constructor(
     private readonly file: FileHandle,
     private readonly options: AnchorOptions,
     written: number,
     private nextSlot: 0 | 1,
+    private readonly damagedSlots: number,
   ) {
     this.#noted = options.seq
     this.#written = written
   }
 
   /**
-   * Opens the file, makes it if it is missing, and brings it to `seq`. The caller has judged the database by `readAnchor` before: one that
-   * says more than `seq`, is another store's or is damaged is written anew.
+   * Opens the file, makes it if it is missing, and brings it to `seq`. A damaged slot is written again. The caller has compared
+   * the database with `readAnchor` before: a file that says more than `seq`, is another store's or is damaged is written anew.
    */
   static async open(path: string, options: AnchorOptions): Promise<Anchor> {
     if (!STORE_ID.test(options.storeId)) {
@@ -90,6 +97,7 @@ export class Anchor {
     }
     let slots = await readSlots(path)
     const found = slots?.[newestOf(slots)]
+    const damagedSlots = slots ? slots.filter((slot) => slot === undefined).length : 0
     if (!slots || !found || found.storeId !== options.storeId || found.seq > options.seq) {
       const slot = encodeSlot(options)
       await writeFileAtomically(path, slot + slot)
@@ -97,14 +105,26 @@ export class Anchor {
     }
     const newest = newestOf(slots)
     const written = slots[newest]?.seq ?? options.seq
-    const anchor = new Anchor(await open(path, 'r+'), options, written, newest === 0 ? 1 : 0)
-    await anchor.flush()
+    const anchor = new Anchor(await open(path, 'r+'), options, written, newest === 0 ? 1 : 0, damagedSlots)
+    if (damagedSlots > 0) {
+      options.logger.warn(
+        'Slots of the anchor file were damaged, perhaps by a power cut, and are written again. If this comes again, check the disk.',
+        { path, damagedSlots },
+      )
+    }
+    if (damagedSlots === 1) await anchor.#begin()
+    else await anchor.flush()
     return anchor
   }
 
   /** Why the last write failed; `undefined` once one has succeeded again. */
   get lastError(): Error | undefined {
     return this.#lastError
+  }
+
+  /** What went wrong with the file since it was opened. */
+  get faults(): AnchorFaults {
+    return { failedWrites: this.#failedWrites, damagedSlots: this.damagedSlots }
   }
 
   /** Remembers that commit `seq` is on disk, and writes it behind. */
@@ -119,13 +139,20 @@ export class Anchor {
   /** Resolves once everything noted before the call was written, or the attempt failed (`lastError`). */
   async flush(): Promise<void> {
     await this.#inFlight
-    if (this.#written < this.#noted && !this.#isAbandoned) await this.#begin()
+    if (this.#isAbandoned) return
+    if (this.#written < this.#noted || this.#lastError) await this.#begin()
   }
 
   /** Writes nothing more. The file may belong to another process now, and a later number here would accuse its database. */
   abandon(): void {
     this.#isAbandoned = true
     this.#disarm?.()
+  }
+
+  /** Resolves once everything noted before the call was written. @throws Error why it could not be written */
+  async writeNow(): Promise<void> {
+    await this.flush()
+    if (this.#lastError) throw new Error('The anchor file could not be written', { cause: this.#lastError })
   }
 
   /** Writes what was noted and closes the file. */
@@ -154,14 +181,36 @@ export class Anchor {
         if (this.options.durable) await this.file.datasync()
         this.nextSlot = this.nextSlot === 0 ? 1 : 0
         this.#written = seq
+        if (this.#lastError) this.options.logger.warn('The anchor file could be written again')
         this.#lastError = undefined
       } catch (error) {
-        this.#lastError = error instanceof Error ? error : new Error(String(error))
+        this.#noteFailure(error instanceof Error ? error : new Error(String(error)))
       }
     } while (this.#again && this.#written < this.#noted && !this.#isAbandoned)
     // Here and not in a `finally` of the caller: nobody may join a write that has looked at `#again` for the last time.
     this.#inFlight = undefined
   }
+
+  #noteFailure(error: Error): void {
+    this.#failedWrites++
+    // Once for each outage, not for each write: a busy store tries ten times a second.
+    if (!this.#lastError) {
+      this.options.logger.error(
+        'The anchor file cannot be written. Until it can, a database that was rolled back may go unnoticed. Check the disk.',
+        { error: error.message, failedWrites: this.#failedWrites },
+      )
+    }
+    this.#lastError = error
+  }
+}
+
+/** An anchor where there is no file: nothing is written, and nothing fails. */
+export const NO_ANCHOR = {
+  faults: { failedWrites: 0, damagedSlots: 0 },
+  note() {},
+  async writeNow() {},
+  async close() {},
+  abandon() {},
 }
 
 type Slots = readonly [AnchorState | undefined, AnchorState | undefined]

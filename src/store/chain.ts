@@ -8,7 +8,6 @@
  * commits. With 512 bytes, two logs would hold more commits than the ring has slots, and a lost one would leave no gap.
  * Older commits are in table files, whose records have checksums.
  */
-import { HoldfastError } from '../errors.js'
 import { seal, unseal } from './envelope.js'
 import { CHAIN, chainKey, META_ACCEPTED, META_BUFFERED, under } from './layout.js'
 import type { Level } from './level.js'
@@ -54,10 +53,12 @@ export async function newestIs(level: Level, seq: number): Promise<boolean> {
 export interface ChainState {
   /** The newest commit; 0 before any. */
   readonly newest: number
-  /** A sentence about what is missing, or `undefined`. */
-  readonly damage: string | undefined
-  /** All that is missing was written without syncing: that a power cut may take it is what `buffered` says. */
+  /** A sentence for each kind of damage: commits that are missing, records that cannot be read. */
+  readonly damages: readonly string[]
+  /** True if all of the damage is commits that were not synced: that a power cut may take them is what `buffered` says. */
   readonly isBuffered: boolean
+  /** Records of the ring that cannot be read. Accepting the damage deletes them, or each later open would find them. */
+  readonly unreadable: readonly string[]
 }
 
 /**
@@ -66,31 +67,40 @@ export interface ChainState {
  */
 export async function readChain(level: Level, anchored: number): Promise<ChainState> {
   const commits = new Set<number>()
-  let broken: string | undefined
+  const unreadable = new Set<string>()
+  const complaints: string[] = []
   for await (const page of pages(level, under(CHAIN))) {
     for (const [key, text] of page) {
       try {
         commits.add(unseal(key, text).seq)
       } catch (error) {
-        broken ??= (error as Error).message
+        unreadable.add(key)
+        complaints.push((error as Error).message)
       }
     }
   }
   const newest = commits.size === 0 ? 0 : Math.max(...commits)
-  const accepted = (await seqAt(level, META_ACCEPTED)) ?? 0
+  const complain = (complaint: string) => complaints.push(complaint)
+  const accepted = (await readSeq(level, META_ACCEPTED, complain)) ?? 0
+  const synced = await readSeq(level, META_BUFFERED, complain)
   let missing: number | undefined
-  for (let seq = Math.max(1, newest - SLOTS + 1, accepted + 1); seq < newest; seq++) {
-    if (!commits.has(seq)) missing ??= seq
+  for (let seq = Math.max(1, newest - SLOTS + 1, accepted + 1); seq < newest && missing === undefined; seq++) {
+    if (!commits.has(seq) && !unreadable.has(chainKey(seq % SLOTS))) missing = seq
   }
   const rolledBack = newest < anchored && anchored > accepted
-  const damage = rolledBack
-    ? `the database ends at commit ${newest}, but commit ${anchored} was acknowledged: it was rolled back or cut short`
-    : missing !== undefined
-      ? `commit ${missing} is missing, though commit ${newest} is there: part of LevelDB's log was lost`
-      : broken
-  const synced = await seqAt(level, META_BUFFERED)
-  const firstLost = rolledBack ? newest + 1 : (missing ?? 0)
-  return { newest: Math.max(newest, accepted), damage, isBuffered: synced !== undefined && firstLost > synced }
+  const damages = complaints.slice(0, 1)
+  if (complaints.length > 1) damages.push(`${complaints.length - 1} more of the store's own records are damaged`)
+  if (missing !== undefined) {
+    damages.unshift(`commit ${missing} is missing, though commit ${newest} is there: part of LevelDB's log was lost`)
+  }
+  if (rolledBack) {
+    damages.unshift(
+      `the database ends at commit ${newest}, but commit ${anchored} was acknowledged: it was rolled back or cut short`,
+    )
+  }
+  const firstLost = missing ?? newest + 1
+  const isBuffered = synced !== undefined && complaints.length === 0 && firstLost > synced
+  return { newest: Math.max(newest, accepted), damages, isBuffered, unreadable: [...unreadable] }
 }
 
 /** The operation that accepts whatever is missing up to commit `seq`. */
@@ -104,21 +114,19 @@ export async function durabilityOperation(
   newest: number,
   isSynced: boolean,
 ): Promise<Operation | undefined> {
-  const noted = await seqAt(level, META_BUFFERED)
-  if (isSynced) return noted === undefined ? undefined : { key: META_BUFFERED }
+  if (isSynced) return (await level.get(META_BUFFERED)) === undefined ? undefined : { key: META_BUFFERED }
+  // One that cannot be read was accepted as damage, and is written anew.
+  const noted = await readSeq(level, META_BUFFERED, () => {})
   return noted === undefined ? { key: META_BUFFERED, value: seal(META_BUFFERED, newest, '') } : undefined
 }
 
-async function seqAt(level: Level, key: string): Promise<number | undefined> {
+/** The number in a record; `undefined` if there is no such record, or if it cannot be read. */
+async function readSeq(level: Level, key: string, complain: (complaint: string) => void): Promise<number | undefined> {
   const text = await level.get(key)
-  return text === undefined ? undefined : unseal(key, text).seq
-}
-
-/** The refusal to open a store whose acknowledged commits are missing. */
-export function storeDamaged(dir: string, damage: string): HoldfastError {
-  return new HoldfastError(
-    'STORE_DAMAGED',
-    `The store ${dir} has lost acknowledged commits: ${damage}. Restore a backup, or open it with \`acceptDamage: true\` to go on with what is left; the recovery report then names the tasks that are harmed.`,
-    { details: { dir, damage } },
-  )
+  try {
+    return text === undefined ? undefined : unseal(key, text).seq
+  } catch (error) {
+    complain((error as Error).message)
+    return undefined
+  }
 }

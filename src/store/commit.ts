@@ -54,7 +54,8 @@ interface Pending extends CommitOptions {
 /** What a committer tells the anchor (anchor.ts). */
 export interface CommitAnchor {
   note(seq: number): void
-  flush(): Promise<void>
+  /** @throws Error if the anchor is not exact then */
+  writeNow(): Promise<void>
 }
 
 /** What a committer needs. */
@@ -155,14 +156,15 @@ export class Committer {
     assertPadded(operations)
     await writeBatch(connection.level, operations, sync)
     connection.assertHeld()
+    anchor.note(seq)
+    // A failing anchor is an outage like a failed batch: the commit is not acknowledged before the anchor says it.
+    if (anchorEach) await anchor.writeNow()
     this.#newest = seq
     totals.landed()
-    anchor.note(seq)
-    if (anchorEach) await anchor.flush()
   }
 
   async #recover(group: readonly Pending[], cause: unknown): Promise<void> {
-    const { connection, logger, totals } = this.options
+    const { connection, logger, totals, anchor, anchorEach } = this.options
     if (isLost(cause)) throw cause
     const attempted = this.#newest + 1
     connection.poison(cause)
@@ -177,6 +179,8 @@ export class Committer {
         })
         throw new Error(`Commit ${this.#newest} was acknowledged and is not there any more`)
       }
+      if (landed) anchor.note(attempted)
+      if (anchorEach) await anchor.writeNow()
       return { landed, tell: await this.#reload(level, taskIds) }
     })
     if (landed) {

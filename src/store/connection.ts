@@ -9,6 +9,8 @@ import type { Clock } from '../clock.js'
 import { deferred } from '../deferred.js'
 import { HoldfastError } from '../errors.js'
 import type { Logger } from '../logger.js'
+import { databaseBroken, isBroken } from './damage.js'
+import { explain } from './explain.js'
 import type { Level } from './level.js'
 
 const REOPEN_MS_FIRST = 50
@@ -91,14 +93,18 @@ export class Connection {
     return this.#level
   }
 
-  /** Runs a read; a failure of the database becomes `STORE_UNAVAILABLE`, or `STORE_LOST`. */
+  /**
+   * Runs a read. A failure of the database becomes `STORE_UNAVAILABLE`, `STORE_DAMAGED` where its files are broken, or
+   * `STORE_LOST`.
+   */
   async read<T>(read: (level: Level) => Promise<T>): Promise<T> {
     const level = this.level
     this.#reads++
     try {
       return await read(level)
     } catch (cause) {
-      throw cause instanceof HoldfastError ? cause : (this.#lost ?? unavailable(cause))
+      if (cause instanceof HoldfastError) throw cause
+      throw this.#lost ?? (isBroken(cause) ? databaseBroken(cause) : unavailable(cause))
     } finally {
       this.#reads--
     }
@@ -229,10 +235,4 @@ export function unavailable(cause: unknown, said = 'Nothing of this call was wri
     `The store is not available: ${explain(cause)}. ${said}; tasks pause and go on once the disk takes writes again.`,
     { cause },
   )
-}
-
-/** LevelDB says what happened in the cause of its errors. */
-export function explain(error: unknown): string {
-  if (!(error instanceof Error)) return String(error)
-  return error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message
 }

@@ -12,8 +12,9 @@ import { dirname, join, resolve } from 'node:path'
 import { HoldfastError } from '../errors.js'
 import type { Ids } from '../ids.js'
 import { writeBatch } from './commit.js'
-import { explain } from './connection.js'
+import { databaseBroken } from './damage.js'
 import { seal, unsealJson } from './envelope.js'
+import { explain } from './explain.js'
 import {
   ANCHOR_FILE,
   DATABASE_DIR,
@@ -27,6 +28,7 @@ import {
 } from './files.js'
 import { FORMAT_VERSION, META_FORMAT } from './layout.js'
 import type { Level, OpenLevel } from './level.js'
+import type { Operation } from './operations.js'
 
 /** Who a store is. */
 export interface Identity {
@@ -67,11 +69,7 @@ export async function inspectDirectory(dir: string): Promise<Identity | undefine
   const identity = parseIdentity(dir, text)
   if (names.includes(DATABASE_DIR)) return identity
   if (!names.includes(ANCHOR_FILE)) return undefined
-  throw new HoldfastError(
-    'STORE_DAMAGED',
-    `The store ${dir} has lost its database: the folder '${DATABASE_DIR}' is gone. Restore it from a backup.`,
-    { details: { dir } },
-  )
+  throw databaseBroken(`the folder '${DATABASE_DIR}' is gone`, dir)
 }
 
 function isOurs(name: string): boolean {
@@ -137,8 +135,7 @@ export async function createStore(dir: string, openLevel: OpenLevel, ids: Ids, n
     await mkdir(aside, { mode: DIRECTORY_MODE })
     const level = await openLevel(aside, { create: true })
     try {
-      const value = seal(META_FORMAT, 0, JSON.stringify(identity))
-      await writeBatch(level, [{ key: META_FORMAT, value }], true)
+      await writeBatch(level, [identityOperation(identity)], true)
     } finally {
       await level.close()
     }
@@ -152,6 +149,11 @@ export async function createStore(dir: string, openLevel: OpenLevel, ids: Ids, n
   }
 }
 
+/** The operation that writes the identity into the database. */
+export function identityOperation(identity: Identity): Operation {
+  return { key: META_FORMAT, value: seal(META_FORMAT, 0, JSON.stringify(identity)) }
+}
+
 /** Takes away a store that was made a moment ago and never opened, so that the next try finds an empty folder. */
 export async function removeStore(dir: string): Promise<void> {
   for (const name of [DATABASE_DIR, DATABASE_ASIDE, IDENTITY_FILE, ANCHOR_FILE]) {
@@ -159,11 +161,23 @@ export async function removeStore(dir: string): Promise<void> {
   }
 }
 
-/** @throws HoldfastError `STORE_UNUSABLE` when the database belongs to another store than `holdfast.json` says */
-export async function checkIdentity(dir: string, level: Level, identity: Identity): Promise<void> {
+/**
+ * Compares the identity in the database with the one in `holdfast.json`.
+ * @returns a sentence about a record that is there and cannot be read
+ * @throws HoldfastError `STORE_UNUSABLE` when the database belongs to another store, `STORE_DAMAGED` when it lacks the record
+ */
+export async function checkIdentity(dir: string, level: Level, identity: Identity): Promise<string | undefined> {
   const text = await level.get(META_FORMAT)
-  const inside = text === undefined ? undefined : unsealJson<Identity>(META_FORMAT, text)
-  if (inside?.storeId === identity.storeId) return
+  if (text === undefined) {
+    throw databaseBroken(`it lacks the record ${META_FORMAT}, which every store has, so it lost more than that`, dir)
+  }
+  let inside: Identity
+  try {
+    inside = unsealJson<Identity>(META_FORMAT, text)
+  } catch (error) {
+    return (error as Error).message
+  }
+  if (inside.storeId === identity.storeId) return undefined
   throw unusable(dir, `its database belongs to another store than its ${IDENTITY_FILE}; put the two back together`)
 }
 

@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url'
 import { DATABASE_DIR, FILE_MODE, hasCode, isMissing, LOCK_FILE, readIfPresent } from './files.js'
 import { createExclusively, markOf, takeOver } from './lock-claim.mjs'
 import { judge, type LockHolder, parseHolder } from './lock-judge.js'
-import { locked, undecided } from './lock-refusal.js'
+import { cleanedAway, isDirectory, locked, undecided } from './lock-refusal.js'
 
 const TEMP_PREFIX = 'lock.new-'
 const CLAIM_PREFIX = 'lock.taken-'
@@ -24,13 +24,15 @@ const FOREIGN_LEFTOVER_MS_MIN = 60_000
 
 /**
  * Creates the lock file or takes it over.
- * @throws HoldfastError `STORE_LOCKED`; a system error if no file can be written
+ * @throws HoldfastError `STORE_LOCKED`, `STORE_UNUSABLE`; a system error if no file can be written
  */
 export async function takeLockFile(dir: string, self: LockHolder): Promise<void> {
   const temp = join(dir, TEMP_PREFIX + self.token)
   try {
     await writeFile(temp, `${JSON.stringify(self, null, 2)}\n`, { flag: 'wx', mode: FILE_MODE })
     await contend(dir, self, temp)
+  } catch (error) {
+    throw isMissing(error) && (await missing(temp)) ? cleanedAway(dir, temp, error) : error
   } finally {
     await rm(temp, { force: true })
   }
@@ -51,9 +53,13 @@ async function contend(dir: string, self: LockHolder, temp: string): Promise<voi
   throw locked(dir, parseHolder(await readLock(dir)), self)
 }
 
-/** The lock file's text. */
-export function readLock(dir: string): Promise<string | undefined> {
-  return readIfPresent(join(dir, LOCK_FILE))
+/** The lock file's text. @throws HoldfastError `STORE_UNUSABLE` if it is a directory */
+export async function readLock(dir: string): Promise<string | undefined> {
+  try {
+    return await readIfPresent(join(dir, LOCK_FILE))
+  } catch (error) {
+    throw hasCode(error, 'EISDIR') ? isDirectory(dir, error) : error
+  }
 }
 
 /** Removes the lock file if it is ours. */

@@ -32,6 +32,24 @@ export function lost(dir: string): HoldfastError {
   )
 }
 
+/** The lock file is a directory: a mount, or a copy that went wrong. */
+export function isDirectory(dir: string, cause: unknown): HoldfastError {
+  return new HoldfastError(
+    'STORE_UNUSABLE',
+    `${dir} cannot be locked: \`${LOCK_FILE}\` in it is a directory, and has to be a file or missing. Make sure that no process uses the store, then remove that directory.`,
+    { cause, details: { dir } },
+  )
+}
+
+/** The file that was to become the lock file is gone. */
+export function cleanedAway(dir: string, temp: string, cause: unknown): HoldfastError {
+  return new HoldfastError(
+    'STORE_UNUSABLE',
+    `${dir} cannot be locked: the file ${temp}, made a moment ago, was deleted by another program, or its directory was. Keep programs that clean up folders away from the store, then open it again.`,
+    { cause, details: { dir } },
+  )
+}
+
 /** The file system refused. */
 export function unusable(dir: string, error: unknown): HoldfastError {
   const said = error instanceof Error ? error.message : String(error)

@@ -6,16 +6,19 @@ import { HoldfastError } from '../errors.js'
 import type { Ids } from '../ids.js'
 import type { Logger } from '../logger.js'
 import type { Durability } from '../task/head.js'
-import { Anchor, readAnchor } from './anchor.js'
+import { Anchor } from './anchor.js'
+import { type Assessment, assess } from './assess.js'
 import { BoundedOpen, OPEN_MS_MAX } from './bounded-open.js'
-import { acceptOperation, durabilityOperation, readChain, storeDamaged } from './chain.js'
+import { durabilityOperation } from './chain.js'
 import { writeBatch } from './commit.js'
-import { explain } from './connection.js'
+import { databaseBroken, isBroken, storeDamaged } from './damage.js'
+import { explain } from './explain.js'
 import { ANCHOR_FILE, DATABASE_DIR } from './files.js'
 import { inTurn, runAll } from './in-turn.js'
-import { checkIdentity, createStore, inspectDirectory, makeDirectory, removeStore, unusable } from './init.js'
+import { createStore, inspectDirectory, makeDirectory, removeStore, unusable } from './init.js'
 import { isLevelLocked, type Level, type OpenLevel, openClassicLevel } from './level.js'
 import { acquireLock, type DirectoryLock } from './lock.js'
+import type { Operation } from './operations.js'
 import { keepPrivate, protectDirectory } from './permissions.js'
 import { Store } from './store.js'
 import { readTotals } from './totals.js'
@@ -60,8 +63,13 @@ export async function openStore(options: OpenStoreOptions): Promise<Store> {
     // What made the open fail is what the caller is to know, whatever else fails on the way back.
     await runAll(undo.toReversed())
     for (const folder of made) await rmdir(folder).catch(() => {})
-    throw error instanceof HoldfastError ? error : unusable(dir, explain(error), error)
+    throw refusalOf(dir, error)
   }
+}
+
+function refusalOf(dir: string, error: unknown): HoldfastError {
+  if (error instanceof HoldfastError) return error
+  return isBroken(error) ? databaseBroken(error, dir) : unusable(dir, explain(error), error)
 }
 
 /** Directories of which an open was given up and has not ended yet. */
@@ -133,20 +141,14 @@ async function openLocked(
   }
   const level: Level = await openHeld(() => lock.confirm()).catch((cause: unknown) => {
     if (cause instanceof HoldfastError) throw cause
-    throw isLevelLocked(cause) ? lockedByLevel(dir, cause) : unusable(dir, explain(cause), cause)
+    throw isLevelLocked(cause) ? lockedByLevel(dir, cause) : refusalOf(dir, cause)
   })
   undo.push(() => level.close())
-  await checkIdentity(dir, level, identity)
-
-  const anchored = await anchoredCommit(anchorFile, identity.storeId, options.acceptDamage)
-  const chain = await readChain(level, anchored)
-  // A power cut may take the end of a buffered store: that is what its name says, and no reason to refuse it.
-  const accepted = chain.damage !== undefined && (options.acceptDamage || chain.isBuffered)
-  if (chain.damage !== undefined && !accepted) throw storeDamaged(dir, chain.damage)
-  if (accepted) logger.error('The store has lost commits, and goes on with what is left', { damage: chain.damage })
-  const newest = Math.max(chain.newest, accepted ? anchored : 0)
+  const assessment = await assess(dir, level, identity, anchorFile)
+  const { newest, damage } = assessment
+  const repairs = damage === undefined ? [] : acceptedRepairs(dir, assessment, options)
   const noted = await durabilityOperation(level, newest, durability === 'synced')
-  const notes = [...(accepted ? [acceptOperation(newest)] : []), ...(noted ? [noted] : [])]
+  const notes = [...repairs, ...(noted ? [noted] : [])]
   if (notes.length > 0) await writeBatch(level, notes, true)
 
   const stopWatching = await keepPrivate(databaseDir)
@@ -156,10 +158,10 @@ async function openLocked(
     seq: newest,
     durable: durability === 'synced',
     clock,
+    logger,
   })
   const release = () => inTurn([stopWatching, releaseLock])
   const anchorEach = options.anchor === 'each'
-  const { damage } = chain
   const totals = await readTotals(level, logger)
   const parts = {
     level,
@@ -179,20 +181,22 @@ async function openLocked(
   return new Store(parts)
 }
 
-/** The newest commit that the anchor knows of; 0 if there is no anchor, or if its damage is accepted. */
-async function anchoredCommit(path: string, storeId: string, acceptDamage: boolean): Promise<number> {
-  try {
-    const anchor = await readAnchor(path)
-    if (anchor === undefined || anchor.storeId === storeId) return anchor?.seq ?? 0
-    throw new HoldfastError(
-      'STORE_DAMAGED',
-      `The anchor file ${path} belongs to another store. Put the right one back, or open with \`acceptDamage: true\`.`,
-      { details: { path } },
-    )
-  } catch (error) {
-    if (acceptDamage && error instanceof HoldfastError && error.code === 'STORE_DAMAGED') return 0
-    throw error
-  }
+/** What to write once the damage is accepted. @throws HoldfastError `STORE_DAMAGED` if it is not */
+function acceptedRepairs(
+  dir: string,
+  { damage = '', isBuffered, newest, repairs }: Assessment,
+  { acceptDamage, logger }: OpenStoreOptions,
+): readonly Operation[] {
+  // A power cut may take the end of a buffered store: that is what its name says, and no reason to refuse it.
+  if (!acceptDamage && !isBuffered) throw storeDamaged(dir, damage)
+  const reason = acceptDamage ? '`acceptDamage` is true' : 'nothing of it was synced'
+  logger.error('Damage of the store was accepted. The store goes on with what is left.', {
+    dir,
+    damage,
+    newest,
+    reason,
+  })
+  return repairs
 }
 
 const PROBED_MS_MAX = 1_000

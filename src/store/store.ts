@@ -11,9 +11,11 @@ import type { Logger } from '../logger.js'
 import type { BindingRecord, Decision, IdempotencyScope } from '../task/changes.js'
 import { type Durability, isLive } from '../task/head.js'
 import type { Tally, Totals } from '../task/tally.js'
+import type { AnchorFaults } from './anchor.js'
 import { type CommitAnchor, Committer, type Fate, type Reload } from './commit.js'
-import { Connection, explain } from './connection.js'
+import { Connection } from './connection.js'
 import { seal, unsealJson } from './envelope.js'
+import { explain } from './explain.js'
 import { runAll } from './in-turn.js'
 import * as layout from './layout.js'
 import type { Level } from './level.js'
@@ -28,7 +30,7 @@ export interface StoreParts {
   readonly reopen: () => Promise<Level>
   /** See `DirectoryLock#assertHeld`. */
   readonly assertHeld: () => void
-  readonly anchor: CommitAnchor & { close(): Promise<void>; abandon(): void }
+  readonly anchor: CommitAnchor & { readonly faults: AnchorFaults; close(): Promise<void>; abandon(): void }
   readonly anchorEach: boolean
   /** The newest commit in the database. */
   readonly newest: number
@@ -84,6 +86,11 @@ export class Store {
   /** True if no commit, no read and no compaction is going on, and no attempt to open the database again. */
   get isAtRest(): boolean {
     return this.#committer.isAtRest && this.connection.isAtRest && this.#compacting === undefined
+  }
+
+  /** What went wrong with the anchor file since the store was opened. */
+  get anchorFaults(): AnchorFaults {
+    return this.parts.anchor.faults
   }
 
   /** Who reads heads again after the store was down. */

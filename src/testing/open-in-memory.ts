@@ -4,6 +4,7 @@ import { Holdfast } from '../engine/holdfast.js'
 import { checkOptions, type OpenOptions } from '../engine/options.js'
 import { createIds, type Ids } from '../ids.js'
 import { silentLogger } from '../logger.js'
+import { NO_ANCHOR } from '../store/anchor.js'
 import { readChain } from '../store/chain.js'
 import { Store } from '../store/store.js'
 import { readTotals } from '../store/totals.js'
@@ -47,13 +48,12 @@ export async function openInMemory({
   const reopen = () => (isDead ? new Promise<never>(() => {}) : disk.open())
   const level = await reopen()
   const { newest } = await readChain(level, 0)
-  const anchor = { note() {}, async flush() {}, async close() {}, abandon() {} }
   const release = async () => {}
   const store = new Store({
     level,
     reopen,
     assertHeld: () => {},
-    anchor,
+    anchor: NO_ANCHOR,
     anchorEach: false,
     newest,
     totals: await readTotals(level, logger),

@@ -30,6 +30,10 @@ let dir: string
 let path: string
 let clock: TestClock
 let anchors: Anchor[]
+/** The messages that were logged, by level. */
+let logged: string[]
+const log = (level: string) => (message: string) => void logged.push(`${level}: ${message}`)
+const logger = { debug: log('debug'), info: log('info'), warn: log('warn'), error: log('error') }
 /** Every file handle's methods, to watch and to break. */
 let handles: { write: (...args: unknown[]) => Promise<unknown>; datasync: () => Promise<void> }
 
@@ -38,6 +42,7 @@ beforeEach(async () => {
   path = join(dir, 'anchor')
   clock = new TestClock()
   anchors = []
+  logged = []
   const probe = await open(join(dir, 'probe'), 'w')
   handles = Object.getPrototypeOf(probe)
   await probe.close()
@@ -49,7 +54,7 @@ afterEach(async () => {
 })
 
 async function openAnchor(seq: number, options: { storeId?: string; durable?: boolean } = {}) {
-  const anchor = await Anchor.open(path, { storeId: 'store-1', durable: true, clock, seq, ...options })
+  const anchor = await Anchor.open(path, { storeId: 'store-1', durable: true, clock, seq, logger, ...options })
   anchors.push(anchor)
   return anchor
 }
@@ -68,13 +73,16 @@ async function overwrite(at: number, bytes: string | Buffer) {
 
 /** Lets writes that have begun come to an end. */
 const settle = () => new Promise((resolve) => setTimeout(resolve, 20))
-const seqOnDisk = async () => (await readAnchor(path))?.seq
+const seqOnDisk = async () => {
+  const found = await readAnchor(path)
+  return found.kind === 'sound' ? found.seq : undefined
+}
 
 describe('an anchor', () => {
   it('is missing where none was made, private, and at the database’s commit once it is open', async () => {
-    expect(await readAnchor(path)).toBeUndefined()
+    expect(await readAnchor(path)).toEqual({ kind: 'missing' })
     await openAnchor(41)
-    expect(await readAnchor(path)).toEqual({ seq: 41, storeId: 'store-1' })
+    expect(await readAnchor(path)).toEqual({ kind: 'sound', seq: 41, storeId: 'store-1' })
     expect((await stat(path)).mode & 0o777).toBe(0o600)
     await openAnchor(43)
     expect(await seqOnDisk()).toBe(43)
@@ -83,9 +91,9 @@ describe('an anchor', () => {
   it('is written anew if it says more than the database that was accepted, or is another store’s', async () => {
     await openAnchor(90)
     await openAnchor(41)
-    expect(await readAnchor(path)).toEqual({ seq: 41, storeId: 'store-1' })
+    expect(await readAnchor(path)).toEqual({ kind: 'sound', seq: 41, storeId: 'store-1' })
     await openAnchor(7, { storeId: 'store-2' })
-    expect(await readAnchor(path)).toEqual({ seq: 7, storeId: 'store-2' })
+    expect(await readAnchor(path)).toEqual({ kind: 'sound', seq: 7, storeId: 'store-2' })
   })
 
   it('refuses a store ID that a slot has no room for', async () => {
@@ -212,17 +220,28 @@ describe('damage (A1, A2)', () => {
       bytes[bit >> 3] = (bytes[bit >> 3] ?? 0) ^ (1 << (bit & 7))
       bytes.fill(0, SLOT_BYTES)
       await writeFile(path, bytes)
-      await expect(readAnchor(path)).rejects.toMatchObject({ code: 'STORE_DAMAGED' })
+      expect(await readAnchor(path)).toEqual({ kind: 'damaged' })
     }
+  })
+
+  it.each([0, 1])('is written again, logged and counted at the open where it is in slot %i only', async (torn) => {
+    await (await openAnchor(10)).close()
+    await overwrite(torn * SLOT_BYTES + 20, 'x')
+    const anchor = await openAnchor(10)
+    expect(await slots()).toEqual(['10', '10'])
+    expect(anchor.faults).toEqual({ failedWrites: 0, damagedSlots: 1 })
+    expect(logged).toEqual([expect.stringMatching(/^warn: Slots of the anchor file were damaged/)])
+    await anchor.close()
+    expect((await openAnchor(10)).faults.damagedSlots).toBe(0)
   })
 
   it('is reported where both slots are damaged or the file is cut short, and made anew when opened all the same', async () => {
     await openAnchor(10)
     await overwrite(20, 'x')
     await overwrite(SLOT_BYTES + 20, 'x')
-    await expect(readAnchor(path)).rejects.toMatchObject({ code: 'STORE_DAMAGED', details: { path } })
+    expect(await readAnchor(path)).toEqual({ kind: 'damaged' })
     await truncate(path, 0)
-    await expect(readAnchor(path)).rejects.toMatchObject({ code: 'STORE_DAMAGED' })
+    expect(await readAnchor(path)).toEqual({ kind: 'damaged' })
     await openAnchor(10)
     expect(await slots()).toEqual(['10', '10'])
   })
@@ -239,6 +258,31 @@ describe('a write that fails (A4)', () => {
     clock.advance(LAG_MS_MAX)
     await expect.poll(() => anchor.lastError).toBeUndefined()
     expect(await slots()).toEqual(['0', '2'])
+  })
+
+  it('is counted each time, and logged once until a write succeeds', async () => {
+    const anchor = await openAnchor(0)
+    const datasync = vi.spyOn(handles, 'datasync').mockRejectedValue(new Error('EIO'))
+    for (let seq = 1; seq <= 3; seq++) {
+      anchor.note(seq)
+      await anchor.flush()
+    }
+    expect(anchor.faults.failedWrites).toBe(3)
+    expect(logged).toEqual([expect.stringMatching(/^error: The anchor file cannot be written/)])
+    datasync.mockRestore()
+    await anchor.flush()
+    expect(anchor.faults.failedWrites).toBe(3)
+    expect(logged.slice(1)).toEqual(['warn: The anchor file could be written again'])
+    expect(await seqOnDisk()).toBe(3)
+  })
+
+  it('is thrown where the anchor has to be exact', async () => {
+    const anchor = await openAnchor(0)
+    vi.spyOn(handles, 'datasync').mockRejectedValueOnce(new Error('EIO'))
+    anchor.note(1)
+    await expect(anchor.writeNow()).rejects.toThrow('The anchor file could not be written')
+    await anchor.writeNow()
+    expect(await seqOnDisk()).toBe(1)
   })
 
   it('does not make close reject', async () => {

@@ -3,8 +3,12 @@
 import { cp, mkdtemp, open, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { ClassicLevel } from 'classic-level'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { defineTask, Holdfast, silentLogger } from '../../src/index.js'
+import { checkOptions } from '../../src/engine/options.js'
+import { createIds } from '../../src/ids.js'
+import { defineTask, Holdfast, type Logger, silentLogger } from '../../src/index.js'
+import { openStore as openFolder } from '../../src/store/open.js'
 
 let scratch: string
 let stores = 0
@@ -19,7 +23,7 @@ const count = defineTask({ name: 'count' }, async (task, n: number) => {
   return sum
 })
 
-const openStore = (dir: string, more: { acceptDamage?: boolean; durability?: 'buffered' } = {}) =>
+const openStore = (dir: string, more: { acceptDamage?: boolean; durability?: 'buffered'; logger?: Logger } = {}) =>
   Holdfast.open({ dir, tasks: [count], logger: silentLogger, ...more })
 
 async function makeStore(more: { durability?: 'buffered' } = {}): Promise<string> {
@@ -31,6 +35,15 @@ async function makeStore(more: { durability?: 'buffered' } = {}): Promise<string
 }
 
 const damaged = expect.objectContaining({ code: 'STORE_DAMAGED', message: expect.stringMatching(/acceptDamage: true/) })
+
+/** A logger that notes errors. */
+function noting() {
+  const errors: [string, Record<string, unknown>?][] = []
+  return {
+    errors,
+    logger: { ...silentLogger, error: (...line: [string, Record<string, unknown>?]) => errors.push(line) },
+  }
+}
 
 async function newestLog(dir: string): Promise<string> {
   const logs = (await readdir(join(dir, 'db'))).filter((name) => name.endsWith('.log')).sort()
@@ -107,13 +120,74 @@ test('what was synced is not accepted as lost because the store is buffered now'
   await expect(openStore(dir, { durability: 'buffered' })).rejects.toThrow(damaged)
 })
 
-test('a damaged anchor is refused, or accepted when told to', async () => {
+test.each([
+  ['missing', (path: string) => rm(path)],
+  ['damaged in both slots', (path: string) => writeFile(path, 'x'.repeat(1_024))],
+  ['cut to nothing', (path: string) => truncate(path, 0)],
+])('an anchor that is %s is refused, and accepted once with a report and a line of the log', async (_, harm) => {
   const dir = await makeStore()
-  await writeFile(join(dir, 'anchor'), 'x'.repeat(1_024))
+  await harm(join(dir, 'anchor'))
   await expect(openStore(dir)).rejects.toThrow(damaged)
-  await (await openStore(dir, { acceptDamage: true })).close()
-  await (await openStore(dir)).close()
+  await expect(openStore(dir)).rejects.toThrow(damaged)
+  const { logger, errors } = noting()
+  const accepted = await openStore(dir, { acceptDamage: true, logger })
+  expect(accepted.recovery.storeDamage).toMatch(/anchor file/)
+  expect(errors).toEqual([
+    ['Damage of the store was accepted. The store goes on with what is left.', expect.objectContaining({ dir })],
+  ])
+  expect(errors[0]?.[1]).toMatchObject({ damage: accepted.recovery.storeDamage, reason: '`acceptDamage` is true' })
+  await accepted.close()
+  const again = await openStore(dir, { acceptDamage: true, logger })
+  expect(again.recovery.storeDamage).toBeUndefined()
+  expect(errors).toHaveLength(1)
+  await again.close()
 })
+
+test('a store without commits needs no anchor: its making may have been cut off before', async () => {
+  const dir = join(scratch, 'no-commits')
+  const make = () => openFolder({ ...checkOptions({ dir, logger: silentLogger }), ids: createIds() })
+  await (await make()).close()
+  await rm(join(dir, 'anchor'))
+  const store = await make()
+  expect(store.damage).toBeUndefined()
+  await store.close()
+})
+
+test('a damaged slot of the anchor is counted in the figures of the store, and no reason to refuse it', async () => {
+  const dir = await makeStore()
+  const anchor = await readFile(join(dir, 'anchor'))
+  anchor.fill('x', 20, 25)
+  await writeFile(join(dir, 'anchor'), anchor)
+  const holdfast = await openStore(dir)
+  expect((await holdfast.stats()).anchor).toEqual({ failedWrites: 0, damagedSlots: 1 })
+  await holdfast.close()
+})
+
+/** Damages the value of a key in the database of a store that is closed. */
+async function rot(dir: string, key: string, value: string | undefined): Promise<void> {
+  const level = new ClassicLevel<string, string>(join(dir, 'db'), { keyEncoding: 'utf8', valueEncoding: 'utf8' })
+  await level.open({ createIfMissing: false })
+  if (value === undefined) await level.del(key)
+  else await level.put(key, value)
+  await level.close()
+}
+
+test.each(['meta/format', 'meta/accepted', 'meta/buffered', 'chain/0003'])(
+  "the store's own record %s that cannot be read is refused by its name, and accepted once",
+  async (key) => {
+    const dir = await makeStore()
+    await rot(dir, key, 'garbled')
+    await expect(openStore(dir)).rejects.toThrow(damaged)
+    await expect(openStore(dir)).rejects.toThrow(key)
+    const accepted = await openStore(dir, { acceptDamage: true })
+    expect(accepted.recovery.storeDamage).toContain(key)
+    expect((await accepted.list()).tasks).toHaveLength(5)
+    await accepted.close()
+    const again = await openStore(dir)
+    expect(again.recovery.storeDamage).toBeUndefined()
+    await again.close()
+  },
+)
 
 test('the anchor of another store is refused', async () => {
   const [one, other] = [await makeStore(), await makeStore()]

@@ -11,6 +11,7 @@ import { defineTask, Holdfast, type HoldfastError, type Logger, silentLogger } f
 import { ManualClock, MemoryDisk } from 'holdfast/testing'
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { createIds } from '../../src/ids.js'
+import { NO_ANCHOR } from '../../src/store/anchor.js'
 import { type Level, openClassicLevel } from '../../src/store/level.js'
 import { openStore } from '../../src/store/open.js'
 import { Store } from '../../src/store/store.js'
@@ -246,7 +247,7 @@ function storeOn(level: Level, reopen: () => Promise<Level>, { assertHeld }: { a
     level,
     reopen,
     assertHeld,
-    anchor: { note() {}, async flush() {}, async close() {}, abandon() {} },
+    anchor: NO_ANCHOR,
     anchorEach: false,
     newest: 0,
     totals: added({}, []),

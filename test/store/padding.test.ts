@@ -7,6 +7,7 @@ import { ManualClock, MemoryDisk } from 'holdfast/testing'
 import { afterEach, expect, test, vi } from 'vitest'
 import { createIds } from '../../src/ids.js'
 import { silentLogger } from '../../src/logger.js'
+import { NO_ANCHOR } from '../../src/store/anchor.js'
 import * as chain from '../../src/store/chain.js'
 import type { Level } from '../../src/store/level.js'
 import { Store } from '../../src/store/store.js'
@@ -54,7 +55,7 @@ async function openStore(): Promise<{ store: Store; sizes: number[] }> {
     level: noting(await disk.open(), sizes),
     reopen: () => disk.open(),
     assertHeld: () => {},
-    anchor: { note() {}, async flush() {}, async close() {}, abandon() {} },
+    anchor: NO_ANCHOR,
     anchorEach: false,
     newest: 0,
     totals: added({}, []),

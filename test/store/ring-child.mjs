@@ -46,7 +46,11 @@ function logs() {
 /** @param {string} at */
 async function say(at, about = {}) {
   // The anchor lags. What it does not know of yet is no matter of the ring.
-  while (((await readAnchor(join(dir, 'anchor')))?.seq ?? 0) < commits) await new Promise((go) => setTimeout(go, 5))
+  for (;;) {
+    const anchor = await readAnchor(join(dir, 'anchor'))
+    if (anchor.kind === 'sound' && anchor.seq >= commits) break
+    await new Promise((go) => setTimeout(go, 5))
+  }
   process.stdout.write(`${JSON.stringify({ at, commits, ...about })}\n`)
   await lines.next()
 }
