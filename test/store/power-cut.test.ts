@@ -8,7 +8,7 @@ import { mkdtempSync, realpathSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { systemClock } from '../../src/clock.js'
 import { HoldfastError } from '../../src/errors.js'
 import { createIds } from '../../src/ids.js'
@@ -20,9 +20,8 @@ import { canTrace, IN_MEMORY } from './strace.js'
 const CHILD = fileURLToPath(new URL('./power-cut-child.mjs', import.meta.url))
 const OPENS_AT_ONCE = 4
 
-const folder = realpathSync(mkdtempSync(join(IN_MEMORY ?? tmpdir(), 'holdfast-power-')))
+let folder: string
 if (!canTrace) console.info('skipped: the replay of power cuts needs `strace`')
-afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 /** What an open said after a power cut: what it lacks of what was acknowledged, or why it was refused. */
 interface Verdict {
@@ -72,6 +71,11 @@ const lost = (all: readonly Verdict[]) => all.filter(({ missing }) => missing > 
 const refused = (all: readonly Verdict[]) => all.filter((one) => one.acknowledged > 0 && one.refused !== undefined)
 
 describe.skipIf(!canTrace)('a power cut where only what was synced is left', () => {
+  beforeAll(() => {
+    folder = realpathSync(mkdtempSync(join(IN_MEMORY ?? tmpdir(), 'holdfast-power-')))
+  })
+  afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
   test('no state lacks an acknowledged commit, and every one with commits opens', async () => {
     const all = await verdicts('named')
     console.info(`${all.length} states`)
