@@ -113,7 +113,9 @@ test.each(['2025-11-25', '2026-07-28'])(
       'mcp-protocol-version': era,
     }
     const init = { method: 'POST', headers, body, duplex: 'half' } as RequestInit
-    expect((await handler.fetch(new Request('http://localhost/mcp', init))).status).toBe(400)
+    expect(
+      (await handler.fetch(new Request('http://localhost/mcp', init), { remoteAddress: '127.0.0.1' })).status,
+    ).toBe(400)
     await handler.close()
     expect(lines).toEqual([])
   },
