@@ -22,7 +22,6 @@ import type { TaskEvent } from '../task/task-event.js'
 import { transition } from '../task/transition.js'
 import { Admission } from './admission.js'
 import { Children } from './children.js'
-import { startCleanUp } from './clean-up.js'
 import { drain, stopAtOnce } from './closing.js'
 import { Processes } from './isolated/processes.js'
 import { Leaks } from './leaks.js'
@@ -32,6 +31,7 @@ import { Lives } from './lives.js'
 import { LoadedRuns } from './loaded-runs.js'
 import type { CheckedOptions, Limits } from './options.js'
 import { Pace } from './pace.js'
+import { ParkedRetries } from './parked-retries.js'
 import { Places } from './places.js'
 import type { Registry } from './registry.js'
 import { reloadHeads } from './reload.js'
@@ -45,7 +45,7 @@ import { noteDropped, park, type Settling, settleEvent, tellSettled } from './se
 import { Slots } from './slots.js'
 import { Suspects } from './suspects.js'
 import { Sweeps } from './sweeps.js'
-import { loadTasks, takeUp } from './take-up.js'
+import { loadTasks, resumeType, takeUp } from './take-up.js'
 import { timeOut } from './time-out.js'
 import { Usage } from './usage.js'
 import { Waiters } from './waiters.js'
@@ -89,6 +89,7 @@ export class Engine implements RunHost {
   readonly children = new Children(this)
   readonly lives: Lives
   readonly suspects: Suspects
+  readonly parkedRetries = new ParkedRetries(this)
   readonly #restores = new Restores()
   #closing = false
   readonly #closingBegan = deferred<void>()
@@ -230,26 +231,15 @@ export class Engine implements RunHost {
     this.children.add(task.head)
   }
 
-  /** Adds a definition. Tasks of its type that were parked because nobody knew it go on. */
+  /** Adds a definition. Tasks of its type that were parked for lack of it go on. */
   register(definition: AnyTaskDefinition): void {
-    if (this.registry.add(definition)) this.resumeType(definition.name)
+    if (this.registry.add(definition)) resumeType(this, definition)
   }
 
   /** Takes up what was found at open, behind the caller's back. Once is enough. */
   recover(): RecoveryReport {
     if (this.report.startedAt === undefined) this.scheduler.together(() => takeUp(this, this.#found.splice(0)))
     return this.report
-  }
-
-  /** Resumes the tasks that were parked because nobody knew their type. */
-  resumeType(type: string): void {
-    if (this.report.startedAt === undefined) return
-    for (const task of this.tasks.values()) {
-      if (task.head.type !== type || task.head.parked?.code !== 'TASK_TYPE_UNKNOWN') continue
-      // Now, even if it sleeps: its run shows that it isn't parked any more.
-      if (!isSettled(task.head.status)) this.schedule(task, { now: true })
-      else if (!task.cleaning) startCleanUp(this, task)
-    }
   }
 
   /** Puts a task into the queue for a slot: now, or when it is to be woken. */

@@ -3,6 +3,7 @@ import { isSettled, type Parked, type StoppedBy, type TaskHead } from '../task/h
 import type { Outcome } from '../task/outcome.js'
 import type { EventOf } from '../task/task-event.js'
 import { startCleanUp } from './clean-up.js'
+import { codeMark } from './code-mark.js'
 import type { Engine } from './engine.js'
 import { leave } from './leaving.js'
 import type { LiveTask } from './live-task.js'
@@ -85,8 +86,10 @@ export async function noteDropped(engine: Engine, { head }: LiveTask): Promise<v
 /** Parks a task: it can't go on, and everybody who asks is told why. */
 export async function park(engine: Engine, task: LiveTask, parked: Omit<Parked, 'since'>, run?: number): Promise<void> {
   const { taskId, type } = task.head
+  const definition = parked.code === 'CODE_CHANGED' ? engine.registry.get(type) : undefined
+  const triedWith = definition && codeMark(definition)
   try {
-    await engine.record(task, { kind: 'park', parked, run })
+    await engine.record(task, { kind: 'park', parked, run, triedWith })
   } catch (error) {
     if (isFenced(error)) return
     throw error

@@ -2,9 +2,11 @@
 import { recover } from '../recovery/recover.js'
 import { liveKey } from '../store/layout.js'
 import { readLiveHeads, readNewestTaskId } from '../store/reads.js'
+import type { AnyTaskDefinition } from '../task/definition.js'
 import { isSettled, type TaskHead } from '../task/head.js'
 import { startCleanUp } from './clean-up.js'
 import { clearAllDropped, logClearing } from './clear-dropped.js'
+import { codeMark } from './code-mark.js'
 import type { Engine } from './engine.js'
 import { LiveTask } from './live-task.js'
 import { endOrphan } from './settling.js'
@@ -63,8 +65,12 @@ export function takeUp(engine: Engine, found: readonly TaskHead[]): void {
   recover(heads, report, {
     now: () => clock.now(),
     maximumRecoveries: engine.options.maximumRecoveries,
-    isRegistered: (type) => engine.registry.get(type) !== undefined,
+    codeMark: (type) => {
+      const definition = engine.registry.get(type)
+      return definition && codeMark(definition)
+    },
     resume: (taskId) => engine.schedule(taskOf(taskId), { now: true }),
+    retryParked: (taskId) => engine.parkedRetries.add(taskOf(taskId)),
     wait: (taskId) => engine.schedule(taskOf(taskId)),
     park: (taskId, parked) => engine.park(taskOf(taskId), parked),
     cleanUp: (taskId) => {
@@ -73,6 +79,7 @@ export function takeUp(engine: Engine, found: readonly TaskHead[]): void {
     timeOut: (taskId) => engine.timeOut(taskOf(taskId)),
   })
   clearAllDropped(engine).catch((error: unknown) => logClearing(engine, '', error))
+  engine.parkedRetries.flush()
   void report.done.then((report) => engine.lives.recovered(report))
   void report.done.then(() => {
     if (report.finishedAt === undefined) return
@@ -86,4 +93,19 @@ export function takeUp(engine: Engine, found: readonly TaskHead[]): void {
       damaged: report.count('damaged'),
     })
   })
+}
+
+/** A definition is registered: the tasks of its type go on that were parked for lack of it. */
+export function resumeType(engine: Engine, definition: AnyTaskDefinition): void {
+  if (engine.report.startedAt === undefined) return
+  const mark = codeMark(definition)
+  for (const task of engine.tasks.values()) {
+    const { type, parked, status, triedWith } = task.head
+    if (type !== definition.name) continue
+    if (parked?.code === 'CODE_CHANGED' && triedWith === mark) engine.parkedRetries.add(task)
+    else if (parked?.code !== 'TASK_TYPE_UNKNOWN' && parked?.code !== 'CODE_CHANGED') continue
+    // Now, even if it sleeps: its run shows that it isn't parked any more.
+    else if (!isSettled(status)) engine.schedule(task, { now: true })
+    else if (!task.cleaning) startCleanUp(engine, task)
+  }
 }

@@ -10,9 +10,11 @@ export type Plan =
   | { readonly action: 'wait'; readonly wakeAt: number }
   /** Its body runs again. A parked one is tried too: today's code may fit. */
   | { readonly action: 'resume' }
+  /** It is parked, and did not fit the code that is there today either. It is tried if it is its turn. */
+  | { readonly action: 'retry-parked' }
   /** The last processes died while it ran: its body runs again after the others', in a turn of its own. */
   | { readonly action: 'suspect'; readonly reason: string }
-  /** It is parked until somebody resumes it. */
+  /** It is parked until somebody resumes it, or until its definition is registered, which it did not fit. */
   | { readonly action: 'stay'; readonly reason: string }
   /** Nobody here can run it, and it goes on once its definition is registered; or it has died too often. */
   | { readonly action: 'park'; readonly parked: Omit<Parked, 'since'> }
@@ -21,8 +23,17 @@ export type Plan =
   /** It waits for its client. */
   | { readonly action: 'keep' }
 
-/** The plan for `head` at `now`. */
-export function planRecovery(head: TaskHead, isRegistered: boolean, maximumRecoveries: number, now: number): Plan {
+/**
+ * The plan for `head` at `now`.
+ * @param codeMark what marks the definition that is registered for its type; `undefined` if there is none
+ */
+export function planRecovery(
+  head: TaskHead,
+  codeMark: string | undefined,
+  maximumRecoveries: number,
+  now: number,
+): Plan {
+  const isRegistered = codeMark !== undefined
   const settled = isSettled(head.status)
   const due = dueAt(head)
   if (!settled && due !== undefined && due <= now) return { action: 'time-out' }
@@ -30,6 +41,10 @@ export function planRecovery(head: TaskHead, isRegistered: boolean, maximumRecov
   if (head.parked?.code === 'POISONED') return { action: 'stay', reason: `POISONED: ${head.parked.reason}` }
   if (isPoisoned(head, maximumRecoveries)) return { action: 'park', parked: poisoned(head) }
   if (settled) return { action: 'clean-up' }
+  if (head.parked?.code === 'CODE_CHANGED') {
+    if (!isRegistered) return { action: 'stay', reason: `CODE_CHANGED: ${head.parked.reason}` }
+    return { action: head.triedWith === codeMark ? 'retry-parked' : 'resume' }
+  }
   // A child may have ended while nobody was there to tell its parent; and whether a parking still holds, a run shows.
   const mayHaveMissed = (head.listens && head.children !== undefined) || head.parked !== undefined
   const waits = head.wakeAt !== undefined && head.wakeAt > now && !mayHaveMissed

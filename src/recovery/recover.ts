@@ -9,11 +9,14 @@ import type { Report } from './report.js'
 /** What a recovery needs done. */
 export interface RecoveryHost {
   readonly now: () => number
-  readonly isRegistered: (type: string) => boolean
+  /** What marks the definition of a type; `undefined` where none is registered. */
+  readonly codeMark: (type: string) => string | undefined
   /** So many deaths park a task. */
   readonly maximumRecoveries: number
   /** Puts the task into the queue for a slot; the run itself reports. */
   readonly resume: (taskId: string) => void
+  /** Tries a parked task again if it is its turn, and reports what became of it. */
+  readonly retryParked: (taskId: string) => void
   /** Leaves it alone until its time comes, or something comes for it. */
   readonly wait: (taskId: string) => void
   /** Goes on with the clean-up of a settled task. */
@@ -28,12 +31,15 @@ export function recover(heads: readonly TaskHead[], report: Report, host: Recove
   const suspects: TaskHead[] = []
   for (const head of heads) {
     const { taskId, type } = head
-    const plan = planRecovery(head, host.isRegistered(type), host.maximumRecoveries, host.now())
+    const plan = planRecovery(head, host.codeMark(type), host.maximumRecoveries, host.now())
     const note = (action: 'parked' | 'settled' | 'kept' | 'waiting' | 'cleaning-up', reason: string) => () =>
       report.note({ taskId, type, action, reason }, host.now())
     switch (plan.action) {
       case 'resume':
         host.resume(taskId)
+        break
+      case 'retry-parked':
+        host.retryParked(taskId)
         break
       case 'suspect':
         suspects.push(head)

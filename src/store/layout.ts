@@ -46,7 +46,10 @@ import type { RecordPlace } from '../task/dropped.js'
 import { PREFIX, type TaskHead } from '../task/head.js'
 import type { Place } from '../task/note.js'
 
-/** The version of all this. One step of migration per version; a step is never edited afterwards. */
+/**
+ * The version of all this. One step of migration per version; a step is never edited afterwards. An optional field in a
+ * value (the `triedWith` of a head, the `settledAt` of a key) needs no new version: a store without it is read as before.
+ */
 export const FORMAT_VERSION = 1
 
 export const META_FORMAT = 'meta/format'

@@ -108,6 +108,8 @@ export interface TaskHead {
   readonly checkpoints: Readonly<Record<SavedBy, number>>
   readonly progress?: Progress | undefined
   readonly parked?: Parked | undefined
+  /** Marks the version and the body of the definition that the task did not fit, while it is parked as `CODE_CHANGED`. */
+  readonly triedWith?: string | undefined
   /** Something of it began once and was noted beside the log; without the flag nothing is looked for. */
   readonly hasStepStates?: boolean | undefined
   /** Steps begun that have an undo; each has an intent beside the log. */

@@ -37,6 +37,7 @@ export function settle(head: TaskHead, event: EventOf<'settle'>, now: number): D
     settledAt: now,
     run: head.run + 1,
     parked: undefined,
+    triedWith: undefined,
     wakeAt: undefined,
     listens: undefined,
     hasNews: undefined,

@@ -125,7 +125,13 @@ export type TaskEvent =
   /** Its clean-up is over. */
   | { readonly kind: 'cleaned-up'; readonly run: number; readonly failed?: string | undefined }
   /** It can't go on. */
-  | { readonly kind: 'park'; readonly run?: number | undefined; readonly parked: Omit<Parked, 'since'> }
+  | {
+      readonly kind: 'park'
+      readonly run?: number | undefined
+      readonly parked: Omit<Parked, 'since'>
+      /** What marks the definition, if it is the code that does not fit. */
+      readonly triedWith?: string | undefined
+    }
   /** A client saves a checkpoint beside it. */
   | {
       readonly kind: 'save-checkpoint'

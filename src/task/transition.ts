@@ -75,7 +75,7 @@ export function transition(head: TaskHead, event: TaskEvent, now: number): Decis
       return decide(next)
     case 'resume':
       return decide(
-        { ...next, parked: undefined },
+        { ...next, parked: undefined, triedWith: undefined },
         { at: now, action: 'resumed', by: event.by, why: head.parked?.code },
       )
     case 'retry':
@@ -106,10 +106,11 @@ export function transition(head: TaskHead, event: TaskEvent, now: number): Decis
       return cleanedUp(next, event, now)
     case 'park': {
       const bare: Parked = { code: event.parked.code, reason: '', since: now }
-      const bytesMax = bytesLeft({ ...next, parked: bare }, PARKED_REASON_BYTES_MAX)
+      const { triedWith } = event
+      const bytesMax = bytesLeft({ ...next, triedWith, parked: bare }, PARKED_REASON_BYTES_MAX)
       const parked: Parked = { ...bare, reason: cutText(event.parked.reason, bytesMax) }
       const why = `${parked.code}: ${parked.reason}`
-      return decide({ ...next, parked }, { at: now, action: 'parked', by: 'engine', why })
+      return decide({ ...next, triedWith, parked }, { at: now, action: 'parked', by: 'engine', why })
     }
     case 'save-checkpoint':
       return saveCheckpoint(next, event, now)
@@ -175,6 +176,7 @@ function start(head: TaskHead, event: EventOf<'start'>, now: number): Decision {
     startedAt,
     timeoutAt,
     parked: undefined,
+    triedWith: undefined,
     wakeAt: undefined,
     listens: undefined,
     hasNews: undefined,

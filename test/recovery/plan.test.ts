@@ -24,6 +24,9 @@ const head = (more: Partial<TaskHead> = {}): TaskHead => ({
   ...more,
 })
 
+/** Marks the code of the definition that is registered. */
+const MARK = 'mark'
+
 describe('the plan', () => {
   const since = 1
   const parked = (code: 'POISONED' | 'CODE_CHANGED') => ({ parked: { code, reason: 'r', since } })
@@ -43,15 +46,18 @@ describe('the plan', () => {
     ['suspect', head({ deaths: 4, begun: "step 'a'" }), true],
     ['resume', head({ deaths: 1 }), true],
     ['resume', head(parked('CODE_CHANGED')), true],
+    ['resume', head({ ...parked('CODE_CHANGED'), triedWith: 'another' }), true],
+    ['retry-parked', head({ ...parked('CODE_CHANGED'), triedWith: MARK, wakeAt: 9_000 }), true],
+    ['stay', head({ ...parked('CODE_CHANGED'), triedWith: MARK }), false],
   ] as const)('is to %s', (action, planned, isRegistered) => {
-    expect(planRecovery(planned, isRegistered, 5, 5_000).action).toBe(action)
+    expect(planRecovery(planned, isRegistered ? MARK : undefined, 5, 5_000).action).toBe(action)
   })
 
   test('says why', () => {
-    const suspect = planRecovery(head({ deaths: 4, begun: "step 'a'" }), true, 5, 5_000)
+    const suspect = planRecovery(head({ deaths: 4, begun: "step 'a'" }), MARK, 5, 5_000)
     expect(suspect).toMatchObject({ reason: expect.stringMatching(/^the last 4 processes died .* step 'a'/) as string })
-    expect(planRecovery(head({ deaths: 5 }), true, 5, 5_000)).toMatchObject({ parked: { code: 'POISONED' } })
-    expect(planRecovery(head(), false, 5, 5_000)).toMatchObject({ parked: { code: 'TASK_TYPE_UNKNOWN' } })
+    expect(planRecovery(head({ deaths: 5 }), MARK, 5, 5_000)).toMatchObject({ parked: { code: 'POISONED' } })
+    expect(planRecovery(head(), undefined, 5, 5_000)).toMatchObject({ parked: { code: 'TASK_TYPE_UNKNOWN' } })
   })
 
   test('tries suspects by their deaths, then by their age', () => {

@@ -45,7 +45,7 @@ type Born =
 /** What comes with the end. */
 type Ended = 'sweeping' | 'settledAt' | 'cleanUp' | 'cleanUpReason' | 'stoppedBy' | 'error'
 
-const GROWN: Required<Omit<TaskHead, Born | Ended | 'parked' | 'begun'>> = {
+const GROWN: Required<Omit<TaskHead, Born | Ended | 'parked' | 'begun' | 'triedWith'>> = {
   status: 'input_required',
   updatedAt: NEVER,
   startedAt: NEVER,
@@ -103,6 +103,9 @@ const longest = (Object.keys(ERROR_CODES) as ErrorCode[]).reduce((a, b) => (b.le
 const LONG = '語"'.repeat(5_000)
 const PARKED = { code: 'TASK_TYPE_UNKNOWN', reason: LONG } as const
 const park = (head: TaskHead) => transition(head, { kind: 'park', parked: PARKED }, NEVER).head
+const changed = { code: 'CODE_CHANGED', reason: LONG } as const
+const parkChanged = (head: TaskHead) =>
+  transition(head, { kind: 'park', parked: changed, triedWith: 'm'.repeat(12) }, NEVER).head
 const fail = (head: TaskHead) => {
   const error = { name: LONG, message: LONG, code: longest, ours: true } as const
   return transition(
@@ -120,9 +123,10 @@ describe('the longest head', () => {
   })
 
   test('of a task that is parked fits, and still says why', () => {
-    const parked = park(head)
-    expect(bytesOf(parked)).toBeLessThanOrEqual(HEAD_BYTES_MAX)
-    expect(parked.parked?.reason).toMatch(/^(語"){4}/)
+    for (const parked of [park(head), parkChanged(head)]) {
+      expect(bytesOf(parked)).toBeLessThanOrEqual(HEAD_BYTES_MAX)
+      expect(parked.parked?.reason).toMatch(/^(語"){4}/)
+    }
   })
 
   test('of a task that failed and is not cleaned up fits, parked or not, and says its code', () => {
