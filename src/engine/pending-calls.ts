@@ -8,10 +8,13 @@ import { describeRecord } from '../task/log.js'
 import type { Asked } from './asked.js'
 import type { Run } from './run.js'
 
+const NONE: readonly Asked[] = []
+
 /** A map like any other, that also counts the calls which have no record yet. */
 export class PendingCalls extends Map<string, Asked> {
   // Fields are set after `Map`'s own constructor, which adds nothing here.
   readonly #unrecorded = new Set<Asked>()
+  readonly #fresh = new Set<Asked>()
   readonly #run: Run
 
   constructor(run: Run) {
@@ -24,9 +27,12 @@ export class PendingCalls extends Map<string, Asked> {
     return [...this.values()].filter(({ startedAt }) => startedAt !== undefined)
   }
 
-  /** The calls that are to begin once the log is used up. */
-  get fresh(): Asked[] {
-    return [...this.values()].filter(({ startedAt }) => startedAt === undefined)
+  /** Takes the calls that are to begin once the log is used up: each of them once, in their order. */
+  takeFresh(): readonly Asked[] {
+    if (this.#fresh.size === 0) return NONE
+    const fresh = [...this.#fresh]
+    this.#fresh.clear()
+    return fresh
   }
 
   /**
@@ -40,7 +46,15 @@ export class PendingCalls extends Map<string, Asked> {
       this.#checkLimit(asked)
       this.#unrecorded.add(asked)
     }
+    this.#fresh.add(asked)
     this.set(asked.ask.id, asked)
+  }
+
+  /** The call is answered, or never will be. */
+  override delete(id: string): boolean {
+    const asked = this.get(id)
+    if (asked) this.#fresh.delete(asked)
+    return super.delete(id)
   }
 
   /** The record of the call is on disk. */

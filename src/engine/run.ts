@@ -22,18 +22,18 @@ import { describeRecord, type LogRecord } from '../task/log.js'
 import type { Note } from '../task/note.js'
 import { handAnswer } from './answer.js'
 import type { Asked, RunEnd } from './asked.js'
+import { Beginnings } from './beginnings.js'
 import { type Branch, Branches } from './branches.js'
 import { noteForgotten } from './forgotten.js'
 import { InFlight } from './in-flight.js'
 import { Interrupts } from './interrupts.js'
 import { LazyAbort } from './lazy-abort.js'
 import type { LiveTask } from './live-task.js'
-import { heldBack, type Patched } from './patched.js'
+import type { Patched } from './patched.js'
 import { PendingCalls } from './pending-calls.js'
 import { ambiguous, begunAsAnother, inFlight, leftAtEnd, unaskedFor } from './refusals.js'
 import { rejectOneByOne } from './reject-one-by-one.js'
 import type { RunHost } from './run-host.js'
-import { settleIfLate } from './time-out.js'
 import { Turns } from './turns.js'
 import { Waits } from './waits.js'
 
@@ -53,6 +53,7 @@ export class Run {
   #ending = false
   #answered = 0
   readonly #inFlight = new InFlight((step, working) => this.#watch(step, working))
+  readonly #beginnings = new Beginnings(this, this.#inFlight)
   readonly waits: Waits
   /** The branches that are open, and those that lost. */
   readonly branches = new Branches()
@@ -276,21 +277,13 @@ export class Run {
 
   /** The log is used up: now, and not before, what was asked for begins. */
   #beginAsked(): void {
-    const { fresh } = this.#waiting
+    const fresh = this.#waiting.takeFresh()
     if (this.#replaying) {
       this.#replaying = false
       const first = fresh[0]
       this.onReplayed(this.#answered, first && describeRecord(first.ask.name))
     }
-    const held = fresh.length > 0 ? heldBack(this, fresh) : undefined
-    if (held) void held.then(() => this.#next())
-    else if (fresh.length > 0 && !this.host.closing && !settleIfLate(this)) {
-      for (const asked of fresh) {
-        asked.startedAt = this.host.clock.now()
-        this.#inFlight.add(asked)
-        void asked.begin()
-      }
-    }
+    if (fresh.length > 0) this.#beginnings.release(fresh)
     this.waits.restOrUnload()
     this.#inFlight.look()
   }
