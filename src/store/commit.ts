@@ -8,7 +8,7 @@
  * C2. A commit's promise settles only when its batch is on disk. Nobody is told before.
  * C3. A failed batch is the handle's last (connection.ts). The database is opened again and read: the batch's own
  *     number says whether it landed. Whatever was queued behind it was decided on what is now unknown, so it is
- *     `lost`: its owner reads again and decides again.
+ *     `lost`: its owner reads again and decides again. A repeatable commit is not lost: it keeps its place in the queue.
  * C4. Nothing of a user's runs in here.
  * C9. Before a batch is acknowledged, the lock file must still be ours (L7). If it is not, the batch is not acknowledged,
  *     and it was the last one: another process may write there. A caller's commits are refused then, and the engine's own
@@ -35,6 +35,11 @@ export interface CommitOptions {
   readonly taskId: string
   /** The engine's own commits wait and are decided again; a caller's are refused with `STORE_UNAVAILABLE`. */
   readonly patient: boolean
+  /**
+   * True if the operations depend on nothing that is read first. A patient commit of that kind is never `lost`: the committer
+   * writes it again, before any commit that came later. Without this, a later write of the same key would be overwritten.
+   */
+  readonly isRepeatable?: boolean | undefined
   /** How far it moves the counters; they are written in its batch. */
   readonly tally?: Tally | undefined
 }
@@ -187,11 +192,12 @@ export class Committer {
       this.#newest = attempted
       totals.landed()
     }
-    const lost = this.#queue.splice(0)
+    const unwritten = [...(landed ? [] : group), ...this.#queue]
+    this.#queue = unwritten.filter(keepsItsPlace)
     connection.resume()
     tell()
-    for (const { resolve } of group) resolve(landed ? 'written' : 'lost')
-    for (const { resolve } of lost) resolve('lost')
+    if (landed) for (const { resolve } of group) resolve('written')
+    for (const pending of unwritten) if (!keepsItsPlace(pending)) pending.resolve('lost')
   }
 
   #lose(group: readonly Pending[], error: unknown): void {
@@ -224,6 +230,11 @@ function assertPadded(operations: readonly Operation[]): void {
   const bytes = logBytesAtLeast(operations)
   if (bytes >= COMMIT_LOG_BYTES_MIN) return
   throw new Error(`A commit takes ${bytes} bytes of the log; it has to take at least ${COMMIT_LOG_BYTES_MIN}`)
+}
+
+/** True if the commit is written again as it is, in its place, after the store was down. */
+function keepsItsPlace({ isRepeatable, patient }: Pending): boolean {
+  return isRepeatable === true && patient
 }
 
 function refuseImpatient(pending: readonly Pending[], cause: unknown, unknown: boolean): void {

@@ -169,19 +169,16 @@ export class Store {
     const operations = records.map(({ key, text }) =>
       text === undefined ? { key } : { key, value: seal(key, 0, text) },
     )
-    // A put or a delete of one's own key means the same however often it is done. It names no task to be read again.
-    const commit = () => this.#committer.commit(operations, { taskId: '', patient })
-    while ((await this.#untilEnd(commit)) === 'lost');
+    this.connection.assertOpen()
+    // A binding decides nothing on what the store had before. The write names no task whose head is to be read again.
+    await this.#untilEnd(this.#committer.commit(operations, { taskId: '', patient, isRepeatable: true }))
   }
 
   /** Rejects with `CLOSED` or `STORE_LOST` where the store ends before: a binding has a client that waits for its answer. */
-  #untilEnd(commit: () => Promise<Fate>): Promise<Fate> {
+  #untilEnd(written: Promise<Fate>): Promise<Fate> {
     return new Promise((resolve, reject) => {
-      this.connection.assertOpen()
       this.#refusedAtEnd.add(reject)
-      commit()
-        .then(resolve, reject)
-        .finally(() => this.#refusedAtEnd.delete(reject))
+      written.then(resolve, reject).finally(() => this.#refusedAtEnd.delete(reject))
     })
   }
 
@@ -224,7 +221,7 @@ export class Store {
    * was lost is simply written again.
    */
   async put(taskId: string, operations: readonly Operation[], tally?: Tally): Promise<void> {
-    while ((await this.#committer.commit(operations, { taskId, patient: true, tally })) === 'lost');
+    await this.#committer.commit(operations, { taskId, patient: true, isRepeatable: true, tally })
   }
 
   #noteSettled(): void {
