@@ -54,13 +54,16 @@ async function make({ dir, tasks, due, concurrency }) {
 /** Wakes the tasks that came due while nobody was there, and says how that went. @param {Parameters} told */
 async function wake({ dir, tasks, due, concurrency }) {
   const peak = watchMemory()
-  const woken = { count: 0, firstMs: Number.NaN, allMs: Number.NaN }
+  const woken = { count: 0, firstMs: Number.NaN, firstCpuMs: Number.NaN, allMs: Number.NaN }
   const begunAt = performance.now()
   const { sleeper, other } = definitions({
     due,
     onWake: () => {
       woken.count++
-      if (woken.count === 1) woken.firstMs = performance.now() - begunAt
+      if (woken.count === 1) {
+        woken.firstMs = performance.now() - begunAt
+        woken.firstCpuMs = cpuMs()
+      }
       if (woken.count === tasks) woken.allMs = performance.now() - begunAt
     },
   })
@@ -68,13 +71,21 @@ async function wake({ dir, tasks, due, concurrency }) {
   const openMs = performance.now() - begunAt
   const others = startOthers(holdfast, other, 200)
   while (woken.count < tasks) {
-    say({ woken: woken.count, openMs, firstWakeMs: woken.firstMs, ...peak(), ...others() })
+    say({
+      woken: woken.count,
+      openMs,
+      firstWakeMs: woken.firstMs,
+      firstWakeCpuMs: woken.firstCpuMs,
+      ...peak(),
+      ...others(),
+    })
     await delay(200)
   }
   say({
     woken: woken.count,
     openMs,
     firstWakeMs: woken.firstMs,
+    firstWakeCpuMs: woken.firstCpuMs,
     allWokenMs: woken.allMs,
     ...peak(),
     ...others(),
@@ -171,13 +182,19 @@ function startOthers(holdfast, definition, everyMs) {
   }
 }
 
+/** What the process has used of the processors since it was started. On a busy machine it says more than the clock. */
+function cpuMs() {
+  const { user, system } = process.cpuUsage()
+  return (user + system) / 1_000
+}
+
 function watchMemory() {
   let heapBytes = 0
   const timer = setInterval(() => {
     heapBytes = Math.max(heapBytes, process.memoryUsage().heapUsed)
   }, 20)
   timer.unref()
-  return () => ({ peakHeapMb: heapBytes / 1e6, peakRssMb: process.resourceUsage().maxRSS / 1024 })
+  return () => ({ peakHeapMb: heapBytes / 1e6, peakRssMb: process.resourceUsage().maxRSS / 1024, cpuMs: cpuMs() })
 }
 
 // --- the process that runs them -------------------------------------------------------------------------------------
