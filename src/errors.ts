@@ -52,6 +52,9 @@ export const ERROR_CODES = {
   STEP_UNDONE: 'A fork would go on from a step that was undone. Fork at an earlier point, or start a new task.',
   STEP_AMBIGUOUS:
     'The context was called after a wait for something that is not a step, or inside a step’s function. The task fails.',
+  REFUSED_TOO_OFTEN:
+    'A body was refused 100 times in a row, with nothing recorded in between. The message names the call; the cause says why.',
+  NO_PROGRESS: 'A body got 100,000 answers in a row that need no record, such as `now()`. To wait, use `task.sleep`.',
   STEPS_IN_FLIGHT: 'A checkpoint was saved or restored with something in flight. Await it first.',
   CODE_CHANGED: 'The body does not match the task’s log any more. The task is parked until code fits that does.',
   RECORD_DAMAGED: 'A record of the task is damaged or missing. The task is parked; the others go on.',

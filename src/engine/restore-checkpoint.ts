@@ -9,6 +9,9 @@ import type { CheckpointRecord } from '../task/log.js'
 import type { Run } from './run.js'
 import { latestSavedState, leaveSegment } from './save-checkpoint.js'
 
+/** The call, as messages name it. */
+export const RESTORE_CALL = 'task.restoreCheckpoint(…)'
+
 /**
  * What the body's `restoreCheckpoint` does, once it may be called at all. Answered in a turn of its own, also where there
  * is no checkpoint yet: what the body asks for meanwhile is refused in the first run as in every later one.
@@ -21,10 +24,12 @@ export function restoreCheckpoint(run: Run, checkpointId?: string): Promise<Rest
   const parked = stays ? undefined : leaveSegment(run, 'restored')
   if (parked) return parked
   history.restore(checkpoint)
-  if (!checkpoint) return run.read(async () => undefined, run.lastAnswerAt)
+  const tooMany = checkpoint && !stays ? undefined : run.unrecorded.count(RESTORE_CALL)
+  if (tooMany) return Promise.reject(tooMany)
+  if (!checkpoint) return run.read(async () => undefined)
   // Nobody waits for the audit: the restore itself is not a change, and happens again in every run.
   void run.host.noteRestored(task.head, checkpoint.checkpointId, 'body', true)
-  return run.read(() => read(run, checkpoint), checkpoint.at)
+  return run.read(() => read(run, checkpoint), stays ? undefined : () => run.unrecorded.handedOver(checkpoint))
 }
 
 function fromPrefix(run: Run, checkpointId: string | undefined): CheckpointRecord | undefined {

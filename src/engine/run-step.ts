@@ -21,6 +21,7 @@ import { type Asked, newNote, placeOf } from './asked.js'
 import { callWithin } from './call-within.js'
 import { idempotencyKeyOf } from './derived.js'
 import { LazyAbort } from './lazy-abort.js'
+import { rejectAfterTurn } from './reject-after-turn.js'
 import type { Run } from './run.js'
 import { isFenced } from './run-host.js'
 import type { StepCall } from './step-call.js'
@@ -222,21 +223,22 @@ function contextOf(
     },
     attempt: trial.note.failedAttempts + 1,
     checkpoint: stateText === undefined || stateText === '' ? undefined : fromJson(stateText),
-    async saveCheckpoint(state) {
-      // Its function has ended: whatever it would still save belongs to no attempt.
-      if (attempt.isOver) throw new TypeError('`saveCheckpoint` was called after its step had ended')
-      if (asked.branch?.isOver) throw new TaskInterruptedError(task.taskId)
-      const { stateBytesMax: bytesMax } = host.limits
-      const what = 'the state of the checkpoint of a step'
-      const saved = toJson(state, { what, bytesMax, option: 'limits.stateBytesMax' }) ?? ''
-      // Saving again what it found is no sign that it gets on.
-      const isNew = saved !== stateText
-      const writing = store(run, trial, { ...trial.note, stateText: saved }, { isNew })
-      trial.pending = writing.catch(() => {})
-      await writing.catch((error: unknown) => {
-        throw isFenced(error) ? new TaskInterruptedError(task.taskId) : error
-      })
-    },
+    saveCheckpoint: (state) =>
+      rejectAfterTurn(async () => {
+        // Its function has ended: whatever it would still save belongs to no attempt.
+        if (attempt.isOver) throw new TypeError('`saveCheckpoint` was called after its step had ended')
+        if (asked.branch?.isOver) throw new TaskInterruptedError(task.taskId)
+        const { stateBytesMax: bytesMax } = host.limits
+        const what = 'the state of the checkpoint of a step'
+        const saved = toJson(state, { what, bytesMax, option: 'limits.stateBytesMax' }) ?? ''
+        // Saving again what it found is no sign that it gets on.
+        const isNew = saved !== stateText
+        const writing = store(run, trial, { ...trial.note, stateText: saved }, { isNew })
+        trial.pending = writing.catch(() => {})
+        await writing.catch((error: unknown) => {
+          throw isFenced(error) ? new TaskInterruptedError(task.taskId) : error
+        })
+      }),
   }
 }
 

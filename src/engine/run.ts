@@ -5,8 +5,8 @@
  * The three rules of the log (ARCHITECTURE.md has the picture):
  *
  * 1. A checkpoint opens a segment; names are numbered anew in each (history.ts).
- * 2. A turn begins with one answer, in the order of the records (turns.ts). An ask outside a turn cannot be repeated
- *    by a replay: the task fails with STEP_AMBIGUOUS, the first time and not after a crash.
+ * 2. A turn begins with one answer, in the order of the records (turns.ts), or with one that has none, before the next record
+ *    (unrecorded-answers.ts). An ask outside a turn fails the task with STEP_AMBIGUOUS, the first time and not after a crash.
  * 3. The log is used up before anything new begins. A record that nobody asks for means that the code changed: the
  *    task is parked, before any new effect.
  *
@@ -33,21 +33,24 @@ import type { Patched } from './patched.js'
 import { PendingCalls } from './pending-calls.js'
 import { ambiguous, begunAsAnother, inFlight, leftAtEnd, unaskedFor } from './refusals.js'
 import { rejectOneByOne } from './reject-one-by-one.js'
+import { RestoreRead } from './restore-read.js'
 import type { RunHost } from './run-host.js'
 import { Turns } from './turns.js'
+import { UnrecordedAnswers } from './unrecorded-answers.js'
 import { Waits } from './waits.js'
 
 export class Run {
   readonly number: number
   readonly #aborter = new LazyAbort()
   readonly #turns = new Turns(() => this.#next())
+  readonly unrecorded: UnrecordedAnswers
   readonly #waiting = new PendingCalls(this)
   #end: ((end: RunEnd) => void) | undefined
   /** Resolves once the body has ended, however that is. */
   #body: Promise<unknown> | undefined
   #interrupts: Interrupts | undefined
   #bodyIsOver = false
-  #restoring: ((error: unknown) => void) | undefined
+  readonly #restoring = new RestoreRead()
   #saving = false
   #replaying = true
   #ending = false
@@ -61,7 +64,6 @@ export class Run {
   readonly functions = new Map<string, Promise<unknown>>()
   /** The undoing behind a decision, while it goes on. */
   readonly undoing = new Map<Asked, Promise<unknown>>()
-  #lastAnswerAt: number
 
   constructor(
     readonly host: RunHost,
@@ -78,10 +80,10 @@ export class Run {
     this.number = task.head.run
     this.waits = new Waits(this, {
       inFlight: this.#inFlight,
-      onlyWaits: (pauses) => pauses >= this.#waiting.size && !this.#turns.planned && !this.#restoring,
+      onlyWaits: (pauses) => pauses >= this.#waiting.size && !this.#turns.planned && !this.#restoring.goesOn,
       unload: (end) => this.#finish(end),
     })
-    this.#lastAnswerAt = firstInstantOf(task.head)
+    this.unrecorded = new UnrecordedAnswers(this, this.#turns, firstInstantOf(task.head))
   }
 
   /** Runs `body` from its first line. Never rejects. */
@@ -106,11 +108,6 @@ export class Run {
     return this.#end === undefined
   }
 
-  /** The stored time of the last answer. */
-  get lastAnswerAt(): number {
-    return this.#lastAnswerAt
-  }
-
   /** Whether it is answered no more: the run is over, or its branch lost. */
   isOverFor({ branch }: Asked): boolean {
     return this.isOver || branch?.isOver === true
@@ -130,7 +127,7 @@ export class Run {
 
   /** @throws HoldfastError `STEPS_IN_FLIGHT`: a checkpoint needs a body with nothing in flight */
   refuseInFlight(done: 'saved' | 'restored'): void {
-    if (this.#restoring || this.#waiting.size > 0 || this.branches.areOpen)
+    if (this.#restoring.goesOn || this.#waiting.size > 0 || this.branches.areOpen)
       throw inFlight(this.task.taskId, `a checkpoint is ${done}`)
   }
 
@@ -144,14 +141,14 @@ export class Run {
     if (this.isOver || branch?.isOver) return new Promise(() => {})
     if (this.#turns.open) return undefined
     const error = ambiguous(this.task.taskId, call)
-    // The task fails with it even if the body catches it: whatever comes after cannot be repeated either.
-    this.#finish({ kind: 'threw', error, isFinal: true })
+    // Even if the body catches it: whatever comes after cannot be repeated either.
+    this.fail(error)
     throw error
   }
 
   /** @throws HoldfastError `STEPS_IN_FLIGHT` while a checkpoint is saved or restored: the segment is being left */
   refuseWhileLeaving(): void {
-    if (this.#restoring || this.#saving) throw inFlight(this.task.taskId, 'something is asked for')
+    if (this.#restoring.goesOn || this.#saving) throw inFlight(this.task.taskId, 'something is asked for')
   }
 
   /**
@@ -174,15 +171,13 @@ export class Run {
     })
   }
 
-  /** Reads something outside the log and hands it over in a turn of its own. The body has nothing in flight. */
-  read<T>(read: () => Promise<T>, answeredAt: number): Promise<T> {
-    return new Promise<T>((resolve, reject) => {
-      this.#restoring = reject
-      read().then(
-        (value) => this.#answer(() => resolve(value), answeredAt),
-        (error: unknown) => void this.park(String((error as Error).message), 'RECORD_DAMAGED'),
-      )
-    })
+  /**
+   * Reads something outside the log and hands it over in a turn of its own. The body has nothing in flight.
+   * @param onAnswer called in that turn, before the body goes on
+   */
+  read<T>(read: () => Promise<T>, onAnswer?: () => void): Promise<T> {
+    const onDamaged = (error: unknown) => void this.park(String((error as Error).message), 'RECORD_DAMAGED')
+    return this.#restoring.read(read, { onAnswer, onRead: () => this.#next(), onDamaged })
   }
 
   /** Branches lost: what they wait for is answered no more, and the functions of their steps are told to stop. */
@@ -190,6 +185,7 @@ export class Run {
     const reason = new TaskInterruptedError(this.task.taskId)
     this.branches.close(branches, reason)
     this.#waiting.deleteOver()
+    this.unrecorded.closeBranches()
     this.#inFlight.abort(reason, hasLost)
     this.waits.endAll(hasLost)
   }
@@ -238,9 +234,12 @@ export class Run {
     if (running) this.#aborter.abort(reason)
     if (running && this.#body) this.#watch('', Promise.race([this.#body, this.#interrupts.gaveUp]))
     this.#inFlight.abort(reason)
-    if (running) this.#restoring?.(reason)
     // A body that ended by itself left these unawaited; a rejection would find nobody to catch it.
-    if (running) rejectOneByOne(this.#waiting, () => this.#bodyIsOver, reason)
+    if (!running) return
+    this.#restoring.interrupt(reason)
+    const waiting = [...this.#waiting.values(), ...this.unrecorded.pending]
+    this.#waiting.clear()
+    rejectOneByOne(waiting.values(), () => this.#bodyIsOver, reason)
   }
 
   /** Left for a later run. Steps in flight see their signal aborted; the body sees nothing. */
@@ -264,7 +263,8 @@ export class Run {
 
   /** What comes next, with the body at rest. */
   #next(): void {
-    if (this.isOver || this.#turns.planned || this.#restoring) {
+    if (this.isOver || this.#turns.planned || this.#restoring.goesOn) {
+      if (!this.isOver && !this.#turns.planned) this.#restoring.plan(this.#turns, () => this.isOver)
       this.#inFlight.look()
       return
     }
@@ -294,19 +294,9 @@ export class Run {
     this.#saving = false
     this.history.handOver(record)
     this.branches.heard(record)
-    this.#lastAnswerAt = record.at
+    this.unrecorded.handedOver(record)
     if (this.#replaying) this.#answered++
     handAnswer(record, asked)
-  }
-
-  #answer(hand: () => void, answeredAt: number): void {
-    if (this.isOver) return
-    this.#turns.plan(() => {
-      if (this.isOver) return
-      this.#restoring = undefined
-      this.#lastAnswerAt = answeredAt
-      hand()
-    })
   }
 
   /** Told to stop: if it goes on, that is counted. A close tells them too, and its process ends. */

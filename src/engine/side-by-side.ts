@@ -43,8 +43,6 @@ export function sideBySide(
   makeContext: (branch: Branch) => TaskContext,
 ): Promise<unknown> {
   const fns = checkBranches(kind, given)
-  const left = run.enter(`task.${kind}(…)`, within)
-  if (left) return left
   run.refuseWhileLeaving()
   const scope = within?.scope ?? ''
   const { segment } = run.history
@@ -56,12 +54,18 @@ export function sideBySide(
   const end = run.branches.begin(within)
   return new Promise<unknown>((resolve, reject) => {
     let isDecided = false
+    /** Tells the body, where nothing is to be recorded for it. */
+    const tellUnrecorded = (tell: () => void) => {
+      const answer = run.unrecorded.derive(`task.${kind}(…)`, undefined, within)
+      if (answer) answer.then(tell, reject)
+      else tell()
+    }
     /** The branch whose end ends the call. */
     const decide = (member: Member) => {
       isDecided = true
       const tell = () => (member.state === 'fulfilled' ? resolve(member.value) : reject(member.value))
       const lost = members.filter(({ state }) => state === 'running').map(({ branch }) => branch)
-      if (lost.length === 0) return tell()
+      if (lost.length === 0) return tellUnrecorded(tell)
       record(run, within, kind, number, { branch: member.name, lost, awaitsFunctions: kind === 'all' }).then(
         tell,
         reject,
@@ -81,16 +85,9 @@ export function sideBySide(
       if (kind === 'race' || (state === 'fulfilled') === (kind === 'any')) return decide(member)
       if (members.some((other) => other.state === 'running')) return
       isDecided = true
-      if (kind === 'all') resolve(Object.fromEntries(members.map(({ name, value: result }) => [name, result])))
-      else
-        reject(
-          new AggregateError(
-            members.map((other) => other.value),
-            'Every branch of `task.any` failed',
-          ),
-        )
+      tellUnrecorded(() => (kind === 'any' ? reject(allFailed(members)) : resolve(resultsOf(members))))
     }
-    if (members.length === 0) resolve({})
+    if (members.length === 0) tellUnrecorded(() => resolve({}))
     for (const member of members) {
       new Promise((settle) => settle(member.fn(makeContext(member.branch)))).then(
         (value) => ended(member, 'fulfilled', value),
@@ -98,6 +95,17 @@ export function sideBySide(
       )
     }
   }).finally(end)
+}
+
+function resultsOf(members: readonly Member[]): Record<string, unknown> {
+  return Object.fromEntries(members.map(({ name, value }) => [name, value]))
+}
+
+function allFailed(members: readonly Member[]): AggregateError {
+  return new AggregateError(
+    members.map(({ value }) => value),
+    'Every branch of `task.any` failed',
+  )
 }
 
 async function record(

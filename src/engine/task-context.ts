@@ -29,7 +29,7 @@ import { uuidOf } from './derived.js'
 import { isolatedStep } from './isolated/isolated-step.js'
 import { anyOf } from './lazy-abort.js'
 import { inFlight } from './refusals.js'
-import { restoreCheckpoint } from './restore-checkpoint.js'
+import { RESTORE_CALL, restoreCheckpoint } from './restore-checkpoint.js'
 import type { Run } from './run.js'
 import { runChild } from './run-child.js'
 import { runInput } from './run-input.js'
@@ -49,17 +49,29 @@ export function taskContext(run: Run, branch?: Branch): TaskContext {
   let uuids = { segment: PREFIX, made: 0 }
   let signal: AbortSignal | undefined
 
-  /** Asks for something that has a name. What `check` throws is the caller's mistake, and nothing is asked for. */
-  const ask = <T>(kind: NamedKind, name: string, call: string, check: () => (asked: Asked) => Promise<void>) =>
+  /**
+   * Makes a call of the body, named for messages. What `act` throws is a refusal: nothing was asked for, and the body gets it
+   * in a turn of its own.
+   */
+  const call = <T>(name: string, act: () => unknown): Promise<T> =>
     quiet(() => {
-      checkName(name, 'name', NAME_BYTES_MAX.step)
-      const begin = check()
-      const place = () => history.askNamed(kind, name, scope)
-      return run.enter(`task.${call}('${name}', …)`, branch) ?? run.ask(place, begin, branch)
-    }) as Promise<T>
+      const left = run.enter(name, branch)
+      if (left) return left
+      try {
+        return act()
+      } catch (error) {
+        return run.unrecorded.refuse(name, error, branch)
+      }
+    })
+
+  /** Asks for something that has a name. */
+  const ask = (kind: NamedKind, name: string, begin: (asked: Asked) => Promise<void>) => {
+    checkName(name, 'name', NAME_BYTES_MAX.step)
+    return run.ask(() => history.askNamed(kind, name, scope), begin, branch)
+  }
 
   const branches = <T>(kind: Kind, given: BranchesOf<unknown>) =>
-    quiet(() => sideBySide(run, branch, kind, given, (inner) => taskContext(run, inner))) as Promise<T>
+    call<T>(`task.${kind}(…)`, () => sideBySide(run, branch, kind, given, (inner) => taskContext(run, inner)))
 
   const refuseInBranch = (done: string) => {
     if (branch) throw inFlight(taskId, `a checkpoint is ${done} in a branch`)
@@ -81,48 +93,49 @@ export function taskContext(run: Run, branch?: Branch): TaskContext {
     log: loggerAbout(host.logger, { taskId, type }),
 
     step<T>(name: string, fn: (step: StepContext) => T | Promise<T>, options: StepOptions = {}) {
-      return ask<Jsonified<T>>('step', name, 'step', () => {
+      return call<Jsonified<T>>(callOf('step', name), () => {
         const step = checkStep(name, fn, options)
-        return (asked) => runStep(run, asked, step)
+        return ask('step', name, (asked) => runStep(run, asked, step))
       })
     },
 
     isolated<T>(name: string, moduleUrl: string | URL, args?: unknown, options: IsolatedOptions = {}) {
-      return quiet(() => {
-        const step = isolatedStep(run, name, moduleUrl, args, options)
-        return context.step(name, step.fn, step.options)
-      }) as Promise<Jsonified<T>>
+      return call<Jsonified<T>>(callOf('isolated', name), () => {
+        const isolated = isolatedStep(run, name, moduleUrl, args, options)
+        const step = checkStep(name, isolated.fn, isolated.options)
+        return ask('step', name, (asked) => runStep(run, asked, step))
+      })
     },
 
     sleep(name: string, duration: Duration) {
-      return ask<void>('sleep', name, 'sleep', () => {
+      return call<void>(callOf('sleep', name), () => {
         const ms = durationMs(duration, 'duration', { zero: true })
-        return (asked) => runSleep(run, asked, (now) => now + ms)
+        return ask('sleep', name, (asked) => runSleep(run, asked, (now) => now + ms))
       })
     },
 
     sleepUntil(name: string, instant: Date | number) {
-      return ask<void>('sleep', name, 'sleepUntil', () => {
+      return call<void>(callOf('sleepUntil', name), () => {
         const at = instantOf(instant, 'instant')
-        return (asked) => runSleep(run, asked, () => at)
+        return ask('sleep', name, (asked) => runSleep(run, asked, () => at))
       })
     },
 
     input<Answer>(name: string, request?: unknown, options: WaitOptions = {}) {
-      return ask<Answer>('input', name, 'input', () => {
+      return call<Answer>(callOf('input', name), () => {
         checkOptionsOf('task.input', options, WAIT_OPTIONS)
         const { timeout } = options
         const timeoutMs = timeout === undefined ? undefined : durationMs(timeout, 'timeout')
-        return (asked) => runInput(run, asked, { name, request, timeoutMs })
+        return ask('input', name, (asked) => runInput(run, asked, { name, request, timeoutMs }))
       })
     },
 
     receive<Payload>(name: string, options: WaitOptions = {}) {
-      return ask<Payload>('receive', name, 'receive', () => {
+      return call<Payload>(callOf('receive', name), () => {
         checkOptionsOf('task.receive', options, WAIT_OPTIONS)
         const { timeout } = options
         const timeoutMs = timeout === undefined ? undefined : durationMs(timeout, 'timeout', { zero: true })
-        return (asked) => runReceive(run, asked, name, timeoutMs)
+        return ask('receive', name, (asked) => runReceive(run, asked, name, timeoutMs))
       })
     },
 
@@ -131,36 +144,31 @@ export function taskContext(run: Run, branch?: Branch): TaskContext {
     any: <Results>(given: BranchesOf<Results>) => branches<Results[keyof Results]>('any', given),
 
     child<Output>(definition: string | AnyTaskDefinition, input?: unknown, options: ChildOptions = {}) {
-      return quiet(async () => {
+      return call<Output>(callOf('child', typeof definition === 'string' ? definition : definition?.name), () => {
         checkOptionsOf('task.child', options, CHILD_OPTIONS)
         const childType = host.children.typeOf(definition)
         const { name = childType } = options
-        return ask<Output>('child', name, 'child', () => (asked) => {
-          return runChild(run, asked, () => host.children.check(childType, input))
-        })
+        return ask('child', name, (asked) => runChild(run, asked, () => host.children.check(childType, input)))
       })
     },
 
     saveCheckpoint(state: unknown, options: SaveCheckpointOptions = {}) {
-      const save = () => {
+      return call<{ checkpointId: string }>('task.saveCheckpoint(…)', () => {
         refuseInBranch('saved')
-        return run.enter('task.saveCheckpoint(…)') ?? saveCheckpoint(run, state, options, restoredInPrefix)
-      }
-      return quiet(save) as Promise<{ checkpointId: string }>
+        return saveCheckpoint(run, state, options, restoredInPrefix)
+      })
     },
 
     restoreCheckpoint<State>(checkpointId?: string) {
-      return quiet(() => {
+      return call<RestoredCheckpoint<State> | undefined>(RESTORE_CALL, () => {
         if (checkpointId !== undefined) checkName(checkpointId, 'checkpointId', NAME_BYTES_MAX.label)
         refuseInBranch('restored')
-        const left = run.enter('task.restoreCheckpoint(…)')
-        if (left) return left
         const inPrefix = history.segment === PREFIX
         const restored = restoreCheckpoint(run, checkpointId)
         // Only one that was not refused counts: what `prune` drops, the next run must not need.
         restoredInPrefix ||= inPrefix
         return restored
-      }) as Promise<RestoredCheckpoint<State> | undefined>
+      })
     },
 
     progress(progress: Progress) {
@@ -171,35 +179,41 @@ export function taskContext(run: Run, branch?: Branch): TaskContext {
     },
 
     now() {
-      return quiet(async () => run.enter('task.now()', branch) ?? run.lastAnswerAt)
+      const name = 'task.now()'
+      return call(name, () => run.unrecorded.derive(name, run.unrecorded.lastRecordAt, branch))
     },
 
     uuid() {
-      return quiet(async () => {
-        const left = run.enter('task.uuid()', branch)
-        if (left) return left
+      const name = 'task.uuid()'
+      return call(name, () => {
         if (uuids.segment !== history.segment) uuids = { segment: history.segment, made: 0 }
         uuids.made++
-        return uuidOf(seed, `${uuids.segment}/${scope}/${uuids.made}`)
+        return run.unrecorded.derive(name, uuidOf(seed, `${uuids.segment}/${scope}/${uuids.made}`), branch)
       })
     },
 
     // A promise like `now()`: a run that is over answers nothing, and only a promise can stay pending.
     patched(id: string) {
-      return quiet(async () => {
+      const name = callOf('patched', id)
+      return call(name, () => {
         checkName(id, 'id', NAME_BYTES_MAX.step)
-        return run.enter(`task.patched('${id}')`, branch) ?? run.patched.answer(run, id, nextRecord)
+        return run.unrecorded.derive(name, run.patched.answer(run, id, nextRecord), branch)
       })
     },
   }
   return context
 }
 
+/** A call as messages name it. Its name is not checked yet. */
+function callOf(call: string, name: unknown): string {
+  return `task.${call}('${typeof name === 'string' ? name : '…'}', …)`
+}
+
 // An author may leave a promise unawaited; its rejection must not bring the process down.
-function quiet<T>(act: () => Promise<T>): Promise<T> {
+function quiet<T>(act: () => unknown): Promise<T> {
   let promise: Promise<T>
   try {
-    promise = act()
+    promise = Promise.resolve(act() as T)
   } catch (error) {
     promise = Promise.reject(error)
   }

@@ -7,11 +7,14 @@
  * promise chain that the answer woke has come to rest, or waits for something that is not a step. (`untilIdle` of
  * `holdfast/testing` sees a planned turn by its immediates.)
  */
-import { setImmediate } from 'node:timers'
+import { setImmediate, setTimeout } from 'node:timers'
 
 export class Turns {
   #open = false
+  #number = 0
   #planned = 0
+  /** Turns that wait for a pause to end, in their order. */
+  #held: (() => void)[] | undefined
 
   /** @param rest called after each turn, with the body at rest */
   constructor(private readonly rest: () => void) {}
@@ -21,16 +24,40 @@ export class Turns {
     return this.#open
   }
 
+  /** Counts the turns: that of the one that goes on, or went on last. */
+  get number(): number {
+    return this.#number
+  }
+
   /** Whether a turn is about to begin, or going on. */
   get planned(): boolean {
     return this.#planned > 0
   }
 
-  /** Begins a turn with `answer`, soon. */
+  /** Begins a turn with `answer`, soon. Turns begin in the order in which they were planned. */
   plan(answer: () => void): void {
     this.#planned++
+    if (this.#held) this.#held.push(answer)
+    else this.#begin(answer)
+  }
+
+  /** The same, after a pause of a millisecond: whoever loops leaves the processor to others. */
+  planAfterPause(answer: () => void): void {
+    if (!this.#held) {
+      this.#held = []
+      setTimeout(() => {
+        const held = this.#held ?? []
+        this.#held = undefined
+        for (const next of held) this.#begin(next)
+      }, 1)
+    }
+    this.plan(answer)
+  }
+
+  #begin(answer: () => void): void {
     setImmediate(() => {
       this.#open = true
+      this.#number++
       answer()
     })
     setImmediate(() => {

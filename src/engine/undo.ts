@@ -21,6 +21,7 @@ import { callWithin } from './call-within.js'
 import { idempotencyKeyOf } from './derived.js'
 import { LazyAbort } from './lazy-abort.js'
 import type { LiveTask } from './live-task.js'
+import { rejectAfterTurn } from './reject-after-turn.js'
 import { isFenced, type RunHost } from './run-host.js'
 
 /** Who undoes, and until when. */
@@ -121,21 +122,22 @@ function contextOf(
       return aborter.signal
     },
     log: loggerAbout(host.logger, { taskId, type }),
-    async step<T>(name: string, fn: (step: { signal: AbortSignal; idempotencyKey: string }) => T | Promise<T>) {
-      checkName(name, 'name', NAME_BYTES_MAX.step)
-      checkFunction('fn', fn)
-      const number = (asked.get(name) ?? 0) + 1
-      asked.set(name, number)
-      const which = `${name}#${number}`
-      const known = state.intent.undoing?.steps?.[which]
-      if (known !== undefined) return fromJson(known || undefined) as Jsonified<T>
-      const { resultBytesMax: bytesMax } = host.limits
-      const use = { what: `the result of step '${name}'`, bytesMax, option: 'limits.resultBytesMax' }
-      const value = await fn({ signal: aborter.signal, idempotencyKey: idempotencyKeyOf(taskId, `${key}\n${which}`) })
-      const text = toJson(value, use)
-      const undoing = state.intent.undoing ?? { failedAttempts: 0 }
-      await write({ ...undoing, steps: { ...undoing.steps, [which]: text ?? '' } })
-      return fromJson(text) as Jsonified<T>
-    },
+    step: <T>(name: string, fn: (step: { signal: AbortSignal; idempotencyKey: string }) => T | Promise<T>) =>
+      rejectAfterTurn(async () => {
+        checkName(name, 'name', NAME_BYTES_MAX.step)
+        checkFunction('fn', fn)
+        const number = (asked.get(name) ?? 0) + 1
+        asked.set(name, number)
+        const which = `${name}#${number}`
+        const known = state.intent.undoing?.steps?.[which]
+        if (known !== undefined) return fromJson(known || undefined) as Jsonified<T>
+        const { resultBytesMax: bytesMax } = host.limits
+        const use = { what: `the result of step '${name}'`, bytesMax, option: 'limits.resultBytesMax' }
+        const value = await fn({ signal: aborter.signal, idempotencyKey: idempotencyKeyOf(taskId, `${key}\n${which}`) })
+        const text = toJson(value, use)
+        const undoing = state.intent.undoing ?? { failedAttempts: 0 }
+        await write({ ...undoing, steps: { ...undoing.steps, [which]: text ?? '' } })
+        return fromJson(text) as Jsonified<T>
+      }),
   }
 }

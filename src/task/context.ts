@@ -49,6 +49,9 @@ export interface RestoredCheckpoint<State = unknown> {
 /**
  * What a body sees. Everything a body waits for goes through here, so that a new run after a crash is answered
  * from the log, in the same order.
+ *
+ * A call that is refused rejects with what is wrong, in every run; the 100th in a row without a record fails the task with
+ * `REFUSED_TOO_OFTEN`.
  */
 export interface TaskContext {
   readonly taskId: string
@@ -160,7 +163,11 @@ export interface TaskContext {
    * finite number is left out: no task fails for its progress bar.
    */
   progress(progress: Progress): void
-  /** The stored time of the last answer, so that a replay sees the same: milliseconds since the epoch. */
+  /**
+   * The stored time of the last answer, so that a replay sees the same: milliseconds since the epoch. It stays the same until
+   * the next record: to wait, use `sleep`.
+   * @throws HoldfastError `NO_PROGRESS` as the 100,000th answer in a row without a record; the task fails
+   */
   now(): Promise<number>
   /** A UUID derived from the log, so that a replay sees the same. */
   uuid(): Promise<string>

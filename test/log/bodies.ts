@@ -29,6 +29,10 @@ export interface BodyShape {
   readonly racesToEnd: boolean
   /** Asks for `now()` and `uuid()` after every answer. */
   readonly asksTime: boolean
+  /** Calls so often after every answer what is refused. */
+  readonly refused: number
+  /** Asks so often after every answer for what needs no record. */
+  readonly derived: number
 }
 
 const chain: fc.Arbitrary<ChainShape> = fc.record({
@@ -48,6 +52,8 @@ export const bodyShape: fc.Arbitrary<BodyShape> = fc.record({
   race: fc.boolean(),
   racesToEnd: fc.boolean(),
   asksTime: fc.boolean(),
+  refused: fc.integer({ min: 0, max: 3 }),
+  derived: fc.constantFrom(0, 0, 0, 1, 99, 130),
 })
 
 /** Who looks on while a body runs. */
@@ -77,8 +83,19 @@ export function makeBody(shape: BodyShape, witness: Witness) {
   const options = { prune: checkpoints === 'restore and prune' }
 
   return async (task: TaskContext, name: string): Promise<string[]> => {
-    const ask = (what: string, step: string, fails = false) =>
-      askFor(task, witness, { who: `${name}.${what}`, step, fails, asksTime: shape.asksTime })
+    const order: string[] = []
+    const ask = async (what: string, step: string, fails = false) => {
+      const who = `${name}.${what}`
+      const answer = await askFor(task, witness, { who, step, fails, asksTime: shape.asksTime })
+      order.push(what)
+      for (let at = 0; at < shape.refused; at++) {
+        witness.same(`${who}: refusal ${at}`, await refusalOf(task, at))
+        order.push(`${what} refused`)
+      }
+      for (let at = 0; at < shape.derived; at++) await task.now()
+      if (shape.derived > 0) order.push(`${what} derived`)
+      return answer
+    }
     const answers: string[] = []
     for (let at = 0; at < shape.prefix; at++) answers.push(await ask(`prefix.${at}`, 'load'))
 
@@ -86,6 +103,7 @@ export function makeBody(shape: BodyShape, witness: Witness) {
     if (restores) state = (await task.restoreCheckpoint<State>())?.state ?? state
     while (state.iteration < loops) {
       const { iteration } = state
+      order.length = 0
       if (shape.prefix > 0 || iteration > 0) witness.same(`${name}.${iteration}: now`, await task.now())
       const here = [await task.uuid()]
       const ends = await Promise.all(chains.map((links, index) => runChain(links, `${iteration}.${index}`, ask)))
@@ -95,6 +113,7 @@ export function makeBody(shape: BodyShape, witness: Witness) {
         witness.same(`${name}.${iteration}: winner`, await Promise.race(both))
         here.push(await ask(`${iteration}.won`, 'load'), ...(await Promise.all(both)))
       }
+      witness.same(`${name}.${iteration}: order`, order)
       state = { iteration: iteration + 1, answers: [...state.answers, ...here] }
       if (saves) await task.saveCheckpoint(state, options)
       if (saves && shape.restoresSaved)
@@ -143,6 +162,15 @@ async function askFor(
     witness.same(`${who}: uuid`, await task.uuid())
   }
   return String(answer)
+}
+
+/** What a call that is always refused is refused with. */
+async function refusalOf(task: TaskContext, at: number): Promise<string> {
+  const call = at % 2 === 0 ? task.step('', () => 'never') : task.restoreCheckpoint('cp-none')
+  return call.then(
+    () => 'not refused',
+    (error: Error & { code?: string }) => error.code ?? error.name,
+  )
 }
 
 async function microtasks(count: number): Promise<void> {

@@ -2,6 +2,7 @@
 export class TurnsAtOnce {
   readonly open = true
   readonly planned = false
+  readonly number = 0
 
   constructor(private readonly rest: () => void) {}
 
@@ -11,6 +12,10 @@ export class TurnsAtOnce {
     // in the end, or nothing would begin.
     void microtasks(REST_MICROTASKS).then(this.rest)
     setImmediate(this.rest)
+  }
+
+  planAfterPause(answer: () => void): void {
+    this.plan(answer)
   }
 }
 

@@ -13,7 +13,9 @@ test('without rule 2, chains side by side get the answers of each other, or are 
   timeout: 120_000,
 }, async () => {
   const tally = newTally()
-  for (const trial of fc.sample(trialShape, { seed: 1, numRuns: 150 })) await runTrial(trial, tally)
+  // Without turns, what no record answers comes at once too: most bodies that ask for it are stuck before any answer is wrong.
+  const recordedOnly = trialShape.map((trial) => ({ ...trial, body: { ...trial.body, refused: 0, derived: 0 } }))
+  for (const trial of fc.sample(recordedOnly, { seed: 1, numRuns: 150 })) await runTrial(trial, tally)
   const wrong = tally.violations.filter((violation) => violation.includes('got the answer of'))
   const stuck = tally.violations.filter((violation) => violation.startsWith('a task is parked: CODE_CHANGED'))
   process.stdout.write(`log, without rule 2: ${wrong.length} wrong answers, ${stuck.length} tasks stuck\n`)
