@@ -1,24 +1,21 @@
 /**
  * Runs the official conformance suite's scenarios of the tasks extension against fixture-server.ts, once as it is and
- * once with the server killed after every task it creates. The suite, and the Node 22 that it wants, are installed into
- * a folder of their own: the project's own `npm ci` must do on Node 20.
+ * once with the server killed after every task it creates.
  *
  *   npm run conformance               both
  *   npm run conformance -- plain      without kills
  *   npm run conformance -- killed     with
  */
-import { execFile, execFileSync } from 'node:child_process'
+import { execFile } from 'node:child_process'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { freePort } from '../mcp/server-process.js'
 import { killingProxy, ServerUnderTest } from './killing-proxy.js'
+import { NODE_22, SUITE } from './suite.js'
 
-const RUNNER = fileURLToPath(new URL('./runner', import.meta.url))
 const FIXTURE = fileURLToPath(new URL('./fixture-server.ts', import.meta.url))
-const NODE_22 = join(RUNNER, 'node_modules/node/bin/node')
-const SUITE = join(RUNNER, 'node_modules/@modelcontextprotocol/conformance/dist/index.js')
 
 const SCENARIOS = [
   'tasks-lifecycle',
@@ -41,12 +38,6 @@ interface Check {
   readonly errorMessage?: string
 }
 
-if (!existsSync(NODE_22) || !existsSync(SUITE)) {
-  const npm = (...args: string[]) => execFileSync('npm', args, { cwd: RUNNER, stdio: 'inherit' })
-  npm('ci', '--no-audit', '--no-fund')
-  // Where npm runs no install scripts by itself, the one that fetches Node has to be asked for.
-  if (!existsSync(NODE_22)) npm('rebuild', 'node')
-}
 const modes = process.argv.length > 2 ? process.argv.slice(2) : ['plain', 'killed']
 let failed = false
 for (const mode of modes) failed = !(await run(mode)) || failed
