@@ -135,6 +135,8 @@ describe('options', () => {
     [{ sessionsPerOwnerMax: 1.5 }, /`sessionsPerOwnerMax`/],
     [{ sessionsPerAddressMax: '100' }, /`sessionsPerAddressMax` to be an integer >= 1, got '100'/],
     [{ sessionBytesMax: 0 }, /`sessionBytesMax` to be an integer >= 1, got 0/],
+    [{ openRequestsPerSessionMax: -1 }, /`openRequestsPerSessionMax` to be an integer >= 1, got -1/],
+    [{ openRequestsPerOwnerMax: 0 }, /`openRequestsPerOwnerMax` to be an integer >= 1, got 0/],
     [{ addressOf: 'x-forwarded-for' }, /`addressOf` to be a function, got 'x-forwarded-for'/],
     [{ sessionTtl: -1 }, /`sessionTtl`/],
     [{ bodyBytesMax: 'big' }, /`bodyBytesMax`/],

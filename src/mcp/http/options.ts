@@ -48,6 +48,17 @@ export interface HttpOptions {
    * @default `context.remoteAddress`, the remote address of the socket; of an IPv6 address the first 64 bits
    */
   readonly addressOf?: AddressOf
+  /**
+   * Requests of one session that are not answered yet, whether or not their client is still connected. Those that are
+   * answered at once, such as `tasks/get`, are not counted. Over it: `-32602`, naming the limit.
+   * @default 100
+   */
+  readonly openRequestsPerSessionMax?: number
+  /**
+   * The same of one owner, in all sessions together; with `access: 'open'` of one address.
+   * @default 1,000
+   */
+  readonly openRequestsPerOwnerMax?: number
   /** A session that is not used for this long is dropped. Default `'1d'`. */
   readonly sessionTtl?: Duration
   /** A request's body. Default 4 MiB. */
@@ -71,6 +82,8 @@ export interface CheckedHttpOptions {
   readonly sessionsPerAddressMax: number
   readonly sessionBytesMax: number
   readonly addressOf: AddressOf
+  readonly openRequestsPerSessionMax: number
+  readonly openRequestsPerOwnerMax: number
   readonly sessionTtlMs: number
   readonly bodyBytesMax: number
   readonly eventsMax: number
@@ -91,6 +104,8 @@ export const HTTP_OPTIONS: Names<HttpOptions> = {
   sessionsPerAddressMax: true,
   sessionBytesMax: true,
   addressOf: true,
+  openRequestsPerSessionMax: true,
+  openRequestsPerOwnerMax: true,
   sessionTtl: true,
   bodyBytesMax: true,
   eventsMax: true,
@@ -120,6 +135,8 @@ export function checkHttpOptions<Options extends HttpOptions>(
     sessionsPerAddressMax: count('sessionsPerAddressMax', options.sessionsPerAddressMax ?? 100),
     sessionBytesMax: count('sessionBytesMax', options.sessionBytesMax ?? 64 * MIB),
     addressOf,
+    openRequestsPerSessionMax: count('openRequestsPerSessionMax', options.openRequestsPerSessionMax ?? 100),
+    openRequestsPerOwnerMax: count('openRequestsPerOwnerMax', options.openRequestsPerOwnerMax ?? 1_000),
     sessionTtlMs: durationMs(options.sessionTtl ?? '1d', 'sessionTtl'),
     bodyBytesMax: count('bodyBytesMax', options.bodyBytesMax ?? 4 * MIB),
     eventsMax: count('eventsMax', options.eventsMax ?? 10_000),

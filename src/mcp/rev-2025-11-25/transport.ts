@@ -12,6 +12,7 @@ import type { OpenCall } from './call-tool.js'
 const OWN_TASK_ID = new Set(['tasks/get', 'tasks/result', 'tasks/cancel', 'tasks/list'])
 // A client can cancel what it never asked for; what is noted of that stays small.
 const CANCELLED_MAX = 1_000
+const CANCELLED_ID_LENGTH_MAX = 1_000
 
 /** In the `_meta` of a request to the client: which question of which task it is. Never sent. */
 export const INPUT_META = 'holdfast/input'
@@ -107,6 +108,7 @@ export class DurableTransport implements Transport {
   }
 
   #note(requestId: RequestId): void {
+    if (typeof requestId === 'string' && requestId.length > CANCELLED_ID_LENGTH_MAX) return
     if (this.#cancelled.size >= CANCELLED_MAX) this.#cancelled.clear()
     this.#cancelled.add(requestId)
   }

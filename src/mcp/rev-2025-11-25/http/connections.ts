@@ -6,13 +6,23 @@
 export class Connections {
   readonly #open = new Map<string, number>()
 
+  /** @param onLeave called when the last reader of a stream goes */
+  constructor(private readonly onLeave: (stream: string) => void) {}
+
   /** Whether anybody reads this stream, or any. */
   has(stream?: string): boolean {
     return stream === undefined ? this.#open.size > 0 : this.#open.has(stream)
   }
 
-  /** The same response, after `first`; its stream counts as read until it ends, or its reader goes. */
-  watch(stream: string, response: Response, first?: string): Response {
+  /**
+   * The same response, after `first`; its stream counts as read until it ends, or its reader goes.
+   * @param onHangUp called when the reader goes before the end
+   */
+  watch(
+    stream: string,
+    response: Response,
+    { first, onHangUp }: { first?: string; onHangUp?: () => void } = {},
+  ): Response {
     const reader = response.body?.getReader()
     if (!reader) return response
     this.#open.set(stream, (this.#open.get(stream) ?? 0) + 1)
@@ -22,7 +32,10 @@ export class Connections {
       isOver = true
       const left = (this.#open.get(stream) ?? 1) - 1
       if (left > 0) this.#open.set(stream, left)
-      else this.#open.delete(stream)
+      else {
+        this.#open.delete(stream)
+        this.onLeave(stream)
+      }
     }
     const body = new ReadableStream<Uint8Array>(
       {
@@ -37,6 +50,7 @@ export class Connections {
         },
         cancel(reason) {
           over()
+          onHangUp?.()
           return reader.cancel(reason)
         },
       },

@@ -21,6 +21,7 @@ import { checkJson } from '../../json-limits.js'
 import { type AuthInfoLike, NoPrincipal } from '../../owner.js'
 import { isStoreAway } from '../../refusal.js'
 import type { DurableTasks } from '../durable-tasks.js'
+import { CHOSEN_NAME_BYTES_MAX, longNameIn } from './kept-request.js'
 import { jsonResponse, sseResponse } from './reply.js'
 import type { CreateServer, Session } from './session.js'
 import { UNKEPT_EVENT } from './session-events.js'
@@ -181,6 +182,8 @@ class Endpoint {
     if (isInitialize && Buffer.byteLength(JSON.stringify(message)) > INITIALIZE_BYTES_MAX) {
       return refuse(longInitialize())
     }
+    const long = isJSONRPCRequest(message) ? longNameIn(message) : undefined
+    if (long) return refuse(longName(long))
     const session = isInitialize
       ? sessionId === undefined && (await this.sessions.begin({ owner, address: address() }, message as JSONRPCRequest))
       : await this.sessions.find(sessionId as string, owner)
@@ -193,10 +196,10 @@ class Endpoint {
         return new Response(null, { status: 202 })
       }
       if (QUICK.has(message.method) || message.method.startsWith('sessions/')) {
-        const answer = await session.transport.ask(message, { ...extra, authInfo: authInfo as never })
+        const answer = await session.ask(message, { ...extra, authInfo: authInfo as never })
         return answer ? jsonResponse(answer, session.sessionId) : httpError(400, -32_600, 'This request ID is in use')
       }
-      return session.handle(request, message, { authInfo: authInfo as never, parsedBody: message })
+      return session.handle(request, message, { authInfo: authInfo as never })
     })
   }
 
@@ -243,6 +246,10 @@ class Endpoint {
     if (found.number >= found.final) return new Response(null, { status: 204 })
     return sseResponse(await events.rest(found.stream, found.number), session.sessionId)
   }
+}
+
+function longName(name: string): Response {
+  return httpError(400, -32_600, `Invalid Request: a ${name} may take ${CHOSEN_NAME_BYTES_MAX} bytes`)
 }
 
 function longInitialize(): Response {

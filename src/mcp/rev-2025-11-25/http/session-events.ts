@@ -15,13 +15,15 @@
 import type { EventStore } from '@modelcontextprotocol/sdk/server/webStandardStreamableHttp.js'
 import type { JSONRPCMessage, RequestId } from '@modelcontextprotocol/sdk/types.js'
 import type { Clock } from '../../../clock.js'
+import { HoldfastError } from '../../../errors.js'
 import type { BindingRecord } from '../../../task/changes.js'
 import type { CheckedHttpOptions } from '../../http/options.js'
 import { isStoreAway } from '../../refusal.js'
 import { Connections } from './connections.js'
 import { type Kept, KeptEvents } from './kept-events.js'
+import { isWait, type KeptRequest } from './kept-request.js'
 import type { EventRecord, OpenRecord, SessionRecords } from './session-records.js'
-import { idOf, newStream, note, opening, STANDALONE, STANDALONE_OF_TRANSPORT, type Stream } from './streams.js'
+import { idOf, newStream, note, STANDALONE, STANDALONE_OF_TRANSPORT, type Stream, takeOpening } from './streams.js'
 
 /** The event of a stream of which nothing is kept: whoever comes back with it finds nothing, and need not come again. */
 export const UNKEPT_EVENT = 'unkept_0'
@@ -29,7 +31,10 @@ export const UNKEPT_EVENT = 'unkept_0'
 const BEFORE_ALL = -1
 
 export class SessionEvents implements EventStore {
-  readonly connections = new Connections()
+  readonly connections = new Connections((name) => {
+    const stream = this.#streams.get(name)
+    if (stream) stream.leftAt = this.clock.now()
+  })
   readonly #streams = new Map<string, Stream>()
   readonly #names = new Map<string, string>()
   /** The streams of requests that are not answered. */
@@ -82,6 +87,19 @@ export class SessionEvents implements EventStore {
   isRead(requestId: RequestId): boolean {
     const stream = this.#unanswered.get(requestId)
     return stream !== undefined && this.#isRead(stream)
+  }
+
+  /** The requests that wait for a task, and whose client has been away for so long. */
+  away(ms: number): RequestId[] {
+    const now = this.clock.now()
+    const found: RequestId[] = []
+    for (const [requestId, stream] of this.#unanswered) {
+      if (!stream.isWait || stream.leftAt === undefined || this.#isRead(stream)) continue
+      // Not later because the clock was set back.
+      stream.leftAt = Math.min(stream.leftAt, now)
+      if (stream.leftAt + ms <= now) found.push(requestId)
+    }
+    return found
   }
 
   /** The next answer to a request ends a call. @returns whether the request has a stream that is kept */
@@ -146,12 +164,13 @@ export class SessionEvents implements EventStore {
     return idOf(event)
   }
 
-  /** The client cancelled a request: there will be no answer, and nothing to take up. */
+  /** The client cancelled a request: no answer to it is kept, and there is nothing to take up. */
   async giveUp(requestId: RequestId): Promise<void> {
     const stream = this.#unanswered.get(requestId)
     if (!stream || this.#isClosed) return
     stream.final = stream.next - 1
     this.#forgetRequest(stream)
+    this.#unkept.add(stream.id)
     await this.#write(stream, this.records.records.write([this.records.answered(this.sessionId, stream.name)]))
   }
 
@@ -197,21 +216,23 @@ export class SessionEvents implements EventStore {
   }
 
   async #open(streamId: string): Promise<string> {
-    const what = opening.getStore() ?? { kind: 'unkept' }
-    if (what.kind === 'unkept' || this.#isClosed) return this.#openUnkept(streamId)
+    const what = takeOpening()
+    // Refused by the transport, before anybody works on it.
+    if (this.#isClosed) throw new HoldfastError('CLOSED', 'The session is over')
+    if (what.kind === 'unkept') return this.#openUnkept(streamId)
     if (what.kind === 'again') {
       const stream = this.#streamOf(what.stream)
       this.#names.set(streamId, stream.name)
       stream.id = streamId
-      stream.requestId = what.request.id
-      this.#unanswered.set(what.request.id, stream)
+      // Its client has been away for as long as anybody knows.
+      stream.leftAt = this.clock.now()
+      this.#wait(stream, what.request)
       return idOf({ stream: stream.name, number: stream.next - 1 })
     }
     const stream = this.#streamOf(streamId)
     const event = { stream: streamId, number: stream.next++, at: this.clock.now() }
     const { request } = what
-    stream.requestId = request.id
-    this.#unanswered.set(request.id, stream)
+    this.#wait(stream, request)
     what.onOpen(this.#owe(stream))
     const begun = what.begin((call) => {
       const open: OpenRecord = { stream: streamId, request, ...(call ? { call } : {}) }
@@ -221,6 +242,12 @@ export class SessionEvents implements EventStore {
     this.#forgetRequest(stream)
     this.#streams.delete(streamId)
     return this.#openUnkept(streamId)
+  }
+
+  #wait(stream: Stream, { id, method }: KeptRequest): void {
+    stream.requestId = id
+    stream.isWait = isWait(method)
+    this.#unanswered.set(id, stream)
   }
 
   /** Until the response is there, which goes to the client that waits for it. */

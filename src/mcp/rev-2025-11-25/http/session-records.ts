@@ -12,6 +12,7 @@
 import { InitializeRequestSchema, type JSONRPCMessage, type JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
 import type { BindingRecords } from '../../../store/binding-records.js'
 import type { BindingRecord } from '../../../task/changes.js'
+import { type KeptRequest, keptOf } from './kept-request.js'
 
 /** Whose a session is. */
 export interface SessionOwner {
@@ -48,7 +49,7 @@ export const INITIALIZE_BYTES_MAX = 16 * 1024
 /** A request that is not answered yet. With a task it is taken up again after a restart; its input lies with the task. */
 export interface OpenRecord {
   readonly stream: string
-  readonly request: JSONRPCRequest
+  readonly request: KeptRequest
   readonly call?: {
     readonly taskId: string
     readonly tool: string
@@ -76,7 +77,7 @@ export class SessionRecords {
 
   /** What is kept of a session that this `initialize` begins. Only what the SDK reads is kept of it. */
   begun(sessionId: string, owner: SessionOwner, initialize: JSONRPCRequest, createdAt: number): NewSession {
-    const kept = keptOf(initialize)
+    const kept = keptInitialize(initialize)
     const text = JSON.stringify(kept)
     const about = { ...owner, createdAt }
     // The figure itself is left out of it.
@@ -164,7 +165,12 @@ export class SessionRecords {
   }
 
   async readOpen(sessionId: string): Promise<OpenRecord[]> {
-    return (await this.records.list(`http-open/${sessionId}/`)).map(({ text }) => JSON.parse(text) as OpenRecord)
+    return this.records.collect(`http-open/${sessionId}/`, ({ text }) => {
+      const record = JSON.parse(text) as Omit<OpenRecord, 'request'> & { request: KeptRequest | JSONRPCRequest }
+      const { request } = record
+      // The first stores hold all of it, which may take megabytes.
+      return { ...record, request: 'jsonrpc' in request ? keptOf(request) : request }
+    })
   }
 
   /** The events of a session, or of one stream of it; in the order of their numbers within each stream. */
@@ -206,7 +212,7 @@ const REST = ['http-open', 'http-event']
 type OldSession = { readonly owner: string; readonly initialize: JSONRPCRequest; readonly createdAt: number }
 
 /** An `initialize` with what the SDK reads of it, and nothing else. */
-function keptOf(initialize: JSONRPCRequest): JSONRPCRequest {
+function keptInitialize(initialize: JSONRPCRequest): JSONRPCRequest {
   const { protocolVersion, capabilities, clientInfo } = InitializeRequestSchema.parse(initialize).params
   return {
     jsonrpc: '2.0',

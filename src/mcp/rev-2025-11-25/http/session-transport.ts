@@ -18,6 +18,7 @@ import { HoldfastError } from '../../../errors.js'
 import { isStoreAway } from '../../refusal.js'
 import type { OpenCall } from '../call-tool.js'
 import { DurableTransport, questionIn } from '../transport.js'
+import type { OpenRequests } from './open-requests.js'
 
 /**
  * What answers a question whose own request is gone: asked by an earlier process, or a second time. Resolves once it is on
@@ -41,6 +42,8 @@ export class SessionTransport extends DurableTransport {
     override readonly inner: WebStandardStreamableHTTPServerTransport,
     /** Unlike that of every other process. */
     private readonly incarnation: string,
+    /** Those that have a stream. */
+    private readonly requests: OpenRequests,
     private readonly onLateAnswer: LateAnswer,
     /** Called when the client cancels a request: it is not waited for any more, and no answer will come. */
     private readonly onGivenUp: (requestId: RequestId) => void,
@@ -61,9 +64,13 @@ export class SessionTransport extends DurableTransport {
     return this.#answers.size > 0
   }
 
+  /** Whether a request of this ID is among them. */
+  asks(id: RequestId): boolean {
+    return this.#answers.has(id)
+  }
+
   /** Hands a request to the server and resolves with its answer; the SDK's transport never sees it. */
-  ask(request: JSONRPCRequest, extra: MessageExtraInfo): Promise<JSONRPCMessage> | undefined {
-    if (this.#answers.has(request.id)) return undefined
+  ask(request: JSONRPCRequest, extra: MessageExtraInfo): Promise<JSONRPCMessage> {
     return new Promise((resolve) => {
       this.#answers.set(request.id, resolve)
       this.receive(request, extra)
@@ -72,6 +79,7 @@ export class SessionTransport extends DurableTransport {
 
   /** What is asked for and not answered when the session ends, nobody will answer. */
   protected override over(): void {
+    this.requests.endAll()
     for (const id of this.#answers.keys()) this.#unanswered(id, 'The session is over')
     for (const question of this.#answering.keys())
       this.answered(question, new HoldfastError('CLOSED', 'The session is over'))
@@ -96,6 +104,7 @@ export class SessionTransport extends DurableTransport {
 
   /** Ends the wait for a request whose client is gone. It did not cancel it: what works on it goes on. */
   abandon(requestId: RequestId): void {
+    this.requests.end(requestId)
     this.onmessage?.({ jsonrpc: '2.0', method: 'notifications/cancelled', params: { requestId } })
   }
 
@@ -115,8 +124,18 @@ export class SessionTransport extends DurableTransport {
     super.receive(message, extra)
     const requestId = cancelledBy(message)
     if (requestId === undefined) return
+    this.requests.end(requestId)
     this.#unanswered(requestId, 'The request was cancelled')
     this.onGivenUp(requestId)
+  }
+
+  /**
+   * Closes the stream of a request that is not answered any more, and makes the SDK's transport forget it. That only forgets
+   * what is answered, so it is given an answer that goes nowhere.
+   */
+  async release(id: RequestId): Promise<void> {
+    this.inner.closeSSEStream(id)
+    await this.inner.send({ jsonrpc: '2.0', id, error: { code: -32_000, message: 'Given up' } }).catch(() => {})
   }
 
   override answered(question: string, error?: unknown): void {
@@ -164,6 +183,7 @@ export class SessionTransport extends DurableTransport {
   override send(message: JSONRPCMessage, options?: TransportSendOptions): Promise<void> {
     if (isJSONRPCRequest(message)) return super.send(this.#renamed(message), options)
     if ('method' in message) return super.send(this.#ofRenamed(message), options)
+    if (message.id !== undefined) this.requests.end(message.id)
     const answer = message.id === undefined ? undefined : this.#answers.get(message.id)
     if (!answer) return super.send(message, options)
     this.#answers.delete(message.id as RequestId)

@@ -11,27 +11,30 @@ import { WebStandardStreamableHTTPServerTransport } from '@modelcontextprotocol/
 import {
   type CallToolRequest,
   CallToolRequestSchema,
-  CreateMessageResultSchema,
-  ElicitResultSchema,
   type JSONRPCMessage,
   type JSONRPCRequest,
   LATEST_PROTOCOL_VERSION,
+  type MessageExtraInfo,
+  type RequestId,
   SUPPORTED_PROTOCOL_VERSIONS,
 } from '@modelcontextprotocol/sdk/types.js'
-import { z } from 'zod'
 import type { BindingRecord } from '../../../task/changes.js'
 import { callerOf, runAs } from '../../caller.js'
 import type { CheckedHttpOptions } from '../../http/options.js'
 import { httpError } from '../../http/reply.js'
-import { answerInputs } from '../../inputs.js'
+import type { IsHeard } from '../../open-calls.js'
 import { isStoreAway, RPC } from '../../refusal.js'
 import type { Attachment } from '../attach.js'
 import { cancelTaskOf, type OpenCall, openCall } from '../call-tool.js'
 import type { DurableTasks } from '../durable-tasks.js'
+import { isWait, keptOf, requestOf, withoutArguments, withoutRest } from './kept-request.js'
+import { answerLate } from './late-answer.js'
+import type { OpenRequests } from './open-requests.js'
+import { jsonResponse } from './reply.js'
 import { SessionEvents } from './session-events.js'
 import type { OpenRecord, SessionRecords } from './session-records.js'
 import { SessionTransport } from './session-transport.js'
-import { type Opening, opening, STANDALONE } from './streams.js'
+import { type Opening, opens, STANDALONE } from './streams.js'
 
 /** Makes the server of one session: a new one each time, attached. */
 export type CreateServer = () => McpServer | Promise<McpServer>
@@ -50,12 +53,15 @@ export interface SessionStart {
   readonly sessionId: string
   readonly owner: string
   readonly initialize: JSONRPCRequest
+  readonly requests: OpenRequests
 }
 
 const VERSION = 'mcp-protocol-version'
 // Older clients can't take an event without data.
 const PRIMING_SINCE = '2025-11-25'
 const JSON_HEADERS = { 'content-type': 'application/json', accept: 'application/json, text/event-stream' }
+// So long a request that waits for a task is kept for a client that may come back for the answer.
+const AWAY_MS_MAX = 5 * 60_000
 // Only ever seen by the SDK's transport, which wants one.
 const URL_OF_OURS = 'http://localhost/'
 
@@ -68,6 +74,7 @@ export class Session {
     readonly sessionId: string,
     readonly owner: string,
     readonly events: SessionEvents,
+    readonly requests: OpenRequests,
     readonly transport: SessionTransport,
     private readonly attachment: Attachment,
     private readonly protocolVersion: string,
@@ -102,7 +109,7 @@ export class Session {
 
   static async #make(
     parts: SessionParts,
-    { sessionId, owner, initialize }: SessionStart,
+    { sessionId, owner, initialize, requests }: SessionStart,
     onInitialized: () => Promise<void>,
   ): Promise<Session> {
     const { durable, createServer, records, options, incarnation } = parts
@@ -123,51 +130,71 @@ export class Session {
     const transport = new SessionTransport(
       inner,
       incarnation,
+      requests,
       (question, response) => answerLate(durable, question, response),
       (requestId) => {
-        events.giveUp(requestId).then(
-          // Its client waits on the stream still; when it asks for the rest, there is none.
-          () => inner.closeSSEStream(requestId),
-          (error: unknown) => logger.warn('A cancelled request could not be forgotten', { error: String(error) }),
-        )
+        events.giveUp(requestId).catch((error: unknown) => {
+          logger.warn('A cancelled request could not be forgotten', { error: String(error) })
+        })
+        // Its client waits on the stream still; when it asks for the rest, there is none.
+        transport.release(requestId)
       },
       (requestId, rejoinKey) => events.delivers(requestId, rejoinKey),
       (call) => (call.kind === 'inline' ? cancelTaskOf(durable.core, call) : Promise.resolve()),
     )
     await server.connect(transport as never)
     if (durable.core.options.access !== 'open') attachment.owner = owner
-    return new Session(parts, sessionId, owner, events, transport, attachment, versionOf(initialize))
+    return new Session(parts, sessionId, owner, events, requests, transport, attachment, versionOf(initialize))
+  }
+
+  /** Answers a request without a stream. @returns `undefined` if its ID is in use */
+  async ask(message: JSONRPCRequest, extra: MessageExtraInfo): Promise<JSONRPCMessage | undefined> {
+    return (await this.#freeId(message.id)) ? this.transport.ask(message, extra) : undefined
   }
 
   /** Hands a request to the SDK's transport, with what its stream is opened for. */
-  async handle(
-    request: Request,
-    message: JSONRPCRequest,
-    extra: { authInfo?: never; parsedBody: unknown },
-  ): Promise<Response> {
-    if (this.events.isOpen(message.id)) {
-      if (this.events.isRead(message.id)) return httpError(400, RPC.invalidRequest, 'This request ID is in use')
-      // Else the earlier one's answer would be taken for this one's.
-      this.transport.abandon(message.id)
-      await this.events.giveUp(message.id)
-    }
-    const isInitialize = message.method === 'initialize'
+  async handle(request: Request, message: JSONRPCRequest, extra: { authInfo?: never }): Promise<Response> {
+    const { id, method } = message
+    if (!(await this.#freeId(id))) return httpError(400, RPC.invalidRequest, 'This request ID is in use')
+    const isInitialize = method === 'initialize'
+    const refusal = isInitialize ? undefined : this.requests.begin(id)
+    if (refusal) return jsonResponse(refusal, this.sessionId)
     if (isInitialize) await this.#isReadByCaller()
-    let watch = (response: Response) => response
+    const headers = new Headers(request.headers)
+    // What was agreed on counts where a request doesn't say: else the SDK takes its client for one that never comes back.
+    if (!isInitialize && !headers.has(VERSION)) headers.set(VERSION, this.protocolVersion)
+    const call = this.#durableCall(message)
+    // What an older client's call is made of is not read before the SDK has it: nothing is kept of its stream.
+    const isKept = !isInitialize && (headers.get(VERSION) ?? '') >= PRIMING_SINCE
+    // Whatever waits holds on to the message for as long as it waits.
+    const parsedBody = isWait(method) ? withoutRest(message) : call && isKept ? withoutArguments(message) : message
+    let watch = (response: Response) => (isWait(method) ? this.#watchWait(id, response) : response)
     const onOpen = (watching: typeof watch) => {
       watch = watching
     }
     const what: Opening = isInitialize
       ? { kind: 'unkept' }
-      : { kind: 'request', request: message, begin: (beside) => this.#begin(message, beside), onOpen }
-    const headers = new Headers(request.headers)
-    // What was agreed on counts where a request doesn't say: else the SDK takes its client for one that never comes back.
-    if (!isInitialize && !headers.has(VERSION)) headers.set(VERSION, this.protocolVersion)
+      : { kind: 'request', request: keptOf(message), begin: (beside) => this.#begin(id, call, beside), onOpen }
     const { inner } = this.transport
     const asked = new Request(request.url, { method: 'POST', headers })
-    const response = await opening.run(what, () => inner.handleRequest(asked, extra))
+    const response = await opens(what, () => inner.handleRequest(asked, { ...extra, parsedBody })).catch((error) => {
+      this.requests.end(id)
+      throw error
+    })
     if (this.#beginFailure !== undefined) throw this.#beginFailure
+    if (response.status !== 200) this.requests.end(id)
     return watch(response)
+  }
+
+  /** Gives up an earlier request of this ID whose client is gone: its answer would be taken for the new one's. */
+  async #freeId(id: RequestId): Promise<boolean> {
+    if (this.transport.asks(id)) return false
+    if (!this.requests.has(id)) return true
+    if (!this.events.isOpen(id) || this.events.isRead(id)) return false
+    this.transport.abandon(id)
+    await this.events.giveUp(id)
+    await this.transport.release(id)
+    return true
   }
 
   /** The stream of what is sent to the client on no request of its own, or the rest of one that it lost. */
@@ -179,7 +206,7 @@ export class Session {
     const first = `id: ${lastEventId}\nretry: ${this.parts.options.retryIntervalMs}\ndata: \n\n`
     const response = await this.transport.inner.handleRequest(request)
     const isPrimed = response.status === 200 && this.protocolVersion >= PRIMING_SINCE
-    return this.events.connections.watch(stream, response, isPrimed ? first : undefined)
+    return this.events.connections.watch(stream, response, isPrimed ? { first } : {})
   }
 
   /** The caller reads from now on what is sent on no request of its own. */
@@ -189,7 +216,15 @@ export class Session {
 
   /** Whether nothing of it is in use: nobody reads, and nothing is to be answered. */
   get isIdle(): boolean {
-    return !this.events.isInUse && !this.transport.isAsked
+    return !this.events.isInUse && !this.transport.isAsked && this.requests.size === 0
+  }
+
+  /** Ends what waits for tasks for clients that have been away for too long; one that comes back reads that. */
+  async dropAway(): Promise<void> {
+    for (const requestId of this.events.away(AWAY_MS_MAX)) {
+      this.transport.abandon(requestId)
+      await this.transport.inner.send(clientAway(requestId))
+    }
   }
 
   /** Ends every connection. Resolves once nothing more is written of it. */
@@ -203,9 +238,12 @@ export class Session {
    * @returns false where nothing is kept of it: for a call that is refused, as its handler says, or where the disk is full
    *   or the store closed
    */
-  async #begin(request: JSONRPCRequest, beside: (call?: OpenRecord['call']) => BindingRecord[]): Promise<boolean> {
+  async #begin(
+    id: RequestId,
+    call: CallToolRequest | undefined,
+    beside: (call?: OpenRecord['call']) => BindingRecord[],
+  ): Promise<boolean> {
     const { durable, records } = this.parts
-    const call = this.#durableCall(request)
     if (!call) {
       // A tool that needs no disk is called without one: what is lost is only that its answer can be fetched again.
       return records.records.write(beside(), { patient: false }).then(
@@ -216,15 +254,28 @@ export class Session {
         },
       )
     }
-    const isHeard = () => this.events.isRead(request.id)
-    const opened = openCall(durable, call, { sessionId: this.sessionId }, isHeard, ({ tool, kind, started }) =>
+    const about = { sessionId: this.sessionId }
+    const opened = openCall(durable, call, about, this.#isHeard(id), ({ tool, kind, started }) =>
       beside({ ...started, tool: tool.name, kind }),
     )
-    this.#preflight(request, opened)
+    this.#preflight(id, opened)
     return opened.then(
       () => true,
       () => false,
     )
+  }
+
+  /** Made here, and nowhere where a request's parameters are: it is held on to for as long as the call is open. */
+  #isHeard(id: RequestId): IsHeard {
+    return () => this.events.isRead(id)
+  }
+
+  /** Nothing is kept of a stream: once its client hangs up, it can't come back for the answer. */
+  #watchWait(id: RequestId, response: Response): Response {
+    const onHangUp = () => {
+      if (this.requests.has(id)) this.transport.abandon(id)
+    }
+    return this.events.connections.watch(`unkept ${id}`, response, { onHangUp })
   }
 
   #durableCall(request: JSONRPCRequest): CallToolRequest | undefined {
@@ -234,7 +285,7 @@ export class Session {
     return this.attachment.registered.get(parsed.data.params.name)?.enabled ? parsed.data : undefined
   }
 
-  #preflight({ id }: JSONRPCRequest, opened: Promise<OpenCall>): void {
+  #preflight(id: RequestId, opened: Promise<OpenCall>): void {
     this.transport.preflights.set(id, opened)
     opened.catch(() => {})
   }
@@ -242,28 +293,30 @@ export class Session {
   async #takeUp({ stream, request, call }: OpenRecord): Promise<void> {
     const { durable } = this.parts
     const { sessionId, owner } = this
+    const { id, method } = request
     const tool = call && durable.core.tools.get(call.tool)?.tool
     if (call && tool) {
       const { taskId, kind, created, rejoinKey } = call
       // Its client may come back for it, or not: until then a repeat joins its task.
-      const isHeard = () => this.events.isRead(request.id)
+      const isHeard = this.#isHeard(id)
       if (kind === 'inline') durable.core.openCalls.add(taskId, isHeard)
       const lastProgress = this.events.lastProgress(stream)
       const caller = { owner, sessionId }
-      this.#preflight(
-        request,
-        Promise.resolve({ tool, kind, caller, isHeard, started: { taskId, created, rejoinKey }, lastProgress }),
-      )
-    } else if (request.method !== 'tasks/result') {
-      await this.events.append(stream, restarted(request))
+      const started = { taskId, created, rejoinKey }
+      this.#preflight(id, Promise.resolve({ tool, kind, caller, isHeard, started, lastProgress }))
+    } else if (method !== 'tasks/result') {
+      await this.events.append(stream, restarted(id, method))
       return
     }
+    this.requests.again(id)
     const headers = {
       ...JSON_HEADERS,
       'mcp-session-id': sessionId,
       [VERSION]: LATEST_PROTOCOL_VERSION,
     }
-    await this.#feed(request, { kind: 'again', request, stream }, headers)
+    const name = call?.kind === 'start' ? tool?.startName : tool?.name
+    const asked = requestOf(request, call && { name, isTask: call.kind === 'task' })
+    await this.#feed(asked, { kind: 'again', request, stream }, headers)
   }
 
   /** Feeds in what an earlier process was sent. Nobody reads the answer here: it goes to the events, and to who asks for them. */
@@ -271,7 +324,7 @@ export class Session {
     const { sessionId, owner } = this
     const body = JSON.stringify(request)
     const response = await runAs({ authInfo: undefined, sessionId, owner }, () =>
-      opening.run(what, () =>
+      opens(what, () =>
         this.transport.inner.handleRequest(new Request(URL_OF_OURS, { method: 'POST', headers, body })),
       ),
     )
@@ -285,29 +338,12 @@ function versionOf({ params }: JSONRPCRequest): string {
   return SUPPORTED_PROTOCOL_VERSIONS.includes(version) ? version : LATEST_PROTOCOL_VERSION
 }
 
-function restarted({ id, method }: JSONRPCRequest): JSONRPCMessage {
+function restarted(id: RequestId, method: string): JSONRPCMessage {
   const message = `The server was restarted while it worked on this request (${method}). Send it again if that is safe.`
   return { jsonrpc: '2.0', id, error: { code: RPC.internal, message, data: { code: 'SERVER_RESTARTED' } } }
 }
 
-// The SDK checks what answers a request of its own; these come around it.
-const ANSWERS = z.union([ElicitResultSchema, CreateMessageResultSchema])
-
-/**
- * An answer to a question that was asked by an earlier process, or asked again since: if the question is still open, it
- * counts. Any other is dropped.
- * @throws HoldfastError `STORE_UNAVAILABLE`, `CLOSED`: its client may send it again
- */
-async function answerLate({ core }: DurableTasks, question: string, response: JSONRPCMessage): Promise<void> {
-  const at = question.indexOf(':')
-  if (at < 0 || !('result' in response)) return
-  const [taskId, key] = [question.slice(0, at), question.slice(at + 1)]
-  try {
-    const answer = ANSWERS.parse(response.result)
-    const scope = await core.scope('update', await callerOf(core.options), { taskId })
-    await answerInputs(core, taskId, { [key]: answer }, scope)
-  } catch (error) {
-    if (isStoreAway(error)) throw error
-    core.binding.logger.debug('A late answer was dropped', { taskId, key, error: String(error) })
-  }
+function clientAway(id: RequestId): JSONRPCMessage {
+  const message = 'Nobody read this request for 5 minutes, so its answer is not waited for any more. Send it again.'
+  return { jsonrpc: '2.0', id, error: { code: RPC.internal, message, data: { code: 'CLIENT_AWAY' } } }
 }

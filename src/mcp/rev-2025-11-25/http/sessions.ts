@@ -9,7 +9,8 @@
  */
 import type { JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
 import { isStoreAway } from '../../refusal.js'
-import { Session, type SessionParts } from './session.js'
+import { OpenRequests } from './open-requests.js'
+import { Session, type SessionParts, type SessionStart } from './session.js'
 import { SessionEvents } from './session-events.js'
 import { makeRoom, type SessionLimits, type SessionUse } from './session-limits.js'
 import type { FoundSession, SessionHead, SessionOwner } from './session-records.js'
@@ -74,6 +75,7 @@ class Entry implements SessionUse {
 
 export class Sessions {
   readonly #entries = new Map<string, Entry>()
+  readonly #openRequests = new Map<string, number>()
   /** What an earlier process left is known, and what was open is taken up. */
   readonly ready: Promise<void>
   #tidying: Promise<void> | undefined
@@ -124,7 +126,7 @@ export class Sessions {
     }
     const make = async () => {
       await this.#closeForRoom(room.closes)
-      return Session.begin(this.parts, { sessionId, owner: owner.owner, initialize }, keep)
+      return Session.begin(this.parts, this.#startOf(sessionId, head, initialize), keep)
     }
     const session = entry.make(make())
     session.catch(() => this.#entries.delete(sessionId))
@@ -190,7 +192,7 @@ export class Sessions {
     const make = async () => {
       const initialize = await records.readInitialize(sessionId)
       if (!initialize) throw new Error('What it began with is not in the store')
-      return Session.again(this.parts, { sessionId, owner: entry.head.owner, initialize })
+      return Session.again(this.parts, this.#startOf(sessionId, entry.head, initialize))
     }
     const session = entry.make(make())
     session.catch((error: unknown) => {
@@ -200,6 +202,12 @@ export class Sessions {
       logger.error('A session could not be taken up again', { sessionId, error: String(error) })
     })
     return session
+  }
+
+  #startOf(sessionId: string, { owner, address }: SessionHead, initialize: JSONRPCRequest): SessionStart {
+    const { options, durable } = this.parts
+    const account = durable.core.options.access === 'open' ? address : owner
+    return { sessionId, owner, initialize, requests: new OpenRequests(options, account, this.#openRequests) }
   }
 
   #touch(sessionId: string, entry: Entry): void {
@@ -263,6 +271,7 @@ export class Sessions {
         continue
       }
       if (session) {
+        await session.dropAway()
         entry.hasOldEvents = await session.events.sweep()
         await this.#letGo(entry, session)
       } else if (entry.hasOldEvents) {

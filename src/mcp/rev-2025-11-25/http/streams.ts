@@ -1,7 +1,8 @@
 /** The streams of one session, as far as their events are concerned: what is known of each, and what it was opened for. */
 import { AsyncLocalStorage } from 'node:async_hooks'
-import type { JSONRPCMessage, JSONRPCRequest, RequestId } from '@modelcontextprotocol/sdk/types.js'
+import type { JSONRPCMessage, RequestId } from '@modelcontextprotocol/sdk/types.js'
 import type { BindingRecord } from '../../../task/changes.js'
+import type { KeptRequest } from './kept-request.js'
 import type { EventRecord, OpenRecord } from './session-records.js'
 
 /** The stream that is no request's answer; the transport calls it `_GET_stream` in every session. */
@@ -18,16 +19,34 @@ export type Opening =
    */
   | {
       readonly kind: 'request'
-      readonly request: JSONRPCRequest
+      readonly request: KeptRequest
       readonly begin: (beside: (call?: OpenRecord['call']) => BindingRecord[]) => Promise<boolean>
       /** Is given what the response has to go through. */
       readonly onOpen: (watch: (response: Response) => Response) => void
     }
   /** A request of an earlier process. */
-  | { readonly kind: 'again'; readonly request: JSONRPCRequest; readonly stream: string }
+  | { readonly kind: 'again'; readonly request: KeptRequest; readonly stream: string }
 
-/** Tells `storeEvent` which request it opens a stream for: the transport doesn't. */
-export const opening = new AsyncLocalStorage<Opening>()
+const opening = new AsyncLocalStorage<{ what: Opening | undefined }>()
+
+/** Runs `act`, which hands a request to the transport, and tells `storeEvent` what it opens a stream for: the transport doesn't. */
+export async function opens<T>(what: Opening, act: () => Promise<T>): Promise<T> {
+  const slot: { what: Opening | undefined } = { what }
+  try {
+    return await opening.run(slot, act)
+  } finally {
+    // Whatever waits for the answer still has the slot, for as long as it waits. It must not hold the request's parameters.
+    slot.what = undefined
+  }
+}
+
+/** What the stream of the current request is opened for. Told once. */
+export function takeOpening(): Opening {
+  const slot = opening.getStore()
+  const what = slot?.what
+  if (slot) slot.what = undefined
+  return what ?? { kind: 'unkept' }
+}
 
 /** What is known of a stream. */
 export interface Stream {
@@ -42,6 +61,10 @@ export interface Stream {
   id: string
   /** The request that it answers. */
   requestId: RequestId | undefined
+  /** True if that request waits for the end of a task. */
+  isWait: boolean
+  /** When its last reader went; `undefined` if it had none in this process. */
+  leftAt: number | undefined
   /** The note that its answer is not delivered. */
   rejoinKey: string | undefined
   /** Its response is on its way to the client, who reads it as soon as it is there. */
@@ -57,6 +80,8 @@ export function newStream(name: string): Stream {
     writes: new Set(),
     id: name === STANDALONE ? STANDALONE_OF_TRANSPORT : name,
     requestId: undefined,
+    isWait: false,
+    leftAt: undefined,
     rejoinKey: undefined,
     isOwed: false,
   }

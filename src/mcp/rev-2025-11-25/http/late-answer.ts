@@ -1,0 +1,29 @@
+/** Answers to questions whose own request is gone. */
+import { CreateMessageResultSchema, ElicitResultSchema, type JSONRPCMessage } from '@modelcontextprotocol/sdk/types.js'
+import { z } from 'zod'
+import { callerOf } from '../../caller.js'
+import { answerInputs } from '../../inputs.js'
+import { isStoreAway } from '../../refusal.js'
+import type { DurableTasks } from '../durable-tasks.js'
+
+// The SDK checks what answers a request of its own; these come around it.
+const ANSWERS = z.union([ElicitResultSchema, CreateMessageResultSchema])
+
+/**
+ * An answer to a question that was asked by an earlier process, or asked again since: if the question is still open, it
+ * counts. Any other is dropped.
+ * @throws HoldfastError `STORE_UNAVAILABLE`, `CLOSED`: its client may send it again
+ */
+export async function answerLate({ core }: DurableTasks, question: string, response: JSONRPCMessage): Promise<void> {
+  const at = question.indexOf(':')
+  if (at < 0 || !('result' in response)) return
+  const [taskId, key] = [question.slice(0, at), question.slice(at + 1)]
+  try {
+    const answer = ANSWERS.parse(response.result)
+    const scope = await core.scope('update', await callerOf(core.options), { taskId })
+    await answerInputs(core, taskId, { [key]: answer }, scope)
+  } catch (error) {
+    if (isStoreAway(error)) throw error
+    core.binding.logger.debug('A late answer was dropped', { taskId, key, error: String(error) })
+  }
+}
