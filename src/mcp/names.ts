@@ -10,3 +10,11 @@ export function durableName(value: unknown, parameter: string): asserts value is
     throw invalidParams((error as Error).message)
   }
 }
+
+/** The longest request ID, and the longest progress token, that a client may choose where the server keeps it. */
+export const CHOSEN_NAME_BYTES_MAX = 128
+
+/** True for a text of a client's choice that is longer. A number never is. */
+export function isLongName(name: unknown): boolean {
+  return typeof name === 'string' && Buffer.byteLength(name) > CHOSEN_NAME_BYTES_MAX
+}

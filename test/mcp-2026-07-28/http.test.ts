@@ -98,6 +98,43 @@ test('limits name themselves, and nothing is stored', async () => {
   await server.close()
 })
 
+test('without authentication limits count for each address, tasks and the states of sessions alike', async () => {
+  const addressOf = (request: Request) => request.headers.get('x-address') ?? undefined
+  const limits = { liveTasksPerOwnerMax: 3, sessionTasksPerOwnerMax: 1, requestsPerMinute: 5 }
+  const server = await start({ durable: { access: 'open', limits }, http: { addressOf } })
+  const ask = async (from: string | undefined, method: string, params: Record<string, unknown>) =>
+    server.request(method, params, from === undefined ? {} : { headers: { 'x-address': from } })
+  const call = (from?: string) => ask(from, 'tools/call', { name: 'never', arguments: {} })
+  const create = (from?: string) => ask(from, 'sessions/createTask', {})
+  const { taskId } = (await create('a')).result
+  expect((await create('a')).error).toMatchObject({ data: { limit: 'sessionTasksPerOwnerMax' } })
+  await call('a')
+  await call('a')
+  expect((await call('a')).error).toMatchObject({ code: -32_602, data: { limit: 'liveTasksPerOwnerMax' } })
+  expect((await create('b')).error).toBeUndefined()
+  const save = (from?: string) => ask(from, 'sessions/saveCheckpoint', { taskId, state: { n: 1 } })
+  await save('a')
+  await save('a')
+  expect((await save('a')).error).toMatchObject({ data: { limit: 'requestsPerMinute' } })
+  expect((await save('b')).error).toBeUndefined()
+  // Where there is no address, the limits of one client do not hold.
+  for (let n = 0; n < 4; n++) expect([(await call()).error, (await create()).error]).toEqual([undefined, undefined])
+  await server.close()
+})
+
+test.each([
+  [{ subscriptionsMax: 0 }, /`subscriptionsMax` to be an integer >= 1, got 0/],
+  [{ subscriptionsPerOwnerMax: '5' }, /`subscriptionsPerOwnerMax` to be an integer >= 1, got '5'/],
+  [{ addressOf: 'x-real-ip' }, /`addressOf` to be a function, got 'x-real-ip'/],
+  [{ legacy: {} }, /`legacy` to be a function/],
+  [{ subscriptionMax: 5 }, /Unknown option `subscriptionMax`.*there are path,.* subscriptionsPerOwnerMax/],
+])('the options of httpHandler are checked: %j', async (options, message) => {
+  const durable = durableTasks(await openInMemory(), { access: 'open' })
+  const make = () => durable.httpHandler(() => serverOf(durable), options as never)
+  expect(make).toThrow(TypeError)
+  expect(make).toThrow(message)
+})
+
 test('a server that nobody attached is no server, and the log says so', async () => {
   const said: string[] = []
   const logger: Logger = {

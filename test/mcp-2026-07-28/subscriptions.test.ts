@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { defineTask } from 'holdfast'
 import { durableTasks } from 'holdfast/mcp/2026-07-28'
 import { openInMemory, untilIdle } from 'holdfast/testing'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { double, never, slow } from '../mcp/tools.js'
 import { ModernServer } from './http-client.js'
 import { KNOWS_TASKS, modernClient } from './modern-client.js'
@@ -226,4 +226,44 @@ test('authorize is asked for every notification, and ends what may not be read a
   await server.handler.close()
   expect(messages.slice(before).filter(({ method }) => method === 'notifications/tasks')).toEqual([])
   await server.close()
+})
+
+describe('the subscriptions of one owner', () => {
+  const over = { error: { code: -32_602, data: { code: 'LIMIT_EXCEEDED', limit: 'subscriptionsPerOwnerMax', max: 2 } } }
+
+  test.each([
+    ['for tasks', (taskId: string) => ({ taskIds: [taskId] })],
+    ['for the lists of the server', () => ({ toolsListChanged: true })],
+  ])('%s are limited, and leave those of others alone; one that ends makes room', async (_, asked) => {
+    const http = { subscriptionsPerOwnerMax: 2 }
+    const server = await ModernServer.start({ tools, durable: { access: 'principal' }, http })
+    const { taskId } = (await server.request('tools/call', { name: 'never', arguments: {} }, { sub: 'ann' })).result
+    const listen = async (sub: string) => server.listen(asked(taskId), { sub })
+    const [first] = [await listen('ann'), await listen('ann')]
+    for (let n = 0; n < 3; n++) expect((await listen('ann')).messages[0]).toMatchObject(over)
+    expect((await listen('bob')).messages[0].error).toBeUndefined()
+    first.stop()
+    await first.over
+    await vi.waitFor(async () => expect((await listen('ann')).messages[0].error).toBeUndefined())
+    expect((await listen('ann')).messages[0]).toMatchObject(over)
+    await server.close()
+  })
+
+  test('are those of one address without authentication', async () => {
+    const addressOf = (request: Request) => request.headers.get('x-address') ?? undefined
+    const server = await ModernServer.start({ tools, http: { subscriptionsPerOwnerMax: 2, addressOf } })
+    const listen = async (from: string) =>
+      (await server.listen({ toolsListChanged: true }, { headers: { 'x-address': from } })).messages[0]
+    for (const from of ['a', 'a', 'b']) expect((await listen(from)).error).toBeUndefined()
+    expect(await listen('a')).toMatchObject(over)
+    expect((await listen('b')).error).toBeUndefined()
+    await server.close()
+  })
+
+  test('take a request ID of 128 bytes at most, since every notification repeats it', async () => {
+    const server = await ModernServer.start({ tools })
+    const { messages } = await server.listen({ toolsListChanged: true }, { id: 'x'.repeat(129) })
+    expect(messages[0]).toMatchObject({ error: { code: -32_600, message: expect.stringContaining('128 bytes') } })
+    await server.close()
+  })
 })

@@ -8,6 +8,7 @@ import {
   RELATED_TASK_META_KEY,
   type RequestId,
 } from '@modelcontextprotocol/sdk/types.js'
+import { isLongName } from '../../names.js'
 
 /** A request as it is kept. It takes less than 1 KiB together with its call. */
 export interface KeptRequest {
@@ -17,9 +18,6 @@ export interface KeptRequest {
   readonly taskId?: string | undefined
   readonly progressToken?: ProgressToken | undefined
 }
-
-/** The longest request ID, and the longest progress token, that a client may choose. */
-export const CHOSEN_NAME_BYTES_MAX = 128
 
 // A longer one is the name of no method, or of no task, of ours. It is shown to the client at most.
 const METHOD_LENGTH_MAX = 64
@@ -35,8 +33,8 @@ export function isWait(method: string): boolean {
 
 /** What of a request is longer than a client may choose it, if anything is. */
 export function longNameIn({ id, params }: JSONRPCRequest): 'request ID' | 'progress token' | undefined {
-  if (isLong(id)) return 'request ID'
-  return isLong(params?._meta?.progressToken) ? 'progress token' : undefined
+  if (isLongName(id)) return 'request ID'
+  return isLongName(params?._meta?.progressToken) ? 'progress token' : undefined
 }
 
 /** What is kept of a request. */
@@ -47,7 +45,7 @@ export function keptOf({ id, method, params }: JSONRPCRequest): KeptRequest {
     id,
     method: method.slice(0, METHOD_LENGTH_MAX),
     ...(typeof taskId === 'string' ? { taskId: taskId.slice(0, TASK_ID_LENGTH_MAX) } : {}),
-    ...(progressToken === undefined || isLong(progressToken) ? {} : { progressToken }),
+    ...(progressToken === undefined || isLongName(progressToken) ? {} : { progressToken }),
   }
 }
 
@@ -84,8 +82,4 @@ export function requestOf(
     ...(call?.isTask ? { task: {} } : {}),
   }
   return { jsonrpc: '2.0', id, method, params }
-}
-
-function isLong(name: unknown): boolean {
-  return typeof name === 'string' && Buffer.byteLength(name) > CHOSEN_NAME_BYTES_MAX
 }

@@ -11,10 +11,11 @@ import {
   type ServerNotifier,
 } from '@modelcontextprotocol/server'
 import { ProtocolError } from '../../../errors.js'
-import { type Caller, callerOf, runAs } from '../../caller.js'
+import { type Caller, callerOf, countedAs, runAs } from '../../caller.js'
 import { Addresses } from '../../http/address.js'
 import { type FetchContext, serveNode } from '../../http/node.js'
 import { checkOrigin, httpError, readBody, refusalOfParsed, tooManyRequests } from '../../http/reply.js'
+import { CHOSEN_NAME_BYTES_MAX, isLongName } from '../../names.js'
 import { type AuthInfoLike, NoPrincipal } from '../../owner.js'
 import { refusalOf } from '../../refusal.js'
 import type { DurableTasks } from '../durable-tasks.js'
@@ -22,6 +23,7 @@ import { knowsTasks, tasksNotDeclared } from '../extension.js'
 import { acceptTasks, taskIdsIn } from '../subscription.js'
 import { ListenStream } from './listen.js'
 import { type CheckedHttpOptions, checkHttpOptions, type HttpOptions } from './options.js'
+import { SubscriptionCounts, whenOver } from './subscription-counts.js'
 
 /** Makes the server of one request, or of one stdio connection: a new one each time, attached. */
 export type CreateServer = McpServerFactory
@@ -84,6 +86,7 @@ export function createHttpHandler(
 class Endpoint {
   readonly #streams = new Set<ListenStream>()
   readonly #addresses: Addresses
+  readonly #subscriptions: SubscriptionCounts
 
   constructor(
     private readonly durable: DurableTasks,
@@ -91,6 +94,7 @@ class Endpoint {
     private readonly options: CheckedHttpOptions,
   ) {
     this.#addresses = new Addresses(options.addressOf, durable.core.binding.logger)
+    this.#subscriptions = new SubscriptionCounts(options.subscriptionsPerOwnerMax)
   }
 
   async answer(request: Request, context: FetchContext): Promise<Response> {
@@ -126,17 +130,42 @@ class Endpoint {
     if (legacy && (await isLegacyRequest(request, body))) return legacy(request, { ...known, remoteAddress })
 
     // The principal is looked up once a request.
-    const response = await runAs({ authInfo, owner: caller.owner, address }, () =>
-      this.sdk.fetch(request, known as never),
-    )
-    return isListen(body) ? this.#listen(body, caller, response, request.signal) : response
+    const ask = () => runAs({ authInfo, owner: caller.owner, address }, () => this.sdk.fetch(request, known as never))
+    return isListen(body) ? this.#subscribe(body, caller, ask, request.signal) : ask()
+  }
+
+  /** Answers `subscriptions/listen`, which counts for its owner until its stream is over. */
+  async #subscribe(
+    message: ListenRequest,
+    caller: Caller,
+    ask: () => Promise<Response>,
+    signal: AbortSignal,
+  ): Promise<Response> {
+    const { core } = this.durable
+    if (isLongName(message.id)) {
+      return httpError(400, -32_600, `Invalid Request: a request ID may take ${CHOSEN_NAME_BYTES_MAX} bytes`)
+    }
+    let end: () => void
+    try {
+      end = this.#subscriptions.begin(countedAs(core.options.access, caller))
+    } catch (error) {
+      return errorResponse(message.id, error, this.durable)
+    }
+    try {
+      const response = await this.#listen(message, caller, await ask(), signal)
+      signal.addEventListener('abort', end, { once: true })
+      if (signal.aborted || !isStream(response)) end()
+      return whenOver(response, end)
+    } catch (error) {
+      end()
+      throw error
+    }
   }
 
   /** Adds tasks to a subscription that the SDK has looked at. */
   async #listen(message: ListenRequest, caller: Caller, response: Response, signal: AbortSignal): Promise<Response> {
     // Whatever is wrong with it, the SDK has said it.
-    const isStream = response.headers.get('content-type')?.startsWith('text/event-stream') === true
-    if (response.status !== 200 || !isStream) return response
+    if (response.status !== 200 || !isStream(response)) return response
     try {
       const taskIds = taskIdsIn(message.params)
       if (taskIds === undefined) return response
@@ -163,6 +192,10 @@ class Endpoint {
       return errorResponse(message.id, error, this.durable)
     }
   }
+}
+
+function isStream(response: Response): boolean {
+  return response.headers.get('content-type')?.startsWith('text/event-stream') === true
 }
 
 function isListen(body: unknown): body is ListenRequest {

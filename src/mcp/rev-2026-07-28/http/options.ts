@@ -11,10 +11,16 @@ import {
 /** Answers what clients of 2025-11-25 send: the `fetch` of that binding's own handler. */
 export type LegacyFetch = (request: Request, context: FetchContext) => Promise<Response>
 
-/** The options of `durable.httpHandler`: those of 2025-11-25, of which what is about sessions means nothing here, and two more. */
+/** The options of `durable.httpHandler`: those of 2025-11-25, of which what is about sessions means nothing here, and three more. */
 export interface HttpOptions extends SharedHttpOptions {
   /** Subscriptions that are open at once. Default 1,024. */
   readonly subscriptionsMax?: number
+  /**
+   * Subscriptions of one owner that are open at once; with `access: 'open'` of one address. Over it: `-32602`, naming the
+   * limit.
+   * @default 100
+   */
+  readonly subscriptionsPerOwnerMax?: number
   /**
    * Answers the requests of earlier revisions: `handler.fetch` of `holdfast/mcp/2025-11-25`. Default: the SDK answers
    * them by itself, without sessions and without tasks.
@@ -25,15 +31,17 @@ export interface HttpOptions extends SharedHttpOptions {
 /** The same, complete. */
 export interface CheckedHttpOptions extends SharedCheckedHttpOptions {
   readonly subscriptionsMax: number
+  readonly subscriptionsPerOwnerMax: number
   readonly legacy: LegacyFetch | undefined
 }
 
 /** @throws TypeError naming the option, what was expected and what was given */
 export function checkHttpOptions(options: HttpOptions, isOpen: boolean): CheckedHttpOptions {
-  const names = { ...HTTP_OPTIONS, subscriptionsMax: true, legacy: true } as const
+  const names = { ...HTTP_OPTIONS, subscriptionsMax: true, subscriptionsPerOwnerMax: true, legacy: true } as const
   const shared = checkSharedOptions(options, isOpen, names)
-  const { legacy, subscriptionsMax = 1_024 } = options
+  const { legacy, subscriptionsMax = 1_024, subscriptionsPerOwnerMax = 100 } = options
   if (legacy !== undefined) checkFunction('legacy', legacy)
   checkCount('subscriptionsMax', subscriptionsMax)
-  return { ...shared, subscriptionsMax, legacy }
+  checkCount('subscriptionsPerOwnerMax', subscriptionsPerOwnerMax)
+  return { ...shared, subscriptionsMax, subscriptionsPerOwnerMax, legacy }
 }
