@@ -5,12 +5,11 @@ import type { Admitted } from './admission.js'
 import type { Cleaning } from './clean-up.js'
 import type { IdleRun } from './loaded-runs.js'
 import type { Run } from './run.js'
+import type { Counted, TaskCounts } from './task-counts.js'
 
 export class LiveTask {
   /** As the queued commits will leave it. Decisions are made on this (C5). */
   head: TaskHead
-  /** As it is on disk, which is what may be told (C2). `undefined` until its first commit. */
-  committed: TaskHead | undefined
   /** What it was given when it was let in, until it is known that it is on disk. */
   admitted: Admitted | undefined
   /** Whose limits it counts against beside its owner's: one client of several that share an owner. */
@@ -31,8 +30,8 @@ export class LiveTask {
   wasFound = false
   /** Found at open and not taken up yet. What comes for it is kept; its body doesn't run before `recover`. */
   awaitsRecovery = false
-  /** Waits for a run that will show whether its parking still holds: till then it doesn't count as parked. */
-  awaitsRun = false
+  /** How it is counted in `counts`. */
+  counted: Counted | undefined
   /** Said by the body since the last commit. */
   progress: Progress | undefined
   /** There while a commit that settles it is on its way: until then nobody may be told that it is settled. */
@@ -54,9 +53,40 @@ export class LiveTask {
   /** Disarms the timer that wakes it. */
   disarmWake: () => void = () => {}
 
+  #committed: TaskHead | undefined
+  #awaitsRun = false
+  #counts: TaskCounts | undefined
+
   constructor(head: TaskHead, committed?: TaskHead) {
     this.head = head
-    this.committed = committed
+    this.#committed = committed
+  }
+
+  /** As it is on disk, which is what may be told (C2). `undefined` until its first commit. */
+  get committed(): TaskHead | undefined {
+    return this.#committed
+  }
+
+  set committed(committed: TaskHead | undefined) {
+    this.#committed = committed
+    this.#counts?.note(this)
+  }
+
+  /** Waits for a run that will show whether its parking still holds: till then it doesn't count as parked. */
+  get awaitsRun(): boolean {
+    return this.#awaitsRun
+  }
+
+  set awaitsRun(awaitsRun: boolean) {
+    this.#awaitsRun = awaitsRun
+    this.#counts?.note(this)
+  }
+
+  /** From now on it is counted there, or nowhere. */
+  countIn(counts: TaskCounts | undefined): void {
+    this.#counts?.leave(this)
+    this.#counts = counts
+    counts?.note(this)
   }
 
   get taskId(): string {

@@ -1,5 +1,6 @@
-/** Every live task in memory, by ID. Counts them for their owners and accounts, and for the budgets. */
+/** Every live task in memory, by ID. Counts them by owner and account, for the budgets, and by status. */
 import type { LiveTask } from './live-task.js'
+import { TaskCounts } from './task-counts.js'
 import type { Usage } from './usage.js'
 
 interface Count {
@@ -15,6 +16,8 @@ export class LiveTasks extends Map<string, LiveTask> {
   // Fields are set after `Map`'s own constructor, which adds nothing here.
   readonly #byOwner = new Map<string, Count>()
   readonly #byAccount = new Map<string, Count>()
+  /** The unfinished ones by status. */
+  readonly counts = new TaskCounts()
   readonly #usage: Usage
 
   constructor(usage: Usage) {
@@ -37,6 +40,7 @@ export class LiveTasks extends Map<string, LiveTask> {
     this.delete(taskId)
     this.#count(task, 1)
     this.#usage.note(task)
+    task.countIn(this.counts)
     return super.set(taskId, task)
   }
 
@@ -45,14 +49,19 @@ export class LiveTasks extends Map<string, LiveTask> {
     if (task) {
       this.#count(task, -1)
       this.#usage.leave(task)
+      task.countIn(undefined)
     }
     return super.delete(taskId)
   }
 
   override clear(): void {
-    this.#byOwner.clear()
-    this.#byAccount.clear()
-    super.clear()
+    for (const taskId of [...this.keys()]) this.delete(taskId)
+  }
+
+  /** The unfinished task that was created first. Tasks are added in that order. */
+  get oldest(): LiveTask | undefined {
+    for (const task of this.values()) if (task.counted) return task
+    return undefined
   }
 
   #count({ head: { owner, kind }, account }: LiveTask, by: 1 | -1): void {

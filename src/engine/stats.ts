@@ -1,8 +1,8 @@
-/** What `stats()` says: of unfinished tasks from memory, of settled ones from counters, of bytes from the database. */
+/** What `stats()` says: of unfinished tasks from counts in memory, of settled ones from counters, of bytes from the database. */
 import { KINDS, timersDue } from '../store/layout.js'
 import type { Level } from '../store/level.js'
 import { readKeys } from '../store/reads.js'
-import { isSettled, type TaskStatus } from '../task/head.js'
+import type { TaskStatus } from '../task/head.js'
 import type { Engine } from './engine.js'
 import type { ServiceLevels } from './service-levels.js'
 
@@ -67,27 +67,20 @@ export async function readStats(engine: Engine): Promise<Stats> {
   }
 }
 
-function countTasks(engine: Engine): Pick<Stats, 'tasks' | 'parked' | 'oldest'> {
-  const { completed, failed, cancelled, sweptCompleted, sweptFailed, sweptCancelled } = engine.store.totals.current
-  const tasks = {
-    pending: 0,
-    running: 0,
-    input_required: 0,
-    completed: completed - sweptCompleted,
-    failed: failed - sweptFailed,
-    cancelled: cancelled - sweptCancelled,
+function countTasks({ store, tasks }: Engine): Pick<Stats, 'tasks' | 'parked' | 'oldest'> {
+  const { completed, failed, cancelled, sweptCompleted, sweptFailed, sweptCancelled } = store.totals.current
+  const { byStatus, parked } = tasks.counts
+  const oldest = tasks.oldest?.committed
+  return {
+    tasks: {
+      ...byStatus,
+      completed: completed - sweptCompleted,
+      failed: failed - sweptFailed,
+      cancelled: cancelled - sweptCancelled,
+    },
+    parked,
+    oldest: oldest && { taskId: oldest.taskId, type: oldest.type, createdAt: oldest.createdAt },
   }
-  let parked = 0
-  let oldest: Stats['oldest']
-  for (const { committed, awaitsRun } of engine.tasks.values()) {
-    // A start that is on its way; and one that is settled and being cleaned up, which the counters have.
-    if (!committed || isSettled(committed.status)) continue
-    const { taskId, type, createdAt, status } = committed
-    tasks[status]++
-    if (committed.parked && !awaitsRun) parked++
-    if (!oldest || createdAt < oldest.createdAt) oldest = { taskId, type, createdAt }
-  }
-  return { tasks, parked, oldest }
 }
 
 async function bytesOnDisk(level: Level): Promise<Stats['bytes']['onDisk']> {

@@ -2,8 +2,9 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { LiveTask } from '../../src/engine/live-task.js'
+import { LiveTasks } from '../../src/engine/live-tasks.js'
 import { Usage } from '../../src/engine/usage.js'
 import { defineTask, Holdfast } from '../../src/index.js'
 import type { TaskHead } from '../../src/task/head.js'
@@ -170,6 +171,65 @@ describe('stats', () => {
     disk.damage('meta/totals', 'rot')
     const second = await openInMemory({ disk, clock, tasks: [deaf, quick] })
     expect(await second.stats()).toMatchObject({ tasks: { completed: 0 }, levels: { overLife: { completed: 0 } } })
+  })
+
+  test('count what a list shows, whatever happens to the tasks, and walk over none of them', async () => {
+    const seed = Number(process.env['STATS_SEED'] ?? Math.floor(Math.random() * 2 ** 31))
+    let state = seed
+    const below = (count: number) => {
+      state = (Math.imul(state, 1_103_515_245) + 12_345) & 0x7fffffff
+      return Math.floor((state / 0x80000000) * count)
+    }
+    const asks = defineTask({ name: 'asks' }, async (task) => [await task.input('a', null), await task.receive('m')])
+    const changes = defineTask({ name: 'changes' }, async (task) => {
+      await task.step(versions[0] ?? '', () => 1)
+      await task.receive('m')
+    })
+    const versions = ['old']
+    const clock = new ManualClock()
+    const disk = new MemoryDisk()
+    const open = () => openInMemory({ disk, clock, tasks: [asks, changes, slow, broken], concurrency: 4 })
+    let holdfast = await open()
+    const taskIds: string[] = []
+    for (let round = 0; round < 60; round++) {
+      const taskId = taskIds[below(taskIds.length)] ?? ''
+      const acts = [
+        async () => taskIds.push((await holdfast.start([asks, changes, broken][below(3)] as never, null)).taskId),
+        async () => taskIds.push((await holdfast.start(slow, below(20) * MINUTE)).taskId),
+        async () => taskIds.push((await holdfast.createSessionTask({ type: 'talk' })).taskId),
+        () => holdfast.respond(taskId, { 'a-1': 1 }),
+        () => holdfast.send(taskId, 'm'),
+        () => holdfast.cancel(taskId),
+        () => holdfast.resume(taskId),
+        () => clock.advance(below(5) * MINUTE),
+        async () => {
+          versions[0] = `step ${below(2)}`
+          disk.crash()
+          holdfast = await open()
+        },
+      ]
+      // Refused by many a task, which changes nothing.
+      await acts[below(acts.length)]?.().catch(() => {})
+      await untilIdle(holdfast)
+      const listed = (await holdfast.list({ limit: 1_000 })).tasks
+      let walked = 0
+      const walk = vi.spyOn(LiveTasks.prototype, 'values').mockImplementation(function* (this: LiveTasks) {
+        for (const task of Map.prototype.values.call(this)) {
+          walked++
+          yield task
+        }
+      } as never)
+      const { tasks: counts, parked, oldest } = await holdfast.stats()
+      walk.mockRestore()
+      const where = `STATS_SEED=${seed}, round ${round}`
+      expect(walked, where).toBeLessThanOrEqual(1)
+      for (const [status, count] of Object.entries(counts)) {
+        expect(count, `${where}: ${status}`).toBe(listed.filter((task) => task.status === status).length)
+      }
+      expect(parked, where).toBe(listed.filter((task) => task.parked).length)
+      expect(oldest?.taskId, where).toBe(listed.find((task) => task.settledAt === undefined)?.taskId)
+    }
+    await holdfast.close({ grace: 0 })
   })
 
   test('say how much of the files each kind takes up', async () => {

@@ -1,0 +1,47 @@
+/**
+ * Counts the unfinished tasks in memory by status, as they are on disk. Each change of a task moves the counts, so that
+ * `stats` asks no task, however many there are.
+ */
+import { isSettled, type TaskStatus } from '../task/head.js'
+import type { LiveTask } from './live-task.js'
+
+/** How a task is counted: one that is not settled, and is on disk. */
+export interface Counted {
+  readonly status: Exclude<TaskStatus, 'completed' | 'failed' | 'cancelled'>
+  readonly isParked: boolean
+}
+
+export class TaskCounts {
+  readonly byStatus = { pending: 0, running: 0, input_required: 0 }
+  /** The number of tasks among them that can't go on. */
+  parked = 0
+
+  /** Counts the task as it now is. */
+  note(task: LiveTask): void {
+    const { committed, awaitsRun } = task
+    // A start that is on its way is counted once it is on disk; one that is settled is in the counters of the store.
+    if (!committed || isSettled(committed.status)) {
+      this.leave(task)
+      return
+    }
+    const status = committed.status as Counted['status']
+    const isParked = committed.parked !== undefined && !awaitsRun
+    const { counted } = task
+    if (counted?.status === status && counted.isParked === isParked) return
+    this.leave(task)
+    task.counted = { status, isParked }
+    this.#add(task.counted, 1)
+  }
+
+  /** Counts the task no more. */
+  leave(task: LiveTask): void {
+    if (!task.counted) return
+    this.#add(task.counted, -1)
+    task.counted = undefined
+  }
+
+  #add({ status, isParked }: Counted, by: 1 | -1): void {
+    this.byStatus[status] += by
+    if (isParked) this.parked += by
+  }
+}
