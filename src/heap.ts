@@ -15,6 +15,11 @@ export class Heap<T> {
     return this.#items[0]
   }
 
+  /** All that are inside, in no order. */
+  items(): T[] {
+    return [...this.#items]
+  }
+
   /** Puts an item in; one that is inside stays where it is. */
   add(item: T): void {
     if (this.#places.has(item)) return

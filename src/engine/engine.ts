@@ -23,6 +23,7 @@ import { transition } from '../task/transition.js'
 import { Admission } from './admission.js'
 import { Children } from './children.js'
 import { drain, stopAtOnce } from './closing.js'
+import { Gate } from './gate.js'
 import { Processes } from './isolated/processes.js'
 import { Leaks } from './leaks.js'
 import type { LiveTask } from './live-task.js'
@@ -33,6 +34,7 @@ import type { CheckedOptions, Limits } from './options.js'
 import { Pace } from './pace.js'
 import { ParkedRetries } from './parked-retries.js'
 import { Places } from './places.js'
+import { noteQuestions } from './questions.js'
 import type { Registry } from './registry.js'
 import { reloadHeads } from './reload.js'
 import { Restores } from './restores.js'
@@ -50,6 +52,10 @@ import { timeOut } from './time-out.js'
 import { Usage } from './usage.js'
 import { Waiters } from './waiters.js'
 import { tellNews, untilClosing, untilEnded } from './waking.js'
+
+// An answer costs about 0.1 ms until it is decided, and as much again when the run that it wakes has recorded it.
+/** So many answers of callers are decided in one turn of the event loop. */
+export const ANSWERS_PER_TURN = 50
 
 export class Engine implements RunHost {
   readonly clock: Clock
@@ -76,6 +82,8 @@ export class Engine implements RunHost {
   readonly processes: Processes
   /** Serialises what concerns one idempotency key. */
   readonly keys = new Serial()
+  /** Answers of callers pass here: each wakes a run, and may come in a burst. */
+  readonly answers = new Gate(ANSWERS_PER_TURN)
   /** Serialises the saves of one task's clients. */
   readonly saves = new Serial()
   /** Every unfinished task, by ID. */
@@ -181,6 +189,7 @@ export class Engine implements RunHost {
       if (settling) task.settling = settling
       try {
         if ((await writing) === 'lost') continue
+        noteQuestions(task, decision)
         task.committed = decision.head
         this.suspects.seen(task)
         return decision
@@ -266,8 +275,8 @@ export class Engine implements RunHost {
   }
 
   /** Something came from outside, or a child ended: whoever waits for it looks. */
-  hasNews(task: LiveTask): void {
-    tellNews(this, task)
+  hasNews(task: LiveTask, answered?: readonly string[]): void {
+    tellNews(this, task, answered)
   }
 
   /** Resolves once nothing of the task goes on any more, or the engine closes. */

@@ -43,7 +43,7 @@ import { type ListOptions, listTasks, type TaskPage } from './list-tasks.js'
 import type { LiveTask } from './live-task.js'
 import { checkOptions, type OpenOptions } from './options.js'
 import { OwnerScope } from './owner-scope.js'
-import { checkResponses, type Responded, respond } from './respond.js'
+import { type Responded, respondForCaller } from './respond.js'
 import { resumeTask } from './resume-task.js'
 import { type Sent, send } from './send.js'
 import { createSessionTask, type Started, type StartOptions, startTask } from './start-task.js'
@@ -174,7 +174,8 @@ export class Holdfast {
 
   /**
    * Answers inputs that a task asks for; their keys are those of `get(taskId).inputRequests`. Resolves once it is durable.
-   * What can't be an answer (any more) is ignored, and said to be.
+   * What can't be an answer (any more) is ignored, and said to be. A hundred answers share a commit: of more, some may be
+   * accepted where the call rejects with `STORE_UNAVAILABLE`. Call again: those are ignored as `answered`.
    * @param responses any JSON values, by key
    * @throws HoldfastError `TASK_NOT_FOUND`, `NOT_SERIALIZABLE`, `TOO_LARGE`, `STORE_UNAVAILABLE`
    */
@@ -184,10 +185,7 @@ export class Holdfast {
     options?: OwnerOption,
   ): Promise<Responded> {
     const owner = ownerOf('respond', options)
-    const answers = checkResponses(this.#engine, responses)
-    this.#engine.assertOpen()
-    await this.#find(taskId, owner)
-    return respond(this.#engine, taskId, answers, owner ?? 'admin')
+    return respondForCaller(this.#engine, taskId, responses, owner, () => this.#find(taskId, owner))
   }
 
   /**

@@ -1,6 +1,7 @@
 /** An unfinished task in memory: what is decided about it, what of that is on disk, and the run that executes it. */
 import type { Deferred } from '../deferred.js'
 import type { Progress, TaskHead } from '../task/head.js'
+import type { Place } from '../task/note.js'
 import type { Admitted } from './admission.js'
 import type { Cleaning } from './clean-up.js'
 import type { IdleRun } from './loaded-runs.js'
@@ -30,6 +31,8 @@ export class LiveTask {
   wasFound = false
   /** Found at open and not taken up yet. What comes for it is kept; its body doesn't run before `recover`. */
   awaitsRecovery = false
+  /** Where its questions lie, by key, as far as that is known (questions.ts). */
+  questions: Map<string, Place> | undefined
   /** How it is counted in `counts`. */
   counted: Counted | undefined
   /** Said by the body since the last commit. */

@@ -1,12 +1,13 @@
 /** The waits of a run. They end when their time comes, when they are told, or all at once with the run. */
 import type { Clock } from '../clock.js'
+import { Heap } from '../heap.js'
 import type { Asked } from './asked.js'
 
 /** One wait. Once it has ended it is kept until it is deleted: its run waits for a slot then. */
 export interface Pause {
   readonly asked: Asked
   /** When it ends by itself; once it has ended, when that was, if that was earlier. */
-  endsAt: number
+  readonly endsAt: number
   /** Whether it waits for something from outside too: an answer, a message, a child. */
   readonly listens: boolean
   /** Resolves when it has ended. */
@@ -15,7 +16,9 @@ export interface Pause {
 }
 
 export class Pauses {
-  readonly #pauses = new Set<Pause>()
+  readonly #pauses = new Heap<Pause>((one, other) => one.endsAt < other.endsAt)
+  /** Those that listen, by the identity of what waits. */
+  readonly #listening = new Map<string, Pause>()
 
   constructor(private readonly clock: Clock) {}
 
@@ -25,15 +28,12 @@ export class Pauses {
 
   /** When the first of them ends. */
   get nextAt(): number {
-    let first = Number.POSITIVE_INFINITY
-    for (const { endsAt } of this.#pauses) if (endsAt < first) first = endsAt
-    return first
+    return this.#pauses.first?.endsAt ?? Number.POSITIVE_INFINITY
   }
 
   /** Whether any of them could end before its time. */
   get listens(): boolean {
-    for (const { listens } of this.#pauses) if (listens) return true
-    return false
+    return this.#listening.size > 0
   }
 
   /** Begins one, until `endsAt` or until it is ended. */
@@ -44,36 +44,44 @@ export class Pauses {
     })
     const end = () => {
       disarm()
-      pause.endsAt = Math.min(pause.endsAt, this.clock.now())
+      this.#endsAt(pause, Math.min(pause.endsAt, this.clock.now()))
       resolve()
     }
     const disarm = this.clock.setTimer(endsAt, end)
-    const pause: Pause = { asked, endsAt, listens, over, end }
+    const pause = { asked, endsAt, listens, over, end }
     this.#pauses.add(pause)
+    if (listens) this.#listening.set(asked.ask.id, pause)
     return pause
   }
 
   /** Its run has a slot again, or is over. */
   delete(pause: Pause): void {
-    this.#pauses.delete(pause)
+    this.#pauses.remove(pause)
+    if (this.#listening.get(pause.asked.ask.id) === pause) this.#listening.delete(pause.asked.ask.id)
   }
 
   /** Ends those whose time has come. */
   endDue(now: number): void {
-    for (const { endsAt, end } of this.#pauses) if (endsAt <= now) end()
+    for (const pause of this.#pauses.items()) if (pause.endsAt <= now) pause.end()
   }
 
-  /** Something came from outside: whoever listens looks whether it is for him. */
-  nudge(): void {
-    for (const { listens, end } of this.#pauses) if (listens) end()
+  /** Something came from outside: whoever listens looks whether it is for him. @param ids only these, if they are known */
+  nudge(ids: Iterable<string> = [...this.#listening.keys()]): void {
+    for (const id of ids) this.#listening.get(id)?.end()
   }
 
   /** Ends and deletes the waits of asks that `isOver` says are over; all of them by default. */
   endAll(isOver: (asked: Asked) => boolean = () => true): void {
-    for (const pause of [...this.#pauses]) {
+    for (const pause of this.#pauses.items()) {
       if (!isOver(pause.asked)) continue
-      this.#pauses.delete(pause)
+      this.delete(pause)
       pause.end()
     }
+  }
+
+  #endsAt(pause: { endsAt: number } & Pause, endsAt: number): void {
+    const isIn = this.#pauses.remove(pause)
+    pause.endsAt = endsAt
+    if (isIn) this.#pauses.add(pause)
   }
 }

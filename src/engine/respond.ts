@@ -5,12 +5,14 @@
 import { HoldfastError } from '../errors.js'
 import { expected, isObject } from '../expected.js'
 import { toJson } from '../json.js'
-import { readNotes } from '../store/reads.js'
+import { readNotesAt } from '../store/reads.js'
 import { isSettled } from '../task/head.js'
 import type { Note } from '../task/note.js'
 import { saysWhether } from './ask-whether.js'
 import { inputsOf } from './await-answer.js'
 import type { Engine } from './engine.js'
+import type { LiveTask } from './live-task.js'
+import { placesOf } from './questions.js'
 
 /** What became of answers. */
 export interface Responded {
@@ -24,8 +26,23 @@ export interface Responded {
   readonly ignored: readonly { readonly key: string; readonly reason: 'unknown' | 'answered' | 'settled' | 'invalid' }[]
 }
 
+/** What `respond` of the instance does: it checks the answers at once, and looks for the task in its turn. */
+export async function respondForCaller(
+  engine: Engine,
+  taskId: string,
+  responses: unknown,
+  owner: string | undefined,
+  find: () => Promise<unknown>,
+): Promise<Responded> {
+  const answers = checkResponses(engine, responses)
+  engine.assertOpen()
+  await engine.answers.pass()
+  await find()
+  return respond(engine, taskId, answers, owner ?? 'admin')
+}
+
 /** @throws TypeError, HoldfastError `NOT_SERIALIZABLE`, `TOO_LARGE`: nothing was answered */
-export function checkResponses(engine: Engine, responses: unknown): Map<string, string> {
+function checkResponses(engine: Engine, responses: unknown): Map<string, string> {
   if (!isObject(responses)) throw expected('responses', 'an object of answers, by the keys of inputs', responses)
   const { resultBytesMax: bytesMax } = engine.limits
   return new Map(
@@ -36,8 +53,12 @@ export function checkResponses(engine: Engine, responses: unknown): Map<string, 
   )
 }
 
+// A batch of about a hundred operations blocks nobody for long.
+const ANSWERS_PER_COMMIT = 100
+
 /**
- * Answers inputs of the task. Resolves once what is accepted is on disk.
+ * Answers inputs of the task. Resolves once what is accepted is on disk. A hundred answers share a commit; of more, the
+ * first may be accepted when the task settles, or the store goes down.
  * @param refused why nobody can be asked, in place of an answer: the input rejects with `INPUT_UNAVAILABLE`
  */
 export function respond(
@@ -48,38 +69,78 @@ export function respond(
   refused?: string,
 ): Promise<Responded> {
   return engine.keys.run(inputsOf(taskId), async () => {
-    const task = engine.tasks.get(taskId)
-    if (!task || isSettled(task.head.status)) return ignoreAll(answers)
-    const { store } = engine
-    const notes = task.head.hasStepStates
-      ? await store.read((level) => readNotes(level, taskId))
-      : new Map<string, Note>()
-    const asked = new Map([...notes.values()].flatMap((note) => (note.input ? [[note.input.key, note] as const] : [])))
+    const accepted: string[] = []
     const ignored: Responded['ignored'][number][] = []
-    const answered: Note[] = []
-    for (const [key, answer] of answers) {
-      const note = asked.get(key)
-      const { input } = note ?? {}
-      if (!note || !input) ignored.push({ key, reason: wasAsked(key, task.head.inputsAsked) ? 'answered' : 'unknown' })
-      else if (input.answer !== undefined) ignored.push({ key, reason: 'answered' })
-      else if (note.begunAt !== undefined && !saysWhether(answer === '' ? undefined : JSON.parse(answer))) {
-        ignored.push({ key, reason: 'invalid' })
-      } else answered.push({ ...note, input: { ...input, answer, ...(refused === undefined ? {} : { refused }) } })
+    const all = [...answers]
+    for (let at = 0; at < all.length; at += ANSWERS_PER_COMMIT) {
+      if (at > 0) await engine.answers.pass()
+      const some = await respondSome(engine, taskId, all.slice(at, at + ANSWERS_PER_COMMIT), by, refused)
+      accepted.push(...some.accepted)
+      ignored.push(...some.ignored)
     }
-    if (answered.length === 0) return { accepted: [], ignored }
-    try {
-      await engine.recordForCaller(task, { kind: 'answer', notes: answered, by })
-    } catch (error) {
-      if (error instanceof HoldfastError && error.code === 'TASK_SETTLED') return ignoreAll(answers)
-      throw error
-    }
-    engine.hasNews(task)
-    return { accepted: answered.map(({ input }) => input?.key ?? ''), ignored }
+    return { accepted, ignored }
   })
 }
 
-function ignoreAll(answers: ReadonlyMap<string, string>): Responded {
-  return { accepted: [], ignored: [...answers.keys()].map((key) => ({ key, reason: 'settled' })) }
+async function respondSome(
+  engine: Engine,
+  taskId: string,
+  answers: readonly (readonly [key: string, answer: string])[],
+  by: string,
+  refused: string | undefined,
+): Promise<Responded> {
+  const task = engine.tasks.get(taskId)
+  if (!task || isSettled(task.head.status)) return ignoreAll(answers)
+  const asked = await readAsked(engine, task, answers)
+  const ignored: Responded['ignored'][number][] = []
+  const answered: Note[] = []
+  for (const [key, answer] of answers) {
+    const note = asked.get(key)
+    const { input } = note ?? {}
+    if (!note || !input) ignored.push({ key, reason: wasAsked(key, task.head.inputsAsked) ? 'answered' : 'unknown' })
+    else if (input.answer !== undefined) ignored.push({ key, reason: 'answered' })
+    else if (note.begunAt !== undefined && !saysWhether(answer === '' ? undefined : JSON.parse(answer))) {
+      ignored.push({ key, reason: 'invalid' })
+    } else answered.push({ ...note, input: { ...input, answer, ...(refused === undefined ? {} : { refused }) } })
+  }
+  if (answered.length === 0) return { accepted: [], ignored }
+  try {
+    await engine.recordForCaller(task, { kind: 'answer', notes: answered, by })
+  } catch (error) {
+    if (error instanceof HoldfastError && error.code === 'TASK_SETTLED') return ignoreAll(answers)
+    throw error
+  }
+  engine.hasNews(
+    task,
+    answered.map(({ id }) => id),
+  )
+  return { accepted: answered.map(({ input }) => input?.key ?? ''), ignored }
+}
+
+/** The notes of the questions that are asked for under these keys. */
+async function readAsked(
+  engine: Engine,
+  task: LiveTask,
+  answers: readonly (readonly [key: string, answer: string])[],
+): Promise<Map<string, Note>> {
+  const places = await placesOf(engine, task)
+  const known = answers.flatMap(([key]) => {
+    const place = places.get(key)
+    return place ? [{ key, place }] : []
+  })
+  if (known.length === 0) return new Map()
+  const at = known.map(({ place }) => place)
+  const notes = await engine.store.read((level) => readNotesAt(level, task.taskId, at))
+  return new Map(
+    known.flatMap(({ key }, index) => {
+      const note = notes[index]
+      return note?.input?.key === key ? [[key, note] as const] : []
+    }),
+  )
+}
+
+function ignoreAll(answers: readonly (readonly [key: string, answer: string])[]): Responded {
+  return { accepted: [], ignored: answers.map(([key]) => ({ key, reason: 'settled' })) }
 }
 
 /** Keys end in the number of their question. */

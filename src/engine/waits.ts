@@ -58,9 +58,9 @@ export class Waits {
     return true
   }
 
-  /** Something came from outside: a wait that listens looks whether it is over. */
-  nudge(): void {
-    this.#pauses.nudge()
+  /** Something came from outside: a wait that listens looks whether it is over. @param ids only these, if they are known */
+  nudge(ids?: readonly string[]): void {
+    this.#pauses.nudge(ids)
   }
 
   /** Ends the waits of asks that `isOver` says are over; all of them by default. */

@@ -3,12 +3,15 @@ import type { TaskHead } from '../task/head.js'
 import type { Engine } from './engine.js'
 import type { LiveTask } from './live-task.js'
 
-/** Something came from outside, or a child ended: whoever waits for it looks, or is run again to look. */
-export function tellNews(engine: Engine, task: LiveTask): void {
+/**
+ * Something came from outside, or a child ended: whoever waits for it looks, or is run again to look.
+ * @param answered the identities of the questions that were answered, if that is all that came
+ */
+export function tellNews(engine: Engine, task: LiveTask, answered?: readonly string[]): void {
   // A session task has no body that could look.
   if (task.isTold || task.head.kind === 'session') return
   if (task.run && !task.run.isOver) {
-    task.run.waits.nudge()
+    task.run.waits.nudge(answered)
     return
   }
   // Its run is being loaded, or let go of: what it sees may be older than the news.

@@ -77,7 +77,7 @@ function add(operations: Operation[], task: TaskHead, change: Change, nextAuditI
     case 'note':
       return void put(noteKey(taskId, change.note), encodeNote(change.note))
     case 'drop-note':
-      return void operations.push({ key: noteKey(taskId, change.place) })
+      return void operations.push({ key: noteKey(taskId, change.note) })
     case 'intent':
       return void put(intentKey(taskId, change.intent.id), encodeIntent(change.intent))
     case 'message': {

@@ -135,6 +135,20 @@ export async function readNote(level: Level, taskId: string, place: Place): Prom
   return text === undefined ? undefined : decodeNote(unseal(key, text).body)
 }
 
+/** What is noted at these places; `undefined` where nothing is. */
+export async function readNotesAt(
+  level: Level,
+  taskId: string,
+  places: readonly Place[],
+): Promise<(Note | undefined)[]> {
+  const keys = places.map((place) => layout.noteKey(taskId, place))
+  const texts = await level.getMany(keys)
+  return keys.map((key, at) => {
+    const text = texts[at]
+    return text === undefined ? undefined : decodeNote(unseal(key, text).body)
+  })
+}
+
 /** The steps of a task that have an undo, the newest first; the call of `onCancel` comes last. */
 export async function readIntents(level: Level, taskId: string): Promise<Intent[]> {
   const range = layout.under(layout.intentPrefix(taskId))

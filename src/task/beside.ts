@@ -41,7 +41,7 @@ export function withBeside(head: TaskHead, beside: Beside | undefined): { head: 
   }
   const changes: Change[] = [
     ...put.map((note): Change => ({ kind: 'note', note })),
-    ...ended.map((place): Change => ({ kind: 'drop-note', place })),
+    ...ended.map((note): Change => ({ kind: 'drop-note', note })),
     ...(intent ? [{ kind: 'intent', intent: isNewIntent ? { ...intent, order } : intent } as const] : []),
     ...(taken ? [{ kind: 'drop-message', name: taken.name, order: taken.order } as const] : []),
     ...returned.map((message): Change => ({ kind: 'message', message })),

@@ -7,7 +7,7 @@ import type { TaskHead } from './head.js'
 import type { Intent } from './intent.js'
 import type { LogRecord } from './log.js'
 import type { Message, MessageKey } from './message.js'
-import type { Note, Place } from './note.js'
+import type { Note } from './note.js'
 import type { Tally } from './tally.js'
 
 /** Something that happened to a task, as the audit keeps it. */
@@ -87,7 +87,7 @@ export type Change =
   | { readonly kind: 'forget-key'; readonly at: number; readonly scope: IdempotencyScope }
   | { readonly kind: 'binding'; readonly record: BindingRecord }
   | { readonly kind: 'note'; readonly note: Note }
-  | { readonly kind: 'drop-note'; readonly place: Place }
+  | { readonly kind: 'drop-note'; readonly note: Note }
   | { readonly kind: 'intent'; readonly intent: Intent }
   | { readonly kind: 'message'; readonly message: Message }
   | { readonly kind: 'drop-message'; readonly name: string; readonly order: number }

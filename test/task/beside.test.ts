@@ -41,7 +41,7 @@ describe('notes', () => {
 
   test('go with the record of what has ended; the head says for good that there were some', () => {
     const decision = recorded(noted(NEW, { begun: [note('a')] }).head, { ended: [note('a')] })
-    expect(written(decision)).toMatchObject([{ kind: 'record' }, { kind: 'drop-note', place: { ask: 0 } }])
+    expect(written(decision)).toMatchObject([{ kind: 'record' }, { kind: 'drop-note', note: { ask: 0 } }])
     expect(decision.head.hasStepStates).toBe(true)
     expect(decision.record).toMatchObject({ kind: 'step', name: 'a', seq: 0 })
   })

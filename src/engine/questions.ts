@@ -1,0 +1,41 @@
+/**
+ * Knows where the questions of a task lie, by their keys. An answer then reads one note, and not all that a task has.
+ *
+ * questions-1. Only places are kept, no requests: a task that waits for answers takes up little memory.
+ * questions-2. Whether a question is still open is read from disk, so a place that is out of date does no harm.
+ * questions-3. The places are complete from the first question of a task on. Those of a task that was found at open are
+ *              read when it is answered for the first time.
+ */
+import { readNotes } from '../store/reads.js'
+import type { Change, Decision } from '../task/changes.js'
+import type { Note, Place } from '../task/note.js'
+import type { Engine } from './engine.js'
+import type { LiveTask } from './live-task.js'
+
+/** Keeps what a decision, which is on disk now, changes. To be called while `task.committed` is the head before it. */
+export function noteQuestions(task: LiveTask, { head, changes }: Decision): void {
+  if (head.inputsAsked === undefined) return
+  if (task.committed?.inputsAsked === undefined) task.questions ??= new Map()
+  if (task.questions) for (const change of changes) keep(task.questions, change)
+}
+
+/** Where the questions lie, by key. Nothing may change them meanwhile (A1 of await-answer.ts). */
+export async function placesOf({ store }: Engine, task: LiveTask): Promise<ReadonlyMap<string, Place>> {
+  if (!task.questions) {
+    const { taskId, head } = task
+    const found =
+      head.inputsAsked === undefined ? [] : [...(await store.read((level) => readNotes(level, taskId))).values()]
+    task.questions = new Map()
+    for (const note of found) keep(task.questions, { kind: 'note', note })
+  }
+  return task.questions
+}
+
+function keep(places: Map<string, Place>, change: Change): void {
+  if (change.kind === 'note' && change.note.input) places.set(change.note.input.key, placeOf(change.note))
+  if (change.kind === 'drop-note' && change.note.input) places.delete(change.note.input.key)
+}
+
+function placeOf({ segment, scope, ask }: Note): Place {
+  return { segment, scope, ask }
+}
