@@ -52,6 +52,8 @@ export const ERROR_CODES = {
   STEP_UNDONE: 'A fork would go on from a step that was undone. Fork at an earlier point, or start a new task.',
   STEP_AMBIGUOUS:
     'The context was called after a wait for something that is not a step, or inside a step’s function. The task fails.',
+  CALL_NOT_AWAITED:
+    'A body returned right after a call of its context that it did not await, so the call never began. The task fails. Await it.',
   REFUSED_TOO_OFTEN:
     'A body was refused 100 times in a row, with nothing recorded in between. The message names the call; the cause says why.',
   NO_PROGRESS: 'A body got 100,000 answers in a row that need no record, such as `now()`. To wait, use `task.sleep`.',

@@ -19,6 +19,8 @@ export type RunEnd =
 /** Something the body waits for. */
 export interface Asked {
   readonly ask: Ask
+  /** The number of the turn that the call was made in. */
+  readonly turn: number
   /** The branch that asks; none for the body itself. */
   readonly branch: Branch | undefined
   /** True if its record takes others out of the log. */

@@ -23,6 +23,7 @@ import { transition } from '../task/transition.js'
 import { Admission } from './admission.js'
 import { Children } from './children.js'
 import { drain, stopAtOnce } from './closing.js'
+import { Forgotten } from './forgotten.js'
 import { Gate } from './gate.js'
 import { Processes } from './isolated/processes.js'
 import { Leaks } from './leaks.js'
@@ -95,6 +96,7 @@ export class Engine implements RunHost {
   readonly cleaners: Places
   /** The live children of each task. */
   readonly children = new Children(this)
+  readonly forgotten: Forgotten
   readonly lives: Lives
   readonly suspects: Suspects
   readonly parkedRetries = new ParkedRetries(this)
@@ -122,6 +124,7 @@ export class Engine implements RunHost {
     this.serviceLevels = new Levels(store)
     this.leaks = new Leaks(options.clock, options.logger)
     this.events = new Events(options.logger)
+    this.forgotten = new Forgotten(options.logger)
     this.cleaners = new Places(options.concurrency)
     this.report = new Report(store.damage)
     this.lives = new Lives(store, options.ids, options.logger)

@@ -63,6 +63,16 @@ export function leftAtEnd(left: LogRecord, end: { readonly kind: string; readonl
   return `${how}, and had not asked for ${describeRecord(left)}, which the log has`
 }
 
+/** A body that returns in the turn in which it makes a call. */
+export function notAwaited(taskId: string, name: RecordName): HoldfastError {
+  const call = shown(describeRecord(name))
+  return new HoldfastError(
+    'CALL_NOT_AWAITED',
+    `The body returned without waiting for ${call}, which therefore never began. Await every call of the context before the body returns.`,
+    { details: { taskId, call } },
+  )
+}
+
 /** Why a body is parked that asks for one thing where another had begun. */
 export function begunAsAnother(name: RecordName): string {
   return `something else had begun where the code now asks for ${describeRecord(name)}`

@@ -10,6 +10,7 @@ import type { TaskHead } from '../task/head.js'
 import type { TaskEvent } from '../task/task-event.js'
 import { RunFenced } from '../task/transition.js'
 import type { Children } from './children.js'
+import type { Forgotten } from './forgotten.js'
 import type { Processes } from './isolated/processes.js'
 import type { LiveTask } from './live-task.js'
 import type { LoadedRuns } from './loaded-runs.js'
@@ -53,6 +54,8 @@ export interface RunHost {
   /** A body returned after its task was settled. */
   noteDropped(task: LiveTask): void
   readonly children: Children
+  /** Warns of calls that a body did not await. */
+  readonly forgotten: Forgotten
   /** Whether the task, or its clean-up, goes on. */
   isUnfinished(taskId: string): boolean
   /** Notes in the audit that a checkpoint was restored. */

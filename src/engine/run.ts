@@ -24,14 +24,14 @@ import { handAnswer } from './answer.js'
 import type { Asked, RunEnd } from './asked.js'
 import { Beginnings } from './beginnings.js'
 import { type Branch, Branches } from './branches.js'
-import { noteForgotten } from './forgotten.js'
+import { pendingAtReturn } from './forgotten.js'
 import { InFlight } from './in-flight.js'
 import { Interrupts } from './interrupts.js'
 import { LazyAbort } from './lazy-abort.js'
 import type { LiveTask } from './live-task.js'
 import type { Patched } from './patched.js'
 import { PendingCalls } from './pending-calls.js'
-import { ambiguous, begunAsAnother, inFlight, leftAtEnd, unaskedFor } from './refusals.js'
+import { ambiguous, begunAsAnother, inFlight, leftAtEnd, notAwaited, unaskedFor } from './refusals.js'
 import { rejectOneByOne } from './reject-one-by-one.js'
 import { RestoreRead } from './restore-read.js'
 import type { RunHost } from './run-host.js'
@@ -166,7 +166,7 @@ export class Run {
     }
     this.#saving = ask.name.kind === 'checkpoint'
     return new Promise((resolve, reject) => {
-      const asked: Asked = { ask, branch, prunes, begin: () => begin(asked), resolve, reject }
+      const asked: Asked = { ask, turn: this.#turns.number, branch, prunes, begin: () => begin(asked), resolve, reject }
       this.#waiting.add(asked)
     })
   }
@@ -310,7 +310,16 @@ export class Run {
     if (this.isOver) return
     const left = this.history.leftBehind(this.#waiting, (record) => this.branches.isPassedOver(record))
     if (left) void this.park(leftAtEnd(left, end))
+    else if (end.kind === 'returned') this.#returned(end)
     else this.#finish(end)
+  }
+
+  /** Calls of the turn in which the body returns have begun in no run, so their work would be lost without an error. */
+  #returned(end: RunEnd): void {
+    const { open, number } = this.#turns
+    const { forgotten, earlier } = pendingAtReturn(this.#waiting.values(), open ? number : undefined)
+    if (!forgotten) this.host.forgotten.note(this.definition, this.task.taskId, earlier)
+    this.#finish(forgotten ? { kind: 'threw', error: notAwaited(this.task.taskId, forgotten), isFinal: true } : end)
   }
 
   #finish(end: RunEnd): void {
@@ -320,7 +329,6 @@ export class Run {
     this.waits.endAll()
     if (end.kind === 'returned' || end.kind === 'threw') this.#ending = true
     if (end.kind === 'threw' && end.isFinal) this.#aborter.abort(end.error)
-    if (end.kind === 'returned') noteForgotten(this.host.logger, this.task.taskId, this.#waiting.values())
     tell(end)
     this.#inFlight.look()
   }
