@@ -6,7 +6,7 @@
  *     at once, so it comes before any record and any read. The order of turns then depends on no timing, and the first run
  *     and every replay see the same one.
  * U2. The event loop turns before each such turn. So timers, I/O, a cancel and a close get on while a body loops. Past
- *     10,000 derived answers in a row it also pauses: a loop that gets nowhere costs others a tenth of the processor.
+ *     1,000 derived answers in a row it also pauses: a loop that gets nowhere leaves most of the processor to others.
  * U3. A record that is handed over begins both counts anew. So does a restore that moves the body to a checkpoint: the run that
  *     saved it was handed the checkpoint's record there.
  */
@@ -19,7 +19,7 @@ import type { Turns } from './turns.js'
 /** A turn gives as many derived answers, but for one, before the event loop turns. */
 const DERIVED_PER_TURN = 100
 /** Past so many in a row, each turn waits a millisecond. */
-const DERIVED_WITHOUT_PAUSE_MAX = 10_000
+const DERIVED_WITHOUT_PAUSE_MAX = 1_000
 
 interface Pending {
   readonly branch: Branch | undefined
