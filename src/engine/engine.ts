@@ -330,14 +330,17 @@ export class Engine implements RunHost {
   }
 
   /**
-   * No new step begins; what is in flight may finish within `graceMs` and is recorded; then the store is closed. Every
-   * unfinished task stays as it is for the next open.
+   * Commits first that the process ends on request. No new step begins; what is in flight may finish within `graceMs` and is
+   * recorded; then the store is closed. Every unfinished task stays as it is for the next open.
    */
   async close(graceMs: number): Promise<void> {
     this.closing = true
+    // Queued before anything is waited for: whoever asked for the close may kill the process within the grace.
+    const noted = this.#lost ? undefined : this.lives.beginEnd()
     this.scheduler.stop()
     this.suspects.stop()
     await drain(this, this.#lost ? 0 : graceMs)
+    await noted
     this.#closed = true
     this.report.abandon()
     this.waiters.close()

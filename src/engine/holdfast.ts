@@ -311,8 +311,8 @@ export class Holdfast {
   }
 
   /**
-   * Closes: no new step begins, steps in flight may finish within the grace and are recorded, the store is closed.
-   * Every unfinished task goes on at the next open; its body is told nothing.
+   * Commits that this process ends on request, so that a kill counts as a crash of no task. No new step begins, steps in
+   * flight may finish within the grace, the store is closed. Every unfinished task goes on at the next open.
    */
   async close(options: CloseOptions = {}): Promise<void> {
     const graceMs = graceOf(options)

@@ -1,6 +1,6 @@
 /**
- * This process's life in the store: begins it, counts what the last death counts for, says at the end that it was
- * closed, and holds the recovery of a store that every start dies of.
+ * This process's life in the store: begins it, counts what the last death counts for, says at the beginning of a close
+ * that it ends on request, and holds the recovery of a store that every start dies of.
  *
  * What if it dies here? The deaths are counted in the batch that begins the new life. Before it the last life is still
  * the last one, and is counted by the next open; after it no head bears its number any more.
@@ -17,6 +17,7 @@ import type { TaskHead } from '../task/head.js'
 export class Lives {
   #note: LifeNote | undefined
   #isHeld = false
+  #isClosedOnDisk = false
 
   constructor(
     private readonly store: Store,
@@ -50,9 +51,9 @@ export class Lives {
   /** Somebody wants the recovery that was held: from here on it counts again if it dies of it. */
   async release(): Promise<void> {
     if (!this.#isHeld || !this.#note) return
-    const note = { ...this.#note, recovering: true }
-    await this.store.noteLife(note)
-    this.#note = note
+    await this.store.noteLife({ ...this.#note, recovering: true })
+    // A close may have begun meanwhile: its note stays.
+    this.#note = { ...this.#note, recovering: true }
     this.#isHeld = false
   }
 
@@ -66,13 +67,32 @@ export class Lives {
     })
   }
 
-  /** The process is being closed, and did not die. The last thing that is written. */
+  /**
+   * Commits that this process ends on request, as the first thing of a close: from then on a kill counts as a crash of no
+   * task. Nothing sets the note back. A failure is left to `end`.
+   */
+  async beginEnd(): Promise<void> {
+    await this.#noteClosed().catch((error: unknown) => {
+      this.logger.debug('The beginning of a close could not be recorded', { error: String(error) })
+    })
+  }
+
+  /** Writes what `beginEnd` could not write, or could not know: IDs that were given since. The last write of a close. */
   async end(): Promise<void> {
+    await this.#noteClosed().catch((error: unknown) => {
+      this.logger.warn('The close could not be recorded. The next open counts this process as crashed.', {
+        error: String(error),
+      })
+    })
+  }
+
+  async #noteClosed(): Promise<void> {
     if (!this.#note) return
     const { newestOrder } = this.ids
-    await this.store.noteLife({ ...this.#note, closed: true, starts: 0, newestOrder }).catch((error: unknown) => {
-      this.logger.warn('The close could not be noted; the next open takes it for a death', { error: String(error) })
-    })
+    if (this.#isClosedOnDisk && this.#note.newestOrder === newestOrder) return
+    this.#note = { ...this.#note, closed: true, starts: 0, newestOrder }
+    await this.store.noteLife(this.#note)
+    this.#isClosedOnDisk = true
   }
 
   async #readLast(): Promise<LastLife | undefined> {

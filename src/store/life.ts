@@ -11,7 +11,7 @@ import type { Operation } from './operations.js'
 export interface LifeNote {
   /** Counts the opens. */
   readonly life: number
-  /** It was closed, and did not die. */
+  /** A close has begun: the process ends on request, and whatever ends it from here on, it did not crash. */
   readonly closed: boolean
   /** Starts in a row, before this one, that died while they recovered, and had written nothing by then. */
   readonly starts: number

@@ -681,6 +681,21 @@ describe('a store that every start dies of', () => {
     }
   })
 
+  test('a kill within the grace of a close is a crash of no task, however often it happens', async () => {
+    const machine = new Machine()
+    const [taskId] = (await machine.startAndDie('one')) as [string]
+    for (let kill = 0; kill < 7; kill++) {
+      const holdfast = await machine.live()
+      // The step hangs, so the close waits for the end of its grace, which never comes.
+      void holdfast?.close()
+      await turns()
+      machine.die()
+    }
+    await machine.live()
+    expect(await parkedOf(machine, taskId)).toBeUndefined()
+    expect((await machine.open.get(taskId)).status).toBe('running')
+  })
+
   test('a note that cannot be read harms nobody', async () => {
     const machine = new Machine()
     const [taskId] = (await machine.startAndDie('one')) as [string]
