@@ -149,6 +149,11 @@ export interface OpenOptions {
    * What was accepted is logged, and in `recovery.storeDamage`. Default `false`.
    */
   readonly acceptDamage?: boolean | undefined
+  /**
+   * How long to wait for a directory that another process holds, before `STORE_LOCKED`. Where that process is gone, the
+   * directory is taken over at once. Default 0: no wait.
+   */
+  readonly lockWait?: Duration | undefined
   /** Where the time comes from. Default: the machine's clock. */
   readonly clock?: Clock | undefined
   /** Where the library's own words go. Default: warnings and errors to standard error. */
@@ -174,6 +179,7 @@ export const OPEN_OPTIONS: Names<OpenOptions> = {
   recover: true,
   anchor: true,
   acceptDamage: true,
+  lockWait: true,
   clock: true,
   logger: true,
   limits: true,
@@ -200,6 +206,7 @@ export interface CheckedOptions {
   readonly recover: 'auto' | 'manual'
   readonly anchor: 'behind' | 'each'
   readonly acceptDamage: boolean
+  readonly lockWaitMs: number
   readonly clock: Clock
   readonly ids: Ids
   readonly logger: Logger
@@ -218,6 +225,7 @@ export function checkOptions(options: OpenOptions): CheckedOptions {
   const { concurrencyPerOwner, ratePerOwner, keepCheckpoints, retention, limits = {} } = options
   const { maximumRecoveries = 5, acceptDamage = false, clock = systemClock, logger = stderrLogger } = options
   const { priorityAgeing = '30s', idempotencyRetention = '7d', unloadAfter = '60s', suspectTime = '30s' } = options
+  const { lockWait = 0 } = options
   checkCount('concurrency', concurrency)
   if (concurrencyPerOwner !== undefined) checkCount('concurrencyPerOwner', concurrencyPerOwner)
   checkCount('maximumRecoveries', maximumRecoveries)
@@ -245,6 +253,7 @@ export function checkOptions(options: OpenOptions): CheckedOptions {
     maximumRecoveries,
     suspectTimeMs: durationMs(suspectTime, 'suspectTime'),
     acceptDamage,
+    lockWaitMs: durationMs(lockWait, 'lockWait', { zero: true }),
     clock,
     ids: createIds(),
     logger: unfailing(logger),

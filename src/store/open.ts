@@ -18,6 +18,7 @@ import { inTurn, runAll } from './in-turn.js'
 import { createStore, inspectDirectory, makeDirectory, removeStore, unusable } from './init.js'
 import { isLevelLocked, type Level, type OpenLevel, openClassicLevel } from './level.js'
 import { acquireLock, type DirectoryLock } from './lock.js'
+import { openWhenUnlocked } from './lock-wait.js'
 import type { Operation } from './operations.js'
 import { keepPrivate, protectDirectory } from './permissions.js'
 import { Store } from './store.js'
@@ -30,6 +31,8 @@ export interface OpenStoreOptions {
   /** `behind`: the anchor lags by at most 256 commits or 100 ms. `each`: it is exact at every commit. */
   readonly anchor: 'behind' | 'each'
   readonly acceptDamage: boolean
+  /** How long to wait while another process holds the directory. Default 0. */
+  readonly lockWaitMs?: number | undefined
   readonly clock: Clock
   readonly ids: Ids
   readonly logger: Logger
@@ -40,7 +43,11 @@ export interface OpenStoreOptions {
  * Opens the store in `dir`, or makes one there.
  * @throws HoldfastError `STORE_LOCKED`, `STORE_UNUSABLE`, `STORE_TOO_NEW`, `STORE_DAMAGED`; nothing was changed
  */
-export async function openStore(options: OpenStoreOptions): Promise<Store> {
+export function openStore(options: OpenStoreOptions): Promise<Store> {
+  return openWhenUnlocked(() => openOnce(options), options)
+}
+
+async function openOnce(options: OpenStoreOptions): Promise<Store> {
   const { clock, ids } = options
   await inspectDirectory(options.dir)
   const made = await makeDirectory(options.dir)

@@ -11,7 +11,7 @@ import { readTotals } from '../store/totals.js'
 import { MemoryDisk } from './memory-disk.js'
 
 /** The options of `Holdfast.open`, with a disk in place of a directory. */
-export interface InMemoryOptions extends Omit<OpenOptions, 'dir' | 'anchor' | 'acceptDamage'> {
+export interface InMemoryOptions extends Omit<OpenOptions, 'dir' | 'anchor' | 'acceptDamage' | 'lockWait'> {
   /** Keep it to open the same store again, after a close or a crash. Default: a new one. */
   readonly disk?: MemoryDisk
   /** Where IDs come from. Default: random ones. */

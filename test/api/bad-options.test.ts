@@ -121,6 +121,7 @@ const OPEN: Rows<OpenOptions> = {
   recover: oneOf,
   anchor: oneOf,
   acceptDamage: FLAG,
+  lockWait: NO_DURATION,
   clock: [...OBJECT, {}, Date, { now: () => 0 }],
   logger: [...OBJECT, {}, { warn: () => {} }],
   limits: [...OBJECT, { stepsMax: 5 }, { recordsPerTaskMax: 0 }],
