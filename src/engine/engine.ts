@@ -330,12 +330,11 @@ export class Engine implements RunHost {
   }
 
   /**
-   * Commits first that the process ends on request. No new step begins; what is in flight may finish within `graceMs` and is
-   * recorded; then the store is closed. Every unfinished task stays as it is for the next open.
+   * Commits that the process ends on request, before anything is waited for: it may be killed within the grace. No new step
+   * begins; what is in flight may finish within `graceMs` and is recorded. Unfinished tasks stay as they are.
    */
   async close(graceMs: number): Promise<void> {
     this.closing = true
-    // Queued before anything is waited for: whoever asked for the close may kill the process within the grace.
     const noted = this.#lost ? undefined : this.lives.beginEnd()
     this.scheduler.stop()
     this.suspects.stop()
