@@ -5,8 +5,9 @@
  * A1. What changes the questions of a task does so one after the other (C5): an answer that is accepted is the answer.
  */
 import { toJson } from '../json.js'
-import { readNote } from '../store/reads.js'
+import { readInputKeys, readNote } from '../store/reads.js'
 import { NEVER } from '../task/head.js'
+import { inputKeys, isOlderKey } from '../task/input-keys.js'
 import type { AskedInput, Note } from '../task/note.js'
 import type { Asked } from './asked.js'
 import type { Run } from './run.js'
@@ -41,7 +42,9 @@ export async function awaitAnswer<T>(
     const next = await keys.run(inputsOf(task.taskId), async () => {
       if (run.isOverFor(asked)) return { isOver: true }
       if (!note.input) {
-        note = await ask(run, note, question)
+        const key = await freeKey(run, question.name)
+        if (run.isOverFor(asked)) return { isOver: true }
+        note = await ask(run, note, key, question)
       } else {
         note = (await store.readPatiently((level) => readNote(level, task.taskId, note))) ?? note
       }
@@ -54,13 +57,13 @@ export async function awaitAnswer<T>(
   }
 }
 
-async function ask(run: Run, note: Note, { name, request, timeoutMs }: Question): Promise<Note> {
+async function ask(run: Run, note: Note, key: string, { name, request, timeoutMs }: Question): Promise<Note> {
   const { host, task } = run
   const { resultBytesMax: bytesMax } = host.limits
   const text = toJson(request, { what: `the request of input '${name}'`, bytesMax, option: 'limits.resultBytesMax' })
   const requestedAt = host.clock.now()
   const input: AskedInput = {
-    key: `${name}-${(task.head.inputsAsked ?? 0) + 1}`,
+    key,
     name,
     request: text === undefined ? undefined : JSON.parse(text),
     requestedAt,
@@ -71,4 +74,20 @@ async function ask(run: Run, note: Note, { name, request, timeoutMs }: Question)
   const { taskId, type } = task.head
   host.events.emit('task:input-required', { taskId, type, key: input.key })
   return asking
+}
+
+// A first question needs no look at the store, and a repeated one seldom more than one.
+const LOOKED_UP_AT_ONCE = 4
+
+/** The first key that no question of the task has had (input-key-2). Only the commit of this question can give it away. */
+async function freeKey({ host, task: { taskId, head } }: Run, name: string): Promise<string> {
+  const candidates = inputKeys(name, head)
+  for (;;) {
+    const next = Array.from({ length: LOOKED_UP_AT_ONCE }, () => candidates.next().value)
+    const given = head.inputsAsked
+      ? await host.store.readPatiently((level) => readInputKeys(level, taskId, next))
+      : new Set<string>()
+    const free = next.find((key) => !given.has(key) && !isOlderKey(key, head))
+    if (free !== undefined) return free
+  }
 }

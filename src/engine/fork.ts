@@ -154,7 +154,8 @@ async function copy(engine: Engine, source: TaskHead, head: TaskHead, plan: Fork
       text,
     }),
   )
-  for (const batch of inBatches([...records, ...plan.patches], BATCH)) await commit(batch)
+  const inputKeys = plan.inputKeys.map((key): Change => ({ kind: 'input-key', key }))
+  for (const batch of inBatches([...records, ...plan.patches, ...inputKeys], BATCH)) await commit(batch)
   for (const { checkpointId, ...about } of plan.checkpoints) {
     const stateText = await engine.store
       .read((level) => readStateText(level, source.taskId, checkpointId))

@@ -5,8 +5,9 @@
 import { HoldfastError } from '../errors.js'
 import { expected, isObject } from '../expected.js'
 import { toJson } from '../json.js'
-import { readNotesAt } from '../store/reads.js'
-import { isSettled } from '../task/head.js'
+import { readInputKeys, readNotesAt } from '../store/reads.js'
+import { isSettled, type TaskHead } from '../task/head.js'
+import { INPUT_KEY_BYTES_MAX, isOlderKey } from '../task/input-keys.js'
 import type { Note } from '../task/note.js'
 import { saysWhether } from './ask-whether.js'
 import { inputsOf } from './await-answer.js'
@@ -92,12 +93,14 @@ async function respondSome(
   const task = engine.tasks.get(taskId)
   if (!task || isSettled(task.head.status)) return ignoreAll(answers)
   const asked = await readAsked(engine, task, answers)
+  const others = answers.flatMap(([key]) => (asked.has(key) ? [] : key))
+  const earlier = await earlierKeys(engine, task.head, others)
   const ignored: Responded['ignored'][number][] = []
   const answered: Note[] = []
   for (const [key, answer] of answers) {
     const note = asked.get(key)
     const { input } = note ?? {}
-    if (!note || !input) ignored.push({ key, reason: wasAsked(key, task.head.inputsAsked) ? 'answered' : 'unknown' })
+    if (!note || !input) ignored.push({ key, reason: earlier.has(key) ? 'answered' : 'unknown' })
     else if (input.answer !== undefined) ignored.push({ key, reason: 'answered' })
     else if (note.begunAt !== undefined && !saysWhether(answer === '' ? undefined : JSON.parse(answer))) {
       ignored.push({ key, reason: 'invalid' })
@@ -143,8 +146,11 @@ function ignoreAll(answers: readonly (readonly [key: string, answer: string])[])
   return { accepted: [], ignored: answers.map(([key]) => ({ key, reason: 'settled' })) }
 }
 
-/** Keys end in the number of their question. */
-function wasAsked(key: string, asked = 0): boolean {
-  const number = Number(/-(\d+)$/.exec(key)?.[1] ?? Number.NaN)
-  return number >= 1 && number <= asked
+/** Those of `keys` that earlier questions of the task have had. */
+async function earlierKeys({ store }: Engine, head: TaskHead, keys: readonly string[]): Promise<ReadonlySet<string>> {
+  if (!head.inputsAsked || keys.length === 0) return new Set()
+  const older = keys.filter((key) => isOlderKey(key, head))
+  const possible = keys.filter((key) => Buffer.byteLength(key) <= INPUT_KEY_BYTES_MAX)
+  const kept = await store.read((level) => readInputKeys(level, head.taskId, possible))
+  return new Set([...kept, ...older])
 }

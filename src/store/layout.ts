@@ -25,6 +25,7 @@
  *   note/<taskId>/<segment>/<ask>          what has begun and not ended: a step's attempts, a wait, a question …
  *   note/<taskId>/<segment>/<ask>/<scope>  … and the same in a branch
  *   patch/<taskId>/<segment>               what the body was answered on `patched` in a segment
+ *   input-key/<taskId>/<key>               a key that a question of the task has had; empty. Older tasks have none
  *   intent/<taskId>/<step>                 a step that has an undo, and how its undoing goes
  *   message/<taskId>/<name>/<order>        a message that nobody has received
  *   message-key/<taskId>/<key>             what an idempotency key of a message stands for
@@ -48,7 +49,7 @@ import type { Place } from '../task/note.js'
 
 /**
  * The version of all this. One step of migration per version; a step is never edited afterwards. An optional field in a
- * value (the `triedWith` of a head, the `settledAt` of a key) needs no new version: a store without it is read as before.
+ * value (the `triedWith` of a head, the `settledAt` of a key) or a new kind of key (`input-key/`) needs no new version: a store without it is read as before.
  */
 export const FORMAT_VERSION = 1
 
@@ -91,6 +92,8 @@ export const stateKey = (taskId: string, checkpointId: string) => `state/${taskI
 export const notePrefix = (taskId: string) => `note/${taskId}/`
 export const noteKey = (taskId: string, { segment, scope, ask }: Place) =>
   `note/${taskId}/${segmentPart(segment)}/${hex(ask, 10)}${scope === '' ? '' : `/${encodeURIComponent(scope)}`}`
+export const inputKeyPrefix = (taskId: string) => `input-key/${taskId}/`
+export const inputKeyKey = (taskId: string, key: string) => `${inputKeyPrefix(taskId)}${encodeURIComponent(key)}`
 export const intentPrefix = (taskId: string) => `intent/${taskId}/`
 /** The identity of a step may be long: its hash is not. */
 export const intentKey = (taskId: string, stepId: string) =>
@@ -160,6 +163,7 @@ export function settledUntil(instant: number): KeyRange {
 // one of these lists, or it outlives its task.
 const ONE_PER_TASK = ['input', 'outcome']
 const ONE_IF_DROPPED = 'dropped'
+const MANY_IF_ASKED = 'input-key'
 const MANY_PER_TASK = [
   'log',
   'checkpoint',
@@ -179,22 +183,27 @@ export function keysOf(taskId: string, head: TaskHead | undefined): string[] {
   return kinds.map((kind) => `${kind}/${taskId}`)
 }
 
-/** The ranges `<kind>/<taskId>/…` of a task. What the trail points at in the audit belongs to it too. */
-export function rangesOf(taskId: string): KeyRange[] {
-  return MANY_PER_TASK.map((kind) => under(`${kind}/${taskId}/`))
+/**
+ * The ranges `<kind>/<taskId>/…` of a task that its head says it may have; all of them without a head. What the trail points at
+ * in the audit belongs to the task too.
+ */
+export function rangesOf(taskId: string, head: TaskHead | undefined): KeyRange[] {
+  const asked = head === undefined || head.inputsAsked !== undefined
+  const kinds = asked ? [...MANY_PER_TASK, MANY_IF_ASKED] : MANY_PER_TASK
+  return kinds.map((kind) => under(`${kind}/${taskId}/`))
 }
 
 /**
  * A key at the end of each kind, for good. Without it a look for what a task does not have (`note/<taskId>/…`) goes
  * on into the next kind (`timer/`), over every tombstone that sweeps left there.
  */
-export const GUARDS = MANY_PER_TASK.map((kind) => `${kind}/~`)
+export const GUARDS = [...MANY_PER_TASK, MANY_IF_ASKED].map((kind) => `${kind}/~`)
 
 /** Every key of the store by what it is for, for those who ask how much it takes up. */
 export const KINDS = {
   heads: ['live', 'done'],
   values: ['input', 'outcome'],
-  log: ['log', 'dropped', 'note', 'intent', 'message', 'message-key', 'patch'],
+  log: ['log', 'dropped', 'note', 'input-key', 'intent', 'message', 'message-key', 'patch'],
   checkpoints: ['checkpoint', 'state'],
   indexes: ['owner', 'key', 'timer', 'settled'],
   audit: ['audit', 'trail'],

@@ -15,6 +15,7 @@ import {
   droppedKey,
   idempotencyKey,
   inputKey,
+  inputKeyKey,
   intentKey,
   liveKey,
   logKey,
@@ -78,6 +79,8 @@ function add(operations: Operation[], task: TaskHead, change: Change, nextAuditI
       return void put(noteKey(taskId, change.note), encodeNote(change.note))
     case 'drop-note':
       return void operations.push({ key: noteKey(taskId, change.note) })
+    case 'input-key':
+      return void put(inputKeyKey(taskId, change.key), '')
     case 'intent':
       return void put(intentKey(taskId, change.intent.id), encodeIntent(change.intent))
     case 'message': {

@@ -149,6 +149,12 @@ export async function readNotesAt(
   })
 }
 
+/** Those of `keys` that questions of the task have had. */
+export async function readInputKeys(level: Level, taskId: string, keys: readonly string[]): Promise<Set<string>> {
+  const found = await level.getMany(keys.map((key) => layout.inputKeyKey(taskId, key)))
+  return new Set(keys.filter((_, index) => found[index] !== undefined))
+}
+
 /** The steps of a task that have an undo, the newest first; the call of `onCancel` comes last. */
 export async function readIntents(level: Level, taskId: string): Promise<Intent[]> {
   const range = layout.under(layout.intentPrefix(taskId))

@@ -40,10 +40,10 @@ export interface Swept {
  */
 export async function sweepTask(store: Store, swept: Swept, mayGoOn: () => boolean): Promise<boolean> {
   const { taskId, head } = swept
-  const first = await keysOf(store, taskId, ONE_BATCH_KEYS + 1)
+  const first = await keysOf(store, swept, ONE_BATCH_KEYS + 1)
   if (first.length > ONE_BATCH_KEYS) {
     if (head && !head.sweeping) await store.put(taskId, [hide(head)])
-    for (let keys = first; keys.length > 0; keys = await keysOf(store, taskId, ONE_BATCH_KEYS + 1)) {
+    for (let keys = first; keys.length > 0; keys = await keysOf(store, swept, ONE_BATCH_KEYS + 1)) {
       for (let at = 0; at < keys.length; at += DELETES_PER_COMMIT) {
         if (!mayGoOn()) return false
         await store.put(taskId, await toDeletes(store, taskId, keys.slice(at, at + DELETES_PER_COMMIT)))
@@ -59,9 +59,9 @@ export async function sweepTask(store: Store, swept: Swept, mayGoOn: () => boole
 }
 
 /** Some of the keys of a task's parts: as many as `limit`, or all. */
-async function keysOf(store: Store, taskId: string, limit: number): Promise<string[]> {
+async function keysOf(store: Store, { taskId, head }: Swept, limit: number): Promise<string[]> {
   return store.read(async (level) => {
-    const found = await Promise.all(layout.rangesOf(taskId).map((range) => readKeys(level, range, limit)))
+    const found = await Promise.all(layout.rangesOf(taskId, head).map((range) => readKeys(level, range, limit)))
     return found.flat().slice(0, limit)
   })
 }

@@ -1,9 +1,11 @@
 /** What a decision changes beside the log: notes of what has begun, intents, messages. Counts of them are in the head. */
 import type { Change } from './changes.js'
 import type { TaskHead } from './head.js'
+import { inputKeyUsage, withInputs } from './input-keys.js'
 import type { Intent } from './intent.js'
 import type { Message } from './message.js'
-import { isOutstanding, type Note } from './note.js'
+import { type AskedInput, isOutstanding, type Note } from './note.js'
+import { grown } from './usage.js'
 
 /** Everything beside the log that goes with one commit. */
 export interface Beside {
@@ -28,19 +30,22 @@ export function withBeside(head: TaskHead, beside: Beside | undefined): { head: 
   const { begun = [], changed = [], ended = [], intent, isNewIntent, taken, returned = [] } = beside
   const put = [...begun, ...changed]
   const order = head.intents ?? 0
-  const inputs = begun.filter(isOutstanding).length
+  const keys = begun.filter(isOutstanding).map(({ input }) => (input as AskedInput).key)
+  const inputs = keys.length
   const hasChild = ({ child }: Note) => child !== undefined
   const counted: TaskHead = {
     ...head,
     hasStepStates: head.hasStepStates || put.length > 0 || undefined,
     inputs: sum(head.inputs, inputs, -ended.filter(isOutstanding).length),
-    inputsAsked: sum(head.inputsAsked, inputs),
+    ...withInputs(head, inputs),
     children: sum(head.children, begun.filter(hasChild).length, -ended.filter(hasChild).length),
     intents: sum(head.intents, isNewIntent ? 1 : 0),
     messages: sum(head.messages, returned.length, taken ? -1 : 0),
+    bytes: keys.reduce((bytes, key) => grown({ ...head, bytes }, inputKeyUsage(key)), head.bytes),
   }
   const changes: Change[] = [
     ...put.map((note): Change => ({ kind: 'note', note })),
+    ...keys.map((key): Change => ({ kind: 'input-key', key })),
     ...ended.map((note): Change => ({ kind: 'drop-note', note })),
     ...(intent ? [{ kind: 'intent', intent: isNewIntent ? { ...intent, order } : intent } as const] : []),
     ...(taken ? [{ kind: 'drop-message', name: taken.name, order: taken.order } as const] : []),

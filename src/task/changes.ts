@@ -88,6 +88,8 @@ export type Change =
   | { readonly kind: 'binding'; readonly record: BindingRecord }
   | { readonly kind: 'note'; readonly note: Note }
   | { readonly kind: 'drop-note'; readonly note: Note }
+  /** A key under which a question can be answered: no later one gets it. */
+  | { readonly kind: 'input-key'; readonly key: string }
   | { readonly kind: 'intent'; readonly intent: Intent }
   | { readonly kind: 'message'; readonly message: Message }
   | { readonly kind: 'drop-message'; readonly name: string; readonly order: number }

@@ -110,7 +110,8 @@ export interface TaskContext {
   sleepUntil(name: string, instant: Date | number): Promise<void>
   /**
    * Asks somebody outside, and waits for the answer: the task is `input_required` meanwhile, and `respond` answers it.
-   * @param name what the input is called; its key, which is unique over the task's life, begins with it
+   * @param name what the input is called; the first of a name is answered under that name, later
+   *   ones under `<name>-<n>`, where `n` counts the questions of the task. No key is given twice
    * @param request what is asked, as JSON; shown by `get`
    * @returns the answer, whatever JSON value it is
    * @throws HoldfastError `INPUT_TIMEOUT` when nobody answered in time

@@ -15,10 +15,11 @@ import type { Change, Decision } from './changes.js'
 import type { CheckpointInfo } from './checkpoint.js'
 import { createTask, type NewTask } from './create.js'
 import { emptySegment, PREFIX, type SegmentSum, type TaskHead } from './head.js'
+import { inputKeyUsage, withInputs } from './input-keys.js'
 import type { ReadRecord } from './integrity.js'
 import { countedIn, describeRecord, type LogRecord, withRecord } from './log.js'
 import { type PatchAnswers, patchesForFork } from './patches.js'
-import { bytesOf, grown, stateUsage, type Usage, usageOf } from './usage.js'
+import { bytesOf, grown, stateUsage, type Usage } from './usage.js'
 
 /** A step, or a wait, as `steps()` shows it. */
 export interface StepPoint {
@@ -103,6 +104,8 @@ export interface ForkPlan {
   readonly records: readonly ReadRecord[]
   readonly checkpoints: readonly CheckpointInfo[]
   readonly patches: Change[]
+  /** Keys of the questions whose answers are copied: the fork gives none of them again. */
+  readonly inputKeys: readonly string[]
   /** What the new head says of its log. */
   readonly log: Pick<
     TaskHead,
@@ -116,6 +119,8 @@ export interface ForkPlan {
     | 'checkpoints'
     | 'hasPatches'
     | 'hasStepStates'
+    | 'inputsAsked'
+    | 'hasInputKeys'
   >
   /** The point as people read it: `step 'load' (number 2) of segment 3`. */
   readonly described: string
@@ -138,6 +143,7 @@ export function planFork({ head, log, checkpoints, patches, undone }: ForkSource
   if (last && !lastInfo) throw stateDropped(head.taskId, point, last.checkpointId)
   const open = records.reduce((newest, { record }) => Math.max(newest, countedIn(record)), PREFIX)
   const kept = patchesForFork(patches, at)
+  const inputKeys = [...new Set(records.flatMap(({ record }) => (record.kind === 'input' ? record.key : [])))]
   const completedSince = records.filter(
     ({ record }) => record.kind === 'step' && !record.failed && record.seq > (last?.seq ?? -1),
   ).length
@@ -146,6 +152,7 @@ export function planFork({ head, log, checkpoints, patches, undone }: ForkSource
     records,
     checkpoints: copied,
     patches: kept.map((answers): Change => ({ kind: 'patches', ...answers })),
+    inputKeys,
     described: describePoint(point),
     log: {
       // Above those of the checkpoints that are copied: a later one has a higher number.
@@ -159,17 +166,22 @@ export function planFork({ head, log, checkpoints, patches, undone }: ForkSource
       checkpoints: { body: copied.length, client: 0 },
       hasPatches: kept.length > 0 ? true : undefined,
       hasStepStates: undefined,
+      ...withInputs({}, inputKeys.length),
     },
   }
 }
 
 /** What the new task takes up: what every new one does, and its copies. */
-function bytesWith(created: TaskHead, { records, checkpoints }: ForkPlan): Usage {
+function bytesWith(created: TaskHead, { records, checkpoints, inputKeys }: ForkPlan): Usage {
   const states = new Map(checkpoints.map(({ checkpointId, stateBytes }) => [checkpointId, stateUsage(stateBytes)]))
+  const asked = grown(
+    created,
+    inputKeys.reduce((bytes, key) => bytes + inputKeyUsage(key), 0),
+  )
   return records.reduce((bytes, { record, text }) => {
     const state = record.kind === 'checkpoint' ? (states.get(record.checkpointId) ?? 0) : 0
     return grown({ ...created, bytes }, bytesOf(text) + state, countedIn(record))
-  }, usageOf(created))
+  }, asked)
 }
 
 /** The decision that makes the fork: its head, once what it stands on is copied. */

@@ -114,9 +114,11 @@ export interface TaskHead {
   readonly hasStepStates?: boolean | undefined
   /** Steps begun that have an undo; each has an intent beside the log. */
   readonly intents?: number | undefined
-  /** Inputs it waits for, and how many it ever asked for: the next one's key. */
+  /** Inputs it waits for, and how many it ever asked for. */
   readonly inputs?: number | undefined
   readonly inputsAsked?: number | undefined
+  /** True if the keys of all its questions are kept; absent in older heads (input-keys.ts). */
+  readonly hasInputKeys?: boolean | undefined
   /** Messages ever sent to it, and those that nobody has received. */
   readonly messagesSent?: number | undefined
   /** Idempotency keys of messages that are kept. */
@@ -162,7 +164,7 @@ export interface TaskHead {
  */
 export const HEAD_BYTES_MAX = 2_048
 /**
- * At birth; counters, instants, flags and progress take up to 774 bytes more, a parking 74 without its reason. Texts that
+ * At birth; counters, instants, flags and progress take up to 794 bytes more, a parking 74 without its reason. Texts that
  * explain (a reason, an error) get what is left: all of it where names are of a usual length.
  */
 export const NEW_HEAD_BYTES_MAX = 1_060

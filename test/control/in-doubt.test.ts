@@ -239,7 +239,7 @@ describe("a step that was interrupted, under 'ask',", () => {
       expect(await holdfast.get(taskId)).toMatchObject({
         status: 'input_required',
         inputRequests: {
-          'buy-1': {
+          buy: {
             name: 'buy',
             request: {
               message: expect.stringMatching(/^Step 'buy' began at 2026-.*interrupted\. Did it take place\?$/),
@@ -255,7 +255,7 @@ describe("a step that was interrupted, under 'ask',", () => {
     const last = await open()
     await turns()
     await clock.advance(61_000)
-    expect(await last.respond(taskId, { 'buy-1': { tookPlace: true } })).toMatchObject({ accepted: ['buy-1'] })
+    expect(await last.respond(taskId, { buy: { tookPlace: true } })).toMatchObject({ accepted: ['buy'] })
     expect(await last.result(taskId)).toEqual([null, 'after'])
   })
 
@@ -274,18 +274,18 @@ describe("a step that was interrupted, under 'ask',", () => {
       { tookplace: true },
       { result: 1 },
     ])
-      expect(await holdfast.respond(taskId, { 'buy-1': answer })).toEqual({
+      expect(await holdfast.respond(taskId, { buy: answer })).toEqual({
         accepted: [],
-        ignored: [{ key: 'buy-1', reason: 'invalid' }],
+        ignored: [{ key: 'buy', reason: 'invalid' }],
       })
     const not = { code: 'NOT_SERIALIZABLE' }
-    await expect(holdfast.respond(taskId, { 'buy-1': { tookPlace: true, result: 1n } })).rejects.toMatchObject(not)
-    expect(await keysOf(holdfast, taskId)).toEqual(['buy-1'])
+    await expect(holdfast.respond(taskId, { buy: { tookPlace: true, result: 1n } })).rejects.toMatchObject(not)
+    expect(await keysOf(holdfast, taskId)).toEqual(['buy'])
     const [one, two] = await Promise.all([
-      holdfast.respond(taskId, { 'buy-1': { tookPlace: false } }),
-      holdfast.respond(taskId, { 'buy-1': { tookPlace: true, result: 'other' } }),
+      holdfast.respond(taskId, { buy: { tookPlace: false } }),
+      holdfast.respond(taskId, { buy: { tookPlace: true, result: 'other' } }),
     ])
-    expect([one.accepted, two.ignored]).toEqual([['buy-1'], [{ key: 'buy-1', reason: expect.any(String) }]])
+    expect([one.accepted, two.ignored]).toEqual([['buy'], [{ key: 'buy', reason: expect.any(String) }]])
     expect(await holdfast.result(taskId)).toEqual(['bought', 'after'])
   })
 
@@ -295,7 +295,7 @@ describe("a step that was interrupted, under 'ask',", () => {
       begun++
       return new Promise(() => {})
     })
-    for (const key of ['buy-1', 'buy-2', 'buy-3']) {
+    for (const key of ['buy', 'buy-2', 'buy-3']) {
       const holdfast = await open()
       await turns()
       expect(await keysOf(holdfast, taskId)).toEqual([key])
@@ -371,9 +371,9 @@ describe("a step that was interrupted, under 'ask',", () => {
     const second = await openInMemory({ disk, clock, tasks: [trade] })
     await turns()
     expect(await second.get(taskId)).toMatchObject({
-      inputRequests: { 'buy-1': { request: { step: { attempt: 2 } } } },
+      inputRequests: { buy: { request: { step: { attempt: 2 } } } },
     })
-    await second.respond(taskId, { 'buy-1': { tookPlace: false } })
+    await second.respond(taskId, { buy: { tookPlace: false } })
     expect(await second.result(taskId)).toBe('attempt 2')
     expect(attempts).toEqual([1, 2, 2])
   })
@@ -384,8 +384,8 @@ describe("a step that was interrupted, under 'ask',", () => {
     await turns()
     await holdfast.cancel(taskId)
     expect((await holdfast.get(taskId)).inputRequests).toBeUndefined()
-    expect(await cameTo(holdfast.respond(taskId, { 'buy-1': { tookPlace: false } }), 30)).toEqual({
-      value: { accepted: [], ignored: [{ key: 'buy-1', reason: 'settled' }] },
+    expect(await cameTo(holdfast.respond(taskId, { buy: { tookPlace: false } }), 30)).toEqual({
+      value: { accepted: [], ignored: [{ key: 'buy', reason: 'settled' }] },
     })
     expect(await cameTo(holdfast.result(taskId), 30)).toEqual({ code: 'TASK_CANCELLED' })
   })

@@ -308,11 +308,11 @@ describe('a run that waits for more than time', () => {
       const later = async () => {
         for (let turn = 0; turn < at; turn++) await new Promise((resolve) => setImmediate(resolve))
       }
-      const [first, second] = [asked('ok-1'), asked('ok-2')]
+      const [first, second] = [asked('ok'), asked('ok-2')]
       const { taskId } = await holdfast.start(main, null)
       await first
       await later()
-      await holdfast.respond(taskId, { 'ok-1': 1 })
+      await holdfast.respond(taskId, { ok: 1 })
       await later()
       await holdfast.send(taskId, 'news', 2)
       await second

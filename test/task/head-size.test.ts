@@ -66,6 +66,7 @@ const GROWN: Required<Omit<TaskHead, Born | Ended | 'parked' | 'begun' | 'triedW
   intents: COUNT,
   inputs: COUNT,
   inputsAsked: COUNT,
+  hasInputKeys: true,
   messagesSent: COUNT,
   messages: COUNT,
   messageKeys: COUNT,
