@@ -41,7 +41,7 @@ export {
 } from './errors.js'
 export type { EventName, HoldfastEvents } from './events.js'
 export type { Jsonified, JsonValue } from './json.js'
-export { type Logger, silentLogger, stderrLogger } from './logger.js'
+export { type Logger, type LogLevel, silentLogger, stderrLogger } from './logger.js'
 export type { RecoveredTask, RecoveryReport, SuspectedTask } from './recovery/report.js'
 export type { AuditEntry } from './task/changes.js'
 export type { CheckpointInfo, SavedBy } from './task/checkpoint.js'

@@ -11,19 +11,44 @@ export interface Logger {
   error(message: string, fields?: Record<string, unknown>): void
 }
 
+/** The least severe lines that the default logger writes; `'silent'` writes none. */
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent'
+
+/** All levels, the least severe first. */
+export const LOG_LEVELS: readonly LogLevel[] = ['debug', 'info', 'warn', 'error', 'silent']
+
 // Standard output belongs to the protocol of a stdio server, so even warnings go to standard error.
 const toStderr = (level: string) => (message: string, fields?: Record<string, unknown>) => {
   process.stderr.write(`holdfast ${level}: ${message}${fields ? ` ${JSON.stringify(fields)}` : ''}\n`)
 }
 const quiet = () => {}
 
-/** The default: warnings and errors to standard error, the rest dropped. */
-export const stderrLogger: Logger = {
-  debug: quiet,
-  info: quiet,
-  warn: toStderr('warning'),
-  error: toStderr('error'),
+/** A logger that writes lines of `level` and above to standard error. */
+export function stderrLoggerAt(level: LogLevel): Logger {
+  const from = LOG_LEVELS.indexOf(level)
+  const at = (line: LogLevel, label: string) => (LOG_LEVELS.indexOf(line) < from ? quiet : toStderr(label))
+  return {
+    debug: at('debug', 'debug'),
+    info: at('info', 'info'),
+    warn: at('warn', 'warning'),
+    error: at('error', 'error'),
+  }
 }
+
+/**
+ * The logger that is used where `open` is given none. `environment`, the value of `HOLDFAST_LOG`, comes before `logLevel`: it
+ * belongs to the operator. A value that is no level is reported once, and then not considered.
+ */
+export function defaultLogger(logLevel: LogLevel, environment: string | undefined): Logger {
+  if (environment === undefined || environment === '') return stderrLoggerAt(logLevel)
+  const level = LOG_LEVELS.find((known) => known === environment)
+  const logger = stderrLoggerAt(level ?? logLevel)
+  if (level === undefined) logger.warn(`HOLDFAST_LOG is not one of ${LOG_LEVELS.join(', ')}. It has no effect.`)
+  return logger
+}
+
+/** Writes lines of level `info` and above to standard error, whatever `HOLDFAST_LOG` says. */
+export const stderrLogger: Logger = stderrLoggerAt('info')
 
 /** Says nothing. */
 export const silentLogger: Logger = { debug: quiet, info: quiet, warn: quiet, error: quiet }

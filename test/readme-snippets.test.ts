@@ -70,7 +70,7 @@ beforeAll(() => {
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 async function run(cwd: string, ...args: string[]) {
-  const running = spawn(process.execPath, args, { cwd, timeout: 60_000 })
+  const running = spawn(process.execPath, args, { cwd, timeout: 60_000, env: { ...process.env, HOLDFAST_LOG: 'warn' } })
   const [out, err, [code]] = await Promise.all([text(running.stdout), text(running.stderr), once(running, 'close')])
   return { code: code as number | null, out, err }
 }

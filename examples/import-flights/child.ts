@@ -27,7 +27,7 @@ const journal = new Journal(journalFile, (entry) => {
 const definition = importFlights(journal)
 
 openedAt = performance.now()
-const holdfast = await Holdfast.open({ dir, tasks: [definition] })
+const holdfast = await Holdfast.open({ dir, tasks: [definition], logLevel: 'warn' })
 holdfast.on('step:recorded', ({ step }) => {
   if (step === 'load') journal.recorded()
 })

@@ -44,7 +44,7 @@ export class Binding {
     this.#engine = engine
     this.clock = engine.clock
     this.ids = engine.ids
-    this.logger = engine.logger
+    this.logger = engine.lines.loggerForClients()
     this.stateBytesMax = engine.limits.stateBytesMax
     this.inputBytesMax = engine.limits.inputBytesMax
   }

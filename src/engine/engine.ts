@@ -23,7 +23,6 @@ import { transition } from '../task/transition.js'
 import { Admission } from './admission.js'
 import { Children } from './children.js'
 import { drain, stopAtOnce } from './closing.js'
-import { Forgotten } from './forgotten.js'
 import { Gate } from './gate.js'
 import { Processes } from './isolated/processes.js'
 import { Leaks } from './leaks.js'
@@ -49,6 +48,7 @@ import { Slots } from './slots.js'
 import { Suspects } from './suspects.js'
 import { Sweeps } from './sweeps.js'
 import { loadTasks, resumeType, takeUp } from './take-up.js'
+import { TaskLines } from './task-lines.js'
 import { timeOut } from './time-out.js'
 import { Usage } from './usage.js'
 import { Waiters } from './waiters.js'
@@ -96,7 +96,7 @@ export class Engine implements RunHost {
   readonly cleaners: Places
   /** The live children of each task. */
   readonly children = new Children(this)
-  readonly forgotten: Forgotten
+  readonly lines: TaskLines
   readonly lives: Lives
   readonly suspects: Suspects
   readonly parkedRetries = new ParkedRetries(this)
@@ -124,7 +124,7 @@ export class Engine implements RunHost {
     this.serviceLevels = new Levels(store)
     this.leaks = new Leaks(options.clock, options.logger)
     this.events = new Events(options.logger)
-    this.forgotten = new Forgotten(options.logger)
+    this.lines = new TaskLines(options.logger, options.clock)
     this.cleaners = new Places(options.concurrency)
     this.report = new Report(store.damage)
     this.lives = new Lives(store, options.ids, options.logger)

@@ -317,7 +317,7 @@ export class Holdfast {
   async close(options: CloseOptions = {}): Promise<void> {
     const graceMs = graceOf(options)
     this.#stopSweeping()
-    this.#closing ??= this.#engine.close(graceMs)
+    this.#closing ??= this.#engine.close(graceMs).then(() => this.#engine.lines.closed(this.#engine.tasks.size))
     return this.#closing
   }
 

@@ -12,7 +12,7 @@ import {
   oneOf,
 } from '../expected.js'
 import { createIds, type Ids } from '../ids.js'
-import { type Logger, stderrLogger, unfailing } from '../logger.js'
+import { defaultLogger, LOG_LEVELS, type Logger, type LogLevel, unfailing } from '../logger.js'
 import type { AnyTaskDefinition } from '../task/definition.js'
 import type { Durability } from '../task/head.js'
 import type { Rate } from './owner-rates.js'
@@ -156,8 +156,14 @@ export interface OpenOptions {
   readonly lockWait?: Duration | undefined
   /** Where the time comes from. Default: the machine's clock. */
   readonly clock?: Clock | undefined
-  /** Where the library's own words go. Default: warnings and errors to standard error. */
+  /** Takes the log lines of the library. Default: lines of `logLevel` and above go to standard error. */
   readonly logger?: Logger | undefined
+  /**
+   * The least severe lines that the default logger writes. The environment variable `HOLDFAST_LOG` comes before this option.
+   * A `logger` of your own gets every line, whatever both say.
+   * @default 'info'
+   */
+  readonly logLevel?: LogLevel | undefined
   readonly limits?: { readonly [Name in keyof Limits]?: Limits[Name] | undefined } | undefined
 }
 
@@ -182,6 +188,7 @@ export const OPEN_OPTIONS: Names<OpenOptions> = {
   lockWait: true,
   clock: true,
   logger: true,
+  logLevel: true,
   limits: true,
 }
 const RATE_OPTIONS: Names<RateOptions> = { starts: true, per: true }
@@ -223,7 +230,7 @@ export function checkOptions(options: OpenOptions): CheckedOptions {
   const registry = new Registry()
   for (const definition of tasks) registry.add(definition)
   const { concurrencyPerOwner, ratePerOwner, keepCheckpoints, retention, limits = {} } = options
-  const { maximumRecoveries = 5, acceptDamage = false, clock = systemClock, logger = stderrLogger } = options
+  const { maximumRecoveries = 5, acceptDamage = false, clock = systemClock, logLevel = 'info' } = options
   const { priorityAgeing = '30s', idempotencyRetention = '7d', unloadAfter = '60s', suspectTime = '30s' } = options
   const { lockWait = 0 } = options
   checkCount('concurrency', concurrency)
@@ -235,6 +242,8 @@ export function checkOptions(options: OpenOptions): CheckedOptions {
   oneOf('anchor', anchor, ['behind', 'each'])
   checkFlag('acceptDamage', acceptDamage)
   checkFunctionsOf('clock', clock, ['now', 'setTimer'])
+  oneOf('logLevel', logLevel, LOG_LEVELS)
+  const logger = options.logger === undefined ? defaultLogger(logLevel, process.env['HOLDFAST_LOG']) : options.logger
   checkFunctionsOf('logger', logger, ['debug', 'info', 'warn', 'error'])
   return {
     dir,

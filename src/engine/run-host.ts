@@ -10,7 +10,6 @@ import type { TaskHead } from '../task/head.js'
 import type { TaskEvent } from '../task/task-event.js'
 import { RunFenced } from '../task/transition.js'
 import type { Children } from './children.js'
-import type { Forgotten } from './forgotten.js'
 import type { Processes } from './isolated/processes.js'
 import type { LiveTask } from './live-task.js'
 import type { LoadedRuns } from './loaded-runs.js'
@@ -18,6 +17,7 @@ import type { Limits } from './options.js'
 import type { Serial } from './serial.js'
 import type { Slots } from './slots.js'
 import type { Suspects } from './suspects.js'
+import type { TaskLines } from './task-lines.js'
 
 export interface RunHost {
   readonly store: Store
@@ -54,8 +54,8 @@ export interface RunHost {
   /** A body returned after its task was settled. */
   noteDropped(task: LiveTask): void
   readonly children: Children
-  /** Warns of calls that a body did not await. */
-  readonly forgotten: Forgotten
+  /** Log lines about tasks. */
+  readonly lines: Pick<TaskLines, 'retried' | 'forgotten'>
   /** Whether the task, or its clean-up, goes on. */
   isUnfinished(taskId: string): boolean
   /** Notes in the audit that a checkpoint was restored. */

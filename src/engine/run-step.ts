@@ -162,6 +162,7 @@ async function tryUntilDone(run: Run, asked: Asked, step: StepCall, trial: Trial
     })
     if (next === undefined) return ended
     const failedAttempts = trial.note.failedAttempts + 1
+    if (failedAttempts === 3) host.lines.retried(task.taskId, task.head.type, step.name)
     host.logger.debug('A step failed and is tried again', { taskId: task.taskId, step: step.name, failedAttempts })
     await store(run, trial, { ...trial.note, failedAttempts, retryAt: next, begunAt: undefined, input: undefined })
   }

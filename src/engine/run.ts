@@ -318,7 +318,7 @@ export class Run {
   #returned(end: RunEnd): void {
     const { open, number } = this.#turns
     const { forgotten, earlier } = pendingAtReturn(this.#waiting.values(), open ? number : undefined)
-    if (!forgotten) this.host.forgotten.note(this.definition, this.task.taskId, earlier)
+    if (!forgotten) this.host.lines.forgotten.note(this.definition, this.task.taskId, earlier)
     this.#finish(forgotten ? { kind: 'threw', error: notAwaited(this.task.taskId, forgotten), isFinal: true } : end)
   }
 

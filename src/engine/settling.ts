@@ -42,6 +42,7 @@ export function tellSettled(engine: Engine, task: LiveTask): void {
   task.disarmWake()
   engine.scheduler.remove(taskId)
   engine.suspects.over(task)
+  if (status === 'failed') engine.lines.failed(taskId, type, error?.code)
   const settled = status as 'completed' | 'failed' | 'cancelled'
   engine.events.emit('task:settled', { taskId, type, status: settled, code: error?.code })
   engine.report.note(
@@ -104,7 +105,7 @@ export async function park(engine: Engine, task: LiveTask, parked: Omit<Parked, 
   if (parked.code === 'RECORD_DAMAGED') {
     const said = 'A task is parked: a record of it is damaged. Restore a copy of the store, or cancel the task.'
     engine.logger.error(said, { taskId, type, reason: parked.reason })
-  }
+  } else engine.lines.parked(taskId, type, parked.code)
   engine.events.emit('task:parked', { taskId, type, ...parked })
   engine.waiters.tell(taskId, { kind: 'parked' })
   engine.report.note({ taskId, type, action: 'parked', reason: `${parked.code}: ${parked.reason}` }, engine.clock.now())

@@ -83,6 +83,7 @@ export function takeUp(engine: Engine, found: readonly TaskHead[]): void {
   void report.done.then((report) => engine.lives.recovered(report))
   void report.done.then(() => {
     if (report.finishedAt === undefined) return
+    engine.lines.recovered(report)
     engine.serviceLevels.recovered(report).catch((error: unknown) => {
       if (!engine.closing) engine.logger.warn('A recovery could not be counted', { error: String(error) })
     })

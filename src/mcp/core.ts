@@ -258,7 +258,7 @@ export class McpCore {
       await this.records.records.write(beside(joined))
       return joined
     }
-    this.binding.logger.info('A task was created', { taskId, tool: tool.name, owner })
+    this.binding.logger.debug('A task was created', { taskId, tool: tool.name, owner })
     return { taskId, created, rejoinKey: rejoinKey(taskId) }
   }
 

@@ -124,6 +124,7 @@ const OPEN: Rows<OpenOptions> = {
   lockWait: NO_DURATION,
   clock: [...OBJECT, {}, Date, { now: () => 0 }],
   logger: [...OBJECT, {}, { warn: () => {} }],
+  logLevel: oneOf,
   limits: [...OBJECT, { stepsMax: 5 }, { recordsPerTaskMax: 0 }],
 }
 const TASK: Rows<TaskOptions<undefined, undefined>> = {

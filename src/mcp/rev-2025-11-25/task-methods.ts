@@ -67,7 +67,7 @@ export function installTaskMethods(durable: DurableTasks, attachment: Attachment
     await relayed
     // Cancelled by its client: the SDK sends no answer.
     if (!view) return {}
-    core.binding.logger.info('A result was fetched', { taskId, by: caller.owner })
+    core.binding.logger.debug('A result was fetched', { taskId, by: caller.owner })
     const answer = await durable.answer(view)
     if (answer.kind === 'error') throw toThrow(answer.error)
     const result = answer.result as CallToolResult

@@ -55,7 +55,7 @@ export function installTaskMethods(durable: DurableTasks, attachment: Attachment
     const taskId = taskIdOf(params)
     const scope = await core.scope('read', caller, { taskId })
     const view = await holdfast.get(taskId, scope)
-    if (isSettled(view.status)) core.binding.logger.info('A result was fetched', { taskId, by: caller.owner })
+    if (isSettled(view.status)) core.binding.logger.debug('A result was fetched', { taskId, by: caller.owner })
     return { ...(await durable.detail(view)) }
   })
 
