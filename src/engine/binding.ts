@@ -9,6 +9,7 @@ import type { Logger } from '../logger.js'
 import { BindingRecords } from '../store/binding-records.js'
 import { readHead } from '../store/reads.js'
 import type { AnyTaskDefinition } from '../task/definition.js'
+import { inputsOf } from './await-answer.js'
 import type { SessionTaskOptions } from './call-options.js'
 import type { Engine } from './engine.js'
 import { findTask } from './find-task.js'
@@ -87,6 +88,11 @@ export class Binding {
   async refuseInput(taskId: string, key: string, why: string, by: string): Promise<boolean> {
     const { accepted } = await respond(this.#engine, taskId, new Map([[key, '']]), by, why)
     return accepted.length > 0
+  }
+
+  /** Resolves once the questions that the task's body has called for by now are on disk, so that one look sees all of them. */
+  async questionsAsked(taskId: string): Promise<void> {
+    await this.#engine.keys.run(inputsOf(taskId), async () => {})
   }
 
   /** True if the store has nothing to do, or is down and waits until it may be opened again. */

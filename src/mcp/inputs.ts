@@ -10,8 +10,23 @@ const RETRY_MS = 1_000
 
 /** A question as a protocol sends it. */
 export interface Question {
-  readonly method: 'elicitation/create' | 'sampling/createMessage'
+  readonly method: 'elicitation/create' | 'sampling/createMessage' | 'roots/list'
   readonly params: Record<string, unknown>
+}
+
+/** The client capability that each question needs. */
+const NEEDS = {
+  'elicitation/create': 'elicitation',
+  'sampling/createMessage': 'sampling',
+  'roots/list': 'roots',
+} as const satisfies Record<Question['method'], string>
+
+/** True if a client with these capabilities can answer the question. */
+export function canAnswer(
+  capabilities: Partial<Record<(typeof NEEDS)[Question['method']], unknown>> | undefined,
+  method: Question['method'],
+): boolean {
+  return capabilities?.[NEEDS[method]] !== undefined
 }
 
 /** What a task asks for now, by key. */
@@ -29,8 +44,8 @@ export function questionsOf(view: TaskView): ReadonlyMap<string, Question> {
 function questionOf(name: string, request: unknown): Question {
   const given = (typeof request === 'object' && request !== null ? request : {}) as Record<string, unknown>
   const { method, params } = given
-  if (method === 'elicitation/create' || method === 'sampling/createMessage') {
-    return { method, params: (params ?? {}) as Record<string, unknown> }
+  if (typeof method === 'string' && Object.hasOwn(NEEDS, method)) {
+    return { method: method as Question['method'], params: (params ?? {}) as Record<string, unknown> }
   }
   if ('messages' in given) return { method: 'sampling/createMessage', params: given }
   const message = typeof request === 'string' ? request : typeof given['message'] === 'string' ? given['message'] : name
@@ -66,15 +81,19 @@ export async function answerInput(
   return accepted.includes(key)
 }
 
-/** The same for several at once. Keys that are not outstanding are ignored. */
+/**
+ * The same for several at once. Keys that are not outstanding are ignored.
+ * @returns whether any of the answers counts
+ */
 export async function answerInputs(
   core: McpCore,
   taskId: string,
   answers: Readonly<Record<string, unknown>>,
   scope: Scope,
-): Promise<void> {
+): Promise<boolean> {
   const { accepted } = await core.holdfast.respond(taskId, answers, scope)
   if (accepted.length > 0) core.hub.tell(taskId, { kind: 'changed' })
+  return accepted.length > 0
 }
 
 /** Says that nobody can be asked: the task's `input` rejects with `INPUT_UNAVAILABLE`. */

@@ -76,6 +76,54 @@ const withTask = defineTask(
   },
 )
 
+// What the suite's input-required scenarios call, each a durable task that asks.
+const asksForName = elicitation('What is your name?', { name: { type: 'string' } })
+const asksForContext = elicitation('What context should the prompt use?', { context: { type: 'string' } })
+const asksCapital = {
+  messages: [{ role: 'user', content: { type: 'text', text: 'What is the capital of France?' } }],
+  maxTokens: 100,
+}
+const asking = [
+  defineTask({ name: 'test_input_required_result_elicitation' }, async (task) => {
+    const { content } = await task.input<Elicited>('user_name', asksForName)
+    return `Hello, ${content?.['name']}!`
+  }),
+  defineTask({ name: 'test_input_required_result_sampling' }, async (task) =>
+    JSON.stringify(await task.input('capital_question', asksCapital)),
+  ),
+  defineTask({ name: 'test_input_required_result_list_roots' }, async (task) =>
+    JSON.stringify(await task.input('client_roots', { method: 'roots/list' })),
+  ),
+  defineTask({ name: 'test_input_required_result_request_state' }, async (task) => {
+    const { action } = await task.input<Elicited>('confirm', elicitation('Please confirm', { ok: { type: 'boolean' } }))
+    return `state-ok: ${action}`
+  }),
+  defineTask({ name: 'test_input_required_result_multiple_inputs' }, async (task) =>
+    JSON.stringify(
+      await task.all({
+        name: (branch) => branch.input('user_name', asksForName),
+        greeting: (branch) => branch.input('greeting', asksCapital),
+        roots: (branch) => branch.input('client_roots', { method: 'roots/list' }),
+      }),
+    ),
+  ),
+  defineTask({ name: 'test_input_required_result_multi_round' }, async (task) => {
+    const first = await task.input<Elicited>('step1', asksForName)
+    const second = await task.input<Elicited>('step2', elicitation('Which colour?', { color: { type: 'string' } }))
+    return `${first.content?.['name']} likes ${second.content?.['color']}`
+  }),
+  defineTask({ name: 'test_input_required_result_tampered_state' }, async (task) =>
+    JSON.stringify(await task.input('confirm', elicitation('Please confirm', { ok: { type: 'boolean' } }))),
+  ),
+  defineTask({ name: 'test_input_required_result_capabilities' }, async (task) => {
+    const [name, capital] = await Promise.allSettled([
+      task.input('user_name', asksForName),
+      task.input('capital_question', asksCapital),
+    ])
+    return `${name.status}, ${capital.status}`
+  }),
+]
+
 const holdfast = await Holdfast.open({ dir })
 const durable = durableTasks(holdfast, { access: 'open', pollInterval: 200 })
   .tool(greet, { taskSupport: 'forbidden' })
@@ -97,9 +145,20 @@ const durable = durableTasks(holdfast, { access: 'open', pollInterval: 200 })
     toResult: (output) => text(output),
   })
 
-const handler = durable.httpHandler(() =>
-  durable.attach(new McpServer({ name: 'conformance', version: '1.0.0' }, durable.serverOptions())),
-)
+for (const task of asking) durable.tool(task)
+
+const handler = durable.httpHandler(() => {
+  const server = durable.attach(new McpServer({ name: 'conformance', version: '1.0.0' }, durable.serverOptions()))
+  // A prompt is no tool: this one is the SDK's business alone.
+  const asks = { method: 'elicitation/create' as const, params: asksForContext.params }
+  server.registerPrompt('test_input_required_result_prompt', {}, (ctx) => {
+    const answer = ctx.mcpReq.inputResponses?.['user_context'] as Elicited | undefined
+    if (!answer) return inputRequired({ inputRequests: { user_context: asks as never } })
+    const said = { type: 'text' as const, text: String(answer.content?.['context']) }
+    return { messages: [{ role: 'user', content: said }] }
+  })
+  return server
+})
 createServer((req, res) => void handler.node(req, res)).listen(Number(port), '127.0.0.1', () =>
   process.stderr.write('listening\n'),
 )

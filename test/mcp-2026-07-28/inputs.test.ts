@@ -178,6 +178,74 @@ describe('for a client without tasks', () => {
     await server.close()
   })
 
+  test('each round carries another requestState, also one that asks the same again', async () => {
+    const server = await startWithAuth()
+    const states = new Set<string>()
+    let { requestState } = (await server.request('tools/call', call, ann)).result
+    for (let round = 0; round < 4; round++) {
+      states.add(requestState)
+      const again = { ...call, requestState, inputResponses: { nobodyAsked: accept('?') } }
+      const { result } = await server.request('tools/call', again, ann)
+      expect(Object.keys(result.inputRequests)).toEqual(['name'])
+      requestState = result.requestState
+    }
+    expect(states.size).toBe(4)
+    const answered = { ...call, requestState, inputResponses: { name: accept('Ada') } }
+    const { result } = await server.request('tools/call', answered, ann)
+    expect(Object.keys(result.inputRequests)).toEqual(['name-2'])
+    expect(states).not.toContain(result.requestState)
+    await server.close()
+  })
+
+  test('questions that a body asks side by side are one round', async () => {
+    const many = defineTask({ name: 'many' }, async (task) => {
+      const names = Array.from({ length: 12 }, (_, n) => `q${n}`)
+      return (await Promise.all(names.map((name) => task.input<Elicited>(name)))).map(said)
+    })
+    const server = await start({ tools: [many], durable: { access: 'principal' } })
+    const { result } = await server.request('tools/call', { name: 'many', arguments: {} }, ann)
+    expect(Object.keys(result.inputRequests)).toHaveLength(12)
+    await server.close()
+  })
+
+  test('answers that come with the first call count as soon as they are asked for, and the rest is left out', async () => {
+    const server = await startWithAuth()
+    const early = { name: accept('Ada'), 'name-2': 12_345, nobodyAsked: accept('?') }
+    const { result } = await server.request('tools/call', { ...call, inputResponses: early }, ann)
+    expect(Object.keys(result.inputRequests)).toEqual(['name-2'])
+    const last = { ...call, requestState: result.requestState, inputResponses: { 'name-2': accept('Bob') } }
+    expect((await server.request('tools/call', last, ann)).result).toMatchObject({
+      content: [{ text: 'accept Ada, accept Bob' }],
+    })
+    const all = { ...call, inputResponses: { name: accept('Eve'), 'name-2': accept('Mallory') } }
+    expect((await server.request('tools/call', all, ann)).result).toMatchObject({
+      content: [{ text: 'accept Eve, accept Mallory' }],
+    })
+    await server.close()
+  })
+
+  test('a body can ask for the roots of the client', async () => {
+    const where = defineTask({ name: 'where' }, async (task) => {
+      const { roots } = await task.input<{ roots: { uri: string }[] }>('roots', { method: 'roots/list' })
+      return roots.map(({ uri }) => uri).join()
+    })
+    const server = await start({ tools: [where], durable: { access: 'principal' } })
+    const bob = { knows: { roots: {} }, sub: 'bob' }
+    const asked = (await server.request('tools/call', { name: 'where', arguments: {} }, bob)).result
+    expect(asked.inputRequests).toEqual({ roots: { method: 'roots/list', params: {} } })
+    const round = { name: 'where', arguments: {}, requestState: asked.requestState }
+    const wrong = { ...round, inputResponses: { roots: { roots: 'none' } } }
+    const wrongKind = { ...round, inputResponses: { roots: accept('here') } }
+    for (const params of [wrong, wrongKind]) {
+      expect((await server.request('tools/call', params, bob)).error).toMatchObject({ code: -32_602 })
+    }
+    const right = { ...round, inputResponses: { roots: { roots: [{ uri: 'file:///here' }] } } }
+    expect((await server.request('tools/call', right, bob)).result).toMatchObject({
+      content: [{ text: 'file:///here' }],
+    })
+    await server.close()
+  })
+
   test('a client that learned of tasks between two rounds gets one', async () => {
     const server = await startWithAuth()
     const { requestState } = (await server.request('tools/call', call, ann)).result

@@ -150,3 +150,16 @@ test('sampling is asked for as such', async () => {
   await send({ jsonrpc: '2.0', id: requests[0]?.id as number, result })
   expect((await answer).result.content).toEqual([{ type: 'text', text: 'tern' }])
 })
+
+test('the roots of the client are asked for as such', async () => {
+  const holdfast = await openInMemory()
+  const where = defineTask({ name: 'where' }, async (task) => task.input('roots', { method: 'roots/list' }))
+  const durable = durableTasks(holdfast, { access: 'local' }).tool(where)
+  const { call, requests, send } = await rawClient(durable, { capabilities: { roots: {} } })
+  const answer = call('where')
+  await until(() => requests.length === 1)
+  expect(requests[0]).toMatchObject({ method: 'roots/list' })
+  const roots = [{ uri: 'file:///here' }]
+  await send({ jsonrpc: '2.0', id: requests[0]?.id, result: { roots } } as never)
+  expect(JSON.parse((await answer).result.content[0].text)).toEqual({ roots })
+})

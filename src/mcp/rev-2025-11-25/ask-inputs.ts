@@ -3,15 +3,15 @@
  * and not answered when the process died is asked again, under the same key, as soon as somebody waits again.
  */
 import {
-  type ClientCapabilities,
   CreateMessageResultSchema,
   ElicitResultSchema,
+  ListRootsResultSchema,
   RELATED_TASK_META_KEY,
 } from '@modelcontextprotocol/sdk/types.js'
 import type { TaskView } from '../../engine/view.js'
 import { HoldfastError } from '../../errors.js'
 import type { Caller } from '../caller.js'
-import { answerInput, type Question, questionsOf, refuseInput } from '../inputs.js'
+import { answerInput, canAnswer, type Question, questionsOf, refuseInput } from '../inputs.js'
 import { clientWordsOf } from '../refusal.js'
 import type { Attachment } from './attach.js'
 import type { Extra } from './call-tool.js'
@@ -20,6 +20,12 @@ import { INPUT_META, questionId } from './transport.js'
 
 // A person may think for longer than the SDK's minute; the task's own timeout counts.
 const TIMEOUT_MS = 2 ** 31 - 1
+
+const RESULT_SCHEMAS = {
+  'elicitation/create': ElicitResultSchema,
+  'sampling/createMessage': CreateMessageResultSchema,
+  'roots/list': ListRootsResultSchema,
+} as const satisfies Record<Question['method'], unknown>
 
 /** Whose questions, and to whom. */
 export interface AskOptions {
@@ -64,7 +70,7 @@ export class Asking {
     const { logger } = durable.core.binding
     let failure: unknown
     try {
-      if (!isCapable(attachment.server.server.getClientCapabilities(), question.method)) {
+      if (!canAnswer(attachment.server.server.getClientCapabilities(), question.method)) {
         if (isInline) await refuseInput(durable.core, taskId, key, `The client can't answer ${question.method}`)
         return
       }
@@ -88,16 +94,11 @@ export class Asking {
     const { extra, taskId, isInline } = this.options
     const related = isInline ? {} : { [RELATED_TASK_META_KEY]: { taskId } }
     const _meta = { ...(params['_meta'] as object | undefined), ...related, [INPUT_META]: questionId(taskId, key) }
-    const schema = method === 'elicitation/create' ? ElicitResultSchema : CreateMessageResultSchema
-    return extra.sendRequest({ method, params: { ...params, _meta } } as never, schema as never, {
+    return extra.sendRequest({ method, params: { ...params, _meta } } as never, RESULT_SCHEMAS[method] as never, {
       signal,
       timeout: TIMEOUT_MS,
     })
   }
-}
-
-function isCapable(capabilities: ClientCapabilities | undefined, method: Question['method']): boolean {
-  return (method === 'elicitation/create' ? capabilities?.elicitation : capabilities?.sampling) !== undefined
 }
 
 /** Why a question was not answered, without what an error of the engine's says of the server's disk. */

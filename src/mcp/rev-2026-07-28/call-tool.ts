@@ -5,6 +5,8 @@
  *
  * R1. Nothing is answered before the task is on disk.
  * R2. What a task asks a client without tasks for is the answer to its call; the next round names the task and waits on.
+ * R3. A first call may bring answers along, by the names of the questions: what they fit is answered as soon as it is asked,
+ *     and the rest is left out. Not where the tool has a `toInput`, which may ask before there is a task: they are for that.
  */
 import {
   type ClientCapabilities,
@@ -17,7 +19,7 @@ import { HoldfastError, ProtocolError } from '../../errors.js'
 import { toolErrorOf } from '../arguments.js'
 import { type Caller, callerOf } from '../caller.js'
 import { InputNeeded, type StartedCall } from '../core.js'
-import { answerInputs, questionsOf, refuseInput } from '../inputs.js'
+import { answerInputs, canAnswer, questionsOf, refuseInput } from '../inputs.js'
 import type { IsHeard } from '../open-calls.js'
 import { type Answer, toThrow } from '../outcome.js'
 import { ProgressFeed } from '../progress-feed.js'
@@ -27,7 +29,7 @@ import { waitForEnd } from '../wait.js'
 import type { Attachment } from './attach.js'
 import type { DurableTasks } from './durable-tasks.js'
 import { capabilitiesIn, isModern, knowsTasks, tasksNotDeclared } from './extension.js'
-import { answersTo } from './input-responses.js'
+import { answersTo, fittingAnswersTo, type InputResponses } from './input-responses.js'
 import { projectNewTask } from './project-task.js'
 import { invalidState, RequestStates } from './request-state.js'
 
@@ -44,6 +46,8 @@ interface Call {
   readonly capabilities: ClientCapabilities
   readonly started: StartedCall
   readonly isHeard: IsHeard
+  /** Answers that came with a first call (R3). */
+  readonly early: InputResponses
 }
 
 /** The handler of `tools/call`. */
@@ -69,7 +73,8 @@ export async function callTool(
     const started = RequestStates.isOurs(state)
       ? await takeUpRound(durable, tool, caller, state, ctx)
       : await start(durable, tool, kind, params, caller, ctx, isHeard)
-    const call = { tool, caller, ctx, capabilities, started, isHeard }
+    const early = RequestStates.isOurs(state) || tool.toInput ? {} : (ctx.mcpReq.inputResponses ?? {})
+    const call = { tool, caller, ctx, capabilities, started, isHeard, early }
     if (kind === 'start') return handleOf(started.taskId)
     return asTask ? await answerWithTask(durable, call) : await answerInline(durable, call)
   } catch (error) {
@@ -143,14 +148,25 @@ async function answerInline(durable: DurableTasks, call: Call): Promise<unknown>
   const { taskId } = started
   const feed = progressFeedOf(durable, ctx)
   const isAsked = (view: TaskView) => answerable(durable, view, call.capabilities)
-  try {
-    const end = await waitForEnd(core, taskId, {
+  const wait = () =>
+    waitForEnd(core, taskId, {
       owner: caller.owner,
       signal: ctx.mcpReq.signal,
       untilParked: true,
       until: isAsked,
       onProgress: (progress) => feed?.push(progress),
     })
+  try {
+    let end = await wait()
+    for (; end.kind === 'seen'; end = await wait()) {
+      // Questions that are asked side by side are one round, and not one each.
+      await core.binding.questionsAsked(taskId)
+      const view = await core.holdfast.get(taskId, { owner: caller.owner })
+      if (await answeredEarly(durable, call, view)) continue
+      if (!isAsked(view)) continue
+      end = { kind: 'seen', view }
+      break
+    }
     if (end.kind === 'aborted') return await interrupted(durable, call)
     await feed?.end()
     const view = end.view as TaskView
@@ -167,10 +183,18 @@ async function answerInline(durable: DurableTasks, call: Call): Promise<unknown>
   }
 }
 
+/** Answers what is asked for with what the call brought along (R3). @returns whether any of it counts */
+async function answeredEarly({ core }: DurableTasks, { caller, early }: Call, view: TaskView): Promise<boolean> {
+  const { taskId } = view
+  const answers = fittingAnswersTo(view, early)
+  if (Object.keys(answers).length === 0) return false
+  return answerInputs(core, taskId, answers, await core.scope('update', caller, { taskId }))
+}
+
 /** The questions that the client can answer, and what names the task when it comes back with the answers. */
 async function roundOf(durable: DurableTasks, { tool, capabilities }: Call, view: TaskView): Promise<Answer> {
   const requestState = await durable.requestStates.sign({ taskId: view.taskId, tool: tool.name })
-  const asked = [...questionsOf(view)].filter(([, { method }]) => isCapable(capabilities, method))
+  const asked = [...questionsOf(view)].filter(([, { method }]) => canAnswer(capabilities, method))
   const round = { resultType: 'input_required', inputRequests: Object.fromEntries(asked), requestState }
   return { kind: 'result', result: round as unknown as ToolResult }
 }
@@ -189,7 +213,7 @@ function progressFeedOf({ core }: DurableTasks, { mcpReq }: ServerContext): Prog
 function answerable({ core }: DurableTasks, view: TaskView, capabilities: ClientCapabilities): boolean {
   let found = false
   for (const [key, { method }] of questionsOf(view)) {
-    if (isCapable(capabilities, method)) found = true
+    if (canAnswer(capabilities, method)) found = true
     else {
       refuseInput(core, view.taskId, key, `The client can't answer ${method}`).catch((error: unknown) =>
         core.binding.logger.warn('A question of a task could not be refused', { error: String(error) }),
@@ -197,10 +221,6 @@ function answerable({ core }: DurableTasks, view: TaskView, capabilities: Client
     }
   }
   return found
-}
-
-function isCapable(capabilities: ClientCapabilities, method: string): boolean {
-  return (method === 'elicitation/create' ? capabilities.elicitation : capabilities.sampling) !== undefined
 }
 
 /** The connection is gone, or its client cancelled the call. Only the second ever ends the task, and only if it may. */

@@ -15,12 +15,27 @@ export function answersTo(view: TaskView, responses: InputResponses): InputRespo
   const questions = questionsOf(view)
   const known = Object.entries(responses).filter(([key]) => questions.has(key))
   for (const [key, answer] of known) {
-    const { method } = questions.get(key) as Question
-    const fits =
-      method === 'elicitation/create'
-        ? isSpecType.ElicitResult(answer)
-        : isSpecType.CreateMessageResult(answer) || isSpecType.CreateMessageResultWithTools(answer)
-    if (!fits) throw invalidParams(`The response to '${key.slice(0, 80)}' is no result of ${method}`)
+    const question = questions.get(key) as Question
+    if (!fits(question, answer)) {
+      throw invalidParams(`The response to '${key.slice(0, 80)}' is no result of ${question.method}`)
+    }
   }
   return Object.fromEntries(known)
+}
+
+/** The answers to what is outstanding and that fit it. */
+export function fittingAnswersTo(view: TaskView, responses: InputResponses): InputResponses {
+  const questions = questionsOf(view)
+  return Object.fromEntries(
+    Object.entries(responses).filter(([key, answer]) => {
+      const question = questions.get(key)
+      return question !== undefined && fits(question, answer)
+    }),
+  )
+}
+
+function fits({ method }: Question, answer: unknown): boolean {
+  if (method === 'elicitation/create') return isSpecType.ElicitResult(answer)
+  if (method === 'roots/list') return isSpecType.ListRootsResult(answer)
+  return isSpecType.CreateMessageResult(answer) || isSpecType.CreateMessageResultWithTools(answer)
 }

@@ -4,6 +4,7 @@
  *
  * K1. A key is on disk before anything is signed with it.
  * K2. A signature says that the words are ours, not that the caller may: whose task it is, is asked again every time.
+ * K3. No two rounds carry the same state: clients may tell rounds apart by it.
  */
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto'
 import { Serial } from '../../engine/serial.js'
@@ -39,7 +40,8 @@ export class RequestStates {
 
   async sign({ taskId, tool }: OpenRound): Promise<string> {
     const [key] = await this.#read()
-    const body = `${PREFIX}${(key as Key).id}.${Buffer.from(JSON.stringify({ taskId, tool })).toString('base64url')}`
+    const round = this.core.binding.ids.seed().slice(0, 12)
+    const body = `${PREFIX}${(key as Key).id}.${Buffer.from(JSON.stringify({ taskId, tool, round })).toString('base64url')}`
     return `${body}.${macOf(key as Key, body)}`
   }
 
