@@ -14,8 +14,10 @@ export interface Fault {
 /** A disk that outlives the processes on it. */
 export class MemoryDisk {
   readonly #content = new Map<string, string>()
-  /** Every key, in order. */
-  readonly #keys: string[] = []
+  /** Every key, in order, as it was when a range was read last. */
+  #sorted: readonly string[] = []
+  /** Keys that were added, or removed, since then. */
+  readonly #changed = new Set<string>()
   #handles = new Set<MemoryLevel>()
   #writes = 0
   #death: Fault | undefined
@@ -75,18 +77,19 @@ export class MemoryDisk {
 
   /** Changes a value behind everybody's back: rot. `undefined` removes it. */
   damage(key: string, value: string | undefined): void {
-    if (this.#content.has(key) === (value === undefined)) {
-      const at = firstAtLeast(this.#keys, key)
-      if (value === undefined) this.#keys.splice(at, 1)
-      else this.#keys.splice(at, 0, key)
-    }
+    if (this.#content.has(key) === (value === undefined)) this.#changed.add(key)
     if (value === undefined) this.#content.delete(key)
     else this.#content.set(key, value)
   }
 
   /** @internal */
   get sortedKeys(): readonly string[] {
-    return this.#keys
+    if (this.#changed.size === 0) return this.#sorted
+    const added = [...this.#changed].filter((key) => this.#content.has(key)).sort()
+    const kept = this.#sorted.filter((key) => !this.#changed.has(key))
+    this.#changed.clear()
+    this.#sorted = merged(kept, added)
+    return this.#sorted
   }
 
   /** @internal */
@@ -197,4 +200,15 @@ function firstAtLeast(keys: readonly string[], key: string): number {
     else to = middle
   }
   return from
+}
+
+/** Both lists in one, in order. */
+function merged(one: readonly string[], other: readonly string[]): string[] {
+  const all: string[] = []
+  let at = 0
+  for (const key of other) {
+    while (at < one.length && (one[at] as string) < key) all.push(one[at++] as string)
+    all.push(key)
+  }
+  return all.concat(one.slice(at))
 }
