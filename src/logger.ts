@@ -17,8 +17,18 @@ export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent'
 /** All levels, the least severe first. */
 export const LOG_LEVELS: readonly LogLevel[] = ['debug', 'info', 'warn', 'error', 'silent']
 
+// A line that is written after standard error was closed fails with an event. Without a listener, that ends the process: a
+// server would not outlive whoever reads its lines.
+let outlivesStderr = false
+function outliveStderr(): void {
+  if (outlivesStderr) return
+  outlivesStderr = true
+  process.stderr.on('error', () => {})
+}
+
 // Standard output belongs to the protocol of a stdio server, so even warnings go to standard error.
 const toStderr = (level: string) => (message: string, fields?: Record<string, unknown>) => {
+  outliveStderr()
   process.stderr.write(`holdfast ${level}: ${message}${fields ? ` ${JSON.stringify(fields)}` : ''}\n`)
 }
 const quiet = () => {}
