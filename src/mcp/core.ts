@@ -67,7 +67,7 @@ export interface PreparedCall {
   readonly idempotencyKey: string | undefined
   /** Where a repeat of it would be found. */
   readonly rejoinPrefix: string | undefined
-  readonly ttlMs: number
+  readonly ttlMs: number | undefined
   readonly trace: Trace | undefined
   /** Of an inline call: whether its client is there. */
   readonly isHeard: IsHeard

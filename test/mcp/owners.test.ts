@@ -114,6 +114,8 @@ describe('options', () => {
     [{ access: 'local', pollInterval: 'soon' }, /`pollInterval`.*"?soon/],
     [{ access: 'local', progressInterval: -1 }, /`progressInterval`/],
     [{ access: 'local', ttl: { min: '2d', max: '1d' } }, /`ttl.min` to be at most `ttl.max`/],
+    [{ access: 'local', ttl: { min: 'unlimited' } }, /`ttl.min`/],
+    [{ access: 'local', ttl: { default: 'unlimited' } }, /`ttl.max` to be 'unlimited' where `ttl.default` is/],
     [{ access: 'local', orphans: 'forget' }, /`orphans`.*'forget'/],
     [{ access: 'local', limits: { tasks: 5 } }, /Unknown option `limits.tasks`; there are liveTasksPerOwnerMax/],
     [{ access: 'local', limits: { requestsPerMinute: 0 } }, /`limits.requestsPerMinute` to be an integer >= 1, got 0/],

@@ -7,6 +7,7 @@
 import type { Transport, TransportSendOptions } from '@modelcontextprotocol/sdk/shared/transport.js'
 import type { JSONRPCMessage, JSONRPCRequest, MessageExtraInfo, RequestId } from '@modelcontextprotocol/sdk/types.js'
 import { isJSONRPCNotification, isJSONRPCRequest, RELATED_TASK_META_KEY } from '@modelcontextprotocol/sdk/types.js'
+import { UNLIMITED_MS } from '../ttl.js'
 import type { OpenCall } from './call-tool.js'
 
 const OWN_TASK_ID = new Set(['tasks/get', 'tasks/result', 'tasks/cancel', 'tasks/list'])
@@ -92,7 +93,7 @@ export class DurableTransport implements Transport {
       const requestId = message.params?.['requestId']
       if (typeof requestId === 'string' || typeof requestId === 'number') this.#note(requestId)
     }
-    this.onmessage?.(withoutHint(message), extra)
+    this.onmessage?.(withTtl(withoutHint(message)), extra)
   }
 
   send(message: JSONRPCMessage, options?: TransportSendOptions): Promise<void> {
@@ -112,6 +113,17 @@ export class DurableTransport implements Transport {
     if (this.#cancelled.size >= CANCELLED_MAX) this.#cancelled.clear()
     this.#cancelled.add(requestId)
   }
+}
+
+/**
+ * The message with a number where its client asks for a task without a `ttl` (`null`). That is what such a task says it has,
+ * but the SDK's schema of the request knows numbers only.
+ */
+export function withTtl<Message extends JSONRPCMessage>(message: Message): Message {
+  if (!isJSONRPCRequest(message)) return message
+  const task = message.params?.['task'] as { ttl?: unknown } | undefined
+  if (task?.ttl !== null) return message
+  return { ...message, params: { ...message.params, task: { ...task, ttl: UNLIMITED_MS } } }
 }
 
 function withoutHint(message: JSONRPCMessage): JSONRPCMessage {

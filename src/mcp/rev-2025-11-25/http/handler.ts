@@ -21,6 +21,7 @@ import { checkJson } from '../../json-limits.js'
 import { CHOSEN_NAME_BYTES_MAX } from '../../names.js'
 import { type AuthInfoLike, NoPrincipal } from '../../owner.js'
 import { isStoreAway } from '../../refusal.js'
+import { cleanText } from '../../text.js'
 import type { DurableTasks } from '../durable-tasks.js'
 import { longNameIn } from './kept-request.js'
 import { jsonResponse, sseResponse } from './reply.js'
@@ -178,7 +179,7 @@ class Endpoint {
     }
     const version = request.headers.get('mcp-protocol-version')
     if (!isInitialize && version !== null && !SUPPORTED_PROTOCOL_VERSIONS.includes(version)) {
-      return httpError(400, -32_000, 'Bad Request: Unsupported protocol version')
+      return unknownVersion(version)
     }
     if (isInitialize && Buffer.byteLength(JSON.stringify(message)) > INITIALIZE_BYTES_MAX) {
       return refuse(longInitialize())
@@ -255,6 +256,12 @@ function longName(name: string): Response {
 
 function longInitialize(): Response {
   return httpError(413, -32_000, `Payload Too Large: an \`initialize\` may take ${INITIALIZE_BYTES_MAX} bytes as JSON`)
+}
+
+function unknownVersion(version: string): Response {
+  const supported = SUPPORTED_PROTOCOL_VERSIONS.join(', ')
+  const said = `Unsupported protocol version: ${cleanText(version, 40)} (supported versions: ${supported})`
+  return httpError(400, -32_000, `Bad Request: ${said}`)
 }
 
 // The same for one that never was, one that is over, and somebody else's.

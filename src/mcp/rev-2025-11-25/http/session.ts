@@ -27,6 +27,7 @@ import { isStoreAway, RPC } from '../../refusal.js'
 import type { Attachment } from '../attach.js'
 import { cancelTaskOf, type OpenCall, openCall } from '../call-tool.js'
 import type { DurableTasks } from '../durable-tasks.js'
+import { withTtl } from '../transport.js'
 import { isWait, keptOf, requestOf, withoutArguments, withoutRest } from './kept-request.js'
 import { answerLate } from './late-answer.js'
 import type { OpenRequests } from './open-requests.js'
@@ -280,7 +281,7 @@ export class Session {
 
   #durableCall(request: JSONRPCRequest): CallToolRequest | undefined {
     if (request.method !== 'tools/call') return undefined
-    const parsed = CallToolRequestSchema.safeParse(request)
+    const parsed = CallToolRequestSchema.safeParse(withTtl(request))
     if (!parsed.success || !this.parts.durable.core.tools.has(parsed.data.params.name)) return undefined
     return this.attachment.registered.get(parsed.data.params.name)?.enabled ? parsed.data : undefined
   }
