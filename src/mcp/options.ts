@@ -134,6 +134,11 @@ const DEFAULT_LIMITS: McpLimits = {
 
 /** @throws TypeError naming the option, what was expected and what was given */
 export function checkDurableOptions(options: DurableOptions): CheckedDurableOptions {
+  if (options === undefined) {
+    throw new TypeError(
+      "`durableTasks` needs the option `access`, which says who reaches which tasks: durableTasks(holdfast, { access: 'local' }) for one user over stdio; 'principal' or 'open' over HTTP",
+    )
+  }
   checkOptionsOf<DurableOptions>('durableTasks', options, DURABLE_OPTIONS)
   const { access, owner, authorize, ttl = {}, orphans = 'fail', aliases = false, limits = {} } = options
   oneOf('access', access, ['principal', 'open', 'local'])

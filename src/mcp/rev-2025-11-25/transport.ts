@@ -97,7 +97,7 @@ export class DurableTransport implements Transport {
   }
 
   send(message: JSONRPCMessage, options?: TransportSendOptions): Promise<void> {
-    return this.inner.send(withoutQuestion(message), options)
+    return this.inner.send(withoutTasks(withoutQuestion(message)), options)
   }
 
   close(): Promise<void> {
@@ -132,6 +132,19 @@ function withoutHint(message: JSONRPCMessage): JSONRPCMessage {
   if (!meta || !(RELATED_TASK_META_KEY in meta)) return message
   const { [RELATED_TASK_META_KEY]: _, ...rest } = meta
   return { ...message, params: { ...message.params, _meta: rest } }
+}
+
+// The revision that brought tasks. Revisions are dates, so that their texts sort.
+const TASKS_SINCE = '2025-11-25'
+
+/** The message without the capability `tasks` where it agrees with a client on a revision that has none. */
+function withoutTasks(message: JSONRPCMessage): JSONRPCMessage {
+  if (!('result' in message)) return message
+  const { protocolVersion, capabilities } = message.result as { protocolVersion?: unknown; capabilities?: object }
+  if (typeof protocolVersion !== 'string' || protocolVersion >= TASKS_SINCE) return message
+  if (!capabilities || !('tasks' in capabilities)) return message
+  const { tasks: _, ...rest } = capabilities
+  return { ...message, result: { ...message.result, capabilities: rest } }
 }
 
 function withoutQuestion(message: JSONRPCMessage): JSONRPCMessage {

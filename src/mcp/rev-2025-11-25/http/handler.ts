@@ -12,6 +12,7 @@ import {
   SUPPORTED_PROTOCOL_VERSIONS,
 } from '@modelcontextprotocol/sdk/types.js'
 import type { Holdfast } from '../../../engine/holdfast.js'
+import { NotAttached } from '../../attachable.js'
 import { callerOf, runAs } from '../../caller.js'
 import { Addresses } from '../../http/address.js'
 import { type FetchContext, serveNode } from '../../http/node.js'
@@ -20,7 +21,7 @@ import { checkOrigin, httpError, readBody, refusalOfParsed, storeAway, tooManyRe
 import { checkJson } from '../../json-limits.js'
 import { CHOSEN_NAME_BYTES_MAX } from '../../names.js'
 import { type AuthInfoLike, NoPrincipal } from '../../owner.js'
-import { isStoreAway } from '../../refusal.js'
+import { isStoreAway, RPC } from '../../refusal.js'
 import { cleanText } from '../../text.js'
 import type { DurableTasks } from '../durable-tasks.js'
 import { longNameIn } from './kept-request.js'
@@ -115,6 +116,10 @@ class Endpoint {
       if (error instanceof NoPrincipal) return httpError(401, -32_001, error.message, { 'www-authenticate': 'Bearer' })
       if (error instanceof TooManySessions) return httpError(429, -32_000, error.message, { 'retry-after': '60' })
       if (isStoreAway(error)) return storeAway(error)
+      if (error instanceof NotAttached) {
+        this.durable.core.logOnce(error.message)
+        return httpError(500, RPC.internal, error.message)
+      }
       this.durable.core.binding.logger.error('An HTTP request failed unexpectedly', { error: String(error) })
       return httpError(500, -32_603, 'Internal error')
     }

@@ -19,6 +19,7 @@ import {
   SUPPORTED_PROTOCOL_VERSIONS,
 } from '@modelcontextprotocol/sdk/types.js'
 import type { BindingRecord } from '../../../task/changes.js'
+import { NotAttached } from '../../attachable.js'
 import { callerOf, runAs } from '../../caller.js'
 import type { CheckedHttpOptions } from '../../http/options.js'
 import { httpError } from '../../http/reply.js'
@@ -116,9 +117,7 @@ export class Session {
     const { durable, createServer, records, options, incarnation } = parts
     const server = await createServer()
     const attachment = durable.attachmentOf.get(server)
-    if (!attachment) {
-      throw new TypeError('Expected `createServer` to return a server that went through `durable.attach(server)`')
-    }
+    if (!attachment) throw new NotAttached()
     const events = new SessionEvents(sessionId, records, durable.core.binding.clock, options)
     const inner = new WebStandardStreamableHTTPServerTransport({
       sessionIdGenerator: () => sessionId,
