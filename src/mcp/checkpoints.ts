@@ -97,11 +97,11 @@ export class Checkpoints {
   async createTask({ type = 'session', ttl }: Params, caller: Caller): Promise<TaskView> {
     const { binding, options, holdfast } = this.core
     durableName(type, 'type')
-    if (ttl !== undefined && !(Number.isSafeInteger(ttl) && (ttl as number) > 0)) {
-      throw invalidParams('`ttl` must be a number of milliseconds')
+    if (ttl !== undefined && ttl !== null && !(Number.isSafeInteger(ttl) && (ttl as number) > 0)) {
+      throw invalidParams('`ttl` must be a number of milliseconds, or null')
     }
     await scopeFor(options, 'create', caller)
-    const ttlMs = grantTtl(options.ttl, ttl as number | undefined, undefined)
+    const ttlMs = grantTtl(options.ttl, ttl as number | null | undefined, undefined)
     const about = { type, owner: caller.owner, ttl: ttlMs }
     const { taskId } = await binding.createSessionTask(about, { quota: this.core.quotaOf(caller) })
     return holdfast.get(taskId)

@@ -67,7 +67,7 @@ export interface PreparedCall {
   readonly idempotencyKey: string | undefined
   /** Where a repeat of it would be found. */
   readonly rejoinPrefix: string | undefined
-  readonly ttlMs: number
+  readonly ttlMs: number | undefined
   readonly trace: Trace | undefined
   /** Of an inline call: whether its client is there. */
   readonly isHeard: IsHeard
@@ -91,6 +91,7 @@ export class McpCore {
   readonly openCalls: OpenCalls
   /** Answered, and the note of it is on its way to be deleted. */
   readonly #delivered: Set<string>
+  readonly #said = new Set<string>()
 
   constructor(
     readonly holdfast: Holdfast,
@@ -275,11 +276,22 @@ export class McpCore {
       .finally(() => this.#delivered.delete(taskId))
   }
 
+  /** Logs a mistake of the server's author, the first time it is found. */
+  logOnce(message: string): void {
+    if (this.#said.has(message)) return
+    this.#said.add(message)
+    this.binding.logger.error(message)
+  }
+
   /** What clients of a revision are told of a settled task: the same every time. */
   async answer(era: string, view: TaskView, origin: Origin | undefined): Promise<Answer> {
     const { taskId, outcome } = view
     if (!outcome) throw new Error(`Task ${taskId} has not settled`)
-    if (origin?.projection !== 'custom') return answerOf(outcome, taskId)
+    if (origin?.projection !== 'custom') {
+      // Clients check a result against the schema that is listed now, and nothing else of the tool may change what is said.
+      const { name = '', outputSchema } = this.tools.get(origin?.tool ?? '')?.tool ?? {}
+      return answerOf(outcome, taskId, { name, outputSchema, toResult: undefined, toError: undefined })
+    }
     const told = await this.records.readAnswer(taskId, era)
     if (told) return told
     const tool = this.tools.get(origin.tool)?.tool

@@ -21,10 +21,14 @@ export type Decision = 'allow' | 'deny' | 'admin'
 export interface TtlOptions {
   /** The least that is granted to a task without a timeout. Default `'1h'`. */
   readonly min?: Duration
-  /** The most that is granted. Default `'30d'`. */
-  readonly max?: Duration
-  /** Granted when the client asks for nothing. Default `'7d'`; without authentication `'1d'`. */
-  readonly default?: Duration
+  /**
+   * The most that is granted. `'unlimited'` grants any time, and a client that asks for `null`, or for nothing where
+   * `default` says so, a task without a `ttl`. Such a task is kept for `retention` of `Holdfast.open`, or for good without one.
+   * @default '30d'
+   */
+  readonly max?: Duration | 'unlimited'
+  /** Granted when the client asks for nothing. `'unlimited'` only with that `max`. Default `'7d'`; without authentication `'1d'`. */
+  readonly default?: Duration | 'unlimited'
   /** How much longer than its timeout a task is kept at least. Default `'1h'`. */
   readonly retention?: Duration
 }
@@ -89,6 +93,7 @@ export interface CheckedDurableOptions {
   readonly authorize: ((request: AccessRequest) => Decision | Promise<Decision>) | undefined
   readonly ttl: {
     readonly minMs: number
+    /** Infinite if nothing is too long; and so is the next. */
     readonly maxMs: number
     readonly defaultMs: number
     readonly retentionMs: number
@@ -129,6 +134,11 @@ const DEFAULT_LIMITS: McpLimits = {
 
 /** @throws TypeError naming the option, what was expected and what was given */
 export function checkDurableOptions(options: DurableOptions): CheckedDurableOptions {
+  if (options === undefined) {
+    throw new TypeError(
+      "`durableTasks` needs the option `access`, which says who reaches which tasks: durableTasks(holdfast, { access: 'local' }) for one user over stdio; 'principal' or 'open' over HTTP",
+    )
+  }
   checkOptionsOf<DurableOptions>('durableTasks', options, DURABLE_OPTIONS)
   const { access, owner, authorize, ttl = {}, orphans = 'fail', aliases = false, limits = {} } = options
   oneOf('access', access, ['principal', 'open', 'local'])
@@ -156,13 +166,20 @@ export function checkDurableOptions(options: DurableOptions): CheckedDurableOpti
 
 function checkTtl(ttl: TtlOptions, access: Access): CheckedDurableOptions['ttl'] {
   const minMs = durationMs(ttl.min ?? '1h', 'ttl.min')
-  const maxMs = durationMs(ttl.max ?? '30d', 'ttl.max')
+  const maxMs = lifetimeMs(ttl.max ?? '30d', 'ttl.max')
   const retentionMs = durationMs(ttl.retention ?? '1h', 'ttl.retention')
   const fallback = access === 'open' ? '1d' : '7d'
   const defaultMs =
-    ttl.default === undefined ? Math.min(durationMs(fallback, ''), maxMs) : durationMs(ttl.default, 'ttl.default')
+    ttl.default === undefined ? Math.min(durationMs(fallback, ''), maxMs) : lifetimeMs(ttl.default, 'ttl.default')
   if (minMs > maxMs) throw new TypeError(`Expected \`ttl.min\` to be at most \`ttl.max\`, got ${minMs} and ${maxMs} ms`)
+  if (defaultMs === Number.POSITIVE_INFINITY && defaultMs > maxMs) {
+    throw new TypeError("Expected `ttl.max` to be 'unlimited' where `ttl.default` is")
+  }
   return { minMs, maxMs, defaultMs, retentionMs }
+}
+
+function lifetimeMs(value: Duration | 'unlimited', option: string): number {
+  return value === 'unlimited' ? Number.POSITIVE_INFINITY : durationMs(value, option)
 }
 
 function checkLimits(given: Partial<McpLimits>): McpLimits {

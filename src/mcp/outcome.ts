@@ -21,7 +21,8 @@ export function answerOf(outcome: Outcome, taskId: string, tool?: Projection): A
     return failed(RPC.internal, `Task ${taskId} was cancelled${why}`, { code: 'TASK_CANCELLED', taskId })
   }
   if (outcome.kind === 'result') {
-    return checked(tool?.toResult ? tool.toResult(outcome.result, about) : resultOf(outcome.result), tool, taskId)
+    if (!tool?.toResult) return { kind: 'result', result: resultOf(outcome.result, tool?.outputSchema !== undefined) }
+    return checked(tool.toResult(outcome.result, about), tool, taskId)
   }
   const error = causeOf(outcome.error)
   if (error.ours) {
@@ -36,12 +37,49 @@ export function answerOf(outcome: Outcome, taskId: string, tool?: Projection): A
   return { kind: 'result', result: { content: [{ type: 'text', text: error.message }], isError: true } }
 }
 
-/** The result that an output has by default: an object is structured content, and its JSON as text for those who read text. */
-export function resultOf(output: JsonValue | undefined): ToolResult {
+/**
+ * The result that an output has by default: an object is structured content, and its JSON as text for those who read text.
+ * An output that is a tool result already is taken as it is, unless the tool has an output schema, which describes objects.
+ */
+export function resultOf(output: JsonValue | undefined, hasSchema: boolean): ToolResult {
   if (output === undefined) return { content: [] }
+  if (!hasSchema && isToolResult(output)) return output as ToolResult
   const content = [{ type: 'text', text: typeof output === 'string' ? output : JSON.stringify(output) }]
   if (typeof output !== 'object' || output === null || Array.isArray(output)) return { content }
   return { content, structuredContent: output }
+}
+
+/**
+ * True if the output is a `CallToolResult` of the protocol. One of its fields says so, and each entry of `content` is of a type
+ * that the protocol has, with the fields of that type. Without this, any object with a list called `content` would be one.
+ */
+function isToolResult(output: JsonValue): boolean {
+  const { content, structuredContent, isError, _meta } = fieldsOf(output) ?? {}
+  if (!Array.isArray(content)) return false
+  if (structuredContent !== undefined && !fieldsOf(structuredContent)) return false
+  if (isError !== undefined && typeof isError !== 'boolean') return false
+  if (_meta !== undefined && !fieldsOf(_meta)) return false
+  return content.length > 0 ? content.every(isContent) : structuredContent !== undefined || isError !== undefined
+}
+
+// https://modelcontextprotocol.io/specification/2025-11-25/server/tools, section "Tool Result"
+const TEXTS_OF = new Map<unknown, readonly string[]>([
+  ['text', ['text']],
+  ['image', ['data', 'mimeType']],
+  ['audio', ['data', 'mimeType']],
+  ['resource_link', ['uri', 'name']],
+])
+
+function isContent(entry: unknown): boolean {
+  const fields = fieldsOf(entry) ?? {}
+  if (fields['type'] === 'resource') return typeof fieldsOf(fields['resource'])?.['uri'] === 'string'
+  return TEXTS_OF.get(fields['type'])?.every((field) => typeof fields[field] === 'string') ?? false
+}
+
+function fieldsOf(value: unknown): Readonly<Record<string, unknown>> | undefined {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+    ? (value as Readonly<Record<string, unknown>>)
+    : undefined
 }
 
 /** What an error for the protocol says. The SDK's own prefixes its message, and the client's does it again. */

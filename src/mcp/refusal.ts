@@ -63,6 +63,13 @@ export function clientWordsOf(code: string | undefined, message: string): string
   return THE_SERVERS.has(code) ? ERROR_CODES[code as ErrorCode] : message
 }
 
+/** What a call is answered whose task is parked. The task is named once, also where the reason does so. */
+export function parkedAnswerOf(taskId: string, parked: Pick<Parked, 'code' | 'reason'>): string {
+  const words = parkedWordsOf(parked)
+  const which = words.includes(taskId) ? 'The task' : `Task ${taskId}`
+  return `${which} can't go on: ${words}. It is kept, and goes on once that is mended.`
+}
+
 /** Why a task is parked, as a client is told. */
 export function parkedWordsOf({ code, reason }: Pick<Parked, 'code' | 'reason'>): string {
   return `${code}: ${clientWordsOf(code, reason)}`

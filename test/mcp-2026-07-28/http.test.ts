@@ -141,7 +141,7 @@ test('a server that nobody attached is no server, and the log says so', async ()
     debug() {},
     info() {},
     warn() {},
-    error: (_message, fields) => said.push(String(fields?.['error'])),
+    error: (message) => said.push(message),
   }
   const holdfast = await openInMemory({ logger })
   const durable = durableTasks(holdfast, { access: 'open' }).tool(double)

@@ -3,7 +3,11 @@
 // Method: the SDK's client and bare fetch against a real HTTP server on a disk in memory that dies and comes back.
 import { request } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
-import { CallToolResultSchema, ElicitRequestSchema } from '@modelcontextprotocol/sdk/types.js'
+import {
+  CallToolResultSchema,
+  ElicitRequestSchema,
+  SUPPORTED_PROTOCOL_VERSIONS,
+} from '@modelcontextprotocol/sdk/types.js'
 import { defineTask, type Logger } from 'holdfast'
 import { durableTasks } from 'holdfast/mcp/2025-11-25'
 import { openInMemory } from 'holdfast/testing'
@@ -368,8 +372,35 @@ describe('what is refused at the door', () => {
     expect((await server.send('{"jsonrpc":')).status).toBe(400)
     const session = (await server.send(initialize())).headers.get('mcp-session-id') as string
     const headers = { 'mcp-protocol-version': '1999-01-01' }
-    expect((await server.send({ jsonrpc: '2.0', id: 1, method: 'ping' }, { session, headers })).status).toBe(400)
+    const unknown = await server.send({ jsonrpc: '2.0', id: 1, method: 'ping' }, { session, headers })
+    expect(unknown.status).toBe(400)
+    expect(JSON.parse(await unknown.text())).toEqual({
+      jsonrpc: '2.0',
+      id: null,
+      error: {
+        code: -32_000,
+        message: `Bad Request: Unsupported protocol version: 1999-01-01 (supported versions: ${SUPPORTED_PROTOCOL_VERSIONS.join(', ')})`,
+      },
+    })
     expect((await server.send(initialize(), { session })).status).toBe(400)
+  })
+
+  test('retryInterval 0 tells clients to come back at once', async () => {
+    await start({ tools: [slow], http: { retryInterval: 0 } })
+    const session = (await server.send(initialize())).headers.get('mcp-session-id') as string
+    const params = { name: 'slow', arguments: { ms: 5 } }
+    const headers = { 'mcp-protocol-version': '2025-11-25' }
+    const stream = await server.send({ jsonrpc: '2.0', id: 1, method: 'tools/call', params }, { session, headers })
+    expect(await stream.text()).toMatch(/^retry: 0$/m)
+  })
+
+  test('a task is granted without a ttl to a client that asks for that, where the server has no limit', async () => {
+    await start({ tools: [slow], durable: { access: 'principal', ttl: { max: 'unlimited' } } })
+    const alice = { sub: 'alice' }
+    const session = (await server.send(initialize(), alice)).headers.get('mcp-session-id') as string
+    const params = { name: 'slow', arguments: { ms: 5 }, task: { ttl: null } }
+    const answer = await server.send({ jsonrpc: '2.0', id: 1, method: 'tools/call', params }, { ...alice, session })
+    expect(await answer.text()).toMatch(/"ttl":null/)
   })
 
   test('10 MB bodies, announced or not', async () => {

@@ -165,6 +165,22 @@ test('L15 L16 L17 every task says when it was made and changed, and its actual t
   expect((await request('tasks/cancel', { taskId: long.taskId })).result).toMatchObject({ ...isTask, ttl: 10_800_000 })
 })
 
+test('L17 a ttl of null is granted where the server has no limit, and is the longest ttl where it has one', async () => {
+  const granted = async (ttl: DurableOptions['ttl'], wish: object) => {
+    const { call, request } = await client({ ttl: ttl ?? {} })
+    const created = (await call('double', { n: 1 }, { task: wish })).result.task
+    expect((await request('tasks/get', { taskId: created.taskId })).result.ttl).toBe(created.ttl)
+    return created.ttl
+  }
+  const day = 24 * 60 * 60_000
+  expect(await granted({ max: 'unlimited' }, { ttl: null })).toBeNull()
+  expect(await granted({ max: 'unlimited' }, { ttl: 100 * day })).toBe(100 * day)
+  expect(await granted({ max: 'unlimited' }, {})).toBe(7 * day)
+  expect(await granted({ max: 'unlimited', default: 'unlimited' }, {})).toBeNull()
+  expect(await granted({ max: 'unlimited', default: 'unlimited' }, { ttl: 2 * day })).toBe(2 * day)
+  expect(await granted({ max: '3d' }, { ttl: null })).toBe(3 * day)
+})
+
 test('L17 L44 a task that may take long is not deleted under its own feet: the ttl is more than its timeout', async () => {
   const holdfast = await openInMemory()
   const half = defineTask({ name: 'half', timeout: '30m' }, (task) => task.sleep('for long', '20m'))

@@ -35,6 +35,13 @@ describe('taskStore', () => {
     expect((await store.listTasks()).tasks).toHaveLength(1)
   })
 
+  test('grants a ttl of null where the server has no limit, as the SDK’s own store does', async () => {
+    const { store } = await stores({ ttl: { max: 'unlimited' } })
+    const { taskId, ttl } = await store.createTask({ ttl: null }, 1, REQUEST)
+    expect(ttl).toBeNull()
+    expect(await store.getTask(taskId)).toMatchObject({ ttl: null })
+  })
+
   test('a failed result is a failed task with that result', async () => {
     const { store } = await stores()
     const { taskId } = await store.createTask({}, 1, REQUEST)

@@ -12,7 +12,7 @@ export interface HttpOptions {
   readonly path?: string
   /**
    * How soon a client that lost its stream tries again. The SDK's client tries twice, so twice this is how long a
-   * restart may take. Default `'2s'`.
+   * restart may take; 0 is at once. Default `'2s'`.
    */
   readonly retryInterval?: Duration
   /** Host names, with or without a port, that requests may be sent to. Default: this machine's own. */
@@ -127,7 +127,7 @@ export function checkHttpOptions<Options extends HttpOptions>(
   checkFunction('addressOf', addressOf)
   return {
     path,
-    retryIntervalMs: durationMs(options.retryInterval ?? '2s', 'retryInterval'),
+    retryIntervalMs: durationMs(options.retryInterval ?? '2s', 'retryInterval', { zero: true }),
     allowedHosts: texts('allowedHosts', options.allowedHosts),
     allowedOrigins: texts('allowedOrigins', options.allowedOrigins),
     sessionsMax: count('sessionsMax', sessionsMax),

@@ -9,6 +9,7 @@ import type { McpServer, RegisteredTool } from '@modelcontextprotocol/sdk/server
 import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js'
 import { CallToolRequestSchema, type ServerCapabilities, type Tool } from '@modelcontextprotocol/sdk/types.js'
 import { z } from 'zod'
+import { checkServer } from '../attachable.js'
 import type { Caller } from '../caller.js'
 import type { DurableTool } from '../tool.js'
 import { callTool } from './call-tool.js'
@@ -40,8 +41,9 @@ const anyCall = z.object({ method: z.literal('tools/call'), params: z.unknown() 
 type Handler = (request: never, extra: never) => unknown
 type SetRequestHandler = (schema: { shape?: { method?: { value?: unknown } } }, handler: Handler) => void
 
-/** Attaches. @throws Error when it is too late */
+/** Attaches. @throws TypeError for a server of another SDK; Error when it is too late */
 export function attachTo(durable: DurableTasks, server: McpServer): Attachment {
+  checkServer(server, '2025-11-25')
   const inner = server.server
   try {
     inner.assertCanSetRequestHandler('tools/call')

@@ -13,13 +13,14 @@ import {
 } from '@modelcontextprotocol/sdk/types.js'
 import { HoldfastError, ProtocolError } from '../../errors.js'
 import type { BindingRecord } from '../../task/changes.js'
+import type { Parked } from '../../task/head.js'
 import { InvalidArguments, toolErrorOf } from '../arguments.js'
 import { type Caller, callerOf } from '../caller.js'
 import type { McpCore, StartedCall } from '../core.js'
 import type { IsHeard } from '../open-calls.js'
 import { toThrow } from '../outcome.js'
 import { ProgressFeed } from '../progress-feed.js'
-import { invalidParams, parkedWordsOf, RPC, refusalOf } from '../refusal.js'
+import { invalidParams, parkedAnswerOf, RPC, refusalOf } from '../refusal.js'
 import type { DurableTool } from '../tool.js'
 import { waitForEnd } from '../wait.js'
 import { Asking } from './ask-inputs.js'
@@ -167,11 +168,7 @@ async function answerInline(
     }
     await feed?.end()
     if (end.kind === 'parked') {
-      const { parked } = end.view ?? {}
-      return told(
-        `Task ${taskId} can't go on: ${parked && parkedWordsOf(parked)}. It is kept, and goes on once that is mended.`,
-        taskId,
-      )
+      return told(parkedAnswerOf(taskId, end.view?.parked as Parked), taskId)
     }
     // Whoever was sent something is not waiting any more: the note that says otherwise goes with the answer.
     if (!attachment.transport?.delivers(extra.requestId, started.rejoinKey)) core.deliver(started)

@@ -70,6 +70,7 @@ export class DurableTasks {
   /**
    * Adds the durable tools to a server. One server per session; call it before the first tool of the server's own.
    * @returns the server
+   * @throws TypeError for a server of another SDK
    * @throws Error when the server has tools, or a connection, already
    */
   attach(server: McpServer): McpServer {

@@ -62,7 +62,7 @@ export class DurableTaskStore implements TaskStore {
       projection: 'default',
       ...(options.access === 'open' ? { sessionId } : {}),
     }
-    const ttlMs = grantTtl(options.ttl, ttl ?? undefined, undefined)
+    const ttlMs = grantTtl(options.ttl, ttl, undefined)
     const type = `mcp ${cleanText(tool, TYPE_BYTES_MAX)}`
     const state: StoreState = { status: 'working', pollIntervalMs: pollInterval }
     const beside = (taskId: string) => {

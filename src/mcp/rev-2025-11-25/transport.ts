@@ -7,6 +7,7 @@
 import type { Transport, TransportSendOptions } from '@modelcontextprotocol/sdk/shared/transport.js'
 import type { JSONRPCMessage, JSONRPCRequest, MessageExtraInfo, RequestId } from '@modelcontextprotocol/sdk/types.js'
 import { isJSONRPCNotification, isJSONRPCRequest, RELATED_TASK_META_KEY } from '@modelcontextprotocol/sdk/types.js'
+import { UNLIMITED_MS } from '../ttl.js'
 import type { OpenCall } from './call-tool.js'
 
 const OWN_TASK_ID = new Set(['tasks/get', 'tasks/result', 'tasks/cancel', 'tasks/list'])
@@ -92,11 +93,11 @@ export class DurableTransport implements Transport {
       const requestId = message.params?.['requestId']
       if (typeof requestId === 'string' || typeof requestId === 'number') this.#note(requestId)
     }
-    this.onmessage?.(withoutHint(message), extra)
+    this.onmessage?.(withTtl(withoutHint(message)), extra)
   }
 
   send(message: JSONRPCMessage, options?: TransportSendOptions): Promise<void> {
-    return this.inner.send(withoutQuestion(message), options)
+    return this.inner.send(withoutTasks(withoutQuestion(message)), options)
   }
 
   close(): Promise<void> {
@@ -114,12 +115,36 @@ export class DurableTransport implements Transport {
   }
 }
 
+/**
+ * The message with a number where its client asks for a task without a `ttl` (`null`). That is what such a task says it has,
+ * but the SDK's schema of the request knows numbers only.
+ */
+export function withTtl<Message extends JSONRPCMessage>(message: Message): Message {
+  if (!isJSONRPCRequest(message)) return message
+  const task = message.params?.['task'] as { ttl?: unknown } | undefined
+  if (task?.ttl !== null) return message
+  return { ...message, params: { ...message.params, task: { ...task, ttl: UNLIMITED_MS } } }
+}
+
 function withoutHint(message: JSONRPCMessage): JSONRPCMessage {
   if (!isJSONRPCRequest(message) || !OWN_TASK_ID.has(message.method)) return message
   const meta = message.params?._meta
   if (!meta || !(RELATED_TASK_META_KEY in meta)) return message
   const { [RELATED_TASK_META_KEY]: _, ...rest } = meta
   return { ...message, params: { ...message.params, _meta: rest } }
+}
+
+// The revision that brought tasks. Revisions are dates, so that their texts sort.
+const TASKS_SINCE = '2025-11-25'
+
+/** The message without the capability `tasks` where it agrees with a client on a revision that has none. */
+function withoutTasks(message: JSONRPCMessage): JSONRPCMessage {
+  if (!('result' in message)) return message
+  const { protocolVersion, capabilities } = message.result as { protocolVersion?: unknown; capabilities?: object }
+  if (typeof protocolVersion !== 'string' || protocolVersion >= TASKS_SINCE) return message
+  if (!capabilities || !('tasks' in capabilities)) return message
+  const { tasks: _, ...rest } = capabilities
+  return { ...message, result: { ...message.result, capabilities: rest } }
 }
 
 function withoutQuestion(message: JSONRPCMessage): JSONRPCMessage {

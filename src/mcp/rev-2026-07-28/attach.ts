@@ -8,6 +8,7 @@
  *     merged with ours, whenever it is set.
  */
 import type { McpServer, RegisteredTool, Server, ServerContext, Tool } from '@modelcontextprotocol/server'
+import { checkServer } from '../attachable.js'
 import type { DurableTool } from '../tool.js'
 import { type CallParams, callTool, unknownTool } from './call-tool.js'
 import { installCheckpointMethods } from './checkpoint-methods.js'
@@ -39,8 +40,9 @@ type ListResult = { tools: Tool[] } & Record<string, unknown>
 const TOO_LATE =
   'durable.attach(server) comes too late: the server has a `tools/call` handler already. Attach before the first tool is registered, and make the server with `durable.serverOptions(…)`, without `capabilities.tools` if it is an `McpServer`.'
 
-/** Attaches. @throws Error when it is too late */
+/** Attaches. @throws TypeError for a server of another SDK; Error when it is too late */
 export function attachTo(durable: DurableTasks, given: McpServer | Server): Attachment {
+  checkServer(given, '2026-07-28')
   const mcp = 'registerTool' in given ? given : undefined
   const server = mcp ? mcp.server : (given as Server)
   try {

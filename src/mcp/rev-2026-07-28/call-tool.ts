@@ -16,6 +16,7 @@ import {
 } from '@modelcontextprotocol/server'
 import type { TaskView } from '../../engine/view.js'
 import { HoldfastError, ProtocolError } from '../../errors.js'
+import type { Parked } from '../../task/head.js'
 import { toolErrorOf } from '../arguments.js'
 import { type Caller, callerOf } from '../caller.js'
 import { InputNeeded, type StartedCall } from '../core.js'
@@ -23,7 +24,7 @@ import { answerInputs, canAnswer, questionsOf, refuseInput } from '../inputs.js'
 import type { IsHeard } from '../open-calls.js'
 import { type Answer, toThrow } from '../outcome.js'
 import { ProgressFeed } from '../progress-feed.js'
-import { invalidParams, parkedWordsOf, RPC, refusalOf } from '../refusal.js'
+import { invalidParams, parkedAnswerOf, RPC, refusalOf } from '../refusal.js'
 import type { DurableTool, ToolResult } from '../tool.js'
 import { waitForEnd } from '../wait.js'
 import type { Attachment } from './attach.js'
@@ -252,7 +253,7 @@ function handleOf(taskId: string): ToolResult {
 }
 
 function parkedResult({ taskId, parked }: TaskView): ToolResult {
-  const text = `Task ${taskId} can't go on: ${parked && parkedWordsOf(parked)}. It is kept, and goes on once that is mended.`
+  const text = parkedAnswerOf(taskId, parked as Parked)
   return { content: [{ type: 'text', text }], isError: true }
 }
 

@@ -4,6 +4,7 @@ import type { Holdfast } from '../../engine/holdfast.js'
 import type { TaskView } from '../../engine/view.js'
 import type { TaskDefinition } from '../../task/definition.js'
 import { isSettled } from '../../task/head.js'
+import { NotAttached } from '../attachable.js'
 import { Checkpoints } from '../checkpoints.js'
 import { McpCore } from '../core.js'
 import type { FallbackOptions } from '../fallback-tools.js'
@@ -14,6 +15,7 @@ import type { Trace } from '../trace.js'
 import { type Attachment, attachTo } from './attach.js'
 import { TASKS_EXTENSION } from './extension.js'
 import { type CreateServer, createHttpHandler, type HttpHandler } from './http/handler.js'
+import { noteFailure } from './http/making.js'
 import type { HttpOptions } from './http/options.js'
 import { type DetailedTask, ERA, projectSettled, projectTask } from './project-task.js'
 import { registerFallback } from './register-fallback-tools.js'
@@ -55,6 +57,7 @@ export class DurableTasks {
   /**
    * Adds the durable tools to a server; call it before the first tool, or handler of `tools/call`, of the server's own.
    * @returns the server
+   * @throws TypeError for a server of another SDK
    * @throws Error when the server has such a handler, or a connection, already
    */
   attach<S extends McpServer | Server>(server: S): S {
@@ -130,9 +133,11 @@ export class DurableTasks {
       try {
         const server = await createServer(context)
         if (this.#attachments.has(server)) return server
-        throw new Error('`createServer` returned a server without durable tasks: return `durable.attach(server)`')
+        throw new NotAttached()
       } catch (error) {
-        this.core.binding.logger.error('A server could not be made', { error: String(error) })
+        noteFailure(error)
+        if (error instanceof NotAttached) this.core.logOnce(error.message)
+        else this.core.binding.logger.error('A server could not be made', { error: String(error) })
         throw error
       }
     }

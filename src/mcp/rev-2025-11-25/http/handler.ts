@@ -12,6 +12,7 @@ import {
   SUPPORTED_PROTOCOL_VERSIONS,
 } from '@modelcontextprotocol/sdk/types.js'
 import type { Holdfast } from '../../../engine/holdfast.js'
+import { NotAttached } from '../../attachable.js'
 import { callerOf, runAs } from '../../caller.js'
 import { Addresses } from '../../http/address.js'
 import { type FetchContext, serveNode } from '../../http/node.js'
@@ -20,7 +21,8 @@ import { checkOrigin, httpError, readBody, refusalOfParsed, storeAway, tooManyRe
 import { checkJson } from '../../json-limits.js'
 import { CHOSEN_NAME_BYTES_MAX } from '../../names.js'
 import { type AuthInfoLike, NoPrincipal } from '../../owner.js'
-import { isStoreAway } from '../../refusal.js'
+import { isStoreAway, RPC } from '../../refusal.js'
+import { cleanText } from '../../text.js'
 import type { DurableTasks } from '../durable-tasks.js'
 import { longNameIn } from './kept-request.js'
 import { jsonResponse, sseResponse } from './reply.js'
@@ -114,6 +116,10 @@ class Endpoint {
       if (error instanceof NoPrincipal) return httpError(401, -32_001, error.message, { 'www-authenticate': 'Bearer' })
       if (error instanceof TooManySessions) return httpError(429, -32_000, error.message, { 'retry-after': '60' })
       if (isStoreAway(error)) return storeAway(error)
+      if (error instanceof NotAttached) {
+        this.durable.core.logOnce(error.message)
+        return httpError(500, RPC.internal, error.message)
+      }
       this.durable.core.binding.logger.error('An HTTP request failed unexpectedly', { error: String(error) })
       return httpError(500, -32_603, 'Internal error')
     }
@@ -178,7 +184,7 @@ class Endpoint {
     }
     const version = request.headers.get('mcp-protocol-version')
     if (!isInitialize && version !== null && !SUPPORTED_PROTOCOL_VERSIONS.includes(version)) {
-      return httpError(400, -32_000, 'Bad Request: Unsupported protocol version')
+      return unknownVersion(version)
     }
     if (isInitialize && Buffer.byteLength(JSON.stringify(message)) > INITIALIZE_BYTES_MAX) {
       return refuse(longInitialize())
@@ -255,6 +261,12 @@ function longName(name: string): Response {
 
 function longInitialize(): Response {
   return httpError(413, -32_000, `Payload Too Large: an \`initialize\` may take ${INITIALIZE_BYTES_MAX} bytes as JSON`)
+}
+
+function unknownVersion(version: string): Response {
+  const supported = SUPPORTED_PROTOCOL_VERSIONS.join(', ')
+  const said = `Unsupported protocol version: ${cleanText(version, 40)} (supported versions: ${supported})`
+  return httpError(400, -32_000, `Bad Request: ${said}`)
 }
 
 // The same for one that never was, one that is over, and somebody else's.

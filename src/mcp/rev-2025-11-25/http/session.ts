@@ -19,6 +19,7 @@ import {
   SUPPORTED_PROTOCOL_VERSIONS,
 } from '@modelcontextprotocol/sdk/types.js'
 import type { BindingRecord } from '../../../task/changes.js'
+import { NotAttached } from '../../attachable.js'
 import { callerOf, runAs } from '../../caller.js'
 import type { CheckedHttpOptions } from '../../http/options.js'
 import { httpError } from '../../http/reply.js'
@@ -27,6 +28,7 @@ import { isStoreAway, RPC } from '../../refusal.js'
 import type { Attachment } from '../attach.js'
 import { cancelTaskOf, type OpenCall, openCall } from '../call-tool.js'
 import type { DurableTasks } from '../durable-tasks.js'
+import { withTtl } from '../transport.js'
 import { isWait, keptOf, requestOf, withoutArguments, withoutRest } from './kept-request.js'
 import { answerLate } from './late-answer.js'
 import type { OpenRequests } from './open-requests.js'
@@ -115,9 +117,7 @@ export class Session {
     const { durable, createServer, records, options, incarnation } = parts
     const server = await createServer()
     const attachment = durable.attachmentOf.get(server)
-    if (!attachment) {
-      throw new TypeError('Expected `createServer` to return a server that went through `durable.attach(server)`')
-    }
+    if (!attachment) throw new NotAttached()
     const events = new SessionEvents(sessionId, records, durable.core.binding.clock, options)
     const inner = new WebStandardStreamableHTTPServerTransport({
       sessionIdGenerator: () => sessionId,
@@ -280,7 +280,7 @@ export class Session {
 
   #durableCall(request: JSONRPCRequest): CallToolRequest | undefined {
     if (request.method !== 'tools/call') return undefined
-    const parsed = CallToolRequestSchema.safeParse(request)
+    const parsed = CallToolRequestSchema.safeParse(withTtl(request))
     if (!parsed.success || !this.parts.durable.core.tools.has(parsed.data.params.name)) return undefined
     return this.attachment.registered.get(parsed.data.params.name)?.enabled ? parsed.data : undefined
   }

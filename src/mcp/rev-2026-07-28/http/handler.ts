@@ -11,17 +11,19 @@ import {
   type ServerNotifier,
 } from '@modelcontextprotocol/server'
 import { ProtocolError } from '../../../errors.js'
+import { NotAttached } from '../../attachable.js'
 import { type Caller, callerOf, countedAs, runAs } from '../../caller.js'
 import { Addresses } from '../../http/address.js'
 import { type FetchContext, serveNode } from '../../http/node.js'
 import { checkOrigin, httpError, readBody, refusalOfParsed, tooManyRequests } from '../../http/reply.js'
 import { CHOSEN_NAME_BYTES_MAX, isLongName } from '../../names.js'
 import { type AuthInfoLike, NoPrincipal } from '../../owner.js'
-import { refusalOf } from '../../refusal.js'
+import { RPC, refusalOf } from '../../refusal.js'
 import type { DurableTasks } from '../durable-tasks.js'
 import { knowsTasks, tasksNotDeclared } from '../extension.js'
 import { acceptTasks, taskIdsIn } from '../subscription.js'
 import { ListenStream } from './listen.js'
+import { answerOr } from './making.js'
 import { type CheckedHttpOptions, checkHttpOptions, type HttpOptions } from './options.js'
 import { SubscriptionCounts, whenOver } from './subscription-counts.js'
 
@@ -130,7 +132,8 @@ class Endpoint {
     if (legacy && (await isLegacyRequest(request, body))) return legacy(request, { ...known, remoteAddress })
 
     // The principal is looked up once a request.
-    const ask = () => runAs({ authInfo, owner: caller.owner, address }, () => this.sdk.fetch(request, known as never))
+    const fetch = () => runAs({ authInfo, owner: caller.owner, address }, () => this.sdk.fetch(request, known as never))
+    const ask = () => answerOr(fetch, notAttached)
     return isListen(body) ? this.#subscribe(body, caller, ask, request.signal) : ask()
   }
 
@@ -192,6 +195,10 @@ class Endpoint {
       return errorResponse(message.id, error, this.durable)
     }
   }
+}
+
+function notAttached(failure: unknown): Response | undefined {
+  return failure instanceof NotAttached ? httpError(500, RPC.internal, failure.message) : undefined
 }
 
 function isStream(response: Response): boolean {
