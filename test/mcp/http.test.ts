@@ -431,7 +431,7 @@ describe('what is refused at the door', () => {
       debug() {},
       info() {},
       warn() {},
-      error: (_, fields) => errors.push(String(fields?.['error'])),
+      error: (message) => errors.push(message),
     }
     const logging = await openInMemory({ logger })
     const handler = durableTasks(logging, { access: 'open' }).httpHandler(() => ({}) as never)
