@@ -30,7 +30,17 @@ async function freePort(): Promise<number> {
 }
 
 async function startServer(dir: string, port: number): Promise<ChildProcess> {
-  const args = ['--import', import.meta.resolve('tsx'), SCRIPT, '--dir', dir, '--port', String(port)]
+  const args = [
+    '--import',
+    import.meta.resolve('tsx'),
+    SCRIPT,
+    '--dir',
+    dir,
+    '--port',
+    String(port),
+    '--retry-interval',
+    '2s',
+  ]
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'inherit', 'pipe'] })
   for await (const chunk of child.stderr) if (String(chunk).includes('Serving')) break
   if (child.exitCode !== null) throw new Error('The server did not start')

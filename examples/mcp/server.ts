@@ -6,6 +6,7 @@ import { createServer as createHttpServer } from 'node:http'
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { StdioServerTransport } from '@modelcontextprotocol/sdk/server/stdio.js'
+import type { Duration } from 'holdfast'
 import { userDataDir } from './data-dir.js'
 import { openDurable } from './durable.js'
 
@@ -15,6 +16,7 @@ const { values } = parseArgs({
     dir: { type: 'string' },
     port: { type: 'string', default: '3000' },
     host: { type: 'string', default: '127.0.0.1' },
+    'retry-interval': { type: 'string', default: '8s' },
   },
 })
 const dir = resolve(values.dir ?? userDataDir('holdfast-flights'))
@@ -32,7 +34,11 @@ if (values.stdio) {
   // Bound to more than this machine, it may be asked for under any name; what is in front of it decides.
   const isLoopback = ['127.0.0.1', 'localhost', '::1'].includes(values.host)
   const names = (process.env['ALLOWED_HOSTS'] ?? 'localhost,127.0.0.1').split(',')
-  const handler = durable.httpHandler(createServer, { path: '/mcp', ...(isLoopback ? {} : { allowedHosts: names }) })
+  const handler = durable.httpHandler(createServer, {
+    path: '/mcp',
+    retryInterval: values['retry-interval'] as Duration,
+    ...(isLoopback ? {} : { allowedHosts: names }),
+  })
   const http = createHttpServer((req, res) => void handler.node(req, res))
   http.listen(Number(values.port), values.host, () =>
     say(`Serving http://${values.host}:${values.port}/mcp; tasks are in ${dir}; kill -9 ${process.pid}`),

@@ -16,5 +16,5 @@ const verifier = {
     extra: { sub: token, iss: 'https://issuer.example' },
   }),
 }
-const { app } = await flightsApp(dir, verifier)
+const { app } = await flightsApp(dir, verifier, { retryInterval: '2s' })
 app.listen(port, '127.0.0.1', () => process.stderr.write('listening\n'))

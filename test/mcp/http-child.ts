@@ -64,7 +64,7 @@ const createMcpServer = () => {
 if (port === undefined) {
   await createMcpServer().connect(new StdioServerTransport())
 } else {
-  const handler = durable.httpHandler(createMcpServer)
+  const handler = durable.httpHandler(createMcpServer, { retryInterval: '2s' })
   const server = createServer((req, res) => {
     const sub = /^Bearer (.+)$/.exec(req.headers.authorization ?? '')?.[1]
     const auth = sub === undefined ? {} : { auth: { token: 'x', clientId: 'app', scopes: [], extra: { sub } } }

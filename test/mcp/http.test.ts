@@ -3,6 +3,8 @@
 // Method: the SDK's client and bare fetch against a real HTTP server on a disk in memory that dies and comes back.
 import { request } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
+import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
+import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
 import {
   CallToolResultSchema,
   ElicitRequestSchema,
@@ -10,9 +12,10 @@ import {
 } from '@modelcontextprotocol/sdk/types.js'
 import { defineTask, type Logger } from 'holdfast'
 import { durableTasks } from 'holdfast/mcp/2025-11-25'
-import { openInMemory } from 'holdfast/testing'
+import { MemoryDisk, openInMemory } from 'holdfast/testing'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { z } from 'zod'
+import { INFO } from './connect.js'
 import { HttpServer, type HttpServerOptions, initialize } from './http-server.js'
 import { double, failing, slow } from './tools.js'
 
@@ -95,6 +98,40 @@ describe('a pending call', () => {
         await server.close()
       }
     }
+  })
+
+  test('is tried again by its client until a restart of 15 s is over', async () => {
+    const holdfast = await openInMemory({ disk: new MemoryDisk() })
+    const durable = durableTasks(holdfast, { access: 'open' }).tool(double)
+    const handler = durable.httpHandler(() => durable.attach(new McpServer(INFO, durable.serverOptions())))
+    const send = (message: object, headers = {}) =>
+      handler.fetch(
+        new Request('http://localhost/mcp', {
+          method: 'POST',
+          headers: {
+            'content-type': 'application/json',
+            accept: 'application/json, text/event-stream',
+            ...headers,
+          },
+          body: JSON.stringify(message),
+        }),
+      )
+    const begun = await send(initialize())
+    await begun.text()
+    const session = { 'mcp-session-id': begun.headers.get('mcp-session-id') }
+    await send({ jsonrpc: '2.0', method: 'notifications/initialized' }, session)
+    const call = { jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name: 'double', arguments: { n: 2 } } }
+    const stream = await (await send(call, session)).text()
+    await handler.close()
+    await holdfast.close()
+    // Of every stream the first event says it, before anything can be lost.
+    const [, interval] = /^id: .*\nretry: (\d+)\n/.exec(stream) ?? []
+    const { _reconnectionOptions: client } = new StreamableHTTPClientTransport(
+      new URL('http://localhost/mcp'),
+    ) as never as {
+      _reconnectionOptions: { maxRetries: number }
+    }
+    expect(Number(interval) * client.maxRetries).toBeGreaterThan(15_000)
   })
 
   test('of a tool that is not durable is answered at once after a restart: it has to be sent again', async () => {

@@ -11,8 +11,10 @@ export interface HttpOptions {
   /** The only path that is served; anything else is 404. Default: whatever is routed here. */
   readonly path?: string
   /**
-   * How soon a client that lost its stream tries again. The SDK's client tries twice, so twice this is how long a
-   * restart may take; 0 is at once. Default `'2s'`.
+   * How soon a client that lost its stream tries again: whole, also after a restart that took less; 0 is at once. The SDKs'
+   * clients try twice, so a restart may take twice this, less what the connection takes. Default `'8s'`, for restarts of up
+   * to 15 s.
+   * @default '8s'
    */
   readonly retryInterval?: Duration
   /** Host names, with or without a port, that requests may be sent to. Default: this machine's own. */
@@ -127,7 +129,7 @@ export function checkHttpOptions<Options extends HttpOptions>(
   checkFunction('addressOf', addressOf)
   return {
     path,
-    retryIntervalMs: durationMs(options.retryInterval ?? '2s', 'retryInterval', { zero: true }),
+    retryIntervalMs: durationMs(options.retryInterval ?? '8s', 'retryInterval', { zero: true }),
     allowedHosts: texts('allowedHosts', options.allowedHosts),
     allowedOrigins: texts('allowedOrigins', options.allowedOrigins),
     sessionsMax: count('sessionsMax', sessionsMax),
