@@ -13,9 +13,8 @@ import { HoldfastError } from '../errors.js'
 import type { Events } from '../events.js'
 import { readOwnerStarts } from '../store/reads.js'
 import type { Store } from '../store/store.js'
-import type { LiveTasks } from './live-tasks.js'
-import type { Limits } from './options.js'
-import type { Rate, ReadStarts } from './owner-rates.js'
+import type { Limits, Rate } from './options.js'
+import type { ReadStarts } from './owner-rates.js'
 import { Pace } from './pace.js'
 import { Rates, type RateWindow } from './rates.js'
 import type { Scheduler } from './scheduler.js'
@@ -58,13 +57,20 @@ export interface Admitted {
   giveBack(options: { unknown: boolean }): void
 }
 
+/** The unfinished tasks, as far as they are counted. */
+interface CountedTasks {
+  readonly size: number
+  countOf(owner: string): number
+  countsOf(owner: string | undefined, account: string | undefined): { readonly all: number; readonly sessions: number }
+}
+
 /** What the limits are held against. */
 export interface AdmissionParts {
   readonly clock: Clock
   readonly events: Events
   readonly store: Store
   readonly limits: Limits
-  readonly tasks: LiveTasks
+  readonly tasks: CountedTasks
   readonly scheduler: Scheduler
   readonly ratePerOwner: Rate | undefined
   /** How fast tasks leave the queue. */

@@ -7,11 +7,16 @@
  * beginnings-2. Before each slice is asked what has to be waited for: for the disk, answers of `patched`, a suspect's note.
  */
 import { setImmediate } from 'node:timers'
+import { isOutOfTime } from '../task/expiry.js'
+import { isSettled } from '../task/head.js'
 import type { Asked } from './asked.js'
 import type { InFlight } from './in-flight.js'
-import { heldBack } from './patched.js'
-import type { Run } from './run.js'
-import { settleIfLate } from './time-out.js'
+import type { PatchKeeper, RunCore } from './run-host.js'
+
+/** A run, as what it begins sees it. */
+interface BeginningRun extends RunCore {
+  readonly patched: PatchKeeper
+}
 
 /** Beginning a step and deciding its record takes about 0.1 ms, so a slice takes about 10 ms. */
 export const CALLS_PER_SLICE = 100
@@ -22,7 +27,7 @@ export class Beginnings {
   #waits = false
 
   constructor(
-    private readonly run: Run,
+    private readonly run: BeginningRun,
     private readonly inFlight: InFlight,
   ) {}
 
@@ -60,4 +65,23 @@ export class Beginnings {
     this.#waits = false
     this.#beginSlice()
   }
+}
+
+/** What a body that asked for something has to wait for before anything may begin; `undefined` if it is nothing. */
+function heldBack(run: BeginningRun, asked: readonly Asked[]): Promise<void> | undefined {
+  const { store, closing, suspects } = run.host
+  // An effect now could not be recorded. The tasks pause until the disk takes writes again.
+  if (!store.connection.isUp) return store.connection.up
+  return closing ? undefined : (run.patched.keep(run) ?? suspects.beforeBegin(run.task, asked))
+}
+
+/**
+ * Asked before each function of a step, child or isolated step begins, after whatever was waited for before it. The timer
+ * of a limit may be late. Settles the task if its time is over.
+ * @returns true if so: then nothing of it may begin any more
+ */
+export function settleIfLate({ host, task }: RunCore): boolean {
+  if (!isOutOfTime(task.head, host.clock.now())) return false
+  if (!task.settling && !isSettled(task.head.status)) void host.timeOut(task)
+  return true
 }

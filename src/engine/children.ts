@@ -7,18 +7,19 @@ import { createTask, type NewTask } from '../task/create.js'
 import type { AnyTaskDefinition } from '../task/definition.js'
 import { dueAt, type TaskHead } from '../task/head.js'
 import { checkName, NAME_BYTES_MAX } from '../task/names.js'
+import { isFenced } from '../task/transition.js'
+import type { ChildCall, ChildTasks } from './collaborators.js'
 import type { Engine } from './engine.js'
 import { LiveTask } from './live-task.js'
-import type { ChildCall } from './run-child.js'
-import { isFenced } from './run-host.js'
 import { checkInput } from './schemas.js'
 import { announceNew, beginAdmitted, decideNew } from './start-task.js'
+import { untilEnded } from './waiters.js'
 
 // A task that starts itself as its own child would fill the store before anybody noticed.
 const DEPTH_MAX = 16
 
 /** The children of the tasks of one engine. */
-export class Children {
+export class Children implements ChildTasks {
   readonly #of = new Map<string, Set<string>>()
 
   constructor(private readonly engine: Engine) {}
@@ -126,7 +127,7 @@ export class Children {
     } catch (error) {
       if (!isFenced(error)) throw error
     }
-    await this.engine.untilEnded(taskId)
+    await untilEnded(this.engine, taskId)
   }
 }
 

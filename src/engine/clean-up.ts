@@ -15,28 +15,19 @@ import type { Cancelled, RestoredCheckpoint } from '../task/context.js'
 import type { AnyTaskDefinition } from '../task/definition.js'
 import type { StoppedBy, TaskHead } from '../task/head.js'
 import { type Intent, isUndoingOver, ON_CANCEL, onCancelIntent } from '../task/intent.js'
+import { isFenced } from '../task/transition.js'
 import type { Engine } from './engine.js'
 import type { LazyAbort } from './lazy-abort.js'
 import { tellCleanedUp } from './leaving.js'
-import type { LiveTask } from './live-task.js'
-import type { Run } from './run.js'
-import { isFenced } from './run-host.js'
+import type { ActiveRun, Cleaning, LiveTask } from './live-task.js'
 import { type Undoer, undo } from './undo.js'
 import { lateResults, undoSteps, untilOrGrace } from './undo-steps.js'
-
-/** One process's work at a task's clean-up. */
-export interface Cleaning {
-  /** Resolves when it is over, or left for the next open. */
-  readonly over: Promise<void>
-  /** Aborts what runs. */
-  abort(reason: unknown): void
-}
 
 /**
  * Begins the clean-up of a settled task, or goes on with it.
  * @param run the run that was interrupted in this process, whose functions may still be going on
  */
-export function startCleanUp(engine: Engine, task: LiveTask, run?: Run): void {
+export function startCleanUp(engine: Engine, task: LiveTask, run?: ActiveRun): void {
   const aborters = new Set<LazyAbort>()
   // Parked by an earlier process, or till now: this one goes on with it.
   task.awaitsRun = true
@@ -62,7 +53,7 @@ export function startCleanUp(engine: Engine, task: LiveTask, run?: Run): void {
 async function cleanUp(
   engine: Engine,
   task: LiveTask,
-  interrupted: Run | undefined,
+  interrupted: ActiveRun | undefined,
   aborters: Set<LazyAbort>,
 ): Promise<void> {
   const { taskId, type } = task.head
@@ -99,7 +90,7 @@ async function takeBack(
   engine: Engine,
   task: LiveTask,
   definition: AnyTaskDefinition,
-  interrupted: Run | undefined,
+  interrupted: ActiveRun | undefined,
   aborters: Set<LazyAbort>,
 ): Promise<string | undefined> {
   const { head, taskId } = task
@@ -127,7 +118,7 @@ async function takeBack(
     until: async (instant) => {
       // What only waits takes up no place.
       engine.cleaners.release()
-      const goesOn = await engine.untilClosing(instant)
+      const goesOn = await untilClosing(engine, instant)
       await engine.cleaners.take()
       return goesOn
     },
@@ -185,4 +176,15 @@ async function lastCheckpoint(
   if (!last) return undefined
   const { checkpointId, completedSteps, createdAt } = last
   return { checkpointId, state: await readState(level, head.taskId, checkpointId), completedSteps, createdAt }
+}
+
+/** Waits. Returns whether to go on: not if the engine closes meanwhile. */
+async function untilClosing(engine: Engine, instant: number): Promise<boolean> {
+  let disarm = () => {}
+  const time = new Promise<void>((resolve) => {
+    disarm = engine.clock.setTimer(instant, resolve)
+  })
+  await Promise.race([time, engine.closingBegan])
+  disarm()
+  return !engine.closing
 }

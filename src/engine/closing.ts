@@ -1,9 +1,16 @@
-/** Brings what runs to rest before the store is closed, or leaves it behind. */
-import type { Engine } from './engine.js'
+/** Waits, at a close, for what runs; then aborts the rest. */
+import type { Clock } from '../clock.js'
+import type { LiveTasks } from './live-tasks.js'
+
+/** What a close needs of the engine. */
+interface ClosingHost {
+  readonly clock: Clock
+  readonly tasks: LiveTasks
+}
 
 /** Lets what is in flight finish within the grace; then aborts the signals of what is left, which is told nothing else. */
-export async function drain(engine: Engine, graceMs: number): Promise<void> {
-  const tasks = [...engine.tasks.values()]
+export async function drain({ clock, tasks: live }: ClosingHost, graceMs: number): Promise<void> {
+  const tasks = [...live.values()]
   for (const task of tasks) {
     task.disarm()
     task.disarmWake()
@@ -13,23 +20,13 @@ export async function drain(engine: Engine, graceMs: number): Promise<void> {
   if (runs.length + cleanings.length > 0 && graceMs > 0) {
     let disarm = () => {}
     const grace = new Promise<void>((resolve) => {
-      disarm = engine.clock.setTimer(engine.clock.now() + graceMs, resolve, { elapsed: true })
+      disarm = clock.setTimer(clock.now() + graceMs, resolve, { elapsed: true })
     })
     await Promise.race([Promise.all([...runs, ...cleanings]), grace])
     disarm()
   }
-  for (const { run, cleaning } of engine.tasks.values()) {
+  for (const { run, cleaning } of live.values()) {
     run?.abandon()
     cleaning?.abort(new DOMException('The engine is closed; the clean-up goes on at the next open', 'AbortError'))
   }
-}
-
-/** Another process may own the store and run its tasks: nothing goes on here, and nobody waits any more. */
-export function stopAtOnce(engine: Engine): void {
-  engine.closing = true
-  engine.scheduler.stop()
-  engine.suspects.stop()
-  void drain(engine, 0)
-  engine.report.abandon()
-  engine.waiters.close()
 }

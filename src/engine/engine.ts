@@ -19,46 +19,35 @@ import type { AnyTaskDefinition } from '../task/definition.js'
 import { dueAt, isSettled, type Parked, type TaskHead } from '../task/head.js'
 import type { Outcome } from '../task/outcome.js'
 import type { TaskEvent } from '../task/task-event.js'
-import { transition } from '../task/transition.js'
+import { isFenced, transition } from '../task/transition.js'
 import { Admission } from './admission.js'
-import { Children } from './children.js'
-import { drain, stopAtOnce } from './closing.js'
+import { drain } from './closing.js'
+import type { Collaborators, FreshInput, Settling } from './collaborators.js'
 import { Gate } from './gate.js'
 import { Processes } from './isolated/processes.js'
 import { Leaks } from './leaks.js'
 import type { LiveTask } from './live-task.js'
 import { LiveTasks } from './live-tasks.js'
-import { Lives } from './lives.js'
 import { LoadedRuns } from './loaded-runs.js'
 import type { CheckedOptions, Limits } from './options.js'
 import { Pace } from './pace.js'
-import { ParkedRetries } from './parked-retries.js'
 import { Places } from './places.js'
 import { noteQuestions } from './questions.js'
 import type { Registry } from './registry.js'
-import { reloadHeads } from './reload.js'
 import { Restores } from './restores.js'
-import { isFenced, type RunHost } from './run-host.js'
-import { begin, schedule } from './schedule.js'
 import { Scheduler } from './scheduler.js'
 import { Serial } from './serial.js'
 import { Levels } from './service-levels.js'
-import { noteDropped, park, type Settling, settleEvent, tellSettled } from './settling.js'
 import { Slots } from './slots.js'
-import { Suspects } from './suspects.js'
-import { Sweeps } from './sweeps.js'
-import { loadTasks, resumeType, takeUp } from './take-up.js'
 import { TaskLines } from './task-lines.js'
-import { timeOut } from './time-out.js'
 import { Usage } from './usage.js'
 import { Waiters } from './waiters.js'
-import { tellNews, untilClosing, untilEnded } from './waking.js'
 
 // An answer costs about 0.1 ms until it is decided, and as much again when the run that it wakes has recorded it.
 /** So many answers of callers are decided in one turn of the event loop. */
 export const ANSWERS_PER_TURN = 50
 
-export class Engine implements RunHost {
+export class Engine {
   readonly clock: Clock
   readonly ids: Ids
   readonly logger: Logger
@@ -69,7 +58,7 @@ export class Engine implements RunHost {
   readonly keepCheckpoints: number | undefined
   readonly unloadAfterMs: number
   readonly usage: Usage
-  readonly sweeps = new Sweeps()
+  readonly sweeps: Collaborators['sweeps']
   readonly serviceLevels: Levels
   readonly events: Events
   readonly leaks: Leaks
@@ -95,11 +84,12 @@ export class Engine implements RunHost {
   /** How many clean-ups run at once. */
   readonly cleaners: Places
   /** The live children of each task. */
-  readonly children = new Children(this)
+  readonly children: Collaborators['children']
   readonly lines: TaskLines
-  readonly lives: Lives
-  readonly suspects: Suspects
-  readonly parkedRetries = new ParkedRetries(this)
+  readonly lives: Collaborators['lives']
+  readonly suspects: Collaborators['suspects']
+  readonly #lifecycle: Collaborators['lifecycle']
+  readonly #recovery: Collaborators['recovery']
   readonly #restores = new Restores()
   #closing = false
   readonly #closingBegan = deferred<void>()
@@ -110,6 +100,8 @@ export class Engine implements RunHost {
   constructor(
     readonly store: Store,
     readonly options: CheckedOptions,
+    /** Makes the parts that import the engine. They may keep it, and not use it yet. */
+    connect: (engine: Engine) => Collaborators,
   ) {
     this.clock = options.clock
     this.ids = options.ids
@@ -127,8 +119,6 @@ export class Engine implements RunHost {
     this.lines = new TaskLines(options.logger, options.clock)
     this.cleaners = new Places(options.concurrency)
     this.report = new Report(store.damage)
-    this.lives = new Lives(store, options.ids, options.logger)
-    this.suspects = new Suspects(this, options)
     this.registry = options.registry
     const { concurrency, concurrencyPerOwner, priorityAgeingMs: ageingMs, ratePerOwner } = options
     const served = new Pace()
@@ -140,11 +130,15 @@ export class Engine implements RunHost {
     const { clock, events, limits, tasks, scheduler } = this
     this.admission = new Admission({ clock, events, store, limits, tasks, scheduler, ratePerOwner, served })
     this.processes = new Processes(options.limits.isolatedProcessesMax)
-    store.onReload((level, taskIds) => reloadHeads(this, level, taskIds))
-    store.onLost((lost) => {
-      this.#lost = lost
-      stopAtOnce(this)
-    })
+    const { lifecycle, children, recovery, suspects, lives, sweeps } = connect(this)
+    this.#lifecycle = lifecycle
+    this.#recovery = recovery
+    this.children = children
+    this.suspects = suspects
+    this.lives = lives
+    this.sweeps = sweeps
+    store.onReload((level, taskIds) => recovery.reloadHeads(level, taskIds))
+    store.onLost((lost) => this.#stopAtOnce(lost))
   }
 
   // --- decide, commit, tell ---------------------------------------------------------------------------------------
@@ -208,14 +202,14 @@ export class Engine implements RunHost {
   /** Settles a task. @throws HoldfastError `TASK_SETTLED`, RunFenced: somebody else was first */
   async settle(task: LiveTask, outcome: Outcome, { patient, ...who }: Settling): Promise<void> {
     const { progress } = task
-    await this.#commit(task, { ...settleEvent(this, task.head, outcome, who), progress }, patient)
+    await this.#commit(task, { ...this.#lifecycle.settleEvent(task.head, outcome, who), progress }, patient)
     task.outcomeText = JSON.stringify(outcome)
-    tellSettled(this, task)
+    this.#lifecycle.tellSettled(task)
   }
 
   /** Parks a task: it can't go on, and everybody who asks is told why. */
   park(task: LiveTask, parked: Omit<Parked, 'since'>, run?: number): Promise<void> {
-    return park(this, task, parked, run)
+    return this.#lifecycle.park(task, parked, run)
   }
 
   keepCheckpointsOf(type: string): number | undefined {
@@ -234,7 +228,7 @@ export class Engine implements RunHost {
 
   /** Reads the live range. Bodies don't run before `recover`. */
   async load(): Promise<void> {
-    this.#found.push(...(await loadTasks(this)))
+    this.#found.push(...(await this.#recovery.load()))
   }
 
   /** Keeps a task in memory until it has ended. */
@@ -245,23 +239,23 @@ export class Engine implements RunHost {
 
   /** Adds a definition. Tasks of its type that were parked for lack of it go on. */
   register(definition: AnyTaskDefinition): void {
-    if (this.registry.add(definition)) resumeType(this, definition)
+    if (this.registry.add(definition)) this.#recovery.resumeType(definition)
   }
 
   /** Takes up what was found at open, behind the caller's back. Once is enough. */
   recover(): RecoveryReport {
-    if (this.report.startedAt === undefined) this.scheduler.together(() => takeUp(this, this.#found.splice(0)))
+    if (this.report.startedAt === undefined) this.scheduler.together(() => this.#recovery.takeUp(this.#found.splice(0)))
     return this.report
   }
 
   /** Puts a task into the queue for a slot: now, or when it is to be woken. */
   schedule(task: LiveTask, options?: { now?: boolean }): void {
-    schedule(this, task, options)
+    this.#lifecycle.schedule(task, options)
   }
 
   /** Runs a task's body. The slot is taken already; it is given back when the run is over. */
-  begin(task: LiveTask, fresh?: { readonly inputText: string | undefined }): void {
-    begin(this, task, fresh)
+  begin(task: LiveTask, fresh?: FreshInput): void {
+    this.#lifecycle.begin(task, fresh)
   }
 
   /** Arms the task's timeout, its deadline and the end of its `ttl`, whichever comes first. */
@@ -274,17 +268,12 @@ export class Engine implements RunHost {
 
   /** The task's time is over. */
   timeOut(task: LiveTask): Promise<void> {
-    return timeOut(this, task)
+    return this.#lifecycle.timeOut(task)
   }
 
   /** Something came from outside, or a child ended: whoever waits for it looks. */
   hasNews(task: LiveTask, answered?: readonly string[]): void {
-    tellNews(this, task, answered)
-  }
-
-  /** Resolves once nothing of the task goes on any more, or the engine closes. */
-  untilEnded(taskId: string): Promise<void> {
-    return untilEnded(this, taskId)
+    this.#lifecycle.tellNews(task, answered)
   }
 
   isUnfinished(taskId: string): boolean {
@@ -292,12 +281,7 @@ export class Engine implements RunHost {
   }
 
   noteDropped(task: LiveTask): void {
-    void noteDropped(this, task)
-  }
-
-  /** Waits. Returns whether to go on: not if the engine closes meanwhile. */
-  untilClosing(instant: number): Promise<boolean> {
-    return untilClosing(this, instant)
+    void this.#lifecycle.noteDropped(task)
   }
 
   // --- the end ----------------------------------------------------------------------------------------------------
@@ -345,5 +329,16 @@ export class Engine implements RunHost {
     this.waiters.close()
     if (!this.#lost) await this.lives.end()
     await this.store.close()
+  }
+
+  /** Another process may hold the store and run its tasks: nothing goes on here, and nobody waits any more. */
+  #stopAtOnce(lost: HoldfastError): void {
+    this.#lost = lost
+    this.closing = true
+    this.scheduler.stop()
+    this.suspects.stop()
+    void drain(this, 0)
+    this.report.abandon()
+    this.waiters.close()
   }
 }

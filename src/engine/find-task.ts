@@ -6,16 +6,27 @@ import { expected } from '../expected.js'
 import { damaged } from '../store/envelope.js'
 import { liveKey } from '../store/layout.js'
 import { hasTraces, readHead } from '../store/reads.js'
+import type { Store } from '../store/store.js'
 import type { TaskHead } from '../task/head.js'
 import { isTaskId } from './arguments.js'
-import type { Engine } from './engine.js'
+import type { SweepGuard } from './collaborators.js'
+import type { LiveTasks } from './live-tasks.js'
 import { taskNotFound } from './read-steady.js'
+
+/** What finding a task needs of the engine. */
+interface Findable {
+  readonly store: Store
+  readonly tasks: LiveTasks
+  readonly sweeps: Pick<SweepGuard, 'isSweeping'>
+  readonly isClosed: boolean
+  assertOpen(): void
+}
 
 /**
  * The head of the task, if it is `owner`'s (or, without an owner, anybody's).
  * @throws HoldfastError `TASK_NOT_FOUND`, `RECORD_DAMAGED`, `STORE_UNAVAILABLE`, `CLOSED`
  */
-export async function findTask(engine: Engine, taskId: string, owner: string | undefined): Promise<TaskHead> {
+export async function findTask(engine: Findable, taskId: string, owner: string | undefined): Promise<TaskHead> {
   if (typeof taskId !== 'string') throw expected('taskId', 'a string', taskId)
   if (engine.isClosed) engine.assertOpen()
   const isBeingSwept = engine.sweeps.isSweeping(taskId)
@@ -27,7 +38,7 @@ export async function findTask(engine: Engine, taskId: string, owner: string | u
   throw taskNotFound(taskId)
 }
 
-function readFromDisk(engine: Engine, taskId: string, owner: string | undefined): Promise<TaskHead | undefined> {
+function readFromDisk(engine: Findable, taskId: string, owner: string | undefined): Promise<TaskHead | undefined> {
   return engine.store.read(async (level) => {
     let lost: unknown = damaged(liveKey(taskId), 'it is missing')
     try {

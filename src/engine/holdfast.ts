@@ -15,6 +15,7 @@ import type { ForkPoint } from '../task/fork.js'
 import { isSettled, type TaskHead } from '../task/head.js'
 import type { Outcome } from '../task/outcome.js'
 import { settledAlready } from '../task/transition.js'
+import { assembleEngine } from './assemble.js'
 import { type AuditOptions, auditOf } from './audit.js'
 import { openToBindings } from './binding.js'
 import {
@@ -36,7 +37,7 @@ import {
 } from './call-options.js'
 import { restoreClientCheckpoint, saveClientCheckpoint } from './client-checkpoints.js'
 import { completeSession } from './complete-session.js'
-import { Engine } from './engine.js'
+import type { Engine } from './engine.js'
 import { findTask } from './find-task.js'
 import { forkOf } from './fork.js'
 import { type ListOptions, listTasks, type TaskPage } from './list-tasks.js'
@@ -74,7 +75,7 @@ export class Holdfast {
    */
   static async open(options: OpenOptions): Promise<Holdfast> {
     const checked = checkOptions(options)
-    return Holdfast.over(new Engine(await openStore(checked), checked), checked.recover)
+    return Holdfast.over(assembleEngine(await openStore(checked), checked), checked.recover)
   }
 
   /** @internal Over an engine on a store of any kind: the one in a directory, or the simulation's. */

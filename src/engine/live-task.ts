@@ -1,12 +1,42 @@
 /** An unfinished task in memory: what is decided about it, what of that is on disk, and the run that executes it. */
 import type { Deferred } from '../deferred.js'
 import type { Progress, TaskHead } from '../task/head.js'
+import type { Ask } from '../task/history.js'
 import type { Place } from '../task/note.js'
 import type { Admitted } from './admission.js'
-import type { Cleaning } from './clean-up.js'
 import type { IdleRun } from './loaded-runs.js'
-import type { Run } from './run.js'
 import type { Counted, TaskCounts } from './task-counts.js'
+
+/** A run in memory, as the engine sees it. */
+export interface ActiveRun {
+  readonly isOver: boolean
+  /** The calls whose functions run. */
+  readonly begun: readonly { readonly ask: Ask; readonly startedAt?: number }[]
+  /** Functions of steps with an undo whose result is not on disk, by the identity of the step. */
+  readonly functions: ReadonlyMap<string, Promise<unknown>>
+  /** The undoing after decisions of the body, while it goes on. */
+  readonly undoing: ReadonlyMap<unknown, Promise<unknown>>
+  readonly waits: {
+    /** Ends the waits that listen; only those with these identities, if they are given. */
+    nudge(ids?: readonly string[]): void
+    /** Unloads the run if it only waits. */
+    unload(): void
+  }
+  /** The task is settled: signals are aborted, and the body is interrupted where it waits. */
+  interrupt(): void
+  /** Leaves the run for a later one. */
+  abandon(): void
+  /** Resolves once no step is in flight and the body is at rest. */
+  idle(): Promise<void>
+}
+
+/** The work of one process at the clean-up of a task. */
+export interface Cleaning {
+  /** Resolves when it is over, or left for the next open. */
+  readonly over: Promise<void>
+  /** Aborts what runs. */
+  abort(reason: unknown): void
+}
 
 export class LiveTask {
   /** As the queued commits will leave it. Decisions are made on this (C5). */
@@ -16,7 +46,7 @@ export class LiveTask {
   /** Whose limits it counts against beside its owner's: one client of several that share an owner. */
   account: string | undefined
   /** The run that executes its body now. */
-  run: Run | undefined
+  run: ActiveRun | undefined
   /** Whether a run of it goes on, or waits for a slot of the scheduler. */
   scheduled = false
   /** Whether it holds a slot. A run that only waits gives it back meanwhile. */

@@ -13,8 +13,9 @@ import type { RecoveryReport } from '../recovery/report.js'
 import type { LastLife, LifeNote } from '../store/life.js'
 import type { Store } from '../store/store.js'
 import type { TaskHead } from '../task/head.js'
+import type { ProcessHistory } from './collaborators.js'
 
-export class Lives {
+export class Lives implements ProcessHistory {
   #note: LifeNote | undefined
   #isHeld = false
   #isClosedOnDisk = false

@@ -15,7 +15,6 @@ import { createIds, type Ids } from '../ids.js'
 import { defaultLogger, LOG_LEVELS, type Logger, type LogLevel, unfailing } from '../logger.js'
 import type { AnyTaskDefinition } from '../task/definition.js'
 import type { Durability } from '../task/head.js'
-import type { Rate } from './owner-rates.js'
 import { Registry } from './registry.js'
 
 /** Limits, each in the unit that ends its name. */
@@ -192,6 +191,12 @@ export const OPEN_OPTIONS: Names<OpenOptions> = {
   limits: true,
 }
 const RATE_OPTIONS: Names<RateOptions> = { starts: true, per: true }
+
+/** So many starts in that time. */
+export interface Rate {
+  readonly starts: number
+  readonly perMs: number
+}
 
 /** The same, complete. */
 export interface CheckedOptions {

@@ -6,12 +6,7 @@
  * newest IDs from the owner's index, and a restart gives nobody a fresh allowance.
  */
 import type { OwnerStartsQuery } from '../store/reads.js'
-
-/** So many starts in that time. */
-export interface Rate {
-  readonly starts: number
-  readonly perMs: number
-}
+import type { Rate } from './options.js'
 
 /** Reads when an owner's newest tasks were created, at most `limit` of them and none before `since`. In any order. */
 export type ReadStarts = (owner: string, query: OwnerStartsQuery) => Promise<number[]>

@@ -6,11 +6,10 @@
  */
 import type { Note } from '../task/note.js'
 import type { Patches } from '../task/patches.js'
-import type { Asked } from './asked.js'
-import type { Run } from './run.js'
-import { isFenced } from './run-host.js'
+import { isFenced } from '../task/transition.js'
+import type { PatchKeeper, RunCore } from './run-host.js'
 
-export class Patched {
+export class Patched implements PatchKeeper {
   #keeping: Promise<void> | undefined
 
   constructor(
@@ -20,7 +19,7 @@ export class Patched {
   ) {}
 
   /** @param recordsAtStart how many records the log had had when the run began: what is ahead of those is older than it */
-  answer({ history }: Run, id: string, recordsAtStart: number): boolean {
+  answer({ history }: RunCore, id: string, recordsAtStart: number): boolean {
     const next = history.next()
     const isBehind =
       (next !== undefined && next.seq < recordsAtStart) || this.begun.some((note) => history.isAhead(note))
@@ -28,7 +27,7 @@ export class Patched {
   }
 
   /** Resolves once every answer is on disk, and stays pending if the run is over; `undefined` if all of them are. */
-  keep(run: Run): Promise<void> | undefined {
+  keep(run: RunCore): Promise<void> | undefined {
     if (this.#keeping) return this.#keeping
     const answers = this.patches.takeUnkept()
     if (answers.length === 0) return undefined
@@ -43,12 +42,4 @@ export class Patched {
     )
     return this.#keeping
   }
-}
-
-/** What a body that asked for something has to wait for before anything may begin; `undefined` if it is nothing. */
-export function heldBack(run: Run, asked: readonly Asked[]): Promise<void> | undefined {
-  const { store, closing, suspects } = run.host
-  // An effect now could not be recorded. The tasks pause until the disk takes writes again.
-  if (!store.connection.isUp) return store.connection.up
-  return closing ? undefined : (run.patched.keep(run) ?? suspects.beforeBegin(run.task, asked))
 }

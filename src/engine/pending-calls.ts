@@ -4,9 +4,9 @@
  * exceed the limit together, and none of them begins.
  */
 import { HoldfastError } from '../errors.js'
-import { describeRecord } from '../task/log.js'
+import { describeRecord, type RecordName } from '../task/log.js'
 import type { Asked } from './asked.js'
-import type { Run } from './run.js'
+import type { RunCore } from './run-host.js'
 
 const NONE: readonly Asked[] = []
 
@@ -15,9 +15,9 @@ export class PendingCalls extends Map<string, Asked> {
   // Fields are set after `Map`'s own constructor, which adds nothing here.
   readonly #unrecorded = new Set<Asked>()
   readonly #fresh = new Set<Asked>()
-  readonly #run: Run
+  readonly #run: RunCore
 
-  constructor(run: Run) {
+  constructor(run: RunCore) {
     super()
     this.#run = run
   }
@@ -92,4 +92,25 @@ function tooManyRecords(taskId: string, record: string, number: number, max: num
     `${said}; ${more}. Save checkpoints with \`prune: true\` to keep the log short.`,
     { details: { taskId, record, number, max, option: 'limits.recordsPerTaskMax' } },
   )
+}
+
+/** The calls that are pending when a body returns. */
+interface PendingAtReturn {
+  /** The first call that was made in the turn in which the body returns. */
+  readonly forgotten: RecordName | undefined
+  /** The first call that was made in an earlier turn. */
+  readonly earlier: RecordName | undefined
+}
+
+/**
+ * Divides the pending calls of a body that returns.
+ * @param turn the number of the turn in which it returns; `undefined` if it returns outside a turn
+ */
+export function pendingAtReturn(pending: Iterable<Asked>, turn: number | undefined): PendingAtReturn {
+  let earlier: RecordName | undefined
+  for (const asked of pending) {
+    if (asked.turn === turn) return { forgotten: asked.ask.name, earlier }
+    earlier ??= asked.ask.name
+  }
+  return { forgotten: undefined, earlier }
 }

@@ -7,9 +7,9 @@
  *              read when it is answered for the first time.
  */
 import { readNotes } from '../store/reads.js'
+import type { Store } from '../store/store.js'
 import type { Change, Decision } from '../task/changes.js'
 import type { Note, Place } from '../task/note.js'
-import type { Engine } from './engine.js'
 import type { LiveTask } from './live-task.js'
 
 /** Keeps what a decision, which is on disk now, changes. To be called while `task.committed` is the head before it. */
@@ -20,7 +20,10 @@ export function noteQuestions(task: LiveTask, { head, changes }: Decision): void
 }
 
 /** Where the questions lie, by key. Nothing may change them meanwhile (A1 of await-answer.ts). */
-export async function placesOf({ store }: Engine, task: LiveTask): Promise<ReadonlyMap<string, Place>> {
+export async function placesOf(
+  { store }: { readonly store: Store },
+  task: LiveTask,
+): Promise<ReadonlyMap<string, Place>> {
   if (!task.questions) {
     const { taskId, head } = task
     const found =

@@ -6,7 +6,8 @@
  * rates-2. Starts of an earlier process are read as long as they may matter: for one window after the opening.
  */
 import type { Newcomer } from './admission.js'
-import { OwnerRates, type Rate, type ReadStarts } from './owner-rates.js'
+import type { Rate } from './options.js'
+import { OwnerRates, type ReadStarts } from './owner-rates.js'
 
 /** One rate, and the name that a start counts under. */
 export interface RateWindow {

@@ -5,16 +5,21 @@
 import { HoldfastError } from '../errors.js'
 import type { Level } from '../store/level.js'
 import { readHead, readOutcome } from '../store/reads.js'
+import type { Store } from '../store/store.js'
 import type { TaskHead } from '../task/head.js'
 import type { Outcome } from '../task/outcome.js'
-import type { Engine } from './engine.js'
+
+/** What is read from. */
+interface Readable {
+  readonly store: Store
+}
 
 /**
  * What `read` makes of the task's head as it is on disk, and that head.
  * @throws HoldfastError `RECORD_DAMAGED` where the head stands still
  */
 export async function readSteady<T>(
-  engine: Engine,
+  engine: Readable,
   found: TaskHead,
   read: (level: Level, head: TaskHead) => Promise<T>,
 ): Promise<{ head: TaskHead; value: T }> {
@@ -36,7 +41,7 @@ export async function readSteady<T>(
 }
 
 /** What a settled task settled with. @throws HoldfastError `TASK_NOT_FOUND` if it is swept meanwhile */
-export async function readSteadyOutcome(engine: Engine, { taskId }: TaskHead): Promise<Outcome> {
+export async function readSteadyOutcome(engine: Readable, { taskId }: TaskHead): Promise<Outcome> {
   const { store } = engine
   try {
     return await store.read((level) => readOutcome(level, taskId))

@@ -1,6 +1,9 @@
 /** Counts restores of checkpoints, so that reading one again and again does not fill the audit. */
+
+import type { Clock } from '../clock.js'
+import type { Events } from '../events.js'
+import type { Store } from '../store/store.js'
 import type { TaskHead } from '../task/head.js'
-import type { Engine } from './engine.js'
 
 const MINUTE_MS = 60_000
 // Counts that are over are forgotten, a handful at each call.
@@ -22,7 +25,7 @@ export class Restores {
 
   /** Counts a restore, writes it to the audit if that is due, and notifies. */
   async note(
-    { clock, store, events }: Pick<Engine, 'clock' | 'store' | 'events'>,
+    { clock, store, events }: { readonly clock: Clock; readonly store: Store; readonly events: Events },
     head: TaskHead,
     { checkpointId, by, patient }: { checkpointId: string; by: string; patient: boolean },
   ): Promise<void> {

@@ -9,16 +9,10 @@ import { readHead, readOutcome } from '../store/reads.js'
 import { isLive, NEVER } from '../task/head.js'
 import { describeError, failureCode, type Outcome, reviveError } from '../task/outcome.js'
 import { type Asked, newNote, placeOf } from './asked.js'
+import { settleIfLate } from './beginnings.js'
+import type { ChildCall } from './collaborators.js'
 import type { Run } from './run.js'
-import { settleIfLate } from './time-out.js'
 import { undertake } from './undertake.js'
-
-/** The child as the body asked for it. */
-export interface ChildCall {
-  readonly type: string
-  /** The parsed input as JSON text. */
-  readonly inputText: string | undefined
-}
 
 /** Starts a child, or takes it up, and records how it ended. Never rejects. */
 export async function runChild(run: Run, asked: Asked, call: () => Promise<ChildCall>): Promise<void> {

@@ -1,22 +1,21 @@
 /** What a run sees of the engine. */
 import type { Clock } from '../clock.js'
-import { HoldfastError } from '../errors.js'
 import type { Events } from '../events.js'
 import type { Ids } from '../ids.js'
 import type { Logger } from '../logger.js'
 import type { Store } from '../store/store.js'
 import type { Decision } from '../task/changes.js'
 import type { TaskHead } from '../task/head.js'
+import type { History } from '../task/history.js'
 import type { TaskEvent } from '../task/task-event.js'
-import { RunFenced } from '../task/transition.js'
-import type { Children } from './children.js'
+import type { Asked } from './asked.js'
+import type { ChildTasks, SuspectTurns } from './collaborators.js'
 import type { Processes } from './isolated/processes.js'
 import type { LiveTask } from './live-task.js'
 import type { LoadedRuns } from './loaded-runs.js'
 import type { Limits } from './options.js'
 import type { Serial } from './serial.js'
 import type { Slots } from './slots.js'
-import type { Suspects } from './suspects.js'
 import type { TaskLines } from './task-lines.js'
 
 export interface RunHost {
@@ -37,7 +36,7 @@ export interface RunHost {
   /** The slots of waiting runs. */
   readonly slots: Pick<Slots, 'rest' | 'wake' | 'unload'>
   /** Says what has to be on disk before a run begins something. */
-  readonly suspects: Pick<Suspects, 'beforeBegin'>
+  readonly suspects: Pick<SuspectTurns, 'beforeBegin'>
   /** No new step begins. */
   readonly closing: boolean
   /**
@@ -53,7 +52,7 @@ export interface RunHost {
   timeOut(task: LiveTask): Promise<void>
   /** A body returned after its task was settled. */
   noteDropped(task: LiveTask): void
-  readonly children: Children
+  readonly children: ChildTasks
   /** Log lines about tasks. */
   readonly lines: Pick<TaskLines, 'retried' | 'forgotten'>
   /** Whether the task, or its clean-up, goes on. */
@@ -62,7 +61,24 @@ export interface RunHost {
   noteRestored(head: TaskHead, checkpointId: string, by: string, patient: boolean): Promise<void>
 }
 
-/** Whether a commit was refused because its run no longer counts, or its task is settled: whatever it said is dropped. */
-export function isFenced(error: unknown): boolean {
-  return error instanceof RunFenced || (error instanceof HoldfastError && error.code === 'TASK_SETTLED')
+/** A run, as its parts see it. */
+export interface RunCore {
+  readonly host: RunHost
+  readonly task: LiveTask
+  readonly history: History
+  /** The number of the run. */
+  readonly number: number
+  readonly isOver: boolean
+  /** True if the call is answered no more: the run is over, or the branch of the call lost. */
+  isOverFor(asked: Asked): boolean
+  /** Ends the task with an error, whatever its body does next. */
+  fail(error: unknown): void
+}
+
+/** Answers `task.patched(id)`, and keeps functions from beginning until the answers are on disk. */
+export interface PatchKeeper {
+  /** @param recordsAtStart the number of records that the log had when the run began */
+  answer(run: RunCore, id: string, recordsAtStart: number): boolean
+  /** Resolves once every answer is on disk, and stays pending if the run is over; `undefined` if all of them are. */
+  keep(run: RunCore): Promise<void> | undefined
 }

@@ -24,22 +24,20 @@ import { handAnswer } from './answer.js'
 import type { Asked, RunEnd } from './asked.js'
 import { Beginnings } from './beginnings.js'
 import { type Branch, Branches } from './branches.js'
-import { pendingAtReturn } from './forgotten.js'
 import { InFlight } from './in-flight.js'
 import { Interrupts } from './interrupts.js'
 import { LazyAbort } from './lazy-abort.js'
 import type { LiveTask } from './live-task.js'
-import type { Patched } from './patched.js'
-import { PendingCalls } from './pending-calls.js'
+import { PendingCalls, pendingAtReturn } from './pending-calls.js'
 import { ambiguous, begunAsAnother, inFlight, leftAtEnd, notAwaited, unaskedFor } from './refusals.js'
 import { rejectOneByOne } from './reject-one-by-one.js'
 import { RestoreRead } from './restore-read.js'
-import type { RunHost } from './run-host.js'
+import type { PatchKeeper, RunCore, RunHost } from './run-host.js'
 import { Turns } from './turns.js'
 import { UnrecordedAnswers } from './unrecorded-answers.js'
 import { Waits } from './waits.js'
 
-export class Run {
+export class Run implements RunCore {
   readonly number: number
   readonly #aborter = new LazyAbort()
   readonly #turns = new Turns(() => this.#next())
@@ -71,7 +69,7 @@ export class Run {
     readonly history: History,
     /** What had begun and not ended. */
     private readonly notes: ReadonlyMap<string, Note>,
-    readonly patched: Patched,
+    readonly patched: PatchKeeper,
     readonly definition: AnyTaskDefinition,
     readonly recovered: boolean,
     /** Told once the log is used up: how many answers were replayed, and what begins now. */

@@ -5,9 +5,9 @@ import { toJson } from '../json.js'
 import { SAVE_OPTIONS, type SaveCheckpointOptions } from '../task/context.js'
 import { describeRecord } from '../task/log.js'
 import { checkName, NAME_BYTES_MAX } from '../task/names.js'
+import { isFenced } from '../task/transition.js'
 import type { Asked } from './asked.js'
 import type { Run } from './run.js'
-import { isFenced } from './run-host.js'
 
 /** Where fewer are kept from now on than before, the rest goes with the next saves: a batch stays small. */
 export const STATES_DROPPED_MAX = 30

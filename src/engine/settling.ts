@@ -1,25 +1,14 @@
 /** How a task comes to its end: settled, told, cleaned up, told again. Or to a stop: parked. */
-import { isSettled, type Parked, type StoppedBy, type TaskHead } from '../task/head.js'
+import { isSettled, type Parked, type TaskHead } from '../task/head.js'
 import type { Outcome } from '../task/outcome.js'
 import type { EventOf } from '../task/task-event.js'
+import { isFenced } from '../task/transition.js'
 import { startCleanUp } from './clean-up.js'
 import { codeMark } from './code-mark.js'
+import type { Settling } from './collaborators.js'
 import type { Engine } from './engine.js'
 import { leave } from './leaving.js'
 import type { LiveTask } from './live-task.js'
-import { isFenced } from './run-host.js'
-
-/** Who settles a task, and what of it. */
-export interface Settling {
-  readonly run?: number
-  readonly by: string
-  /** Whether it waits while the store is down. */
-  readonly patient: boolean
-  /** What stopped it, if its body didn't end it. */
-  readonly stoppedBy?: StoppedBy | undefined
-  /** It is parked, and given up: nothing is cleaned up. */
-  readonly givesUp?: boolean | undefined
-}
 
 /** The event that settles a task of this type, with what it needs to know of the definition and the options. */
 export function settleEvent(

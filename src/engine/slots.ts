@@ -2,12 +2,26 @@
  * How a task in memory comes by its slot, and how it gives it back. A slot is held by exactly one of: a start that is
  * being written (admission.ts), a task that `hasSlot`.
  */
-import type { Engine } from './engine.js'
-import type { LiveTask } from './live-task.js'
-import type { Run } from './run.js'
+import type { Clock } from '../clock.js'
+import type { SuspectTurns } from './collaborators.js'
+import type { ActiveRun, LiveTask } from './live-task.js'
+import type { LoadedRuns } from './loaded-runs.js'
+import type { Scheduler } from './scheduler.js'
+
+/** What slots need of the engine. */
+interface SlotsHost {
+  readonly clock: Clock
+  readonly scheduler: Scheduler
+  readonly loaded: LoadedRuns
+  readonly suspects: Pick<SuspectTurns, 'waits'>
+  /** Runs the body of a task that has its slot. */
+  begin(task: LiveTask): void
+}
+
+type WaitingRun = Pick<ActiveRun, 'isOver' | 'waits'>
 
 export class Slots {
-  constructor(private readonly engine: Engine) {}
+  constructor(private readonly engine: SlotsHost) {}
 
   /** Queues a task whose run is to begin. It has waited since it was created, or since the end of its last wait. */
   queue(task: LiveTask): void {
@@ -19,7 +33,7 @@ export class Slots {
   }
 
   /** Gives the task's slot back: its run only waits, until `endsAt` at the latest. */
-  rest(task: LiveTask, run: Run, endsAt: number): void {
+  rest(task: LiveTask, run: WaitingRun, endsAt: number): void {
     this.#beginIdle(task, run, endsAt)
     if (!task.hasSlot) return
     this.engine.suspects.waits(task)
@@ -27,7 +41,7 @@ export class Slots {
   }
 
   /** Takes a slot again for a run whose wait is over. Resolves once it has one; if the run is over by then, without. */
-  wake(task: LiveTask, run: Run): Promise<void> {
+  wake(task: LiveTask, run: WaitingRun): Promise<void> {
     if (task.hasSlot) return Promise.resolve()
     const { taskId, owner, type, priority } = task.head
     task.waking ??= new Promise<void>((resolve) => {
@@ -76,7 +90,7 @@ export class Slots {
     this.engine.scheduler.rest(task.head)
   }
 
-  #beginIdle(task: LiveTask, run: Run, endsAt: number): void {
+  #beginIdle(task: LiveTask, run: WaitingRun, endsAt: number): void {
     this.#endIdle(task)
     task.idle = { endsAt, unload: () => run.waits.unload() }
     this.engine.loaded.addIdle(task.idle)

@@ -11,11 +11,12 @@
  */
 import { isSuspect, mustNoteBegun } from '../task/deaths.js'
 import { describeRecord, type RecordName } from '../task/log.js'
+import { isFenced } from '../task/transition.js'
+import type { SuspectTurns } from './collaborators.js'
 import type { Engine } from './engine.js'
 import type { LiveTask } from './live-task.js'
-import { isFenced } from './run-host.js'
 
-export class Suspects {
+export class Suspects implements SuspectTurns {
   readonly #queue = new Set<LiveTask>()
   #turn: LiveTask | undefined
   /** Those that are watched (the one whose turn it is, and those before), and whether the disk says that they run. */

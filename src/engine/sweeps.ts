@@ -2,8 +2,9 @@
  * Who is using a settled task, and which are being swept. A task in use is left for the next sweep, and one that is being
  * swept is gone for everybody: so nothing is written beside a task that is not there any more.
  */
+import type { SweepGuard } from './collaborators.js'
 
-export class Sweeps {
+export class Sweeps implements SweepGuard {
   readonly #inUse = new Map<string, number>()
   readonly #sweeping = new Set<string>()
   /** Tasks whose dropped records are being deleted (clear-dropped.ts). */

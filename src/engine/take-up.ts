@@ -9,6 +9,7 @@ import { clearAllDropped, logClearing } from './clear-dropped.js'
 import { codeMark } from './code-mark.js'
 import type { Engine } from './engine.js'
 import { LiveTask } from './live-task.js'
+import type { ParkedRetries } from './parked-retries.js'
 import { endOrphan } from './settling.js'
 
 /** Reads the live range into memory, and counts what the last process died of. Bodies don't run yet. */
@@ -46,7 +47,7 @@ async function dropStaleHead({ store, logger, report }: Engine, taskId: string):
 }
 
 /** Takes up the tasks with these heads, oldest first. */
-export function takeUp(engine: Engine, found: readonly TaskHead[]): void {
+export function takeUp(engine: Engine, parkedRetries: ParkedRetries, found: readonly TaskHead[]): void {
   const { report, clock, tasks } = engine
   // As they are now: with recovery held back, one may have been resumed or cancelled since it was read.
   const heads = found.flatMap(({ taskId }) => tasks.get(taskId)?.head ?? [])
@@ -70,7 +71,7 @@ export function takeUp(engine: Engine, found: readonly TaskHead[]): void {
       return definition && codeMark(definition)
     },
     resume: (taskId) => engine.schedule(taskOf(taskId), { now: true }),
-    retryParked: (taskId) => engine.parkedRetries.add(taskOf(taskId)),
+    retryParked: (taskId) => parkedRetries.add(taskOf(taskId)),
     wait: (taskId) => engine.schedule(taskOf(taskId)),
     park: (taskId, parked) => engine.park(taskOf(taskId), parked),
     cleanUp: (taskId) => {
@@ -79,7 +80,7 @@ export function takeUp(engine: Engine, found: readonly TaskHead[]): void {
     timeOut: (taskId) => engine.timeOut(taskOf(taskId)),
   })
   clearAllDropped(engine).catch((error: unknown) => logClearing(engine, '', error))
-  engine.parkedRetries.flush()
+  parkedRetries.flush()
   void report.done.then((report) => engine.lives.recovered(report))
   void report.done.then(() => {
     if (report.finishedAt === undefined) return
@@ -97,13 +98,13 @@ export function takeUp(engine: Engine, found: readonly TaskHead[]): void {
 }
 
 /** A definition is registered: the tasks of its type go on that were parked for lack of it. */
-export function resumeType(engine: Engine, definition: AnyTaskDefinition): void {
+export function resumeType(engine: Engine, parkedRetries: ParkedRetries, definition: AnyTaskDefinition): void {
   if (engine.report.startedAt === undefined) return
   const mark = codeMark(definition)
   for (const task of engine.tasks.values()) {
     const { type, parked, status, triedWith } = task.head
     if (type !== definition.name) continue
-    if (parked?.code === 'CODE_CHANGED' && triedWith === mark) engine.parkedRetries.add(task)
+    if (parked?.code === 'CODE_CHANGED' && triedWith === mark) parkedRetries.add(task)
     else if (parked?.code !== 'TASK_TYPE_UNKNOWN' && parked?.code !== 'CODE_CHANGED') continue
     // Now, even if it sleeps: its run shows that it isn't parked any more.
     else if (!isSettled(status)) engine.schedule(task, { now: true })

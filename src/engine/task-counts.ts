@@ -2,13 +2,19 @@
  * Counts the unfinished tasks in memory by status, as they are on disk. Each change of a task moves the counts, so that
  * `stats` asks no task, however many there are.
  */
-import { isSettled, type TaskStatus } from '../task/head.js'
-import type { LiveTask } from './live-task.js'
+import { isSettled, type TaskHead, type TaskStatus } from '../task/head.js'
 
 /** How a task is counted: one that is not settled, and is on disk. */
 export interface Counted {
   readonly status: Exclude<TaskStatus, 'completed' | 'failed' | 'cancelled'>
   readonly isParked: boolean
+}
+
+/** A task, as far as it is counted. */
+interface CountedTask {
+  readonly committed: TaskHead | undefined
+  readonly awaitsRun: boolean
+  counted: Counted | undefined
 }
 
 export class TaskCounts {
@@ -17,7 +23,7 @@ export class TaskCounts {
   parked = 0
 
   /** Counts the task as it now is. */
-  note(task: LiveTask): void {
+  note(task: CountedTask): void {
     const { committed, awaitsRun } = task
     // A start that is on its way is counted once it is on disk; one that is settled is in the counters of the store.
     if (!committed || isSettled(committed.status)) {
@@ -34,7 +40,7 @@ export class TaskCounts {
   }
 
   /** Counts the task no more. */
-  leave(task: LiveTask): void {
+  leave(task: CountedTask): void {
     if (!task.counted) return
     this.#add(task.counted, -1)
     task.counted = undefined

@@ -5,7 +5,9 @@
 import type { Clock } from '../clock.js'
 import type { Logger } from '../logger.js'
 import type { RecoveredTask, RecoveryReport } from '../recovery/report.js'
-import { Forgotten } from './forgotten.js'
+import type { AnyTaskDefinition } from '../task/definition.js'
+import { describeRecord, type RecordName } from '../task/log.js'
+import { cutText, NAME_BYTES_MAX } from '../task/names.js'
 
 /** A line of the same kind is written once in this time. */
 const WINDOW_MS = 60_000
@@ -126,4 +128,21 @@ export function recoveryLine(tasks: readonly RecoveredTask[]): string {
   const named = [...parked].slice(0, NAMED_MAX).join(', ')
   const more = parked.size > NAMED_MAX ? ` and ${parked.size - NAMED_MAX} more kinds` : ''
   return `${parts.join(', ')}${named === '' ? '' : `: ${named}${more}`}`
+}
+
+/** Warns of calls of earlier turns, once for each definition. */
+export class Forgotten {
+  readonly #warned = new WeakSet<AnyTaskDefinition>()
+
+  constructor(private readonly logger: Logger) {}
+
+  /** A body returned, and `call` of an earlier turn was pending. */
+  note(definition: AnyTaskDefinition, taskId: string, call: RecordName | undefined): void {
+    if (!call || this.#warned.has(definition)) return
+    this.#warned.add(definition)
+    this.logger.warn(
+      'A body returned without waiting for a call that it had made, so the call may not have run. Await it, unless it lost a race.',
+      { taskId, type: definition.name, call: cutText(describeRecord(call), NAME_BYTES_MAX.step) },
+    )
+  }
 }

@@ -2,9 +2,9 @@
 import type { Beside } from '../task/beside.js'
 import type { NamedRecord } from '../task/log.js'
 import type { NewRecord } from '../task/task-event.js'
+import { isFenced } from '../task/transition.js'
 import type { Asked } from './asked.js'
 import type { Run } from './run.js'
-import { isFenced } from './run-host.js'
 
 /** What came of an ask: its record, and what is written with it. */
 export interface Answer {

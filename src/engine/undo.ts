@@ -17,12 +17,13 @@ import { type Intent, ON_CANCEL, type Undoing } from '../task/intent.js'
 import { checkName, NAME_BYTES_MAX } from '../task/names.js'
 import { describeError } from '../task/outcome.js'
 import { nextAttemptAt } from '../task/retry.js'
+import { isFenced } from '../task/transition.js'
 import { callWithin } from './call-within.js'
 import { idempotencyKeyOf } from './derived.js'
 import { LazyAbort } from './lazy-abort.js'
 import type { LiveTask } from './live-task.js'
 import { rejectAfterTurn } from './reject-after-turn.js'
-import { isFenced, type RunHost } from './run-host.js'
+import type { RunHost } from './run-host.js'
 
 /** Who undoes, and until when. */
 export interface Undoer {

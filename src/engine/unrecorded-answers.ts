@@ -13,7 +13,7 @@
 import type { HoldfastError } from '../errors.js'
 import type { Branch } from './branches.js'
 import { DERIVED_MAX, noProgress, REFUSALS_MAX, refusedTooOften } from './refusals.js'
-import type { Run } from './run.js'
+import type { RunCore } from './run-host.js'
 import type { Turns } from './turns.js'
 
 /** A turn gives as many derived answers, but for one, before the event loop turns. */
@@ -37,7 +37,7 @@ export class UnrecordedAnswers {
   readonly pending = new Set<Pending>()
 
   constructor(
-    private readonly run: Run,
+    private readonly run: Pick<RunCore, 'task' | 'isOver' | 'fail'>,
     private readonly turns: Turns,
     firstInstant: number,
   ) {

@@ -13,12 +13,17 @@ import { readSettledOf } from '../store/list.js'
 import type { Store } from '../store/store.js'
 import { isSettled, type TaskHead } from '../task/head.js'
 import { usageOf } from '../task/usage.js'
-import type { LiveTask } from './live-task.js'
 
 /** The budgets in bytes; `Infinity` for none. */
 export interface Budgets {
   readonly storeBytesMax: number
   readonly ownerBytesMax: number
+}
+
+/** A task, as far as its bytes are counted. */
+interface CountedBytes {
+  readonly head: TaskHead
+  readonly committed: TaskHead | undefined
 }
 
 interface OwnerSum {
@@ -31,7 +36,7 @@ interface OwnerSum {
 export class Usage {
   #live = 0
   readonly #liveOf = new Map<string, number>()
-  readonly #counted = new WeakMap<LiveTask, number>()
+  readonly #counted = new WeakMap<CountedBytes, number>()
   readonly #settledOf = new Map<string, OwnerSum>()
 
   constructor(
@@ -45,12 +50,12 @@ export class Usage {
   }
 
   /** Counts a task as its head says now. */
-  note(task: LiveTask): void {
+  note(task: CountedBytes): void {
     this.#count(task, usageOf(task.head).kept)
   }
 
   /** A task leaves the memory: it is settled, or was never there. */
-  leave(task: LiveTask): void {
+  leave(task: CountedBytes): void {
     this.#count(task, 0)
     const { committed } = task
     if (committed && isSettled(committed.status)) this.#settled(committed, usageOf(committed).kept)
@@ -84,7 +89,7 @@ export class Usage {
     if (used + bytes > ownerBytesMax) throw full('The owner', used, bytes, 'ownerBytesMax', ownerBytesMax)
   }
 
-  #count(task: LiveTask, bytes: number): void {
+  #count(task: CountedBytes, bytes: number): void {
     const more = bytes - (this.#counted.get(task) ?? 0)
     if (more === 0) return
     this.#counted.set(task, bytes)

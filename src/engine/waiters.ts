@@ -30,3 +30,22 @@ export class Waiters {
     for (const taskId of [...this.#waiting.keys()]) this.tell(taskId, { kind: 'closed' })
   }
 }
+
+/** What `untilEnded` needs of the engine. */
+interface EndedHost {
+  readonly waiters: Waiters
+  readonly closing: boolean
+  isUnfinished(taskId: string): boolean
+}
+
+/** Resolves once nothing of the task goes on any more, or the engine closes. */
+export async function untilEnded(engine: EndedHost, taskId: string): Promise<void> {
+  while (engine.isUnfinished(taskId) && !engine.closing) {
+    await new Promise<void>((resolve) => {
+      const stop = engine.waiters.add(taskId, () => {
+        stop()
+        resolve()
+      })
+    })
+  }
+}

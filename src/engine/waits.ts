@@ -13,7 +13,12 @@
 import type { Asked, RunEnd } from './asked.js'
 import type { InFlight } from './in-flight.js'
 import { Pauses } from './pauses.js'
-import type { Run } from './run.js'
+import type { RunCore } from './run-host.js'
+
+/** A run, as its waits see it. */
+interface WaitingRun extends RunCore {
+  readonly waits: Waits
+}
 
 /** What waits need to know of their run. */
 export interface Waiter {
@@ -28,7 +33,7 @@ export class Waits {
   #disarm = () => {}
 
   constructor(
-    private readonly run: Run,
+    private readonly run: WaitingRun,
     private readonly waiter: Waiter,
   ) {
     this.#pauses = new Pauses(run.host.clock)

@@ -39,26 +39,3 @@ export function scheduleAfterRun(engine: Engine, task: LiveTask): void {
 export function hearsNews({ wakeAt, listens }: TaskHead): boolean {
   return wakeAt === undefined || listens === true
 }
-
-/** Resolves once nothing of the task goes on any more, or the engine closes. */
-export async function untilEnded(engine: Engine, taskId: string): Promise<void> {
-  while (engine.isUnfinished(taskId) && !engine.closing) {
-    await new Promise<void>((resolve) => {
-      const stop = engine.waiters.add(taskId, () => {
-        stop()
-        resolve()
-      })
-    })
-  }
-}
-
-/** Waits. Returns whether to go on: not if the engine closes meanwhile. */
-export async function untilClosing(engine: Engine, instant: number): Promise<boolean> {
-  let disarm = () => {}
-  const time = new Promise<void>((resolve) => {
-    disarm = engine.clock.setTimer(instant, resolve)
-  })
-  await Promise.race([time, engine.closingBegan])
-  disarm()
-  return !engine.closing
-}

@@ -1,7 +1,6 @@
 /** The options of `durableTasks`, checked and with their defaults. Both protocol revisions take the same. */
 import { type Duration, durationMs } from '../duration.js'
-import { checkRate, type RateOptions } from '../engine/options.js'
-import type { Rate } from '../engine/owner-rates.js'
+import { checkRate, type Rate, type RateOptions } from '../engine/options.js'
 import { checkCount, checkFlag, checkFunction, checkObject, checkOptionsOf, type Names, oneOf } from '../expected.js'
 import type { Access, AuthInfoLike, OwnerOf } from './owner.js'
 

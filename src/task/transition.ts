@@ -41,6 +41,11 @@ import { bytesOf, grown, pruned, shrunk, stateUsage } from './usage.js'
 /** What a superseded run is told instead of being written (C6). It never leaves the engine. */
 export class RunFenced extends Error {}
 
+/** True if a commit was refused because its run is superseded, or because its task is settled: nothing was written. */
+export function isFenced(error: unknown): boolean {
+  return error instanceof RunFenced || (error instanceof HoldfastError && error.code === 'TASK_SETTLED')
+}
+
 /**
  * What `event` makes of a task.
  * @throws HoldfastError `TASK_SETTLED` when it is settled already

@@ -1,5 +1,5 @@
 /** Opens a Holdfast on a disk in memory: the real engine and the real commit path, without files, locks or waiting. */
-import { Engine } from '../engine/engine.js'
+import { assembleEngine } from '../engine/assemble.js'
 import { Holdfast } from '../engine/holdfast.js'
 import { checkOptions, type OpenOptions } from '../engine/options.js'
 import { createIds, type Ids } from '../ids.js'
@@ -64,7 +64,7 @@ export async function openInMemory({
     logger,
     release,
   })
-  const engine = new Engine(store, checked)
+  const engine = assembleEngine(store, checked)
   disk.onDeath(() => {
     // What a dead process can't do: begin a step, or take a task from the queue.
     engine.closing = true

@@ -10,7 +10,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { defineTask, Holdfast, HoldfastError, type OpenOptions } from 'holdfast'
 import { afterAll, beforeEach, describe, expect, test } from 'vitest'
-import { Engine } from '../../src/engine/engine.js'
+import { assembleEngine } from '../../src/engine/assemble.js'
 import { checkOptions } from '../../src/engine/options.js'
 import { type Level, type OpenLevel, openClassicLevel } from '../../src/store/level.js'
 import { openStore } from '../../src/store/open.js'
@@ -289,7 +289,7 @@ describe.skipIf(!canMount)('a disk that is full for a while', () => {
     }
     const checked = checkOptions(work.options(dir))
     const store = await openStore({ ...checked, openLevel: keepHandle })
-    const holdfast = await Holdfast.over(new Engine(store, checked), 'auto')
+    const holdfast = await Holdfast.over(assembleEngine(store, checked), 'auto')
     await workThrough(work, holdfast, 1)
     // As long as the handle lives nothing shows: what it took is readable.
     expect(await work.missingIn(holdfast)).toEqual([])
