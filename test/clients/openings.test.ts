@@ -115,6 +115,21 @@ describe('the opening of Claude Code', () => {
   }
 })
 
+describe('the opening of a client that looks for 2026-07-28, and then takes an earlier revision on the same connection', () => {
+  for (const speaks of ['2025-11-25', '2026-07-28', 'both'] as const)
+    for (const waits of [true, false]) {
+      test(`is agreed to by a server of ${speaks}; the client ${waits ? 'has' : 'has not'} waited for the first answer`, async () => {
+        const on = start(speaks)
+        const discovered = on.request('server/discover', metaOf(false))
+        if (waits) await discovered
+        const { result } = await initialize(on, '2025-11-25', 'ai-sdk-mcp-client')
+        expect(result?.protocolVersion).toBe('2025-11-25')
+        await useAsEarlier(on)
+        expect((await discovered).id).toBe(1)
+      })
+    }
+})
+
 describe('the opening of Codex', () => {
   for (const speaks of ['2025-11-25', '2026-07-28', 'both'] as const) {
     test(`initialize of 2025-06-18 is agreed to by a server of ${speaks}, and calls, progress and questions work`, async () => {

@@ -1,14 +1,14 @@
 /**
- * Serves one client over stdio. The first message says of which era it is, and decides for good: a request without an
+ * Serves one client over stdio. Its first message that is no `server/discover` chooses the revision: a request without an
  * envelope of this revision, such as `initialize`, is an earlier one's.
  */
-import { type JSONRPCMessage, PROTOCOL_VERSION_META_KEY, type Transport } from '@modelcontextprotocol/server'
+import type { Transport } from '@modelcontextprotocol/server'
 import { StdioServerTransport, serveStdio } from '@modelcontextprotocol/server/stdio'
 import { checkFunction } from '../../../expected.js'
 import type { DurableTasks } from '../durable-tasks.js'
 import type { CreateServer } from '../http/handler.js'
 import { ListeningTransport } from './listening-transport.js'
-import { PeekedTransport } from './peeked-transport.js'
+import { NegotiatedConnection } from './negotiated-connection.js'
 
 /** The options of `durable.serveStdio`. */
 export interface StdioOptions {
@@ -48,19 +48,14 @@ export function serveOverStdio(
     serveStdio(factory, { transport: new ListeningTransport(durable, on), legacy: otherEra, onerror })
   if (!legacy) return serve(wire, 'serve')
 
-  const peeked = new PeekedTransport(wire)
-  let handle: StdioHandle = { close: () => peeked.close() }
-  const served = peeked.first.then(async (message) => {
-    if (message === undefined) return
-    if (isModern(message)) handle = serve(peeked, 'reject')
-    else await legacy(peeked)
-  })
-  served.catch(onerror)
-  peeked.open().catch(onerror)
-  return { close: () => handle.close() }
-}
-
-function isModern(message: JSONRPCMessage): boolean {
-  const { params } = message as { params?: { _meta?: Record<string, unknown> } }
-  return params?._meta?.[PROTOCOL_VERSION_META_KEY] !== undefined
+  let handle: StdioHandle | undefined
+  const servers = {
+    this: (on: Transport) => {
+      handle = serve(on, 'reject')
+    },
+    earlier: legacy,
+  }
+  const connection = new NegotiatedConnection(wire, servers, onerror)
+  connection.open().catch(onerror)
+  return { close: () => handle?.close() ?? connection.close() }
 }
