@@ -221,7 +221,7 @@ export async function writeBatch(level: Level, operations: readonly Operation[],
     else batch.put(key, value)
   }
   await batch.write({ sync })
-  const naming = sync ? level.syncName?.() : undefined
+  const naming = level.afterWrite?.(operations, sync)
   if (naming !== undefined) await naming
 }
 

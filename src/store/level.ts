@@ -6,6 +6,7 @@ import { ClassicLevel } from 'classic-level'
 import { CompactionTurns } from './compaction-turns.js'
 import type { KeyRange } from './layout.js'
 import { LogName } from './log-name.js'
+import type { Operation } from './operations.js'
 
 /** A batch being put together. */
 export interface LevelBatch {
@@ -39,22 +40,34 @@ export interface Level {
   /** How much of the files a range takes up; what lies in the log still is not counted. */
   approximateSize(from: string, to: string): Promise<number>
   /**
-   * Makes durable what a synced write leaves open: the name of its file. To be called after each, before that write is
+   * Makes durable what a synced write leaves open: the name of its file. To be called after each write, before that write is
    * acknowledged. `undefined` if nothing is left to be done. A database that keeps no files does not have it.
    */
-  syncName?(): Promise<void> | undefined
+  afterWrite?(operations: readonly Operation[], sync: boolean): Promise<void> | undefined
   close(): Promise<void>
 }
 
 /** Opens the database at `path`; `create` makes a new one, and fails where there is one. */
-export type OpenLevel = (path: string, options: { create: boolean }) => Promise<Level>
+export type OpenLevel = (path: string, options: OpenLevelOptions) => Promise<Level>
 
-// The log that an open has to replay is at most this long: 4 MiB take about 20 ms, 32 MiB would take 150.
+/** How to open a database. */
+export interface OpenLevelOptions {
+  readonly create: boolean
+  /** How much is written before LevelDB begins a new log; for tests. */
+  readonly writeBufferBytes?: number
+}
+
+// The log that an open has to replay is about as long: 4 MiB take about 20 ms, 32 MiB would take 150.
 const WRITE_BUFFER_BYTES = 4 * 1024 * 1024
 
 class DirectoryLevel extends ClassicLevel<string, string> {
-  readonly #logName = new LogName(this.location)
+  readonly #logName: LogName
   readonly #turns = new CompactionTurns()
+
+  constructor(path: string, writeBufferBytes: number) {
+    super(path, { keyEncoding: 'utf8', valueEncoding: 'utf8' })
+    this.#logName = new LogName(path, writeBufferBytes)
+  }
 
   page(range: LevelRange, size: number): Promise<[key: string, text: string][]> {
     return this.#turns.read(async () => {
@@ -68,19 +81,19 @@ class DirectoryLevel extends ClassicLevel<string, string> {
   }
 
   override compactRange(from: string, to: string): Promise<void> {
-    return this.#turns.compact(() => super.compactRange(from, to))
+    return this.#turns.compact(() => this.#logName.duringCompaction(() => super.compactRange(from, to)))
   }
 
-  syncName(): Promise<void> | undefined {
-    return this.#logName.sync()
+  afterWrite(operations: readonly Operation[], sync: boolean): Promise<void> | undefined {
+    return this.#logName.afterWrite(operations, sync)
   }
 }
 
 /** Opens a LevelDB. */
-export const openClassicLevel: OpenLevel = async (path, { create }) => {
-  const level = new DirectoryLevel(path, { keyEncoding: 'utf8', valueEncoding: 'utf8' })
+export const openClassicLevel: OpenLevel = async (path, { create, writeBufferBytes = WRITE_BUFFER_BYTES }) => {
+  const level = new DirectoryLevel(path, writeBufferBytes)
   // Never `createIfMissing` on an existing store: a lost CURRENT file would become an empty database, silently.
-  await level.open({ createIfMissing: create, errorIfExists: create, writeBufferSize: WRITE_BUFFER_BYTES })
+  await level.open({ createIfMissing: create, errorIfExists: create, writeBufferSize: writeBufferBytes })
   return level as Level
 }
 

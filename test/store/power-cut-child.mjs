@@ -8,15 +8,9 @@
  * `unnamed`: the names of logs are not synced.
  */
 import { openSync, writeSync } from 'node:fs'
-import { ClassicLevel } from 'classic-level'
 import { register } from 'tsx/esm/api'
 
 const [, , dir = '', acknowledgements = '', mode] = process.argv
-
-const open = ClassicLevel.prototype.open
-ClassicLevel.prototype.open = function (/** @type {object} */ options = {}) {
-  return open.call(this, { ...options, writeBufferSize: 64 * 1024 })
-}
 
 register()
 const { systemClock } = await import('../../src/clock.js')
@@ -30,8 +24,8 @@ let commits = 0
 
 /** @type {import('../../src/store/level.js').OpenLevel} */
 const openLevel = async (path, options) => {
-  const level = await openClassicLevel(path, options)
-  if (mode === 'unnamed') level.syncName = () => undefined
+  const level = await openClassicLevel(path, { ...options, writeBufferBytes: 64 * 1024 })
+  if (mode === 'unnamed') level.afterWrite = () => undefined
   return level
 }
 
