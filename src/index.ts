@@ -50,11 +50,9 @@ export type {
   Cancelled,
   ChildOptions,
   CleanUpContext,
-  InterruptedStep,
   RestoredCheckpoint,
   SaveCheckpointOptions,
   StepContext,
-  StepOptions,
   StepToUndo,
   TaskContext,
   WaitOptions,
@@ -71,4 +69,5 @@ export type { ForkPoint, StepPoint } from './task/fork.js'
 export type { Durability, Parked, Progress, StoppedBy, TaskStatus } from './task/head.js'
 export type { IsolatedContext, IsolatedOptions } from './task/isolated.js'
 export type { Outcome, TaskError } from './task/outcome.js'
-export type { RetryOptions, RetryPolicy } from './task/retry.js'
+export type { RetryOptions, RetryPolicy } from './task/retry-options.js'
+export type { InterruptedStep, StepOptions } from './task/step-options.js'

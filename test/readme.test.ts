@@ -6,7 +6,7 @@ import { durationMs } from '../src/duration.js'
 import { checkOptions } from '../src/engine/options.js'
 import { ERROR_CODES } from '../src/errors.js'
 import { defineTask } from '../src/task/definition.js'
-import { retryPolicy } from '../src/task/retry.js'
+import { retryPolicy } from '../src/task/retry-options.js'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const readme = readFileSync(`${root}README.md`, 'utf8')
@@ -63,8 +63,9 @@ test('the two commands that do everything stand in it', () => {
 const interfaces = {
   'src/engine/options.ts': ['OpenOptions', 'Limits'],
   'src/task/definition.ts': ['TaskOptions'],
-  'src/task/retry.ts': ['RetryOptions'],
-  'src/task/context.ts': ['StepOptions', 'WaitOptions', 'ChildOptions', 'SaveCheckpointOptions'],
+  'src/task/retry-options.ts': ['RetryOptions'],
+  'src/task/step-options.ts': ['StepOptions'],
+  'src/task/context.ts': ['WaitOptions', 'ChildOptions', 'SaveCheckpointOptions'],
   'src/task/isolated.ts': ['IsolatedOptions'],
   'src/engine/start-task.ts': ['StartOptions'],
 }

@@ -1,6 +1,6 @@
 /** Asks somebody whether a step took place that a crash interrupted, and that must not run twice. */
 import { toJson } from '../json.js'
-import type { InterruptedStep } from '../task/context.js'
+import type { InterruptedStep } from '../task/step-options.js'
 import type { Asked } from './asked.js'
 import { awaitAnswer } from './await-answer.js'
 import type { Run } from './run.js'

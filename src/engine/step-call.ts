@@ -2,8 +2,9 @@
 import { durationMs } from '../duration.js'
 import { currentContext, type KeptContext } from '../empty-context.js'
 import { checkFunction, checkOptionsOf, expected, type Names } from '../expected.js'
-import type { StepContext, StepOptions } from '../task/context.js'
-import { ONE_ATTEMPT, type RetryPolicy, retryPolicy } from '../task/retry.js'
+import type { StepContext } from '../task/context.js'
+import { ONE_ATTEMPT, type RetryPolicy, retryPolicy } from '../task/retry-options.js'
+import type { StepOptions } from '../task/step-options.js'
 
 export interface StepCall {
   readonly name: string

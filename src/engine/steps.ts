@@ -1,7 +1,8 @@
 /** The log of a task as people read it: by segment, with states and times, and without results. */
 import { readLog } from '../store/read-log.js'
-import { PREFIX, type TaskHead } from '../task/head.js'
+import type { TaskHead } from '../task/head.js'
 import { countedIn, type LogRecord, type NamedKind } from '../task/log.js'
+import { PREFIX } from '../task/segment.js'
 import type { Engine } from './engine.js'
 import { readSteady } from './read-steady.js'
 

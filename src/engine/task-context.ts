@@ -13,16 +13,17 @@ import {
   type RestoredCheckpoint,
   type SaveCheckpointOptions,
   type StepContext,
-  type StepOptions,
   type TaskContext,
   WAIT_OPTIONS,
   type WaitOptions,
 } from '../task/context.js'
 import type { AnyTaskDefinition } from '../task/definition.js'
-import { PREFIX, PROGRESS_MESSAGE_BYTES_MAX, type Progress } from '../task/head.js'
+import { PROGRESS_MESSAGE_BYTES_MAX, type Progress } from '../task/head.js'
 import type { IsolatedOptions } from '../task/isolated.js'
 import type { NamedKind } from '../task/log.js'
 import { checkName, cutText, NAME_BYTES_MAX } from '../task/names.js'
+import { PREFIX } from '../task/segment.js'
+import type { StepOptions } from '../task/step-options.js'
 import type { Asked } from './asked.js'
 import type { Branch } from './branches.js'
 import { uuidOf } from './derived.js'

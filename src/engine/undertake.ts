@@ -1,7 +1,7 @@
 /** Does what was asked for and puts its answer on disk. Every kind of ask but a checkpoint ends here. */
-import type { Beside } from '../task/beside.js'
+
 import type { NamedRecord } from '../task/log.js'
-import type { NewRecord } from '../task/task-event.js'
+import type { Beside, NewRecord } from '../task/task-event.js'
 import { isFenced } from '../task/transition.js'
 import type { Asked } from './asked.js'
 import type { Run } from './run.js'

@@ -3,8 +3,9 @@
  * ID, and a request that is taken up after a restart neither; so the caller travels beside the call.
  */
 import { AsyncLocalStorage } from 'node:async_hooks'
+import type { AuthInfoLike } from './http/node.js'
 import type { CheckedDurableOptions } from './options.js'
-import { type AuthInfoLike, type OwnerOf, ownerOf } from './owner.js'
+import { type OwnerOf, ownerOf } from './owner.js'
 
 /** Who asks. */
 export interface Caller {

@@ -9,9 +9,9 @@ import { ProtocolError } from '../errors.js'
 import { checkOptionsOf, expected } from '../expected.js'
 import { isSettled } from '../task/head.js'
 import type { Caller } from './caller.js'
-import type { Checkpoints } from './checkpoints.js'
 import type { McpCore } from './core.js'
 import type { Answer } from './outcome.js'
+import type { Params } from './params.js'
 import { refusalOf } from './refusal.js'
 import type { Scope } from './rights.js'
 import type { ToolResult } from './tool.js'
@@ -33,10 +33,18 @@ export const FALLBACK_TOOLS = [
 /** One of them. */
 export type FallbackTool = (typeof FALLBACK_TOOLS)[number]
 
+/** The calls on checkpoints and session tasks that the tools make (checkpoints.ts). */
+interface CheckpointTools {
+  save(params: Params, caller: Caller): Promise<{ checkpointId: string }>
+  restore(params: Params, caller: Caller): Promise<object>
+  createTask(params: Params, caller: Caller): Promise<TaskView>
+  completeTask(params: Params, caller: Caller): Promise<TaskView>
+}
+
 /** What a revision brings along: how it shows a task, and what a settled one answered. */
 export interface FallbackParts {
   readonly core: McpCore
-  readonly checkpoints: Checkpoints
+  readonly checkpoints: CheckpointTools
   readonly project: (view: TaskView) => Promise<{ status: string; statusMessage?: string | undefined }>
   readonly answer: (view: TaskView) => Promise<Answer>
 }

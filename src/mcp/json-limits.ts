@@ -1,9 +1,13 @@
 /** Limits of JSON from outside: how many values it holds and how deep they are nested. Checked before other code walks it. */
-import type { McpLimits } from './options.js'
-import { invalidParams } from './refusal.js'
+import { ProtocolError } from '../errors.js'
 
 /** The limits that are checked here. */
-export type JsonLimits = Pick<McpLimits, 'jsonDepthMax' | 'jsonValuesMax'>
+export interface JsonLimits {
+  readonly jsonDepthMax: number
+  readonly jsonValuesMax: number
+}
+
+const INVALID_PARAMS = -32_602
 
 const QUOTE = 0x22
 const BACKSLASH = 0x5c
@@ -56,9 +60,6 @@ export function checkJson(value: unknown, what: string, { jsonDepthMax, jsonValu
 }
 
 function overLimit(limit: keyof JsonLimits, max: number, sentence: string): Error {
-  return invalidParams(`${sentence} (limit \`${limit}\`). Send less, or ask the server's author to raise the limit.`, {
-    code: 'LIMIT_EXCEEDED',
-    limit,
-    max,
-  })
+  const said = `${sentence} (limit \`${limit}\`). Send less, or ask the server's author to raise the limit.`
+  return new ProtocolError(INVALID_PARAMS, said, { code: 'LIMIT_EXCEEDED', limit, max })
 }

@@ -2,7 +2,8 @@
 import { type Duration, durationMs } from '../duration.js'
 import { checkRate, type Rate, type RateOptions } from '../engine/options.js'
 import { checkCount, checkFlag, checkFunction, checkObject, checkOptionsOf, type Names, oneOf } from '../expected.js'
-import type { Access, AuthInfoLike, OwnerOf } from './owner.js'
+import type { AuthInfoLike } from './http/node.js'
+import type { Access, OwnerOf } from './owner.js'
 
 /** What is about to be done, for `authorize`. */
 export interface AccessRequest {

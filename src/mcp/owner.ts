@@ -2,9 +2,11 @@
  * Whose request it is. An owner is a principal, never a transport session: a client that comes back under a new session
  * reaches its tasks, and a session that somebody else gets hold of gives no right to anything.
  */
+
 import { createHash } from 'node:crypto'
 import { ProtocolError } from '../errors.js'
 import { checkName, NAME_BYTES_MAX } from '../task/names.js'
+import type { AuthInfoLike } from './http/node.js'
 import { RPC } from './refusal.js'
 
 /**
@@ -12,12 +14,6 @@ import { RPC } from './refusal.js'
  * a task's unguessable ID is the only key, and nothing is listed. `'local'`: one user, over stdio.
  */
 export type Access = 'principal' | 'open' | 'local'
-
-/** What is used of the SDK's `AuthInfo`. */
-export interface AuthInfoLike {
-  readonly clientId: string
-  readonly extra?: Record<string, unknown> | undefined
-}
 
 /** Your own way from a verified token to an owner. */
 export type OwnerOf = (authInfo: AuthInfoLike) => string | undefined | Promise<string | undefined>

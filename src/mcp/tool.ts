@@ -8,7 +8,7 @@ import { checkFlag, checkFunction, checkOptionsOf, type Names, oneOf } from '../
 import type { JsonValue } from '../json.js'
 import type { AnyTaskDefinition, TaskDefinition } from '../task/definition.js'
 import { checkName } from '../task/names.js'
-import type { AuthInfoLike } from './owner.js'
+import type { AuthInfoLike } from './http/node.js'
 
 /** What a call came with, for `toInput` and `toIdempotencyKey`. */
 export interface CallExtra {

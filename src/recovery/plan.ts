@@ -1,6 +1,7 @@
 /** Decides what a recovery does with an unfinished task. Pure: it reads the head and nothing else. */
 import { isPoisoned, isSuspect, poisoned } from '../task/deaths.js'
-import { dueAt, isSettled, type Parked, type TaskHead } from '../task/head.js'
+import { dueAt } from '../task/expiry.js'
+import { isSettled, type Parked, type TaskHead } from '../task/head.js'
 
 /** What is to be done with one task. */
 export type Plan =

@@ -5,7 +5,7 @@
 import type { BindingRecord } from '../task/changes.js'
 import { unseal } from './envelope.js'
 import * as layout from './layout.js'
-import { pages } from './reads.js'
+import { pages } from './pages.js'
 import type { Store } from './store.js'
 
 /** A record as it was read; `key` is what the binding called it. */

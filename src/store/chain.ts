@@ -10,9 +10,8 @@
  */
 import { seal, unseal } from './envelope.js'
 import { CHAIN, chainKey, META_ACCEPTED, META_BUFFERED, under } from './layout.js'
-import type { Level } from './level.js'
-import type { Operation } from './operations.js'
-import { pages } from './reads.js'
+import type { Level, Operation } from './level.js'
+import { pages } from './pages.js'
 
 const SLOTS = 8_192
 

@@ -27,8 +27,7 @@ import {
   writeFileAtomically,
 } from './files.js'
 import { FORMAT_VERSION, META_FORMAT } from './layout.js'
-import type { Level, OpenLevel } from './level.js'
-import type { Operation } from './operations.js'
+import type { Level, OpenLevel, Operation } from './level.js'
 
 /** Who a store is. */
 export interface Identity {

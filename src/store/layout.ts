@@ -44,8 +44,9 @@
  */
 import { createHash } from 'node:crypto'
 import type { RecordPlace } from '../task/dropped.js'
-import { PREFIX, type TaskHead } from '../task/head.js'
+import type { TaskHead } from '../task/head.js'
 import type { Place } from '../task/note.js'
+import { PREFIX } from '../task/segment.js'
 
 /**
  * The version of all this. One step of migration per version; a step is never edited afterwards. An optional field in a

@@ -101,3 +101,9 @@ export const openClassicLevel: OpenLevel = async (path, { create, writeBufferByt
 export function isLevelLocked(error: unknown): boolean {
   return (error as { cause?: { code?: unknown } } | undefined)?.cause?.code === 'LEVEL_LOCKED'
 }
+
+/** A put, or without a value a delete. */
+export interface Operation {
+  readonly key: string
+  readonly value?: string
+}

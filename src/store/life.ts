@@ -4,8 +4,7 @@
  */
 import { seal, unseal } from './envelope.js'
 import { META_LIFE } from './layout.js'
-import type { Level } from './level.js'
-import type { Operation } from './operations.js'
+import type { Level, Operation } from './level.js'
 
 /** What a process notes of itself. */
 export interface LifeNote {

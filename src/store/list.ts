@@ -9,7 +9,7 @@ import { unseal } from './envelope.js'
 import { DONE, doneKey, type KeyRange, LIVE, lastPart, liveKey, ownerPrefix, under } from './layout.js'
 import type { Level } from './level.js'
 import { decodeHead } from './operations.js'
-import { pages } from './reads.js'
+import { pages } from './pages.js'
 
 /** What to list. */
 export interface ListQuery {

@@ -2,6 +2,7 @@
  * Turns the changes of a decision into operations of one batch: which keys are put, which are deleted. The other side
  * of `layout.ts`; nothing else builds what is written about a task.
  */
+
 import type { AuditEntry, Change, Decision } from '../task/changes.js'
 import { sweepAt } from '../task/expiry.js'
 import { HEAD_BYTES_MAX, isLive, isSettled, type TaskHead } from '../task/head.js'
@@ -30,12 +31,7 @@ import {
   timerKey,
   trailKey,
 } from './layout.js'
-
-/** A put, or without a value a delete. */
-export interface Operation {
-  readonly key: string
-  readonly value?: string
-}
+import type { Operation } from './level.js'
 
 /** What stands in the owner's index for a task that another task started. */
 export const CHILD = 'child'

@@ -4,14 +4,15 @@
  */
 import type { CheckpointInfo, SavedBy } from '../task/checkpoint.js'
 import { type Dropped, decodeDropped, includes } from '../task/dropped.js'
-import { PREFIX, type TaskHead } from '../task/head.js'
+import type { TaskHead } from '../task/head.js'
 import { LogSums, type ReadRecord } from '../task/integrity.js'
 import { countedIn, decodeRecord } from '../task/log.js'
 import { decodePatches, type PatchAnswers } from '../task/patches.js'
+import { PREFIX } from '../task/segment.js'
 import { damaged, unseal, unsealJson } from './envelope.js'
 import * as layout from './layout.js'
 import type { Level } from './level.js'
-import { collect, pages } from './reads.js'
+import { collect, pages } from './pages.js'
 
 /**
  * The log of a task in the order of its records, checked for holes: one range scan.

@@ -18,10 +18,10 @@ import { seal, unsealJson } from './envelope.js'
 import { explain } from './explain.js'
 import { runAll } from './in-turn.js'
 import * as layout from './layout.js'
-import type { Level } from './level.js'
+import type { Level, Operation } from './level.js'
 import { type LastLife, type LifeNote, lifeOperation, readLastLife } from './life.js'
-import { type Operation, toOperations } from './operations.js'
-import { pages } from './reads.js'
+import { toOperations } from './operations.js'
+import { pages } from './pages.js'
 import { TotalsKeeper } from './totals.js'
 
 /** What a store stands on. */

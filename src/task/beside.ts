@@ -1,28 +1,11 @@
 /** What a decision changes beside the log: notes of what has begun, intents, messages. Counts of them are in the head. */
+
 import type { Change } from './changes.js'
 import type { TaskHead } from './head.js'
 import { inputKeyUsage, withInputs } from './input-keys.js'
-import type { Intent } from './intent.js'
-import type { Message } from './message.js'
 import { type AskedInput, isOutstanding, type Note } from './note.js'
+import type { Beside } from './task-event.js'
 import { grown } from './usage.js'
-
-/** Everything beside the log that goes with one commit. */
-export interface Beside {
-  /** Notes of something that begins, or begins to ask. */
-  readonly begun?: readonly Note[] | undefined
-  /** Notes that say more than before. */
-  readonly changed?: readonly Note[] | undefined
-  /** Notes of what has ended: they go. */
-  readonly ended?: readonly Note[] | undefined
-  /** An intent to keep. A new one comes after all others: it is given its place in their order. */
-  readonly intent?: Intent | undefined
-  readonly isNewIntent?: boolean | undefined
-  /** A message that is received with this. */
-  readonly taken?: Omit<Message, 'text'> | undefined
-  /** Messages that go back to their place: whoever had received them is dropped or cancelled. */
-  readonly returned?: readonly Message[] | undefined
-}
 
 /** The head with all of that counted, and the changes that write it. */
 export function withBeside(head: TaskHead, beside: Beside | undefined): { head: TaskHead; changes: Change[] } {

@@ -1,7 +1,8 @@
 /** Decides how a task comes to be: its first head, and what is written with it. Pure. */
 import { HoldfastError } from '../errors.js'
 import type { BindingRecord, Change, Decision, IdempotencyEntry } from './changes.js'
-import { emptySegment, type ForkedFrom, NEW_HEAD_BYTES_MAX, PREFIX, type TaskHead } from './head.js'
+import { type ForkedFrom, NEW_HEAD_BYTES_MAX, type TaskHead } from './head.js'
+import { emptySegment, PREFIX } from './segment.js'
 import type { EventOf } from './task-event.js'
 import { transition } from './transition.js'
 import { bytesOf, TASK_BYTES } from './usage.js'

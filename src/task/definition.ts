@@ -5,7 +5,7 @@ import { checkCount, checkFunction, checkObject, checkOptionsOf, expected, isObj
 import type { Jsonified } from '../json.js'
 import type { Cancelled, CleanUpContext, StepToUndo, TaskContext } from './context.js'
 import { checkName, NAME_BYTES_MAX } from './names.js'
-import { RETRY_OPTIONS, type RetryOptions, type RetryPolicy, retryPolicy } from './retry.js'
+import { RETRY_OPTIONS, type RetryOptions, type RetryPolicy, retryPolicy } from './retry-options.js'
 
 /** The options of `defineTask`. */
 export interface TaskOptions<Input extends ZodType | undefined, Output extends ZodType | undefined> {

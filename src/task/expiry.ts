@@ -73,3 +73,8 @@ export function sweepAt(head: TaskHead, retentionMs: number | undefined): number
   if (expiry !== undefined) return Math.max(head.settledAt, expiry)
   return retentionMs === undefined ? undefined : head.settledAt + retentionMs
 }
+
+/** The earliest of a task's timeout, its deadline and the end of its `ttl`. */
+export function dueAt(head: TaskHead): number | undefined {
+  return timeLimit(head)?.at
+}

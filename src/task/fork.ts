@@ -14,11 +14,12 @@ import { checkCount, checkObject, expected, isObject, type Names } from '../expe
 import type { Change, Decision } from './changes.js'
 import type { CheckpointInfo } from './checkpoint.js'
 import { createTask, type NewTask } from './create.js'
-import { emptySegment, PREFIX, type SegmentSum, type TaskHead } from './head.js'
+import type { TaskHead } from './head.js'
 import { inputKeyUsage, withInputs } from './input-keys.js'
 import type { ReadRecord } from './integrity.js'
 import { countedIn, describeRecord, type LogRecord, withRecord } from './log.js'
 import { type PatchAnswers, patchesForFork } from './patches.js'
+import { emptySegment, PREFIX, type SegmentSum } from './segment.js'
 import { bytesOf, grown, stateUsage, type Usage } from './usage.js'
 
 /** A step, or a wait, as `steps()` shows it. */

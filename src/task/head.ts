@@ -3,9 +3,10 @@
  * unfinished head is rewritten with every step, so it stays small: inputs,
  * results and states have keys of their own.
  */
+
 import type { ErrorCode } from '../errors.js'
 import type { SavedBy } from './checkpoint.js'
-import { timeLimit } from './expiry.js'
+import type { SegmentSum } from './segment.js'
 import type { Usage } from './usage.js'
 
 /** Where a task stands. The last three are settled, for good. */
@@ -36,21 +37,6 @@ export interface Parked {
   readonly code: 'TASK_TYPE_UNKNOWN' | 'CODE_CHANGED' | 'RECORD_DAMAGED' | 'POISONED'
   readonly reason: string
   readonly since: number
-}
-
-/** The segment that a body is in before its first restore or save. */
-export const PREFIX = -1
-
-/** How many records a segment has, and the sum of their checksums: a missing record is noticed. */
-export interface SegmentSum {
-  readonly segment: number
-  readonly count: number
-  readonly sum: number
-}
-
-/** A segment that nothing is recorded in yet. */
-export function emptySegment(segment: number): SegmentSum {
-  return { segment, count: 0, sum: 0 }
 }
 
 /** The past point that a fork was made from. */
@@ -198,9 +184,4 @@ export function isSettled(status: TaskStatus): boolean {
 /** What `now()` says before any answer: the first start, of the task that a fork came from if it is one. */
 export function firstInstantOf(head: TaskHead): number {
   return head.forkedFrom?.startedAt ?? head.startedAt ?? head.createdAt
-}
-
-/** The earliest of a task's timeout, its deadline and the end of its `ttl`. */
-export function dueAt(head: TaskHead): number | undefined {
-  return timeLimit(head)?.at
 }

@@ -7,7 +7,7 @@
  * H2. Answers are handed over in the order of the records (rule 2).
  * H3. Asks are counted per scope. One whose index or identity differs from what is recorded is a change of code (rule 3).
  */
-import { PREFIX } from './head.js'
+
 import {
   type CheckpointRecord,
   describeRecord,
@@ -16,6 +16,7 @@ import {
   type RecordName,
   recordId,
 } from './log.js'
+import { PREFIX } from './segment.js'
 
 /** An ask that has its identity and its place. */
 export interface Ask {

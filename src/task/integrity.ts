@@ -3,13 +3,21 @@
  * checkpoint those it closed (S1), so a hole shows even where every record that is left is sound.
  */
 import { addChecksum } from '../checksum.js'
-import { PREFIX, type SegmentSum, type TaskHead } from './head.js'
 import { countedIn, type LogRecord } from './log.js'
+import { PREFIX, type SegmentSum } from './segment.js'
 
 /** A record and the text it was decoded from. */
 export interface ReadRecord {
   readonly record: LogRecord
   readonly text: string
+}
+
+/** The sums that the head of a task has of its log. */
+interface SummedHead {
+  readonly prefix: SegmentSum
+  readonly open: SegmentSum
+  /** The first segment that is kept. */
+  readonly keptFrom: number
 }
 
 /** Counts and sums the records of a log as they are read, so that a long log is checked without a pause. */
@@ -27,7 +35,7 @@ export class LogSums {
   }
 
   /** What is wrong with the log of this head, as a sentence, or `undefined` if it is whole. */
-  hole(head: TaskHead): string | undefined {
+  hole(head: SummedHead): string | undefined {
     const expected = new Map<number, SegmentSum>([
       [head.open.segment, head.open],
       [PREFIX, head.prefix],
@@ -45,7 +53,7 @@ export class LogSums {
 }
 
 /** What is wrong with the log, as a sentence, or `undefined` if it is whole. */
-export function findHole(head: TaskHead, log: readonly ReadRecord[]): string | undefined {
+export function findHole(head: SummedHead, log: readonly ReadRecord[]): string | undefined {
   const sums = new LogSums()
   for (const read of log) sums.add(read)
   return sums.hole(head)

@@ -2,8 +2,9 @@
  * What is kept of a step that has an undo: that it began, what came of it, and how its undoing goes. An intent is on disk
  * before its step begins and outlives the step's record, so that undoing needs neither a replay nor the log.
  */
-import { PREFIX } from './head.js'
+
 import type { Place } from './note.js'
+import { PREFIX } from './segment.js'
 
 /** How far an undo, or `onCancel`, has come. */
 export interface Undoing {

@@ -1,6 +1,6 @@
 /** What `task.isolated` takes, checked. What runs it is in `engine/isolated/`. */
 import { checkCount, checkOptionsOf, expected, type Names } from '../expected.js'
-import type { StepOptions } from './context.js'
+import type { StepOptions } from './step-options.js'
 
 /** The options of `task.isolated`: those of a step, and what its process may use. */
 export interface IsolatedOptions extends StepOptions {

@@ -4,8 +4,8 @@
  * number; its ask index says when in its segment it was asked for.
  */
 import { addChecksum } from '../checksum.js'
-import type { SegmentSum } from './head.js'
 import type { TaskError } from './outcome.js'
+import type { SegmentSum } from './segment.js'
 
 interface RecordBase {
   /** Its place in the order of the records. */

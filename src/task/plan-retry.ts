@@ -11,33 +11,19 @@
  * D3. Nothing goes where nothing would be left to go on from: the states before were dropped to make room, and what
  *     they stood for was pruned.
  */
+
 import { addChecksum } from '../checksum.js'
-import { type Dropped, RangesBuilder, type RecordPlace } from './dropped.js'
-import { emptySegment, PREFIX, type SegmentSum, type TaskHead } from './head.js'
+import { RangesBuilder, type RecordPlace } from './dropped.js'
+import type { TaskHead } from './head.js'
 import type { ReadRecord } from './integrity.js'
 import { type CheckpointRecord, countedIn, type LogRecord, type ReceiveRecord } from './log.js'
 import type { Message } from './message.js'
 import type { Note } from './note.js'
 import type { TaskError } from './outcome.js'
 import { type Asking, keyOf, Pending, Reach } from './reach.js'
-import { bytesOf, stateUsage, type Usage } from './usage.js'
-
-/** What becomes of the log. */
-export interface RetryPlan {
-  /** The records that go; `undefined` if none does. */
-  readonly dropped: Dropped | undefined
-  /** Notes of asks that go. */
-  readonly ended: readonly Note[]
-  /** What is left: its prefix, its open segment, and its number of records. */
-  readonly prefix: SegmentSum
-  readonly open: SegmentSum
-  readonly records: number
-  /** Of what goes: completed steps, checkpoints, messages that return to their place, and bytes. */
-  readonly steps: number
-  readonly saves: number
-  readonly messages: number
-  readonly bytes: Usage
-}
+import { emptySegment, PREFIX } from './segment.js'
+import type { RetryPlan } from './task-event.js'
+import { bytesOf, stateUsage } from './usage.js'
 
 /** What lies beside the log. */
 export interface BesideLog {

@@ -1,5 +1,5 @@
 /** What can happen to a task after it was created. `transition` decides what becomes of it. */
-import type { Beside } from './beside.js'
+
 import type { Dropped } from './dropped.js'
 import type { Parked, Progress, StoppedBy } from './head.js'
 import type { Intent } from './intent.js'
@@ -16,7 +16,8 @@ import type { Message, MessageKey } from './message.js'
 import type { Note } from './note.js'
 import type { Outcome } from './outcome.js'
 import type { StoredPatches } from './patches.js'
-import type { RetryPlan } from './plan-retry.js'
+import type { SegmentSum } from './segment.js'
+import type { Usage } from './usage.js'
 
 /** A record before it has its place and time in the log. */
 export type NewRecord =
@@ -144,3 +145,37 @@ export type TaskEvent =
 
 /** The event of that kind. */
 export type EventOf<Kind extends TaskEvent['kind']> = Extract<TaskEvent, { kind: Kind }>
+
+/** Everything beside the log that goes with one commit. */
+export interface Beside {
+  /** Notes of something that begins, or begins to ask. */
+  readonly begun?: readonly Note[] | undefined
+  /** Notes that say more than before. */
+  readonly changed?: readonly Note[] | undefined
+  /** Notes of what has ended: they go. */
+  readonly ended?: readonly Note[] | undefined
+  /** An intent to keep. A new one comes after all others: it is given its place in their order. */
+  readonly intent?: Intent | undefined
+  readonly isNewIntent?: boolean | undefined
+  /** A message that is received with this. */
+  readonly taken?: Omit<Message, 'text'> | undefined
+  /** Messages that go back to their place: whoever had received them is dropped or cancelled. */
+  readonly returned?: readonly Message[] | undefined
+}
+
+/** What becomes of the log. */
+export interface RetryPlan {
+  /** The records that go; `undefined` if none does. */
+  readonly dropped: Dropped | undefined
+  /** Notes of asks that go. */
+  readonly ended: readonly Note[]
+  /** What is left: its prefix, its open segment, and its number of records. */
+  readonly prefix: SegmentSum
+  readonly open: SegmentSum
+  readonly records: number
+  /** Of what goes: completed steps, checkpoints, messages that return to their place, and bytes. */
+  readonly steps: number
+  readonly saves: number
+  readonly messages: number
+  readonly bytes: Usage
+}

@@ -20,20 +20,11 @@ import type { Change, Decision } from './changes.js'
 import { marksAfter } from './deaths.js'
 import { decide } from './decide.js'
 import { encodeDropped, joinDropped } from './dropped.js'
-import {
-  bytesLeft,
-  emptySegment,
-  isLive,
-  isSettled,
-  PARKED_REASON_BYTES_MAX,
-  type Parked,
-  PREFIX,
-  type SegmentSum,
-  type TaskHead,
-} from './head.js'
+import { bytesLeft, isLive, isSettled, PARKED_REASON_BYTES_MAX, type Parked, type TaskHead } from './head.js'
 import { type CheckpointRecord, countedIn, encodeRecord, type LogRecord, type NamedRecord, withRecord } from './log.js'
 import { messageKeyUsage } from './message.js'
 import { cutText } from './names.js'
+import { emptySegment, PREFIX, type SegmentSum } from './segment.js'
 import { cleanedUp, settle, undo } from './settle.js'
 import type { DroppedState, EventOf, NewState, TaskEvent } from './task-event.js'
 import { bytesOf, grown, pruned, shrunk, stateUsage } from './usage.js'

@@ -4,7 +4,8 @@
  * It counts the JSON of what is kept (input, outcome, records, states, as they are before compression) and a fixed sum
  * for what surrounds it. What a step saves for its next attempt is not counted: it is gone when the step ends.
  */
-import { PREFIX, type TaskHead } from './head.js'
+import type { TaskHead } from './head.js'
+import { PREFIX } from './segment.js'
 
 /** Bytes that a task keeps, and how many of them a save with `prune` would drop. */
 export interface Usage {

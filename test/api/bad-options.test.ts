@@ -46,7 +46,7 @@ import {
 import { CHILD_OPTIONS, SAVE_OPTIONS, WAIT_OPTIONS } from '../../src/task/context.js'
 import { CLEAN_UP_OPTIONS, TASK_OPTIONS } from '../../src/task/definition.js'
 import { ISOLATED_OPTIONS } from '../../src/task/isolated.js'
-import { RETRY_OPTIONS } from '../../src/task/retry.js'
+import { RETRY_OPTIONS } from '../../src/task/retry-options.js'
 import { ManualClock, MemoryDisk, openInMemory } from '../../src/testing/index.js'
 
 // --- what no option of a kind may be --------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ import { createIds } from '../../src/ids.js'
 import { silentLogger } from '../../src/logger.js'
 import { under } from '../../src/store/layout.js'
 import { openStore } from '../../src/store/open.js'
-import { pages } from '../../src/store/reads.js'
+import { pages } from '../../src/store/pages.js'
 import { canAttach, IN_MEMORY } from './strace.js'
 
 const COMMITS = 50_000

@@ -1,14 +1,13 @@
 // Goal: the head counts what lies beside the log, and the status says whether anybody is asked for anything.
 // Method: notes, answers and messages go through real decisions, one after the other.
 import { describe, expect, test } from 'vitest'
-import type { Beside } from '../../src/task/beside.js'
 import type { Change, Decision } from '../../src/task/changes.js'
 import { createTask } from '../../src/task/create.js'
 import { encodeDropped, joinDropped } from '../../src/task/dropped.js'
 import type { TaskHead } from '../../src/task/head.js'
 import { type Intent, onCancelIntent } from '../../src/task/intent.js'
 import type { Note } from '../../src/task/note.js'
-import type { RetryPlan } from '../../src/task/plan-retry.js'
+import type { Beside, RetryPlan } from '../../src/task/task-event.js'
 import { transition } from '../../src/task/transition.js'
 import { asked, NO_DROPS, newTask, note, question, receive, step } from './build-log.js'
 

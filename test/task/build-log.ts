@@ -1,11 +1,11 @@
 /** Logs as real decisions make them, and the parts that they are made of. */
 import { createTask, type NewTask } from '../../src/task/create.js'
-import { emptySegment, PREFIX, type TaskHead } from '../../src/task/head.js'
+import type { TaskHead } from '../../src/task/head.js'
 import type { ReadRecord } from '../../src/task/integrity.js'
 import { encodeRecord, type LogRecord } from '../../src/task/log.js'
 import type { Note } from '../../src/task/note.js'
-import type { RetryPlan } from '../../src/task/plan-retry.js'
-import type { NewRecord } from '../../src/task/task-event.js'
+import { emptySegment, PREFIX } from '../../src/task/segment.js'
+import type { NewRecord, RetryPlan } from '../../src/task/task-event.js'
 import { transition } from '../../src/task/transition.js'
 
 /** A retry that drops nothing, of a log that nothing is recorded in. */

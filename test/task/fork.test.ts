@@ -14,9 +14,10 @@ import {
   isUndone,
   planFork,
 } from '../../src/task/fork.js'
-import { emptySegment, firstInstantOf, PREFIX, type TaskHead } from '../../src/task/head.js'
+import { firstInstantOf, type TaskHead } from '../../src/task/head.js'
 import { findHole, type ReadRecord } from '../../src/task/integrity.js'
 import { encodeRecord, type LogRecord, withRecord } from '../../src/task/log.js'
+import { emptySegment, PREFIX } from '../../src/task/segment.js'
 
 const NOW = 1_000_000
 

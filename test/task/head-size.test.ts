@@ -10,10 +10,10 @@ import {
   NEVER,
   NEW_HEAD_BYTES_MAX,
   PARKED_REASON_BYTES_MAX,
-  PREFIX,
   PROGRESS_MESSAGE_BYTES_MAX,
   type TaskHead,
 } from '../../src/task/head.js'
+import { PREFIX } from '../../src/task/segment.js'
 import { transition } from '../../src/task/transition.js'
 import { newTask } from './build-log.js'
 

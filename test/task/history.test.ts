@@ -1,5 +1,4 @@
 import { describe, expect, test } from 'vitest'
-import { PREFIX } from '../../src/task/head.js'
 import { CodeChanged, History, idOf } from '../../src/task/history.js'
 import {
   type CheckpointRecord,
@@ -9,6 +8,7 @@ import {
   type LogRecord,
   type StepRecord,
 } from '../../src/task/log.js'
+import { PREFIX } from '../../src/task/segment.js'
 
 function step(seq: number, name: string, at: { ask: number; segment?: number; number?: number }): StepRecord {
   const { ask, segment = PREFIX, number = 1 } = at

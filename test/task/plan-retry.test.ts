@@ -2,10 +2,10 @@
 // Method: logs are built by real decisions; what a retry drops is written down, and the log that is left is whole.
 import { describe, expect, test } from 'vitest'
 import { includes } from '../../src/task/dropped.js'
-import { emptySegment, PREFIX } from '../../src/task/head.js'
 import { findHole, type ReadRecord } from '../../src/task/integrity.js'
 import { describeError, stepFailure, type TaskError, waitFailure } from '../../src/task/outcome.js'
 import { type BesideLog, messageOf } from '../../src/task/plan-retry.js'
+import { emptySegment, PREFIX } from '../../src/task/segment.js'
 import type { NewRecord } from '../../src/task/task-event.js'
 import { transition } from '../../src/task/transition.js'
 import { asked, build, decision, failing, note, receive, save, step } from './build-log.js'

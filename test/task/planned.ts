@@ -3,7 +3,8 @@ import { includes } from '../../src/task/dropped.js'
 import type { TaskHead } from '../../src/task/head.js'
 import type { ReadRecord } from '../../src/task/integrity.js'
 import type { TaskError } from '../../src/task/outcome.js'
-import { type BesideLog, planRetry, type RetryPlan } from '../../src/task/plan-retry.js'
+import { type BesideLog, planRetry } from '../../src/task/plan-retry.js'
+import type { RetryPlan } from '../../src/task/task-event.js'
 
 export interface Planned {
   readonly dropping: RetryPlan

@@ -1,8 +1,9 @@
 /** Makes of a call of `task.isolated` the step that it is: a function that runs the process, and a step's options. */
 import { toJson } from '../../json.js'
-import type { StepContext, StepOptions } from '../../task/context.js'
+import type { StepContext } from '../../task/context.js'
 import { checkIsolated, type IsolatedOptions } from '../../task/isolated.js'
 import { checkName, NAME_BYTES_MAX } from '../../task/names.js'
+import type { StepOptions } from '../../task/step-options.js'
 import { settleIfLate } from '../beginnings.js'
 import { onAbort } from '../on-abort.js'
 import type { Run } from '../run.js'

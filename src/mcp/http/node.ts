@@ -1,7 +1,6 @@
 /** Between Node's `http` and the web's `Request` and `Response`. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
-import type { AuthInfoLike } from '../owner.js'
 import { httpError } from './reply.js'
 
 /** What comes with a request. */
@@ -104,4 +103,10 @@ async function write(response: Response, res: ServerResponse): Promise<void> {
       })
   }
   res.end()
+}
+
+/** What is used of the SDK's `AuthInfo`. */
+export interface AuthInfoLike {
+  readonly clientId: string
+  readonly extra?: Record<string, unknown> | undefined
 }

@@ -13,10 +13,8 @@ import { HoldfastError } from '../../errors.js'
 import type { Caller } from '../caller.js'
 import { answerInput, canAnswer, type Question, questionsOf, refuseInput } from '../inputs.js'
 import { clientWordsOf } from '../refusal.js'
-import type { Attachment } from './attach.js'
-import type { Extra } from './call-tool.js'
-import type { DurableTasks } from './durable-tasks.js'
 import { INPUT_META, questionId } from './transport.js'
+import type { Attachment, DurableBinding, Extra } from './types.js'
 
 // A person may think for longer than the SDK's minute; the task's own timeout counts.
 const TIMEOUT_MS = 2 ** 31 - 1
@@ -29,7 +27,7 @@ const RESULT_SCHEMAS = {
 
 /** Whose questions, and to whom. */
 export interface AskOptions {
-  readonly durable: DurableTasks
+  readonly durable: DurableBinding
   readonly attachment: Attachment
   readonly taskId: string
   readonly caller: Caller

@@ -5,35 +5,18 @@
  *     do nothing and say nothing. That is detected, and refused.
  * A2. Durable tools are listed by the SDK and answered by us; its own way to them polls once a second.
  */
+
 import type { McpServer, RegisteredTool } from '@modelcontextprotocol/sdk/server/mcp.js'
 import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js'
 import { CallToolRequestSchema, type ServerCapabilities, type Tool } from '@modelcontextprotocol/sdk/types.js'
 import { z } from 'zod'
 import { checkServer } from '../attachable.js'
-import type { Caller } from '../caller.js'
 import type { DurableTool } from '../tool.js'
 import { callTool } from './call-tool.js'
 import { installCheckpointMethods } from './checkpoint-methods.js'
-import type { DurableTasks } from './durable-tasks.js'
 import { installTaskMethods } from './task-methods.js'
 import { DurableTransport } from './transport.js'
-
-/** A server that durable tasks are attached to. */
-export interface Attachment {
-  readonly server: McpServer
-  /** Whose session it is, where that is known from outside a request. */
-  owner: string | undefined
-  transport: DurableTransport | undefined
-  /** Who reads what the server sends of its own accord, where that is known. */
-  reader: Caller | undefined
-  /** The tasks that were made through it, and by whom. */
-  readonly created: Map<string, Caller>
-  /** What ends the progress of a task whose call was answered, by task. Each holds the server, so all end with the connection. */
-  readonly followed: Map<string, () => void>
-  readonly registered: Map<string, RegisteredTool>
-  /** Whether clients may, must or can't ask for a task with a tool that is not ours. */
-  readonly taskSupportOf: (name: string) => Promise<NonNullable<Tool['execution']>['taskSupport'] | 'unknown'>
-}
+import type { Attachment, DurableBinding } from './types.js'
 
 // The SDK checks these requests twice, and calls what a client got wrong an internal error the first time.
 const anyCall = z.object({ method: z.literal('tools/call'), params: z.unknown() })
@@ -42,7 +25,7 @@ type Handler = (request: never, extra: never) => unknown
 type SetRequestHandler = (schema: { shape?: { method?: { value?: unknown } } }, handler: Handler) => void
 
 /** Attaches. @throws TypeError for a server of another SDK; Error when it is too late */
-export function attachTo(durable: DurableTasks, server: McpServer): Attachment {
+export function attachTo(durable: DurableBinding, server: McpServer): Attachment {
   checkServer(server, '2025-11-25')
   const inner = server.server
   try {

@@ -2,49 +2,31 @@
  * Answers `tools/call`: with a task where one was asked for, else with the result of the same durable task. Tools that
  * are not ours go on to the SDK, with the two refusals that it gets wrong.
  */
-import type { RequestHandlerExtra } from '@modelcontextprotocol/sdk/shared/protocol.js'
+
 import {
   type CallToolRequest,
   type CallToolResult,
   type CreateTaskResult,
   RELATED_TASK_META_KEY,
-  type ServerNotification,
-  type ServerRequest,
 } from '@modelcontextprotocol/sdk/types.js'
 import { HoldfastError, ProtocolError } from '../../errors.js'
 import type { BindingRecord } from '../../task/changes.js'
 import type { Parked } from '../../task/head.js'
 import { InvalidArguments, toolErrorOf } from '../arguments.js'
-import { type Caller, callerOf } from '../caller.js'
-import type { McpCore, StartedCall } from '../core.js'
+import { callerOf } from '../caller.js'
+import type { McpCore } from '../core.js'
 import type { IsHeard } from '../open-calls.js'
 import { toThrow } from '../outcome.js'
 import { ProgressFeed } from '../progress-feed.js'
 import { invalidParams, parkedAnswerOf, RPC, refusalOf } from '../refusal.js'
-import type { DurableTool } from '../tool.js'
 import { waitForEnd } from '../wait.js'
 import { Asking } from './ask-inputs.js'
-import type { Attachment } from './attach.js'
-import type { DurableTasks } from './durable-tasks.js'
 import { projectNewTask } from './project-task.js'
-
-/** What the SDK tells a handler of the request it handles. */
-export type Extra = RequestHandlerExtra<ServerRequest, ServerNotification>
-
-/** A call whose task is on disk. */
-export interface OpenCall {
-  readonly tool: DurableTool
-  readonly kind: 'inline' | 'task' | 'start'
-  readonly caller: Caller
-  readonly started: StartedCall
-  readonly isHeard: IsHeard
-  /** The progress that its client was sent last, if the call is taken up after a restart. */
-  readonly lastProgress?: number | undefined
-}
+import type { Attachment, DurableBinding, Extra, OpenCall } from './types.js'
 
 /** The handler of `tools/call`. */
 export async function callTool(
-  durable: DurableTasks,
+  durable: DurableBinding,
   attachment: Attachment,
   request: CallToolRequest,
   extra: Extra,
@@ -76,7 +58,7 @@ export async function callTool(
 
 /** Checks a call of a durable tool and makes its task durable. @throws InvalidArguments; ProtocolError; HoldfastError */
 export async function openCall(
-  durable: DurableTasks,
+  durable: DurableBinding,
   { params }: CallToolRequest,
   given: { authInfo?: Extra['authInfo'] | undefined; sessionId?: string | undefined },
   isHeard: IsHeard,
@@ -118,7 +100,7 @@ async function callForeign(attachment: Attachment, { params }: CallToolRequest, 
 }
 
 async function answerWithTask(
-  durable: DurableTasks,
+  durable: DurableBinding,
   attachment: Attachment,
   { started: { taskId, created }, caller }: OpenCall,
   extra: Extra,
@@ -133,7 +115,7 @@ async function answerWithTask(
 }
 
 async function answerInline(
-  durable: DurableTasks,
+  durable: DurableBinding,
   attachment: Attachment,
   { tool, caller, started, isHeard, lastProgress }: OpenCall,
   extra: Extra,
@@ -190,7 +172,7 @@ async function answerInline(
 
 /** The connection is gone, or its client cancelled the call. Only the second ever ends the task, and only if it may. */
 async function interrupted(
-  { core }: DurableTasks,
+  { core }: DurableBinding,
   { transport }: Attachment,
   call: Pick<OpenCall, 'tool' | 'caller' | 'started'>,
   { requestId }: Extra,

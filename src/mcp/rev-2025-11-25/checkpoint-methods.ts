@@ -1,10 +1,9 @@
 /** Serves the checkpoint methods on a server of this SDK. */
 import { checkpointMethods } from '../checkpoint-methods.js'
-import type { Attachment } from './attach.js'
-import type { DurableTasks } from './durable-tasks.js'
 import { serve } from './task-methods.js'
+import type { Attachment, DurableBinding } from './types.js'
 
-export function installCheckpointMethods(durable: DurableTasks, attachment: Attachment): void {
+export function installCheckpointMethods(durable: DurableBinding, attachment: Attachment): void {
   const { core, checkpoints } = durable
   const methods = checkpointMethods({
     core,

@@ -9,18 +9,17 @@ import {
   nameIsTaken,
   runFallback,
 } from '../fallback-tools.js'
-import type { Extra } from './call-tool.js'
-import type { DurableTasks } from './durable-tasks.js'
+import type { DurableBinding, Extra } from './types.js'
 
 /** @throws TypeError for an unknown name; Error when one is taken */
-export function registerFallback(durable: DurableTasks, server: McpServer, options: FallbackOptions): void {
+export function registerFallback(durable: DurableBinding, server: McpServer, options: FallbackOptions): void {
   const { prefix, only } = checkFallbackOptions(options)
   const { core, checkpoints } = durable
   const parts = {
     core,
     checkpoints,
-    project: (view: Parameters<DurableTasks['project']>[0]) => durable.project(view),
-    answer: (view: Parameters<DurableTasks['answer']>[0]) => durable.answer(view),
+    project: (view: Parameters<DurableBinding['project']>[0]) => durable.project(view),
+    answer: (view: Parameters<DurableBinding['answer']>[0]) => durable.answer(view),
   }
   for (const tool of fallbackTools(parts, prefix)) {
     if (!only.includes(tool.name)) continue

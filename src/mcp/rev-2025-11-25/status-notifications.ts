@@ -6,11 +6,10 @@ import { Serial } from '../../engine/serial.js'
 import { isSettled } from '../../task/head.js'
 import type { Caller } from '../caller.js'
 import { mayBeTold } from '../rights.js'
-import type { Attachment } from './attach.js'
-import type { DurableTasks } from './durable-tasks.js'
+import type { Attachment, DurableBinding } from './types.js'
 
 /** Begins to listen. */
-export function notifyOfStatus(durable: DurableTasks): void {
+export function notifyOfStatus(durable: DurableBinding): void {
   const { core, attachments } = durable
   const serial = new Serial()
   // One after the other: `authorize` may take longer for an earlier one.
@@ -42,7 +41,7 @@ export function notifyOfStatus(durable: DurableTasks): void {
  * @param maker who made the task through it; counts where it is not known who reads
  */
 export async function mayPush(
-  { core }: DurableTasks,
+  { core }: DurableBinding,
   { reader }: Attachment,
   taskId: string,
   maker: Caller | undefined,

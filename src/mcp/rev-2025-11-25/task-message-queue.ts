@@ -7,9 +7,7 @@
  */
 import type { QueuedMessage, TaskMessageQueue } from '@modelcontextprotocol/sdk/experimental/tasks/interfaces.js'
 import { Serial } from '../../engine/serial.js'
-import type { Attachment } from './attach.js'
-import type { Extra } from './call-tool.js'
-import type { DurableTasks } from './durable-tasks.js'
+import type { Attachment, DurableBinding, Extra } from './types.js'
 
 interface Queued {
   /** Which process queued it. */
@@ -23,7 +21,7 @@ export class DurableTaskMessageQueue implements TaskMessageQueue {
   readonly #self: string
   readonly #old = new WeakSet<QueuedMessage>()
 
-  constructor(private readonly durable: DurableTasks) {
+  constructor(private readonly durable: DurableBinding) {
     this.#self = durable.core.binding.ids.seed()
   }
 

@@ -12,15 +12,13 @@ import { type Params, taskIdOf } from '../params.js'
 import { invalidParams, refusalOf } from '../refusal.js'
 import { waitForEnd } from '../wait.js'
 import { Asking } from './ask-inputs.js'
-import type { Attachment } from './attach.js'
-import type { Extra } from './call-tool.js'
-import type { DurableTasks } from './durable-tasks.js'
+import type { Attachment, DurableBinding, Extra } from './types.js'
 
 const PAGE = 50
 
 /** Handles a request: whoever asks is known, and what is thrown becomes an answer. */
 export function serve(
-  durable: DurableTasks,
+  durable: DurableBinding,
   { server }: Attachment,
   method: string,
   handle: (params: Params, caller: Caller, extra: Extra) => Promise<Record<string, unknown>>,
@@ -38,7 +36,7 @@ export function serve(
   )
 }
 
-export function installTaskMethods(durable: DurableTasks, attachment: Attachment): void {
+export function installTaskMethods(durable: DurableBinding, attachment: Attachment): void {
   const { core } = durable
   const { holdfast } = core
 

@@ -21,9 +21,9 @@ import { invalidParams } from '../refusal.js'
 import { type Scope, scopeFor } from '../rights.js'
 import { cleanText } from '../text.js'
 import { grantTtl } from '../ttl.js'
-import type { DurableTasks } from './durable-tasks.js'
 import { readStoreState, type StoreState, storeState } from './store-state.js'
 import { DurableTaskMessageQueue } from './task-message-queue.js'
+import type { DurableBinding } from './types.js'
 
 const PAGE = 10
 const MESSAGE_BYTES_MAX = 500
@@ -37,7 +37,7 @@ export class DurableTaskStore implements TaskStore {
   readonly #queue: DurableTaskMessageQueue
   readonly #ready: Promise<void>
 
-  constructor(private readonly durable: DurableTasks) {
+  constructor(private readonly durable: DurableBinding) {
     this.#queue = new DurableTaskMessageQueue(durable)
     this.#ready = this.#settleOrphans()
     this.#ready.catch((error: unknown) =>

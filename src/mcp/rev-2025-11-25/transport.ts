@@ -8,7 +8,7 @@ import type { Transport, TransportSendOptions } from '@modelcontextprotocol/sdk/
 import type { JSONRPCMessage, JSONRPCRequest, MessageExtraInfo, RequestId } from '@modelcontextprotocol/sdk/types.js'
 import { isJSONRPCNotification, isJSONRPCRequest, RELATED_TASK_META_KEY } from '@modelcontextprotocol/sdk/types.js'
 import { UNLIMITED_MS } from '../ttl.js'
-import type { OpenCall } from './call-tool.js'
+import type { OpenCall } from './types.js'
 
 const OWN_TASK_ID = new Set(['tasks/get', 'tasks/result', 'tasks/cancel', 'tasks/list'])
 // A client can cancel what it never asked for; what is noted of that stays small.

@@ -7,32 +7,16 @@
  * A2. A low-level `Server` has one handler for all tools: the author's is asked for what is not ours, and its list is
  *     merged with ours, whenever it is set.
  */
+
 import type { McpServer, RegisteredTool, Server, ServerContext, Tool } from '@modelcontextprotocol/server'
 import { checkServer } from '../attachable.js'
 import type { DurableTool } from '../tool.js'
 import { type CallParams, callTool, unknownTool } from './call-tool.js'
 import { installCheckpointMethods } from './checkpoint-methods.js'
-import type { DurableTasks } from './durable-tasks.js'
 import { CAPABILITIES } from './extension.js'
 import { jsonSchemaOf } from './json-schema.js'
 import { installTaskMethods } from './task-methods.js'
-
-/** A fallback tool on a low-level server. */
-export interface PlainTool {
-  readonly listed: Tool
-  readonly run: (args: Record<string, unknown>, ctx: ServerContext) => Promise<unknown>
-}
-
-/** A server that durable tasks are attached to. */
-export interface Attachment {
-  /** The low-level one, always. */
-  readonly server: Server
-  readonly mcp: McpServer | undefined
-  /** By their names with prefix; only without an `McpServer`, which has its own. */
-  readonly plain: Map<string, PlainTool>
-  /** Whether the durable tool of that name is to be had here: an author may disable it. */
-  readonly serves: (name: string) => boolean
-}
+import type { Attachment, DurableBinding, PlainTool } from './types.js'
 
 type Handler = (request: never, ctx: ServerContext) => unknown
 type ListResult = { tools: Tool[] } & Record<string, unknown>
@@ -41,7 +25,7 @@ const TOO_LATE =
   'durable.attach(server) comes too late: the server has a `tools/call` handler already. Attach before the first tool is registered, and make the server with `durable.serverOptions(…)`, without `capabilities.tools` if it is an `McpServer`.'
 
 /** Attaches. @throws TypeError for a server of another SDK; Error when it is too late */
-export function attachTo(durable: DurableTasks, given: McpServer | Server): Attachment {
+export function attachTo(durable: DurableBinding, given: McpServer | Server): Attachment {
   checkServer(given, '2026-07-28')
   const mcp = 'registerTool' in given ? given : undefined
   const server = mcp ? mcp.server : (given as Server)
@@ -91,7 +75,7 @@ export function attachTo(durable: DurableTasks, given: McpServer | Server): Atta
 }
 
 function callAny(
-  durable: DurableTasks,
+  durable: DurableBinding,
   attachment: Attachment,
   params: CallParams,
   ctx: ServerContext,
@@ -102,7 +86,7 @@ function callAny(
 }
 
 /** The author's list with our tools before it, on its first page. */
-function merged(durable: DurableTasks, attachment: Attachment, params: unknown, theirs: unknown): ListResult {
+function merged(durable: DurableBinding, attachment: Attachment, params: unknown, theirs: unknown): ListResult {
   const list = theirs as ListResult
   if ((params as { cursor?: string } | undefined)?.cursor !== undefined) return list
   const durables = [...durable.core.tools.values()].map(({ tool, role }) => listed(tool, role))

@@ -27,12 +27,11 @@ import { ProgressFeed } from '../progress-feed.js'
 import { invalidParams, parkedAnswerOf, RPC, refusalOf } from '../refusal.js'
 import type { DurableTool, ToolResult } from '../tool.js'
 import { waitForEnd } from '../wait.js'
-import type { Attachment } from './attach.js'
-import type { DurableTasks } from './durable-tasks.js'
 import { capabilitiesIn, isModern, knowsTasks, tasksNotDeclared } from './extension.js'
 import { answersTo, fittingAnswersTo, type InputResponses } from './input-responses.js'
 import { projectNewTask } from './project-task.js'
 import { invalidState, RequestStates } from './request-state.js'
+import type { Attachment, DurableBinding } from './types.js'
 
 /** What is used of the request's parameters. A `task` among them is 2025-11-25's, and means nothing here. */
 export interface CallParams {
@@ -53,7 +52,7 @@ interface Call {
 
 /** The handler of `tools/call`. */
 export async function callTool(
-  durable: DurableTasks,
+  durable: DurableBinding,
   attachment: Attachment,
   params: CallParams,
   ctx: ServerContext,
@@ -87,7 +86,7 @@ export async function callTool(
 }
 
 async function start(
-  { core }: DurableTasks,
+  { core }: DurableBinding,
   tool: DurableTool,
   kind: 'inline' | 'task' | 'start',
   params: CallParams,
@@ -106,7 +105,7 @@ async function start(
 
 /** The next round of a call: its answers are durable before anything is waited for. */
 async function takeUpRound(
-  durable: DurableTasks,
+  durable: DurableBinding,
   tool: DurableTool,
   caller: Caller,
   state: string,
@@ -122,7 +121,7 @@ async function takeUpRound(
   return { taskId, created: false, rejoinKey: undefined }
 }
 
-async function answerWithTask(durable: DurableTasks, call: Call): Promise<unknown> {
+async function answerWithTask(durable: DurableBinding, call: Call): Promise<unknown> {
   const { core } = durable
   const { tool, caller, ctx, started } = call
   const { owner } = caller
@@ -143,7 +142,7 @@ async function answerWithTask(durable: DurableTasks, call: Call): Promise<unknow
   return { resultType: 'task', ...task }
 }
 
-async function answerInline(durable: DurableTasks, call: Call): Promise<unknown> {
+async function answerInline(durable: DurableBinding, call: Call): Promise<unknown> {
   const { core } = durable
   const { caller, ctx, started } = call
   const { taskId } = started
@@ -185,7 +184,7 @@ async function answerInline(durable: DurableTasks, call: Call): Promise<unknown>
 }
 
 /** Answers what is asked for with what the call brought along (R3). @returns whether any of it counts */
-async function answeredEarly({ core }: DurableTasks, { caller, early }: Call, view: TaskView): Promise<boolean> {
+async function answeredEarly({ core }: DurableBinding, { caller, early }: Call, view: TaskView): Promise<boolean> {
   const { taskId } = view
   const answers = fittingAnswersTo(view, early)
   if (Object.keys(answers).length === 0) return false
@@ -193,14 +192,14 @@ async function answeredEarly({ core }: DurableTasks, { caller, early }: Call, vi
 }
 
 /** The questions that the client can answer, and what names the task when it comes back with the answers. */
-async function roundOf(durable: DurableTasks, { tool, capabilities }: Call, view: TaskView): Promise<Answer> {
+async function roundOf(durable: DurableBinding, { tool, capabilities }: Call, view: TaskView): Promise<Answer> {
   const requestState = await durable.requestStates.sign({ taskId: view.taskId, tool: tool.name })
   const asked = [...questionsOf(view)].filter(([, { method }]) => canAnswer(capabilities, method))
   const round = { resultType: 'input_required', inputRequests: Object.fromEntries(asked), requestState }
   return { kind: 'result', result: round as unknown as ToolResult }
 }
 
-function progressFeedOf({ core }: DurableTasks, { mcpReq }: ServerContext): ProgressFeed | undefined {
+function progressFeedOf({ core }: DurableBinding, { mcpReq }: ServerContext): ProgressFeed | undefined {
   const progressToken = mcpReq._meta?.progressToken
   if (progressToken === undefined) return undefined
   return new ProgressFeed({
@@ -211,7 +210,7 @@ function progressFeedOf({ core }: DurableTasks, { mcpReq }: ServerContext): Prog
 }
 
 /** Whether the client can be asked for something now. What it can't be asked for, nobody can: that is said to the task. */
-function answerable({ core }: DurableTasks, view: TaskView, capabilities: ClientCapabilities): boolean {
+function answerable({ core }: DurableBinding, view: TaskView, capabilities: ClientCapabilities): boolean {
   let found = false
   for (const [key, { method }] of questionsOf(view)) {
     if (canAnswer(capabilities, method)) found = true
@@ -225,7 +224,7 @@ function answerable({ core }: DurableTasks, view: TaskView, capabilities: Client
 }
 
 /** The connection is gone, or its client cancelled the call. Only the second ever ends the task, and only if it may. */
-async function interrupted({ core }: DurableTasks, { tool, caller, ctx, started }: Call): Promise<ToolResult> {
+async function interrupted({ core }: DurableBinding, { tool, caller, ctx, started }: Call): Promise<ToolResult> {
   // Over HTTP a client cancels by hanging up, which is what a lost connection looks like too.
   const isCancelled = ctx.http?.req === undefined && !(ctx.mcpReq.signal.reason instanceof SdkError)
   if (isCancelled && tool.onInterrupt === 'cancel') {
@@ -241,7 +240,7 @@ async function interrupted({ core }: DurableTasks, { tool, caller, ctx, started 
 // The SDK answers no request that was aborted.
 const NOBODY: ToolResult = { content: [] }
 
-async function resultOf(durable: DurableTasks, view: TaskView): Promise<ToolResult> {
+async function resultOf(durable: DurableBinding, view: TaskView): Promise<ToolResult> {
   const answer = await durable.answer(view)
   if (answer.kind === 'error') throw toThrow(answer.error)
   return answer.result

@@ -12,15 +12,16 @@ import type { DurableOptions } from '../options.js'
 import type { Answer } from '../outcome.js'
 import type { ToolOptions } from '../tool.js'
 import type { Trace } from '../trace.js'
-import { type Attachment, attachTo } from './attach.js'
+import { attachTo } from './attach.js'
 import { TASKS_EXTENSION } from './extension.js'
-import { type CreateServer, createHttpHandler, type HttpHandler } from './http/handler.js'
+import { createHttpHandler, type HttpHandler } from './http/handler.js'
 import { noteFailure } from './http/making.js'
 import type { HttpOptions } from './http/options.js'
 import { type DetailedTask, ERA, projectSettled, projectTask } from './project-task.js'
 import { registerFallback } from './register-fallback-tools.js'
 import { RequestStates } from './request-state.js'
 import { type StdioHandle, type StdioOptions, serveOverStdio } from './stdio/serve.js'
+import type { Attachment, CreateServer } from './types.js'
 
 /** Durable tasks for servers on `@modelcontextprotocol/server`. Made by `durableTasks`. */
 export class DurableTasks {

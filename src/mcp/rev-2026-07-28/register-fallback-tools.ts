@@ -8,19 +8,18 @@ import {
   nameIsTaken,
   runFallback,
 } from '../fallback-tools.js'
-import type { Attachment } from './attach.js'
-import type { DurableTasks } from './durable-tasks.js'
 import { jsonSchemaOf } from './json-schema.js'
+import type { Attachment, DurableBinding } from './types.js'
 
 /** @throws TypeError for an unknown name; Error when one is taken */
-export function registerFallback(durable: DurableTasks, attachment: Attachment, options: FallbackOptions): void {
+export function registerFallback(durable: DurableBinding, attachment: Attachment, options: FallbackOptions): void {
   const { prefix, only } = checkFallbackOptions(options)
   const { core, checkpoints } = durable
   const parts = {
     core,
     checkpoints,
-    project: (view: Parameters<DurableTasks['detail']>[0]) => durable.detail(view),
-    answer: (view: Parameters<DurableTasks['answer']>[0]) => durable.answer(view),
+    project: (view: Parameters<DurableBinding['detail']>[0]) => durable.detail(view),
+    answer: (view: Parameters<DurableBinding['answer']>[0]) => durable.answer(view),
   }
   for (const tool of fallbackTools(parts, prefix)) {
     if (!only.includes(tool.name)) continue

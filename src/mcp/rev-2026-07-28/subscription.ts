@@ -11,7 +11,7 @@ import { HoldfastError } from '../../errors.js'
 import type { Caller } from '../caller.js'
 import { invalidParams } from '../refusal.js'
 import { scopeFor } from '../rights.js'
-import type { DurableTasks } from './durable-tasks.js'
+import type { DurableBinding } from './types.js'
 
 const TASK_IDS_MAX = 1_000
 // A subscription may name many tasks. So many are looked at before other requests get their turn.
@@ -25,7 +25,7 @@ export interface Notification {
 
 /** What a subscription needs. */
 export interface SubscriptionParts {
-  readonly durable: DurableTasks
+  readonly durable: DurableBinding
   readonly subscriptionId: string | number
   /** The tasks that the caller may read. */
   readonly taskIds: readonly string[]
@@ -52,7 +52,7 @@ export function taskIdsIn(params: unknown): readonly string[] | undefined {
 
 /** Those that the caller may read. What isn't there and what is another's is left out alike. @throws ProtocolError */
 export async function acceptTasks(
-  { core }: DurableTasks,
+  { core }: DurableBinding,
   caller: Caller,
   taskIds: readonly string[],
 ): Promise<string[]> {

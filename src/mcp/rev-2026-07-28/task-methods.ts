@@ -7,10 +7,9 @@ import { type Caller, callerOf } from '../caller.js'
 import { answerInputs } from '../inputs.js'
 import { type Params, taskIdOf } from '../params.js'
 import { invalidParams, RPC, refusalOf } from '../refusal.js'
-import type { Attachment } from './attach.js'
-import type { DurableTasks } from './durable-tasks.js'
 import { capabilitiesIn, isModern, knowsTasks, tasksNotDeclared } from './extension.js'
 import { answersTo } from './input-responses.js'
+import type { Attachment, DurableBinding } from './types.js'
 
 type Handle = (params: Params, caller: Caller, ctx: ServerContext) => Promise<Record<string, unknown>>
 
@@ -18,7 +17,7 @@ type Handle = (params: Params, caller: Caller, ctx: ServerContext) => Promise<Re
 const ANY = { params: z.looseObject({}), result: z.looseObject({}) }
 
 /** Handles a request of our own extension: whoever asks is known, and what is thrown becomes an answer. */
-export function serve(durable: DurableTasks, { server }: Attachment, method: string, handle: Handle): void {
+export function serve(durable: DurableBinding, { server }: Attachment, method: string, handle: Handle): void {
   const { options, binding } = durable.core
   server.setRequestHandler(method, ANY, async (params: Params, ctx: ServerContext) => {
     try {
@@ -31,7 +30,7 @@ export function serve(durable: DurableTasks, { server }: Attachment, method: str
 }
 
 /** The same for a method of the tasks extension, which is there for clients that declare it with the request. */
-function serveTasks(durable: DurableTasks, attachment: Attachment, method: string, handle: Handle): void {
+function serveTasks(durable: DurableBinding, attachment: Attachment, method: string, handle: Handle): void {
   const { server } = attachment
   const { options, binding } = durable.core
   server.setRequestHandler(method, ANY, async (params: Params, ctx: ServerContext) => {
@@ -47,7 +46,7 @@ function serveTasks(durable: DurableTasks, attachment: Attachment, method: strin
   })
 }
 
-export function installTaskMethods(durable: DurableTasks, attachment: Attachment): void {
+export function installTaskMethods(durable: DurableBinding, attachment: Attachment): void {
   const { core } = durable
   const { holdfast } = core
 

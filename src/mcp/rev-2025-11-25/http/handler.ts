@@ -15,15 +15,16 @@ import type { Holdfast } from '../../../engine/holdfast.js'
 import { NotAttached } from '../../attachable.js'
 import { callerOf, runAs } from '../../caller.js'
 import { Addresses } from '../../http/address.js'
+import type { AuthInfoLike } from '../../http/node.js'
 import { type FetchContext, serveNode } from '../../http/node.js'
 import { type CheckedHttpOptions, checkHttpOptions, HTTP_OPTIONS, type HttpOptions } from '../../http/options.js'
 import { checkOrigin, httpError, readBody, refusalOfParsed, storeAway, tooManyRequests } from '../../http/reply.js'
 import { checkJson } from '../../json-limits.js'
 import { CHOSEN_NAME_BYTES_MAX } from '../../names.js'
-import { type AuthInfoLike, NoPrincipal } from '../../owner.js'
+import { NoPrincipal } from '../../owner.js'
 import { isStoreAway, RPC } from '../../refusal.js'
 import { cleanText } from '../../text.js'
-import type { DurableTasks } from '../durable-tasks.js'
+import type { DurableBinding } from '../types.js'
 import { longNameIn } from './kept-request.js'
 import { jsonResponse, sseResponse } from './reply.js'
 import type { CreateServer, Session } from './session.js'
@@ -64,7 +65,7 @@ const serving = new WeakSet<Holdfast>()
 
 /** @throws TypeError for an option of the wrong type, and for `access: 'local'`; Error for a second one of a Holdfast */
 export function createHttpHandler(
-  durable: DurableTasks,
+  durable: DurableBinding,
   createServer: CreateServer,
   options: HttpOptions = {},
 ): HttpHandler {
@@ -102,7 +103,7 @@ class Endpoint {
   readonly #addresses: Addresses
 
   constructor(
-    private readonly durable: DurableTasks,
+    private readonly durable: DurableBinding,
     private readonly sessions: Sessions,
     private readonly options: CheckedHttpOptions,
   ) {

@@ -4,7 +4,7 @@ import { z } from 'zod'
 import { callerOf } from '../../caller.js'
 import { answerInputs } from '../../inputs.js'
 import { isStoreAway } from '../../refusal.js'
-import type { DurableTasks } from '../durable-tasks.js'
+import type { DurableBinding } from '../types.js'
 
 // The SDK checks what answers a request of its own; these come around it.
 const ANSWERS = z.union([ElicitResultSchema, CreateMessageResultSchema])
@@ -14,7 +14,7 @@ const ANSWERS = z.union([ElicitResultSchema, CreateMessageResultSchema])
  * counts. Any other is dropped.
  * @throws HoldfastError `STORE_UNAVAILABLE`, `CLOSED`: its client may send it again
  */
-export async function answerLate({ core }: DurableTasks, question: string, response: JSONRPCMessage): Promise<void> {
+export async function answerLate({ core }: DurableBinding, question: string, response: JSONRPCMessage): Promise<void> {
   const at = question.indexOf(':')
   if (at < 0 || !('result' in response)) return
   const [taskId, key] = [question.slice(0, at), question.slice(at + 1)]

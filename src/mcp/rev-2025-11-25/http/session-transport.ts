@@ -16,8 +16,8 @@ import {
 import { type Deferred, deferred } from '../../../deferred.js'
 import { HoldfastError } from '../../../errors.js'
 import { isStoreAway } from '../../refusal.js'
-import type { OpenCall } from '../call-tool.js'
 import { DurableTransport, questionIn } from '../transport.js'
+import type { OpenCall } from '../types.js'
 import type { OpenRequests } from './open-requests.js'
 
 /**

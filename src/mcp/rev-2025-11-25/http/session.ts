@@ -25,10 +25,9 @@ import type { CheckedHttpOptions } from '../../http/options.js'
 import { httpError } from '../../http/reply.js'
 import type { IsHeard } from '../../open-calls.js'
 import { isStoreAway, RPC } from '../../refusal.js'
-import type { Attachment } from '../attach.js'
-import { cancelTaskOf, type OpenCall, openCall } from '../call-tool.js'
-import type { DurableTasks } from '../durable-tasks.js'
+import { cancelTaskOf, openCall } from '../call-tool.js'
 import { withTtl } from '../transport.js'
+import type { Attachment, DurableBinding, OpenCall } from '../types.js'
 import { isWait, keptOf, requestOf, withoutArguments, withoutRest } from './kept-request.js'
 import { answerLate } from './late-answer.js'
 import type { OpenRequests } from './open-requests.js'
@@ -43,7 +42,7 @@ export type CreateServer = () => McpServer | Promise<McpServer>
 
 /** What sessions are made of. */
 export interface SessionParts {
-  readonly durable: DurableTasks
+  readonly durable: DurableBinding
   readonly createServer: CreateServer
   readonly records: SessionRecords
   readonly options: CheckedHttpOptions

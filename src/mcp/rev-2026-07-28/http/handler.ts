@@ -2,33 +2,31 @@
  * The HTTP endpoint: the SDK's, with what it doesn't do before it. Where requests come from and whose they are, which
  * era they belong to, and `subscriptions/listen` with tasks.
  */
+
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import {
   createMcpHandler,
   isLegacyRequest,
   type McpHttpHandler,
-  type McpServerFactory,
   type ServerNotifier,
 } from '@modelcontextprotocol/server'
 import { ProtocolError } from '../../../errors.js'
 import { NotAttached } from '../../attachable.js'
 import { type Caller, callerOf, countedAs, runAs } from '../../caller.js'
 import { Addresses } from '../../http/address.js'
+import type { AuthInfoLike } from '../../http/node.js'
 import { type FetchContext, serveNode } from '../../http/node.js'
 import { checkOrigin, httpError, readBody, refusalOfParsed, tooManyRequests } from '../../http/reply.js'
 import { CHOSEN_NAME_BYTES_MAX, isLongName } from '../../names.js'
-import { type AuthInfoLike, NoPrincipal } from '../../owner.js'
+import { NoPrincipal } from '../../owner.js'
 import { RPC, refusalOf } from '../../refusal.js'
-import type { DurableTasks } from '../durable-tasks.js'
 import { knowsTasks, tasksNotDeclared } from '../extension.js'
 import { acceptTasks, taskIdsIn } from '../subscription.js'
+import type { CreateServer, DurableBinding } from '../types.js'
 import { ListenStream } from './listen.js'
 import { answerOr } from './making.js'
 import { type CheckedHttpOptions, checkHttpOptions, type HttpOptions } from './options.js'
 import { SubscriptionCounts, whenOver } from './subscription-counts.js'
-
-/** Makes the server of one request, or of one stdio connection: a new one each time, attached. */
-export type CreateServer = McpServerFactory
 
 /** An MCP endpoint. Made by `durable.httpHandler`. */
 export interface HttpHandler {
@@ -52,7 +50,7 @@ const CAPABILITIES_META = 'io.modelcontextprotocol/clientCapabilities'
 
 /** @throws TypeError for an option of the wrong type, and for `access: 'local'` */
 export function createHttpHandler(
-  durable: DurableTasks,
+  durable: DurableBinding,
   createServer: CreateServer,
   options: HttpOptions = {},
 ): HttpHandler {
@@ -91,7 +89,7 @@ class Endpoint {
   readonly #subscriptions: SubscriptionCounts
 
   constructor(
-    private readonly durable: DurableTasks,
+    private readonly durable: DurableBinding,
     private readonly sdk: McpHttpHandler,
     private readonly options: CheckedHttpOptions,
   ) {
@@ -210,7 +208,7 @@ function isListen(body: unknown): body is ListenRequest {
   return method === 'subscriptions/listen' && (typeof id === 'string' || typeof id === 'number')
 }
 
-function errorResponse(id: string | number, error: unknown, { core }: DurableTasks): Response {
+function errorResponse(id: string | number, error: unknown, { core }: DurableBinding): Response {
   const { code, message, data } = errorOf(error, core.binding.logger)
   const status = code === -32_021 ? 400 : 200
   return Response.json({ jsonrpc: '2.0', id, error: { code, message, ...(data ? { data } : {}) } }, { status })

@@ -8,14 +8,14 @@
  */
 import type { Clock } from '../../../clock.js'
 import type { Caller } from '../../caller.js'
-import type { DurableTasks } from '../durable-tasks.js'
 import { type Notification, TaskSubscription } from '../subscription.js'
+import type { DurableBinding } from '../types.js'
 
 const KEEP_ALIVE_MS = 15_000
 
 /** What a stream is made of. */
 export interface ListenParts {
-  readonly durable: DurableTasks
+  readonly durable: DurableBinding
   readonly subscriptionId: string | number
   readonly taskIds: readonly string[]
   readonly caller: Caller

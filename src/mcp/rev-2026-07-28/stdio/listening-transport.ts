@@ -13,10 +13,10 @@ import {
 } from '@modelcontextprotocol/server'
 import { ProtocolError } from '../../../errors.js'
 import { callerOf } from '../../caller.js'
-import type { DurableTasks } from '../durable-tasks.js'
 import { knowsTasks, tasksNotDeclared } from '../extension.js'
 import { errorOf } from '../http/handler.js'
 import { acceptTasks, type Notification, TaskSubscription, taskIdsIn } from '../subscription.js'
+import type { DurableBinding } from '../types.js'
 
 const VERSION_META = 'io.modelcontextprotocol/protocolVersion'
 const CAPABILITIES_META = 'io.modelcontextprotocol/clientCapabilities'
@@ -35,7 +35,7 @@ export class ListeningTransport implements Transport {
   readonly #listening = new Map<string | number, Listening>()
 
   constructor(
-    private readonly durable: DurableTasks,
+    private readonly durable: DurableBinding,
     private readonly wire: Transport,
   ) {}
 

@@ -5,8 +5,7 @@
 import type { Transport } from '@modelcontextprotocol/server'
 import { StdioServerTransport, serveStdio } from '@modelcontextprotocol/server/stdio'
 import { checkFunction } from '../../../expected.js'
-import type { DurableTasks } from '../durable-tasks.js'
-import type { CreateServer } from '../http/handler.js'
+import type { CreateServer, DurableBinding } from '../types.js'
 import { ListeningTransport } from './listening-transport.js'
 import { NegotiatedConnection } from './negotiated-connection.js'
 
@@ -30,7 +29,7 @@ export interface StdioHandle {
 
 /** @throws TypeError for an option of the wrong type, and for `access: 'principal'` */
 export function serveOverStdio(
-  durable: DurableTasks,
+  durable: DurableBinding,
   createServer: CreateServer,
   { legacy, transport }: StdioOptions = {},
 ): StdioHandle {

@@ -1,0 +1,50 @@
+/** Reads ranges of the database a page at a time. */
+import { type Level, type LevelRange, PAGE_BYTES } from './level.js'
+
+const PAGE = 1_000
+
+/**
+ * Walks a range page by page, so that a long one never blocks the process. Gives pages and not entries: a promise for each
+ * of a thousand small records costs more than reading them. Two pages may
+ * show two states of the store. A reader that needs one state compares what it read with the head, as `readLog` does.
+ */
+export async function* pages(
+  level: Level,
+  range: LevelRange,
+  pageMax = PAGE,
+): AsyncGenerator<[key: string, text: string][]> {
+  let left = range.limit ?? Number.POSITIVE_INFINITY
+  for (let rest: LevelRange | undefined = range; rest !== undefined && left > 0; ) {
+    const page = await level.page(rest, Math.min(left, pageMax))
+    const last = page.at(-1)?.[0]
+    if (last === undefined) return
+    left -= page.length
+    rest = isWhole(page, pageMax) ? undefined : after(rest, last)
+    yield page
+  }
+}
+
+/** True if the page ended because its range did, and neither its size nor its bytes cut it short. */
+function isWhole(page: readonly [key: string, text: string][], pageMax: number): boolean {
+  if (page.length >= pageMax) return false
+  let units = 0
+  for (const [key, text] of page) units += key.length + (text?.length ?? 0)
+  // A UTF-16 unit takes three bytes at most.
+  return units * 3 < PAGE_BYTES
+}
+
+/** The part of a range after `key`, in the range's direction. */
+function after(range: LevelRange, key: string): LevelRange {
+  return range.reverse ? { ...range, lt: key } : { ...range, gte: `${key}\u0000` }
+}
+
+/** Reads a whole range, taking something of each entry. */
+export async function collect<T>(
+  level: Level,
+  range: LevelRange,
+  take: (key: string, text: string) => T,
+): Promise<T[]> {
+  const taken: T[] = []
+  for await (const page of pages(level, range)) for (const [key, text] of page) taken.push(take(key, text))
+  return taken
+}
