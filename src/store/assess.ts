@@ -5,7 +5,8 @@
 import { type AnchorFound, readAnchor } from './anchor.js'
 import { acceptOperation, readChain } from './chain.js'
 import { checkIdentity, type Identity, identityOperation } from './init.js'
-import type { Level, Operation } from './level.js'
+import type { Operation } from './layout.js'
+import type { Level } from './level.js'
 
 /** What is left of a store, and what is wrong with it. */
 export interface Assessment {

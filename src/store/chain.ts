@@ -9,8 +9,9 @@
  * Older commits are in table files, whose records have checksums.
  */
 import { seal, unseal } from './envelope.js'
+import type { Operation } from './layout.js'
 import { CHAIN, chainKey, META_ACCEPTED, META_BUFFERED, under } from './layout.js'
-import type { Level, Operation } from './level.js'
+import type { Level } from './level.js'
 import { pages } from './pages.js'
 
 const SLOTS = 8_192

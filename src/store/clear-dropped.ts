@@ -19,8 +19,9 @@ import {
 import { decodeRecord } from '../task/log.js'
 import { messageOf } from '../task/plan-retry.js'
 import { seal, unseal, unsealJson } from './envelope.js'
+import type { Operation } from './layout.js'
 import * as layout from './layout.js'
-import type { Level, Operation } from './level.js'
+import type { Level } from './level.js'
 import { readEntries, readKeys } from './reads.js'
 import type { Store } from './store.js'
 

@@ -19,7 +19,8 @@ import type { Logger } from '../logger.js'
 import type { Tally } from '../task/tally.js'
 import { COMMIT_LOG_BYTES_MIN, chainOperation, logBytesAtLeast, newestIs } from './chain.js'
 import { type Connection, isLost, unavailable } from './connection.js'
-import type { Level, Operation } from './level.js'
+import type { Operation } from './layout.js'
+import type { Level } from './level.js'
 import type { TotalsKeeper } from './totals.js'
 
 // A batch of a thousand operations blocks the main thread for 7–11 ms; a hundred share the wait for the disk as well.

@@ -26,8 +26,9 @@ import {
   readIfPresent,
   writeFileAtomically,
 } from './files.js'
+import type { Operation } from './layout.js'
 import { FORMAT_VERSION, META_FORMAT } from './layout.js'
-import type { Level, OpenLevel, Operation } from './level.js'
+import type { Level, OpenLevel } from './level.js'
 
 /** Who a store is. */
 export interface Identity {

@@ -225,3 +225,9 @@ function segmentPart(segment: number): string {
 function hex(value: number, digits: number): string {
   return value.toString(16).padStart(digits, '0')
 }
+
+/** A put, or without a value a delete. */
+export interface Operation {
+  readonly key: string
+  readonly value?: string
+}

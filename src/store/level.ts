@@ -2,11 +2,11 @@
  * What the store needs of LevelDB. The rest of it sees `Level`, a few methods; the simulation's database in memory has
  * the same. (The lock's probe, a process of its own, opens one too.)
  */
+
 import { ClassicLevel } from 'classic-level'
 import { CompactionTurns } from './compaction-turns.js'
-import type { KeyRange } from './layout.js'
+import type { KeyRange, Operation } from './layout.js'
 import { LogName } from './log-name.js'
-import type { Operation } from './operations.js'
 
 /** A batch being put together. */
 export interface LevelBatch {
@@ -100,10 +100,4 @@ export const openClassicLevel: OpenLevel = async (path, { create, writeBufferByt
 /** Whether `error` says that another process, or this one, holds the database. */
 export function isLevelLocked(error: unknown): boolean {
   return (error as { cause?: { code?: unknown } } | undefined)?.cause?.code === 'LEVEL_LOCKED'
-}
-
-/** A put, or without a value a delete. */
-export interface Operation {
-  readonly key: string
-  readonly value?: string
 }

@@ -3,8 +3,9 @@
  * was closed, so that the next one knows how the last one ended. What that means is decided in `recovery/lives.ts`.
  */
 import { seal, unseal } from './envelope.js'
+import type { Operation } from './layout.js'
 import { META_LIFE } from './layout.js'
-import type { Level, Operation } from './level.js'
+import type { Level } from './level.js'
 
 /** What a process notes of itself. */
 export interface LifeNote {

@@ -15,7 +15,7 @@ import { readdirSync, statSync } from 'node:fs'
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fsyncDirectory } from './files.js'
-import type { Operation } from './operations.js'
+import type { Operation } from './layout.js'
 
 // An operation takes its key and value in the buffer, 18 bytes for their lengths and number, and a node of the skip list of
 // at most 104 bytes. It is rounded up to 8 bytes. A quarter of each block of the buffer's memory may stay unused.

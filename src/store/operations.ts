@@ -9,6 +9,7 @@ import { HEAD_BYTES_MAX, isLive, isSettled, type TaskHead } from '../task/head.j
 import { encodeIntent } from '../task/intent.js'
 import { encodeNote } from '../task/note.js'
 import { damaged, seal } from './envelope.js'
+import type { Operation } from './layout.js'
 import {
   auditKey,
   checkpointKey,
@@ -31,7 +32,6 @@ import {
   timerKey,
   trailKey,
 } from './layout.js'
-import type { Operation } from './level.js'
 
 /** What stands in the owner's index for a task that another task started. */
 export const CHILD = 'child'

@@ -5,8 +5,9 @@
 import type { Logger } from '../logger.js'
 import { added, type Tally, type Totals } from '../task/tally.js'
 import { seal, unsealJson } from './envelope.js'
+import type { Operation } from './layout.js'
 import { META_TOTALS } from './layout.js'
-import type { Level, Operation } from './level.js'
+import type { Level } from './level.js'
 
 /** Reads the counters. Ones that can't be read begin anew: no task depends on them. */
 export async function readTotals(level: Level, logger: Logger): Promise<Totals> {
