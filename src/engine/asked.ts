@@ -1,7 +1,11 @@
-/** What a body waits for, and how its run ends. */
+/** Pending calls of a body, their answers, and the ways a run can end. */
+
+import { fromJson } from '../json.js'
 import type { Parked } from '../task/head.js'
 import type { Ask } from '../task/history.js'
+import type { LogRecord } from '../task/log.js'
 import type { Note } from '../task/note.js'
+import { stepFailure, waitFailure } from '../task/outcome.js'
 import type { Branch } from './branches.js'
 import type { LazyAbort } from './lazy-abort.js'
 
@@ -50,4 +54,23 @@ export function placeOf({ ask: asked }: Asked) {
 export function newNote({ ask: asked }: Asked): Note {
   const { id, segment, scope, ask, after } = asked
   return { id, segment, scope, ask, after, failedAttempts: 0 }
+}
+
+/** Hands a recorded answer to the body that waits for it: the same value, or the same error, in every run. */
+export function handAnswer(record: LogRecord, { resolve, reject }: Asked): void {
+  const failure = failureOf(record)
+  if (failure) reject(failure)
+  else resolve(valueIn(record))
+}
+
+function failureOf(record: LogRecord): Error | undefined {
+  if (!('failed' in record) || record.failed === undefined) return undefined
+  const { kind, name, seq, failed } = record
+  return kind === 'step' || kind === 'child' ? stepFailure(name, seq, failed, kind) : waitFailure(seq, failed)
+}
+
+function valueIn(record: LogRecord): unknown {
+  if (record.kind === 'checkpoint') return { checkpointId: record.checkpointId }
+  if (record.kind === 'decision') return record.branch
+  return 'value' in record ? fromJson(record.value) : undefined
 }

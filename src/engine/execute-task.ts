@@ -4,6 +4,7 @@
  * What if it dies here? Between any two lines: the task is unfinished on disk, the next open finds it in the live range
  * and executes it again, answered from what was recorded.
  */
+import { setImmediate as turn } from 'node:timers/promises'
 import { fromJson, toJson } from '../json.js'
 import { noteKey } from '../store/layout.js'
 import { readDropped, readLog, readPatches } from '../store/read-log.js'
@@ -22,7 +23,6 @@ import type { RunEnd } from './asked.js'
 import { inputsOf } from './await-answer.js'
 import { clearDropped, droppedOf, logClearing } from './clear-dropped.js'
 import type { Engine } from './engine.js'
-import { inSlices } from './in-slices.js'
 import type { LiveTask } from './live-task.js'
 import { Patched } from './patched.js'
 import { Run } from './run.js'
@@ -235,4 +235,13 @@ async function outcomeOf(engine: Engine, definition: AnyTaskDefinition, value: u
 
 function failure(thrown: unknown): Outcome {
   return { kind: 'error', error: describeError(thrown) }
+}
+
+/** Does long work a slice at a time, with a turn of the event loop in between. Returns its result. */
+export async function inSlices<T>(work: Generator<void, T>): Promise<T> {
+  for (;;) {
+    const { done, value } = work.next()
+    if (done) return value as T
+    await turn()
+  }
 }

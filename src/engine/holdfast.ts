@@ -35,8 +35,8 @@ import {
   type SendOptions,
   type SessionTaskOptions,
 } from './call-options.js'
+import { cancelTask } from './cancel.js'
 import { restoreClientCheckpoint, saveClientCheckpoint } from './client-checkpoints.js'
-import { completeSession } from './complete-session.js'
 import type { Engine } from './engine.js'
 import { findTask } from './find-task.js'
 import { forkOf } from './fork.js'
@@ -47,6 +47,7 @@ import { OwnerScope } from './owner-scope.js'
 import { type Responded, respondForCaller } from './respond.js'
 import { resumeTask } from './resume-task.js'
 import { type Sent, send } from './send.js'
+import { completeSession } from './settling.js'
 import { createSessionTask, type Started, type StartOptions, startTask } from './start-task.js'
 import { readStats, type Stats } from './stats.js'
 import { readSteps, type SegmentInfo } from './steps.js'
@@ -165,11 +166,9 @@ export class Holdfast {
    * @throws TypeError for `force` together with `owner`
    */
   async cancel(taskId: string, options: CancelOptions = {}): Promise<TaskView> {
-    const { owner, reason, force } = checkCancel(options)
-    const task = await this.#findUnfinished(taskId, owner)
-    const givesUp = force === true && task.head.parked !== undefined && !task.awaitsRun
-    const by = { by: owner ?? 'admin', patient: false, stoppedBy: 'cancel', givesUp } as const
-    await this.#engine.settle(task, { kind: 'cancelled', reason }, by)
+    const checked = checkCancel(options)
+    const task = await this.#findUnfinished(taskId, checked.owner)
+    await cancelTask(this.#engine, task, checked)
     return this.#view(task.head)
   }
 

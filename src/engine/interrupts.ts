@@ -3,6 +3,7 @@
  * catches every error and goes round would keep the process from doing anything else. Past so many times the body is
  * left where it waits.
  */
+import { setImmediate } from 'node:timers'
 import { deferred } from '../deferred.js'
 import { TaskInterruptedError } from '../errors.js'
 import type { Logger } from '../logger.js'
@@ -40,4 +41,19 @@ export class Interrupts {
     }
     return new Promise(() => {})
   }
+}
+
+interface Waiting {
+  readonly reject: (error: unknown) => void
+}
+
+/**
+ * Rejects what a body waits for, one at a time and letting it come to rest in between, until it has ended. Of two chains
+ * that it awaits one after the other, the second would be rejected unheard, and that ends the process.
+ */
+export function rejectOneByOne(waiting: Iterator<Waiting>, hasEnded: () => boolean, reason: unknown): void {
+  const { value: first } = hasEnded() ? { value: undefined } : waiting.next()
+  if (!first) return
+  first.reject(reason)
+  setImmediate(() => rejectOneByOne(waiting, hasEnded, reason))
 }

@@ -1,10 +1,12 @@
-/** How a task comes to its end: settled, told, cleaned up, told again. Or to a stop: parked. */
-import { isSettled, type Parked, type TaskHead } from '../task/head.js'
+/** Settles tasks: the event, the notifications, and the start of the clean-up. Completes session tasks. */
+
+import { HoldfastError } from '../errors.js'
+import type { TaskHead } from '../task/head.js'
 import type { Outcome } from '../task/outcome.js'
 import type { EventOf } from '../task/task-event.js'
-import { isFenced } from '../task/transition.js'
+import { checkOutcome } from './arguments.js'
+import { endOrphan } from './cancel.js'
 import { startCleanUp } from './clean-up.js'
-import { codeMark } from './code-mark.js'
 import type { Settling } from './collaborators.js'
 import type { Engine } from './engine.js'
 import { leave } from './leaving.js'
@@ -49,18 +51,6 @@ export function tellSettled(engine: Engine, task: LiveTask): void {
   leave(engine, task)
 }
 
-/** Cancels a task whose parent is over. */
-export async function endOrphan(engine: Engine, taskId: string): Promise<void> {
-  const task = engine.tasks.get(taskId)
-  if (!task || isSettled(task.head.status)) return
-  const outcome: Outcome = { kind: 'cancelled', reason: `its parent task ${task.head.parentId} is over` }
-  try {
-    await engine.settle(task, outcome, { by: 'engine', patient: true, stoppedBy: 'cancel' })
-  } catch (error) {
-    if (!isFenced(error)) engine.logger.error('A child could not be cancelled', { taskId, error: String(error) })
-  }
-}
-
 /** What a body returned after its task was settled changes nothing, and is noted. */
 export async function noteDropped(engine: Engine, { head }: LiveTask): Promise<void> {
   const entry = { at: engine.clock.now(), action: 'result-dropped', by: 'body', why: head.status } as const
@@ -73,29 +63,16 @@ export async function noteDropped(engine: Engine, { head }: LiveTask): Promise<v
   }
 }
 
-/** Parks a task: it can't go on, and everybody who asks is told why. */
-export async function park(engine: Engine, task: LiveTask, parked: Omit<Parked, 'since'>, run?: number): Promise<void> {
-  const { taskId, type } = task.head
-  const definition = parked.code === 'CODE_CHANGED' ? engine.registry.get(type) : undefined
-  const triedWith = definition && codeMark(definition)
-  try {
-    await engine.record(task, { kind: 'park', parked, run, triedWith })
-  } catch (error) {
-    if (isFenced(error)) return
-    throw error
+/** Settles a session task, which has no body to do so. @throws HoldfastError `NOT_A_SESSION_TASK`, `TASK_SETTLED`, `NOT_SERIALIZABLE`, `TOO_LARGE`, `STORE_UNAVAILABLE` */
+export async function completeSession(engine: Engine, task: LiveTask, outcome: Outcome, by: string): Promise<void> {
+  const { taskId } = task
+  if (task.head.kind !== 'session') {
+    throw new HoldfastError(
+      'NOT_A_SESSION_TASK',
+      `Task ${taskId} has a body, which alone completes it. Only a task made by \`createSessionTask\` is completed from outside; \`cancel\` works on both.`,
+      { details: { taskId } },
+    )
   }
-  // Registered while that was being written: it runs, and nobody is told that it can't.
-  if (parked.code === 'TASK_TYPE_UNKNOWN' && engine.registry.get(type)) {
-    return isSettled(task.head.status) ? startCleanUp(engine, task) : engine.schedule(task)
-  }
-  task.awaitsRun = false
-  // Whoever is told may register what it waits for, and it goes on.
-  if (isSettled(task.head.status)) task.cleaning = undefined
-  if (parked.code === 'RECORD_DAMAGED') {
-    const said = 'A task is parked: a record of it is damaged. Restore a copy of the store, or cancel the task.'
-    engine.logger.error(said, { taskId, type, reason: parked.reason })
-  } else engine.lines.parked(taskId, type, parked.code)
-  engine.events.emit('task:parked', { taskId, type, ...parked })
-  engine.waiters.tell(taskId, { kind: 'parked' })
-  engine.report.note({ taskId, type, action: 'parked', reason: `${parked.code}: ${parked.reason}` }, engine.clock.now())
+  const checked = checkOutcome(outcome, engine.limits.outputBytesMax)
+  await engine.settle(task, checked, { by, patient: false })
 }

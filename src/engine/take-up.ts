@@ -4,13 +4,13 @@ import { liveKey } from '../store/layout.js'
 import { readLiveHeads, readNewestTaskId } from '../store/reads.js'
 import type { AnyTaskDefinition } from '../task/definition.js'
 import { isSettled, type TaskHead } from '../task/head.js'
+import { endOrphan } from './cancel.js'
 import { startCleanUp } from './clean-up.js'
 import { clearAllDropped, logClearing } from './clear-dropped.js'
 import { codeMark } from './code-mark.js'
 import type { Engine } from './engine.js'
 import { LiveTask } from './live-task.js'
 import type { ParkedRetries } from './parked-retries.js'
-import { endOrphan } from './settling.js'
 
 /** Reads the live range into memory, and counts what the last process died of. Bodies don't run yet. */
 export async function loadTasks(engine: Engine): Promise<TaskHead[]> {

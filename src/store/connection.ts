@@ -9,8 +9,7 @@ import type { Clock } from '../clock.js'
 import { deferred } from '../deferred.js'
 import { HoldfastError } from '../errors.js'
 import type { Logger } from '../logger.js'
-import { databaseBroken, isBroken } from './damage.js'
-import { explain } from './explain.js'
+import { databaseBroken, explain, isBroken } from './damage.js'
 import type { Level } from './level.js'
 
 const REOPEN_MS_FIRST = 50

@@ -6,7 +6,6 @@
  * damage-2. Missing commits and records of the store's own can be accepted. Files that LevelDB cannot read cannot.
  */
 import { HoldfastError } from '../errors.js'
-import { explain } from './explain.js'
 
 /** The refusal to open a store with damage that `acceptDamage` accepts. */
 export function storeDamaged(dir: string, damage: string): HoldfastError {
@@ -40,4 +39,10 @@ export function isBroken(error: unknown): boolean {
   if (code === 'LEVEL_CORRUPTION') return true
   if (code === 'LEVEL_IO_ERROR' && BROKEN_FILE.test(error.message)) return true
   return NO_CURRENT.test(error.message) || isBroken(error.cause)
+}
+
+/** The words of an error of LevelDB, whose cause says what the system said. */
+export function explain(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  return error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message
 }

@@ -12,9 +12,8 @@ import { dirname, join, resolve } from 'node:path'
 import { HoldfastError } from '../errors.js'
 import type { Ids } from '../ids.js'
 import { writeBatch } from './commit.js'
-import { databaseBroken } from './damage.js'
+import { databaseBroken, explain } from './damage.js'
 import { seal, unsealJson } from './envelope.js'
-import { explain } from './explain.js'
 import {
   ANCHOR_FILE,
   DATABASE_DIR,

@@ -3,7 +3,6 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import type { TaskError } from '../../task/outcome.js'
-import { childArguments } from './exec-arguments.js'
 
 const RUNNER = fileURLToPath(new URL('./runner.mjs', import.meta.url))
 const HAS_GROUPS = process.platform !== 'win32'
@@ -64,4 +63,25 @@ export function passOn(errors: Readable, seen: (text: string) => void): void {
 export function wordOf(message: unknown): Word | undefined {
   const { kind } = (typeof message === 'object' && message !== null ? message : {}) as { kind?: unknown }
   return kind === 'begun' || kind === 'result' || kind === 'error' ? (message as Word) : undefined
+}
+
+// They name another program, or would make the child listen, watch or test as its parent does.
+const NOT_FOR_CHILDREN =
+  /^(-[epci]|-pe|--(eval|print|check|interactive|input-type|inspect|debug|watch|test|cpu-prof|heap-prof|max-old-space-size|stack-trace-limit).*)$/
+
+/** The arguments of a child that may use so much memory. */
+export function childArguments(own: readonly string[], memoryMb: number): string[] {
+  let isKept = true
+  const kept = own.filter((argument) => {
+    // A value that is an argument of its own goes with its option; Node takes none that begins with a dash.
+    if (argument.startsWith('-')) isKept = !NOT_FOR_CHILDREN.test(nameOf(argument))
+    return isKept
+  })
+  // JavaScript's own part of the memory: without this a large limit would be of no use, and a small one be no reason to tidy up.
+  return [...kept, `--max-old-space-size=${memoryMb}`]
+}
+
+/** The option's name, as Node understands it: an underscore is a dash. */
+function nameOf(argument: string): string {
+  return argument.replace(/=.*/s, '').replaceAll('_', '-')
 }

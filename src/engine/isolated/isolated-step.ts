@@ -1,4 +1,8 @@
 /** Makes of a call of `task.isolated` the step that it is: a function that runs the process, and a step's options. */
+
+import { isAbsolute } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { expected } from '../../expected.js'
 import { toJson } from '../../json.js'
 import type { StepContext } from '../../task/context.js'
 import { checkIsolated, type IsolatedOptions } from '../../task/isolated.js'
@@ -7,7 +11,6 @@ import type { StepOptions } from '../../task/step-options.js'
 import { settleIfLate } from '../beginnings.js'
 import { onAbort } from '../on-abort.js'
 import type { Run } from '../run.js'
-import { moduleUrlOf } from './module-url.js'
 import { runIsolated } from './run-isolated.js'
 
 /**
@@ -49,4 +52,20 @@ export function isolatedStep(
 
 function untilAborted(signal: AbortSignal): Promise<never> {
   return new Promise((_, reject) => onAbort(signal, () => reject(signal.reason)))
+}
+
+/**
+ * The URL of a module given as a `file:` URL or an absolute path.
+ * @throws TypeError for anything else; a relative path would mean another file in another folder
+ */
+export function moduleUrlOf(given: unknown): string {
+  if (typeof given === 'string' && isAbsolute(given) && !given.includes('\0')) return pathToFileURL(given).href
+  const url =
+    given instanceof URL ? given : typeof given === 'string' && URL.canParse(given) ? new URL(given) : undefined
+  if (url?.protocol === 'file:') return url.href
+  throw expected(
+    'moduleUrl',
+    "a file: URL or an absolute path, such as new URL('./work.js', import.meta.url)",
+    given instanceof URL ? given.href : given,
+  )
 }

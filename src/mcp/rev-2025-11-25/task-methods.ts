@@ -7,6 +7,7 @@ import { z } from 'zod'
 import type { TaskView } from '../../engine/view.js'
 import { isSettled } from '../../task/head.js'
 import { type Caller, callerOf } from '../caller.js'
+import { checkpointMethods } from '../checkpoint-methods.js'
 import { toThrow } from '../outcome.js'
 import { type Params, taskIdOf } from '../params.js'
 import { invalidParams, refusalOf } from '../refusal.js'
@@ -98,4 +99,17 @@ export function installTaskMethods(durable: DurableBinding, attachment: Attachme
 
 function server(attachment: Attachment) {
   return attachment.server.server
+}
+
+export function installCheckpointMethods(durable: DurableBinding, attachment: Attachment): void {
+  const { core, checkpoints } = durable
+  const methods = checkpointMethods({
+    core,
+    checkpoints,
+    show: (view) => durable.project(view),
+    answer: (view) => durable.answer(view),
+  })
+  for (const [method, handle] of Object.entries(methods)) {
+    serve(durable, attachment, method, (params, caller, { signal }) => handle(params, caller, signal))
+  }
 }

@@ -12,10 +12,9 @@ import type { McpServer, RegisteredTool, Server, ServerContext, Tool } from '@mo
 import { checkServer } from '../attachable.js'
 import type { DurableTool } from '../tool.js'
 import { type CallParams, callTool, unknownTool } from './call-tool.js'
-import { installCheckpointMethods } from './checkpoint-methods.js'
 import { CAPABILITIES } from './extension.js'
 import { jsonSchemaOf } from './json-schema.js'
-import { installTaskMethods } from './task-methods.js'
+import { installCheckpointMethods, installTaskMethods } from './task-methods.js'
 import type { Attachment, DurableBinding, PlainTool } from './types.js'
 
 type Handler = (request: never, ctx: ServerContext) => unknown

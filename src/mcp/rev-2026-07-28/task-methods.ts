@@ -4,6 +4,7 @@ import { z } from 'zod'
 import { HoldfastError, ProtocolError } from '../../errors.js'
 import { isSettled } from '../../task/head.js'
 import { type Caller, callerOf } from '../caller.js'
+import { checkpointMethods } from '../checkpoint-methods.js'
 import { answerInputs } from '../inputs.js'
 import { type Params, taskIdOf } from '../params.js'
 import { invalidParams, RPC, refusalOf } from '../refusal.js'
@@ -77,4 +78,17 @@ export function installTaskMethods(durable: DurableBinding, attachment: Attachme
     })
     return {}
   })
+}
+
+export function installCheckpointMethods(durable: DurableBinding, attachment: Attachment): void {
+  const { core, checkpoints } = durable
+  const methods = checkpointMethods({
+    core,
+    checkpoints,
+    show: (view) => durable.detail(view),
+    answer: (view) => durable.answer(view),
+  })
+  for (const [method, handle] of Object.entries(methods)) {
+    serve(durable, attachment, method, (params, caller, { mcpReq }) => handle(params, caller, mcpReq.signal))
+  }
 }
