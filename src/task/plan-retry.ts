@@ -20,7 +20,7 @@ import { type CheckpointRecord, countedIn, type LogRecord, type ReceiveRecord } 
 import type { Message } from './message.js'
 import type { Note } from './note.js'
 import type { TaskError } from './outcome.js'
-import { type Asking, keyOf, Pending, Reach } from './reach.js'
+import { type Asking, ByScope, Pending, Reach } from './reach.js'
 import { emptySegment, PREFIX } from './segment.js'
 import type { RetryPlan } from './task-event.js'
 import { bytesOf, stateUsage } from './usage.js'
@@ -38,7 +38,7 @@ interface Decided {
   /** Their scopes. */
   readonly lost: readonly string[]
   /** What goes with it, if all else goes that it lost by. */
-  readonly losers: Loser[]
+  losers: Loser[] | undefined
   isGone: boolean
 }
 
@@ -101,32 +101,51 @@ export function messageOf({ name, message, value = '' }: ReceiveRecord): Message
   return message === undefined ? [] : [{ name, order: message, text: value }]
 }
 
+/** A branch that lost, and the decision that it lost by. */
+interface Loss {
+  readonly branch: string
+  readonly decision: Decided
+}
+
+const NO_LOSSES: readonly Loss[] = []
+
 /** The decision that each branch lost by: a call has one. */
 class Losses {
-  readonly #byBranch = new Map<string, Decided>()
+  readonly #byBranch = new ByScope<Decided>()
   #isRead = false
 
   constructor(private readonly decisions: readonly Decided[]) {}
 
-  /** To be called before anything is asked. Most retries ask nothing. */
+  /** To be called before `of` or `isLost`. Most retries call neither. */
   *read(slices: Slices): Generator<void, void> {
     if (this.#isRead) return
     this.#isRead = true
+    yield* slices.over(this.decisions, (decision) => {
+      const [branch] = decision.lost
+      if (branch !== undefined) this.#byBranch.set(decision.asked.segment, branch, decision)
+    })
     for (const decision of this.decisions) {
-      yield* slices.over(decision.lost, (branch) => {
-        this.#byBranch.set(keyOf(decision.asked.segment, branch), decision)
-      })
+      if (decision.lost.length < 2) continue
+      yield* slices.over(decision.lost, (branch) => this.#byBranch.set(decision.asked.segment, branch, decision))
     }
   }
 
   /** The branches that a record stands in and that lost, the outermost first. */
-  branchesOf({ segment, scope }: LogRecord): string[] {
-    return branchesOf(scope).filter((branch) => this.#byBranch.has(keyOf(segment, branch)))
+  of({ segment, scope }: LogRecord): readonly Loss[] {
+    const decisions = scope === '' ? undefined : this.#byBranch.of(segment)
+    if (decisions === undefined) return NO_LOSSES
+    const found: Loss[] = []
+    for (const branch of branchesOf(scope)) {
+      const decision = decisions.get(branch)
+      if (decision) found.push({ branch, decision })
+    }
+    return found
   }
 
-  /** What the branch lost by. */
-  of(segment: number, branch: string): Decided {
-    return this.#byBranch.get(keyOf(segment, branch)) as Decided
+  /** True if the record stands in a branch that lost. */
+  isLost({ segment, scope }: LogRecord): boolean {
+    const decisions = scope === '' ? undefined : this.#byBranch.of(segment)
+    return decisions !== undefined && branchesOf(scope).some((branch) => decisions.has(branch))
   }
 }
 
@@ -162,17 +181,19 @@ function* dropLosers(
   yield* losses.read(slices)
   yield* slices.over(log, ({ record }) => {
     if (record.scope === '' || !(record.kind === 'receive' || undone.has(record.seq))) return
-    const branches = losses.branchesOf(record)
-    const [within] = branches
-    if (within === undefined) return
-    const by = branches.map((branch) => losses.of(record.segment, branch))
-    const loser: Loser = { record, within, staying: by.length }
-    for (const { losers } of by) losers.push(loser)
+    const by = losses.of(record)
+    const [outermost] = by
+    if (outermost === undefined) return
+    const loser: Loser = { record, within: outermost.branch, staying: by.length }
+    for (const { decision } of by) {
+      decision.losers ??= []
+      decision.losers.push(loser)
+    }
   })
   const pending = new Pending<Decided>()
   yield* slices.over(staying, (decision) => pending.add(decision))
   for (let decision = gone.pop(); decision; decision = gone.pop()) {
-    if (decision.losers.length === 0) continue
+    if (decision.losers === undefined) continue
     const free: Loser[] = []
     yield* slices.over(decision.losers, (loser) => {
       if (--loser.staying === 0) free.push(loser)
@@ -228,7 +249,7 @@ function* count(
   if (received.length > 0) yield* losses.read(slices)
   yield* slices.over(received, (record) => {
     // What a branch that lost had received is back already.
-    if (record.scope !== '' && losses.branchesOf(record).length > 0) return
+    if (losses.isLost(record)) return
     // A number in between may be that of a receive which an earlier retry dropped, and whose message was returned then.
     returned.add(record.seq, returned.ranges.at(-1) === record.seq - 1)
     messages++
@@ -255,26 +276,31 @@ class Slices {
   #count = 0;
 
   *over<T>(items: Iterable<T>, act: (item: T) => void): Generator<void, void> {
-    // Each list is counted too, since many short ones take time as well.
-    this.#count++
+    // Each list is counted too, since many short ones, or empty ones, take time as well.
+    if (this.#isFull()) yield
     for (const item of items) {
-      if (++this.#count >= PER_SLICE) {
-        this.#count = 0
-        yield
-      }
+      if (this.#isFull()) yield
       act(item)
     }
+  }
+
+  #isFull(): boolean {
+    if (++this.#count < PER_SLICE) return false
+    this.#count = 0
+    return true
   }
 }
 
 function decided(asked: Asking, lost: readonly string[]): Decided {
-  return { asked, lost, losers: [], isGone: false }
+  return { asked, lost, losers: undefined, isGone: false }
 }
 
 /** The branches on the way to a scope, the outermost first, itself included. */
 function branchesOf(scope: string): string[] {
+  let end = scope.indexOf('/')
+  if (end < 0) return [scope]
   const branches: string[] = []
-  for (let end = scope.indexOf('/'); end >= 0; end = scope.indexOf('/', end + 1)) branches.push(scope.slice(0, end))
+  for (; end >= 0; end = scope.indexOf('/', end + 1)) branches.push(scope.slice(0, end))
   return [...branches, scope]
 }
 

@@ -46,7 +46,7 @@ export class Reach {
   readonly #segments = new Least()
   /** At the body itself, by segment: most calls are found there. */
   readonly #bodies = new Map<number, Least>()
-  readonly #levels = new Map<string, Least>()
+  readonly #levels = new ByScope<Least>()
   #first = Number.POSITIVE_INFINITY
 
   /** @param within what came of the record goes only there: in the whole log, or in this branch of its segment */
@@ -59,7 +59,7 @@ export class Reach {
       const least =
         level.scope === ''
           ? entryOf(this.#bodies, segment, newLeast)
-          : entryOf(this.#levels, keyOf(segment, level.scope), newLeast)
+          : this.#levels.entry(segment, level.scope, newLeast)
       least.add(level.call, seq)
     }
   }
@@ -70,9 +70,10 @@ export class Reach {
     if (this.#segments.except(segment) <= after) return true
     const body = this.#bodies.get(segment)
     if (body && firstAt(body, scope.slice(0, Math.max(0, scope.indexOf('.')))) <= after) return true
-    if (scope === '' || this.#levels.size === 0) return false
+    const levels = scope === '' ? undefined : this.#levels.of(segment)
+    if (levels === undefined) return false
     return levelsOf(scope).some(({ scope: outer, call }) => {
-      const level = this.#levels.get(keyOf(segment, outer))
+      const level = levels.get(outer)
       return level !== undefined && firstAt(level, call) <= after
     })
   }
@@ -109,12 +110,12 @@ class Calls<T extends { readonly asked: Asking }> {
 
 /** Calls in branches, until a record goes that they came of. */
 export class Pending<T extends { readonly asked: Asking }> {
-  readonly #levels = new Map<string, Calls<T>>()
+  readonly #levels = new ByScope<Calls<T>>()
 
   add(item: T): void {
     const { segment, scope } = item.asked
     for (const level of levelsOf(scope)) {
-      entryOf(this.#levels, keyOf(segment, level.scope), () => new Calls<T>()).add(level.call, item)
+      this.#levels.entry(segment, level.scope, () => new Calls<T>()).add(level.call, item)
     }
   }
 
@@ -122,7 +123,7 @@ export class Pending<T extends { readonly asked: Asking }> {
   *take({ segment, scope, seq }: LogRecord, within: string): Generator<T, void> {
     for (const level of levelsOf(scope)) {
       if (isWithin(level.scope, within)) {
-        const calls = this.#levels.get(keyOf(segment, level.scope))
+        const calls = this.#levels.of(segment)?.get(level.scope)
         if (calls) yield* calls.take(seq, level.call)
       }
     }
@@ -138,12 +139,33 @@ function firstAt(level: Least, call: string): number {
 }
 
 function entryOf<K, T>(entries: Map<K, T>, key: K, make: () => T): T {
-  const entry = entries.get(key) ?? make()
-  entries.set(key, entry)
+  let entry = entries.get(key)
+  if (entry === undefined) {
+    entry = make()
+    entries.set(key, entry)
+  }
   return entry
 }
 
-/** Names a scope of a segment. */
-export function keyOf(segment: number, scope: string): string {
-  return `${segment}\n${scope}`
+/** One value for each scope of each segment. */
+export class ByScope<T> {
+  readonly #segments = new Map<number, Map<string, T>>()
+
+  /** The values of a segment, by scope; `undefined` if there are none. */
+  of(segment: number): ReadonlyMap<string, T> | undefined {
+    return this.#segments.get(segment)
+  }
+
+  set(segment: number, scope: string, value: T): void {
+    entryOf(this.#segments, segment, () => new Map<string, T>()).set(scope, value)
+  }
+
+  /** The value of a scope, made if there is none. */
+  entry(segment: number, scope: string, make: () => T): T {
+    return entryOf(
+      entryOf(this.#segments, segment, () => new Map<string, T>()),
+      scope,
+      make,
+    )
+  }
 }

@@ -279,6 +279,12 @@ describe('a long log', () => {
     expect(many / some).toBeLessThan(4.5)
   })
 
+  test('of which each dropped record lets nothing else go is planned in slices too', () => {
+    const { log, error, ...beside } = sideBySide(20_000)
+    // Five passes over the records, and one look for each that goes.
+    expect(planned(log, error, head, beside).slices).toBeGreaterThan(5.5 * 20)
+  })
+
   test('of which all but the end stays is dropped as one range', () => {
     const { log, error } = conversation(1_000)
     expect(planned(log, error, head).dropping.dropped).toEqual({
