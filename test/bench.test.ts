@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { intervalOf } from '../bench/check/intervals.js'
 
 const run = promisify(execFile)
 const project = fileURLToPath(new URL('..', import.meta.url))
@@ -56,3 +57,37 @@ test('`--only` runs what it names, and no more', async () => {
 test('an unknown workload is refused by name', async () => {
   await expect(bench('--only', 'w9')).rejects.toMatchObject({ code: 1, stderr: expect.stringContaining("got 'w9'") })
 })
+
+test('`bench:check` compares two trees in pairs, and ends with 1 if this one is slower than it may be', async () => {
+  const check = (...options: string[]) => {
+    const size = ['--pairs', '2', '--reps', '1', '--scale', '0.02', '--only', 'w1', '--tree', project, '--dir', dir]
+    return run(process.execPath, ['--import', 'tsx', 'bench/check.ts', ...size, ...options], { cwd: project })
+  }
+  const { stdout } = await check('--least', '0.0001')
+  expect(stdout).toMatch(/^ {2}\d\.\d{3} \(\d+\.\d{3}–\d+\.\d{3}\) {2}W1 processor time$/m)
+  await expect(check('--least', '1000')).rejects.toMatchObject({
+    code: 1,
+    stdout: expect.stringContaining('W1 processor time: below 1000'),
+  })
+})
+
+test('an interval holds the median, and is as wide as the ratios differ', () => {
+  const random = randomFrom(7)
+  const { median, low, high } = intervalOf([0.9, 1.1, 1, 0.95, 1.05], random)
+  expect(median).toBe(1)
+  expect([low, high]).toEqual([0.9, 1.1])
+  expect(intervalOf([1.2, 1.2], random)).toEqual({ median: 1.2, low: 1.2, high: 1.2 })
+  // Of many ratios that differ alike the median is known better.
+  const many = Array.from({ length: 201 }, (_, index) => 0.9 + index / 1_000)
+  const wide = intervalOf(many, random)
+  expect(wide.high - wide.low).toBeLessThan(0.05)
+})
+
+/** Numbers that are the same for the same seed (a linear congruential generator). */
+function randomFrom(seed: number): () => number {
+  let state = seed
+  return () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
+    return state / 2 ** 32
+  }
+}
