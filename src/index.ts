@@ -16,8 +16,9 @@ export type {
   SessionTaskOptions,
 } from './engine/call-options.js'
 export { Holdfast } from './engine/holdfast.js'
+export type { Limits } from './engine/limits.js'
 export type { ListOptions, TaskPage } from './engine/list-tasks.js'
-export type { Limits, OpenOptions, RateOptions } from './engine/options.js'
+export type { OpenOptions, RateOptions } from './engine/options.js'
 export type { OwnerScope } from './engine/owner-scope.js'
 export type { Responded } from './engine/respond.js'
 export type { Sent } from './engine/send.js'

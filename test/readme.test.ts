@@ -61,7 +61,8 @@ test('the two commands that do everything stand in it', () => {
 })
 
 const interfaces = {
-  'src/engine/options.ts': ['OpenOptions', 'Limits'],
+  'src/engine/options.ts': ['OpenOptions'],
+  'src/engine/limits.ts': ['Limits'],
   'src/task/definition.ts': ['TaskOptions'],
   'src/task/retry-options.ts': ['RetryOptions'],
   'src/task/step-options.ts': ['StepOptions'],

@@ -5,13 +5,22 @@ import type { AuditEntry } from '../task/changes.js'
 import { auditIdAt, checkLimit } from './arguments.js'
 import type { Engine } from './engine.js'
 
-/** What `audit` shows. */
+/** The options of `audit`. */
 export interface AuditOptions {
-  /** Only this task's. */
+  /**
+   * ID of the task whose entries are returned.
+   * @default entries of all tasks
+   */
   readonly taskId?: string | undefined
-  /** From then on: a `Date`, or milliseconds since the epoch. */
+  /**
+   * Instant of the first entry: a `Date`, or milliseconds since the epoch.
+   * @default the beginning
+   */
   readonly since?: Date | number | undefined
-  /** How many at the most, 1 to 10,000. Default 1,000. */
+  /**
+   * Number of entries at most, from 1 to 10,000.
+   * @default 1,000
+   */
   readonly limit?: number | undefined
 }
 

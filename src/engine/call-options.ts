@@ -5,63 +5,86 @@ import type { SavedBy } from '../task/checkpoint.js'
 import { checkName, NAME_BYTES_MAX } from '../task/names.js'
 import { checkReason } from './arguments.js'
 
-/** Limits a call to the tasks of one owner; without it the call is administrative. */
+/** The option of calls that reach tasks. */
 export interface OwnerOption {
+  /**
+   * Owner whose tasks the call reaches. Tasks of other owners do not exist for the call.
+   * @default tasks of every owner, and of none: the call is administrative
+   */
   readonly owner?: string | undefined
 }
 
 /** The options of `cancel`. */
 export interface CancelOptions extends OwnerOption {
-  /** Shown to whoever waits for the result. At most 2,000 bytes. */
+  /** Reason, in at most 2,000 bytes. It is shown to callers that wait for the result. */
   readonly reason?: string | undefined
   /**
-   * Gives up the clean-up of a parked task: no undo and no `onCancel` of it ever runs. For the operator, so not together
-   * with `owner`. Of a task that is not parked it changes nothing. Default `false`.
+   * True to give up the clean-up of a parked task: no undo and no `onCancel` of it will run. For an operator, so not allowed
+   * together with `owner`. For a task that is not parked it changes nothing.
+   * @default false
    */
   readonly force?: boolean | undefined
 }
 
 /** The options of `send`. */
 export interface SendOptions extends OwnerOption {
-  /** A second message under the same key is the first one. */
+  /** Key of the message. A second message of the same task under the same key is the first one. */
   readonly idempotencyKey?: string | undefined
 }
 
 /** The options of `saveCheckpoint` of an instance. */
 export interface ClientSaveOptions extends OwnerOption {
-  /** Shown in listings. */
+  /** Text that listings show. */
   readonly label?: string | undefined
 }
 
 /** The options of `restoreCheckpoint` of an instance. */
 export interface ClientRestoreOptions extends OwnerOption {
-  /** Default: the latest one. */
+  /**
+   * ID of the checkpoint.
+   * @default the latest checkpoint
+   */
   readonly checkpointId?: string | undefined
-  /** Only those of `'client'` or of the `'body'`. */
+  /**
+   * Origin of the checkpoint: the body of the task, or a client.
+   * @default both
+   */
   readonly savedBy?: SavedBy | undefined
 }
 
 /** The options of `createSessionTask`. */
 export interface SessionTaskOptions extends OwnerOption {
-  /** What kind of task it is. */
+  /** Type of the task, for listings. */
   readonly type: string
-  /** How long it is wanted, from its creation. Default: no limit. */
+  /**
+   * Time that the task is kept, from its creation.
+   * @default none
+   */
   readonly ttl?: Duration | undefined
 }
 
 /** The options of `result`. */
 export interface ResultOptions extends OwnerOption {
-  /** Stops the wait; the task goes on. */
+  /** Signal that ends the wait. The task continues. */
   readonly signal?: AbortSignal | undefined
-  /** Rejects with `WAIT_TIMEOUT` after this time; the task goes on. Default: waits as long as it takes. */
+  /**
+   * Longest wait. The call then rejects with `WAIT_TIMEOUT`, and the task continues.
+   * @default none
+   */
   readonly timeout?: Duration | undefined
-  /** Wait on while the task is parked, instead of rejecting with `TASK_PARKED`. Default `false`. */
+  /**
+   * True to wait while the task is parked, instead of rejecting with `TASK_PARKED`.
+   * @default false
+   */
   readonly waitParked?: boolean | undefined
 }
 
 /** The options of `close`. */
 export interface CloseOptions {
-  /** How long steps in flight may take. Default `'5s'`. */
+  /**
+   * Longest wait for steps that are running. No new step begins.
+   * @default '5s'
+   */
   readonly grace?: Duration | undefined
 }
 

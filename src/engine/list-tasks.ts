@@ -8,16 +8,32 @@ import { checkOwner } from './call-options.js'
 import type { Engine } from './engine.js'
 import { type TaskView, viewOf } from './view.js'
 
-/** What `list` shows. */
+/** The options of `list`. */
 export interface ListOptions {
-  /** Only this owner's. Default: everybody's. */
+  /**
+   * Owner whose tasks are listed.
+   * @default tasks of every owner, and of none
+   */
   readonly owner?: string | undefined
-  /** One status, or several. Default: every one. */
+  /**
+   * One status, or several.
+   * @default every status
+   */
   readonly status?: TaskStatus | readonly TaskStatus[] | undefined
+  /**
+   * Name of the definition, or the type of a session task.
+   * @default every type
+   */
   readonly type?: string | undefined
-  /** How many at the most, 1 to 1,000. Default 100. */
+  /**
+   * Number of tasks of a page at most, from 1 to 1,000.
+   * @default 100
+   */
   readonly limit?: number | undefined
-  /** `cursor` of the page before. */
+  /**
+   * The `cursor` of the page before.
+   * @default the first page
+   */
   readonly cursor?: string | undefined
 }
 

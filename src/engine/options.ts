@@ -15,147 +15,122 @@ import { createIds, type Ids } from '../ids.js'
 import { defaultLogger, LOG_LEVELS, type Logger, type LogLevel, unfailing } from '../logger.js'
 import type { AnyTaskDefinition } from '../task/definition.js'
 import type { Durability } from '../task/head.js'
+import { checkLimits, type Limits } from './limits.js'
 import { Registry } from './registry.js'
 
-/** Limits, each in the unit that ends its name. */
-export interface Limits {
-  /** A task's input as JSON. Default 1 MiB. */
-  readonly inputBytesMax: number
-  /** A step's result as JSON. Default 1 MiB. */
-  readonly resultBytesMax: number
-  /** What a body returns, as JSON. Default 1 MiB. */
-  readonly outputBytesMax: number
-  /** A checkpoint's state as JSON. Default 1 MiB. */
-  readonly stateBytesMax: number
-  /**
-   * Records kept of one task's log: steps, sleeps, inputs, messages received, children, decisions and checkpoints. A call
-   * counts from the moment it is made; one past the limit fails the task with `LIMIT_EXCEEDED`. A save with `prune` starts
-   * anew. Default 100,000.
-   */
-  readonly recordsPerTaskMax: number
-  /** Checkpoints kept of one task, a body's and clients' apart. Default 1,000. */
-  readonly checkpointsPerTaskMax: number
-  /** Messages that wait for one task to receive them. Default 1,000. */
-  readonly messagesPerTaskMax: number
-  /** Unfinished tasks in all; `start` past it is `LIMIT_EXCEEDED`. Default 100,000. */
-  readonly liveTasksMax: number
-  /** Unfinished tasks of one owner; `start` past it is `LIMIT_EXCEEDED`. Default: as many as in all. */
-  readonly liveTasksPerOwnerMax: number
-  /** Tasks that wait for a slot; a `start` that would have to wait too is `LIMIT_EXCEEDED`. Default: `liveTasksMax`. */
-  readonly queueLengthMax: number
-  /**
-   * Runs in memory at once: those with a slot, and those that wait and are not unloaded. At the limit, a run that begins
-   * to wait is unloaded at once, however short its wait; and where a slot is free, the run whose wait ends last is unloaded
-   * and the next one is loaded. No task waits because of this limit alone. While unloadings are being written, a few more
-   * are in memory. Less than `concurrency` counts as `concurrency`. Default: 10 × `concurrency`.
-   */
-  readonly loadedRunsMax: number
-  /** Processes of isolated steps at once; the next ones wait until one has ended. Default 8. */
-  readonly isolatedProcessesMax: number
-  /**
-   * What all tasks may take up together, settled ones included: their values as JSON before compression, and about 1.5 KB
-   * each. Past it, `start`, `createSessionTask`, clients' checkpoints and messages are `LIMIT_EXCEEDED`; unfinished tasks
-   * go on. Default `Infinity`: no budget.
-   */
-  readonly storeBytesMax: number
-  /** The same for the tasks of one owner. Default `Infinity`. */
-  readonly ownerBytesMax: number
-}
-
-const MIB = 1024 * 1024
-// LevelDB holds a record in memory several times over while it is written; past this a process stalls noticeably.
-const RECORD_BYTES_MAX = 16 * MIB
-
-/** The names of the limits, and what they are by default: those that follow another option, by its default. */
-export const DEFAULT_LIMITS: Limits = {
-  inputBytesMax: MIB,
-  resultBytesMax: MIB,
-  outputBytesMax: MIB,
-  stateBytesMax: MIB,
-  recordsPerTaskMax: 100_000,
-  checkpointsPerTaskMax: 1_000,
-  messagesPerTaskMax: 1_000,
-  liveTasksMax: 100_000,
-  liveTasksPerOwnerMax: 100_000,
-  queueLengthMax: 100_000,
-  loadedRunsMax: 1_000,
-  isolatedProcessesMax: 8,
-  storeBytesMax: Number.POSITIVE_INFINITY,
-  ownerBytesMax: Number.POSITIVE_INFINITY,
-}
-
-const BUDGETS = ['storeBytesMax', 'ownerBytesMax']
-
-/** So many starts within that time. */
+/** A rate: at most so many starts within a time. */
 export interface RateOptions {
+  /** Number of starts. */
   readonly starts: number
+  /** Time in which they are counted. */
   readonly per: Duration
 }
 
 /** The options of `Holdfast.open`. */
 export interface OpenOptions {
-  /** The store's directory. Made, with mode 0700, if it is not there. One process at a time holds it. */
+  /** Directory of the store. It is created with mode 0700 if it does not exist. One process at a time holds it. */
   readonly dir: string
-  /** The definitions whose tasks this process runs. More can be added with `register`. */
+  /**
+   * Definitions whose tasks this process runs. `register` adds one later. Parked tasks of its type then continue.
+   * @default []
+   */
   readonly tasks?: readonly AnyTaskDefinition[] | undefined
-  /** How many bodies run at once; the rest wait their turn. Default 100. */
+  /**
+   * Number of bodies that run at once. Further tasks wait. Owners take turns.
+   * @default 100
+   */
   readonly concurrency?: number | undefined
-  /** How many bodies of one owner run at once. A task without an owner is nobody's. Default: no limit of its own. */
+  /**
+   * Number of bodies of one owner that run at once. The limit does not apply to tasks without an owner.
+   * @default none
+   */
   readonly concurrencyPerOwner?: number | undefined
   /**
-   * How many tasks an owner may start within a time, counted over restarts too; a `start` past it is `LIMIT_EXCEEDED`,
-   * with the instant from which on there is room. Tasks that a task starts as its children don't count. Default: no limit.
+   * Number of tasks that an owner may start within a time, such as `{ starts: 100, per: '1m' }`. It is counted over
+   * restarts too. A `start` past the limit is refused with `LIMIT_EXCEEDED` and the instant at which there is room again.
+   * Children that a task starts do not count.
+   * @default none
    */
   readonly ratePerOwner?: RateOptions | undefined
-  /** How long a waiting task waits for 1 of priority more, so that none waits for ever. Default `'30s'`. */
+  /**
+   * Time after which a waiting task gains 1 of `priority`. Without this, a task of low priority could wait for ever.
+   * @default '30s'
+   */
   readonly priorityAgeing?: Duration | undefined
   /**
-   * `'synced'` (default): what is acknowledged survives a power cut. `'buffered'`: it survives the death of the
-   * process, and a power cut may take the last of it; faster, and shown on every task.
+   * Point at which a write is acknowledged. With `'synced'` an acknowledged write survives a power cut. With `'buffered'`
+   * it survives a crash of the process, but a power cut may lose the last writes. Every task shows the value that it was
+   * started with.
+   * @default 'synced'
    */
   readonly durability?: Durability | undefined
-  /** How long an idempotency key outlives its task. Default `'7d'`. */
+  /**
+   * Time that an idempotency key is kept after its task. It counts from the end of the task's `ttl`, or without one from
+   * the instant at which the task settled.
+   * @default '7d'
+   */
   readonly idempotencyRetention?: Duration | undefined
-  /** How long settled tasks without a `ttl` are kept; one with a `ttl` is swept when that is over. Default: for good. */
+  /**
+   * Time that settled tasks without a `ttl` are kept. A task with a `ttl` is deleted when that is over.
+   * @default for good
+   */
   readonly retention?: Duration | undefined
   /**
-   * How many checkpoints of a task keep their state, its body's and its clients' each; older ones can't be restored any
-   * more (`CHECKPOINT_PRUNED`). A definition's own `keepCheckpoints` counts more. Default: all of them.
+   * Number of checkpoints of a task that keep their state: those of the body, and as many of its clients. Older ones cannot
+   * be restored (`CHECKPOINT_PRUNED`). `keepCheckpoints` of a definition comes before this option.
+   * @default all
    */
   readonly keepCheckpoints?: number | undefined
   /**
-   * A task that only waits for longer than this is let go of, and replayed when its wait ends. Where
-   * `limits.loadedRunsMax` is reached, that holds for any wait. Default `'60s'`.
+   * Length of a wait after which a task is unloaded from memory. It is replayed when its wait ends. Where
+   * `limits.loadedRunsMax` is reached, a task is unloaded in any wait.
+   * @default '60s'
    */
   readonly unloadAfter?: Duration | undefined
   /**
-   * So many processes in a row may die while a task runs and records nothing; then it is parked with `POISONED`, until
-   * `resume`. Default 5.
+   * Number of processes that may crash in a row while they run a task that records nothing. The task is then parked with
+   * `POISONED` until `resume` or `cancel`.
+   * @default 5
    */
   readonly maximumRecoveries?: number | undefined
-  /** A task that two processes in a row died of runs alone among such tasks, for so long at the most. Default `'30s'`. */
+  /**
+   * Longest time that a suspect, which is a task that two processes in a row crashed with, runs alone among suspects.
+   * @default '30s'
+   */
   readonly suspectTime?: Duration | undefined
-  /** `'auto'` (default): unfinished tasks are resumed behind `open`. `'manual'`: once `recover()` is called. */
+  /**
+   * With `'auto'`, unfinished tasks are resumed after `open` has returned. With `'manual'`, they wait for `recover()`.
+   * @default 'auto'
+   */
   readonly recover?: 'auto' | 'manual' | undefined
   /**
-   * `'behind'` (default): the file that notices a rolled-back database lags by at most 256 commits or 100 ms, and is
-   * exact after a close. `'each'`: it is exact at every commit, for one more write to the disk; while it cannot be written,
-   * calls are refused with `STORE_UNAVAILABLE`, and tasks wait.
+   * Exactness of the file that shows a rolled-back database. With `'behind'`, it lags by at most 256 commits or 100 ms, and
+   * is exact after a close. With `'each'`, it is exact at every commit, for one more write to the disk. While it cannot be
+   * written, calls are then refused with `STORE_UNAVAILABLE`, and tasks wait.
+   * @default 'behind'
    */
   readonly anchor?: 'behind' | 'each' | undefined
   /**
-   * Open a store that has lost acknowledged commits, its anchor file or records of its own, and go on with what is left.
-   * What was accepted is logged, and in `recovery.storeDamage`. Default `false`.
+   * True to open a store that lost acknowledged commits, its anchor file or records of its own, and to continue with what
+   * is left. The log and `recovery.storeDamage` say what was accepted.
+   * @default false
    */
   readonly acceptDamage?: boolean | undefined
   /**
-   * How long to wait for a directory that another process holds, before `STORE_LOCKED`. Where that process is gone, the
-   * directory is taken over at once. Default 0: no wait.
+   * Longest wait for a directory that another process holds, before `STORE_LOCKED`. A directory whose holder has ended is
+   * taken over at once. One log line says that the process waits.
+   * @default 0
    */
   readonly lockWait?: Duration | undefined
-  /** Where the time comes from. Default: the machine's clock. */
+  /**
+   * Source of the time. Tests pass a `ManualClock` of `holdfast/testing`.
+   * @default the clock of the machine
+   */
   readonly clock?: Clock | undefined
-  /** Takes the log lines of the library. Default: lines of `logLevel` and above go to standard error. */
+  /**
+   * Receives the log lines of the library.
+   * @default a logger that writes lines of `logLevel` and above to standard error
+   */
   readonly logger?: Logger | undefined
   /**
    * The least severe lines that the default logger writes. The environment variable `HOLDFAST_LOG` comes before this option.
@@ -163,6 +138,10 @@ export interface OpenOptions {
    * @default 'info'
    */
   readonly logLevel?: LogLevel | undefined
+  /**
+   * Limits of the store, by name. A limit that is left out has its default.
+   * @default those of `Limits`
+   */
   readonly limits?: { readonly [Name in keyof Limits]?: Limits[Name] | undefined } | undefined
 }
 
@@ -273,23 +252,6 @@ export function checkOptions(options: OpenOptions): CheckedOptions {
     logger: unfailing(logger),
     limits: checkLimits(limits, concurrency),
   }
-}
-
-function checkLimits(given: NonNullable<OpenOptions['limits']>, concurrency: number): Limits {
-  checkObject('limits', given, DEFAULT_LIMITS as unknown as Names<Limits>)
-  for (const [name, value] of Object.entries(given)) {
-    if (value === undefined) continue
-    const isBudget = BUDGETS.includes(name)
-    if (isBudget && value === Number.POSITIVE_INFINITY) continue
-    checkCount(`limits.${name}`, value)
-    if (!isBudget && name.endsWith('BytesMax') && value > RECORD_BYTES_MAX) {
-      throw new TypeError(`Expected \`limits.${name}\` to be at most ${RECORD_BYTES_MAX} bytes, got ${value}`)
-    }
-  }
-  const set: Partial<Limits> = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
-  const { liveTasksMax = DEFAULT_LIMITS.liveTasksMax } = set
-  const loadedRunsMax = Math.max(concurrency, set.loadedRunsMax ?? 10 * concurrency)
-  return { ...DEFAULT_LIMITS, liveTasksPerOwnerMax: liveTasksMax, queueLengthMax: liveTasksMax, ...set, loadedRunsMax }
 }
 
 /** @throws TypeError naming what is wrong */

@@ -28,26 +28,29 @@ import { settleEvent, tellSettled } from './settling.js'
 
 /** The options of `start`. */
 export interface StartOptions {
-  /** Whose task it is: a principal, never a session. Without it only unscoped calls reach the task. */
+  /** Principal that the task belongs to, never a session. Without it, only calls without an owner reach the task. */
   readonly owner?: string | undefined
   /**
-   * A second start of the same task type, owner and key answers with the first task; with `RESULT_GONE` once that is
-   * deleted. Never starts it anew until `idempotencyRetention` is over.
+   * Key of the start. A second start of the same task type, owner and key returns the first task, with another input
+   * it is refused with `IDEMPOTENCY_CONFLICT`, and after the first task was deleted with `RESULT_GONE`. The key is kept
+   * until `idempotencyRetention` of `Holdfast.open` is over.
    */
   readonly idempotencyKey?: string | undefined
   /**
-   * How long the task is wanted, from its creation: unfinished by then it fails with `EXPIRED`, and settled it is deleted
-   * with everything that belongs to it. Default: no limit; how long it is kept says `retention` of `Holdfast.open`.
+   * Time that the task is kept, from its creation. A task that is unfinished after it fails with `EXPIRED`. A settled one is
+   * deleted with everything that belongs to it.
+   * @default none: a settled task is kept for `retention` of `Holdfast.open`
    */
   readonly ttl?: Duration | undefined
   /**
-   * When the task fails with `TIMEOUT` if it is not settled: a `Date`, or milliseconds since the epoch. No function of a
-   * step begins then or later. If it has passed already, the task is created as failed.
+   * Instant at which an unfinished task fails with `TIMEOUT`: a `Date`, or milliseconds since the epoch. No function of a
+   * step begins then or later. If the instant is in the past, the task is created as failed.
    */
   readonly deadline?: Date | number | undefined
   /**
-   * Which of an owner's waiting tasks runs first: an integer from -100 to 100, higher ones before. Default 0. One that
-   * waits gains 1 per `priorityAgeing`. Owners take turns whatever their tasks' priorities.
+   * Order among the waiting tasks of one owner: an integer from -100 to 100, higher ones first. A waiting task gains 1 per
+   * `priorityAgeing`. Owners take turns, whatever the priorities of their tasks.
+   * @default 0
    */
   readonly priority?: number | undefined
 }

@@ -266,9 +266,15 @@ function resultFields(answer: Answer): Record<string, unknown> {
 
 /** The options of `registerFallbackTools`. */
 export interface FallbackOptions {
-  /** Stands before each name, such as `jobs_`. Default: none. */
+  /**
+   * Prefix of each name, such as `jobs_`.
+   * @default ''
+   */
   readonly prefix?: string
-  /** Which ones. Default: all of them; without authentication never `list_my_tasks`. */
+  /**
+   * Names of the tools to add.
+   * @default all of them; without authentication all but `list_my_tasks`
+   */
   readonly only?: readonly FallbackTool[]
 }
 

@@ -5,53 +5,89 @@ import { checkCount, checkFlag, checkFunction, checkObject, checkOptionsOf, type
 import type { AuthInfoLike } from './http/node.js'
 import type { Access, OwnerOf } from './owner.js'
 
-/** What is about to be done, for `authorize`. */
+/** A request that `authorize` decides about. */
 export interface AccessRequest {
+  /** Kind of the request. */
   readonly action: 'create' | 'read' | 'update' | 'cancel' | 'checkpoint'
+  /** Owner that makes the request. */
   readonly owner: string
+  /** Verified token of the request, if there is one. */
   readonly authInfo: AuthInfoLike | undefined
+  /** Name of the tool that is called. */
   readonly tool?: string | undefined
+  /** ID of the task that the request is about. */
   readonly taskId?: string | undefined
 }
 
 /** `'admin'` alone reaches other owners' tasks; what it changes is in the audit as `admin`'s. */
 export type Decision = 'allow' | 'deny' | 'admin'
 
-/** How long a task is kept. */
+/** The options `ttl`: how long a task is kept. */
 export interface TtlOptions {
-  /** The least that is granted to a task without a timeout. Default `'1h'`. */
+  /**
+   * Shortest time that is granted to a task without a timeout.
+   * @default '1h'
+   */
   readonly min?: Duration
   /**
-   * The most that is granted. `'unlimited'` grants any time, and a client that asks for `null`, or for nothing where
-   * `default` says so, a task without a `ttl`. Such a task is kept for `retention` of `Holdfast.open`, or for good without one.
+   * Longest time that is granted. With `'unlimited'` any time is granted, and a client that requests `null`, or nothing
+   * where `default` is `'unlimited'`, gets a task without a `ttl`. Such a task is kept for `retention` of `Holdfast.open`, or
+   * for good without one.
    * @default '30d'
    */
   readonly max?: Duration | 'unlimited'
-  /** Granted when the client asks for nothing. `'unlimited'` only with that `max`. Default `'7d'`; without authentication `'1d'`. */
+  /**
+   * Time that is granted to a client that requests none. `'unlimited'` is allowed only with that `max`.
+   * @default '7d'; `'1d'` with `access: 'open'`
+   */
   readonly default?: Duration | 'unlimited'
-  /** How much longer than its timeout a task is kept at least. Default `'1h'`. */
+  /**
+   * Shortest time that a task is kept after its timeout.
+   * @default '1h'
+   */
   readonly retention?: Duration
 }
 
-/** Limits of what clients may do, each in the unit that ends its name. Over one: `-32602` naming it, nothing stored. */
+/** Limits of requests by clients. A request past a limit is refused with `-32602` and the name of the limit. Nothing is stored. */
 export interface McpLimits {
-  /** Unfinished tasks of one owner. @default 1,000 */
+  /**
+   * Unfinished tasks of one owner.
+   * @default 1,000
+   */
   readonly liveTasksPerOwnerMax: number
-  /** Unfinished session tasks of one owner, among them. @default 100 */
+  /**
+   * Unfinished session tasks of one owner. They count as unfinished tasks too.
+   * @default 100
+   */
   readonly sessionTasksPerOwnerMax: number
-  /** Other requests about tasks that one owner may make in a minute. Default 6,000. */
+  /**
+   * Requests about tasks, other than starts, that one owner may make in a minute.
+   * @default 6,000
+   */
   readonly requestsPerMinute: number
-  /** A client's checkpoint as JSON. Default 256 KiB. */
+  /**
+   * Size of the state of a client's checkpoint as JSON, in bytes.
+   * @default 256 KiB
+   */
   readonly stateBytesMax: number
-  /** Clients' checkpoints of one task. @default 100 */
+  /**
+   * Checkpoints of one task that clients saved.
+   * @default 100
+   */
   readonly checkpointsPerTaskMax: number
-  /** A checkpoint's label. Default 200. */
+  /**
+   * Length of the label of a checkpoint, in bytes.
+   * @default 200
+   */
   readonly labelBytesMax: number
-  /** How deep arguments and states may be nested. Default 64. */
+  /**
+   * Depth of nesting of arguments and states.
+   * @default 64
+   */
   readonly jsonDepthMax: number
   /**
    * JSON values in one request: members of arrays and objects, at all depths. Over HTTP they are counted before the body is
-   * parsed, and more are refused with 413.
+   * parsed, and more are refused with status 413.
    * @default 100,000
    */
   readonly jsonValuesMax: number
@@ -59,30 +95,53 @@ export interface McpLimits {
 
 /** The options of `durableTasks`. */
 export interface DurableOptions {
-  /** Who reaches which tasks. There is no default: it is the one thing that must be decided. */
+  /** Rule for who reaches which tasks. It has no default, because only the author of a server can decide it. */
   readonly access: Access
-  /** From a verified token to an owner. Default: issuer, client and subject. For `'principal'` only. */
+  /**
+   * Function from a verified token to an owner. Allowed with `access: 'principal'` only.
+   * @default issuer, client and subject of the token
+   */
   readonly owner?: OwnerOf
   /**
-   * Asked before every create, read, update, cancel and checkpoint. A notification of a task that is pushed is a read.
-   * @default everybody's own tasks
+   * Decides about each create, read, update, cancel and checkpoint. A notification of a task that is pushed is a read.
+   * @default every owner reaches its own tasks
    */
   readonly authorize?: (request: AccessRequest) => Decision | Promise<Decision>
+  /**
+   * Times that tasks are kept.
+   * @default those of `TtlOptions`
+   */
   readonly ttl?: TtlOptions
-  /** How often clients are asked to poll. Default `'1s'`. */
+  /**
+   * Interval at which clients are requested to poll.
+   * @default '1s'
+   */
   readonly pollInterval?: Duration
-  /** The latest progress is sent at most this often; 0 sends each. Default `'250ms'`. */
+  /**
+   * Shortest interval between two notifications of progress. The latest progress is sent. With 0 each one is sent.
+   * @default '250ms'
+   */
   readonly progressInterval?: Duration
+  /**
+   * Limits of requests by clients.
+   * @default those of `McpLimits`
+   */
   readonly limits?: Partial<McpLimits>
   /**
-   * Tasks that one owner may start within a time, by any call. Counted as `ratePerOwner` of `Holdfast.open` is, over
-   * restarts too; the stricter one holds. With `'open'` per session, in memory.
+   * Tasks that one owner may start within a time, by any call. It is counted over restarts too, as `ratePerOwner` of
+   * `Holdfast.open` is. If both are set, the stricter one applies. With `access: 'open'` it is counted per session, in memory.
    * @default { starts: 600, per: '1m' }
    */
   readonly ratePerOwner?: RateOptions
-  /** What becomes of tasks without a body that a server made through `taskStore` and left unfinished. Default `'fail'`. */
+  /**
+   * Treatment of tasks without a body that a server made through `taskStore` and left unfinished when its process ended.
+   * @default 'fail'
+   */
   readonly orphans?: 'fail' | 'keep'
-  /** Also serve `tasks/create`, `tasks/getStatus` and `tasks/getResult`, which are not part of the protocol. Default `false`. */
+  /**
+   * True to serve `tasks/create`, `tasks/getStatus` and `tasks/getResult` too. They are not part of the protocol.
+   * @default false
+   */
   readonly aliases?: boolean
 }
 

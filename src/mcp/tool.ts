@@ -48,36 +48,66 @@ export interface ToolResult {
 
 /** The options of `durable.tool`. */
 export interface ToolOptions<Input = unknown, Output = unknown> {
-  /** Default: the definition's name. */
+  /**
+   * Name of the tool.
+   * @default the name of the definition
+   */
   readonly name?: string
+  /** Title of the tool, for people. */
   readonly title?: string
+  /** Description of the tool, for models. */
   readonly description?: string
+  /** Annotations of the tool, as the protocol defines them. */
   readonly annotations?: Record<string, unknown>
+  /** Metadata of the tool, as the protocol defines it. */
   readonly _meta?: Record<string, unknown>
-  /** Whether clients may, must or can't ask for a task. Default `'optional'`. */
+  /**
+   * True if clients may (`'optional'`), must (`'required'`) or cannot (`'forbidden'`) request a task.
+   * @default 'optional'
+   */
   readonly taskSupport?: 'optional' | 'required' | 'forbidden'
   /**
-   * How long a call waits for the result. 2025-11-25: a call without a task is answered with a handle then; default: it
-   * waits on. 2026-07-28: a client that knows tasks gets one then; default 0, at once.
+   * Time that a call waits for the result before it is answered with a task. In 2025-11-25 that concerns a call without a
+   * task. In 2026-07-28 it concerns clients that know tasks.
+   * @default 2025-11-25: none, the call waits; 2026-07-28: 0
    */
   readonly inlineBudget?: Duration
-  /** What a call's task does when its client cancels the call. A dropped connection never cancels. Default `'continue'`. */
+  /**
+   * Reaction of a call's task when its client cancels the call. A dropped connection never cancels a task.
+   * @default 'continue'
+   */
   readonly onInterrupt?: 'continue' | 'cancel'
-  /** Whether a repeated call joins the task of one that was given up. Default `true`. */
+  /**
+   * True if a repeated call joins the task of an equal call whose client was gone before the answer.
+   * @default true
+   */
   readonly rejoin?: boolean
-  /** Adds a tool `start_<name>` that answers `{ taskId }` at once. Default `false`. */
+  /**
+   * True to add a tool `start_<name>` that answers `{ taskId }` at once.
+   * @default false
+   */
   readonly start?: boolean
-  /** Checks the arguments, and is what clients are shown. Default: the definition's `input`. */
+  /**
+   * Schema that is listed, and that checks the arguments.
+   * @default the `input` of the definition
+   */
   readonly inputSchema?: ZodType
-  /** What clients are shown of the result; `false` for nothing. Default: the definition's `output`, if it is an object. */
+  /**
+   * Schema of the result that is listed. With `false` none is listed.
+   * @default the `output` of the definition, if it is an object
+   */
   readonly outputSchema?: ZodType | false
-  /** Makes the task's input of the checked arguments; or, under 2026-07-28, asks the client first (`inputRequired(…)`). */
+  /**
+   * Makes the task's input from the checked arguments. In 2026-07-28 it may return `inputRequired(…)` to get more from the
+   * client before there is a task.
+   */
   // biome-ignore lint/suspicious/noExplicitAny: the arguments are whatever the author's schema says
   readonly toInput?: (args: any, extra: CallExtra) => Input | InputRequired | Promise<Input | InputRequired>
+  /** Makes the result of the tool from the output of the task. */
   readonly toResult?: (output: Output, about: ResultAbout) => ToolResult
-  /** `undefined` for the result that it would have without. */
+  /** Makes the result of the tool from the error of the task. `undefined` stands for the result without this function. */
   readonly toError?: (error: Error, about: ResultAbout) => ToolResult | undefined
-  /** A repeated call with the same key joins the first task. */
+  /** Makes an idempotency key from the arguments. A repeated call with the same key joins the first task. */
   // biome-ignore lint/suspicious/noExplicitAny: as above
   readonly toIdempotencyKey?: (args: any, extra: CallExtra) => string | undefined
 }

@@ -23,13 +23,14 @@ export interface StepContext {
   saveCheckpoint(state: unknown): Promise<void>
 }
 
-/** What a body's `saveCheckpoint` takes besides the state. */
+/** The options of a body's `saveCheckpoint`. */
 export interface SaveCheckpointOptions {
-  /** Shown in listings. */
+  /** Text that listings show. */
   readonly label?: string | undefined
   /**
-   * Drop what was recorded before this checkpoint, so that a long task keeps a small store. Default `false`.
-   * The body must have called `restoreCheckpoint` before its first save, or it would need what is dropped.
+   * True to delete what was recorded before this checkpoint, so that a long task keeps a small store. The body must call
+   * `restoreCheckpoint` before its first save. Without this, a replay would need what was deleted.
+   * @default false
    */
   readonly prune?: boolean | undefined
 }
@@ -191,9 +192,13 @@ export type BranchesOf<Results> = {
   readonly [Name in keyof Results]: (task: TaskContext) => Results[Name] | Promise<Results[Name]>
 }
 
-/** How long `input` and `receive` wait. */
+/** The options of `input` and `receive`. */
 export interface WaitOptions {
-  /** From the moment it is asked for, over crashes and down time. Default: as long as it takes. */
+  /**
+   * Longest wait, from the call on, over crashes and down time. The call then rejects with `INPUT_TIMEOUT` or
+   * `RECEIVE_TIMEOUT`.
+   * @default none
+   */
   readonly timeout?: Duration | undefined
 }
 
@@ -202,7 +207,10 @@ export const WAIT_OPTIONS: Names<WaitOptions> = { timeout: true }
 
 /** The options of `task.child`. */
 export interface ChildOptions {
-  /** Tells it from other children, like a step's name. Default: the definition's name. */
+  /**
+   * Name that tells the child from other children, as the name of a step does.
+   * @default the name of the definition
+   */
   readonly name?: string | undefined
 }
 

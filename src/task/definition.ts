@@ -9,38 +9,55 @@ import { RETRY_OPTIONS, type RetryOptions, type RetryPolicy, retryPolicy } from 
 
 /** The options of `defineTask`. */
 export interface TaskOptions<Input extends ZodType | undefined, Output extends ZodType | undefined> {
-  /** The type's name: what is stored with every task, and what finds the code again after a crash. At most 128 bytes. */
+  /** Name of the task type, in at most 128 bytes. It is stored with every task, and finds the code again after a crash. */
   readonly name: string
-  /** Stored with every task for people to read. At most 64 bytes. */
+  /** Version of the code, in at most 64 bytes. It is stored with every task, and `task.version` returns it. */
   readonly version?: string | undefined
-  /** Checks the input when a task is started. Without it any JSON value will do. */
+  /**
+   * Schema that checks the input when a task is started. The parsed input is stored and is not parsed again.
+   * @default any JSON value
+   */
   readonly input?: Input | undefined
-  /** Checks what the body returns. Without it any JSON value will do. */
+  /**
+   * Schema that checks the value that the body returns.
+   * @default any JSON value
+   */
   readonly output?: Output | undefined
-  /** How long a task may take, from its first run's start, over crashes and down time. Default: no limit. */
+  /**
+   * Longest time of a task, from the start of its first run, over crashes and down time. It then fails with `TIMEOUT`.
+   * @default none
+   */
   readonly timeout?: Duration | undefined
-  /** How many bodies of this type run at once. Default: no limit of its own. */
+  /**
+   * Number of bodies of this type that run at once.
+   * @default none
+   */
   readonly concurrency?: number | undefined
   /**
-   * How often the body is tried when it throws. Default: once. An attempt takes up the log of the one before, without
-   * the failure that escaped and what came of it.
+   * Retries of the body after it throws. An attempt continues from the log of the attempt before, without the failure that
+   * ended that attempt and without the records that depend on the failure.
+   * @default one attempt
    */
   readonly retry?: RetryOptions | undefined
   /**
-   * How many checkpoints of a task keep their state; older ones can't be restored any more. A replay needs no older one.
-   * Default: the option of `Holdfast.open`, which keeps all of them.
+   * Number of checkpoints of a task that keep their state. Older ones cannot be restored. A replay needs no older one.
+   * @default `keepCheckpoints` of `Holdfast.open`
    */
   readonly keepCheckpoints?: number | undefined
   /**
-   * How steps are taken back, by their names. When the task fails, is cancelled, times out or expires, those that ran, or
-   * may have run, are undone, the newest first. It needs no replay: it works in a later process, and after a `prune`.
+   * Functions that reverse steps, by the name of the step. When the task fails, is cancelled, times out or expires, the steps
+   * that ran or may have run are undone, the newest first. An undo needs no replay, so it works in a later process and after
+   * a `prune`.
    */
   readonly undo?:
     | Readonly<Record<string, (context: CleanUpContext, step: StepToUndo<Parsed<Input, unknown>>) => unknown>>
     | undefined
-  /** Runs when the task is cancelled, times out or expires, after its steps are undone. */
+  /** Function that runs when the task is cancelled, times out or expires, after its steps are undone. */
   readonly onCancel?: ((context: CleanUpContext, cancelled: Cancelled<Parsed<Input, unknown>>) => unknown) | undefined
-  /** How undos and `onCancel` are run. */
+  /**
+   * Retries, timeout and grace of each undo and of `onCancel`.
+   * @default { retry: { maximumAttempts: 5 }, timeout: '1m', grace: '5s' }
+   */
   readonly cleanUp?: CleanUpOptions | undefined
 }
 
@@ -59,13 +76,22 @@ export const TASK_OPTIONS: Names<TaskOptions<undefined, undefined>> = {
   cleanUp: true,
 }
 
-/** How undos and `onCancel` are run. */
+/** The options of a clean-up, for each undo and for `onCancel`. */
 export interface CleanUpOptions {
-  /** How often each is tried when it throws. Default: five times, first after 1 s, then after twice as long. */
+  /**
+   * Retries of a function that throws. The first delay is 1 s, and each delay is twice the one before.
+   * @default { maximumAttempts: 5 }
+   */
   readonly retry?: RetryOptions | undefined
-  /** How long one attempt may take. Default `'1m'`. */
+  /**
+   * Longest time of one attempt.
+   * @default '1m'
+   */
   readonly timeout?: Duration | undefined
-  /** How long functions that run when the task ends may go on before their steps are undone. Default `'5s'`. */
+  /**
+   * Longest wait for functions that still run when the task ends, before their steps are undone.
+   * @default '5s'
+   */
   readonly grace?: Duration | undefined
 }
 

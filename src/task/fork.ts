@@ -22,12 +22,19 @@ import { type PatchAnswers, patchesForFork } from './patches.js'
 import { emptySegment, PREFIX, type SegmentSum } from './segment.js'
 import { bytesOf, grown, stateUsage, type Usage } from './usage.js'
 
-/** A step, or a wait, as `steps()` shows it. */
+/** The name of a step or a wait, as `steps()` shows it. */
 export interface StepPoint {
+  /** Name of the call. */
   readonly name: string
-  /** The how-manieth of its name in its segment. Default: the last one recorded. */
+  /**
+   * Number of the call among those of its name in the segment, from 1.
+   * @default the last one recorded
+   */
   readonly number?: number | undefined
-  /** Default: the last segment that has one. */
+  /**
+   * Segment of the log.
+   * @default the last segment that has such a call
+   */
   readonly segment?: 'prefix' | number | undefined
 }
 

@@ -5,16 +5,22 @@ import type { StepOptions } from './step-options.js'
 /** The options of `task.isolated`: those of a step, and what its process may use. */
 export interface IsolatedOptions extends StepOptions {
   /**
-   * The resident memory in MiB, Node's own 60 included; at least 128. It is looked at every 50 ms, so a burst may pass
-   * the limit for a moment. On Linux the processes of the group count too, that is all that the process starts and that
-   * they start: pages that they share count for each of them. A process that is started detached (`detached: true`,
-   * `setsid`) leaves the group; it is neither counted nor ended. Elsewhere the process counts alone.
+   * Resident memory in MiB, at least 128. Node itself uses about 60 of it. It is measured every 50 ms, so a burst may pass
+   * the limit for a moment. On Linux the whole process group counts, that is every process that the step starts, directly
+   * or not. Pages that they share count for each of them. A process that is started detached (`detached: true`, `setsid`)
+   * leaves the group and is neither counted nor ended. On other systems only the process of the step counts.
    * @default 512
    */
   readonly memoryMb?: number | undefined
-  /** The CPU time that the module and its function may take, in milliseconds; of the same processes. Default: no limit. */
+  /**
+   * CPU time that the module and its function may use, in milliseconds. The same processes are counted as for `memoryMb`.
+   * @default none
+   */
   readonly cpuMs?: number | undefined
-  /** The name of the exported function. Default: the default export. */
+  /**
+   * Name of the exported function.
+   * @default 'default'
+   */
   readonly export?: string | undefined
 }
 

@@ -2,17 +2,33 @@
 import { type Duration, durationMs } from '../duration.js'
 import { checkCount, checkFunction, checkObject, expected, type Names } from '../expected.js'
 
-/** How often, and when, what threw is tried again. */
+/** The options of a retry: how often, and when, a failed attempt is repeated. */
 export interface RetryOptions {
-  /** Attempts in all. Default 1: a tool's error should reach its caller. */
+  /**
+   * Number of attempts in all. One by default, so that an error of a tool reaches its caller.
+   * @default 1
+   */
   readonly maximumAttempts?: number | undefined
-  /** The wait before the second attempt. Default `'1s'`. Each wait is shortened by up to half, at random. */
+  /**
+   * Delay before the second attempt: milliseconds, or a string such as `'30s'`. Each delay is shortened by a random amount
+   * of up to half.
+   * @default '1s'
+   */
   readonly initialInterval?: Duration | undefined
-  /** What each wait is multiplied with to give the next. Default 2. */
+  /**
+   * Factor from each delay to the next.
+   * @default 2
+   */
   readonly backoffCoefficient?: number | undefined
-  /** The longest wait. Default: 100 times the first. */
+  /**
+   * Longest delay.
+   * @default 100 × `initialInterval`
+   */
   readonly maximumInterval?: Duration | undefined
-  /** Whether this error is worth another attempt. Default: every one but a `NonRetryableError`. */
+  /**
+   * Returns true if another attempt may succeed after the error.
+   * @default true for every error but a `NonRetryableError`
+   */
   readonly retryIf?: ((error: unknown) => boolean) | undefined
 }
 

@@ -15,16 +15,23 @@ export interface InterruptedStep {
 
 /** The options of a step. */
 export interface StepOptions {
-  /** How often it is tried when it throws. Default: once. */
+  /**
+   * Retries after an attempt that throws.
+   * @default one attempt
+   */
   readonly retry?: RetryOptions | undefined
-  /** How long one attempt may take; then its signal is aborted, and the attempt has failed. Default: no limit. */
+  /**
+   * Longest time of one attempt. After it, the signal of the step is aborted and the attempt fails with `STEP_TIMEOUT`.
+   * @default none
+   */
   readonly timeout?: Duration | undefined
   /**
-   * What happens to the step if the process dies, or is closed, while it runs. `'retry'` (default): it runs again, at
-   * least once in all. `'fail'`: it fails with `STEP_IN_DOUBT`, and never begins twice. A function finds out what
-   * happened, and its result is recorded as the step's. `'ask'`: the task is `input_required`, and whoever answers says
-   * `{ tookPlace: true, result }`, which becomes the step's result, or `{ tookPlace: false }`, and it runs again. Other
-   * than `'retry'` costs one write more.
+   * Reaction to a crash, or a close, of the process while the step runs. With `'retry'`, the step runs again, so it runs at
+   * least once. With `'fail'`, it fails with `STEP_IN_DOUBT` and never begins twice. A function finds out what happened, and
+   * its result is recorded as the result of the step. With `'ask'`, the task is `input_required`: the answer
+   * `{ tookPlace: true, result }` gives the step its result, and after `{ tookPlace: false }` the step runs again. Every
+   * value but `'retry'` costs one write more.
+   * @default 'retry'
    */
   readonly onInterrupted?: 'retry' | 'fail' | 'ask' | ((step: InterruptedStep) => unknown) | undefined
 }

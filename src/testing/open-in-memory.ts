@@ -10,11 +10,17 @@ import { Store } from '../store/store.js'
 import { readTotals } from '../store/totals.js'
 import { MemoryDisk } from './memory-disk.js'
 
-/** The options of `Holdfast.open`, with a disk in place of a directory. */
+/** The options of `openInMemory`: those of `Holdfast.open`, with a disk in place of a directory. */
 export interface InMemoryOptions extends Omit<OpenOptions, 'dir' | 'anchor' | 'acceptDamage' | 'lockWait'> {
-  /** Keep it to open the same store again, after a close or a crash. Default: a new one. */
+  /**
+   * Disk in memory. Keep it to open the same store again, after a close or a crash.
+   * @default a new disk
+   */
   readonly disk?: MemoryDisk
-  /** Where IDs come from. Default: random ones. */
+  /**
+   * Source of IDs.
+   * @default random IDs
+   */
   readonly ids?: Ids
 }
 

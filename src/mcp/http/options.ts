@@ -8,18 +8,26 @@ import { type AddressOf, remoteNetwork } from './address.js'
 
 /** The options of `durable.httpHandler`. */
 export interface HttpOptions {
-  /** The only path that is served; anything else is 404. Default: whatever is routed here. */
+  /**
+   * The only path that is served. Other paths get status 404.
+   * @default every path that is routed to the handler
+   */
   readonly path?: string
   /**
-   * How soon a client that lost its stream tries again: whole, also after a restart that took less; 0 is at once. The SDKs'
-   * clients try twice, so a restart may take twice this, less what the connection takes. Default `'8s'`, for restarts of up
-   * to 15 s.
+   * Time after which a client that lost its stream tries again, also if the restart took less. The clients of the SDKs try
+   * twice, so a restart may take twice this time, less the time of the connection. The default is for restarts of up to 15 s.
    * @default '8s'
    */
   readonly retryInterval?: Duration
-  /** Host names, with or without a port, that requests may be sent to. Default: this machine's own. */
+  /**
+   * Host names, with or without a port, that requests may be sent to.
+   * @default the names of this machine
+   */
   readonly allowedHosts?: readonly string[]
-  /** Origins that browsers may send from. Default: this machine's own. Requests without an origin are no browser's. */
+  /**
+   * Origins of pages whose requests are served. A request without an origin does not come from a browser and is served.
+   * @default those of this machine
+   */
   readonly allowedOrigins?: readonly string[]
   /**
    * Sessions in all. At this limit and the three below, the next session closes another one: one whose client made no
@@ -61,15 +69,30 @@ export interface HttpOptions {
    * @default 1,000
    */
   readonly openRequestsPerOwnerMax?: number
-  /** A session that is not used for this long is dropped. Default `'1d'`. */
+  /**
+   * Time after which an unused session is deleted.
+   * @default '1d'
+   */
   readonly sessionTtl?: Duration
-  /** A request's body. Default 4 MiB. */
+  /**
+   * Size of the body of a request, in bytes.
+   * @default 4 MiB
+   */
   readonly bodyBytesMax?: number
-  /** Events that are kept of a session, for clients that lost their stream. Default 10,000. */
+  /**
+   * Events that are kept of a session, for clients that lost their stream.
+   * @default 10,000
+   */
   readonly eventsMax?: number
-  /** What they may take together. Default 16 MiB. */
+  /**
+   * Size of the kept events of a session, in bytes.
+   * @default 16 MiB
+   */
   readonly eventBytesMax?: number
-  /** How long they are kept once their stream is over. Default `'10m'`. */
+  /**
+   * Time that events are kept after the end of their stream.
+   * @default '10m'
+   */
   readonly eventTtl?: Duration
 }
 

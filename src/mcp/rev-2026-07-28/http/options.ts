@@ -13,7 +13,10 @@ export type LegacyFetch = (request: Request, context: FetchContext) => Promise<R
 
 /** The options of `durable.httpHandler`: those of 2025-11-25, of which what is about sessions means nothing here, and three more. */
 export interface HttpOptions extends SharedHttpOptions {
-  /** Subscriptions that are open at once. Default 1,024. */
+  /**
+   * Subscriptions that are open at once.
+   * @default 1,024
+   */
   readonly subscriptionsMax?: number
   /**
    * Subscriptions of one owner that are open at once; with `access: 'open'` of one address. Over it: `-32602`, naming the
@@ -22,8 +25,8 @@ export interface HttpOptions extends SharedHttpOptions {
    */
   readonly subscriptionsPerOwnerMax?: number
   /**
-   * Answers the requests of earlier revisions: `handler.fetch` of `holdfast/mcp/2025-11-25`. Default: the SDK answers
-   * them by itself, without sessions and without tasks.
+   * Answers the requests of earlier revisions: `handler.fetch` of `holdfast/mcp/2025-11-25`.
+   * @default the SDK answers them, without sessions and without tasks
    */
   readonly legacy?: LegacyFetch
 }

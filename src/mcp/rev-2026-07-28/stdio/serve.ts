@@ -12,8 +12,8 @@ import { NegotiatedConnection } from './negotiated-connection.js'
 /** The options of `durable.serveStdio`. */
 export interface StdioOptions {
   /**
-   * Connects a server of `holdfast/mcp/2025-11-25` to the transport, for a client of an earlier revision. Default: the
-   * SDK serves it by itself, without tasks.
+   * Connects a server of `holdfast/mcp/2025-11-25` to the transport, for a client of an earlier revision.
+   * @default the SDK serves such a client, without tasks
    */
   // biome-ignore lint/suspicious/noExplicitAny: the same transport in the words of another SDK, which is not imported here
   readonly legacy?: (transport: any) => unknown
