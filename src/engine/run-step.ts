@@ -12,6 +12,7 @@ import { readIntent } from '../store/reads.js'
 import type { StepContext } from '../task/context.js'
 import { dueAt } from '../task/expiry.js'
 import { type Intent, isUndoingOver } from '../task/intent.js'
+import type { NamedRecord } from '../task/log.js'
 import type { Note } from '../task/note.js'
 import { describeError, type TaskError } from '../task/outcome.js'
 import { nextAttemptAt } from '../task/retry.js'
@@ -27,7 +28,7 @@ import { LazyAbort } from './lazy-abort.js'
 import { rejectAfterTurn } from './reject-after-turn.js'
 import type { Run } from './run.js'
 import type { StepCall } from './step-call.js'
-import { undertake } from './undertake.js'
+import { type Answer, undertake } from './undertake.js'
 
 /** What came of an attempt: its result as JSON text, or what it threw. */
 export interface Ended {
@@ -43,41 +44,76 @@ export interface Trial {
   /** There if the step has an undo. */
   intent?: Intent | undefined
   /** The write that is on its way. */
-  pending: Promise<unknown>
+  pending?: Promise<unknown>
+}
+
+/** Whether the function of an attempt has ended. */
+interface AttemptState {
+  isOver: boolean
 }
 
 /** Runs a step that the log doesn't answer, and records it. Never rejects. */
-export async function runStep(run: Run, asked: Asked, step: StepCall): Promise<void> {
-  const { host, task } = run
+export function runStep(run: Run, asked: Asked, step: StepCall): Promise<void> {
+  return undertake(
+    run,
+    asked,
+    () => takeStep(run, asked, step),
+    (record) => recorded(run, asked, record),
+  )
+}
+
+/** The step's answer: attempt after attempt, each failure on disk before the wait for the next. `undefined` if the run ends before. */
+async function takeStep(run: Run, asked: Asked, step: StepCall): Promise<Answer | undefined> {
+  const { host } = run
   const { ask, startedAt = host.clock.now() } = asked
-  const record = await undertake(run, asked, async () => {
-    const stored = run.noteOf(asked)
-    if (stored && stored.id !== ask.id) return undefined
-    const trial: Trial = {
-      note: stored ?? newNote(asked),
-      isStored: stored !== undefined,
-      pending: Promise.resolve(),
+  const stored = run.noteOf(asked)
+  if (stored && stored.id !== ask.id) return undefined
+  const trial: Trial = { note: stored ?? newNote(asked), isStored: stored !== undefined }
+  for (;;) {
+    const { retryAt } = trial.note
+    if (retryAt !== undefined && !(await run.waits.until(asked, retryAt))) return undefined
+    if (mustBeNoted(run, step)) {
+      const found = await begin(run, asked, step, trial)
+      if (found) return found === 'over' || run.isOverFor(asked) ? undefined : answerOf(asked, trial, startedAt, found)
     }
-    const ended = await tryUntilDone(run, asked, step, trial)
-    if (!ended) return undefined
-    const { value, failed } = ended
-    const attempts = trial.note.failedAttempts + 1
-    const intent = trial.intent && {
-      ...trial.intent,
-      failed: failed ? true : undefined,
-      value: value ?? trial.intent.value,
-    }
-    const beside = intent || trial.isStored ? { intent, ended: trial.isStored ? [trial.note] : [] } : undefined
-    return { record: { kind: 'step', ...placeOf(asked), startedAt, attempts, value, failed }, beside }
-  })
-  if (record?.kind !== 'step') return
+    // No new step begins while the engine closes, or once the task's time is over.
+    if (run.isOverFor(asked) || asked.aborted || host.closing || settleIfLate(run)) return undefined
+    const state: AttemptState = { isOver: false }
+    const ended = await attempt(run, asked, step, trial, state)
+    state.isOver = true
+    asked.working = undefined
+    if (trial.pending) await trial.pending
+    // Settled meanwhile, or left for the next open: a step that an abort brought down was interrupted, not failed (C8).
+    if (run.isOverFor(asked) || (ended.failed && asked.aborted)) return undefined
+    if (!ended.failed || !(await noteRetry(run, step, trial, ended))) return answerOf(asked, trial, startedAt, ended)
+  }
+}
+
+function answerOf(asked: Asked, trial: Trial, startedAt: number, { value, failed }: Ended): Answer {
+  const attempts = trial.note.failedAttempts + 1
+  const intent = trial.intent && {
+    ...trial.intent,
+    failed: failed ? true : undefined,
+    value: value ?? trial.intent.value,
+  }
+  const beside = intent || trial.isStored ? { intent, ended: trial.isStored ? [trial.note] : [] } : undefined
+  return { record: { kind: 'step', ...placeOf(asked), startedAt, attempts, value, failed }, beside }
+}
+
+function recorded({ host, task, functions }: Run, { ask }: Asked, record: NamedRecord): void {
+  if (record.kind !== 'step') return
   // Till its result is on disk it may still be what the undo is handed; and so may that of one that timed out.
-  if (!record.failed) run.functions.delete(ask.id)
+  if (!record.failed) functions.delete(ask.id)
   const { taskId, type } = task.head
-  const { number, at: recordedAt } = record
+  const { name: step, number, startedAt, at: recordedAt } = record
   const segment = record.segment === PREFIX ? 'prefix' : record.segment
   const failed = record.failed !== undefined
-  host.events.emit('step:recorded', { taskId, type, step: step.name, segment, number, failed, startedAt, recordedAt })
+  host.events.emit('step:recorded', { taskId, type, step, segment, number, failed, startedAt, recordedAt })
+}
+
+/** True if it must be on disk that the step begins: it must not begin twice, or it has an undo. */
+function mustBeNoted(run: Run, step: StepCall): boolean {
+  return step.onInterrupted !== 'retry' || hasUndo(run, step)
 }
 
 /**
@@ -139,52 +175,36 @@ function keyOf(run: Run, { ask }: Asked, { intent }: Trial): string {
   return idempotencyKeyOf(run.task.taskId, intent?.times ? `${ask.id}\n${intent.times}` : ask.id)
 }
 
-/** Attempt after attempt, each failure on disk before the wait for the next. `undefined` if the run ends before. */
-async function tryUntilDone(run: Run, asked: Asked, step: StepCall, trial: Trial): Promise<Ended | undefined> {
+/** Notes a failed attempt and when the next one is due. Resolves with `false` if there is no next one. */
+async function noteRetry(run: Run, step: StepCall, trial: Trial, ended: Ended): Promise<boolean> {
   const { host, task } = run
-  for (;;) {
-    const { retryAt } = trial.note
-    if (retryAt !== undefined && !(await run.waits.until(asked, retryAt))) return undefined
-    const found = await begin(run, asked, step, trial)
-    if (found) return found === 'over' || run.isOverFor(asked) ? undefined : found
-    // No new step begins while the engine closes, or once the task's time is over.
-    if (run.isOverFor(asked) || asked.aborted || host.closing || settleIfLate(run)) return undefined
-    const ended = await attempt(run, asked, step, trial)
-    await trial.pending
-    // Settled meanwhile, or left for the next open: a step that an abort brought down was interrupted, not failed (C8).
-    if (run.isOverFor(asked) || (ended.failed && asked.aborted)) return undefined
-    if (!ended.failed) return ended
-    const next = nextAttemptAt(step.retry, {
-      attempt: trial.note.failedAttempts + 1,
-      error: ended.thrown,
-      now: host.clock.now(),
-      dueAt: dueAt(task.head),
-      fraction: host.ids.fraction(),
-    })
-    if (next === undefined) return ended
-    const failedAttempts = trial.note.failedAttempts + 1
-    if (failedAttempts === 3) host.lines.retried(task.taskId, task.head.type, step.name)
-    host.logger.debug('A step failed and is tried again', { taskId: task.taskId, step: step.name, failedAttempts })
-    await store(run, trial, { ...trial.note, failedAttempts, retryAt: next, begunAt: undefined, input: undefined })
-  }
+  const failedAttempts = trial.note.failedAttempts + 1
+  const retryAt = nextAttemptAt(step.retry, {
+    attempt: failedAttempts,
+    error: ended.thrown,
+    now: host.clock.now(),
+    dueAt: dueAt(task.head),
+    fraction: host.ids.fraction(),
+  })
+  if (retryAt === undefined) return false
+  if (failedAttempts === 3) host.lines.retried(task.taskId, task.head.type, step.name)
+  host.logger.debug('A step failed and is tried again', { taskId: task.taskId, step: step.name, failedAttempts })
+  await store(run, trial, { ...trial.note, failedAttempts, retryAt, begunAt: undefined, input: undefined })
+  return true
 }
 
-async function attempt(run: Run, asked: Asked, step: StepCall, trial: Trial): Promise<Ended> {
-  const attempt = { isOver: false }
+/** Calls the step's function. Never rejects. */
+function attempt(run: Run, asked: Asked, step: StepCall, trial: Trial, state: AttemptState): Promise<Ended> {
   const aborter = new LazyAbort()
   asked.aborter = aborter
-  const fn = () => callIn(() => step.fn(contextOf(run, asked, trial, attempt, aborter)), step.context)
+  const fn = () => callIn(() => step.fn(contextOf(run, asked, trial, state, aborter)), step.context)
   const call = trial.intent ? () => watched(run, asked.ask.id, fn) : fn
   const { timeoutMs, name } = step
   const { host, task } = run
-  const working = outcomeOf(run, step, () =>
-    timeoutMs === undefined ? call() : callWithin(host, { taskId: task.taskId, name, timeoutMs, aborter }, call),
-  )
-  asked.working = working
-  const ended = await working
-  asked.working = undefined
-  attempt.isOver = true
-  return ended
+  const timed =
+    timeoutMs === undefined ? call : () => callWithin(host, { taskId: task.taskId, name, timeoutMs, aborter }, call)
+  asked.working = outcomeOf(run, step, timed)
+  return asked.working as Promise<Ended>
 }
 
 /** Calls a function whose effect may have to be undone: that waits until it has ended. */
@@ -196,14 +216,24 @@ function watched(run: Run, id: string, fn: () => unknown): Promise<unknown> {
   return working
 }
 
-/** What comes of a user's function, as it is recorded. Never rejects, and writes nothing (C4). */
-async function outcomeOf(run: Run, { name }: StepCall, call: () => unknown): Promise<Ended> {
+/** Resolves with what comes of a user's function, as it is recorded. Never rejects, and writes nothing (C4). */
+function outcomeOf(run: Run, { name }: StepCall, call: () => unknown): Promise<Ended> {
   const { resultBytesMax: bytesMax } = run.host.limits
+  const fail = (thrown: unknown): Ended => ({ failed: describeError(thrown), thrown })
+  const succeed = (value: unknown): Ended => {
+    try {
+      return {
+        value: toJson(value, { what: `the result of step '${name}'`, bytesMax, option: 'limits.resultBytesMax' }),
+      }
+    } catch (thrown) {
+      return fail(thrown)
+    }
+  }
+  // No `async` function: for each step that would make three promises more.
   try {
-    const value = await call()
-    return { value: toJson(value, { what: `the result of step '${name}'`, bytesMax, option: 'limits.resultBytesMax' }) }
+    return Promise.resolve(call()).then(succeed, fail)
   } catch (thrown) {
-    return { failed: describeError(thrown), thrown }
+    return Promise.resolve(fail(thrown))
   }
 }
 
@@ -211,7 +241,7 @@ function contextOf(
   run: Run,
   asked: Asked,
   trial: Trial,
-  attempt: { readonly isOver: boolean },
+  attempt: Readonly<AttemptState>,
   aborter: LazyAbort,
 ): StepContext {
   const { host, task } = run

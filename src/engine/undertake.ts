@@ -1,5 +1,6 @@
 /** Does what was asked for and puts its answer on disk. Every kind of ask but a checkpoint ends here. */
 
+import type { Decision } from '../task/changes.js'
 import type { NamedRecord } from '../task/log.js'
 import type { Beside, NewRecord } from '../task/task-event.js'
 import { isFenced } from '../task/transition.js'
@@ -15,35 +16,38 @@ export interface Answer {
 /**
  * Records what `act` comes to, and hands it to the run. Never rejects.
  * @param act `undefined` if the run ends before; `recorded` if it did all of it
- * @returns the record, if this wrote it
+ * @param onRecorded called with the record, if this wrote it
  */
 export async function undertake(
   run: Run,
   asked: Asked,
   act: () => Promise<Answer | 'recorded' | undefined>,
-): Promise<NamedRecord | undefined> {
+  onRecorded?: (record: NamedRecord) => void,
+): Promise<void> {
   try {
     const answer = await act()
     // Asked once more: from here to the decision nothing is awaited, so a run that is over writes nothing.
-    if (answer && answer !== 'recorded' && !run.isOverFor(asked)) return await commitAnswer(run, asked, answer)
-    if (answer !== 'recorded') run.dropped(asked)
+    if (answer && answer !== 'recorded' && !run.isOverFor(asked)) {
+      const record = handOver(run, asked, await decisionOn(run, answer))
+      if (record) onRecorded?.(record)
+    } else if (answer !== 'recorded') run.dropped(asked)
   } catch (error) {
     run.dropped(asked)
     if (!isFenced(error)) run.fail(error)
   }
-  return undefined
 }
 
 /** Writes an answer and hands it to the run. */
-export async function commitAnswer(
-  run: Run,
-  asked: Asked,
-  { record, beside }: Answer,
-): Promise<NamedRecord | undefined> {
-  const { host, task, number } = run
-  const decided = await host.record(task, { kind: 'record', run: number, record, beside, progress: task.progress })
-  const made = decided.record
-  if (made === undefined || made.kind === 'checkpoint') return undefined
-  run.recorded(asked, made)
-  return made
+export async function commitAnswer(run: Run, asked: Asked, answer: Answer): Promise<void> {
+  handOver(run, asked, await decisionOn(run, answer))
+}
+
+function decisionOn({ host, task, number }: Run, { record, beside }: Answer): Promise<Decision> {
+  return host.record(task, { kind: 'record', run: number, record, beside, progress: task.progress })
+}
+
+function handOver(run: Run, asked: Asked, { record }: Decision): NamedRecord | undefined {
+  if (record === undefined || record.kind === 'checkpoint') return undefined
+  run.recorded(asked, record)
+  return record
 }

@@ -27,6 +27,9 @@ import type { TotalsKeeper } from './totals.js'
 const OPERATIONS_PER_BATCH = 100
 const BYTES_PER_BATCH = 1024 * 1024
 
+// `await null` would make another promise each time.
+const RESOLVED = Promise.resolve()
+
 /** What became of a commit: it is on disk, or it is not and must be decided again. */
 export type Fate = 'written' | 'lost'
 
@@ -125,7 +128,7 @@ export class Committer {
 
   async #drain(): Promise<void> {
     // Let everything that is decided in this turn of the event loop join the first batch.
-    await null
+    await RESOLVED
     while (this.#queue.length > 0) {
       const group = this.#nextGroup()
       try {
@@ -214,15 +217,14 @@ export class Committer {
  * The one place where bytes go to the database: all of `operations`, or none. With `sync` they survive a power cut, and so
  * does the name of the file that they are in.
  */
-export async function writeBatch(level: Level, operations: readonly Operation[], sync: boolean): Promise<void> {
+export function writeBatch(level: Level, operations: readonly Operation[], sync: boolean): Promise<void> {
   const batch = level.batch()
   for (const { key, value } of operations) {
     if (value === undefined) batch.del(key)
     else batch.put(key, value)
   }
-  await batch.write({ sync })
-  const naming = level.afterWrite?.(operations, sync)
-  if (naming !== undefined) await naming
+  const written = batch.write({ sync })
+  return level.afterWrite ? written.then(() => level.afterWrite?.(operations, sync)) : written
 }
 
 /** A smaller commit would let the logs hold more commits than the ring has slots (chain.ts). */
