@@ -55,6 +55,11 @@ export class Binding {
     this.#engine.assertOpen()
   }
 
+  /** True if a definition of that name is registered. */
+  knows(name: string): boolean {
+    return this.#engine.registry.get(name) !== undefined
+  }
+
   /** The records that the binding of this name keeps. */
   records(name: string): BindingRecords {
     const { store, sweeps, tasks } = this.#engine

@@ -1,6 +1,7 @@
 /** A call's arguments: their size, their schema, and what the author's functions make of them. */
 import { HoldfastError, isProtocolError, ProtocolError } from '../errors.js'
 import type { JsonUse } from '../json.js'
+import { StoreHeld } from './not-open.js'
 import type { CheckedDurableOptions } from './options.js'
 import { messageOf } from './outcome.js'
 import { invalidParams } from './refusal.js'
@@ -15,12 +16,14 @@ export class InvalidArguments extends Error {
 }
 
 /**
- * The result of a tool that says why a call has no task, where a model can do better with its next call: other arguments,
- * or another idempotency key. `undefined` for anything else that was thrown.
+ * The result of a tool that says why a call has no task, where a model can do better with its next call (other arguments,
+ * or another idempotency key) or a person can help (another copy of the server). `undefined` for anything else.
  */
 export function toolErrorOf(error: unknown): ToolResult | undefined {
   const isForTheModel =
-    error instanceof InvalidArguments || (error instanceof HoldfastError && error.code === 'RESULT_GONE')
+    error instanceof InvalidArguments ||
+    error instanceof StoreHeld ||
+    (error instanceof HoldfastError && error.code === 'RESULT_GONE')
   return isForTheModel ? { content: [{ type: 'text', text: error.message }], isError: true } : undefined
 }
 

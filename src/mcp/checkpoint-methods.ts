@@ -3,11 +3,13 @@
  * reference implementation of an earlier draft used (`aliases`). Each revision serves them, and shows tasks in its words.
  */
 import type { TaskView } from '../engine/view.js'
+import { ProtocolError } from '../errors.js'
 import type { Caller } from './caller.js'
 import type { Checkpoints } from './checkpoints.js'
 import type { McpCore } from './core.js'
 import { type Answer, toThrow } from './outcome.js'
 import { type Params, taskIdOf } from './params.js'
+import { RPC, stoppedWordsOf } from './refusal.js'
 import { waitForEnd } from './wait.js'
 
 /** What a revision adds. */
@@ -49,7 +51,8 @@ export function checkpointMethods({ core, checkpoints, show, answer }: Checkpoin
     'tasks/getResult': async (params, caller, signal) => {
       const taskId = taskIdOf(params)
       const scope = await core.scope('read', caller, { taskId })
-      const { view } = await waitForEnd(core, taskId, { ...scope, signal })
+      const { kind, view } = await waitForEnd(core, taskId, { ...scope, signal })
+      if (kind === 'stopping') throw new ProtocolError(RPC.internal, stoppedWordsOf(taskId), { code: 'CLOSED', taskId })
       if (!view) return {}
       const told = await answer(view)
       if (told.kind === 'error') throw toThrow(told.error)

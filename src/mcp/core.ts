@@ -4,7 +4,6 @@
  */
 
 import type { Quota } from '../engine/admission.js'
-import { type Binding, bindingOf } from '../engine/binding.js'
 import type { Holdfast } from '../engine/holdfast.js'
 import type { TaskView } from '../engine/view.js'
 import { HoldfastError, ProtocolError } from '../errors.js'
@@ -22,16 +21,15 @@ import {
   scopedKey,
 } from './arguments.js'
 import { accountOf, type Caller, countedAs } from './caller.js'
-import { Counts } from './counts.js'
-import type { Hub } from './hub.js'
 import { checkJson } from './json-limits.js'
-import type { IsHeard, OpenCalls } from './open-calls.js'
+import type { IsHeard } from './open-calls.js'
+import { type OpenHoldfast, Opening } from './opening.js'
 import { type CheckedDurableOptions, checkDurableOptions, type DurableOptions } from './options.js'
 import { type Answer, answerOf } from './outcome.js'
-import { McpRecords, type Origin } from './records.js'
+import type { Origin } from './records.js'
 import { RPC } from './refusal.js'
 import { type Scope, scopeFor } from './rights.js'
-import { sharedOf } from './shared.js'
+import { StoreAccess } from './store-access.js'
 import { type CallExtra, type DurableTool, type InputRequired, makeTool, type ToolOptions } from './tool.js'
 import { type Trace, traceOf } from './trace.js'
 import { grantTtl } from './ttl.js'
@@ -81,30 +79,16 @@ export interface StartedCall {
   readonly rejoinKey: string | undefined
 }
 
-export class McpCore {
+export class McpCore extends StoreAccess {
   readonly options: CheckedDurableOptions
-  readonly binding: Binding
-  readonly records: McpRecords
-  readonly counts: Counts
-  readonly hub: Hub
   readonly tools = new Map<string, { readonly tool: DurableTool; readonly role: 'call' | 'start' }>()
-  readonly openCalls: OpenCalls
-  /** Answered, and the note of it is on its way to be deleted. */
-  readonly #delivered: Set<string>
   readonly #said = new Set<string>()
 
-  constructor(
-    readonly holdfast: Holdfast,
-    options: DurableOptions,
-  ) {
-    this.options = checkDurableOptions(options)
-    this.binding = bindingOf(holdfast)
-    this.records = new McpRecords(this.binding.records('mcp'))
-    const { hub, openCalls, delivered, counted } = sharedOf(holdfast, this.binding.clock)
-    this.counts = new Counts(this.binding.clock, this.options.limits, counted)
-    this.hub = hub
-    this.openCalls = openCalls
-    this.#delivered = delivered
+  constructor(given: Holdfast | OpenHoldfast, options: DurableOptions) {
+    const opening = Opening.of(given)
+    const checked = checkDurableOptions(options)
+    super(opening, checked.limits)
+    this.options = checked
   }
 
   /** @throws TypeError for a tool that can't be listed, or a name that is taken */
@@ -117,7 +101,7 @@ export class McpCore {
     for (const name of [tool.name, tool.startName]) {
       if (name !== undefined && this.tools.has(name)) throw new TypeError(`There is a durable tool '${name}' already`)
     }
-    this.holdfast.register(tool.definition)
+    this.opening.define(tool.definition)
     this.tools.set(tool.name, { tool, role: 'call' })
     if (tool.startName !== undefined) this.tools.set(tool.startName, { tool, role: 'start' })
     return tool
@@ -155,7 +139,8 @@ export class McpCore {
   /** Counts a request whose body was refused before it was understood. @returns true if its account may go on making requests */
   countRefusal(caller: Caller): boolean {
     const counted = countedAs(this.options.access, caller)
-    return counted === undefined || this.counts.tryRequest(counted)
+    // What is counted belongs to a store; before that is open there is nothing to count with.
+    return counted === undefined || !this.isOpen || this.counts.tryRequest(counted)
   }
 
   /**
@@ -259,7 +244,7 @@ export class McpCore {
       await this.records.records.write(beside(joined))
       return joined
     }
-    this.binding.logger.debug('A task was created', { taskId, tool: tool.name, owner })
+    this.logger.debug('A task was created', { taskId, tool: tool.name, owner })
     return { taskId, created, rejoinKey: rejoinKey(taskId) }
   }
 
@@ -269,18 +254,18 @@ export class McpCore {
    */
   deliver({ taskId, rejoinKey }: StartedCall): void {
     if (rejoinKey === undefined) return
-    this.#delivered.add(taskId)
+    this.delivered.add(taskId)
     this.records.records
       .write([this.records.records.own(rejoinKey, undefined)])
-      .catch((error: unknown) => this.binding.logger.warn('A note could not be deleted', { error: String(error) }))
-      .finally(() => this.#delivered.delete(taskId))
+      .catch((error: unknown) => this.logger.warn('A note could not be deleted', { error: String(error) }))
+      .finally(() => this.delivered.delete(taskId))
   }
 
   /** Logs a mistake of the server's author, the first time it is found. */
   logOnce(message: string): void {
     if (this.#said.has(message)) return
     this.#said.add(message)
-    this.binding.logger.error(message)
+    this.logger.error(message)
   }
 
   /** What clients of a revision are told of a settled task: the same every time. */
@@ -305,7 +290,7 @@ export class McpCore {
     if (rejoinPrefix === undefined) return undefined
     for (const { key } of await this.records.records.list(rejoinPrefix)) {
       const taskId = key.slice(rejoinPrefix.length)
-      if (this.openCalls.isHeard(taskId) || this.#delivered.has(taskId)) continue
+      if (this.openCalls.isHeard(taskId) || this.delivered.has(taskId)) continue
       const view = await this.holdfast.get(taskId, { owner: caller.owner }).catch(() => undefined)
       const isStale =
         !view || (view.settledAt ?? Number.POSITIVE_INFINITY) + REJOIN_SETTLED_MS < this.binding.clock.now()

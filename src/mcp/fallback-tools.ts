@@ -249,10 +249,11 @@ export async function runFallback(
   { signal, core }: { signal: AbortSignal; core: McpCore },
 ): Promise<ToolResult> {
   try {
+    await core.ready()
     const structuredContent = await tool.run(args, caller, signal)
     return { content: [{ type: 'text', text: JSON.stringify(structuredContent) }], structuredContent }
   } catch (error) {
-    const { message } = error instanceof ProtocolError ? error : refusalOf(error, core.binding.logger)
+    const { message } = error instanceof ProtocolError ? error : refusalOf(error, core.logger)
     return { content: [{ type: 'text', text: message }], isError: true }
   }
 }

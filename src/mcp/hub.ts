@@ -27,6 +27,7 @@ export class Hub {
   #room = REMEMBERED_MAX
   readonly #watchers = new Map<string, Set<Watcher>>()
   readonly #stops: (() => void)[]
+  #isStopping = false
 
   constructor(holdfast: Holdfast, clock: Clock) {
     const forget = () => {
@@ -44,6 +45,17 @@ export class Hub {
         this.tell(progress.taskId, { kind: 'progress', progress })
       }),
     ]
+  }
+
+  /** True once the server is being stopped: waits end with what is known then. */
+  get isStopping(): boolean {
+    return this.#isStopping
+  }
+
+  /** Ends the waits of all open calls: the server is being stopped. */
+  endWaits(): void {
+    this.#isStopping = true
+    for (const taskId of [...this.#watchers.keys()]) this.tell(taskId, { kind: 'changed' })
   }
 
   /** Calls `watcher` with the task's news until it is stopped; at once with what is remembered. */

@@ -75,6 +75,11 @@ export function parkedWordsOf({ code, reason }: Pick<Parked, 'code' | 'reason'>)
   return `${code}: ${clientWordsOf(code, reason)}`
 }
 
+/** What a call that is open is answered with when its server is stopped. */
+export function stoppedWordsOf(taskId: string): string {
+  return `The server was stopped before task ${taskId} ended. The task is not lost: it continues at the next start of the server.`
+}
+
 const AWAY = new Set<string>(['STORE_UNAVAILABLE', 'STORE_LOST', 'CLOSED'])
 
 /** True if the store could not take a call now: it is down, lost or closed. The same call may succeed later. */

@@ -5,9 +5,9 @@ import { isSettled } from '../task/head.js'
 import type { McpCore } from './core.js'
 import type { Scope } from './rights.js'
 
-/** How a wait ends: for the task's end, for what was waited for, for the client's end, or for the time that was given. */
+/** How a wait ends: for the task's end, for what was waited for, for the client's end, for the time that was given, or for the end of the server. */
 export interface WaitEnd {
-  readonly kind: 'settled' | 'parked' | 'seen' | 'late' | 'aborted'
+  readonly kind: 'settled' | 'parked' | 'seen' | 'late' | 'aborted' | 'stopping'
   readonly view: TaskView | undefined
 }
 
@@ -53,6 +53,7 @@ export async function waitForEnd(core: McpCore, taskId: string, options: WaitOpt
       if (view.parked && untilParked) return { kind: 'parked', view }
       if (until?.(view)) return { kind: 'seen', view }
       if (late) return { kind: 'late', view }
+      if (core.hub.isStopping) return { kind: 'stopping', view }
       onLook?.(view)
       await new Promise<void>((resolve) => {
         wake = resolve

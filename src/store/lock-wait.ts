@@ -14,6 +14,8 @@ export interface LockWait {
   readonly lockWaitMs?: number | undefined
   readonly clock: Clock
   readonly logger: Logger
+  /** Ends the wait early, with the refusal of the last look. */
+  readonly ended?: Promise<unknown> | undefined
 }
 
 /**
@@ -23,10 +25,11 @@ export interface LockWait {
  */
 export async function openWhenUnlocked<T>(
   open: () => Promise<T>,
-  { lockWaitMs = 0, clock, logger }: LockWait,
+  { lockWaitMs = 0, clock, logger, ended }: LockWait,
 ): Promise<T> {
   if (lockWaitMs === 0) return open()
   let isOver = false
+  void ended?.then(() => (isOver = true))
   const disarm = clock.setTimer(clock.now() + lockWaitMs, () => (isOver = true), { elapsed: true })
   try {
     for (let lookMs = LOOK_MS_MIN; ; lookMs = Math.min(LOOK_MS_MAX, lookMs * 1.5)) {
@@ -41,7 +44,12 @@ export async function openWhenUnlocked<T>(
           })
         }
       }
-      await new Promise<void>((resolve) => clock.setTimer(clock.now() + lookMs, resolve, { elapsed: true }))
+      let disarmLook = () => {}
+      const look = new Promise<void>((resolve) => {
+        disarmLook = clock.setTimer(clock.now() + lookMs, resolve, { elapsed: true })
+      })
+      await (ended ? Promise.race([look, ended]) : look)
+      disarmLook()
     }
   } finally {
     disarm()

@@ -44,8 +44,9 @@ export function serverOf(durable: DurableTasks, setUp: (server: McpServer) => vo
 export async function modernClient(durable: DurableTasks, options: ModernOptions = {}) {
   const { capabilities = KNOWS_TASKS } = options
   const [ours, theirs] = InMemoryTransport.createLinkedPair()
-  const handle = durable.serveStdio(options.server ?? (() => serverOf(durable, options.setUp)), { transport: ours })
-  return talk(theirs, capabilities, () => handle.close())
+  durable.serveStdio(options.server ?? (() => serverOf(durable, options.setUp)), { transport: ours })
+  // From the client's side: the server's `handle.close()` would close the Holdfast too.
+  return talk(theirs, capabilities, () => theirs.close())
 }
 
 /** Talks over a transport. */

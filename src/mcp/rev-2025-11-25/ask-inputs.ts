@@ -65,7 +65,7 @@ export class Asking {
     const { durable, taskId, caller, isInline, attachment } = this.options
     const aborter = new AbortController()
     this.#asked.set(key, aborter)
-    const { logger } = durable.core.binding
+    const { logger } = durable.core
     let failure: unknown
     try {
       if (!canAnswer(attachment.server.server.getClientCapabilities(), question.method)) {

@@ -18,7 +18,7 @@ import type { McpCore } from '../core.js'
 import type { IsHeard } from '../open-calls.js'
 import { toThrow } from '../outcome.js'
 import { ProgressFeed } from '../progress-feed.js'
-import { invalidParams, parkedAnswerOf, RPC, refusalOf } from '../refusal.js'
+import { invalidParams, parkedAnswerOf, RPC, refusalOf, stoppedWordsOf } from '../refusal.js'
 import { waitForEnd } from '../wait.js'
 import { Asking } from './ask-inputs.js'
 import { projectNewTask } from './project-task.js'
@@ -38,6 +38,7 @@ export async function callTool(
   const { transport } = attachment
   const preflight = transport?.preflights.get(extra.requestId)
   try {
+    await durable.core.ready()
     const call = await (preflight ?? openCall(durable, request, extra, () => !extra.signal.aborted))
     if (call.kind === 'start') return handleOf(call.started.taskId, `Started task ${call.started.taskId}.`)
     if (call.kind === 'task') return await answerWithTask(durable, attachment, call, extra)
@@ -47,7 +48,7 @@ export async function callTool(
     const result = task === undefined && toolErrorOf(error)
     if (result) return result
     if (error instanceof InvalidArguments) throw invalidParams(error.message)
-    throw refusalOf(error, durable.core.binding.logger)
+    throw refusalOf(error, durable.core.logger)
   } finally {
     // A later request of the same ID may have one of its own.
     if (preflight && transport?.preflights.get(extra.requestId) === preflight) {
@@ -152,6 +153,8 @@ async function answerInline(
     if (end.kind === 'parked') {
       return told(parkedAnswerOf(taskId, end.view?.parked as Parked), taskId)
     }
+    // Not delivered: the same call to the next process joins the task.
+    if (end.kind === 'stopping') return told(stoppedWordsOf(taskId), taskId)
     // Whoever was sent something is not waiting any more: the note that says otherwise goes with the answer.
     if (!attachment.transport?.delivers(extra.requestId, started.rejoinKey)) core.deliver(started)
     if (end.kind === 'late') {

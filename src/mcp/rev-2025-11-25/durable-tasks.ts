@@ -18,10 +18,12 @@ import { McpCore } from '../core.js'
 import type { FallbackOptions } from '../fallback-tools.js'
 import type { AuthInfoLike } from '../http/node.js'
 import type { HttpOptions } from '../http/options.js'
+import type { OpenHoldfast } from '../opening.js'
 import type { DurableOptions } from '../options.js'
 import type { Answer } from '../outcome.js'
 import { ProgressFeed, type SentProgress } from '../progress-feed.js'
 import type { Origin } from '../records.js'
+import type { StdioHandle } from '../stdio/life.js'
 import type { ToolOptions, ToolResult } from '../tool.js'
 import { attachTo, capabilitiesOf } from './attach.js'
 import { createHttpHandler, type HttpHandler } from './http/handler.js'
@@ -29,6 +31,7 @@ import type { CreateServer } from './http/session.js'
 import { ERA, projectStoreTask, projectTask, storeAnswer } from './project-task.js'
 import { registerFallback } from './register-fallback-tools.js'
 import { mayPush, notifyOfStatus } from './status-notifications.js'
+import { type StdioOptions, serveOverStdio } from './stdio.js'
 import { readStoreState } from './store-state.js'
 import { DurableTaskMessageQueue } from './task-message-queue.js'
 import { DurableTaskStore } from './task-store.js'
@@ -50,10 +53,18 @@ export class DurableTasks {
   queue: DurableTaskMessageQueue | undefined
 
   /** @internal Use `durableTasks`. */
-  constructor(holdfast: Holdfast, options: DurableOptions) {
-    this.core = new McpCore(holdfast, options)
+  constructor(given: Holdfast | OpenHoldfast, options: DurableOptions) {
+    this.core = new McpCore(given, options)
     this.checkpoints = new Checkpoints(this.core)
     notifyOfStatus(this)
+  }
+
+  /**
+   * The open `Holdfast`: what was given, or what the function that was given resolves to. The first read begins the open.
+   * Where that fails the promise rejects; the next durable call tries again, and this is then the promise of that open.
+   */
+  get opened(): Promise<Holdfast> {
+    return this.core.opening.opened
   }
 
   /**
@@ -125,6 +136,16 @@ export class DurableTasks {
    */
   httpHandler(createServer: CreateServer, options?: HttpOptions): HttpHandler {
     return createHttpHandler(this, createServer, options)
+  }
+
+  /**
+   * Serves this process's standard input and output, and owns the end of the process: by default it closes the `Holdfast`
+   * that this was given, and exits with code 0, when the client is gone or a signal comes.
+   * @param createServer makes the server of the connection, attached
+   * @throws TypeError for an option of the wrong type, and for `access: 'principal'`
+   */
+  serveStdio(createServer: CreateServer, options?: StdioOptions): StdioHandle {
+    return serveOverStdio(this, createServer, options)
   }
 
   /** @internal */
@@ -204,6 +225,6 @@ export class DurableTasks {
  * durable.tool(importFlights, { title: 'Import flights' })
  * const server = durable.attach(new McpServer(info, durable.serverOptions()))
  */
-export function durableTasks(holdfast: Holdfast, options: DurableOptions): DurableTasks {
+export function durableTasks(holdfast: Holdfast | OpenHoldfast, options: DurableOptions): DurableTasks {
   return new DurableTasks(holdfast, options)
 }

@@ -31,9 +31,11 @@ export function notifyOfStatus(durable: DurableBinding): void {
         .catch(() => {}) // The connection is gone; its client asks when it is back.
     }
   }
-  core.holdfast.on('task:settled', tell)
-  core.holdfast.on('task:parked', tell)
-  core.holdfast.on('task:input-required', tell)
+  core.opening.whenOpen((holdfast) => {
+    holdfast.on('task:settled', tell)
+    holdfast.on('task:parked', tell)
+    holdfast.on('task:input-required', tell)
+  })
 }
 
 /**
@@ -46,13 +48,13 @@ export async function mayPush(
   taskId: string,
   maker: Caller | undefined,
 ): Promise<boolean> {
-  const { options, binding } = core
+  const { options, logger } = core
   if (!options.authorize) return true
   const caller = reader ?? maker
   // A session that was taken up after a restart, and whose client is not back yet: he reads how the task is when he is.
   if (!caller) return false
   return mayBeTold(options, caller, taskId).catch((error: unknown) => {
-    binding.logger.warn('`authorize` threw where a client was to be told of a task; the client is not told', {
+    logger.warn('`authorize` threw where a client was to be told of a task; the client is not told', {
       taskId,
       error: String(error),
     })

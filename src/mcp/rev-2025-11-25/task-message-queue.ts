@@ -18,21 +18,20 @@ interface Queued {
 export class DurableTaskMessageQueue implements TaskMessageQueue {
   readonly #serial = new Serial()
   /** Of this process: unlike any other. */
-  readonly #self: string
+  #self: string | undefined
   readonly #old = new WeakSet<QueuedMessage>()
 
-  constructor(private readonly durable: DurableBinding) {
-    this.#self = durable.core.binding.ids.seed()
-  }
+  constructor(private readonly durable: DurableBinding) {}
 
   enqueue(taskId: string, message: QueuedMessage, _sessionId?: string, maxSize?: number): Promise<void> {
     return this.#serial.run(taskId, async () => {
+      await this.durable.core.ready()
       const { binding } = this.durable.core
       if (maxSize !== undefined && (await this.#read(taskId)).length >= maxSize) {
         throw new Error(`Task message queue overflow: ${maxSize} messages are waiting`)
       }
       const name = `queue/${binding.ids.auditId(binding.clock.now())}`
-      const queued: Queued = { by: this.#self, message }
+      const queued: Queued = { by: this.#by, message }
       await this.#records.write([this.#records.beside(taskId, name, JSON.stringify(queued))])
       this.durable.core.hub.tell(taskId, { kind: 'changed' })
     })
@@ -40,6 +39,7 @@ export class DurableTaskMessageQueue implements TaskMessageQueue {
 
   dequeue(taskId: string): Promise<QueuedMessage | undefined> {
     return this.#serial.run(taskId, async () => {
+      await this.durable.core.ready()
       const [first] = await this.#read(taskId)
       if (first) await this.#records.write([this.#records.beside(taskId, first.key, undefined)])
       return first && this.#messageIn(first.text)
@@ -48,6 +48,7 @@ export class DurableTaskMessageQueue implements TaskMessageQueue {
 
   dequeueAll(taskId: string): Promise<QueuedMessage[]> {
     return this.#serial.run(taskId, async () => {
+      await this.durable.core.ready()
       const all = await this.#read(taskId)
       await this.#records.write(all.map(({ key }) => this.#records.beside(taskId, key, undefined)))
       return all.map(({ text }) => this.#messageIn(text))
@@ -71,13 +72,18 @@ export class DurableTaskMessageQueue implements TaskMessageQueue {
 
   #messageIn(text: string): QueuedMessage {
     const { by, message } = JSON.parse(text) as Queued
-    if (by !== this.#self) this.#old.add(message)
+    if (by !== this.#by) this.#old.add(message)
     return message
   }
 
   #read(taskId: string) {
     // Part of a key: what is no task's ID has no queue.
     return /^[\w-]{1,80}$/.test(taskId) ? this.#records.listBeside(taskId, 'queue/') : Promise.resolve([])
+  }
+
+  get #by(): string {
+    this.#self ??= this.durable.core.binding.ids.seed()
+    return this.#self
   }
 
   get #records() {

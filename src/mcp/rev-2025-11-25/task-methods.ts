@@ -5,12 +5,13 @@
 import { type CallToolResult, RELATED_TASK_META_KEY } from '@modelcontextprotocol/sdk/types.js'
 import { z } from 'zod'
 import type { TaskView } from '../../engine/view.js'
+import { ProtocolError } from '../../errors.js'
 import { isSettled } from '../../task/head.js'
 import { type Caller, callerOf } from '../caller.js'
 import { checkpointMethods } from '../checkpoint-methods.js'
 import { toThrow } from '../outcome.js'
 import { type Params, taskIdOf } from '../params.js'
-import { invalidParams, refusalOf } from '../refusal.js'
+import { invalidParams, RPC, refusalOf, stoppedWordsOf } from '../refusal.js'
 import { waitForEnd } from '../wait.js'
 import { Asking } from './ask-inputs.js'
 import type { Attachment, DurableBinding, Extra } from './types.js'
@@ -29,9 +30,10 @@ export function serve(
     schema as never,
     (async (request: { params?: Params }, extra: Extra) => {
       try {
+        await durable.core.ready()
         return await handle(request.params ?? {}, await callerOf(durable.core.options, extra), extra)
       } catch (error) {
-        throw refusalOf(error, durable.core.binding.logger)
+        throw refusalOf(error, durable.core.logger)
       }
     }) as never,
   )
@@ -39,12 +41,11 @@ export function serve(
 
 export function installTaskMethods(durable: DurableBinding, attachment: Attachment): void {
   const { core } = durable
-  const { holdfast } = core
 
   serve(durable, attachment, 'tasks/get', async (params, caller) => {
     const taskId = taskIdOf(params)
     const scope = await core.scope('read', caller, { taskId })
-    return { ...(await durable.project(await holdfast.get(taskId, scope))) }
+    return { ...(await durable.project(await core.holdfast.get(taskId, scope))) }
   })
 
   serve(durable, attachment, 'tasks/result', async (params, caller, extra) => {
@@ -61,12 +62,14 @@ export function installTaskMethods(durable: DurableBinding, attachment: Attachme
       asking.look(view)
       relay()
     }
-    const { view } = await waitForEnd(core, taskId, { ...scope, signal, onLook }).finally(() => asking.stop())
+    const { kind, view } = await waitForEnd(core, taskId, { ...scope, signal, onLook }).finally(() => asking.stop())
+    // An error, since a result would be taken for the task's own.
+    if (kind === 'stopping') throw new ProtocolError(RPC.internal, stoppedWordsOf(taskId), { code: 'CLOSED', taskId })
     relay()
     await relayed
     // Cancelled by its client: the SDK sends no answer.
     if (!view) return {}
-    core.binding.logger.debug('A result was fetched', { taskId, by: caller.owner })
+    core.logger.debug('A result was fetched', { taskId, by: caller.owner })
     const answer = await durable.answer(view)
     if (answer.kind === 'error') throw toThrow(answer.error)
     const result = answer.result as CallToolResult
@@ -76,10 +79,10 @@ export function installTaskMethods(durable: DurableBinding, attachment: Attachme
   serve(durable, attachment, 'tasks/cancel', async (params, caller) => {
     const taskId = taskIdOf(params)
     const scope = await core.scope('cancel', caller, { taskId })
-    const { status } = await holdfast.get(taskId, scope)
+    const { status } = await core.holdfast.get(taskId, scope)
     if (isSettled(status)) throw invalidParams(`Cannot cancel task: already in terminal status '${status}'`)
     const reason = 'The client cancelled the task'
-    return { ...(await durable.project(await holdfast.cancel(taskId, { ...scope, reason }))) }
+    return { ...(await durable.project(await core.holdfast.cancel(taskId, { ...scope, reason }))) }
   })
 
   // Without authentication the ID is the only key to a task: a list would hand out everybody's.
@@ -91,7 +94,7 @@ export function installTaskMethods(durable: DurableBinding, attachment: Attachme
     if (cursor !== undefined && typeof cursor !== 'string') throw invalidParams('Invalid cursor')
     // An administrator's list is his own too: everybody's tasks in one list help nobody, and need no right.
     await core.scope('read', caller)
-    const page = await holdfast.list({ owner: caller.owner, limit: PAGE, cursor })
+    const page = await core.holdfast.list({ owner: caller.owner, limit: PAGE, cursor })
     const tasks = await Promise.all(page.tasks.map((view) => durable.project(view)))
     return { tasks, ...(page.cursor === undefined ? {} : { nextCursor: page.cursor }) }
   })

@@ -35,14 +35,22 @@ export class DurableTaskStore implements TaskStore {
   readonly #serial = new Serial()
   readonly #made = new Set<string>()
   readonly #queue: DurableTaskMessageQueue
-  readonly #ready: Promise<void>
+  #orphans: Promise<void> | undefined
 
   constructor(private readonly durable: DurableBinding) {
     this.#queue = new DurableTaskMessageQueue(durable)
-    this.#ready = this.#settleOrphans()
-    this.#ready.catch((error: unknown) =>
-      durable.core.binding.logger.error('Tasks without a body could not be looked at', { error: String(error) }),
-    )
+    durable.core.opening.whenOpen(() => {
+      this.#orphans = this.#settleOrphans()
+      this.#orphans.catch((error: unknown) =>
+        durable.core.logger.error('Tasks without a body could not be looked at', { error: String(error) }),
+      )
+    })
+  }
+
+  /** Opens the store if it is not open, and waits until what an earlier process left is settled. */
+  async #ready(): Promise<void> {
+    await this.durable.core.ready()
+    await this.#orphans
   }
 
   async createTask(
@@ -52,6 +60,7 @@ export class DurableTaskStore implements TaskStore {
     sessionId?: string,
   ): Promise<Task> {
     const { core } = this.durable
+    await core.ready()
     const { binding, options, records } = core
     const caller = await storeCallerOf(options, sessionId)
     const tool = String(request.params?.['name'] ?? request.method)
@@ -125,7 +134,7 @@ export class DurableTaskStore implements TaskStore {
   }
 
   async listTasks(cursor?: string, sessionId?: string): Promise<{ tasks: Task[]; nextCursor?: string }> {
-    await this.#ready
+    await this.#ready()
     const { options, holdfast } = this.durable.core
     // Without authentication everybody shares one owner, and a list would hand out everybody's tasks.
     if (options.access === 'open') return { tasks: [] }
@@ -146,7 +155,7 @@ export class DurableTaskStore implements TaskStore {
     taskId: string,
     sessionId: string | undefined,
   ): Promise<(TaskView & { scope: Scope }) | undefined> {
-    await this.#ready
+    await this.#ready()
     const { options, holdfast } = this.durable.core
     const caller = await storeCallerOf(options, sessionId)
     try {

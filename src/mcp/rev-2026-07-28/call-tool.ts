@@ -24,7 +24,7 @@ import { answerInputs, canAnswer, questionsOf, refuseInput } from '../inputs.js'
 import type { IsHeard } from '../open-calls.js'
 import { type Answer, toThrow } from '../outcome.js'
 import { ProgressFeed } from '../progress-feed.js'
-import { invalidParams, parkedAnswerOf, RPC, refusalOf } from '../refusal.js'
+import { invalidParams, parkedAnswerOf, RPC, refusalOf, stoppedWordsOf } from '../refusal.js'
 import type { DurableTool, ToolResult } from '../tool.js'
 import { waitForEnd } from '../wait.js'
 import { capabilitiesIn, isModern, knowsTasks, tasksNotDeclared } from './extension.js'
@@ -63,6 +63,7 @@ export async function callTool(
   if (!found || !attachment.serves(params.name)) return next()
   const { tool, role } = found
   try {
+    await core.ready()
     const capabilities = capabilitiesIn(ctx) ?? attachment.server.getClientCapabilities() ?? {}
     const asTask = role === 'call' && tool.taskSupport !== 'forbidden' && isModern(ctx) && knowsTasks(capabilities)
     if (role === 'call' && tool.taskSupport === 'required' && !asTask) throw needsTask(params.name, ctx)
@@ -81,7 +82,7 @@ export async function callTool(
     if (error instanceof InputNeeded) return error.required
     const result = toolErrorOf(error)
     if (result) return result
-    throw error instanceof SdkProtocolError ? error : refusalOf(error, core.binding.logger)
+    throw error instanceof SdkProtocolError ? error : refusalOf(error, core.logger)
   }
 }
 
@@ -171,6 +172,8 @@ async function answerInline(durable: DurableBinding, call: Call): Promise<unknow
     await feed?.end()
     const view = end.view as TaskView
     if (end.kind === 'parked') return parkedResult(view)
+    // Not delivered: the same call to the next process joins the task.
+    if (end.kind === 'stopping') return toolError(stoppedWordsOf(taskId))
     // Made first: should that fail, or the process die over it, the repeat of the call still finds the task.
     const answer: Answer = end.kind === 'seen' ? await roundOf(durable, call, view) : await durable.answer(view)
     // Whoever was sent something is not waiting any more.
@@ -216,7 +219,7 @@ function answerable({ core }: DurableBinding, view: TaskView, capabilities: Clie
     if (canAnswer(capabilities, method)) found = true
     else {
       refuseInput(core, view.taskId, key, `The client can't answer ${method}`).catch((error: unknown) =>
-        core.binding.logger.warn('A question of a task could not be refused', { error: String(error) }),
+        core.logger.warn('A question of a task could not be refused', { error: String(error) }),
       )
     }
   }
@@ -252,7 +255,10 @@ function handleOf(taskId: string): ToolResult {
 }
 
 function parkedResult({ taskId, parked }: TaskView): ToolResult {
-  const text = parkedAnswerOf(taskId, parked as Parked)
+  return toolError(parkedAnswerOf(taskId, parked as Parked))
+}
+
+function toolError(text: string): ToolResult {
   return { content: [{ type: 'text', text }], isError: true }
 }
 

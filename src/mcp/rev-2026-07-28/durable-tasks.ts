@@ -8,8 +8,10 @@ import { NotAttached } from '../attachable.js'
 import { Checkpoints } from '../checkpoints.js'
 import { McpCore } from '../core.js'
 import type { FallbackOptions } from '../fallback-tools.js'
+import type { OpenHoldfast } from '../opening.js'
 import type { DurableOptions } from '../options.js'
 import type { Answer } from '../outcome.js'
+import type { StdioHandle } from '../stdio/life.js'
 import type { ToolOptions } from '../tool.js'
 import type { Trace } from '../trace.js'
 import { attachTo } from './attach.js'
@@ -20,7 +22,7 @@ import type { HttpOptions } from './http/options.js'
 import { type DetailedTask, ERA, projectSettled, projectTask } from './project-task.js'
 import { registerFallback } from './register-fallback-tools.js'
 import { RequestStates } from './request-state.js'
-import { type StdioHandle, type StdioOptions, serveOverStdio } from './stdio/serve.js'
+import { type StdioOptions, serveOverStdio } from './stdio/serve.js'
 import type { Attachment, CreateServer } from './types.js'
 
 /** Durable tasks for servers on `@modelcontextprotocol/server`. Made by `durableTasks`. */
@@ -37,10 +39,18 @@ export class DurableTasks {
   #attached = false
 
   /** @internal Use `durableTasks`. */
-  constructor(holdfast: Holdfast, options: DurableOptions) {
-    this.core = new McpCore(holdfast, options)
+  constructor(given: Holdfast | OpenHoldfast, options: DurableOptions) {
+    this.core = new McpCore(given, options)
     this.checkpoints = new Checkpoints(this.core)
     this.requestStates = new RequestStates(this.core)
+  }
+
+  /**
+   * The open `Holdfast`: what was given, or what the function that was given resolves to. The first read begins the open.
+   * Where that fails the promise rejects; the next durable call tries again, and this is then the promise of that open.
+   */
+  get opened(): Promise<Holdfast> {
+    return this.core.opening.opened
   }
 
   /**
@@ -104,7 +114,8 @@ export class DurableTasks {
   }
 
   /**
-   * Serves this process's standard input and output.
+   * Serves this process's standard input and output, and owns the end of the process: by default it closes the `Holdfast`
+   * that this was given, and exits with code 0, when the client is gone or a signal comes.
    * @param createServer makes the server of the connection; a new one each time, attached
    * @throws TypeError for an option of the wrong type, and for `access: 'principal'`
    */
@@ -116,12 +127,14 @@ export class DurableTasks {
    * Signs the `requestState` of rounds with a new key from now on. Rounds that are open can be finished; those that
    * were signed before the rotation before this one can't.
    */
-  rotateRequestStateKey(): Promise<void> {
+  async rotateRequestStateKey(): Promise<void> {
+    await this.core.ready()
     return this.requestStates.rotate()
   }
 
   /** The trace of the call that began the task, to link its work to, or `undefined`. */
   async traceOf(taskId: string): Promise<Trace | undefined> {
+    await this.core.ready()
     return (await this.core.records.readOrigin(taskId))?.trace
   }
 
@@ -138,7 +151,7 @@ export class DurableTasks {
       } catch (error) {
         noteFailure(error)
         if (error instanceof NotAttached) this.core.logOnce(error.message)
-        else this.core.binding.logger.error('A server could not be made', { error: String(error) })
+        else this.core.logger.error('A server could not be made', { error: String(error) })
         throw error
       }
     }
@@ -167,6 +180,6 @@ export class DurableTasks {
  * durable.tool(importFlights, { title: 'Import flights' })
  * durable.serveStdio(() => durable.attach(new McpServer(info, durable.serverOptions())))
  */
-export function durableTasks(holdfast: Holdfast, options: DurableOptions): DurableTasks {
+export function durableTasks(holdfast: Holdfast | OpenHoldfast, options: DurableOptions): DurableTasks {
   return new DurableTasks(holdfast, options)
 }

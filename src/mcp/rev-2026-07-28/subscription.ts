@@ -56,6 +56,7 @@ export async function acceptTasks(
   caller: Caller,
   taskIds: readonly string[],
 ): Promise<string[]> {
+  await core.ready()
   await core.scope('read', caller)
   const accept = async (taskId: string): Promise<string[]> => {
     try {

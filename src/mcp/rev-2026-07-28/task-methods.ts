@@ -19,13 +19,14 @@ const ANY = { params: z.looseObject({}), result: z.looseObject({}) }
 
 /** Handles a request of our own extension: whoever asks is known, and what is thrown becomes an answer. */
 export function serve(durable: DurableBinding, { server }: Attachment, method: string, handle: Handle): void {
-  const { options, binding } = durable.core
+  const { core } = durable
   server.setRequestHandler(method, ANY, async (params: Params, ctx: ServerContext) => {
     try {
-      const caller = await callerOf(options, { authInfo: ctx.http?.authInfo, sessionId: ctx.sessionId })
+      await core.ready()
+      const caller = await callerOf(core.options, { authInfo: ctx.http?.authInfo, sessionId: ctx.sessionId })
       return await handle(params, caller, ctx)
     } catch (error) {
-      throw refusalOf(error, binding.logger)
+      throw refusalOf(error, core.logger)
     }
   })
 }
@@ -33,36 +34,36 @@ export function serve(durable: DurableBinding, { server }: Attachment, method: s
 /** The same for a method of the tasks extension, which is there for clients that declare it with the request. */
 function serveTasks(durable: DurableBinding, attachment: Attachment, method: string, handle: Handle): void {
   const { server } = attachment
-  const { options, binding } = durable.core
+  const { core } = durable
   server.setRequestHandler(method, ANY, async (params: Params, ctx: ServerContext) => {
     // Under 2025-11-25 the extension means nothing, and that revision's tasks are served by its own binding.
     if (!isModern(ctx)) throw new ProtocolError(RPC.methodNotFound, 'Method not found')
     if (!knowsTasks(capabilitiesIn(ctx))) throw tasksNotDeclared()
     try {
-      const caller = await callerOf(options, { authInfo: ctx.http?.authInfo, sessionId: ctx.sessionId })
+      await core.ready()
+      const caller = await callerOf(core.options, { authInfo: ctx.http?.authInfo, sessionId: ctx.sessionId })
       return await handle(params, caller, ctx)
     } catch (error) {
-      throw refusalOf(error, binding.logger)
+      throw refusalOf(error, core.logger)
     }
   })
 }
 
 export function installTaskMethods(durable: DurableBinding, attachment: Attachment): void {
   const { core } = durable
-  const { holdfast } = core
 
   serveTasks(durable, attachment, 'tasks/get', async (params, caller) => {
     const taskId = taskIdOf(params)
     const scope = await core.scope('read', caller, { taskId })
-    const view = await holdfast.get(taskId, scope)
-    if (isSettled(view.status)) core.binding.logger.debug('A result was fetched', { taskId, by: caller.owner })
+    const view = await core.holdfast.get(taskId, scope)
+    if (isSettled(view.status)) core.logger.debug('A result was fetched', { taskId, by: caller.owner })
     return { ...(await durable.detail(view)) }
   })
 
   serveTasks(durable, attachment, 'tasks/update', async (params, caller, { mcpReq }) => {
     const taskId = taskIdOf(params)
     const scope = await core.scope('update', caller, { taskId })
-    const view = await holdfast.get(taskId, scope)
+    const view = await core.holdfast.get(taskId, scope)
     if (mcpReq.inputResponses === undefined) throw invalidParams('`inputResponses` is missing')
     const answers = answersTo(view, mcpReq.inputResponses)
     if (Object.keys(answers).length > 0) await answerInputs(core, taskId, answers, scope)
@@ -72,10 +73,12 @@ export function installTaskMethods(durable: DurableBinding, attachment: Attachme
   serveTasks(durable, attachment, 'tasks/cancel', async (params, caller) => {
     const taskId = taskIdOf(params)
     const scope = await core.scope('cancel', caller, { taskId })
-    await holdfast.cancel(taskId, { ...scope, reason: 'The client cancelled the task' }).catch((error: unknown) => {
-      // A task that is over can't be cancelled any more, and nobody is told off for trying.
-      if (!(error instanceof HoldfastError && error.code === 'TASK_SETTLED')) throw error
-    })
+    await core.holdfast
+      .cancel(taskId, { ...scope, reason: 'The client cancelled the task' })
+      .catch((error: unknown) => {
+        // A task that is over can't be cancelled any more, and nobody is told off for trying.
+        if (!(error instanceof HoldfastError && error.code === 'TASK_SETTLED')) throw error
+      })
     return {}
   })
 }

@@ -11,9 +11,10 @@ import {
   type JSONRPCRequest,
   SUPPORTED_PROTOCOL_VERSIONS,
 } from '@modelcontextprotocol/sdk/types.js'
-import type { Holdfast } from '../../../engine/holdfast.js'
+import { HoldfastError } from '../../../errors.js'
 import { NotAttached } from '../../attachable.js'
 import { callerOf, runAs } from '../../caller.js'
+import type { McpCore } from '../../core.js'
 import { Addresses } from '../../http/address.js'
 import type { AuthInfoLike } from '../../http/node.js'
 import { type FetchContext, serveNode } from '../../http/node.js'
@@ -21,6 +22,7 @@ import { type CheckedHttpOptions, checkHttpOptions, HTTP_OPTIONS, type HttpOptio
 import { checkOrigin, httpError, readBody, refusalOfParsed, storeAway, tooManyRequests } from '../../http/reply.js'
 import { checkJson } from '../../json-limits.js'
 import { CHOSEN_NAME_BYTES_MAX } from '../../names.js'
+import type { Opening } from '../../opening.js'
 import { NoPrincipal } from '../../owner.js'
 import { isStoreAway, RPC } from '../../refusal.js'
 import { cleanText } from '../../text.js'
@@ -61,7 +63,7 @@ const QUICK = new Set([
 ])
 
 // Two would take up each other's sessions after a restart, each with a server of its own making.
-const serving = new WeakSet<Holdfast>()
+const serving = new WeakSet<Opening>()
 
 /** @throws TypeError for an option of the wrong type, and for `access: 'local'`; Error for a second one of a Holdfast */
 export function createHttpHandler(
@@ -79,10 +81,46 @@ export function createHttpHandler(
     throw new TypeError(`Expected \`createServer\` to be a function that makes a server, got ${typeof createServer}`)
   }
   const checked = checkHttpOptions(options, core.options.access === 'open', HTTP_OPTIONS)
-  if (serving.has(core.holdfast)) {
+  const { opening } = core
+  if (serving.has(opening)) {
     throw new Error('This Holdfast has an httpHandler already. Route to that one, or close it first.')
   }
-  serving.add(core.holdfast)
+  serving.add(opening)
+  const make = () => openHandler(durable, createServer, checked)
+  const handler = opening.holdfast ? make() : lateHandler(core, make, checked)
+  return {
+    ...handler,
+    close: async () => {
+      await handler.close()
+      serving.delete(opening)
+    },
+  }
+}
+
+/** The endpoint of a store that is being opened: each request waits for that. An open that failed is tried again. */
+function lateHandler(core: McpCore, make: () => HttpHandler, { bodyBytesMax }: CheckedHttpOptions): HttpHandler {
+  let made: HttpHandler | undefined
+  const handler = async () => {
+    await core.ready()
+    made ??= make()
+    return made
+  }
+  const ready = handler().then(({ ready }) => ready)
+  // Whoever waits for it is told; the log says it in any case.
+  ready.catch(() => {})
+  const fetch = async (request: Request, context: FetchContext = {}) => {
+    try {
+      return (await handler()).fetch(request, context)
+    } catch (error) {
+      return storeAway(error instanceof HoldfastError ? error : new HoldfastError('STORE_UNAVAILABLE', String(error)))
+    }
+  }
+  const close = async () => made?.close()
+  return { fetch, node: (req, res) => serveNode(req, res, fetch, bodyBytesMax), ready, close }
+}
+
+function openHandler(durable: DurableBinding, createServer: CreateServer, checked: CheckedHttpOptions): HttpHandler {
+  const { core } = durable
   const records = new SessionRecords(core.records.records)
   const incarnation = core.binding.ids.seed().slice(0, 8)
   const sessions = new Sessions({ durable, createServer, records, options: checked, incarnation })
@@ -92,10 +130,7 @@ export function createHttpHandler(
     fetch,
     node: (req, res) => serveNode(req, res, fetch, checked.bodyBytesMax),
     ready: sessions.ready,
-    close: async () => {
-      await sessions.close()
-      serving.delete(core.holdfast)
-    },
+    close: () => sessions.close(),
   }
 }
 
@@ -107,7 +142,7 @@ class Endpoint {
     private readonly sessions: Sessions,
     private readonly options: CheckedHttpOptions,
   ) {
-    this.#addresses = new Addresses(options.addressOf, durable.core.binding.logger)
+    this.#addresses = new Addresses(options.addressOf, durable.core.logger)
   }
 
   async answer(request: Request, context: FetchContext): Promise<Response> {
@@ -121,7 +156,7 @@ class Endpoint {
         this.durable.core.logOnce(error.message)
         return httpError(500, RPC.internal, error.message)
       }
-      this.durable.core.binding.logger.error('An HTTP request failed unexpectedly', { error: String(error) })
+      this.durable.core.logger.error('An HTTP request failed unexpectedly', { error: String(error) })
       return httpError(500, -32_603, 'Internal error')
     }
   }

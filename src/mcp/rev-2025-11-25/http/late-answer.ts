@@ -24,6 +24,6 @@ export async function answerLate({ core }: DurableBinding, question: string, res
     await answerInputs(core, taskId, { [key]: answer }, scope)
   } catch (error) {
     if (isStoreAway(error)) throw error
-    core.binding.logger.debug('A late answer was dropped', { taskId, key, error: String(error) })
+    core.logger.debug('A late answer was dropped', { taskId, key, error: String(error) })
   }
 }

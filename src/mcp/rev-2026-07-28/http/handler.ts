@@ -60,13 +60,15 @@ export function createHttpHandler(
     )
   }
   const checked = checkHttpOptions(options, durable.core.options.access === 'open')
-  const { logger } = durable.core.binding
+  const { logger } = durable.core
   const sdk = createMcpHandler(durable.attachedBy(createServer), {
     legacy: checked.legacy ? 'reject' : 'stateless',
     maxRequestBodySize: checked.bodyBytesMax,
     maxSubscriptions: checked.subscriptionsMax,
     onerror: (error) => logger.debug('The SDK refused an HTTP request', { error: String(error) }),
   })
+  // Begins the open of a store that is opened by a function. What it fails of is logged, and the next request tries again.
+  durable.core.ready().catch(() => {})
   const endpoint = new Endpoint(durable, sdk, checked)
   const fetch = (request: Request, context: FetchContext = {}) => endpoint.answer(request, context)
   return {
@@ -93,7 +95,7 @@ class Endpoint {
     private readonly sdk: McpHttpHandler,
     private readonly options: CheckedHttpOptions,
   ) {
-    this.#addresses = new Addresses(options.addressOf, durable.core.binding.logger)
+    this.#addresses = new Addresses(options.addressOf, durable.core.logger)
     this.#subscriptions = new SubscriptionCounts(options.subscriptionsPerOwnerMax)
   }
 
@@ -102,7 +104,7 @@ class Endpoint {
       return await this.#answer(request, context)
     } catch (error) {
       if (error instanceof NoPrincipal) return httpError(401, -32_001, error.message, { 'www-authenticate': 'Bearer' })
-      this.durable.core.binding.logger.error('An HTTP request failed unexpectedly', { error: String(error) })
+      this.durable.core.logger.error('An HTTP request failed unexpectedly', { error: String(error) })
       return httpError(500, -32_603, 'Internal error')
     }
   }
@@ -209,7 +211,7 @@ function isListen(body: unknown): body is ListenRequest {
 }
 
 function errorResponse(id: string | number, error: unknown, { core }: DurableBinding): Response {
-  const { code, message, data } = errorOf(error, core.binding.logger)
+  const { code, message, data } = errorOf(error, core.logger)
   const status = code === -32_021 ? 400 : 200
   return Response.json({ jsonrpc: '2.0', id, error: { code, message, ...(data ? { data } : {}) } }, { status })
 }

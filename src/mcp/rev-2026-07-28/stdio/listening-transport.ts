@@ -122,7 +122,7 @@ export class ListeningTransport implements Transport {
   }
 
   #refuse({ id }: Pick<JSONRPCRequest, 'id'>, error: unknown): void {
-    const { code, message, data } = errorOf(error, this.durable.core.binding.logger)
+    const { code, message, data } = errorOf(error, this.durable.core.logger)
     this.wire
       .send({ jsonrpc: '2.0', id, error: { code, message, ...(data ? { data } : {}) } })
       .catch((failed: unknown) => this.onerror?.(failed as Error))

@@ -1,0 +1,74 @@
+/** The options of `durable.serveStdio` that both revisions have, checked and with their defaults. */
+import { type Duration, durationMs } from '../../duration.js'
+import { checkFlag, type Names, oneOf } from '../../expected.js'
+
+/** How a stdio server begins and ends. */
+export interface StdioLifeOptions {
+  /**
+   * How long steps in flight may go on once the shutdown has begun. Then their signals are aborted. The process ends at
+   * most 150 ms after that. Clients kill a server after 500 ms (Claude Code) to 4 s (the SDKs).
+   * @default 200 ms
+   */
+  readonly grace?: Duration | undefined
+  /**
+   * `false`: the process goes on after the shutdown, and `await handle.ended` gives the reason.
+   * @default true: the process exits with code 0
+   */
+  readonly exit?: boolean | undefined
+  /**
+   * `false`: SIGTERM, SIGINT and SIGHUP (SIGBREAK on Windows) are left to you.
+   * @default true: each of them begins the shutdown
+   */
+  readonly signals?: boolean | undefined
+  /**
+   * When the store is opened. `'at-start'`: at once. By default at the first message that needs it (any but
+   * `server/discover`, `initialize` and notifications), or after a second: clients start processes that they only probe.
+   * @default 'when-needed'
+   */
+  readonly open?: 'when-needed' | 'at-start' | undefined
+  /**
+   * `'keep'`: `console.log`, `console.info` and `console.debug` of this process keep writing to standard output, where
+   * any line of their own breaks the protocol.
+   * @default 'redirect': they write to standard error, with one warning
+   */
+  readonly console?: 'redirect' | 'keep' | undefined
+}
+
+/** The names of these options. */
+export const STDIO_OPTIONS: Names<StdioLifeOptions> = {
+  grace: true,
+  exit: true,
+  signals: true,
+  open: true,
+  console: true,
+}
+
+/** The same, complete. */
+export interface CheckedStdioOptions {
+  readonly graceMs: number
+  readonly exits: boolean
+  readonly listensToSignals: boolean
+  readonly opensAtStart: boolean
+  readonly redirectsConsole: boolean
+}
+
+/**
+ * @param isProcess `false` where a transport of the author's stands in for this process's streams: nothing exits, and
+ *   nothing of the process is listened to
+ * @throws TypeError for an option of the wrong type
+ */
+export function checkStdioOptions(options: StdioLifeOptions, isProcess: boolean): CheckedStdioOptions {
+  const { grace = 200, exit = true, signals = true, open = 'when-needed', console = 'redirect' } = options
+  const graceMs = durationMs(grace, 'grace', { zero: true })
+  checkFlag('exit', exit)
+  checkFlag('signals', signals)
+  oneOf('open', open, ['when-needed', 'at-start'])
+  oneOf('console', console, ['redirect', 'keep'])
+  return {
+    graceMs,
+    exits: isProcess && exit,
+    listensToSignals: isProcess && signals,
+    opensAtStart: open === 'at-start',
+    redirectsConsole: isProcess && console === 'redirect',
+  }
+}
