@@ -1,0 +1,52 @@
+/** Clients of both revisions for the recipes of docs/mcp/hosts, each with a token. */
+import { Client as ModernClient, StreamableHTTPClientTransport as ModernTransport } from '@modelcontextprotocol/client'
+import { Client } from '@modelcontextprotocol/sdk/client/index.js'
+import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
+import { INFO, KNOWS_TASKS, metaOf, VERSION } from '../mcp-2026-07-28/modern-client.js'
+
+const headersOf = (token: string) => ({ authorization: `Bearer ${token}` })
+
+/** The client of the SDK of 2025-11-25. It comes back until the server is there: a busy machine may take long to start it. */
+export async function connect(url: URL, token = 'token-of-alice') {
+  const client = new Client(INFO)
+  const transport = new StreamableHTTPClientTransport(url, {
+    requestInit: { headers: headersOf(token) },
+    reconnectionOptions: {
+      maxRetries: 100,
+      initialReconnectionDelay: 500,
+      maxReconnectionDelay: 500,
+      reconnectionDelayGrowFactor: 1,
+    },
+  })
+  await client.connect(transport as never)
+  return { client, transport }
+}
+
+/** The client of the SDK of 2026-07-28, which knows no tasks. */
+export async function connectModern(url: URL, token = 'token-of-alice') {
+  const client = new ModernClient(INFO, { versionNegotiation: { mode: { pin: VERSION } } })
+  await client.connect(new ModernTransport(url, { requestInit: { headers: headersOf(token) } }))
+  return client
+}
+
+/** One request of revision 2026-07-28 by a client that knows tasks. */
+export async function request(url: URL, method: string, params: Record<string, unknown>, token = 'token-of-alice') {
+  const name = params['name'] ?? params['taskId']
+  const response = await fetch(url, {
+    method: 'POST',
+    headers: {
+      ...headersOf(token),
+      'content-type': 'application/json',
+      accept: 'application/json, text/event-stream',
+      'mcp-protocol-version': VERSION,
+      'mcp-method': method,
+      ...(typeof name === 'string' ? { 'mcp-name': name } : {}),
+    },
+    body: JSON.stringify({ jsonrpc: '2.0', id: 1, method, params: { ...params, _meta: metaOf(KNOWS_TASKS) } }),
+  })
+  const text = await response.text()
+  const isStream = response.headers.get('content-type')?.startsWith('text/event-stream')
+  const last = isStream ? text.trim().split('\n\n').at(-1)?.split('data: ').at(1) : text
+  // biome-ignore lint/suspicious/noExplicitAny: a test looks at what it expects to be there
+  return { status: response.status, text, ...JSON.parse(last || '{}') } as any
+}
