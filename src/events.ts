@@ -9,48 +9,101 @@ import { type Logger, textOf } from './logger.js'
 /** Every event and what its listeners get. Never inputs, results or states. */
 export interface HoldfastEvents {
   /** A task is durable. */
-  'task:created': { taskId: string; type: string; owner: string | undefined }
-  /** A run of its body begins; `recovered` after a crash or a close. */
-  'task:started': { taskId: string; type: string; run: number; recovered: boolean }
-  /** It has settled, for good. */
+  'task:created': {
+    /** ID of the task. */
+    taskId: string
+    /** Name of its definition, or the type that a session task was given. */
+    type: string
+    /** Owner of the task; `undefined` for a task that belongs to the server. */
+    owner: string | undefined
+  }
+  /** A run of a task's body begins. */
+  'task:started': {
+    taskId: string
+    type: string
+    /** Number of the run: a task has a new run after each retry, restart and unloading. */
+    run: number
+    /** True if the task was unfinished when the store was opened. */
+    recovered: boolean
+  }
+  /** A task has settled, for good. */
   'task:settled': {
     taskId: string
     type: string
     status: 'completed' | 'failed' | 'cancelled'
+    /** Code of the error that it failed with. */
     code?: string | undefined
   }
-  /** It is settled, and what it left behind is cleaned up, or can't be. */
-  'task:cleaned-up': { taskId: string; type: string; cleanUp: 'done' | 'failed'; reason?: string | undefined }
-  /** It asks for an input, and waits for the answer. */
-  'task:input-required': { taskId: string; type: string; key: string }
-  /** It can't go on, for the reason given. */
-  'task:parked': { taskId: string; type: string; code: string; reason: string }
-  /** Its body said how far it is. Not on disk yet: it goes with the next record. */
+  /** The undos and `onCancel` of a settled task have run, or failed. */
+  'task:cleaned-up': {
+    taskId: string
+    type: string
+    cleanUp: 'done' | 'failed'
+    /** Why it failed. */
+    reason?: string | undefined
+  }
+  /** A task asks for an input, and waits for the answer. */
+  'task:input-required': {
+    taskId: string
+    type: string
+    /** Key to answer it under with `respond`. */
+    key: string
+  }
+  /** A task is parked: it cannot continue without an operator or new code. */
+  'task:parked': {
+    taskId: string
+    type: string
+    /** Stable code, such as `CODE_CHANGED`. */
+    code: string
+    /** Explanation for a person. */
+    reason: string
+  }
+  /** A body reported its progress. The progress is not on disk yet: the next record takes it along. */
   'task:progress': {
     taskId: string
     type: string
+    /** Units of work that are done. */
     done?: number | undefined
+    /** Units of work in all, if the body knows. */
     total?: number | undefined
+    /** What the body does now, for a person. */
     message?: string | undefined
   }
   /** A step's result, or its failure, is recorded. */
   'step:recorded': {
     taskId: string
     type: string
+    /** Name of the step. */
     step: string
     /** The segment of the log; with `step` and `number` it names the record. */
     segment: 'prefix' | number
+    /** Number of the step among those of its name in the segment. */
     number: number
+    /** True if the failure of the step was recorded. */
     failed: boolean
+    /** Start of the first attempt, in milliseconds since the epoch. */
     startedAt: number
+    /** Instant of the record, in milliseconds since the epoch. */
     recordedAt: number
   }
   /** A checkpoint is saved. */
-  'checkpoint:saved': { taskId: string; type: string; checkpointId: string; savedBy: 'body' | 'client' }
-  /** A client, or a body in its first lines, went back to one. */
+  'checkpoint:saved': {
+    taskId: string
+    type: string
+    checkpointId: string
+    /** The body of the task, or a client through `saveCheckpoint` of the instance. */
+    savedBy: 'body' | 'client'
+  }
+  /** A body or a client restored a checkpoint. */
   'checkpoint:restored': { taskId: string; type: string; checkpointId: string }
-  /** Every unfinished task that was found at open is taken up again, parked or settled. */
-  'recovery:done': { resumed: number; parked: number; settled: number; damaged: number }
+  /** Recovery is over: each task that was unfinished at open is resumed, parked or settled. The numbers count tasks. */
+  'recovery:done': {
+    resumed: number
+    parked: number
+    settled: number
+    /** Tasks whose heads cannot be read. They are left alone. */
+    damaged: number
+  }
 }
 
 /** The name of an event. */

@@ -3,6 +3,8 @@
  * its name: start-task, wait-for-result, client-checkpoints, steps, engine.
  */
 
+/// <reference lib="esnext.disposable" preserve="true" />
+
 import type { EventName, HoldfastEvents } from '../events.js'
 import type { RecoveryReport } from '../recovery/report.js'
 import { openStore } from '../store/open.js'

@@ -13,6 +13,28 @@ export interface FetchContext {
   readonly remoteAddress?: string | undefined
 }
 
+/** As much of Node's `IncomingMessage`, or Express's `Request`, as is asked for. Without it, these types would need @types/node. */
+export interface NodeRequest {
+  readonly method?: string | undefined
+  readonly url?: string | undefined
+  readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>
+  readonly rawHeaders: readonly string[]
+  readonly socket: { readonly remoteAddress?: string | undefined }
+  /** The body, if a parser has read it. */
+  readonly body?: unknown
+  /** As the SDK's `requireBearerAuth` makes it. */
+  readonly auth?: AuthInfoLike | undefined
+}
+
+/** The same of Node's `ServerResponse`. */
+export interface NodeResponse {
+  readonly headersSent: boolean
+  readonly writableFinished: boolean
+  writeHead(status: number, headers?: Record<string, string>): unknown
+  once(event: 'close', listener: () => void): unknown
+  destroy(): unknown
+}
+
 type Incoming = IncomingMessage & { body?: unknown; auth?: AuthInfoLike }
 
 /**
@@ -20,14 +42,15 @@ type Incoming = IncomingMessage & { body?: unknown; auth?: AuthInfoLike }
  * @param signal the request's own, where somebody wants to know that its client hung up
  */
 export async function serveNode(
-  req: Incoming,
-  res: ServerResponse,
+  request: NodeRequest,
+  answered: NodeResponse,
   fetch: (request: Request, context: FetchContext) => Promise<Response>,
   bodyBytesMax: number,
   signal?: AbortSignal,
 ): Promise<void> {
+  const res = answered as ServerResponse
   try {
-    const response = await answer(req, fetch, bodyBytesMax, signal)
+    const response = await answer(request as Incoming, fetch, bodyBytesMax, signal)
     await write(response, res)
   } catch {
     // Malformed beyond what a `Request` can hold, or the connection is gone.

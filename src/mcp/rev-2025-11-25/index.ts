@@ -1,7 +1,7 @@
 /** The public API of `holdfast/mcp/2025-11-25`: what is exported here, and nothing else. */
 
 export type { FallbackOptions, FallbackTool } from '../fallback-tools.js'
-export type { AuthInfoLike } from '../http/node.js'
+export type { AuthInfoLike, NodeRequest, NodeResponse } from '../http/node.js'
 export type { HttpOptions } from '../http/options.js'
 export type { GivenOptions, OpenHoldfast } from '../opening.js'
 export type { AccessRequest, Decision, DurableOptions, McpLimits, TtlOptions } from '../options.js'

@@ -1,7 +1,7 @@
 /** The public API of `holdfast/mcp/2026-07-28`: what is exported here, and nothing else. */
 
 export type { FallbackOptions, FallbackTool } from '../fallback-tools.js'
-export type { AuthInfoLike, FetchContext } from '../http/node.js'
+export type { AuthInfoLike, FetchContext, NodeRequest, NodeResponse } from '../http/node.js'
 export type { GivenOptions, OpenHoldfast } from '../opening.js'
 export type { AccessRequest, Decision, DurableOptions, McpLimits, TtlOptions } from '../options.js'
 export type { Access } from '../owner.js'

@@ -2,7 +2,6 @@
  * The HTTP endpoint. Everything that can be said about a request before its session is known is said here: where it came
  * from, whose it is, whether it is JSON-RPC at all. Errors are JSON-RPC errors, whatever came.
  */
-import type { IncomingMessage, ServerResponse } from 'node:http'
 import {
   isInitializeRequest,
   isJSONRPCRequest,
@@ -16,8 +15,8 @@ import { NotAttached } from '../../attachable.js'
 import { callerOf, runAs } from '../../caller.js'
 import type { McpCore } from '../../core.js'
 import { Addresses } from '../../http/address.js'
-import type { AuthInfoLike } from '../../http/node.js'
-import { type FetchContext, serveNode } from '../../http/node.js'
+import type { FetchContext, NodeRequest, NodeResponse } from '../../http/node.js'
+import { serveNode } from '../../http/node.js'
 import { type CheckedHttpOptions, checkHttpOptions, HTTP_OPTIONS, type HttpOptions } from '../../http/options.js'
 import { checkOrigin, httpError, readBody, refusalOfParsed, storeAway, tooManyRequests } from '../../http/reply.js'
 import { checkJson } from '../../json-limits.js'
@@ -40,7 +39,7 @@ export type { FetchContext } from '../../http/node.js'
 /** An MCP endpoint with durable sessions. Made by `durable.httpHandler`. */
 export interface HttpHandler {
   /** For plain `http` and Express; uses `req.body` and `req.auth` if they are there. */
-  readonly node: (req: IncomingMessage & { body?: unknown; auth?: AuthInfoLike }, res: ServerResponse) => Promise<void>
+  readonly node: (req: NodeRequest, res: NodeResponse) => Promise<void>
   /** For Hono, and whatever else speaks `Request` and `Response`. */
   readonly fetch: (request: Request, context?: FetchContext) => Promise<Response>
   /** Resolves once what an earlier process left open is taken up. Requests wait for it by themselves. */

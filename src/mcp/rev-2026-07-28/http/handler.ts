@@ -2,8 +2,6 @@
  * The HTTP endpoint: the SDK's, with what it doesn't do before it. Where requests come from and whose they are, which
  * era they belong to, and `subscriptions/listen` with tasks.
  */
-
-import type { IncomingMessage, ServerResponse } from 'node:http'
 import {
   createMcpHandler,
   isLegacyRequest,
@@ -14,8 +12,8 @@ import { ProtocolError } from '../../../errors.js'
 import { NotAttached } from '../../attachable.js'
 import { type Caller, callerOf, countedAs, runAs } from '../../caller.js'
 import { Addresses } from '../../http/address.js'
-import type { AuthInfoLike } from '../../http/node.js'
-import { type FetchContext, serveNode } from '../../http/node.js'
+import type { FetchContext, NodeRequest, NodeResponse } from '../../http/node.js'
+import { serveNode } from '../../http/node.js'
 import { checkOrigin, httpError, readBody, refusalOfParsed, tooManyRequests } from '../../http/reply.js'
 import { CHOSEN_NAME_BYTES_MAX, isLongName } from '../../names.js'
 import { NoPrincipal } from '../../owner.js'
@@ -31,7 +29,7 @@ import { SubscriptionCounts, whenOver } from './subscription-counts.js'
 /** An MCP endpoint. Made by `durable.httpHandler`. */
 export interface HttpHandler {
   /** For plain `http` and Express; uses `req.body` and `req.auth` if they are there. */
-  readonly node: (req: IncomingMessage & { body?: unknown; auth?: AuthInfoLike }, res: ServerResponse) => Promise<void>
+  readonly node: (req: NodeRequest, res: NodeResponse) => Promise<void>
   /** For Hono, and whatever else speaks `Request` and `Response`. */
   readonly fetch: (request: Request, context?: FetchContext) => Promise<Response>
   /** Tells subscribers that a list of the server's has changed. */
