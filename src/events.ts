@@ -30,6 +30,7 @@ export interface HoldfastEvents {
   'task:settled': {
     taskId: string
     type: string
+    /** Status that the task has from now on. */
     status: 'completed' | 'failed' | 'cancelled'
     /** Code of the error that it failed with. */
     code?: string | undefined
@@ -38,6 +39,7 @@ export interface HoldfastEvents {
   'task:cleaned-up': {
     taskId: string
     type: string
+    /** Result of the clean-up. */
     cleanUp: 'done' | 'failed'
     /** Why it failed. */
     reason?: string | undefined
@@ -90,16 +92,25 @@ export interface HoldfastEvents {
   'checkpoint:saved': {
     taskId: string
     type: string
+    /** ID of the checkpoint. */
     checkpointId: string
     /** The body of the task, or a client through `saveCheckpoint` of the instance. */
     savedBy: 'body' | 'client'
   }
   /** A body or a client restored a checkpoint. */
-  'checkpoint:restored': { taskId: string; type: string; checkpointId: string }
+  'checkpoint:restored': {
+    taskId: string
+    type: string
+    /** ID of the checkpoint. */
+    checkpointId: string
+  }
   /** Recovery is over: each task that was unfinished at open is resumed, parked or settled. The numbers count tasks. */
   'recovery:done': {
+    /** Tasks that continue. */
     resumed: number
+    /** Tasks that cannot continue without an operator or new code. */
     parked: number
+    /** Tasks that ended: their time was over, or their clean-up was done. */
     settled: number
     /** Tasks whose heads cannot be read. They are left alone. */
     damaged: number

@@ -65,6 +65,7 @@ export {
   defineTask,
   type TaskDefinition,
   type TaskOptions,
+  type Undo,
 } from './task/definition.js'
 export type { ForkPoint, StepPoint } from './task/fork.js'
 export type { Durability, Parked, Progress, StoppedBy, TaskStatus } from './task/head.js'

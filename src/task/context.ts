@@ -242,16 +242,19 @@ export interface CleanUpContext {
 }
 
 /** What an undo is told of its step. */
-export interface StepToUndo<Input = unknown> {
-  /** The step's name. */
+// biome-ignore lint/suspicious/noExplicitAny: an undo that does not name the type knows the shape
+export interface StepToUndo<Input = unknown, Result = any> {
+  /** Name of the step. */
   readonly step: string
-  /** The how-manieth of its name it was. */
+  /** Number of the step among those of its name. */
   readonly number: number
-  /** The task's input. */
+  /** Input of the task. */
   readonly input: Input
-  /** What the step returned; `undefined` if it failed, or if nobody knows whether it took place. */
-  // biome-ignore lint/suspicious/noExplicitAny: what the step returned; its author knows the shape
-  readonly result: any
+  /**
+   * Result of the step; `undefined` if it failed, or if it is not known whether it took place. TypeScript cannot see what a body
+   * returns from a step, so an undo that needs the type names it: `(context, step: StepToUndo<Input, Charge>) => …`.
+   */
+  readonly result: Result | undefined
 }
 
 /** What `onCancel` is told. */

@@ -49,9 +49,7 @@ export interface TaskOptions<Input extends ZodType | undefined, Output extends Z
    * that ran or may have run are undone, the newest first. An undo needs no replay, so it works in a later process and after
    * a `prune`.
    */
-  readonly undo?:
-    | Readonly<Record<string, (context: CleanUpContext, step: StepToUndo<Parsed<Input, unknown>>) => unknown>>
-    | undefined
+  readonly undo?: Readonly<Record<string, Undo<Parsed<Input, unknown>>>> | undefined
   /** Function that runs when the task is cancelled, times out or expires, after its steps are undone. */
   readonly onCancel?: ((context: CleanUpContext, cancelled: Cancelled<Parsed<Input, unknown>>) => unknown) | undefined
   /**
@@ -60,6 +58,12 @@ export interface TaskOptions<Input extends ZodType | undefined, Output extends Z
    */
   readonly cleanUp?: CleanUpOptions | undefined
 }
+
+/** Function that reverses a step. Its second parameter may name the type of the step's result. */
+export type Undo<Input = unknown> = {
+  // A method's parameters may be narrower than those declared here, so that an undo can name the type of the result.
+  undo(context: CleanUpContext, step: StepToUndo<Input>): unknown
+}['undo']
 
 /** The names of the options. */
 export const TASK_OPTIONS: Names<TaskOptions<undefined, undefined>> = {
@@ -115,7 +119,7 @@ export interface TaskDefinition<Input = unknown, Output = unknown> {
   readonly concurrency: number | undefined
   readonly retry: RetryPolicy
   readonly keepCheckpoints: number | undefined
-  readonly undo: Readonly<Record<string, (context: CleanUpContext, step: StepToUndo<never>) => unknown>> | undefined
+  readonly undo: Readonly<Record<string, Undo<never>>> | undefined
   readonly onCancel: ((context: CleanUpContext, cancelled: Cancelled<never>) => unknown) | undefined
   readonly cleanUp: CleanUpPolicy
   readonly body: (task: TaskContext, input: never) => unknown

@@ -1,7 +1,7 @@
 // Goal: what TypeScript infers is what JSON makes of the values. Checked by `npm run typecheck`; run only to be counted.
 import { expectTypeOf, test } from 'vitest'
 import { z } from 'zod'
-import { defineTask, type Holdfast, type TaskContext } from '../../src/index.js'
+import { defineTask, type Holdfast, type StepToUndo, type TaskContext } from '../../src/index.js'
 
 declare const holdfast: Holdfast
 declare const task: TaskContext
@@ -54,5 +54,31 @@ test('without schemas they are what the body says', () => {
     await holdfast.start(plain, {})
     const stored: string = taskId
     expectTypeOf(await holdfast.result(stored)).toEqualTypeOf<unknown>()
+  })
+})
+
+test('an undo may name the type of the step’s result', () => {
+  neverRun(() => {
+    type Trade = { shares: number }
+    type Order = { orderId: string }
+    defineTask(
+      {
+        name: 'x',
+        input: z.object({ shares: z.number() }),
+        undo: {
+          order: (_, { result, input }: StepToUndo<Trade, Order>) => {
+            expectTypeOf(result).toEqualTypeOf<Order | undefined>()
+            expectTypeOf(input).toEqualTypeOf<Trade>()
+          },
+          pay: (_, { result, input }) => {
+            expectTypeOf(result).toBeAny()
+            expectTypeOf(input).toEqualTypeOf<Trade>()
+          },
+          // @ts-expect-error the input is another one
+          send: (_, step: StepToUndo<{ address: string }>) => step,
+        },
+      },
+      () => {},
+    )
   })
 })
