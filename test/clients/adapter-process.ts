@@ -1,5 +1,6 @@
 /** A client in a process of its own, behind the orders of installed/adapter.mjs. */
 import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import type { Speaks } from './server-job.js'
@@ -20,12 +21,15 @@ interface Message {
   readonly value?: unknown
   readonly error?: string
   readonly progress?: number
+  readonly reference?: object
   readonly asked?: true
 }
 
 export class AdapterProcess {
   readonly progress: number[] = []
   asked = 0
+  /** The task of the latest call, for a client that can resume it. */
+  reference: object | undefined
   #child: ChildProcess
   #waiting = new Map<number, (message: Message) => void>()
   #count = 0
@@ -38,6 +42,7 @@ export class AdapterProcess {
     this.#child.on('message', (message: Message) => {
       if (message.progress !== undefined) this.progress.push(message.progress)
       if (message.asked) this.asked++
+      if (message.reference) this.reference = message.reference
       if (message.id !== undefined) this.#waiting.get(message.id)?.(message)
     })
     this.#child.once('exit', () => {
@@ -53,14 +58,26 @@ export class AdapterProcess {
     return this.#must('list') as Promise<string[]>
   }
 
-  async call(name: string, args: object): Promise<Ended> {
-    const { value, error } = await this.#order('call', { name, args })
-    return error === undefined ? { text: String(value) } : { error }
+  call(name: string, args: object): Promise<Ended> {
+    return this.#ended('call', { name, args })
   }
 
-  /** It ends with the connection to this process, and takes what it started along. */
-  end(): void {
+  /** Continues to wait for a task of an earlier call, of this client or of one before it. */
+  resume(reference: object): Promise<Ended> {
+    return this.#ended('resume', { reference })
+  }
+
+  /** Resolves once it has ended. It ends with the connection to this process, and its child processes with it. */
+  async end(): Promise<void> {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return
+    const exited = once(this.#child, 'exit')
     if (this.#child.connected) this.#child.disconnect()
+    await exited
+  }
+
+  async #ended(order: string, rest: object): Promise<Ended> {
+    const { value, error } = await this.#order(order, rest)
+    return error === undefined ? { text: String(value) } : { error }
   }
 
   async #must(order: string): Promise<unknown> {

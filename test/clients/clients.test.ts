@@ -73,12 +73,13 @@ describe.concurrent('the clients that are dependencies anyway', { timeout: 120_0
     expect(outcome.kill).toMatchObject({ pending: WORKED, begun: 1 })
   })
 
-  test('ext-tasks, HTTP and stdio, 2026-07-28: the request fails that was open', async () => {
+  test('ext-tasks, HTTP and stdio, 2026-07-28: the request fails that was open, and the task is resumed', async () => {
     const [http, stdio] = await Promise.all([tried('ext-tasks', 'http', 'both'), tried('ext-tasks', 'stdio', 'both')])
     for (const outcome of [http, stdio]) {
       expectUsable(outcome)
       expect(outcome.revision).toBe('2026-07-28')
-      expect(outcome.kill).toMatchObject({ pending: { error: expect.stringMatching(/^MCP client/) }, again: WORKED })
+      const pending = { error: expect.stringMatching(/^MCP client/) }
+      expect(outcome.kill).toMatchObject({ pending, again: WORKED, resumed: true, begun: 1 })
     }
   })
 })

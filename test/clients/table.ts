@@ -36,6 +36,8 @@ export function tablesOf(run: ClientsRun): string {
     return [nameOf(row), revision ?? row.speaks, ...seconds.map((after) => killOf(row.http[after] as Tried, run))]
   })
   return [
+    `The clients ran on Node ${run.node.slice(1)}. A call without an answer was waited for until ${run.patienceMs / 1_000} s after the server was back.`,
+    '',
     '### What each client can do',
     '',
     table(['client', 'revision', 'list, call', 'progress', 'input', 'killed in a call, over stdio'], first),
@@ -65,7 +67,9 @@ function both(stdio: Tried, http: Tried, say: (outcome: Outcome) => string): str
 const callOf = ({ tools, call }: Outcome) =>
   tools.join() === 'confirm,work' && isAnswered(call, 'plain') ? 'ok' : `not ok: ${say(call)}`
 
-function progressOf({ progress }: Outcome): string {
+/** A client that polls may see none of a short call, and some of the longer one whose server is killed. */
+function progressOf({ progress: ofShort, kill }: Outcome): string {
+  const progress = ofShort.length > 0 ? ofShort : kill.progress
   if (progress.length === 0) return 'none'
   const rises = progress.every((value, index) => index === 0 || value > (progress[index - 1] as number))
   return rises
@@ -85,12 +89,12 @@ function inputOf({ input: { ended, asked } }: Outcome): string {
 
 function killOf(tried: Tried, { patienceMs }: ClientsRun): string {
   if ('failed' in tried) return `failed: ${quoted(tried.failed)}`
-  const { pending, again, begun, answeredMs, reconnected } = tried.kill
+  const { pending, again, begun, answeredMs, reconnected, resumed } = tried.kill
   if (pending && isAnswered(pending, 'kill')) return `answered ${(answeredMs / 1_000).toFixed(0)} s after the kill`
   const lost = pending ? say(pending) : `no answer in ${patienceMs / 1_000} s`
   const joins = again && isAnswered(again, 'kill')
-  const more = begun === 1 ? 'the same call joins' : 'the same call is a new task'
-  return `${lost}; ${joins ? `${more}${reconnected ? '' : ', on the same connection'}` : `again: ${again ? say(again) : 'not tried'}`}`
+  const more = resumed ? 'its task is resumed' : begun === 1 ? 'the same call joins' : 'the same call is a new task'
+  return `${lost}; ${joins ? `${more}${reconnected ? ' from another client' : ''}` : `again: ${again ? say(again) : 'not tried'}`}`
 }
 
 const isAnswered = (ended: Ended, id: string) =>

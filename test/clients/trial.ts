@@ -14,6 +14,8 @@ import type { ServerJob, Speaks } from './server-job.js'
 const SERVER = fileURLToPath(new URL('./server.ts', import.meta.url))
 // Longer than any client took to say that it can't be asked.
 const INPUT_MS = 20_000
+// Longer than a client of tasks waits between two polls.
+const REPEAT_MS = 60_000
 const CALL = { name: 'work', args: { id: 'kill' } }
 
 export interface Trial {
@@ -42,9 +44,11 @@ export interface Outcome {
     /** Since the kill. */
     readonly answeredMs: number
     readonly progress: readonly number[]
-    /** The same call, made again where the pending one was not answered. */
+    /** The same call, made again where the pending one was not answered; of a client of tasks, its task resumed. */
     readonly again?: Ended
-    /** True if a new connection had to be made for that. */
+    /** True if that was the task resumed. */
+    readonly resumed?: boolean
+    /** True if it took another client. */
     readonly reconnected?: boolean
     /** How often the first step of the call began: once, unless the repeat became a task of its own. */
     readonly begun: number
@@ -71,9 +75,14 @@ export async function run(trial: Trial): Promise<Outcome> {
     place.closeGate()
     const progress = client.progress.splice(0)
     const input = { ended: await within(client.call('confirm', {}), INPUT_MS), asked: client.asked }
+    if (!input.ended) {
+      await place.endOf(client)
+      client = await connected()
+    }
     const revision = place.lines('revisions').at(-1) as string
 
     client.progress.splice(0)
+    client.reference = undefined
     const calling = client.call(CALL.name, CALL.args)
     const pid = await Promise.race([
       place.waiting(),
@@ -88,15 +97,19 @@ export async function run(trial: Trial): Promise<Outcome> {
     const seen = [...client.progress]
     let more = {}
     if (!pending || 'error' in pending) {
-      let reconnected = stdio
-      if (stdio) client = await connected()
-      let again = await client.call(CALL.name, CALL.args)
-      if ('error' in again && !stdio) {
-        reconnected = true
-        client = await connected()
-        again = await client.call(CALL.name, CALL.args)
+      const { reference } = client
+      const repeat = async (by: AdapterProcess): Promise<Ended> => {
+        const repeated = reference ? by.resume(reference) : by.call(CALL.name, CALL.args)
+        return (await within(repeated, REPEAT_MS)) ?? { error: `No answer in ${REPEAT_MS / 1_000} s` }
       }
-      more = { again, reconnected }
+      let again = await repeat(client)
+      const reconnected = 'error' in again
+      if (reconnected) {
+        await place.endOf(client)
+        client = await connected()
+        again = await repeat(client)
+      }
+      more = { again, resumed: reference !== undefined, reconnected }
     }
     const begun = place.lines('journal').filter((line) => line.endsWith(' kill begin')).length
     return {
@@ -108,7 +121,7 @@ export async function run(trial: Trial): Promise<Outcome> {
       kill: { pending, answeredMs, progress: seen, ...more, begun, outageMs },
     }
   } finally {
-    for (const client of clients) client.end()
+    await Promise.all(clients.map((client) => client.end()))
     place.end()
   }
 }
@@ -192,6 +205,16 @@ class Place {
     await delay(this.trial.outageMs)
     await this.#serve(next)
     return { killedAt, outageMs: Math.round(performance.now() - killedAt) }
+  }
+
+  /** Ends a client with the servers that it has started: another one can start its own. */
+  async endOf(client: AdapterProcess): Promise<void> {
+    await client.end()
+    if (this.#port > 0) return
+    for (const pid of this.lines('pids').map(Number)) {
+      kill(pid)
+      await ended(pid)
+    }
   }
 
   end(): void {

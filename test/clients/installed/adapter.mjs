@@ -4,7 +4,8 @@
  *
  * An adapter exports nothing; it calls `serve` with a function that connects its client:
  * `(job, on) => ({ list: () => names, call: (name, args) => text, close })`. `job` is `{ command, args }` or
- * `{ url, token }`; the adapter tells `on.progress(number)`, and answers a question with `on.ask()`.
+ * `{ url, token }`; the adapter reports `on.progress(number)`, and answers a question with `on.ask()`. A client of tasks
+ * also reports `on.reference(task)` and has `resume: (task) => text`.
  */
 const text = (error) => {
   const causes = []
@@ -18,6 +19,7 @@ export function serve(connect) {
   const tell = (message) => process.connected && process.send(message)
   const on = {
     progress: (progress) => tell({ progress }),
+    reference: (reference) => tell({ reference }),
     ask: () => {
       tell({ asked: true })
       return { action: 'accept', content: { sure: true } }
@@ -31,6 +33,7 @@ export function serve(connect) {
     },
     list: () => connected.list(),
     call: ({ name, args }) => connected.call(name, args),
+    resume: ({ reference }) => connected.resume(reference),
     close: () => connected.close(),
   }
   process.on('message', async ({ id, order, ...rest }) => {

@@ -74,19 +74,21 @@ serve(async ({ url, token, command, args, speaks }, on) => {
       },
     }),
   })
+  const settle = async (execution) => {
+    if (execution.kind === 'task') on.reference(execution.serializeReference())
+    const { outcome } = await execution.settle({
+      onEvent: (event) => {
+        const [, done] = /^(\d+)/.exec(event.task?.statusMessage ?? '') ?? []
+        if (done) on.progress(Number(done))
+      },
+    })
+    return textOf(resultFromTaskOutcome(outcome))
+  }
   return {
     era: isModern ? VERSION : '2025-11-25',
     list: async () => (await client.listTools()).tools.map(({ name }) => name),
-    call: async (name, given) => {
-      const execution = await session.callTool(name, given, { task: {} })
-      const { outcome } = await execution.settle({
-        onEvent: (event) => {
-          const [, done] = /^(\d+)/.exec(event.task?.statusMessage ?? '') ?? []
-          if (done) on.progress(Number(done))
-        },
-      })
-      return textOf(resultFromTaskOutcome(outcome))
-    },
+    call: async (name, given) => settle(await session.callTool(name, given, { task: {} })),
+    resume: async (reference) => settle(await session.resumeTask(reference)),
     close: () => client.close(),
   }
 })
