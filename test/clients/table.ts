@@ -40,9 +40,12 @@ export function tablesOf(run: ClientsRun): string {
     '',
     '### What each client can do',
     '',
-    table(['client', 'revision', 'list, call', 'progress', 'input', 'killed in a call, over stdio'], first),
+    table(
+      ['client', 'revision', 'list, call', 'progress', 'input', 'answered, when its server is killed over stdio'],
+      first,
+    ),
     '',
-    '### A server killed over HTTP',
+    '### Is a call answered, when its server is killed over HTTP and comes back?',
     '',
     table(
       ['client', 'revision', ...seconds.map((after) => (after === '0' ? 'back at once' : `back after ${after} s`))],
@@ -90,11 +93,11 @@ function inputOf({ input: { ended, asked } }: Outcome): string {
 function killOf(tried: Tried, { patienceMs }: ClientsRun): string {
   if ('failed' in tried) return `failed: ${quoted(tried.failed)}`
   const { pending, again, begun, answeredMs, reconnected, resumed } = tried.kill
-  if (pending && isAnswered(pending, 'kill')) return `answered ${(answeredMs / 1_000).toFixed(0)} s after the kill`
+  if (pending && isAnswered(pending, 'kill')) return `yes, after ${(answeredMs / 1_000).toFixed(0)} s`
   const lost = pending ? say(pending) : `no answer in ${patienceMs / 1_000} s`
   const joins = again && isAnswered(again, 'kill')
   const more = resumed ? 'its task is resumed' : begun === 1 ? 'the same call joins' : 'the same call is a new task'
-  return `${lost}; ${joins ? `${more}${reconnected ? ' from another client' : ''}` : `again: ${again ? say(again) : 'not tried'}`}`
+  return `no: ${lost}; ${joins ? `${more}${reconnected ? ' from another client' : ''}` : `again: ${again ? say(again) : 'not tried'}`}`
 }
 
 const isAnswered = (ended: Ended, id: string) =>
@@ -102,10 +105,11 @@ const isAnswered = (ended: Ended, id: string) =>
 
 const say = (ended: Ended) => quoted('text' in ended ? ended.text : ended.error)
 
-/** Fit for a cell; the name of a task is another each time. */
+/** Fit for a cell; the name of a task and a port are another each time. */
 function quoted(text: string): string {
   const line = text
     .replaceAll(/task-\w+/g, 'task-…')
+    .replaceAll(/127\.0\.0\.1:\d+/g, '127.0.0.1:…')
     .replaceAll(/\s+/g, ' ')
     .replaceAll(/[`|]/g, "'")
   return `\`${line.length > 110 ? `${line.slice(0, 109)}…` : line}\``

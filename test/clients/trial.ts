@@ -89,10 +89,8 @@ export async function run(trial: Trial): Promise<Outcome> {
       calling.then((early) => Promise.reject(new Error(JSON.stringify(early)))),
     ])
     const { killedAt, outageMs } = await place.kill(pid)
-    const stdio = trial.transport === 'stdio'
-    let pending = stdio ? await within(calling, trial.patienceMs) : undefined
     place.openGate()
-    if (!stdio) pending = await within(calling, trial.patienceMs)
+    const pending = await within(calling, trial.patienceMs)
     const answeredMs = Math.round(performance.now() - killedAt)
     const seen = [...client.progress]
     let more = {}

@@ -9,8 +9,10 @@
  */
 const text = (error) => {
   const causes = []
-  for (let at = error; at && causes.length < 4; at = at.cause)
-    causes.push(at.code ? `${at.message} (${at.code})` : String(at.message ?? at))
+  for (let at = error; at && causes.length < 4; at = at.cause) {
+    const cause = at.code ? `${at.message} (${at.code})` : String(at.message ?? at)
+    if (cause !== causes.at(-1)) causes.push(cause)
+  }
   return causes.join(': ')
 }
 

@@ -6,6 +6,15 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { serve, textOf } from './adapter.mjs'
 
+/** What the last line of its output says is wrong: mostly an object with the message in it. */
+const complaint = (output) => {
+  const line = output.trim().split('\n').at(-1)
+  try {
+    return JSON.parse(line).error.message
+  } catch {
+    return line
+  }
+}
 const root = dirname(createRequire(import.meta.url).resolve('@modelcontextprotocol/inspector/package.json'))
 const LAUNCHER = join(root, 'clients/launcher/build/index.js')
 
@@ -29,7 +38,7 @@ serve(async ({ url, token, command, args, speaks }) => {
           try {
             resolve(JSON.parse(stdout.slice(stdout.indexOf('{'))))
           } catch {
-            reject(new Error((stderr || stdout || String(error)).trim().split('\n').at(-1)))
+            reject(new Error(complaint(stderr || stdout || String(error))))
           }
         },
       )
