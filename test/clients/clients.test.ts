@@ -92,6 +92,26 @@ test('the versions that are tried are those that the project is built with', () 
   }
 })
 
-test('the lock file names no place to download from', () => {
-  expect(read('test/clients/installed/package-lock.json')).not.toContain('"resolved"')
+test('the lock file names no place to download from, and has what `npm ci` needs', () => {
+  const text = read('test/clients/installed/package-lock.json')
+  expect(text).not.toContain('"resolved"')
+  const { packages } = JSON.parse(text) as { packages: Record<string, Locked> }
+  // npm ci refuses a file without an entry for each dependency, also for an optional one of another platform.
+  const missing = Object.entries(packages).flatMap(([at, { dependencies, optionalDependencies }]) =>
+    Object.keys({ ...dependencies, ...optionalDependencies }).filter((name) => !isFoundFrom(at, name, packages)),
+  )
+  expect(missing).toEqual([])
 })
+
+interface Locked {
+  readonly dependencies?: Record<string, string>
+  readonly optionalDependencies?: Record<string, string>
+}
+
+/** Whether Node finds a package from where another one is installed. */
+function isFoundFrom(at: string, name: string, packages: Record<string, Locked>): boolean {
+  for (let place = at; ; place = place.slice(0, Math.max(0, place.lastIndexOf('/node_modules/')))) {
+    if (packages[`${place && `${place}/`}node_modules/${name}`]) return true
+    if (place === '') return false
+  }
+}
