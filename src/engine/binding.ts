@@ -60,6 +60,11 @@ export class Binding {
     return this.#engine.registry.get(name) !== undefined
   }
 
+  /** Resolves when `close` is called. Tasks can still be read until it is over. */
+  get closeCalled(): Promise<void> {
+    return this.#engine.closeCalled.promise
+  }
+
   /** The records that the binding of this name keeps. */
   records(name: string): BindingRecords {
     const { store, sweeps, tasks } = this.#engine

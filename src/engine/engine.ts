@@ -94,6 +94,8 @@ export class Engine {
   readonly #restores = new Restores()
   #closing = false
   readonly #closingBegan = deferred<void>()
+  /** Resolves when `close` is called, and not where the store is lost. */
+  readonly closeCalled = deferred<void>()
   #closed = false
   #lost: HoldfastError | undefined
   readonly #found: TaskHead[] = []
@@ -320,6 +322,7 @@ export class Engine {
    */
   async close(graceMs: number): Promise<void> {
     this.closing = true
+    this.closeCalled.resolve()
     const noted = this.#lost ? undefined : this.lives.beginEnd()
     this.scheduler.stop()
     this.suspects.stop()

@@ -28,6 +28,7 @@ export class Hub {
   readonly #watchers = new Map<string, Set<Watcher>>()
   readonly #stops: (() => void)[]
   #isStopping = false
+  #isClosing = false
 
   constructor(holdfast: Holdfast, clock: Clock) {
     const forget = () => {
@@ -52,9 +53,24 @@ export class Hub {
     return this.#isStopping
   }
 
+  /** True once the store is being closed. */
+  get isClosing(): boolean {
+    return this.#isClosing
+  }
+
   /** Ends the waits of all open calls: the server is being stopped. */
   endWaits(): void {
     this.#isStopping = true
+    this.#wakeAll()
+  }
+
+  /** Ends the waits of the calls that cannot be answered after a restart: the store is being closed. */
+  noteClose(): void {
+    this.#isClosing = true
+    this.#wakeAll()
+  }
+
+  #wakeAll(): void {
     for (const taskId of [...this.#watchers.keys()]) this.tell(taskId, { kind: 'changed' })
   }
 

@@ -3,7 +3,7 @@
  * answered is news to the clients of the other, a call that one waits for is not given up, and an owner's limits are not
  * doubled by speaking two revisions.
  */
-import type { Clock } from '../clock.js'
+import type { Binding } from '../engine/binding.js'
 import type { Holdfast } from '../engine/holdfast.js'
 import { Counted } from './counts.js'
 import { Hub } from './hub.js'
@@ -20,15 +20,16 @@ export interface Shared {
 
 const shared = new WeakMap<Holdfast, Shared>()
 
-export function sharedOf(holdfast: Holdfast, clock: Clock): Shared {
+export function sharedOf(holdfast: Holdfast, binding: Binding): Shared {
   const there = shared.get(holdfast)
   if (there) return there
   const made = {
-    hub: new Hub(holdfast, clock),
+    hub: new Hub(holdfast, binding.clock),
     openCalls: new OpenCalls(),
     counted: new Counted(),
     delivered: new Set<string>(),
   }
   shared.set(holdfast, made)
+  void binding.closeCalled.then(() => made.hub.noteClose())
   return made
 }

@@ -35,7 +35,7 @@ export class StoreAccess {
     this.logger = { debug: say('debug'), info: say('info'), warn: say('warn'), error: say('error') }
     opening.whenOpen((holdfast) => {
       const binding = bindingOf(holdfast)
-      const { counted, ...shared } = sharedOf(holdfast, binding.clock)
+      const { counted, ...shared } = sharedOf(holdfast, binding)
       const counts = new Counts(binding.clock, limits, counted)
       this.#parts = { holdfast, binding, records: new McpRecords(binding.records('mcp')), counts, ...shared }
     })

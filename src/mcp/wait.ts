@@ -1,11 +1,14 @@
-/** Waits for what happens next to a task, for a client's request. Nothing is polled, and a close of the engine answers nobody. */
+/** Waits for what happens next to a task, for a client's request. Nothing is polled. A close ends the waits that ask for it only. */
 import type { TaskView } from '../engine/view.js'
 import type { Progress } from '../task/head.js'
 import { isSettled } from '../task/head.js'
 import type { McpCore } from './core.js'
 import type { Scope } from './rights.js'
 
-/** How a wait ends: for the task's end, for what was waited for, for the client's end, for the time that was given, or for the end of the server. */
+/**
+ * How a wait ends: for the task's end, for what was waited for, for the client's end, for the time that was given, or for
+ * the end of the server.
+ */
 export interface WaitEnd {
   readonly kind: 'settled' | 'parked' | 'seen' | 'late' | 'aborted' | 'stopping'
   readonly view: TaskView | undefined
@@ -18,6 +21,8 @@ export interface WaitOptions extends Scope {
   readonly untilParked?: boolean
   /** An unfinished task that it is true of ends the wait too. */
   readonly until?: ((view: TaskView) => boolean) | undefined
+  /** The beginning of a close ends the wait too: its client has no way to wait on after a restart. */
+  readonly untilClosing?: boolean
   readonly budgetMs?: number | undefined
   readonly onProgress?: ((progress: Progress) => void) | undefined
   /** Called at every look at the task that didn't end the wait. */
@@ -26,7 +31,7 @@ export interface WaitOptions extends Scope {
 
 /** @throws HoldfastError `TASK_NOT_FOUND` */
 export async function waitForEnd(core: McpCore, taskId: string, options: WaitOptions): Promise<WaitEnd> {
-  const { signal, untilParked = false, until, budgetMs, onProgress, onLook, ...scope } = options
+  const { signal, untilParked = false, untilClosing = false, until, budgetMs, onProgress, onLook, ...scope } = options
   const { clock } = core.binding
   let wake = () => {}
   let news = false
@@ -53,7 +58,7 @@ export async function waitForEnd(core: McpCore, taskId: string, options: WaitOpt
       if (view.parked && untilParked) return { kind: 'parked', view }
       if (until?.(view)) return { kind: 'seen', view }
       if (late) return { kind: 'late', view }
-      if (core.hub.isStopping) return { kind: 'stopping', view }
+      if (core.hub.isStopping || (untilClosing && core.hub.isClosing)) return { kind: 'stopping', view }
       onLook?.(view)
       await new Promise<void>((resolve) => {
         wake = resolve

@@ -5,7 +5,7 @@ import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/cli
 import { Client as LegacyClient } from '@modelcontextprotocol/sdk/client/index.js'
 import { StreamableHTTPClientTransport as LegacyTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
 import { McpServer } from '@modelcontextprotocol/server'
-import type { Logger } from 'holdfast'
+import { defineTask, type Logger } from 'holdfast'
 import { checkpointClient, durableTasks, hasCheckpoints } from 'holdfast/mcp/2026-07-28'
 import { openInMemory } from 'holdfast/testing'
 import { expect, test } from 'vitest'
@@ -55,6 +55,47 @@ test('a call that is hung up goes on; its repeat joins it, and gets the result',
   await delay(20)
   expect((await server.request('tools/call', call, sent)).result).toMatchObject({ content: [{ text: 'slept' }] })
   expect((await server.holdfast.list()).tasks).toHaveLength(1)
+  await server.close()
+})
+
+test('a call that is open when the store is closed is answered at once; its repeat joins the task at the next start', async () => {
+  let open = () => {}
+  const gate = new Promise<void>((resolve) => {
+    open = resolve
+  })
+  const gated = defineTask({ name: 'gated' }, async (task) => {
+    await task.step('wait', () => gate)
+    return 'passed'
+  })
+  const server = await start({ tools: [gated, never], durable: { access: 'principal' } })
+  const requestInit = { headers: { authorization: 'Bearer ann' } }
+  const call = async (name: string) => {
+    const client = new Client(INFO, { versionNegotiation: { mode: { pin: VERSION } } })
+    await client.connect(new StreamableHTTPClientTransport(server.url, { requestInit }))
+    // With `onprogress` the answer is a stream, and this client does not notice that one breaks.
+    return client.callTool({ name }, { onprogress: () => {} })
+  }
+  const pending = [call('gated'), call('never')]
+  while ((await server.holdfast.list()).tasks.length < 2) await delay(5)
+  const { tasks } = await server.holdfast.list()
+  await server.holdfast.close({ grace: 0 })
+  const texts = (await Promise.all(pending)).map(({ isError, content }) => [
+    isError,
+    (content[0] as { text: string }).text,
+  ])
+  expect(texts.sort()).toEqual(
+    tasks
+      .map(({ taskId }) => [
+        true,
+        `The server was stopped before task ${taskId} ended. The task is not lost: it continues at the next start of the server.`,
+      ])
+      .sort(),
+  )
+  await server.die()
+  await server.start()
+  open()
+  expect(await call('gated')).toMatchObject({ content: [{ text: 'passed' }] })
+  expect((await server.holdfast.list()).tasks).toHaveLength(2)
   await server.close()
 })
 

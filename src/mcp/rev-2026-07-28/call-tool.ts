@@ -5,6 +5,7 @@
  *
  * R1. Nothing is answered before the task is on disk.
  * R2. What a task asks a client without tasks for is the answer to its call; the next round names the task and waits on.
+ *     A close of the store ends such a call with a tool error that names the task: the revision has no way to answer it later.
  * R3. A first call may bring answers along, by the names of the questions: what they fit is answered as soon as it is asked,
  *     and the rest is left out. Not where the tool has a `toInput`, which may ask before there is a task: they are for that.
  */
@@ -135,7 +136,14 @@ async function answerWithTask(durable: DurableBinding, call: Call): Promise<unkn
   }
   const { signal } = ctx.mcpReq
   const asks = (view: TaskView) => questionsOf(view).size > 0
-  const end = await waitForEnd(core, taskId, { owner, signal, untilParked: true, until: asks, budgetMs })
+  const end = await waitForEnd(core, taskId, {
+    owner,
+    signal,
+    untilParked: true,
+    untilClosing: true,
+    until: asks,
+    budgetMs,
+  })
   if (end.kind === 'aborted') return NOBODY
   const view = end.view as TaskView
   if (end.kind === 'settled') return resultOf(durable, view)
@@ -154,6 +162,7 @@ async function answerInline(durable: DurableBinding, call: Call): Promise<unknow
       owner: caller.owner,
       signal: ctx.mcpReq.signal,
       untilParked: true,
+      untilClosing: true,
       until: isAsked,
       onProgress: (progress) => feed?.push(progress),
     })
