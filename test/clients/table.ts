@@ -33,7 +33,8 @@ export function tablesOf(run: ClientsRun): string {
   })
   const second = run.rows.map((row) => {
     const revision = Object.values(row.http).flatMap((tried) => ('failed' in tried ? [] : [tried.revision]))[0]
-    return [nameOf(row), revision ?? row.speaks, ...seconds.map((after) => killOf(row.http[after] as Tried, run))]
+    const cells = seconds.map((after) => killOf(row.http[after] as Tried, run))
+    return [nameOf(row), revision ?? row.speaks, ...cells.map(orTheSame)]
   })
   return [
     `The clients ran on Node ${run.node.slice(1)}. A call without an answer was waited for until ${run.patienceMs / 1_000} s after the server was back.`,
@@ -56,6 +57,10 @@ export function tablesOf(run: ClientsRun): string {
 
 const table = (head: string[], rows: readonly (readonly string[])[]) =>
   [head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n')
+
+/** A long cell that says what the one before it does is shortened. */
+const orTheSame = (cell: string, index: number, cells: readonly string[]) =>
+  cell.startsWith('no') && cell === cells[index - 1] ? 'no: the same' : cell
 
 const nameOf = ({ package: name, version }: Seen) => `\`${name}\` ${version}`
 
@@ -85,7 +90,7 @@ function progressOf({ progress: ofShort, kill }: Outcome): string {
 function inputOf({ input: { ended, asked } }: Outcome): string {
   if (!ended) return 'asked, and no answer in 20 s'
   if ('text' in ended && ended.text.includes('true') && asked === 1) return 'ok'
-  return /can't answer elicitation|INPUT_UNAVAILABLE/.test(say(ended))
+  return /can't answer elicitation|INPUT_UNAVAILABLE/.test('text' in ended ? ended.text : ended.error)
     ? 'not declared: `INPUT_UNAVAILABLE`'
     : say(ended)
 }
