@@ -6,7 +6,7 @@ export type Duration = number | `${number}${'ms' | 's' | 'm' | 'h' | 'd'}` | (st
 
 const UNIT_MS: Record<string, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
 
-/** Ten thousand years from now a due time would no longer be a date. */
+/** The longest duration: 1,000 years. A due time that far from now is still a valid `Date`. */
 export const DURATION_MS_MAX = 365_000 * 86_400_000
 
 /**

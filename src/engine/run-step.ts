@@ -1,6 +1,6 @@
 /**
- * Runs one step: calls its function, tries it again as its options say, then records what came of it. This is where a
- * step's result reaches the disk.
+ * Runs one step: calls its function, tries it again as its options say, then hands its result to `undertake`,
+ * which commits the result.
  *
  * C4. The function and the write are never in one `try`: a failed write is the store's failure, and the engine commits
  *     the same result again; the function is not called a second time for it.

@@ -88,7 +88,7 @@ export interface TaskContext {
    * Runs a function that a module exports as a step, in a process of its own, and ends it past its limits: the step
    * fails with `RESOURCE_EXCEEDED`, and the server goes on. What the process has started is ended with it, except what it
    * started detached. A guard against accidents, no sandbox: the process has the server's rights, environment and
-   * secrets. It starts within some 100 ms; at most `limits.isolatedProcessesMax` run.
+   * secrets. It starts in about 0.2 s; at most `limits.isolatedProcessesMax` run.
    * @param moduleUrl `new URL('./work.js', import.meta.url)`, a `file:` URL as text, or an absolute path
    * @param args JSON; the function is called as `(args, { idempotencyKey, attempt, signal })`
    * @returns what JSON makes of what the function returns

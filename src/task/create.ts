@@ -20,7 +20,6 @@ export interface NewTask {
   readonly deadlineAt?: number | undefined
   readonly timeoutMs?: number | undefined
   readonly priority?: number | undefined
-  /** Another task started it: the rate of its owner doesn't count it. */
   readonly idempotency?: { readonly key: string; readonly fingerprint: string } | undefined
   readonly inputText?: string | undefined
   /** Where it comes from, if it is a fork. */
