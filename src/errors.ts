@@ -75,6 +75,7 @@ export type ErrorCode = keyof typeof ERROR_CODES
 interface ErrorOptions {
   readonly cause?: unknown
   readonly details?: Readonly<Record<string, unknown>>
+  readonly mayBeWritten?: boolean
 }
 
 /** What every coded error of the library is. */
@@ -83,12 +84,15 @@ export class HoldfastError extends Error {
   readonly code: ErrorCode
   /** The figures of the message, for programs: limits, sizes, IDs. Never inputs or results. */
   readonly details: Readonly<Record<string, unknown>>
+  /** True if the call failed while it was being written, so that its write may be on disk. Read the state before you repeat it. */
+  readonly mayBeWritten: boolean
 
   constructor(code: ErrorCode, message: string, options: ErrorOptions = {}) {
     super(message, 'cause' in options ? { cause: options.cause } : undefined)
     this.name = new.target.name
     this.code = code
     this.details = options.details ?? {}
+    this.mayBeWritten = options.mayBeWritten ?? false
   }
 }
 

@@ -22,9 +22,12 @@ export function shown(value: unknown): string {
   return typeof value === 'function' ? 'a function' : `${String(value)} (${typeof value})`
 }
 
+/** A `TypeError` about an argument of a caller, told apart by its class from one that a fault of the code throws. */
+export class InvalidArgument extends TypeError {}
+
 /** The refusal of `option`. */
-export function expected(option: string, what: string, given: unknown): TypeError {
-  return new TypeError(`Expected \`${option}\` to be ${what}, got ${shown(given)}`)
+export function expected(option: string, what: string, given: unknown): InvalidArgument {
+  return new InvalidArgument(`Expected \`${option}\` to be ${what}, got ${shown(given)}`)
 }
 
 /** The options of a call: an object with no other names than these. */
@@ -34,7 +37,7 @@ export function checkOptionsOf<Options>(
   names: Names<Options>,
 ): asserts given is Partial<Options> {
   if (!isObject(given)) {
-    throw new TypeError(`Expected the options of \`${call}\` to be an object, got ${shown(given)}`)
+    throw new InvalidArgument(`Expected the options of \`${call}\` to be an object, got ${shown(given)}`)
   }
   refuseUnknown(given, names, '', ` of \`${call}\``)
 }
@@ -84,6 +87,6 @@ export function isObject(value: unknown): value is object {
 function refuseUnknown(given: object, names: Names<never>, prefix: string, of: string): void {
   for (const name of Object.keys(given)) {
     if (Object.hasOwn(names, name)) continue
-    throw new TypeError(`Unknown option \`${prefix}${name}\`${of}; there are ${Object.keys(names).join(', ')}`)
+    throw new InvalidArgument(`Unknown option \`${prefix}${name}\`${of}; there are ${Object.keys(names).join(', ')}`)
   }
 }

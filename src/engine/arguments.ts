@@ -2,7 +2,7 @@
 import { encodeTime } from 'ulid'
 import { instantOf } from '../duration.js'
 import { HoldfastError } from '../errors.js'
-import { expected, shown } from '../expected.js'
+import { expected, InvalidArgument, shown } from '../expected.js'
 import { type JsonValue, toJson } from '../json.js'
 import { TASK_STATUSES, type TaskStatus } from '../task/head.js'
 import type { Outcome } from '../task/outcome.js'
@@ -49,7 +49,7 @@ export function checkReason(reason: unknown): asserts reason is string {
   const bytes = typeof reason === 'string' ? Buffer.byteLength(reason) : undefined
   if (bytes !== undefined && bytes <= REASON_BYTES_MAX) return
   const got = bytes === undefined ? shown(reason) : `${bytes} bytes`
-  throw new TypeError(`Expected \`reason\` to be a text of at most ${REASON_BYTES_MAX} bytes, got ${got}`)
+  throw new InvalidArgument(`Expected \`reason\` to be a text of at most ${REASON_BYTES_MAX} bytes, got ${got}`)
 }
 
 /** The outcome, as JSON makes it, with what belongs to it and nothing else. */
@@ -68,7 +68,7 @@ export function checkOutcome(outcome: Outcome, bytesMax: number): Outcome {
     const named = { name: typeof name === 'string' ? name : 'Error', message }
     return { kind, error: typeof code === 'string' || typeof code === 'number' ? { ...named, code } : named }
   }
-  throw new TypeError(
+  throw new InvalidArgument(
     `Expected \`outcome\` to be { kind: 'result', result }, { kind: 'error', error: { message } } or { kind: 'cancelled' }, got kind ${JSON.stringify(kind)}`,
   )
 }

@@ -1,6 +1,6 @@
 /** The options of the calls on an instance, and their checks. Those of `open` and `start` are in the files of their names. */
 import { type Duration, durationMs } from '../duration.js'
-import { checkFlag, checkFunctionsOf, checkOptionsOf, type Names, oneOf } from '../expected.js'
+import { checkFlag, checkFunctionsOf, checkOptionsOf, InvalidArgument, type Names, oneOf } from '../expected.js'
 import type { SavedBy } from '../task/checkpoint.js'
 import { checkName, NAME_BYTES_MAX } from '../task/names.js'
 import { checkReason } from './arguments.js'
@@ -119,7 +119,9 @@ export function checkCancel(options: CancelOptions): CancelOptions {
   if (reason !== undefined) checkReason(reason)
   if (force !== undefined) checkFlag('force', force)
   if (force && owner !== undefined) {
-    throw new TypeError('Expected `force` without `owner`: only an unscoped call may give up the clean-up of a task')
+    throw new InvalidArgument(
+      'Expected `force` without `owner`: only an unscoped call may give up the clean-up of a task',
+    )
   }
   return options
 }

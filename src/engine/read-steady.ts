@@ -54,5 +54,8 @@ export async function readSteadyOutcome(engine: Readable, { taskId }: TaskHead):
 
 /** The refusal of a task that is not there, or not this caller's. */
 export function taskNotFound(taskId: string): HoldfastError {
-  return new HoldfastError('TASK_NOT_FOUND', `There is no task ${JSON.stringify(taskId.slice(0, 80))}`)
+  const shown = taskId.slice(0, 80)
+  return new HoldfastError('TASK_NOT_FOUND', `There is no task ${JSON.stringify(shown)}`, {
+    details: { taskId: shown },
+  })
 }

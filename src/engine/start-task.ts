@@ -318,17 +318,21 @@ function resultGone({ taskId, ...entry }: IdempotencyEntry, head: TaskHead | und
 }
 
 function isUnknown(error: unknown): boolean {
-  return error instanceof HoldfastError && error.details['unknown'] === true
+  return error instanceof HoldfastError && error.mayBeWritten
 }
 
 function startUnknown(taskId: string, cause: unknown): HoldfastError {
   if (isLost(cause)) {
     const message = `${cause.message} Whether task ${taskId} was created is unknown.`
-    return new HoldfastError('STORE_LOST', message, { cause, details: { ...cause.details, taskId } })
+    return new HoldfastError('STORE_LOST', message, {
+      cause,
+      details: { ...cause.details, taskId },
+      mayBeWritten: true,
+    })
   }
   return new HoldfastError(
     'START_UNKNOWN',
     `The disk failed while task ${taskId} was being created; whether it was is unknown. Look with \`get\`, or start it again under the same idempotency key.`,
-    { cause, details: { taskId } },
+    { cause, details: { taskId }, mayBeWritten: true },
   )
 }

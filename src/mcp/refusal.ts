@@ -3,6 +3,7 @@
  * that is somebody else's are refused by the same function, so that they answer alike in every byte.
  */
 import { ERROR_CODES, type ErrorCode, HoldfastError, ProtocolError } from '../errors.js'
+import { InvalidArgument } from '../expected.js'
 import type { Logger } from '../logger.js'
 import type { Parked } from '../task/head.js'
 import { cleanText } from './text.js'
@@ -20,10 +21,17 @@ export function invalidParams(message: string, data?: unknown): ProtocolError {
   return new ProtocolError(RPC.invalidParams, message, data)
 }
 
-/** No such task, or not one for this caller. */
-export function taskNotFound(taskId: unknown): ProtocolError {
-  const shown = typeof taskId === 'string' ? cleanText(taskId, 80) : typeof taskId
-  return invalidParams(`Task not found: ${shown}`)
+/** Refuses a call about a task that does not exist, or that the caller may not see. */
+export class TaskNotFound extends ProtocolError {
+  constructor(taskId: unknown) {
+    const shown = typeof taskId === 'string' ? cleanText(taskId, 80) : typeof taskId
+    super(RPC.invalidParams, `Task not found: ${shown}`)
+  }
+}
+
+/** The refusal of a task that does not exist, or that the caller may not see. */
+export function taskNotFound(taskId: unknown): TaskNotFound {
+  return new TaskNotFound(taskId)
 }
 
 /** The caller may not do this. */
@@ -97,13 +105,13 @@ export function refusalOf(error: unknown, logger: Logger): ProtocolError {
       const data = { code: error.code, ...(taskId === undefined ? {} : { taskId }) }
       return new ProtocolError(RPC.internal, ERROR_CODES[error.code], data)
     }
-    if (error.code === 'TASK_NOT_FOUND') return taskNotFound(JSON.parse(/".*"$/.exec(error.message)?.[0] ?? '""'))
+    if (error.code === 'TASK_NOT_FOUND') return taskNotFound(error.details['taskId'])
     if (error.code === 'INVALID_CURSOR') return invalidParams('Invalid cursor', { code: error.code })
     const code = THE_CALLERS.has(error.code) ? RPC.invalidParams : RPC.internal
     return new ProtocolError(code, error.message, { code: error.code, ...error.details })
   }
-  // How the engine refuses a label or a name that is no text, or too long.
-  if (error instanceof TypeError && error.message.startsWith('Expected `')) return invalidParams(error.message)
+  // The engine refuses a label or a name that is no text, or is too long.
+  if (error instanceof InvalidArgument) return invalidParams(error.message)
   logger.error('A request failed unexpectedly', { error: String(error) })
   return new ProtocolError(RPC.internal, 'Internal error')
 }

@@ -108,8 +108,7 @@ export class Committer {
 
   /**
    * Writes `operations` in one batch with whatever else is waiting. Settles when they are on disk, or known not to be.
-   * @throws HoldfastError `STORE_UNAVAILABLE`, `STORE_LOST` for an impatient commit; `details.unknown` says whether it may
-   *   have landed
+   * @throws HoldfastError `STORE_UNAVAILABLE`, `STORE_LOST` for an impatient commit, with `mayBeWritten`
    */
   commit(operations: readonly Operation[], options: CommitOptions): Promise<Fate> {
     const { connection } = this.options
@@ -239,19 +238,13 @@ function keepsItsPlace({ isRepeatable, patient }: Pending): boolean {
   return isRepeatable === true && patient
 }
 
-function refuseImpatient(pending: readonly Pending[], cause: unknown, unknown: boolean): void {
-  for (const { patient, reject } of pending) {
-    if (patient) continue
-    const said = unknown ? 'Whether this call was written is unknown' : undefined
-    const error = unavailable(cause, said)
-    reject(Object.assign(error, { details: { ...error.details, unknown } }))
-  }
+function refuseImpatient(pending: readonly Pending[], cause: unknown, mayBeWritten: boolean): void {
+  for (const { patient, reject } of pending) if (!patient) reject(unavailable(cause, mayBeWritten))
 }
 
-function refuseLost(pending: readonly Pending[], lost: HoldfastError, unknown: boolean): void {
+function refuseLost(pending: readonly Pending[], lost: HoldfastError, mayBeWritten: boolean): void {
+  const { code, message, details } = lost
   for (const { patient, reject } of pending) {
-    if (patient) continue
-    const { code, message, details } = lost
-    reject(unknown ? new HoldfastError(code, message, { details: { ...details, unknown } }) : lost)
+    if (!patient) reject(mayBeWritten ? new HoldfastError(code, message, { details, mayBeWritten }) : lost)
   }
 }

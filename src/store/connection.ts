@@ -228,10 +228,11 @@ export function isLost(error: unknown): error is HoldfastError {
 }
 
 /** The refusal of a call while the disk does not take writes. */
-export function unavailable(cause: unknown, said = 'Nothing of this call was written'): HoldfastError {
+export function unavailable(cause: unknown, mayBeWritten = false): HoldfastError {
+  const said = mayBeWritten ? 'Whether this call was written is unknown' : 'Nothing of this call was written'
   return new HoldfastError(
     'STORE_UNAVAILABLE',
     `The store is not available: ${explain(cause)}. ${said}; tasks pause and go on once the disk takes writes again.`,
-    { cause },
+    { cause, mayBeWritten },
   )
 }

@@ -10,7 +10,7 @@
  * F4. The task it comes from is not changed; its audit says that it was forked.
  */
 import { HoldfastError } from '../errors.js'
-import { checkCount, checkObject, expected, isObject, type Names } from '../expected.js'
+import { checkCount, checkObject, expected, InvalidArgument, isObject, type Names } from '../expected.js'
 import type { Change, Decision } from './changes.js'
 import type { CheckpointInfo } from './checkpoint.js'
 import { createTask, type NewTask } from './create.js'
@@ -61,7 +61,7 @@ export function checkForkPoint(given: unknown): CheckedPoint {
   checkObject('point', given, POINTS)
   const { checkpointId, afterStep } = given
   if ((checkpointId === undefined) === (afterStep === undefined)) {
-    throw new TypeError(`Expected \`point\` to be ${what}, got { ${Object.keys(given).join(', ')} }`)
+    throw new InvalidArgument(`Expected \`point\` to be ${what}, got { ${Object.keys(given).join(', ')} }`)
   }
   if (checkpointId !== undefined) {
     if (typeof checkpointId !== 'string') throw expected('checkpointId', 'a string', checkpointId)

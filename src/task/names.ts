@@ -1,5 +1,5 @@
 /** The words that users give to things: task types, steps, owners, labels, keys. They become parts of keys and of heads. */
-import { expected } from '../expected.js'
+import { expected, InvalidArgument } from '../expected.js'
 
 /** The most UTF-8 bytes of each, so that a head of all of them stays under its 2 KiB. */
 export const NAME_BYTES_MAX = {
@@ -21,7 +21,7 @@ export function checkName(value: unknown, argument: string, bytesMax: number): a
   const bytes = Buffer.byteLength(value)
   // Control characters would end a line of a log, and take six bytes each in a head's JSON.
   if (bytes === 0 || bytes > bytesMax || /\p{Cc}|\p{Cs}/u.test(value)) {
-    throw new TypeError(
+    throw new InvalidArgument(
       `Expected \`${argument}\` to be 1 to ${bytesMax} bytes of text without control characters, got ${bytes} bytes: ${JSON.stringify(value.slice(0, 40))}`,
     )
   }

@@ -67,7 +67,7 @@ class World {
       if (isDead(clock)) return new Promise<never>(() => {})
       if (!(error instanceof HoldfastError)) throw error
       const { code, details } = error
-      this.told[name] = { ...details, code, unknown: details['unknown'] === true || code === 'START_UNKNOWN' }
+      this.told[name] = { ...details, code, unknown: error.mayBeWritten }
       return undefined
     }
   }
@@ -594,7 +594,7 @@ describe('a write that fails under a caller', () => {
     const taskId = await running()
     const waiting = holdfast.result(taskId).catch((error: unknown) => error)
     disk.failAt({ atWrite: 1, applied: true })
-    await expect(holdfast.cancel(taskId)).rejects.toMatchObject({ ...unavailable, details: { unknown: true } })
+    await expect(holdfast.cancel(taskId)).rejects.toMatchObject({ ...unavailable, mayBeWritten: true })
     expect(await within(clock, 'the waiter', waiting)).toMatchObject({ code: 'TASK_CANCELLED' })
     expect((await holdfast.get(taskId)).status).toBe('cancelled')
     openGate()
@@ -609,7 +609,7 @@ describe('a write that fails under a caller', () => {
     disk.failAt({ atWrite: 1, applied: false })
     const cancelled = holdfast.cancel(taskId)
     openGate()
-    await expect(cancelled).rejects.toMatchObject({ ...unavailable, details: { unknown: true } })
+    await expect(cancelled).rejects.toMatchObject({ ...unavailable, mayBeWritten: true })
     await expect(result(taskId)).resolves.toBe('done')
     expect(notes.repeated).toEqual([])
   })

@@ -17,7 +17,7 @@ import type { AccessRequest, CheckedDurableOptions } from '../options.js'
 import { toThrow } from '../outcome.js'
 import { NoPrincipal } from '../owner.js'
 import type { Origin } from '../records.js'
-import { invalidParams } from '../refusal.js'
+import { invalidParams, TaskNotFound } from '../refusal.js'
 import { type Scope, scopeFor } from '../rights.js'
 import { cleanText } from '../text.js'
 import { grantTtl } from '../ttl.js'
@@ -162,8 +162,8 @@ export class DurableTaskStore implements TaskStore {
       const scope = await scopeFor(options, action, caller, { taskId })
       return { ...(await holdfast.get(taskId, scope)), scope }
     } catch (error) {
-      const isRefusal = error instanceof Error && error.message.startsWith('Task not found')
-      if (isRefusal || (error instanceof HoldfastError && error.code === 'TASK_NOT_FOUND')) return undefined
+      if (error instanceof TaskNotFound || (error instanceof HoldfastError && error.code === 'TASK_NOT_FOUND'))
+        return undefined
       throw error
     }
   }
