@@ -1,9 +1,12 @@
 // Goal: clients that no test can install get on with both bindings over stdio, whichever way they open a connection.
 // Method: their first messages, as others recorded them, are sent to a server as they are; then a call with progress, a task
 // and a question, in what the opening settled on.
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, test, vi } from 'vitest'
 import { type Message, RawStdio } from './raw-stdio.js'
 import type { Speaks } from './server-job.js'
+
+// Each test starts a process, which may have to wait for its turn.
+vi.setConfig({ testTimeout: 120_000 })
 
 const EXTENSION = 'io.modelcontextprotocol/tasks'
 const ACCEPT = { action: 'accept', content: { sure: true } }

@@ -7,7 +7,6 @@ import { watch } from 'node:fs/promises'
 import { createServer, type IncomingMessage } from 'node:http'
 import { join } from 'node:path'
 import { McpServer as LegacyServer } from '@modelcontextprotocol/sdk/server/mcp.js'
-import { StdioServerTransport } from '@modelcontextprotocol/sdk/server/stdio.js'
 import { McpServer } from '@modelcontextprotocol/server'
 import { defineTask, Holdfast } from 'holdfast'
 import * as legacyEra from 'holdfast/mcp/2025-11-25'
@@ -55,11 +54,11 @@ const confirm = defineTask({ name: 'confirm', output: z.object({ sure: z.boolean
 })
 
 const info = { name: 'clients', version: '1.0.0' }
-const holdfast = await Holdfast.open({ dir: join(dir, 'store'), tasks: [work, confirm] })
+const open = (given: object) => Holdfast.open({ dir: join(dir, 'store'), ...given })
 const access = port === undefined ? ('local' as const) : ('principal' as const)
 const options = { access, pollInterval: 100, progressInterval: 0 }
-const legacy = legacyEra.durableTasks(holdfast, options)
-const modern = modernEra.durableTasks(holdfast, options)
+const legacy = legacyEra.durableTasks(open, options)
+const modern = modernEra.durableTasks(open, options)
 for (const durable of [legacy, modern]) durable.tool(work).tool(confirm)
 // The last line says which revision the last call was answered in: not every client tells.
 const serves = (revision: string) => appendFileSync(join(dir, 'revisions'), `${revision}\n`)
@@ -75,7 +74,7 @@ const createModern = () => {
 if (port === undefined) {
   if (speaks === 'both') modern.serveStdio(createModern, { legacy: (transport) => createLegacy().connect(transport) })
   else if (speaks === '2026-07-28') modern.serveStdio(createModern)
-  else await createLegacy().connect(new StdioServerTransport())
+  else legacy.serveStdio(createLegacy)
 } else {
   const legacyHandler = legacy.httpHandler(createLegacy, retryInterval ? { retryInterval } : {})
   const handler =
@@ -84,6 +83,7 @@ if (port === undefined) {
     const sub = /^Bearer (.+)$/.exec(req.headers.authorization ?? '')?.[1]
     return sub === undefined ? {} : { auth: { token: sub, clientId: 'clients', scopes: [], extra: { sub } } }
   }
+  await modern.opened
   createServer((req, res) => void handler.node(Object.assign(req, authInfo(req)), res)).listen(port, '127.0.0.1', () =>
     process.stderr.write('listening\n'),
   )
