@@ -24,8 +24,8 @@ import { freePort } from '../mcp/server-process.js'
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 export const RECIPES = join(ROOT, 'docs/mcp/hosts')
 
-/** A folder with its own copy of each recipe. */
-export function copyRecipes(revision: '2025-11-25' | '2026-07-28'): string {
+/** A folder of an author: its `node_modules` has `holdfast` and everything that this project has installed. */
+export function authorFolder(): string {
   if (!existsSync(join(ROOT, 'dist/index.js'))) throw new Error('Run `npm run build` first')
   const folder = mkdtempSync(join(tmpdir(), 'holdfast-hosts-'))
   const modules = join(folder, 'node_modules')
@@ -35,6 +35,12 @@ export function copyRecipes(revision: '2025-11-25' | '2026-07-28'): string {
   }
   symlinkSync(ROOT, join(modules, 'holdfast'))
   writeFileSync(join(folder, 'package.json'), '{ "type": "module" }')
+  return folder
+}
+
+/** A folder with its own copy of each recipe. */
+export function copyRecipes(revision: '2025-11-25' | '2026-07-28'): string {
+  const folder = authorFolder()
   for (const name of readdirSync(RECIPES)) {
     const text = readFileSync(join(RECIPES, name), 'utf8')
       // What the page tells readers to do for the other revision.
