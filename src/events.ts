@@ -4,7 +4,8 @@
  */
 import { callIn } from './empty-context.js'
 import { checkFunction, expected, type Names } from './expected.js'
-import { type Logger, textOf } from './logger.js'
+import { faultOf } from './fault.js'
+import type { Logger } from './logger.js'
 
 /** Every event and what its listeners get. Never inputs, results or states. */
 export interface HoldfastEvents {
@@ -161,7 +162,7 @@ export class Events {
       // An async listener throws later; either way nobody but the log hears of it.
       const hear = () => (listener as (event: HoldfastEvents[Name]) => unknown)(event)
       const heard = new Promise((resolve) => resolve(callIn(hear)))
-      heard.catch((error: unknown) => this.logger.error(`A listener of '${name}' threw`, { error: textOf(error) }))
+      heard.catch((error: unknown) => this.logger.error(`A listener of '${name}' threw`, { error: faultOf(error) }))
     }
   }
 }

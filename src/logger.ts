@@ -63,15 +63,6 @@ export const stderrLogger: Logger = stderrLoggerAt('info')
 /** Says nothing. */
 export const silentLogger: Logger = { debug: quiet, info: quiet, warn: quiet, error: quiet }
 
-/** What was thrown, for a line of the log. Never throws, whatever it is. */
-export function textOf(thrown: unknown): string {
-  try {
-    return String(thrown)
-  } catch {
-    return 'something that has no text'
-  }
-}
-
 /** The same logger; what it throws is dropped, for there is nobody to tell, and no task fails for a line of a log. */
 export function unfailing(logger: Logger): Logger {
   const say = (level: keyof Logger) => (message: string, fields?: Record<string, unknown>) => {

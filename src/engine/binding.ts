@@ -45,7 +45,7 @@ export class Binding {
     this.#engine = engine
     this.clock = engine.clock
     this.ids = engine.ids
-    this.logger = engine.lines.loggerForClients()
+    this.logger = engine.logger
     this.stateBytesMax = engine.limits.stateBytesMax
     this.inputBytesMax = engine.limits.inputBytesMax
   }

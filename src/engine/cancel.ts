@@ -1,4 +1,6 @@
 /** Cancels tasks: for a caller, and the children of a task that is over. The clean-up starts behind it (settling.ts). */
+
+import { faultOf } from '../fault.js'
 import { isSettled } from '../task/head.js'
 import type { Outcome } from '../task/outcome.js'
 import { isFenced } from '../task/transition.js'
@@ -25,6 +27,6 @@ export async function endOrphan(engine: Engine, taskId: string): Promise<void> {
   try {
     await engine.settle(task, outcome, { by: 'engine', patient: true, stoppedBy: 'cancel' })
   } catch (error) {
-    if (!isFenced(error)) engine.logger.error('A child could not be cancelled', { taskId, error: String(error) })
+    if (!isFenced(error)) engine.logger.debug('A child could not be cancelled', { taskId, error: faultOf(error) })
   }
 }

@@ -8,6 +8,8 @@
  * K3. Then `onCancel` runs, if something stopped the task behind its body's back.
  * K4. An undo out of attempts doesn't keep the others: the clean-up ends as failed, and `get` says of what.
  */
+
+import { faultOf } from '../fault.js'
 import { fromJson } from '../json.js'
 import { readCheckpoints } from '../store/read-log.js'
 import { readInput, readIntents, readOutcome, readState } from '../store/reads.js'
@@ -34,9 +36,7 @@ export function startCleanUp(engine: Engine, task: LiveTask, run?: ActiveRun): v
   const over = cleanUp(engine, task, run, aborters)
     .catch((error: unknown) => {
       if (isFenced(error)) return
-      const reason = error instanceof Error ? error.message : String(error)
-      engine.logger.error('A clean-up could not go on', { taskId: task.taskId, error: reason })
-      return engine.park(task, { code: 'RECORD_DAMAGED', reason })
+      return engine.park(task, { code: 'RECORD_DAMAGED', reason: faultOf(error) })
     })
     .finally(() => {
       if (task.cleaning === cleaning) task.cleaning = undefined

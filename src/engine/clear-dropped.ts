@@ -1,4 +1,6 @@
 /** Clears behind a retry what it dropped from the log, in order with other retries of the task (store/clear-dropped.ts). */
+
+import { faultOf } from '../fault.js'
 import { clearForAttempt, deleteDropped } from '../store/clear-dropped.js'
 import { DROPPED, lastPart, under } from '../store/layout.js'
 import { readKeys } from '../store/reads.js'
@@ -54,6 +56,6 @@ async function deleteBehind(engine: Engine, taskId: string): Promise<void> {
 /** Logs that something could not be cleared. While the engine closes, that is what a close does. */
 export function logClearing(engine: Engine, taskId: string, error: unknown): void {
   if (engine.closing) return
-  const fields = { taskId, error: String(error) }
-  engine.logger.warn('Records that a retry dropped could not be deleted. The next open does it.', fields)
+  const fields = { taskId, error: faultOf(error) }
+  engine.logger.debug('Records that a retry dropped could not be deleted. The next open does it.', fields)
 }

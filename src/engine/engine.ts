@@ -11,7 +11,7 @@ import { deferred } from '../deferred.js'
 import { HoldfastError } from '../errors.js'
 import { Events } from '../events.js'
 import type { Ids } from '../ids.js'
-import type { Logger } from '../logger.js'
+import type { LimitedLogger } from '../line-limit.js'
 import { type RecoveryReport, Report } from '../recovery/report.js'
 import type { Store } from '../store/store.js'
 import type { Decision } from '../task/changes.js'
@@ -51,7 +51,7 @@ export const ANSWERS_PER_TURN = 50
 export class Engine {
   readonly clock: Clock
   readonly ids: Ids
-  readonly logger: Logger
+  readonly logger: LimitedLogger
   readonly limits: Limits
   readonly retentionMs: number
   /** How long settled tasks without a `ttl` are kept; `undefined` for good. */
@@ -119,7 +119,7 @@ export class Engine {
     this.serviceLevels = new Levels(store)
     this.leaks = new Leaks(options.clock, options.logger)
     this.events = new Events(options.logger)
-    this.lines = new TaskLines(options.logger, options.clock)
+    this.lines = new TaskLines(options.logger)
     this.cleaners = new Places(options.concurrency)
     this.report = new Report(store.damage)
     this.registry = options.registry

@@ -6,6 +6,7 @@
  * is a task like any other; the caller finds it under its idempotency key.
  */
 import { HoldfastError } from '../errors.js'
+import { faultOf } from '../fault.js'
 import { fromJson } from '../json.js'
 import type { Level } from '../store/level.js'
 import { readCheckpoints, readLog, readPatches } from '../store/read-log.js'
@@ -112,7 +113,7 @@ async function make(engine: Engine, source: TaskHead, about: NewTask, plan: Fork
     // The head may be on the disk: then what was copied is its own.
     if (error instanceof HoldfastError && error.code === 'START_UNKNOWN') throw error
     void store.deleteOrphan(taskId, sweepAt).catch((cause: unknown) => {
-      logger.warn('What was copied for a fork is left for the sweeper', { taskId, error: String(cause) })
+      logger.debug('What was copied for a fork is left for the sweeper', { taskId, error: faultOf(cause) })
     })
     throw error
   } finally {

@@ -32,8 +32,13 @@ export class Leaks {
       () => {
         leaked = true
         this.#running++
-        const [what, about] = step === '' ? ['The body of a settled task', {}] : ['A step', { step }]
-        this.logger.warn(`${what} ignores its signal and goes on; what it does is not recorded`, { taskId, ...about })
+        if (step === '') {
+          this.logger.warn('The body of a settled task ignores its signal and goes on; what it does is not recorded', {
+            taskId,
+          })
+        } else {
+          this.logger.warn('A step ignores its signal and goes on; what it does is not recorded', { taskId, step })
+        }
       },
       { background: true, elapsed: true },
     )

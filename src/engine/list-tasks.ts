@@ -1,5 +1,6 @@
 /** Lists tasks for a caller: checks what he asks for, and shows what he may see. */
 import { checkOptionsOf, type Names } from '../expected.js'
+import { faultOf } from '../fault.js'
 import { type ListQuery, listHeads } from '../store/list.js'
 import { isSettled, type TaskHead, type TaskStatus } from '../task/head.js'
 import { checkName, NAME_BYTES_MAX } from '../task/names.js'
@@ -64,7 +65,7 @@ export async function listTasks(engine: Engine, options: ListOptions): Promise<T
     ? listUnfinished(engine, query)
     : await store.read((level) =>
         listHeads(level, query, (taskId, error) =>
-          logger.warn('A task is left out of a list: its head is damaged', { taskId, error: String(error) }),
+          logger.warn('A task is left out of a list: its head is damaged', { taskId, error: faultOf(error) }),
         ),
       )
   const last = heads.at(-1)

@@ -6,6 +6,7 @@
  * the last one, and is counted by the next open; after it no head bears its number any more.
  */
 
+import { faultOf } from '../fault.js'
 import type { Ids } from '../ids.js'
 import type { Logger } from '../logger.js'
 import { beginLife } from '../recovery/lives.js'
@@ -64,7 +65,7 @@ export class Lives implements ProcessHistory {
     this.#note = { ...this.#note, starts: 0, recovering: false }
     await this.store.noteLife(this.#note).catch((error: unknown) => {
       // Then the next one that comes through says so.
-      this.logger.debug('That the recovery came through could not be noted', { error: String(error) })
+      this.logger.debug('That the recovery came through could not be noted', { error: faultOf(error) })
     })
   }
 
@@ -74,7 +75,7 @@ export class Lives implements ProcessHistory {
    */
   async beginEnd(): Promise<void> {
     await this.#noteClosed().catch((error: unknown) => {
-      this.logger.debug('The beginning of a close could not be recorded', { error: String(error) })
+      this.logger.debug('The beginning of a close could not be recorded', { error: faultOf(error) })
     })
   }
 
@@ -82,7 +83,7 @@ export class Lives implements ProcessHistory {
   async end(): Promise<void> {
     await this.#noteClosed().catch((error: unknown) => {
       this.logger.warn('The close could not be recorded. The next open counts this process as crashed.', {
-        error: String(error),
+        error: faultOf(error),
       })
     })
   }
@@ -101,7 +102,7 @@ export class Lives implements ProcessHistory {
       return await this.store.readLife()
     } catch (error) {
       // No task is harmed by it: a death is not counted.
-      this.logger.warn('How the last process ended is not known', { error: String(error) })
+      this.logger.warn('How the last process ended is not known', { error: faultOf(error) })
       return undefined
     }
   }

@@ -12,6 +12,7 @@ import {
   oneOf,
 } from '../expected.js'
 import { createIds, type Ids } from '../ids.js'
+import { LimitedLogger } from '../line-limit.js'
 import { defaultLogger, LOG_LEVELS, type Logger, type LogLevel, unfailing } from '../logger.js'
 import type { AnyTaskDefinition } from '../task/definition.js'
 import type { Durability } from '../task/head.js'
@@ -200,7 +201,7 @@ export interface CheckedOptions {
   readonly lockWaitMs: number
   readonly clock: Clock
   readonly ids: Ids
-  readonly logger: Logger
+  readonly logger: LimitedLogger
   readonly limits: Limits
 }
 
@@ -249,7 +250,7 @@ export function checkOptions(options: OpenOptions): CheckedOptions {
     lockWaitMs: durationMs(lockWait, 'lockWait', { zero: true }),
     clock,
     ids: createIds(),
-    logger: unfailing(logger),
+    logger: new LimitedLogger(unfailing(logger), clock),
     limits: checkLimits(limits, concurrency),
   }
 }

@@ -25,8 +25,10 @@ export async function park(engine: Engine, task: LiveTask, parked: Omit<Parked, 
   // Whoever is told may register what it waits for, and it goes on.
   if (isSettled(task.head.status)) task.cleaning = undefined
   if (parked.code === 'RECORD_DAMAGED') {
-    const said = 'A task is parked: a record of it is damaged. Restore a copy of the store, or cancel the task.'
-    engine.logger.error(said, { taskId, type, reason: parked.reason })
+    engine.logger.error(
+      'A task is parked: a record of it is damaged. Restore a copy of the store, or cancel the task.',
+      { taskId, type, reason: parked.reason },
+    )
   } else engine.lines.parked(taskId, type, parked.code)
   engine.events.emit('task:parked', { taskId, type, ...parked })
   engine.waiters.tell(taskId, { kind: 'parked' })

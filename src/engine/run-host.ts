@@ -2,7 +2,7 @@
 import type { Clock } from '../clock.js'
 import type { Events } from '../events.js'
 import type { Ids } from '../ids.js'
-import type { Logger } from '../logger.js'
+import type { LimitedLogger } from '../line-limit.js'
 import type { Store } from '../store/store.js'
 import type { Decision } from '../task/changes.js'
 import type { TaskHead } from '../task/head.js'
@@ -23,7 +23,7 @@ export interface RunHost {
   readonly clock: Clock
   readonly ids: Ids
   readonly events: Events
-  readonly logger: Logger
+  readonly logger: LimitedLogger
   readonly limits: Limits
   /** The processes that isolated steps run in. */
   readonly processes: Processes

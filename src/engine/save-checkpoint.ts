@@ -1,6 +1,7 @@
 /** Saves a checkpoint of the body: closes the segment it is in, and opens the next (rule 1 of the log). */
 import { HoldfastError } from '../errors.js'
 import { checkFlag, checkOptionsOf } from '../expected.js'
+import { faultOf } from '../fault.js'
 import { toJson } from '../json.js'
 import { SAVE_OPTIONS, type SaveCheckpointOptions } from '../task/context.js'
 import { describeRecord } from '../task/log.js'
@@ -125,8 +126,8 @@ function tooManyCheckpoints(taskId: string, max: number): HoldfastError {
 }
 
 function logPruning(run: Run, error: unknown): void {
-  run.host.logger.warn('What a checkpoint pruned could not be deleted; the next run does it', {
+  run.host.logger.debug('What a checkpoint pruned could not be deleted; the next run does it', {
     taskId: run.task.taskId,
-    error: String(error),
+    error: faultOf(error),
   })
 }

@@ -1,5 +1,6 @@
 /** When a task's body runs: queued for a slot now, or when it is to be woken; and queued again when its run only waited. */
 import { callIn } from '../empty-context.js'
+import { faultOf } from '../fault.js'
 import type { Engine } from './engine.js'
 import { executeTask } from './execute-task.js'
 import type { LiveTask } from './live-task.js'
@@ -40,10 +41,9 @@ function run(engine: Engine, task: LiveTask, fresh: { readonly inputText: string
   task.memory = 'loaded'
   void executeTask(engine, task, fresh)
     .catch((error: unknown) => {
-      logger.error('A run ended unexpectedly', { taskId, error: String(error) })
-      return engine.park(task, { code: 'RECORD_DAMAGED', reason: 'its run ended unexpectedly; the log has the reason' })
+      return engine.park(task, { code: 'RECORD_DAMAGED', reason: `its run ended unexpectedly: ${faultOf(error)}` })
     })
-    .catch((error: unknown) => logger.error('A task could not be parked', { taskId, error: String(error) }))
+    .catch((error: unknown) => logger.debug('A task could not be parked', { taskId, error: faultOf(error) }))
     .finally(() => {
       task.scheduled = false
       task.run = undefined

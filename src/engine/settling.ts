@@ -1,6 +1,7 @@
 /** Settles tasks: the event, the notifications, and the start of the clean-up. Completes session tasks. */
 
 import { HoldfastError } from '../errors.js'
+import { faultOf } from '../fault.js'
 import type { TaskHead } from '../task/head.js'
 import type { Outcome } from '../task/outcome.js'
 import type { EventOf } from '../task/task-event.js'
@@ -59,7 +60,7 @@ export async function noteDropped(engine: Engine, { head }: LiveTask): Promise<v
       await engine.store.commit({ head, changes: [{ kind: 'audit', entry }] }, { patient: true })
     })
   } catch (error) {
-    engine.logger.warn('A dropped result could not be noted', { taskId: head.taskId, error: String(error) })
+    engine.logger.debug('A dropped result could not be noted', { taskId: head.taskId, error: faultOf(error) })
   }
 }
 

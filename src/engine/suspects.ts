@@ -9,6 +9,8 @@
  *     `suspectTime` at the most.
  * P3. What a task that may be parked for the next death begins is noted before it begins, so that it can be named.
  */
+
+import { faultOf } from '../fault.js'
 import { isSuspect, mustNoteBegun } from '../task/deaths.js'
 import { describeRecord, type RecordName } from '../task/log.js'
 import { isFenced } from '../task/transition.js'
@@ -126,9 +128,9 @@ export class Suspects implements SuspectTurns {
     } catch (error) {
       // Settled meanwhile, or superseded: whoever did that ends the turn.
       if (isFenced(error)) return
-      this.engine.logger.error('What a suspect does could not be noted', {
+      this.engine.logger.debug('What a suspect does could not be noted', {
         taskId: task.taskId,
-        error: String(error),
+        error: faultOf(error),
       })
       this.over(task)
     }

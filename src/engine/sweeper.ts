@@ -7,6 +7,7 @@
  * W3. What can't be swept is left where it is, and doesn't stop the others.
  */
 import { setImmediate as turn } from 'node:timers/promises'
+import { faultOf } from '../fault.js'
 import { unsealJson } from '../store/envelope.js'
 import { type KeyRange, lastPart, settledUntil, timerParts, timersDue } from '../store/layout.js'
 import { readEntries, readHead, readIdempotency, readNotes } from '../store/reads.js'
@@ -33,7 +34,7 @@ export function startSweeping(engine: Engine): () => void {
   const run = () => {
     sweep(engine)
       .catch((error: unknown) => {
-        if (!engine.closing) engine.logger.warn('A sweep failed; the next one goes on', { error: String(error) })
+        if (!engine.closing) engine.logger.debug('A sweep failed; the next one goes on', { error: faultOf(error) })
       })
       .finally(() => arm(SWEEP_EVERY_MS))
   }
@@ -86,7 +87,10 @@ async function attempt(engine: Engine, key: string, act: () => Promise<void>): P
   } catch (error) {
     // Nobody sweeps in a store that is down or closed: the pass ends, and the next one goes on.
     if (engine.closing || !engine.store.connection.isUp) throw error
-    engine.logger.warn('Something could not be swept; it is tried again', { key, error: String(error) })
+    engine.logger.warn('Something could not be swept; it is tried again', {
+      taskId: lastPart(key),
+      error: faultOf(error),
+    })
   }
 }
 

@@ -1,4 +1,6 @@
 /** Takes up, behind `open`, what was found unfinished: the engine's hands for what `recovery/` decides. */
+
+import { faultOf } from '../fault.js'
 import { recover } from '../recovery/recover.js'
 import { liveKey } from '../store/layout.js'
 import { readLiveHeads, readNewestTaskId } from '../store/reads.js'
@@ -86,7 +88,7 @@ export function takeUp(engine: Engine, parkedRetries: ParkedRetries, found: read
     if (report.finishedAt === undefined) return
     engine.lines.recovered(report)
     engine.serviceLevels.recovered(report).catch((error: unknown) => {
-      if (!engine.closing) engine.logger.warn('A recovery could not be counted', { error: String(error) })
+      if (!engine.closing) engine.logger.debug('A recovery could not be counted', { error: faultOf(error) })
     })
     engine.events.emit('recovery:done', {
       resumed: report.count('resumed'),

@@ -91,7 +91,7 @@ export function taskContext(run: Run, branch?: Branch): TaskContext {
       signal ??= anyOf([run.signal, branch.signal])
       return signal
     },
-    log: loggerAbout(host.logger, { taskId, type }),
+    log: loggerAbout(host.logger.unlimited, { taskId, type }),
 
     step<T>(name: string, fn: (step: StepContext) => T | Promise<T>, options: StepOptions = {}) {
       return call<Jsonified<T>>(callOf('step', name), () => {

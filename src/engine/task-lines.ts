@@ -1,47 +1,25 @@
-/**
- * The log lines about tasks, for an operator. Owns the counts that keep clients from writing the log: of lines with the same
- * message, code and task type, one is written in a minute, and the others are counted. Never inputs, results or messages of errors.
- */
-import type { Clock } from '../clock.js'
+/** The log lines about tasks, for an operator. Never inputs, results or messages of errors. */
+import type { LimitedLogger } from '../line-limit.js'
 import type { Logger } from '../logger.js'
 import type { RecoveredTask, RecoveryReport } from '../recovery/report.js'
 import type { AnyTaskDefinition } from '../task/definition.js'
 import { describeRecord, type RecordName } from '../task/log.js'
 import { cutText, NAME_BYTES_MAX } from '../task/names.js'
 
-/** A line of the same kind is written once in this time. */
-const WINDOW_MS = 60_000
-/** So many kinds of lines have counts of their own; lines of further kinds are counted together. */
-const KINDS_MAX = 100
 /** So many kinds of parkings are named in the line of an open. */
 const NAMED_MAX = 5
 
-type Fields = Record<string, unknown>
-type Level = 'warn' | 'error'
-
-interface Kind {
-  readonly level: Level
-  readonly message: string
-  readonly about: Fields
-  notWritten: number
-}
-
 export class TaskLines {
-  #kinds = new Map<string, Kind>()
-  #disarm: (() => void) | undefined
   /** Warns of calls that a body did not await. */
   readonly forgotten: Forgotten
 
-  constructor(
-    private readonly logger: Logger,
-    private readonly clock: Clock,
-  ) {
+  constructor(private readonly logger: LimitedLogger) {
     this.forgotten = new Forgotten(logger)
   }
 
   /** A task is parked. */
   parked(taskId: string, type: string, code: string): void {
-    this.write('warn', 'A task is parked. Call get(taskId) for the reason. Correct the cause, or cancel the task.', {
+    this.logger.warn('A task is parked. Call get(taskId) for the reason. Correct the cause, or cancel the task.', {
       taskId,
       type,
       code,
@@ -50,53 +28,12 @@ export class TaskLines {
 
   /** A task has failed, by its body or by the engine. */
   failed(taskId: string, type: string, code: string | undefined): void {
-    this.write('warn', 'A task failed. Call get(taskId) for its error.', { taskId, type, code })
+    this.logger.warn('A task failed. Call get(taskId) for its error.', { taskId, type, code })
   }
 
   /** A step failed for the third time and is tried again. */
   retried(taskId: string, type: string, step: string): void {
-    this.write('warn', 'A step failed three times and is tried again.', { taskId, type, step })
-  }
-
-  /** Writes a line, or counts it if one of its kind was written within the last minute. */
-  write(level: Level, message: string, fields?: Fields): void {
-    const { code, type } = (fields ?? {}) as { code?: unknown; type?: unknown }
-    const own = JSON.stringify([message, code, type])
-    const isOther = !this.#kinds.has(own) && this.#kinds.size >= KINDS_MAX
-    const key = isOther ? '' : own
-    const kind = this.#kinds.get(key)
-    if (kind) {
-      kind.notWritten++
-      return
-    }
-    const about = isOther ? {} : { type, code }
-    const said = isOther ? 'Lines of other kinds' : message
-    this.#kinds.set(key, { level, message: said, about, notWritten: isOther ? 1 : 0 })
-    const next = this.clock.now() + WINDOW_MS
-    this.#disarm ??= this.clock.setTimer(next, () => this.flush(), { background: true, elapsed: true })
-    if (!isOther) this.logger[level](message, fields)
-  }
-
-  /** Makes the logger for what clients cause: its warnings and errors are counted like the lines about tasks. */
-  loggerForClients(): Logger {
-    const { logger } = this
-    return {
-      debug: (message, fields) => logger.debug(message, fields),
-      info: (message, fields) => logger.info(message, fields),
-      warn: (message, fields) => this.write('warn', message, fields),
-      error: (message, fields) => this.write('error', message, fields),
-    }
-  }
-
-  /** Writes how many lines of each kind were only counted, and begins a new minute. */
-  flush(): void {
-    this.#disarm?.()
-    this.#disarm = undefined
-    const kinds = [...this.#kinds.values()]
-    this.#kinds = new Map()
-    for (const { level, message, about, notWritten } of kinds) {
-      if (notWritten > 0) this.logger[level](message, { ...about, more: notWritten })
-    }
+    this.logger.warn('A step failed three times and is tried again.', { taskId, type, step })
   }
 
   /** The recovery at open is done. */
@@ -106,7 +43,7 @@ export class TaskLines {
 
   /** The store is closed. */
   closed(unfinished: number): void {
-    this.flush()
+    this.logger.flush()
     this.logger.info('The store is closed. Unfinished tasks continue at the next open.', { unfinished })
   }
 }

@@ -1,4 +1,6 @@
 /** Settles a task whose time is over: its timeout, its deadline or its `ttl`, whichever struck first. */
+
+import { faultOf } from '../fault.js'
 import { endOfTime } from '../task/expiry.js'
 import { isSettled } from '../task/head.js'
 import { isFenced } from '../task/transition.js'
@@ -14,6 +16,6 @@ export async function timeOut(engine: Engine, task: LiveTask): Promise<void> {
     await engine.settle(task, end.outcome, { by: 'engine', patient: true, stoppedBy: end.stoppedBy })
   } catch (cause) {
     if (isFenced(cause)) return
-    engine.logger.error('The end of a task’s time could not be recorded', { taskId, error: String(cause) })
+    engine.logger.debug('The end of a task’s time could not be recorded', { taskId, error: faultOf(cause) })
   }
 }

@@ -122,7 +122,7 @@ function contextOf(
     get signal() {
       return aborter.signal
     },
-    log: loggerAbout(host.logger, { taskId, type }),
+    log: loggerAbout(host.logger.unlimited, { taskId, type }),
     step: <T>(name: string, fn: (step: { signal: AbortSignal; idempotencyKey: string }) => T | Promise<T>) =>
       rejectAfterTurn(async () => {
         checkName(name, 'name', NAME_BYTES_MAX.step)

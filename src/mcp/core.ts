@@ -7,6 +7,7 @@ import type { Quota } from '../engine/admission.js'
 import type { Holdfast } from '../engine/holdfast.js'
 import type { TaskView } from '../engine/view.js'
 import { HoldfastError, ProtocolError } from '../errors.js'
+import { faultOf } from '../fault.js'
 import { toPlain } from '../json.js'
 import type { BindingRecord } from '../task/changes.js'
 import type { TaskDefinition } from '../task/definition.js'
@@ -257,7 +258,7 @@ export class McpCore extends StoreAccess {
     this.delivered.add(taskId)
     this.records.records
       .write([this.records.records.own(rejoinKey, undefined)])
-      .catch((error: unknown) => this.logger.warn('A note could not be deleted', { error: String(error) }))
+      .catch((error: unknown) => this.logger.debug('A note could not be deleted', { error: faultOf(error) }))
       .finally(() => this.delivered.delete(taskId))
   }
 

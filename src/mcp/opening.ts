@@ -10,7 +10,8 @@ import { type Clock, systemClock } from '../clock.js'
 import { bindingOf } from '../engine/binding.js'
 import type { Holdfast } from '../engine/holdfast.js'
 import { HoldfastError } from '../errors.js'
-import { type Logger, stderrLogger, unfailing } from '../logger.js'
+import { LimitedLogger } from '../line-limit.js'
+import { defaultLogger, type Logger, unfailing } from '../logger.js'
 import { isLocked, openWhenUnlocked } from '../store/lock-wait.js'
 import type { AnyTaskDefinition } from '../task/definition.js'
 
@@ -87,7 +88,7 @@ export class Opening {
 
   /** Where the words go: to the logger of the store once there is one. */
   get logger(): Logger {
-    return this.#state.kind === 'open' ? bindingOf(this.#state.holdfast).logger : DEFAULT_LOGGER
+    return this.#state.kind === 'open' ? bindingOf(this.#state.holdfast).logger : defaultLoggerOnce()
   }
 
   /** How long to wait for a held directory: the first value for the first open, the last one for every later open. */
@@ -190,6 +191,7 @@ export class Opening {
 
   #logFailure(error: unknown): void {
     if (this.#isEnded) return
+    // Of the author's function, which sees no input: its message says what to correct.
     const fields = { error: String(error) }
     if (isLocked(error))
       this.logger.warn('The store is held by another process. The next durable call tries again.', fields)
@@ -201,4 +203,9 @@ async function closeIfAny(holdfast: Holdfast): Promise<void> {
   await holdfast?.close?.({ grace: 0 }).catch(() => {})
 }
 
-const DEFAULT_LOGGER = unfailing(stderrLogger)
+let usedBeforeOpen: LimitedLogger | undefined
+/** The default logger, as `HOLDFAST_LOG` sets it. */
+function defaultLoggerOnce(): Logger {
+  usedBeforeOpen ??= new LimitedLogger(unfailing(defaultLogger('info', process.env['HOLDFAST_LOG'])), systemClock)
+  return usedBeforeOpen
+}

@@ -4,6 +4,7 @@
  */
 import { ERROR_CODES, type ErrorCode, HoldfastError, ProtocolError } from '../errors.js'
 import { InvalidArgument } from '../expected.js'
+import { faultOf } from '../fault.js'
 import type { Logger } from '../logger.js'
 import type { Parked } from '../task/head.js'
 import { cleanText } from './text.js'
@@ -100,7 +101,7 @@ export function refusalOf(error: unknown, logger: Logger): ProtocolError {
   if (error instanceof ProtocolError) return error
   if (error instanceof HoldfastError) {
     if (THE_SERVERS.has(error.code)) {
-      logger.warn('A request was refused', { code: error.code, error: error.message })
+      logger.warn('A request was refused', { code: error.code, error: faultOf(error) })
       const { taskId } = error.details
       const data = { code: error.code, ...(taskId === undefined ? {} : { taskId }) }
       return new ProtocolError(RPC.internal, ERROR_CODES[error.code], data)
@@ -112,6 +113,6 @@ export function refusalOf(error: unknown, logger: Logger): ProtocolError {
   }
   // The engine refuses a label or a name that is no text, or is too long.
   if (error instanceof InvalidArgument) return invalidParams(error.message)
-  logger.error('A request failed unexpectedly', { error: String(error) })
+  logger.error('A request failed unexpectedly', { error: faultOf(error) })
   return new ProtocolError(RPC.internal, 'Internal error')
 }

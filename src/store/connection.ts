@@ -135,6 +135,7 @@ export class Connection {
     this.#down.resolve()
     this.#closing = this.#level?.close().catch(() => {}) ?? Promise.resolve()
     this.#level = undefined
+    this.options.logger.debug('An outage begins')
     this.options.logger.error('The store refused a write; it is closed and opened again until that works', {
       cause: explain(cause),
     })
@@ -195,6 +196,7 @@ export class Connection {
   /** Says that the store is whole again. */
   resume(): void {
     this.options.logger.warn('The store is open again')
+    this.options.logger.debug('An outage ends')
     this.#isUp = true
     this.#down = deferred()
     this.#up.resolve()

@@ -5,6 +5,7 @@
 import { type FSWatcher, watch } from 'node:fs'
 import { chmod, readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { faultOf } from '../fault.js'
 import type { Logger } from '../logger.js'
 import { DIRECTORY_MODE, FILE_MODE } from './files.js'
 
@@ -25,7 +26,7 @@ export async function protectDirectory(dir: string, isNew: boolean, logger: Logg
   } catch (error) {
     logger.warn(
       'The directory of the store belongs to another user, so its mode could not be set to 0700. Other users may have access. Make this process the owner, or restrict the directory above it.',
-      { dir, mode: `0${mode.toString(8)}`, error: String(error) },
+      { dir, mode: `0${mode.toString(8)}`, error: faultOf(error) },
     )
   }
 }

@@ -6,6 +6,7 @@
  */
 import type { Clock } from '../clock.js'
 import { HoldfastError } from '../errors.js'
+import { faultOf } from '../fault.js'
 import type { Ids } from '../ids.js'
 import type { Logger } from '../logger.js'
 import type { BindingRecord, Decision, IdempotencyScope } from '../task/changes.js'
@@ -233,7 +234,7 @@ export class Store {
     this.#compacting = this.connection.level
       .compactRange(gte, lt)
       .catch((cause: unknown) =>
-        this.parts.logger.warn('The live range could not be compacted', { cause: String(cause) }),
+        this.parts.logger.debug('The live range could not be compacted', { cause: faultOf(cause) }),
       )
       .finally(() => {
         this.#compacting = undefined

@@ -2,6 +2,8 @@
  * The counters over the store's life: read once at open, and written in the batch of the commits that move them, so that
  * none is lost that is on disk, and none counted twice.
  */
+
+import { faultOf } from '../fault.js'
 import type { Logger } from '../logger.js'
 import { added, type Tally, type Totals } from '../task/tally.js'
 import { seal, unsealJson } from './envelope.js'
@@ -15,7 +17,7 @@ export async function readTotals(level: Level, logger: Logger): Promise<Totals> 
   try {
     return added(text === undefined ? {} : unsealJson<Partial<Totals>>(META_TOTALS, text), [])
   } catch (error) {
-    logger.error('The counters of the store are damaged and begin anew', { error: String(error) })
+    logger.error('The counters of the store are damaged and begin anew', { error: faultOf(error) })
     return added({}, [])
   }
 }

@@ -82,13 +82,11 @@ export class Notebook {
 
   readonly logger: Logger = {
     ...silentLogger,
-    error: (message) => {
-      if (!message.startsWith('The store refused a write')) return
+    debug: (message) => {
+      if (message === 'An outage ends') this.isDown = false
+      if (message !== 'An outage begins') return
       this.isDown = true
       this.onDown()
-    },
-    warn: (message) => {
-      if (message === 'The store is open again') this.isDown = false
     },
   }
 

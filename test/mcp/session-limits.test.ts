@@ -190,7 +190,7 @@ describe('at a limit of sessions', () => {
     await start({ clock, logger, http: { addressOf, sessionsPerAddressMax: 1 } })
     for (let n = 0; n < 5; n++) await begin({ from: 'a' })
     expect(warn.mock.calls).toEqual([
-      [expect.stringMatching(/make room/), { sessions: 1, limits: ['sessionsPerAddressMax'] }],
+      [expect.stringMatching(/^Sessions were closed to make room/), { sessions: 1, limits: ['sessionsPerAddressMax'] }],
     ])
     await clock.advance(60_000)
     await begin({ from: 'a' })
@@ -214,7 +214,7 @@ describe('the address of a client', () => {
     await start({ logger: { debug() {}, info() {}, warn, error() {} }, http: { addressOf, sessionsPerAddressMax: 1 } })
     const sessions = [await begin(), await begin(), await begin()]
     for (const { session } of sessions) expect(await ping(session)).toBe(200)
-    expect(warn.mock.calls).toEqual([[expect.stringMatching(/no address.*`addressOf`/), undefined]])
+    expect(warn.mock.calls).toEqual([[expect.stringMatching(/^A request has no address.*`addressOf`/), undefined]])
   })
 
   test('is asked for where nobody is told apart by name, and nowhere else', async () => {

@@ -56,7 +56,7 @@ describe('a task with a damaged record', () => {
     const called = await client.callTool({ name: 'remembers' })
     expect(called).toMatchObject({ isError: true, content: [{ text: expect.stringContaining(SENTENCE) }] })
     expect(statusMessage + JSON.stringify(called)).not.toMatch(INTERNALS)
-    expect(lines.join('\n')).toMatch(/A task is parked: a record of it is damaged.*log\/task-.*checksum/)
+    expect(lines.join('\n')).toMatch(/A task is parked: a record of it is damaged.*log\/\(taskId\)\/.*checksum/)
   })
 
   test('and to clients of 2026-07-28', async () => {

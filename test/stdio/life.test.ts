@@ -136,7 +136,7 @@ test.each(REVISIONS)(
     await server.stop('Codex')
     expect(server.broken).toEqual([])
     expect(server.stderr.match(/not a message/g)).toHaveLength(2)
-    expect(server.stderr.match(/console\.log was called/g)).toHaveLength(1)
+    expect(server.stderr.match(/console\.log was called in a stdio server/g)).toHaveLength(1)
   },
   60_000,
 )

@@ -10,6 +10,7 @@ import {
 } from '@modelcontextprotocol/sdk/types.js'
 import type { TaskView } from '../../engine/view.js'
 import { HoldfastError } from '../../errors.js'
+import { faultOf } from '../../fault.js'
 import type { Caller } from '../caller.js'
 import { answerInput, canAnswer, type Question, questionsOf, refuseInput } from '../inputs.js'
 import { clientWordsOf } from '../refusal.js'
@@ -80,7 +81,7 @@ export class Asking {
       failure = error
       // Taken back, or the connection is over: that the client is gone is no answer of its.
       if (aborter.signal.aborted || this.options.extra.signal.aborted) return
-      logger.warn('A question of a task was not answered', { taskId, key, error: String(error) })
+      logger.debug('A question of a task was not answered', { taskId, key, error: faultOf(error) })
       // Another of the owner's clients may answer a task's question; an inline call has only this one.
       if (isInline) await refuseInput(durable.core, taskId, key, whyOf(error)).catch(() => {})
     } finally {

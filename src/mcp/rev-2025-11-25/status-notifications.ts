@@ -3,6 +3,7 @@
  * session that made it. `authorize` is asked for each of them, as for a read. A call that waits for its result is no task to its client, and nothing is sent about it.
  */
 import { Serial } from '../../engine/serial.js'
+import { faultOf } from '../../fault.js'
 import { isSettled } from '../../task/head.js'
 import type { Caller } from '../caller.js'
 import { mayBeTold } from '../rights.js'
@@ -56,7 +57,7 @@ export async function mayPush(
   return mayBeTold(options, caller, taskId).catch((error: unknown) => {
     logger.warn('`authorize` threw where a client was to be told of a task; the client is not told', {
       taskId,
-      error: String(error),
+      error: faultOf(error),
     })
     return false
   })

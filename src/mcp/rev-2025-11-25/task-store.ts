@@ -10,6 +10,7 @@ import type { Request, RequestId, Result, Task } from '@modelcontextprotocol/sdk
 import { Serial } from '../../engine/serial.js'
 import type { TaskView } from '../../engine/view.js'
 import { HoldfastError } from '../../errors.js'
+import { faultOf } from '../../fault.js'
 import { isSettled } from '../../task/head.js'
 import type { Outcome } from '../../task/outcome.js'
 import { type Caller, callerOf, isCallerKnown } from '../caller.js'
@@ -42,7 +43,7 @@ export class DurableTaskStore implements TaskStore {
     durable.core.opening.whenOpen(() => {
       this.#orphans = this.#settleOrphans()
       this.#orphans.catch((error: unknown) =>
-        durable.core.logger.error('Tasks without a body could not be looked at', { error: String(error) }),
+        durable.core.logger.debug('Tasks without a body could not be looked at', { error: faultOf(error) }),
       )
     })
   }

@@ -17,6 +17,7 @@ import {
 } from '@modelcontextprotocol/server'
 import type { TaskView } from '../../engine/view.js'
 import { HoldfastError, ProtocolError } from '../../errors.js'
+import { faultOf } from '../../fault.js'
 import type { Parked } from '../../task/head.js'
 import { toolErrorOf } from '../arguments.js'
 import { type Caller, callerOf } from '../caller.js'
@@ -228,7 +229,7 @@ function answerable({ core }: DurableBinding, view: TaskView, capabilities: Clie
     if (canAnswer(capabilities, method)) found = true
     else {
       refuseInput(core, view.taskId, key, `The client can't answer ${method}`).catch((error: unknown) =>
-        core.logger.warn('A question of a task could not be refused', { error: String(error) }),
+        core.logger.debug('A question of a task could not be refused', { error: faultOf(error) }),
       )
     }
   }

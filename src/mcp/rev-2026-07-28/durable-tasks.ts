@@ -2,6 +2,7 @@
 import type { McpServer, Server, ServerOptions } from '@modelcontextprotocol/server'
 import type { Holdfast } from '../../engine/holdfast.js'
 import type { TaskView } from '../../engine/view.js'
+import { faultOf } from '../../fault.js'
 import type { TaskDefinition } from '../../task/definition.js'
 import { isSettled } from '../../task/head.js'
 import { NotAttached } from '../attachable.js'
@@ -151,7 +152,7 @@ export class DurableTasks {
       } catch (error) {
         noteFailure(error)
         if (error instanceof NotAttached) this.core.logOnce(error.message)
-        else this.core.logger.error('A server could not be made', { error: String(error) })
+        else this.core.logger.error('A server could not be made', { error: faultOf(error) })
         throw error
       }
     }

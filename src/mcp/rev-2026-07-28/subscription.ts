@@ -8,6 +8,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { SUBSCRIPTION_ID_META_KEY } from '@modelcontextprotocol/server'
 import { HoldfastError } from '../../errors.js'
+import { faultOf } from '../../fault.js'
 import type { Caller } from '../caller.js'
 import { invalidParams } from '../refusal.js'
 import { scopeFor } from '../rights.js'
@@ -133,7 +134,7 @@ export class TaskSubscription {
       look()
         .catch((error: unknown) => {
           // Swept, not to be read any more, or the engine is closed: `tasks/get` says the same.
-          binding.logger.debug('A task is not followed any more', { taskId, error: String(error) })
+          binding.logger.debug('A task is not followed any more', { taskId, error: faultOf(error) })
           this.#unfollow(taskId)
         })
         .finally(() => {

@@ -8,6 +8,7 @@
  * life-4. The process exits at most `WATCHDOG_MS` after the grace, whatever hangs.
  */
 import { type Clock, systemClock } from '../../clock.js'
+import { faultOf } from '../../fault.js'
 import type { McpCore } from '../core.js'
 import { redirectConsole } from './console.js'
 import { exitNow, hasWaitingThread } from './exit.js'
@@ -88,6 +89,7 @@ export class StdioLife {
 
   /** The server could not be made. */
   fail(error: unknown): void {
+    // Of the author's function, before any input: its message says what to correct.
     this.served.core.logger.error('The server could not be made. The process ends.', { error: String(error) })
     this.#exitCode = 1
     void this.end('close')
@@ -109,7 +111,7 @@ export class StdioLife {
     const isOpen = core.opening.holdfast !== undefined
     // Nothing is awaited above this line (life-2).
     const closed = core.opening.end(graceMs).catch((error: unknown) => {
-      core.logger.error('The store could not be closed cleanly', { error: String(error) })
+      core.logger.error('The store could not be closed cleanly', { error: faultOf(error) })
     })
     const exit = () => exitNow(this.#exitCode)
     if (exits) this.#undo.push(this.#clock.setTimer(this.#clock.now() + graceMs + WATCHDOG_MS, exit, { elapsed: true }))

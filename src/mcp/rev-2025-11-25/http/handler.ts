@@ -11,6 +11,7 @@ import {
   SUPPORTED_PROTOCOL_VERSIONS,
 } from '@modelcontextprotocol/sdk/types.js'
 import { HoldfastError } from '../../../errors.js'
+import { faultOf } from '../../../fault.js'
 import { NotAttached } from '../../attachable.js'
 import { callerOf, runAs } from '../../caller.js'
 import type { McpCore } from '../../core.js'
@@ -155,7 +156,7 @@ class Endpoint {
         this.durable.core.logOnce(error.message)
         return httpError(500, RPC.internal, error.message)
       }
-      this.durable.core.logger.error('An HTTP request failed unexpectedly', { error: String(error) })
+      this.durable.core.logger.error('An HTTP request failed unexpectedly', { error: faultOf(error) })
       return httpError(500, -32_603, 'Internal error')
     }
   }

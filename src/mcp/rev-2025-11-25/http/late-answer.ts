@@ -1,6 +1,7 @@
 /** Answers to questions whose own request is gone. */
 import { CreateMessageResultSchema, ElicitResultSchema, type JSONRPCMessage } from '@modelcontextprotocol/sdk/types.js'
 import { z } from 'zod'
+import { faultOf } from '../../../fault.js'
 import { callerOf } from '../../caller.js'
 import { answerInputs } from '../../inputs.js'
 import { isStoreAway } from '../../refusal.js'
@@ -24,6 +25,6 @@ export async function answerLate({ core }: DurableBinding, question: string, res
     await answerInputs(core, taskId, { [key]: answer }, scope)
   } catch (error) {
     if (isStoreAway(error)) throw error
-    core.logger.debug('A late answer was dropped', { taskId, key, error: String(error) })
+    core.logger.debug('A late answer was dropped', { taskId, key, error: faultOf(error) })
   }
 }

@@ -18,6 +18,7 @@ import {
   type RequestId,
   SUPPORTED_PROTOCOL_VERSIONS,
 } from '@modelcontextprotocol/sdk/types.js'
+import { faultOf } from '../../../fault.js'
 import type { BindingRecord } from '../../../task/changes.js'
 import { NotAttached } from '../../attachable.js'
 import { callerOf, runAs } from '../../caller.js'
@@ -133,7 +134,7 @@ export class Session {
       (question, response) => answerLate(durable, question, response),
       (requestId) => {
         events.giveUp(requestId).catch((error: unknown) => {
-          logger.warn('A cancelled request could not be forgotten', { error: String(error) })
+          logger.debug('A cancelled request could not be forgotten', { error: faultOf(error) })
         })
         // Its client waits on the stream still; when it asks for the rest, there is none.
         transport.release(requestId)

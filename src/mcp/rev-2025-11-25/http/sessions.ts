@@ -8,6 +8,7 @@
  *     when it is needed.
  */
 import type { JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
+import { faultOf } from '../../../fault.js'
 import { isStoreAway } from '../../refusal.js'
 import { OpenRequests } from './open-requests.js'
 import { Session, type SessionParts, type SessionStart } from './session.js'
@@ -169,7 +170,7 @@ export class Sessions {
     this.#tidying = this.#tidy().catch((error: unknown) => {
       const { logger } = this.parts.durable.core.binding
       if (!this.#closed && !isStoreAway(error))
-        logger.warn('What deleted sessions left could not be deleted', { error: String(error) })
+        logger.debug('What deleted sessions left could not be deleted', { error: faultOf(error) })
     })
   }
 
@@ -199,7 +200,7 @@ export class Sessions {
       // Its client is told, and tries again.
       if (isStoreAway(error)) return
       const { logger } = durable.core.binding
-      logger.error('A session could not be taken up again', { sessionId, error: String(error) })
+      logger.error('A session could not be taken up again', { sessionId, error: faultOf(error) })
     })
     return session
   }
@@ -253,7 +254,8 @@ export class Sessions {
       this.#sweep()
         .catch((error: unknown) => {
           const { logger } = this.parts.durable.core.binding
-          if (!this.#closed && !isStoreAway(error)) logger.warn('Sessions could not be swept', { error: String(error) })
+          if (!this.#closed && !isStoreAway(error))
+            logger.debug('Sessions could not be swept', { error: faultOf(error) })
         })
         .finally(() => this.#arm())
     }

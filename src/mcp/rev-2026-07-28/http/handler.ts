@@ -9,6 +9,7 @@ import {
   type ServerNotifier,
 } from '@modelcontextprotocol/server'
 import { ProtocolError } from '../../../errors.js'
+import { faultOf } from '../../../fault.js'
 import { NotAttached } from '../../attachable.js'
 import { type Caller, callerOf, countedAs, runAs } from '../../caller.js'
 import { Addresses } from '../../http/address.js'
@@ -63,7 +64,7 @@ export function createHttpHandler(
     legacy: checked.legacy ? 'reject' : 'stateless',
     maxRequestBodySize: checked.bodyBytesMax,
     maxSubscriptions: checked.subscriptionsMax,
-    onerror: (error) => logger.debug('The SDK refused an HTTP request', { error: String(error) }),
+    onerror: (error) => logger.debug('The SDK refused an HTTP request', { error: faultOf(error) }),
   })
   // Begins the open of a store that is opened by a function. What it fails of is logged, and the next request tries again.
   durable.core.ready().catch(() => {})
@@ -102,7 +103,7 @@ class Endpoint {
       return await this.#answer(request, context)
     } catch (error) {
       if (error instanceof NoPrincipal) return httpError(401, -32_001, error.message, { 'www-authenticate': 'Bearer' })
-      this.durable.core.logger.error('An HTTP request failed unexpectedly', { error: String(error) })
+      this.durable.core.logger.error('An HTTP request failed unexpectedly', { error: faultOf(error) })
       return httpError(500, -32_603, 'Internal error')
     }
   }

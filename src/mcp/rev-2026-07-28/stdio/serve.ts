@@ -5,6 +5,7 @@
 import type { Transport } from '@modelcontextprotocol/server'
 import { StdioServerTransport, serveStdio } from '@modelcontextprotocol/server/stdio'
 import { checkFunction, checkOptionsOf } from '../../../expected.js'
+import { faultOf } from '../../../fault.js'
 import { type StdioHandle, StdioLife } from '../../stdio/life.js'
 import { checkStdioOptions, STDIO_OPTIONS, type StdioLifeOptions } from '../../stdio/options.js'
 import { ProcessStreams } from '../../stdio/process-streams.js'
@@ -58,7 +59,7 @@ export function serveOverStdio(
     flushed: streams && (() => streams.flushed()),
   })
   life.over(wire)
-  const onerror = (error: Error) => core.logger.warn('A stdio connection had an error', { error: String(error) })
+  const onerror = (error: Error) => core.logger.warn('A stdio connection had an error', { error: faultOf(error) })
   const serve = (on: Transport, otherEra: 'serve' | 'reject') =>
     serveStdio(factory, { transport: new ListeningTransport(durable, on), legacy: otherEra, onerror })
   if (!legacy) {
