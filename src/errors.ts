@@ -6,7 +6,7 @@
 
 import { type Duration, durationMs } from './duration.js'
 
-/** Each code, when it occurs and what to do. The README's table of errors is checked against this one. */
+/** Each code, when it occurs and what to do. The reference of errors is generated from this table. */
 export const ERROR_CODES = {
   STORE_LOCKED: 'Another open holds the directory: another process, or this one. Close it, or use another directory.',
   STORE_UNUSABLE:

@@ -1,8 +1,9 @@
-// Goal: what docs/ says is so: every program in it compiles and runs, every option stands in it, every link leads somewhere.
+// Goal: the programs of the pages about MCP and deployment compile, their options are complete, and the servers of
+// migrating.md run. The other pages are read by docs/snippets.test.ts, and links by docs/pages.test.ts.
 // Method: each block of code is a module of its own, given what it uses and doesn't make; the compiler reads them all. The
 // servers that migrating.md shows are called as a client would, and killed.
 import { execFile } from 'node:child_process'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -12,10 +13,13 @@ import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js'
 import { CallToolResultSchema } from '@modelcontextprotocol/sdk/types.js'
 import { describe, expect, test } from 'vitest'
+import { readSections } from '../scripts/site/pages.js'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const read = (path: string) => readFileSync(join(root, path), 'utf8')
-const docs = readdirSync(join(root, 'docs')).filter((name) => name.endsWith('.md'))
+const docs = readSections(join(root, 'docs'))
+  .flatMap(({ pages }) => pages.map(({ path }) => path))
+  .filter((path) => /^(mcp|deploy)\//.test(path))
 const blocks = (text: string, language: string) =>
   [...text.matchAll(/^```(\w+)\n([\s\S]*?)^```$/gm)].flatMap(([, is, code]) =>
     is === language ? [code as string] : [],
@@ -59,9 +63,6 @@ function moduleOf(block: string): string {
   return `${given.map(([, declared]) => declared).join('\n')}\n${block}\nexport {}\n`
 }
 
-/** The section of the README about MCP servers. */
-const section = /^## MCP servers\n([\s\S]*?)^## /m.exec(read('README.md'))?.[1] ?? ''
-
 describe('the code in docs', () => {
   test('compiles', async () => {
     const dir = mkdtempSync(join(tmpdir(), 'holdfast-docs-'))
@@ -85,13 +86,12 @@ describe('the code in docs', () => {
       writeFileSync(join(dir, 'tsconfig.json'), JSON.stringify(config))
       writeFileSync(join(dir, 'package.json'), '{ "type": "module" }')
       let count = 0
-      const texts = [['README', section], ...docs.map((name) => [name, read(`docs/${name}`)])] as [string, string][]
-      for (const [name, text] of texts) {
+      for (const name of docs) {
         // Its programs are files, which the project's own check of types reads.
-        if (name === 'migrating.md') continue
-        blocks(text, 'ts').forEach((block, index) => {
+        if (['mcp/migrating.md', 'mcp/hosts.md'].includes(name)) continue
+        blocks(read(`docs/${name}`), 'ts').forEach((block, index) => {
           count++
-          writeFileSync(join(dir, `${name}-${index + 1}.ts`), moduleOf(block))
+          writeFileSync(join(dir, `${name.replaceAll('/', '-')}-${index + 1}.ts`), moduleOf(block))
         })
       }
       expect(count).toBeGreaterThan(8)
@@ -106,10 +106,10 @@ describe('the code in docs', () => {
   }, 60_000)
 
   test('of migrating.md is the files beside it, all of them', () => {
-    const files = readdirSync(join(root, 'docs/migrating')).filter((name) => name !== 'report.ts')
+    const files = readdirSync(join(root, 'docs/mcp/migrating')).filter((name) => name !== 'report.ts')
     expect(files).toHaveLength(4)
-    expect(blocks(read('docs/migrating.md'), 'ts').sort()).toEqual(
-      files.map((name) => read(`docs/migrating/${name}`)).sort(),
+    expect(blocks(read('docs/mcp/migrating.md'), 'ts').sort()).toEqual(
+      files.map((name) => read(`docs/mcp/migrating/${name}`)).sort(),
     )
   })
 
@@ -121,34 +121,17 @@ describe('the code in docs', () => {
   })
 })
 
-test.each(docs)('every link of docs/%s leads somewhere', (name) => {
-  const text = read(`docs/${name}`)
-  const links = [...text.matchAll(/\]\((?!https?:)([^)]+)\)/g)].map(([, link]) => link as string)
-  const anchors = new Set(
-    [...text.matchAll(/^#+ (.+)$/gm)].map(([, title = '']) =>
-      title
-        .toLowerCase()
-        .replace(/[^\w\- ]/g, '')
-        .replace(/ /g, '-'),
-    ),
-  )
-  const lost = links.filter((link) =>
-    link.startsWith('#') ? !anchors.has(link.slice(1)) : !existsSync(join(root, 'docs', link)),
-  )
-  expect(lost).toEqual([])
-})
-
 test.each([
   ['DurableOptions', 'src/mcp/options.ts'],
   ['TtlOptions', 'src/mcp/options.ts'],
   ['McpLimits', 'src/mcp/options.ts'],
   ['ToolOptions', 'src/mcp/tool.ts'],
   ['HttpOptions', 'src/mcp/http/options.ts'],
-])('every option of %s stands in docs/mcp.md', (name, path) => {
+])('every option of %s stands in docs/mcp/2025-11-25.md', (name, path) => {
   const [, body = ''] = new RegExp(`interface ${name}\\b[^{]*\\{\\n([\\s\\S]*?)\\n\\}`).exec(read(path)) ?? []
   const options = [...body.matchAll(/^ {2}readonly (\w+)\??:/gm)].map(([, option]) => option as string)
   expect(options.length).toBeGreaterThan(3)
-  const text = read('docs/mcp.md')
+  const text = read('docs/mcp/2025-11-25.md')
   const rows = text.split('\n').filter((line) => line.startsWith('|'))
   expect(options.filter((option) => !rows.some((row) => new RegExp(`[\`{ ]${option}[\`:]`).test(row)))).toEqual([])
 })
@@ -156,7 +139,7 @@ test.each([
 describe('the servers of migrating.md', () => {
   const connect = async (name: string, dir: string) => {
     const client = new Client({ name: 'docs', version: '1.0.0' })
-    const args = ['--import', import.meta.resolve('tsx'), join(root, 'docs/migrating', `${name}.ts`), dir]
+    const args = ['--import', import.meta.resolve('tsx'), join(root, 'docs/mcp/migrating', `${name}.ts`), dir]
     const transport = new StdioClientTransport({
       command: process.execPath,
       args,

@@ -1,6 +1,6 @@
 /**
- * Goal: the README's examples do what they say, and would notice if Holdfast did not.
- * Method: run each as a user does, in a process of its own, and hold what it prints against the README; then hand their
+ * Goal: the examples do what docs/examples.md says, and would notice if Holdfast did not.
+ * Method: run each as a user does, in a process of its own, and compare what it prints with the page; then hand their
  * checker a claim that is wrong (negative control).
  */
 import { spawn } from 'node:child_process'
@@ -18,9 +18,9 @@ async function run(example: string, ...args: string[]) {
   return { code: code as number | null, out, err, ok: out.match(/^ {2}ok {2}/gm)?.length ?? 0 }
 }
 
-const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
-/** As the README shows it: IDs are another one each time. */
-const shown = (out: string) => `\`\`\`\n${out.trim().replace(/task-[0-9A-Z]+/g, 'task-01…')}\n\`\`\``
+const page = readFileSync(new URL('../docs/examples.md', import.meta.url), 'utf8')
+/** As the page shows it: IDs are another one each time. */
+const shown = (out: string) => `\`\`\`text\n${out.trim().replace(/task-[0-9A-Z]+/g, 'task-01…')}\n\`\`\``
 
 describe('the support conversation', () => {
   test('is left, killed and resumed, and all its claims hold', async () => {
@@ -30,7 +30,7 @@ describe('the support conversation', () => {
     expect(out.match(/kill -9/g)).toHaveLength(1)
     expect(out.match(/\d lines restored/g)).toEqual(['0', '2', '4', '6'].map((lines) => `${lines} lines restored`))
     expect(ok).toBe(8)
-    expect(readme).toContain(shown(out))
+    expect(page).toContain(shown(out))
   }, 60_000)
 })
 
@@ -48,7 +48,7 @@ describe('the trade', () => {
       expect(out).toContain('failed (TIMEOUT), clean-up: done')
       expect(out).toContain("task asks: Step 'place order' began at")
       expect(ok).toBe(10)
-      if (args.length === 0) expect(readme).toContain(shown(out))
+      if (args.length === 0) expect(page).toContain(shown(out))
     },
     60_000,
   )

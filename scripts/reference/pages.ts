@@ -9,7 +9,7 @@ export function pagesOf(
   { entries, logLines }: Source,
   errorCodes: Readonly<Record<string, string>>,
 ): Map<string, string> {
-  const link = linker(entries)
+  const link = linker(entries, Object.keys(errorCodes))
   const pages = new Map<string, string>([
     ['index.md', indexPage(entries)],
     ['options.md', optionsPage(entries, link)],
@@ -30,7 +30,7 @@ export function pageOf({ name }: Entry): string {
 type Link = (text: string, from?: Entry) => string
 
 /** Turns a doc comment's text into Markdown, with links to the names and the codes that it cites in backticks. */
-function linker(entries: readonly Entry[]): Link {
+function linker(entries: readonly Entry[], codes: readonly string[]): Link {
   return (text, from) =>
     text
       .replace(/\{@link (\w+)[^}]*\}/g, '`$1`')
@@ -38,9 +38,7 @@ function linker(entries: readonly Entry[]): Link {
       .map((part, index) => {
         if (index % 2 === 0) return part.replaceAll('<', '&lt;').replaceAll('{{', '{ {')
         const name = part.slice(1, -1)
-        if (/^[A-Z]+(_[A-Z]+)+$/.test(name) || ['CLOSED', 'TIMEOUT', 'EXPIRED', 'POISONED'].includes(name)) {
-          return `[${part}](errors.md#${name.toLowerCase()})`
-        }
+        if (codes.includes(name)) return `[${part}](errors.md#${name.toLowerCase()})`
         const entry = [from, ...entries].find((each) => each?.exports.some((exported) => exported.name === name))
         return entry ? `[${part}](${pageOf(entry)}#${name.toLowerCase()})` : part
       })

@@ -263,12 +263,12 @@ function messagesOf(argument: Node | undefined, file: string): string[] {
 
 /** The strings that make up an expression; what a template fills in is shown as `<name>`. */
 function literals(expression: string): string[] {
-  const found = expression.match(/^\s*(?:'((?:[^'\\]|\\.)*)'|"([^"]*)"|`([^`]*)`)/)
+  const found = expression.match(/^\s*(?:'((?:[^'\\]|\\.)*)'|"([^"]*)"|`((?:[^`\\]|\\.)*)`)/)
   const said = found?.[1] ?? found?.[2] ?? found?.[3]
   if (said === undefined) return []
   return [
     said
-      .replace(/\\'/g, "'")
+      .replace(/\\(['`])/g, '$1')
       .replace(/\$\{((?:[^{}]|\{[^}]*\})*)\}/g, (_, inner: string) => `<${/(\w+)\W*$/.exec(inner)?.[1] ?? ''}>`),
   ]
 }

@@ -70,7 +70,7 @@ export interface TaskContext {
    * `close()`. For calls that can be stopped, never for clean-up: a body that is unloaded, as in a wait of more than
    * `unloadAfter`, or in any wait at `limits.loadedRunsMax`, is stopped without it, and so is one whose process dies. No
    * `catch` and no `finally` runs then either. `undo` and `onCancel` of the definition do. A listener that throws raises an uncaught exception.
-   * @see README.md, "Cancel, clean-up, undo": the table of what runs at a body's end
+   * @see docs/guides/cancel-and-undo.md: the table of what runs at the end of a body
    */
   readonly signal: AbortSignal
   /** The library's logger, with the task's ID and type on every line. */

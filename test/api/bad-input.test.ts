@@ -1,4 +1,4 @@
-// Goal: every row of the table of bad input in the README: a clear error that says what to do, and nothing lost.
+// Goal: every kind of bad input: a clear error that says what to do, and nothing lost.
 // Method: a store in memory, or in a temporary directory where files matter.
 import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

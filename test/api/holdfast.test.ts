@@ -1,4 +1,4 @@
-// Goal: what the README says of the public API holds.
+// Goal: what the docs say of the public API holds.
 // Method: the real engine and commit path over a disk in memory, with time in hand.
 import { setImmediate as turn } from 'node:timers/promises'
 import { describe, expect, test, vi } from 'vitest'

@@ -1,6 +1,6 @@
 /**
  * `npm run clients`: real clients of other authors against a server that is killed. Installs them in `installed` if they are
- * not there, and runs every trial; then writes data/clients.json and the tables of docs/clients.md. With names of adapters
+ * not there, and runs every trial; then writes data/clients.json and the tables of docs/mcp/clients.md. With names of adapters
  * (`npm run clients -- sdk ai-sdk`) only those are tried, and nothing is written.
  */
 import { execFileSync } from 'node:child_process'
@@ -12,7 +12,7 @@ import { run, type Trial } from './trial.js'
 
 const INSTALLED = fileURLToPath(new URL('./installed', import.meta.url))
 const RECORD = fileURLToPath(new URL('../../data/clients.json', import.meta.url))
-const PAGE = fileURLToPath(new URL('../../docs/clients.md', import.meta.url))
+const PAGE = fileURLToPath(new URL('../../docs/mcp/clients.md', import.meta.url))
 const NODE_22 = `${INSTALLED}/node_modules/node/bin/node`
 // The clients' own limit for a call is 60 s.
 const PATIENCE_MS = 66_000

@@ -1,4 +1,4 @@
-/** The tables of docs/clients.md, made from what a run of all clients wrote down. */
+/** The tables of docs/mcp/clients.md, made from what a run of all clients wrote down. */
 import type { Ended } from './adapter-process.js'
 import type { Outcome } from './trial.js'
 

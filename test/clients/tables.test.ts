@@ -1,4 +1,4 @@
-// Goal: docs/clients.md says what `npm run clients` has seen, of the clients that it installs.
+// Goal: docs/mcp/clients.md says what `npm run clients` has seen, of the clients that it installs.
 // Method: the tables are made again from the record of the run, data/clients.json.
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
@@ -10,7 +10,7 @@ const read = (path: string) => readFileSync(fileURLToPath(new URL(`../../${path}
 const record = JSON.parse(read('data/clients.json')) as ClientsRun
 
 test('the tables are those of the recorded run', () => {
-  expect(read('docs/clients.md')).toContain(tablesOf(record))
+  expect(read('docs/mcp/clients.md')).toContain(tablesOf(record))
 })
 
 test('the run tried every client in the version that is installed, and each got as far as the kill', () => {
@@ -34,7 +34,7 @@ test('no call was lost: each was answered, or made again and answered', () => {
     }
 })
 
-test("the SDKs' clients of 2025-11-25 were answered after 5, 10 and 15 s, as docs/mcp.md says", () => {
+test("the SDKs' clients of 2025-11-25 were answered after 5, 10 and 15 s, as docs/mcp/2025-11-25.md says", () => {
   const seen = record.rows.flatMap(({ client, http }) => {
     const outcomes = Object.values(http).flatMap((outcome) => ('failed' in outcome ? [] : [outcome]))
     const isOfTheSdk = ['sdk', 'client'].includes(client) && outcomes[0]?.revision === '2025-11-25'

@@ -404,10 +404,10 @@ test('L37 without a principal nothing is done', async () => {
   expect(await noSubject.call('double', { n: 1 }, { task: {} })).toMatchObject({ error: { code: -32_600 } })
 })
 
-test.each(['README.md', 'docs/mcp.md'])('L40 %s says when tasks can’t be bound to anybody', (name) => {
+test.each(['README.md', 'docs/mcp/2025-11-25.md'])('L40 %s says when tasks cannot be bound to an owner', (name) => {
   const text = readFileSync(new URL(`../../${name}`, import.meta.url), 'utf8')
   expect(text).toMatch(/`access: 'open'`/)
-  expect(text).toMatch(/tasks can't be bound to anybody/)
+  expect(text).toMatch(/tasks cannot be bound to an owner/)
 })
 
 test('L42 without authentication there is no list: no capability, no handler', async () => {
