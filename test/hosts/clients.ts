@@ -29,10 +29,10 @@ export async function connectModern(url: URL, token = 'token-of-alice') {
   return client
 }
 
-/** One request of revision 2026-07-28 by a client that knows tasks. */
-export async function request(url: URL, method: string, params: Record<string, unknown>, token = 'token-of-alice') {
+/** Posts one request of revision 2026-07-28 by a client that knows tasks. */
+function post(url: URL, method: string, params: Record<string, unknown>, token: string): Promise<Response> {
   const name = params['name'] ?? params['taskId']
-  const response = await fetch(url, {
+  return fetch(url, {
     method: 'POST',
     headers: {
       ...headersOf(token),
@@ -44,9 +44,27 @@ export async function request(url: URL, method: string, params: Record<string, u
     },
     body: JSON.stringify({ jsonrpc: '2.0', id: 1, method, params: { ...params, _meta: metaOf(KNOWS_TASKS) } }),
   })
+}
+
+/** The first event of a subscription to a task: what the server will notify of. */
+export async function listen(url: URL, taskId: string): Promise<unknown> {
+  const response = await post(url, 'subscriptions/listen', { notifications: { taskIds: [taskId] } }, 'token-of-alice')
+  let text = ''
+  // Leaving the loop closes the stream.
+  for await (const chunk of response.body as unknown as AsyncIterable<Uint8Array>) {
+    text += Buffer.from(chunk).toString()
+    if (text.includes('\n\n')) break
+  }
+  const { method, params } = JSON.parse(text.split('data: ')[1]?.split('\n')[0] ?? '{}')
+  return method === 'notifications/subscriptions/acknowledged' ? params.notifications : text
+}
+
+/** The answer to one request of revision 2026-07-28 by a client that knows tasks. */
+export async function request(url: URL, method: string, params: Record<string, unknown>, token = 'token-of-alice') {
+  const response = await post(url, method, params, token)
   const text = await response.text()
   const isStream = response.headers.get('content-type')?.startsWith('text/event-stream')
   const last = isStream ? text.trim().split('\n\n').at(-1)?.split('data: ').at(1) : text
   // biome-ignore lint/suspicious/noExplicitAny: a test looks at what it expects to be there
-  return { status: response.status, text, ...JSON.parse(last || '{}') } as any
+  return JSON.parse(last || '{}') as any
 }
