@@ -32,6 +32,7 @@ const GIVEN: Record<string, string> = {
   durableTasks: `import { durableTasks } from 'holdfast/mcp/2025-11-25'`,
   StdioServerTransport: `import { StdioServerTransport } from '@modelcontextprotocol/sdk/server/stdio.js'`,
   McpServer: `import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'`,
+  Holdfast: `import { Holdfast } from 'holdfast'`,
   holdfast: `declare const holdfast: import('holdfast').Holdfast`,
   durable: `declare const durable: import('holdfast/mcp/2025-11-25').DurableTasks`,
   importFlights: `declare const importFlights: import('holdfast').TaskDefinition<{ rows: number }, { rows: number }>`,
@@ -127,11 +128,12 @@ test.each([
   ['McpLimits', 'src/mcp/options.ts'],
   ['ToolOptions', 'src/mcp/tool.ts'],
   ['HttpOptions', 'src/mcp/http/options.ts'],
-])('every option of %s stands in docs/mcp/2025-11-25.md', (name, path) => {
+  ['StdioLifeOptions', 'src/mcp/stdio/options.ts', 'docs/mcp/stdio.md'],
+])('every option of %s stands in its page', (name, path, page = 'docs/mcp/2025-11-25.md') => {
   const [, body = ''] = new RegExp(`interface ${name}\\b[^{]*\\{\\n([\\s\\S]*?)\\n\\}`).exec(read(path)) ?? []
   const options = [...body.matchAll(/^ {2}readonly (\w+)\??:/gm)].map(([, option]) => option as string)
   expect(options.length).toBeGreaterThan(3)
-  const text = read('docs/mcp/2025-11-25.md')
+  const text = read(page)
   const rows = text.split('\n').filter((line) => line.startsWith('|'))
   expect(options.filter((option) => !rows.some((row) => new RegExp(`[\`{ ]${option}[\`:]`).test(row)))).toEqual([])
 })

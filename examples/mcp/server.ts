@@ -5,7 +5,6 @@
 import { createServer as createHttpServer } from 'node:http'
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { StdioServerTransport } from '@modelcontextprotocol/sdk/server/stdio.js'
 import type { Duration } from 'holdfast'
 import { userDataDir } from './data-dir.js'
 import { openDurable } from './durable.js'
@@ -24,11 +23,9 @@ const dir = resolve(values.dir ?? userDataDir('holdfast-flights'))
 const say = (text: string) => process.stderr.write(`${text}\n`)
 
 const { holdfast, durable, createServer } = await openDurable(dir, values.stdio ? 'local' : 'open')
-const stop: (() => Promise<void>)[] = [() => holdfast.close()]
 if (values.stdio) {
-  const server = createServer()
-  await server.connect(new StdioServerTransport())
-  stop.unshift(() => server.close())
+  // Ends the process when its client is gone, and closes the store before that.
+  durable.serveStdio(createServer)
   say(`Serving on standard input and output; tasks are in ${dir}; kill -9 ${process.pid}`)
 } else {
   // Bound to more than this machine, it may be asked for under any name; what is in front of it decides.
@@ -43,14 +40,12 @@ if (values.stdio) {
   http.listen(Number(values.port), values.host, () =>
     say(`Serving http://${values.host}:${values.port}/mcp; tasks are in ${dir}; kill -9 ${process.pid}`),
   )
-  stop.unshift(async () => {
-    http.close()
-    await handler.close()
-  })
-}
-for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  process.once(signal, async () => {
-    for (const end of stop) await end()
-    process.exit(0)
-  })
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, async () => {
+      http.close()
+      await handler.close()
+      await holdfast.close()
+      process.exit(0)
+    })
+  }
 }

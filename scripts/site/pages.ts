@@ -29,7 +29,7 @@ const SECTIONS: readonly { title: string; folder: string; first: readonly string
       ...['isolated', 'code-changes', 'retention', 'testing'],
     ],
   },
-  { title: 'MCP', folder: 'mcp', first: ['2026-07-28', '2025-11-25', 'clients', 'migrating', 'hosts'] },
+  { title: 'MCP', folder: 'mcp', first: ['2026-07-28', '2025-11-25', 'stdio', 'clients', 'migrating', 'hosts'] },
   { title: 'Deploy', folder: 'deploy', first: ['index'] },
   { title: 'Operations', folder: 'operations', first: ['recovery', 'poisoned-tasks', 'store', 'monitoring', 'log'] },
   {

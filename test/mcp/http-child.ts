@@ -3,7 +3,6 @@ import { appendFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
 import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
-import { StdioServerTransport } from '@modelcontextprotocol/sdk/server/stdio.js'
 import { defineTask, Holdfast } from 'holdfast'
 import { durableTasks } from 'holdfast/mcp/2025-11-25'
 import { z } from 'zod'
@@ -62,7 +61,7 @@ const createMcpServer = () => {
   return server
 }
 if (port === undefined) {
-  await createMcpServer().connect(new StdioServerTransport())
+  durable.serveStdio(createMcpServer)
 } else {
   const handler = durable.httpHandler(createMcpServer, { retryInterval: '2s' })
   const server = createServer((req, res) => {

@@ -127,6 +127,33 @@ test('with `exit: false` the process goes on, and `ended` gives the reason', asy
 }, 60_000)
 
 test.each(REVISIONS)(
+  'with `signals: false` a signal is left to the author (%s)',
+  async (revision) => {
+    const here = place()
+    const server = here.start(revision, { options: { signals: false } })
+    await server.connect()
+    await server.call('quick', { n: 1 })
+    server.child.kill('SIGTERM')
+    expect(await server.exit).toEqual({ code: null, signal: 'SIGTERM' })
+  },
+  60_000,
+)
+
+test.each(REVISIONS)(
+  'with `console: keep` a line of console.log goes to standard output (%s)',
+  async (revision) => {
+    const here = place()
+    const server = here.start(revision, { prints: true, options: { console: 'keep' } })
+    await server.connect()
+    await server.call('plain')
+    await server.stop('Codex')
+    expect(server.broken).toEqual(['not a message'])
+    expect(server.stderr).not.toContain('console.log was called')
+  },
+  60_000,
+)
+
+test.each(REVISIONS)(
   'a line of console.log goes to standard error, with one warning (%s)',
   async (revision) => {
     const here = place()

@@ -185,7 +185,7 @@ describe('serveStdio over a transport of the author’s', () => {
     }
     await Promise.all([handle.close(), handle.close()])
     expect([await handle.ended, isConnected]).toEqual(['close', false])
-    await expect(holdfast.start(quick)).rejects.toMatchObject({ code: 'CLOSED' })
+    await expect(holdfast.start(quick, {})).rejects.toMatchObject({ code: 'CLOSED' })
     expect(process.listenerCount('SIGTERM')).toBe(signals)
     expect(exit).not.toHaveBeenCalled()
     await client.close()
@@ -196,7 +196,7 @@ describe('serveStdio over a transport of the author’s', () => {
     const client = await modernClient(durable, { capabilities: {} })
     await client.call('quick', {})
     await client.close()
-    await expect((await durable.opened).start(quick)).resolves.toBeDefined()
+    await expect((await durable.opened).start(quick, {})).resolves.toBeDefined()
   })
 
   test('a close before the store is open opens nothing, then or later', async () => {

@@ -1,11 +1,10 @@
 import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
-import { StdioServerTransport } from '@modelcontextprotocol/sdk/server/stdio.js'
 import { Holdfast } from 'holdfast'
 import { durableTasks } from 'holdfast/mcp/2025-11-25'
 import { INFO, input, writePage } from './report.js'
 
-const holdfast = await Holdfast.open({ dir: process.argv[2] ?? '/var/lib/reports' })
-const durable = durableTasks(holdfast, { access: 'local' })
+const dir = process.argv[2] ?? '/var/lib/reports'
+const durable = durableTasks((given) => Holdfast.open({ dir, ...given }), { access: 'local' })
 
 const server = new McpServer(INFO, {
   capabilities: { tasks: { list: {}, cancel: {}, requests: { tools: { call: {} } } } },
@@ -37,4 +36,4 @@ server.experimental.tasks.registerToolTask(
   },
 )
 
-await server.connect(new StdioServerTransport())
+durable.serveStdio(() => server)

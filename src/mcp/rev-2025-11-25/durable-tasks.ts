@@ -114,6 +114,11 @@ export class DurableTasks {
     return this.#store
   }
 
+  /** @internal True if the author was handed `taskStore`. */
+  get hasTaskStore(): boolean {
+    return this.#store !== undefined
+  }
+
   /** Beside `taskStore`. */
   get taskMessageQueue(): TaskMessageQueue {
     this.queue ??= new DurableTaskMessageQueue(this)

@@ -44,7 +44,8 @@ export function serveOverStdio(
 
 async function connect(durable: DurableBinding, made: McpServer | Promise<McpServer>, wire: StdioWire): Promise<void> {
   const server = await made
-  if (!durable.attachmentOf.has(server)) {
+  // A server of the author's with our task store has tasks without being attached to.
+  if (!durable.attachmentOf.has(server) && !durable.hasTaskStore) {
     throw new NotAttached()
   }
   await server.connect(wire)

@@ -29,6 +29,8 @@ export interface DurableBinding {
   readonly attachmentOf: WeakMap<McpServer, Attachment>
   /** The queue of the author's own handlers; `undefined` until it is used. */
   readonly queue: MessageRelay | undefined
+  /** True if the author was handed `taskStore`. */
+  readonly hasTaskStore: boolean
   /** The capabilities that a server declares. */
   capabilities(): ServerCapabilities
   /** What clients are told of a settled task. */

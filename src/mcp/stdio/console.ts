@@ -20,7 +20,7 @@ export function redirectConsole(logger: Logger): () => void {
       if (!warned && !SILENT.has(name)) {
         warned = true
         logger.warn(
-          `console.${name} was called in a stdio server, where standard output carries the protocol. The line goes to standard error. Use console.error, or \`console: 'keep'\`.`,
+          `console.${name} was called in a stdio server, where standard output carries the protocol. The line goes to standard error. Use console.error, or set the option console to 'keep'.`,
         )
       }
       write(...given)
