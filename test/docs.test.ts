@@ -117,7 +117,10 @@ describe('the code in docs', () => {
   test('that is JSON is JSON, with absolute paths', () => {
     const configs = docs.flatMap((name) => blocks(read(`docs/${name}`), 'json'))
     expect(configs.length).toBeGreaterThan(0)
-    for (const text of configs) expect(Object.keys(JSON.parse(text).mcpServers)).toHaveLength(1)
+    for (const text of configs) {
+      const { mcpServers, servers } = JSON.parse(text)
+      expect(Object.keys(mcpServers ?? servers)).toHaveLength(1)
+    }
     expect(configs.join()).toContain('"--stdio", "--dir", "/absolute/')
   })
 })

@@ -1,4 +1,4 @@
-// Goal: docs/log.md lists every line that the default logger writes, each with a test that provokes it.
+// Goal: docs/operations/log.md lists every line that the default logger writes, each with a test that provokes it.
 // Method: read the sources, the table and the tests as text. Where the source has `${…}`, the table has `…`.
 import { readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
@@ -13,7 +13,7 @@ interface Line {
 }
 
 const ROW = /^\| (\w+) \| (`+) ?(.*?) ?\2 \| `(test\/[^`]+)`: (.*) \|$/gm
-const rows = [...read('docs/log.md').matchAll(ROW)].map(([, level, , message, file, title]) => ({
+const rows = [...read('docs/operations/log.md').matchAll(ROW)].map(([, level, , message, file, title]) => ({
   level: level as string,
   message: message as string,
   file: file as string,

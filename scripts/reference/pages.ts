@@ -263,7 +263,7 @@ function logLinesPage(lines: readonly LogLine[]): string {
   })
   return page(
     'Log lines',
-    'Every line that the library may log, by level. A name in angle brackets stands for a value. No line carries inputs, results, secrets, or messages of errors that a body threw. The page [the log](../log.md) says how to choose a level, and what the lines of tasks mean.',
+    'Every line that the library may log, by level. A name in angle brackets stands for a value. No line carries inputs, results, secrets, or messages of errors that a body threw. The page [the log](../operations/log.md) says how to choose a level, and what the lines of tasks mean.',
     ...parts,
   )
 }

@@ -1,4 +1,4 @@
-// Goal: each line about a fault of the store, of a record or of a process is written as docs/log.md lists it, with each ID once,
+// Goal: each line about a fault of the store, of a record or of a process is written as docs/operations/log.md lists it, with each ID once,
 // and however often the fault is met, at most once a minute.
 // Method: a disk in memory whose records rot and whose writes fail; a logger that keeps every line.
 import { expect, test } from 'vitest'

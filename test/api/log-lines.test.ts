@@ -1,4 +1,4 @@
-// Goal: the lines that docs/log.md lists are written, and neither tasks nor clients can fill the log.
+// Goal: the lines that docs/operations/log.md lists are written, and neither tasks nor clients can fill the log.
 // Method: a logger keeps every line of a store in memory; the default logger is tested through standard error.
 import { readFileSync } from 'node:fs'
 import { afterEach, expect, test, vi } from 'vitest'
@@ -15,7 +15,7 @@ function keeping(): { lines: Line[]; logger: Logger } {
   return { lines, logger: { debug() {}, info: at('info'), warn: at('warn'), error: at('error') } }
 }
 
-const docs = readFileSync(new URL('../../docs/log.md', import.meta.url), 'utf8')
+const docs = readFileSync(new URL('../../docs/operations/log.md', import.meta.url), 'utf8')
 const row = ([level, message]: Line) => `| ${level} | \`${message}\` |`
 const SECRET = 'a secret'
 const failing = defineTask({ name: 'failing' }, () => {

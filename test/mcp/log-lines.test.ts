@@ -1,4 +1,4 @@
-// Goal: the lines of the bindings are written as docs/log.md lists them, and no client writes the log without limit.
+// Goal: the lines of the bindings are written as docs/operations/log.md lists them, and no client writes the log without limit.
 // Method: handlers and transports in memory; a logger that keeps every line, or standard error where the store is not open yet.
 import { McpServer as LegacyServer } from '@modelcontextprotocol/sdk/server/mcp.js'
 import { InMemoryTransport, McpServer } from '@modelcontextprotocol/server'
