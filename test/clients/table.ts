@@ -33,7 +33,9 @@ export function tablesOf(run: ClientsRun): string {
   })
   const second = run.rows.map((row) => {
     const revision = Object.values(row.http).flatMap((tried) => ('failed' in tried ? [] : [tried.revision]))[0]
-    const cells = seconds.map((after) => killOf(row.http[after] as Tried, run))
+    const cells = seconds.map(
+      (after) => killOf(row.http[after] as Tried, run) + longerThan(Number(after), row.http[after] as Tried),
+    )
     return [nameOf(row), revision ?? row.speaks, ...cells.map(orTheSame)]
   })
   return [
@@ -57,6 +59,12 @@ export function tablesOf(run: ClientsRun): string {
 
 const table = (head: string[], rows: readonly (readonly string[])[]) =>
   [head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n')
+
+/** What is said of an outage that a busy machine made longer: it is not the one of the column. */
+function longerThan(seconds: number, tried: Tried): string {
+  if ('failed' in tried || tried.kill.outageMs < seconds * 1_000 + 1_000) return ''
+  return ` (it was back after ${(tried.kill.outageMs / 1_000).toFixed(1)} s)`
+}
 
 /** A long cell that says what the one before it does is shortened. */
 const orTheSame = (cell: string, index: number, cells: readonly string[]) =>
