@@ -10,23 +10,23 @@ import { type Duration, durationMs } from './duration.js'
 export const ERROR_CODES = {
   STORE_LOCKED: 'Another open holds the directory: another process, or this one. Close it, or use another directory.',
   STORE_UNUSABLE:
-    'The directory cannot be a store: a file, not writable, a full disk, or somebody else’s data. Nothing was changed.',
+    'The directory cannot be a store: a file, not writable, a full disk, or data of another program. Nothing was changed.',
   STORE_TOO_NEW: 'A newer version of the library wrote the store. Upgrade; nothing was changed.',
   STORE_DAMAGED:
     'Acknowledged commits, or files of the database, are missing or damaged. Restore a copy of the whole directory; or, where the message offers it, open with `acceptDamage: true` and read the report.',
-  STORE_UNAVAILABLE: 'The disk refused a write. Tasks pause and go on by themselves; try the call again.',
+  STORE_UNAVAILABLE: 'The disk refused a write. Tasks pause and continue by themselves; try the call again.',
   STORE_LOST:
     'The store’s lock file was deleted or replaced, so another process may have opened it. The store stops: start the server again.',
   START_UNKNOWN:
     'The disk failed while a task was being created. Look for `taskId`, or start again under the same idempotency key.',
   CLOSED: 'The instance is closed, or closing.',
   INVALID_INPUT: 'The input does not fit the task’s schema. No task was created.',
-  INVALID_OUTPUT: 'What the body returned does not fit the task’s schema. The task failed.',
+  INVALID_OUTPUT: 'The result of the body does not fit the task’s schema. The task failed.',
   NOT_SERIALIZABLE: 'A value that JSON cannot carry. The message names the path.',
   TOO_LARGE: 'A value over its limit in bytes. The message names the option.',
   LIMIT_EXCEEDED: 'A count or a budget over its limit. The message names the option.',
   RESOURCE_EXCEEDED:
-    'An isolated step took more memory or CPU time than it may. Its process group was ended; the server goes on.',
+    'An isolated step took more memory or CPU time than it may. Its process group was ended. The server continues.',
   IDEMPOTENCY_CONFLICT: 'The idempotency key was used with another input. The first task is unharmed.',
   RESULT_GONE:
     'The idempotency key was used, and its task has been deleted since. Nothing was started. Use another key to run it again.',
@@ -34,22 +34,24 @@ export const ERROR_CODES = {
   TASK_NOT_FOUND: 'No such task, or another owner’s.',
   TASK_TYPE_UNKNOWN: 'No definition of that name is registered.',
   TASK_SETTLED: 'The task is settled already and never changes again.',
-  TASK_PARKED: 'The task cannot go on for a stated reason. See `parked` in `get`.',
-  TASK_FAILED: 'The task’s body threw. The cause is what it threw.',
+  TASK_PARKED: 'The task is parked: it cannot continue for a stated reason. See `parked` in `get`.',
+  TASK_FAILED: 'The task’s body threw. The cause is the thrown value.',
   TASK_CANCELLED: 'The task was cancelled.',
-  TASK_INTERRUPTED: 'The task was settled behind its body’s back. Whatever the body does now changes nothing.',
-  WAIT_TIMEOUT: '`result` waited as long as it was told to. The task goes on.',
+  TASK_INTERRUPTED:
+    'The task was cancelled, timed out or expired while its body ran. Later calls have no effect. Let this error leave the body.',
+  WAIT_TIMEOUT: 'The task did not settle within the time given to `result`. The task continues.',
   TIMEOUT: 'The task’s timeout or deadline passed.',
   EXPIRED: 'The task’s `ttl` was over before it settled. It is swept soon after.',
-  STEP_FAILED: 'A step threw, and that is recorded. The cause is what it threw.',
+  STEP_FAILED: 'A step threw, and that is recorded. The cause is the thrown value.',
   STEP_IN_DOUBT:
     "The process died while a step ran that must not run twice (`onInterrupted: 'fail'`). See whether its effect took place.",
-  STEP_TIMEOUT: 'A step took longer than its timeout. Its signal was aborted; what it still does is not recorded.',
-  INPUT_TIMEOUT: 'Nobody answered an input of the task in time.',
-  INPUT_UNAVAILABLE: 'Nobody can be asked for an input of the task: its client does not know how to.',
+  STEP_TIMEOUT: 'A step took longer than its timeout. Its signal was aborted; its later effects are not recorded.',
+  INPUT_TIMEOUT: 'No client answered an input of the task in time.',
+  INPUT_UNAVAILABLE:
+    'The task asked for input, but its client does not support elicitation. Use a client that does, or handle this error.',
   RECEIVE_TIMEOUT: 'No message came that the task waited for, in time.',
   STEP_NOT_FOUND: 'A fork named a step that the task’s log does not have, or does not keep.',
-  STEP_UNDONE: 'A fork would go on from a step that was undone. Fork at an earlier point, or start a new task.',
+  STEP_UNDONE: 'A fork would continue from a step that was undone. Fork at an earlier point, or start a new task.',
   STEP_AMBIGUOUS:
     'The context was called after a wait for something that is not a step, or inside a step’s function. The task fails.',
   CALL_NOT_AWAITED:
@@ -59,11 +61,12 @@ export const ERROR_CODES = {
   NO_PROGRESS: 'A body got 100,000 answers in a row that need no record, such as `now()`. To wait, use `task.sleep`.',
   STEPS_IN_FLIGHT: 'A checkpoint was saved or restored with something in flight. Await it first.',
   CODE_CHANGED: 'The body does not match the task’s log any more. The task is parked until code fits that does.',
-  RECORD_DAMAGED: 'A record of the task is damaged or missing. The task is parked; the others go on.',
-  POISONED: 'Processes died again and again while the task ran. It is parked; mend it, then `resume` or `cancel` it.',
+  RECORD_DAMAGED: 'A record of the task is damaged or missing. The task is parked; the others continue.',
+  POISONED:
+    'Processes crashed again and again while they ran the task. It is parked. Fix the cause, then `resume` or `cancel` it.',
   NOT_PARKED: '`resume` is for a parked task, and this one is not. Nothing was changed.',
   CHECKPOINT_NOT_FOUND: 'The task has no such checkpoint.',
-  CHECKPOINT_BEHIND: 'A body restored a checkpoint after it had asked for something newer. Restore first.',
+  CHECKPOINT_BEHIND: 'A body restored a checkpoint after a call that is newer. Restore first.',
   CHECKPOINT_PRUNED: 'The checkpoint was pruned by a later save, or is older than the newest `keepCheckpoints`.',
   PRUNE_NEEDS_RESTORE: 'A body pruned without having restored. Call `restoreCheckpoint` before the first save.',
   NOT_A_SESSION_TASK: 'Only a session task is completed from outside.',
@@ -193,7 +196,7 @@ export function isProtocolError<T extends { name: string }>(error: T): error is 
 /** Interrupts the body of a task that was settled behind its back: cancelled, timed out or expired. */
 export class TaskInterruptedError extends HoldfastError {
   constructor(readonly taskId: string) {
-    super('TASK_INTERRUPTED', `Task ${taskId} is settled; whatever its body still does changes nothing`, {
+    super('TASK_INTERRUPTED', `Task ${taskId} is settled; later calls of its body have no effect`, {
       details: { taskId },
     })
   }

@@ -130,7 +130,8 @@ test.each([
   ['TtlOptions', 'src/mcp/options.ts'],
   ['McpLimits', 'src/mcp/options.ts'],
   ['ToolOptions', 'src/mcp/tool.ts'],
-  ['HttpOptions', 'src/mcp/http/options.ts'],
+  ['CommonHttpOptions', 'src/mcp/http/options.ts'],
+  ['HttpOptions', 'src/mcp/rev-2025-11-25/http/options.ts'],
   ['StdioLifeOptions', 'src/mcp/stdio/options.ts', 'docs/mcp/stdio.md'],
 ])('every option of %s stands in its page', (name, path, page = 'docs/mcp/2025-11-25.md') => {
   const [, body = ''] = new RegExp(`interface ${name}\\b[^{]*\\{\\n([\\s\\S]*?)\\n\\}`).exec(read(path)) ?? []

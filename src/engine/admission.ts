@@ -4,8 +4,8 @@
  * A1. A decision is made in one go, without waiting, and what it gives away is gone for the next one at once (C5). So a
  *     thousand starts at a time never overshoot a limit. Only the owner's window of starts is read before, if it has to be.
  * A2. A start that fails gives back what it was given, all of it, once.
- * A3. Whoever is refused is told which limit it was, how it stands, and when to try again: exactly for a rate, by the
- *     pace of late for the others, which is an estimate and said to be one.
+ * A3. A refusal names the limit and its state, and for a rate the instant from which a start is accepted again. For the
+ *     other limits nothing is known about that instant, so the refusal says that unfinished tasks have to settle first.
  * A4. A child was let in with its parent, so the owner's rate neither counts nor refuses it; every other limit does.
  */
 import type { Clock } from '../clock.js'
@@ -16,7 +16,6 @@ import type { Store } from '../store/store.js'
 import type { Limits } from './limits.js'
 import type { Rate } from './options.js'
 import type { ReadStarts } from './owner-rates.js'
-import { Pace } from './pace.js'
 import { Rates, type RateWindow } from './rates.js'
 import type { Scheduler } from './scheduler.js'
 
@@ -74,19 +73,15 @@ export interface AdmissionParts {
   readonly tasks: CountedTasks
   readonly scheduler: Scheduler
   readonly ratePerOwner: Rate | undefined
-  /** How fast tasks leave the queue. */
-  readonly served: Pace
 }
 
 export class Admission {
-  readonly #settled = new Pace()
   readonly #rates: Rates
   /** Places in the queue that are given away, to tasks that are still being written. */
   #kept = 0
 
   constructor(private readonly parts: AdmissionParts) {
-    const { clock, events, store, ratePerOwner } = parts
-    events.on('task:settled', () => this.#settled.note(clock.now()))
+    const { clock, store, ratePerOwner } = parts
     const read: ReadStarts = (owner, query) => store.read((level) => readOwnerStarts(level, owner, query))
     this.#rates = new Rates(ratePerOwner, read, clock.now())
   }
@@ -105,13 +100,13 @@ export class Admission {
     const { kind, quota, deadlineAt } = newcomer
     const now = clock.now()
     const isLate = deadlineAt !== undefined && deadlineAt <= now
-    this.#checkLive(newcomer, now)
+    this.#checkLive(newcomer)
     const windows = this.#rates.windowsOf(newcomer)
     for (const window of windows) if (window.isHeld) checkRate(window, now)
     const needsSlot = kind === 'body' && !isLate
     const hasSlot = needsSlot && scheduler.tryTake(newcomer)
     const queues = needsSlot && !hasSlot
-    if (queues) this.#checkQueue(now)
+    if (queues) this.#checkQueue()
 
     // Decided. From here on nothing is refused.
     for (const { rates, name } of windows) rates.take(name, now)
@@ -138,11 +133,11 @@ export class Admission {
     }
   }
 
-  #checkLive(newcomer: Newcomer, now: number): void {
+  #checkLive(newcomer: Newcomer): void {
     const { tasks, limits } = this.parts
     const { owner, quota } = newcomer
     if (tasks.size >= limits.liveTasksMax) {
-      throw exceeded('liveTasksMax', now + this.#settled.intervalMs(now), now, {
+      throw exceeded('liveTasksMax', {
         said: `There are ${tasks.size} unfinished tasks`,
         value: tasks.size,
         max: limits.liveTasksMax,
@@ -151,39 +146,28 @@ export class Admission {
     if (owner === undefined) return
     const count = tasks.countOf(owner)
     const max = limits.liveTasksPerOwnerMax
-    if (count >= max) throw this.#tooMany('liveTasksPerOwnerMax', { owner, count, max, what: 'unfinished tasks' }, now)
-    if (quota) this.#checkQuota(newcomer, quota, now)
+    if (count >= max) throw tooMany('liveTasksPerOwnerMax', { owner, count, max, what: 'unfinished tasks' })
+    if (quota) this.#checkQuota(newcomer, quota)
   }
 
-  #checkQuota({ owner, kind }: Newcomer, { account, ...max }: Quota, now: number): void {
+  #checkQuota({ owner, kind }: Newcomer, { account, ...max }: Quota): void {
     const { all, sessions } = this.parts.tasks.countsOf(owner, account)
     const about = { owner: account === undefined ? owner : undefined }
     if (all >= max.liveTasksPerOwnerMax) {
       const figures = { ...about, count: all, max: max.liveTasksPerOwnerMax, what: 'unfinished tasks' }
-      throw this.#tooMany('liveTasksPerOwnerMax', figures, now)
+      throw tooMany('liveTasksPerOwnerMax', figures)
     }
     if (kind === 'session' && sessions >= max.sessionTasksPerOwnerMax) {
       const figures = { ...about, count: sessions, max: max.sessionTasksPerOwnerMax, what: 'unfinished session tasks' }
-      throw this.#tooMany('sessionTasksPerOwnerMax', figures, now)
+      throw tooMany('sessionTasksPerOwnerMax', figures)
     }
   }
 
-  #tooMany(
-    limit: 'liveTasksPerOwnerMax' | 'sessionTasksPerOwnerMax',
-    { owner, count, max, what }: { owner?: string | undefined; count: number; max: number; what: string },
-    now: number,
-  ): HoldfastError {
-    // As if tasks of all owners settled alike: then one in so many of those that settle is this owner's.
-    const interval = (this.#settled.intervalMs(now) * this.parts.tasks.size) / count
-    const said = `${owner === undefined ? 'The client' : `Owner '${owner}'`} has ${count} ${what}`
-    return exceeded(limit, now + Math.ceil(interval), now, { said, value: count, max, owner })
-  }
-
-  #checkQueue(now: number): void {
-    const { limits, scheduler, served } = this.parts
+  #checkQueue(): void {
+    const { limits, scheduler } = this.parts
     const length = scheduler.waiting + this.#kept
     if (length < limits.queueLengthMax) return
-    throw exceeded('queueLengthMax', now + served.intervalMs(now), now, {
+    throw exceeded('queueLengthMax', {
       said: `${length} tasks wait for a slot`,
       value: length,
       max: limits.queueLengthMax,
@@ -199,7 +183,23 @@ function checkRate({ rates, name, rate, owner }: RateWindow, now: number): void 
   const value = rates.countOf(name)
   const who = owner === undefined ? 'The client' : `Owner '${owner}'`
   const said = `${who} has started ${value} tasks within ${perMs} ms`
-  throw exceeded('ratePerOwner', retryAt, now, { said, value, max, perMs, owner })
+  const at = new Date(Math.min(retryAt, INSTANT_MS_MAX)).toISOString()
+  throw new HoldfastError(
+    'LIMIT_EXCEEDED',
+    `${said}; the limit is ${max} (option \`ratePerOwner\`). Start again at ${at}.`,
+    {
+      details: {
+        limit: 'ratePerOwner',
+        option: 'ratePerOwner',
+        value,
+        max,
+        perMs,
+        owner,
+        retryAt,
+        retryAfterMs: retryAt - now,
+      },
+    },
+  )
 }
 
 function once(act: () => void): () => void {
@@ -211,19 +211,25 @@ function once(act: () => void): () => void {
   }
 }
 
-function exceeded(
-  limit: 'liveTasksMax' | 'liveTasksPerOwnerMax' | 'sessionTasksPerOwnerMax' | 'queueLengthMax' | 'ratePerOwner',
-  retryAt: number,
-  now: number,
-  { said, ...figures }: { said: string; value: number; max: number; owner?: string | undefined; perMs?: number },
+function tooMany(
+  limit: 'liveTasksPerOwnerMax' | 'sessionTasksPerOwnerMax',
+  { owner, count, max, what }: { owner?: string | undefined; count: number; max: number; what: string },
 ): HoldfastError {
-  const exact = limit === 'ratePerOwner'
-  const option = exact ? limit : `limits.${limit}`
-  const at = new Date(Math.min(retryAt, INSTANT_MS_MAX)).toISOString()
-  const when = exact ? `Start again at ${at}` : `At the pace of late there is room at about ${at}`
-  return new HoldfastError('LIMIT_EXCEEDED', `${said}; the limit is ${figures.max} (option \`${option}\`). ${when}.`, {
-    details: { limit, option, ...figures, retryAt, retryAfterMs: retryAt - now, retryIsExact: exact },
-  })
+  const said = `${owner === undefined ? 'The client' : `Owner '${owner}'`} has ${count} ${what}`
+  return exceeded(limit, { said, value: count, max, owner })
+}
+
+function exceeded(
+  limit: 'liveTasksMax' | 'liveTasksPerOwnerMax' | 'sessionTasksPerOwnerMax' | 'queueLengthMax',
+  { said, ...figures }: { said: string; value: number; max: number; owner?: string | undefined },
+): HoldfastError {
+  const option = `limits.${limit}`
+  const next = limit === 'queueLengthMax' ? 'some of them have begun to run' : 'some of them have settled'
+  return new HoldfastError(
+    'LIMIT_EXCEEDED',
+    `${said}; the limit is ${figures.max} (option \`${option}\`). Start again once ${next}.`,
+    { details: { limit, option, ...figures } },
+  )
 }
 
 // The last instant that `Date` can show.

@@ -27,6 +27,6 @@ export async function drain({ clock, tasks: live }: ClosingHost, graceMs: number
   }
   for (const { run, cleaning } of live.values()) {
     run?.abandon()
-    cleaning?.abort(new DOMException('The engine is closed; the clean-up goes on at the next open', 'AbortError'))
+    cleaning?.abort(new DOMException('The engine is closed. The clean-up continues at the next open.', 'AbortError'))
   }
 }

@@ -31,12 +31,11 @@ import type { LiveTask } from './live-task.js'
 import { LiveTasks } from './live-tasks.js'
 import { LoadedRuns } from './loaded-runs.js'
 import type { CheckedOptions } from './options.js'
-import { Pace } from './pace.js'
 import { Places, Processes } from './places.js'
 import { noteQuestions } from './questions.js'
 import type { Registry } from './registry.js'
 import { Restores } from './restores.js'
-import { Scheduler } from './scheduler.js'
+import { PRIORITY_AGEING_MS, Scheduler } from './scheduler.js'
 import { Serial } from './serial.js'
 import { Levels } from './service-levels.js'
 import { Slots } from './slots.js'
@@ -123,15 +122,14 @@ export class Engine {
     this.cleaners = new Places(options.concurrency)
     this.report = new Report(store.damage)
     this.registry = options.registry
-    const { concurrency, concurrencyPerOwner, priorityAgeingMs: ageingMs, ratePerOwner } = options
-    const served = new Pace()
+    const { concurrency, concurrencyPerOwner, ratePerOwner } = options
     const concurrencyOf = (type: string) => this.registry.get(type)?.concurrency
-    const onServed = () => served.note(this.clock.now())
     this.loaded = new LoadedRuns(options.limits.loadedRunsMax)
     const { loaded } = this
-    this.scheduler = new Scheduler({ concurrency, concurrencyPerOwner, ageingMs, concurrencyOf, onServed, loaded })
+    const ageingMs = PRIORITY_AGEING_MS
+    this.scheduler = new Scheduler({ concurrency, concurrencyPerOwner, ageingMs, concurrencyOf, loaded })
     const { clock, events, limits, tasks, scheduler } = this
-    this.admission = new Admission({ clock, events, store, limits, tasks, scheduler, ratePerOwner, served })
+    this.admission = new Admission({ clock, events, store, limits, tasks, scheduler, ratePerOwner })
     this.processes = new Processes(options.limits.isolatedProcessesMax)
     const { lifecycle, children, recovery, suspects, lives, sweeps } = connect(this)
     this.#lifecycle = lifecycle

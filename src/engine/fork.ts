@@ -203,7 +203,7 @@ function noSuchPoint(head: TaskHead, at: CheckedPoint, checkpoints: readonly Che
 function noBody(taskId: string): HoldfastError {
   return new HoldfastError(
     'STEP_NOT_FOUND',
-    `Task ${taskId} is a session task: it has no steps, and no body that could go on from one. Restore one of its checkpoints, and save that in a new session task.`,
+    `Task ${taskId} is a session task: it has no steps, and no body that could continue from one. Restore one of its checkpoints, and save that in a new session task.`,
     { details: { taskId } },
   )
 }

@@ -35,7 +35,7 @@ export class Interrupts {
       this.#left--
       this.#gaveUp.resolve()
       this.logger.warn(
-        `A body goes on although its task is settled, and it was told so ${INTERRUPTS_MAX} times; it is left where it waits. Let a TaskInterruptedError out of loops that catch errors.`,
+        `A body continues although its task is settled, and has caught TaskInterruptedError ${INTERRUPTS_MAX} times. Its calls stay pending from now on. Let a TaskInterruptedError out of loops that catch errors.`,
         { taskId: this.taskId },
       )
     }

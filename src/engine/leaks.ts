@@ -33,11 +33,14 @@ export class Leaks {
         leaked = true
         this.#running++
         if (step === '') {
-          this.logger.warn('The body of a settled task ignores its signal and goes on; what it does is not recorded', {
-            taskId,
-          })
+          this.logger.warn(
+            'The body of a settled task ignores its signal and continues; its effects are not recorded',
+            {
+              taskId,
+            },
+          )
         } else {
-          this.logger.warn('A step ignores its signal and goes on; what it does is not recorded', { taskId, step })
+          this.logger.warn('A step ignores its signal and continues; its effects are not recorded', { taskId, step })
         }
       },
       { background: true, elapsed: true },

@@ -54,11 +54,6 @@ export interface OpenOptions {
    */
   readonly ratePerOwner?: RateOptions | undefined
   /**
-   * Time after which a waiting task gains 1 of `priority`. Without this, a task of low priority could wait for ever.
-   * @default '30s'
-   */
-  readonly priorityAgeing?: Duration | undefined
-  /**
    * Point at which a write is acknowledged. With `'synced'` an acknowledged write survives a power cut. With `'buffered'`
    * it survives a crash of the process, but a power cut may lose the last writes. Every task shows the value that it was
    * started with.
@@ -94,11 +89,6 @@ export interface OpenOptions {
    * @default 5
    */
   readonly maximumRecoveries?: number | undefined
-  /**
-   * Longest time that a suspect, which is a task that two processes in a row crashed with, runs alone among suspects.
-   * @default '30s'
-   */
-  readonly suspectTime?: Duration | undefined
   /**
    * With `'auto'`, unfinished tasks are resumed after `open` has returned. With `'manual'`, they wait for `recover()`.
    * @default 'auto'
@@ -153,14 +143,12 @@ export const OPEN_OPTIONS: Names<OpenOptions> = {
   concurrency: true,
   concurrencyPerOwner: true,
   ratePerOwner: true,
-  priorityAgeing: true,
   durability: true,
   idempotencyRetention: true,
   retention: true,
   keepCheckpoints: true,
   unloadAfter: true,
   maximumRecoveries: true,
-  suspectTime: true,
   recover: true,
   anchor: true,
   acceptDamage: true,
@@ -185,7 +173,6 @@ export interface CheckedOptions {
   readonly concurrency: number
   readonly concurrencyPerOwner: number | undefined
   readonly ratePerOwner: Rate | undefined
-  readonly priorityAgeingMs: number
   readonly durability: Durability
   /** Of idempotency keys. */
   readonly retentionMs: number
@@ -194,7 +181,6 @@ export interface CheckedOptions {
   readonly keepCheckpoints: number | undefined
   readonly unloadAfterMs: number
   readonly maximumRecoveries: number
-  readonly suspectTimeMs: number
   readonly recover: 'auto' | 'manual'
   readonly anchor: 'behind' | 'each'
   readonly acceptDamage: boolean
@@ -216,7 +202,7 @@ export function checkOptions(options: OpenOptions): CheckedOptions {
   for (const definition of tasks) registry.add(definition)
   const { concurrencyPerOwner, ratePerOwner, keepCheckpoints, retention, limits = {} } = options
   const { maximumRecoveries = 5, acceptDamage = false, clock = systemClock, logLevel = 'info' } = options
-  const { priorityAgeing = '30s', idempotencyRetention = '7d', unloadAfter = '60s', suspectTime = '30s' } = options
+  const { idempotencyRetention = '7d', unloadAfter = '60s' } = options
   const { lockWait = 0 } = options
   checkCount('concurrency', concurrency)
   if (concurrencyPerOwner !== undefined) checkCount('concurrencyPerOwner', concurrencyPerOwner)
@@ -236,7 +222,6 @@ export function checkOptions(options: OpenOptions): CheckedOptions {
     concurrency,
     concurrencyPerOwner,
     ratePerOwner: ratePerOwner === undefined ? undefined : checkRate(ratePerOwner),
-    priorityAgeingMs: durationMs(priorityAgeing, 'priorityAgeing'),
     durability,
     recover,
     anchor,
@@ -245,7 +230,6 @@ export function checkOptions(options: OpenOptions): CheckedOptions {
     keepCheckpoints,
     unloadAfterMs: durationMs(unloadAfter, 'unloadAfter', { zero: true }),
     maximumRecoveries,
-    suspectTimeMs: durationMs(suspectTime, 'suspectTime'),
     acceptDamage,
     lockWaitMs: durationMs(lockWait, 'lockWait', { zero: true }),
     clock,

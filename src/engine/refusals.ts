@@ -54,7 +54,7 @@ export function ambiguous(taskId: string, call: string): HoldfastError {
 
 /** Why a body that is at rest is parked. A wait that began before a step, and is awaited after it, looks like this too. */
 export function unaskedFor(record: LogRecord): string {
-  return `the log goes on with ${describeRecord(record)}, and the code does not ask for it, or waits for something that is not a step`
+  return `the log continues with ${describeRecord(record)}, and the code does not make that call, or waits for something other than a call of the context`
 }
 
 /** Why a body that ended is parked; what it threw is not lost. */

@@ -35,6 +35,9 @@ export interface Waiter extends SlotUse {
   readonly isLoaded?: boolean
 }
 
+/** Time after which a waiting task gains 1 of `priority`. Without this, a task of low priority could wait for ever. */
+export const PRIORITY_AGEING_MS = 30_000
+
 /** The limits, and how fast a priority grows. */
 export interface SchedulerOptions {
   readonly concurrency: number
@@ -45,8 +48,6 @@ export interface SchedulerOptions {
   readonly concurrencyOf: (type: string) => number | undefined
   /** The runs in memory. Default: as many as there are. */
   readonly loaded?: LoadedRuns
-  /** Told whenever a task leaves the queue for a slot. */
-  readonly onServed?: () => void
 }
 
 interface Waiting extends Waiter {
@@ -195,7 +196,6 @@ export class Scheduler {
           this.#take(owner, waiting.type)
           owner.turn = this.#count++
         })
-        this.options.onServed?.()
         waiting.begin()
       }
     } finally {

@@ -49,7 +49,7 @@ export interface StartOptions {
   readonly deadline?: Date | number | undefined
   /**
    * Order among the waiting tasks of one owner: an integer from -100 to 100, higher ones first. A waiting task gains 1 per
-   * `priorityAgeing`. Owners take turns, whatever the priorities of their tasks.
+   * 30 s of waiting. Owners take turns, whatever the priorities of their tasks.
    * @default 0
    */
   readonly priority?: number | undefined

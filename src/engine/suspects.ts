@@ -4,9 +4,9 @@
  *
  * P1. A turn begins when the suspect's `start` is on disk, with the mark that lets a death count; no other suspect bears it. It is over when
  *     the mark is gone from the disk: the task recorded something, waits, was parked or settled, or ran for
- *     `suspectTime` (then the mark is taken away, and the task runs on). Only then the next turn begins.
+ *     30 s (then the mark is taken away, and the task runs on). Only then the next turn begins.
  * P2. Those that one process died of come first, all at once: the first turn waits until each of them has got on, for
- *     `suspectTime` at the most.
+ *     30 s at the most.
  * P3. What a task that may be parked for the next death begins is noted before it begins, so that it can be named.
  */
 
@@ -17,6 +17,9 @@ import { isFenced } from '../task/transition.js'
 import type { SuspectTurns } from './collaborators.js'
 import type { Engine } from './engine.js'
 import type { LiveTask } from './live-task.js'
+
+// Longest time that a suspect, a task that two processes in a row crashed with, runs alone among suspects.
+const SUSPECT_TIME_MS = 30_000
 
 export class Suspects implements SuspectTurns {
   readonly #queue = new Set<LiveTask>()
@@ -29,7 +32,7 @@ export class Suspects implements SuspectTurns {
 
   constructor(
     private readonly engine: Engine,
-    private readonly options: { readonly maximumRecoveries: number; readonly suspectTimeMs: number },
+    private readonly options: { readonly maximumRecoveries: number },
   ) {}
 
   /** Whether the task has to wait for its turn. Then it is scheduled once that comes. */
@@ -138,6 +141,6 @@ export class Suspects implements SuspectTurns {
 
   #afterSuspectTime(then: () => void): () => void {
     const { clock } = this.engine
-    return clock.setTimer(clock.now() + this.options.suspectTimeMs, then, { elapsed: true })
+    return clock.setTimer(clock.now() + SUSPECT_TIME_MS, then, { elapsed: true })
   }
 }

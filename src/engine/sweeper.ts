@@ -34,7 +34,7 @@ export function startSweeping(engine: Engine): () => void {
   const run = () => {
     sweep(engine)
       .catch((error: unknown) => {
-        if (!engine.closing) engine.logger.debug('A sweep failed; the next one goes on', { error: faultOf(error) })
+        if (!engine.closing) engine.logger.debug('A sweep failed. The next sweep continues.', { error: faultOf(error) })
       })
       .finally(() => arm(SWEEP_EVERY_MS))
   }

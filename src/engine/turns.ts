@@ -4,7 +4,7 @@
  *
  * Two immediates are queued together: the first hands the answer over, the second closes the turn. Node empties the
  * queue of microtasks between the two and lets nothing foreign in (no I/O, no timer), so when the second one runs every
- * promise chain that the answer woke has come to rest, or waits for something that is not a step. (`untilIdle` of
+ * promise chain that the answer woke has come to rest, or waits for something other than a call of the context. (`untilIdle` of
  * `holdfast/testing` sees a planned turn by its immediates.)
  */
 import { setImmediate, setTimeout } from 'node:timers'

@@ -125,7 +125,7 @@ export class Usage {
 function full(what: string, used: number, bytes: number, limit: keyof Budgets, max: number): HoldfastError {
   return new HoldfastError(
     'LIMIT_EXCEEDED',
-    `${what} takes up ${used} bytes, and ${bytes} more are over its budget of ${max} (option \`limits.${limit}\`). Nothing was written, and unfinished tasks go on. Raise the budget, or give tasks a \`ttl\` (or the store a \`retention\`), so that settled ones are swept.`,
+    `${what} uses ${used} bytes, and ${bytes} more are over its budget of ${max} (option \`limits.${limit}\`). Nothing was written, and unfinished tasks continue. Raise the budget, or give tasks a \`ttl\` (or the store a \`retention\`), so that settled ones are swept.`,
     { details: { used, bytes, max, option: `limits.${limit}` } },
   )
 }

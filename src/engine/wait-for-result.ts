@@ -32,9 +32,13 @@ export async function waitForResult(
     engine.assertOpen()
     const end = await nextEnd(engine, taskId, signal, giveUpAt)
     if (end === 'late') {
-      throw new HoldfastError('WAIT_TIMEOUT', `Task ${taskId} did not settle within ${timeoutMs} ms; it goes on`, {
-        details: { taskId, timeoutMs },
-      })
+      throw new HoldfastError(
+        'WAIT_TIMEOUT',
+        `Task ${taskId} did not settle within ${timeoutMs} ms. The task continues.`,
+        {
+          details: { taskId, timeoutMs },
+        },
+      )
     }
     if (end.kind === 'settled') return unwrap(taskId, JSON.parse(end.outcomeText) as Outcome)
     if (end.kind === 'closed') engine.assertOpen()
@@ -76,7 +80,7 @@ function parkedError({ taskId, status, parked }: TaskHead): HoldfastError {
     : [`Task ${taskId}`, '`resume` tries it again, and `cancel` settles it.']
   return new HoldfastError(
     'TASK_PARKED',
-    `${what} cannot go on: ${why}. It stays as it is until that is mended; ${then}`,
+    `${what} is parked: ${why}. It stays parked until the cause is fixed; ${then}`,
     { details: { taskId, parked } },
   )
 }

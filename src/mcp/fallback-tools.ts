@@ -190,7 +190,7 @@ export function fallbackTools(parts: FallbackParts, prefix: string): FallbackDef
     {
       name: 'create_session',
       title: 'Begin a session',
-      description: `Begins a session that keeps its state between conversations, and returns its taskId. Save the state with ${named('save_checkpoint')}, go on later with ${named('restore_checkpoint')}, and end it with ${named('complete_session')}.`,
+      description: `Begins a session that keeps its state between conversations, and returns its taskId. Save the state with ${named('save_checkpoint')}, continue later with ${named('restore_checkpoint')}, and end it with ${named('complete_session')}.`,
       annotations: WRITES,
       inputSchema: z.object({ type: z.string().optional().describe('What kind of session it is, such as support') }),
       outputSchema: z.object(task),
@@ -211,11 +211,11 @@ export function fallbackTools(parts: FallbackParts, prefix: string): FallbackDef
     {
       name: 'save_checkpoint',
       title: 'Save a checkpoint',
-      description: `Saves a state beside a task or session, so that this conversation, or a later one, can go on from it. Save after each part that should not be done or asked twice.`,
+      description: `Saves a state with a task or session, so that this conversation, or a later one, can continue from it. Save after each part that should not be done or asked twice.`,
       annotations: WRITES,
       inputSchema: z.object({
         taskId,
-        state: z.record(z.string(), z.unknown()).describe('Everything that is needed to go on from here'),
+        state: z.record(z.string(), z.unknown()).describe('Everything that is needed to continue from here'),
         label: z.string().optional().describe('A few words that say where this is'),
       }),
       outputSchema: z.object({ checkpointId: z.string() }),
@@ -225,7 +225,7 @@ export function fallbackTools(parts: FallbackParts, prefix: string): FallbackDef
       name: 'restore_checkpoint',
       title: 'Restore a checkpoint',
       description:
-        'Returns the latest state that was saved beside a task or session, or that of one checkpointId. It changes nothing.',
+        'Returns the latest state that was saved with a task or session, or that of one checkpointId. It changes nothing.',
       annotations: READS,
       inputSchema: z.object({ taskId, checkpointId: z.string().optional() }),
       outputSchema: z.object({

@@ -207,7 +207,7 @@ export function checkDurableOptions(options: DurableOptions): CheckedDurableOpti
   if (authorize !== undefined) checkFunction('authorize', authorize)
   checkObject<TtlOptions>('ttl', ttl, TTL_OPTIONS)
   if (owner && access !== 'principal') {
-    throw new TypeError(`Expected \`owner\` only with \`access: 'principal'\`; with '${access}' nobody is told apart`)
+    throw new TypeError(`Expected \`owner\` only with \`access: 'principal'\`; '${access}' has no principals`)
   }
   return {
     access,

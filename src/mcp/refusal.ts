@@ -76,7 +76,7 @@ export function clientWordsOf(code: string | undefined, message: string): string
 export function parkedAnswerOf(taskId: string, parked: Pick<Parked, 'code' | 'reason'>): string {
   const words = parkedWordsOf(parked)
   const which = words.includes(taskId) ? 'The task' : `Task ${taskId}`
-  return `${which} can't go on: ${words}. It is kept, and goes on once that is mended.`
+  return `${which} is parked: ${words}. It is kept, and continues once the cause is fixed.`
 }
 
 /** Why a task is parked, as a client is told. */

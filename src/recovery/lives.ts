@@ -59,5 +59,5 @@ function fruitlessStarts(last: LastLife | undefined): number {
 }
 
 function heldReason(starts: number): string {
-  return `the last ${starts} starts died while they recovered, before anything was written; the unfinished tasks wait for \`recover()\`, or for the next open after a close`
+  return `the last ${starts} starts crashed while they recovered, before anything was written; the unfinished tasks wait for \`recover()\`, or for the next open after a close`
 }

@@ -68,5 +68,5 @@ export function inOrderOfTrial(suspects: readonly TaskHead[]): TaskHead[] {
 
 function suspicion({ deaths, begun }: TaskHead): string {
   const where = begun === undefined ? '' : `, the last in ${begun}`
-  return `the last ${deaths} processes died while it ran and recorded nothing${where}; such tasks run one at a time`
+  return `the last ${deaths} processes crashed running it and recorded nothing${where}; such tasks run one at a time`
 }

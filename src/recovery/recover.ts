@@ -50,7 +50,7 @@ export function recover(heads: readonly TaskHead[], report: Report, host: Recove
         host.wait(taskId)
         break
       case 'clean-up':
-        note('cleaning-up', 'it is settled, and its clean-up goes on')()
+        note('cleaning-up', 'it is settled, and its clean-up continues')()
         host.cleanUp(taskId)
         break
       case 'keep':
@@ -60,7 +60,7 @@ export function recover(heads: readonly TaskHead[], report: Report, host: Recove
         note('parked', plan.reason)()
         break
       case 'time-out':
-        void host.timeOut(taskId).then(note('settled', 'its time was over while nobody ran it'))
+        void host.timeOut(taskId).then(note('settled', 'its time was over while no process ran it'))
         break
       case 'park': {
         if (head.parked?.code !== plan.parked.code) void host.park(taskId, plan.parked)

@@ -234,7 +234,7 @@ export function unavailable(cause: unknown, mayBeWritten = false): HoldfastError
   const said = mayBeWritten ? 'Whether this call was written is unknown' : 'Nothing of this call was written'
   return new HoldfastError(
     'STORE_UNAVAILABLE',
-    `The store is not available: ${explain(cause)}. ${said}; tasks pause and go on once the disk takes writes again.`,
+    `The store is not available: ${explain(cause)}. ${said}; tasks pause and continue once the disk accepts writes again.`,
     { cause, mayBeWritten },
   )
 }

@@ -196,7 +196,7 @@ function acceptedRepairs(
   // A power cut may take the end of a buffered store: that is what its name says, and no reason to refuse it.
   if (!acceptDamage && !isBuffered) throw storeDamaged(dir, damage)
   const reason = acceptDamage ? '`acceptDamage` is true' : 'nothing of it was synced'
-  logger.error('Damage of the store was accepted. The store goes on with what is left.', {
+  logger.error('Damage of the store was accepted. The store continues without what is missing.', {
     dir,
     damage,
     newest,

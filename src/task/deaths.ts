@@ -92,7 +92,7 @@ export function isPoisoned({ deaths = 0 }: DeathMarks, maximumRecoveries: number
 export function poisoned({ deaths = 0, begun, completedSteps }: TaskHead): Omit<Parked, 'since'> {
   const where = begun ?? `its body, before a step began that is known (${completedSteps} completed)`
   const times = deaths === 1 ? '1 process' : `${deaths} processes in a row`
-  const reason = `${times} died while it ran and recorded nothing, the last in ${where}`
+  const reason = `${times} crashed running it and recorded nothing, the last in ${where}`
   return { code: 'POISONED', reason: cutText(reason, PARKED_REASON_BYTES_MAX) }
 }
 

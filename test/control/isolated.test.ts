@@ -213,7 +213,7 @@ describe('past its limit', () => {
 describe('a process that ends before its function', () => {
   test.each([
     ['exit', /The process of step 'work' ended with exit code 3 before its function had ended/],
-    ['killed', /The process of step 'work' was killed by SIGKILL, by somebody else or for want of memory,/],
+    ['killed', /The process of step 'work' was killed by SIGKILL, by another process or for lack of memory,/],
     ['throwsLater', /nobody catches this/],
   ])('(%s) fails the step, saying how', async (fn, message) => {
     expect(await refused(fn)).toMatchObject({ code: 'TASK_FAILED', cause: { message: expect.stringMatching(message) } })

@@ -36,7 +36,7 @@ const job = defineTask({ name: 'job' }, async (task, /** @type {number} */ numbe
   return number
 })
 
-const holdfast = await Holdfast.open({ dir, tasks: [job], concurrency: 200, suspectTime: '1s', logger: silentLogger })
+const holdfast = await Holdfast.open({ dir, tasks: [job], concurrency: 200, logger: silentLogger })
 /** @param {Record<string, unknown>} line */
 const say = (line) => process.stdout.write(`${JSON.stringify(line)}\n`)
 const ids = await Promise.all(

@@ -250,7 +250,6 @@ const holdfast = await Holdfast.open({
   tasks: [job, part],
   // Most waits are let go of, and replayed.
   unloadAfter: 500,
-  suspectTime: '1s',
   logger: silentLogger,
 })
 

@@ -93,10 +93,8 @@ describe('the defaults', () => {
     for (const option of ['concurrency', 'maximumRecoveries', 'acceptDamage'] as const) {
       expect(shown('OpenOptions', option)).toBe(String(defaults[option]))
     }
-    expect(ms('OpenOptions', 'priorityAgeing')).toBe(defaults.priorityAgeingMs)
     expect(ms('OpenOptions', 'idempotencyRetention')).toBe(defaults.retentionMs)
     expect(ms('OpenOptions', 'unloadAfter')).toBe(defaults.unloadAfterMs)
-    expect(ms('OpenOptions', 'suspectTime')).toBe(defaults.suspectTimeMs)
     expect(shown('OpenOptions', 'lockWait')).toBe(String(defaults.lockWaitMs))
   })
 

@@ -501,7 +501,7 @@ describe('a call on the context inside a step', () => {
     expect((await play(disk, body)).died).toBe(true)
     const ended = await play(disk, body)
     expect(ended.code).toBe('TASK_PARKED')
-    expect(ended.message).toContain("CODE_CHANGED: the log goes on with step 'inner'")
+    expect(ended.message).toContain("CODE_CHANGED: the log continues with step 'inner'")
   })
 
   test('may report progress and log', async () => {

@@ -168,6 +168,7 @@ test.each([
   [{ subscriptionsPerOwnerMax: '5' }, /`subscriptionsPerOwnerMax` to be an integer >= 1, got '5'/],
   [{ addressOf: 'x-real-ip' }, /`addressOf` to be a function, got 'x-real-ip'/],
   [{ legacy: {} }, /`legacy` to be a function/],
+  [{ sessionsMax: 5 }, /Unknown option `sessionsMax`/],
   [{ subscriptionMax: 5 }, /Unknown option `subscriptionMax`.*there are path,.* subscriptionsPerOwnerMax/],
 ])('the options of httpHandler are checked: %j', async (options, message) => {
   const durable = durableTasks(await openInMemory(), { access: 'open' })

@@ -127,12 +127,11 @@ describe('for a client without tasks', () => {
     await server.close()
   })
 
-  test('a round that is open at a crash, and at a rotation of the key, is finished after it', async () => {
+  test('a round that is open at a crash is finished after it', async () => {
     const server = await startWithAuth()
     const first = (await server.request('tools/call', call, ann)).result
     await server.die()
     await server.start()
-    await server.durable.rotateRequestStateKey()
     const [key] = Object.keys(first.inputRequests)
     const round = { ...call, requestState: first.requestState, inputResponses: { [key as string]: accept('Ada') } }
     const second = (await server.request('tools/call', round, ann)).result
@@ -141,8 +140,6 @@ describe('for a client without tasks', () => {
     // Again, as after an answer that was lost: it is the same question.
     const again = (await server.request('tools/call', round, ann)).result
     expect(again.inputRequests).toEqual(second.inputRequests)
-    await server.durable.rotateRequestStateKey()
-    expect((await server.request('tools/call', round, ann)).error).toMatchObject({ code: -32_602 })
     expect((await server.holdfast.list()).tasks).toHaveLength(1)
     await server.close()
   })

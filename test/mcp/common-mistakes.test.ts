@@ -135,7 +135,7 @@ test.each([
 test('a reason that names its task is not given the name of the task again', () => {
   const reason = 'Step 2 of task task-1 is another one'
   expect(parkedAnswerOf('task-1', { code: 'CODE_CHANGED', reason })).toBe(
-    `The task can't go on: CODE_CHANGED: ${reason}. It is kept, and goes on once that is mended.`,
+    `The task is parked: CODE_CHANGED: ${reason}. It is kept, and continues once the cause is fixed.`,
   )
 })
 
@@ -160,7 +160,7 @@ test.each(['2025-11-25', '2026-07-28'])(
     // The repeat of a call whose process died joins its task.
     const { result } = await (await connected(await openInMemory({ disk }), 'other')).call('changes')
     const [{ text }] = result.content
-    expect(text).toMatch(/can't go on: CODE_CHANGED/)
+    expect(text).toMatch(/is parked: CODE_CHANGED/)
     expect(text.split(task?.taskId)).toHaveLength(2)
   },
 )

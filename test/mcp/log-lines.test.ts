@@ -101,7 +101,7 @@ test('a session that cannot be taken up after a restart has a line', async () =>
   await (await server.send({ jsonrpc: '2.0', id: 1, method: 'ping' }, { session: sessionId })).text()
   expect(lines).toContainEqual([
     'error',
-    'A session could not be taken up again',
+    'A session could not be restored',
     { sessionId, error: expect.stringMatching(/^Error at .*fails /) },
   ])
   await server.close()
@@ -115,7 +115,7 @@ test('an error of `authorize` before an unasked message has a line', async () =>
   expect(lines).toEqual([
     [
       'warn',
-      '`authorize` threw where a client was to be told of a task; the client is not told',
+      '`authorize` threw for a notification about a task. The notification was not sent.',
       { taskId: 'task-1', error: expect.stringMatching(/^Error at .*fails /) },
     ],
   ])

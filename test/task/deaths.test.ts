@@ -94,9 +94,9 @@ describe('the reason of the parking', () => {
   test('names the step, or says that none is known', () => {
     expect(poisoned(born(true, { deaths: 5, begun: "step 'load'" }))).toEqual({
       code: 'POISONED',
-      reason: "5 processes in a row died while it ran and recorded nothing, the last in step 'load'",
+      reason: "5 processes in a row crashed running it and recorded nothing, the last in step 'load'",
     })
-    expect(poisoned(born(true, { deaths: 1 })).reason).toContain('1 process died')
+    expect(poisoned(born(true, { deaths: 1 })).reason).toContain('1 process crashed')
     expect(poisoned(born(true)).reason).toContain('before a step began that is known (0 completed)')
   })
 

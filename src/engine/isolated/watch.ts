@@ -91,7 +91,7 @@ export class Watch {
     if (excess) return excess
     if (this.#ranOut && code !== 0) return this.#tooMuchMemory()
     const how = signal === null ? `ended with exit code ${code}` : `was killed by ${signal}`
-    const hint = signal === 'SIGKILL' ? ', by somebody else or for want of memory,' : ''
+    const hint = signal === 'SIGKILL' ? ', by another process or for lack of memory,' : ''
     const message = `The process of step '${this.watched.step}' ${how}${hint} before its function had ended`
     return Object.assign(new Error(message), { name: 'ProcessEndedError' })
   }

@@ -160,7 +160,7 @@ async function answerInline(
     if (end.kind === 'late') {
       return handleOf(
         taskId,
-        `Task ${taskId} is still working and goes on. Ask for it with tasks/get and tasks/result.`,
+        `Task ${taskId} continues to run. Get its state and result with tasks/get and tasks/result.`,
       )
     }
     const answer = await durable.answer(end.view as NonNullable<typeof end.view>)

@@ -55,7 +55,7 @@ export async function mayPush(
   // A session that was taken up after a restart, and whose client is not back yet: he reads how the task is when he is.
   if (!caller) return false
   return mayBeTold(options, caller, taskId).catch((error: unknown) => {
-    logger.warn('`authorize` threw where a client was to be told of a task; the client is not told', {
+    logger.warn('`authorize` threw for a notification about a task. The notification was not sent.', {
       taskId,
       error: faultOf(error),
     })

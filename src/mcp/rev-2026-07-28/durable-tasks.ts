@@ -124,15 +124,6 @@ export class DurableTasks {
     return serveOverStdio(this, createServer, options)
   }
 
-  /**
-   * Signs the `requestState` of rounds with a new key from now on. Rounds that are open can be finished; those that
-   * were signed before the rotation before this one can't.
-   */
-  async rotateRequestStateKey(): Promise<void> {
-    await this.core.ready()
-    return this.requestStates.rotate()
-  }
-
   /** The trace of the call that began the task, to link its work to, or `undefined`. */
   async traceOf(taskId: string): Promise<Trace | undefined> {
     await this.core.ready()

@@ -13,8 +13,6 @@ import { invalidParams } from '../refusal.js'
 
 const PREFIX = 'hf1.'
 const RECORD = 'request-state-keys'
-// The newest signs; the one before it still verifies, so that a rotation ends no open round.
-const KEYS_KEPT = 2
 
 interface Key {
   readonly id: string
@@ -53,12 +51,6 @@ export class RequestStates {
     const key = (await this.#read()).find((key) => key.id === id)
     if (!key || payload === undefined || !equal(macOf(key, body), state.slice(end + 1))) throw invalidState()
     return JSON.parse(Buffer.from(payload, 'base64url').toString('utf8')) as OpenRound
-  }
-
-  /** From now on a new key signs. What the one before it signed is still good; what older ones signed is not. */
-  async rotate(): Promise<void> {
-    await this.#read()
-    await this.#serial.run(RECORD, () => this.#write([this.#newKey(), ...(this.#keys ?? [])].slice(0, KEYS_KEPT)))
   }
 
   #read(): Promise<readonly Key[]> {

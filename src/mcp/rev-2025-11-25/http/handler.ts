@@ -18,7 +18,6 @@ import type { McpCore } from '../../core.js'
 import { Addresses } from '../../http/address.js'
 import type { FetchContext, NodeRequest, NodeResponse } from '../../http/node.js'
 import { serveNode } from '../../http/node.js'
-import { type CheckedHttpOptions, checkHttpOptions, HTTP_OPTIONS, type HttpOptions } from '../../http/options.js'
 import { checkOrigin, httpError, readBody, refusalOfParsed, storeAway, tooManyRequests } from '../../http/reply.js'
 import { checkJson } from '../../json-limits.js'
 import { CHOSEN_NAME_BYTES_MAX } from '../../names.js'
@@ -28,6 +27,7 @@ import { isStoreAway, RPC } from '../../refusal.js'
 import { cleanText } from '../../text.js'
 import type { DurableBinding } from '../types.js'
 import { longNameIn } from './kept-request.js'
+import { type CheckedHttpOptions, checkHttpOptions, type HttpOptions } from './options.js'
 import { jsonResponse, sseResponse } from './reply.js'
 import type { CreateServer, Session } from './session.js'
 import { UNKEPT_EVENT } from './session-events.js'
@@ -80,7 +80,7 @@ export function createHttpHandler(
   if (typeof createServer !== 'function') {
     throw new TypeError(`Expected \`createServer\` to be a function that makes a server, got ${typeof createServer}`)
   }
-  const checked = checkHttpOptions(options, core.options.access === 'open', HTTP_OPTIONS)
+  const checked = checkHttpOptions(options, core.options.access === 'open')
   const { opening } = core
   if (serving.has(opening)) {
     throw new Error('This Holdfast has an httpHandler already. Route to that one, or close it first.')

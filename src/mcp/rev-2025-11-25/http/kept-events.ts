@@ -1,5 +1,5 @@
 /** Which events of a session are on disk, oldest first, and which have to go: by count, by bytes, by age. */
-import type { CheckedHttpOptions } from '../../http/options.js'
+import type { CheckedHttpOptions } from './options.js'
 import type { EventRecord } from './session-records.js'
 
 /** What is remembered of an event that is on disk. */

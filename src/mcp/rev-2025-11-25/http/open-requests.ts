@@ -3,8 +3,8 @@
  * client that hangs up and asks again keeps the server waiting twice.
  */
 import type { JSONRPCMessage, RequestId } from '@modelcontextprotocol/sdk/types.js'
-import type { CheckedHttpOptions } from '../../http/options.js'
 import { RPC } from '../../refusal.js'
+import type { CheckedHttpOptions } from './options.js'
 
 /** The limits of open requests. */
 export type OpenRequestLimits = Pick<CheckedHttpOptions, 'openRequestsPerSessionMax' | 'openRequestsPerOwnerMax'>

@@ -17,11 +17,11 @@ import type { JSONRPCMessage, RequestId } from '@modelcontextprotocol/sdk/types.
 import type { Clock } from '../../../clock.js'
 import { HoldfastError } from '../../../errors.js'
 import type { BindingRecord } from '../../../task/changes.js'
-import type { CheckedHttpOptions } from '../../http/options.js'
 import { isStoreAway } from '../../refusal.js'
 import { Connections } from './connections.js'
 import { type Kept, KeptEvents } from './kept-events.js'
 import { isWait, type KeptRequest } from './kept-request.js'
+import type { CheckedHttpOptions } from './options.js'
 import type { EventRecord, OpenRecord, SessionRecords } from './session-records.js'
 import { idOf, newStream, note, STANDALONE, STANDALONE_OF_TRANSPORT, type Stream, takeOpening } from './streams.js'
 

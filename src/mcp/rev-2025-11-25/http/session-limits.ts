@@ -5,7 +5,7 @@
  * L2. Those whose client made no second request go first, then the one that was idle for longest. So whoever begins
  *     sessions and uses none closes their own, and idle sessions of well-behaved clients stay.
  */
-import type { CheckedHttpOptions } from '../../http/options.js'
+import type { CheckedHttpOptions } from './options.js'
 import type { SessionHead } from './session-records.js'
 
 /** What counts about a session. */

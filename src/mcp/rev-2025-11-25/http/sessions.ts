@@ -200,7 +200,7 @@ export class Sessions {
       // Its client is told, and tries again.
       if (isStoreAway(error)) return
       const { logger } = durable.core.binding
-      logger.error('A session could not be taken up again', { sessionId, error: faultOf(error) })
+      logger.error('A session could not be restored', { sessionId, error: faultOf(error) })
     })
     return session
   }

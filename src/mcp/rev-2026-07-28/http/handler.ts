@@ -58,7 +58,7 @@ export function createHttpHandler(
       "`access: 'local'` is for one user over stdio: over HTTP use 'principal', or 'open' without auth",
     )
   }
-  const checked = checkHttpOptions(options, durable.core.options.access === 'open')
+  const checked = checkHttpOptions(options)
   const { logger } = durable.core
   const sdk = createMcpHandler(durable.attachedBy(createServer), {
     legacy: checked.legacy ? 'reject' : 'stateless',

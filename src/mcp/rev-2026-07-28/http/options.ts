@@ -2,17 +2,17 @@
 import { checkCount, checkFunction } from '../../../expected.js'
 import type { FetchContext } from '../../http/node.js'
 import {
-  checkHttpOptions as checkSharedOptions,
-  HTTP_OPTIONS,
-  type CheckedHttpOptions as SharedCheckedHttpOptions,
-  type HttpOptions as SharedHttpOptions,
+  type CheckedCommonHttpOptions,
+  COMMON_HTTP_OPTIONS,
+  type CommonHttpOptions,
+  checkCommonHttpOptions,
 } from '../../http/options.js'
 
 /** Answers what clients of 2025-11-25 send: the `fetch` of that binding's own handler. */
 export type LegacyFetch = (request: Request, context: FetchContext) => Promise<Response>
 
-/** The options of `durable.httpHandler`: those of 2025-11-25, of which what is about sessions means nothing here, and three more. */
-export interface HttpOptions extends SharedHttpOptions {
+/** The options of `durable.httpHandler`. This revision has no sessions, so there is no option about one. */
+export interface HttpOptions extends CommonHttpOptions {
   /**
    * Subscriptions that are open at once.
    * @default 1,024
@@ -32,19 +32,24 @@ export interface HttpOptions extends SharedHttpOptions {
 }
 
 /** The same, complete. */
-export interface CheckedHttpOptions extends SharedCheckedHttpOptions {
+export interface CheckedHttpOptions extends CheckedCommonHttpOptions {
   readonly subscriptionsMax: number
   readonly subscriptionsPerOwnerMax: number
   readonly legacy: LegacyFetch | undefined
 }
 
 /** @throws TypeError naming the option, what was expected and what was given */
-export function checkHttpOptions(options: HttpOptions, isOpen: boolean): CheckedHttpOptions {
-  const names = { ...HTTP_OPTIONS, subscriptionsMax: true, subscriptionsPerOwnerMax: true, legacy: true } as const
-  const shared = checkSharedOptions(options, isOpen, names)
+export function checkHttpOptions(options: HttpOptions): CheckedHttpOptions {
+  const names = {
+    ...COMMON_HTTP_OPTIONS,
+    subscriptionsMax: true,
+    subscriptionsPerOwnerMax: true,
+    legacy: true,
+  } as const
+  const common = checkCommonHttpOptions(options, names)
   const { legacy, subscriptionsMax = 1_024, subscriptionsPerOwnerMax = 100 } = options
   if (legacy !== undefined) checkFunction('legacy', legacy)
   checkCount('subscriptionsMax', subscriptionsMax)
   checkCount('subscriptionsPerOwnerMax', subscriptionsPerOwnerMax)
-  return { ...shared, subscriptionsMax, subscriptionsPerOwnerMax, legacy }
+  return { ...common, subscriptionsMax, subscriptionsPerOwnerMax, legacy }
 }
