@@ -133,7 +133,10 @@ test.each([
   const accepted = await openStore(dir, { acceptDamage: true, logger })
   expect(accepted.recovery.storeDamage).toMatch(/anchor file/)
   expect(errors).toEqual([
-    ['Damage of the store was accepted. The store continues without what is missing.', expect.objectContaining({ dir })],
+    [
+      'Damage of the store was accepted. The store continues without what is missing.',
+      expect.objectContaining({ dir }),
+    ],
   ])
   expect(errors[0]?.[1]).toMatchObject({ damage: accepted.recovery.storeDamage, reason: '`acceptDamage` is true' })
   await accepted.close()
