@@ -3,9 +3,9 @@
  * nothing else in `src` reads the machine's clock, so the whole of it runs
  * under a simulated one (`ManualClock` in `holdfast/testing`).
  *
- * T1. What is stored is an instant, and the clock's word is what counts: a timer for it never fires before `now()` says
+ * - What is stored is an instant, and the clock's word is what counts: a timer for it never fires before `now()` says
  *     so, and soon after that, also where the clock was set forward or back meanwhile.
- * T2. What is only a duration in this process (a step's timeout, a grace) is `elapsed` time: setting the clock neither
+ * - What is only a duration in this process (a step's timeout, a grace) is `elapsed` time: setting the clock neither
  *     shortens nor lengthens it.
  */
 import { Heap } from './heap.js'

@@ -4,7 +4,7 @@
  *
  * ids-1. The time part of a task ID never goes back, also when the clock does. A new opening continues after the newest
  *        ID of the store. Without this, a cursor of `list` would skip tasks that are created after it.
- * ids-2. A counter follows the time part and orders the IDs of one millisecond. The counter's overflow adds 1 ms.
+ * - A counter follows the time part and orders the IDs of one millisecond. The counter's overflow adds 1 ms.
  */
 import { randomBytes, randomUUID } from 'node:crypto'
 import { decodeTime, encodeTime, monotonicFactory, ulid } from 'ulid'

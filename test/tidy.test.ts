@@ -3,7 +3,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, normalize, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 
 const SRC = fileURLToPath(new URL('../src', import.meta.url))
 
@@ -153,4 +153,49 @@ test('files stay short enough to be read in one sitting', () => {
     .map(({ path, text }) => [relative('.', path), text.split('\n').length] as const)
     .filter(([, lines]) => lines > 350)
   expect(long, 'A file this long holds two ideas: give the second a file of its own.').toEqual([])
+})
+
+describe('the labels of rules', () => {
+  const architecture = readFileSync(join(SRC, '../ARCHITECTURE.md'), 'utf8')
+  // At the head of a file: ` * commit-3. A failed batch …`; in the architecture: `commit-3`.
+  const defined = sources.flatMap(({ path, text }) =>
+    [...text.slice(0, text.indexOf('*/')).matchAll(/^ \* ([a-z][a-z0-9-]*-\d+)\. /gm)].map(([, label]) => ({
+      label: label as string,
+      path,
+    })),
+  )
+
+  test('stand for one rule each, and are named after what the rule is about', () => {
+    const shared = defined.filter(
+      ({ label }, index) =>
+        !/^(commit|recovery|store)-/.test(label) && defined.findIndex((one) => one.label === label) < index,
+    )
+    expect(shared, 'Name the label after its file, so that it is unique.').toEqual([])
+    const bare = sources.filter(({ text }) => /^ \* [A-Z]\d+\. /m.test(text)).map(({ path }) => path)
+    expect(bare, 'Write `scheduler-1. …`, or a dash where nothing cites the rule.').toEqual([])
+  })
+
+  test('are where every citation of one leads', () => {
+    const names = [
+      ...new Set([...defined.map(({ label }) => label.replace(/-\d+$/, '')), 'commit', 'recovery', 'store']),
+    ]
+    const citation = new RegExp(`(?<![\\w-])(?:${names.join('|')})-\\d(?!\\d|\\. )`, 'g')
+    const tests = fileURLToPath(new URL('.', import.meta.url))
+    const texts = [
+      ...sources.map(({ text }) => text),
+      ...readdirSync(tests, { recursive: true, encoding: 'utf8' })
+        .filter((path) => /\.m?ts$/.test(path) && !path.includes('installed') && !path.includes('tidy'))
+        .map((path) => readFileSync(join(tests, path), 'utf8')),
+    ]
+    const cited = new Set(
+      texts
+        .flatMap((text) => [...text.matchAll(/\/\*[\s\S]*?\*\/|\/\/.*|\([a-z-]+-\d.*/g)])
+        .flatMap(([comment]) => comment.match(citation) ?? []),
+    )
+    const rules = new Set([
+      ...defined.map(({ label }) => label),
+      ...(architecture.match(/(?<=`)(?:commit|recovery|store)-\d(?=`)/g) ?? []),
+    ])
+    expect([...cited].filter((label) => !rules.has(label))).toEqual([])
+  })
 })

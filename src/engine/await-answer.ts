@@ -2,7 +2,7 @@
  * Asks a question and waits for its answer. Question and answer are on disk, so both survive a crash, and so does the time
  * that is left.
  *
- * A1. What changes the questions of a task does so one after the other (C5): an answer that is accepted is the answer.
+ * await-answer-1. What changes the questions of a task does so one after the other (commit-5): an answer that is accepted is the answer.
  */
 import { toJson } from '../json.js'
 import { readInputKeys, readNote } from '../store/reads.js'

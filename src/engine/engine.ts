@@ -1,10 +1,10 @@
 /**
  * The engine: every unfinished task in memory, and the way from a decision to the disk and back to those who wait.
  *
- * E1. Decide, commit, tell: `transition` decides on the head as the queued commits will leave it (C5), the store writes
- *     the decision, and only then is anybody told (C2).
- * E2. A commit that the store lost is decided again, on the head as it was read back (C3, C7).
- * E3. Whoever settles a task first does the telling, once that is on disk. It leaves the map when it is cleaned up too.
+ * - Decide, commit, tell: `transition` decides on the head as the queued commits will leave it (commit-5), the store writes
+ *     the decision, and only then is anybody told (commit-2).
+ * - A commit that the store lost is decided again, on the head as it was read back (commit-3, commit-7).
+ * - Whoever settles a task first does the telling, once that is on disk. It leaves the map when it is cleaned up too.
  */
 import type { Clock } from '../clock.js'
 import { deferred } from '../deferred.js'
@@ -164,7 +164,7 @@ export class Engine {
   async #commit(task: LiveTask, event: TaskEvent, patient: boolean): Promise<Decision> {
     for (;;) {
       if (task.coming) await task.coming.promise
-      // Closed under a step that would not stop: it is told nothing (C8), and its task goes on at the next open.
+      // Closed under a step that would not stop: it is told nothing (commit-8), and its task goes on at the next open.
       if (this.#closed && patient) return new Promise<never>(() => {})
       if (this.#closed) this.assertOpen()
       // A caller is refused before anything is decided for it: nothing would take the decision back.

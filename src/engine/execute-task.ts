@@ -88,7 +88,7 @@ async function load(engine: Engine, task: LiveTask) {
       patches: task.head.hasPatches ? await readPatches(level, task.head) : new Map<number, PatchAnswers>(),
     }))
   } catch (error) {
-    // Whatever it is, the task is not left pending in silence (R6); the next open tries again.
+    // Whatever it is, the task is not left pending in silence (recovery-6); the next open tries again.
     await engine.park(task, { code: 'RECORD_DAMAGED', reason: error instanceof Error ? error.message : String(error) })
     return undefined
   }
@@ -147,7 +147,7 @@ async function conclude(
   try {
     await engine.settle(task, outcome, { run: run.number, by: 'body', patient: true })
   } catch (error) {
-    // Somebody settled it first; what the body returned changes nothing (R3), and is noted.
+    // Somebody settled it first; what the body returned changes nothing (recovery-3), and is noted.
     if (!isFenced(error)) throw error
     if (end.kind === 'returned') engine.noteDropped(task)
   }
@@ -184,7 +184,7 @@ async function tryAgain(
   return true
 }
 
-/** Takes out of the log what the next attempt must not be answered. Questions and messages stand still meanwhile (C5). */
+/** Takes out of the log what the next attempt must not be answered. Questions and messages stand still meanwhile (commit-5). */
 async function retry(
   engine: Engine,
   task: LiveTask,

@@ -42,7 +42,7 @@ import {
 
 // Long enough for the longest copy; the sweeper leaves alone what a fork of this process is still copying.
 const ORPHAN_AFTER_MS = 3_600_000
-// A few operations more than a batch holds would make a batch of one of each (C1).
+// A few operations more than a batch holds would make a batch of one of each (commit-1).
 const BATCH = { count: 90, bytes: 512 * 1024 }
 
 /** Forks a task that its caller may see. */

@@ -1,6 +1,6 @@
 /**
  * Functions that go on although nobody waits for them any more: their step timed out, or their task was settled, and
- * they ignore their signal. They can't write (C6), but they hold memory and connections, so they are counted and told.
+ * they ignore their signal. They can't write (commit-6), but they hold memory and connections, so they are counted and told.
  */
 import type { Clock } from '../clock.js'
 import type { Logger } from '../logger.js'

@@ -39,7 +39,7 @@ export interface Cleaning {
 }
 
 export class LiveTask {
-  /** As the queued commits will leave it. Decisions are made on this (C5). */
+  /** As the queued commits will leave it. Decisions are made on this (commit-5). */
   head: TaskHead
   /** What it was given when it was let in, until it is known that it is on disk. */
   admitted: Admitted | undefined
@@ -95,7 +95,7 @@ export class LiveTask {
     this.#committed = committed
   }
 
-  /** As it is on disk, which is what may be told (C2). `undefined` until its first commit. */
+  /** As it is on disk, which is what may be told (commit-2). `undefined` until its first commit. */
   get committed(): TaskHead | undefined {
     return this.#committed
   }

@@ -2,8 +2,8 @@
  * The runs in memory: how many there are, which of them have no slot, and which one is unloaded to make room for another.
  * A run is in memory from its first slot until it has ended, or until its unloading is on disk.
  *
- * loaded-1. The limit keeps no slot free. Where nothing can be unloaded, one run more is loaded.
- * loaded-2. The run that is unloaded for another is the one whose wait ends last. A run whose wait is over, and that waits
+ * - The limit keeps no slot free. Where nothing can be unloaded, one run more is loaded.
+ * - The run that is unloaded for another is the one whose wait ends last. A run whose wait is over, and that waits
  *     for a slot, comes after all that still wait. It is unloaded only where the limit of its type or owner holds it up,
  *     since the scheduler gives a free slot to any other such run before another run is loaded.
  */

@@ -1,5 +1,5 @@
 /**
- * Answers `task.patched(id)`, and keeps functions from beginning until the answers are on disk (P2 of task/patches.ts).
+ * Answers `task.patched(id)`, and keeps functions from beginning until the answers are on disk (patches-2 of task/patches.ts).
  *
  * What if it dies here? Before the commit no function had begun since the answer was given. After it every later run is
  * answered the same.

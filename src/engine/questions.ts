@@ -1,9 +1,9 @@
 /**
  * Knows where the questions of a task lie, by their keys. An answer then reads one note, and not all that a task has.
  *
- * questions-1. Only places are kept, no requests: a task that waits for answers takes up little memory.
- * questions-2. Whether a question is still open is read from disk, so a place that is out of date does no harm.
- * questions-3. The places are complete from the first question of a task on. Those of a task that was found at open are
+ * - Only places are kept, no requests: a task that waits for answers takes up little memory.
+ * - Whether a question is still open is read from disk, so a place that is out of date does no harm.
+ * - The places are complete from the first question of a task on. Those of a task that was found at open are
  *              read when it is answered for the first time.
  */
 import { readNotes } from '../store/reads.js'
@@ -19,7 +19,7 @@ export function noteQuestions(task: LiveTask, { head, changes }: Decision): void
   if (task.questions) for (const change of changes) keep(task.questions, change)
 }
 
-/** Where the questions lie, by key. Nothing may change them meanwhile (A1 of await-answer.ts). */
+/** Where the questions lie, by key. Nothing may change them meanwhile (await-answer-1 of await-answer.ts). */
 export async function placesOf(
   { store }: { readonly store: Store },
   task: LiveTask,

@@ -1,9 +1,9 @@
 /**
  * The rates that hold for a start: the store's own, and that of the client for whom a protocol binding starts it.
  *
- * rates-1. Every start of an owner counts in every rate that is known, whoever makes it, so that what is read after a
+ * - Every start of an owner counts in every rate that is known, whoever makes it, so that what is read after a
  *          restart and what was counted before it are the same.
- * rates-2. Starts of an earlier process are read as long as they may matter: for one window after the opening.
+ * - Starts of an earlier process are read as long as they may matter: for one window after the opening.
  */
 import type { Newcomer } from './admission.js'
 import type { Rate } from './options.js'

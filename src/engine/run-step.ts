@@ -2,7 +2,7 @@
  * Runs one step: calls its function, tries it again as its options say, then hands its result to `undertake`,
  * which commits the result.
  *
- * C4. The function and the write are never in one `try`: a failed write is the store's failure, and the engine commits
+ * commit-4. The function and the write are never in one `try`: a failed write is the store's failure, and the engine commits
  *     the same result again; the function is not called a second time for it.
  */
 import { callIn } from '../empty-context.js'
@@ -83,7 +83,7 @@ async function takeStep(run: Run, asked: Asked, step: StepCall): Promise<Answer 
     state.isOver = true
     asked.working = undefined
     if (trial.pending) await trial.pending
-    // Settled meanwhile, or left for the next open: a step that an abort brought down was interrupted, not failed (C8).
+    // Settled meanwhile, or left for the next open: a step that an abort brought down was interrupted, not failed (commit-8).
     if (run.isOverFor(asked) || (ended.failed && asked.aborted)) return undefined
     if (!ended.failed || !(await noteRetry(run, step, trial, ended))) return answerOf(asked, trial, startedAt, ended)
   }
@@ -216,7 +216,7 @@ function watched(run: Run, id: string, fn: () => unknown): Promise<unknown> {
   return working
 }
 
-/** Resolves with what comes of a user's function, as it is recorded. Never rejects, and writes nothing (C4). */
+/** Resolves with what comes of a user's function, as it is recorded. Never rejects, and writes nothing (commit-4). */
 function outcomeOf(run: Run, { name }: StepCall, call: () => unknown): Promise<Ended> {
   const { resultBytesMax: bytesMax } = run.host.limits
   const fail = (thrown: unknown): Ended => ({ failed: describeError(thrown), thrown })

@@ -10,8 +10,8 @@
  * 3. The log is used up before anything new begins. A record that nobody asks for means that the code changed: the
  *    task is parked, before any new effect.
  *
- * R1. Once a run is over, its body's asks stay pending for ever, or are interrupted if the task is settled. What the
- *     engine itself is going through never reaches a body (C8).
+ * - Once a run is over, its body's asks stay pending for ever, or are interrupted if the task is settled. What the
+ *     engine itself is going through never reaches a body (commit-8).
  */
 import { TaskInterruptedError } from '../errors.js'
 import { noteKey } from '../store/layout.js'

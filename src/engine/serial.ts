@@ -1,4 +1,4 @@
-/** Does what concerns one key one after the other, so that two starts under one idempotency key can't both decide (C5). */
+/** Does what concerns one key one after the other, so that two starts under one idempotency key can't both decide (commit-5). */
 export class Serial {
   readonly #last = new Map<string, Promise<unknown>>()
 

@@ -3,10 +3,10 @@
  * nothing that the others do. Branches run in the body's turns like any chain of promises; what is special is the end of
  * those that are not waited for any more.
  *
- * B1. Which branch decides is known in a turn, by the log: the same one in every run. From that moment on the losers are
+ * - Which branch decides is known in a turn, by the log: the same one in every run. From that moment on the losers are
  *     answered nothing, in this run and in a replay alike.
- * B2. The body is told when the decision is recorded, and not before its losers are cleaned up (run-decision.ts).
- * B3. A branch that lost is left where it waits. Its signal is aborted.
+ * - The body is told when the decision is recorded, and not before its losers are cleaned up (run-decision.ts).
+ * - A branch that lost is left where it waits. Its signal is aborted.
  */
 import { isObject, shown } from '../expected.js'
 import type { BranchesOf, TaskContext } from '../task/context.js'

@@ -1,10 +1,10 @@
 /**
  * Lets go of what outlived its use, a little at a time, in the background: idempotency keys, and settled tasks.
  *
- * W1. The timers on disk say where to look; what lies there says whether. A pass that dies anywhere is done again.
- * W2. A few things at a time, each by small batches, and a turn of the event loop in between: whoever steps, starts or
+ * - The timers on disk say where to look; what lies there says whether. A pass that dies anywhere is done again.
+ * - A few things at a time, each by small batches, and a turn of the event loop in between: whoever steps, starts or
  *     reads meanwhile waits for a batch or two and no more.
- * W3. What can't be swept is left where it is, and doesn't stop the others.
+ * - What can't be swept is left where it is, and doesn't stop the others.
  */
 import { setImmediate as turn } from 'node:timers/promises'
 import { faultOf } from '../fault.js'

@@ -1,7 +1,7 @@
 /**
  * Undoes the steps of a task, or of branches that lost: the newest first, one after the other.
  *
- * D3. Undoing a step begins only when its function has ended, or the grace is over. A result that arrives before that is
+ * - Undoing a step begins only when its function has ended, or the grace is over. A result that arrives before that is
  *     written to its intent (C6's exception) and handed to the undo.
  */
 import { fromJson, toJson } from '../json.js'

@@ -2,9 +2,9 @@
  * Undoes one step, or runs `onCancel`: attempt after attempt, the end of each on disk before the next. It needs the intent
  * and the definition, and neither the log nor a replay.
  *
- * D1. What is recorded as done, or as out of attempts, never runs again.
- * D2. An attempt that a close, or the death of the process, interrupted counts for nothing: it is made again.
- * D4. One that a body's decision began, and that succeeds when the task is settled meanwhile, is the clean-up's, as long as
+ * - What is recorded as done, or as out of attempts, never runs again.
+ * undo-2. An attempt that a close, or the death of the process, interrupted counts for nothing: it is made again.
+ * - One that a body's decision began, and that succeeds when the task is settled meanwhile, is the clean-up's, as long as
  *     that waits for it: till the grace is over.
  */
 import { callIn } from '../empty-context.js'
@@ -79,7 +79,7 @@ export async function undo(
       () => ({ ok: true }) as const,
       (thrown: unknown) => ({ ok: false, thrown }) as const,
     )
-    // It succeeded: that is written even while the engine closes. What an abort brought down was interrupted (D2).
+    // It succeeded: that is written even while the engine closes. What an abort brought down was interrupted (undo-2).
     if (!ended.ok && undoer.isOver()) return undefined
     const { steps } = state.intent.undoing ?? before
     const { failedAttempts } = before

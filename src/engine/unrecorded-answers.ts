@@ -2,12 +2,12 @@
  * Answers that no record holds: refusals of a body's calls, and what is derived from the log (`now()`, `uuid()`, `patched()`,
  * the end of branches that nothing had to be recorded for). Owns the counts that end a loop of such calls.
  *
- * U1. Every refusal, and every hundredth derived answer of a turn, is handed over in a turn of its own. That turn is planned
+ * - Every refusal, and every hundredth derived answer of a turn, is handed over in a turn of its own. That turn is planned
  *     at once, so it comes before any record and any read. The order of turns then depends on no timing, and the first run
  *     and every replay see the same one.
- * U2. The event loop turns before each such turn. So timers, I/O, a cancel and a close get on while a body loops. Past
+ * - The event loop turns before each such turn. So timers, I/O, a cancel and a close get on while a body loops. Past
  *     1,000 derived answers in a row it also pauses: a loop that gets nowhere leaves most of the processor to others.
- * U3. A record that is handed over begins both counts anew. So does a restore that moves the body to a checkpoint: the run that
+ * unrecorded-answers-3. A record that is handed over begins both counts anew. So does a restore that moves the body to a checkpoint: the run that
  *     saved it was handed the checkpoint's record there.
  */
 import type { HoldfastError } from '../errors.js'
@@ -82,7 +82,7 @@ export class UnrecordedAnswers {
     for (const waiting of this.pending) if (waiting.branch?.isOver) this.pending.delete(waiting)
   }
 
-  /** The body is handed a record, or goes on from a checkpoint as if it were handed its record (U3). */
+  /** The body is handed a record, or goes on from a checkpoint as if it were handed its record (unrecorded-answers-3). */
   handedOver({ at }: { readonly at: number }): void {
     this.#lastRecordAt = at
     this.#refusals = 0

@@ -3,7 +3,7 @@
  * (task/usage.ts); here they are summed: of unfinished tasks in memory, of settled ones by a counter in the store. An
  * owner's settled tasks are read once, when that owner first starts something under `limits.ownerBytesMax`.
  *
- * U1. A budget refuses what makes the store grow from outside: `start`, `createSessionTask`, a client's checkpoint, a
+ * - A budget refuses what makes the store grow from outside: `start`, `createSessionTask`, a client's checkpoint, a
  *     message. It never refuses what a running task records: the effect took place, and only its record keeps it from
  *     happening again.
  */

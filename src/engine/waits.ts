@@ -2,12 +2,12 @@
  * How a run waits: without a slot while it only waits, and without memory if that is for long. What is on disk says until
  * when it is, or for what.
  *
- * W1. While something only waits, nothing of it is in flight: a close doesn't wait for it, and leaves it to the next open.
- * W2. A wait for time alone is unloaded at once if it is long; one that something from outside may end stays for
+ * - While something only waits, nothing of it is in flight: a close doesn't wait for it, and leaves it to the next open.
+ * - A wait for time alone is unloaded at once if it is long; one that something from outside may end stays for
  *     `unloadAfter` first, since a replay for each answer of a lively conversation would cost more than the memory.
- * W3. Where `limits.loadedRunsMax` runs are in memory, a run that begins to wait is unloaded at once, however short its
+ * - Where `limits.loadedRunsMax` runs are in memory, a run that begins to wait is unloaded at once, however short its
  *     wait; and one that waits already may be unloaded to make room for another (loaded-runs.ts).
- * W4. A wait whose time is over gives up no slot. Without this, tasks that are due together would all be loaded before
+ * - A wait whose time is over gives up no slot. Without this, tasks that are due together would all be loaded before
  *     one of them goes on.
  */
 import type { Asked, RunEnd } from './asked.js'

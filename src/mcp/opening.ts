@@ -2,9 +2,9 @@
  * The `Holdfast` of one or two bindings: given open, or opened by the author's function when it is first needed. Owns that
  * it is opened once, and what is registered with it.
  *
- * opening-1. The function is called once at a time, and not again after it succeeded, whichever binding asks.
- * opening-2. A failed open is no unhandled rejection. The next durable call tries again.
- * opening-3. After `end` nothing is opened. What an open that was under way resolves to is closed.
+ * - The function is called once at a time, and not again after it succeeded, whichever binding asks.
+ * - A failed open is no unhandled rejection. The next durable call tries again.
+ * - After `end` nothing is opened. What an open that was under way resolves to is closed.
  */
 import { type Clock, systemClock } from '../clock.js'
 import { bindingOf } from '../engine/binding.js'

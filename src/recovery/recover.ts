@@ -1,6 +1,6 @@
 /**
- * Takes up every unfinished task that was found at open (R5: behind it, oldest first). It decides through `plan.ts` and
- * leaves the doing to the engine; recovering twice, or dying in the middle, leaves nothing half done (R4).
+ * Takes up every unfinished task that was found at open (recovery-5: behind it, oldest first). It decides through `plan.ts` and
+ * leaves the doing to the engine; recovering twice, or dying in the middle, leaves nothing half done (recovery-4).
  */
 import { NEVER, type Parked, type TaskHead } from '../task/head.js'
 import { inOrderOfTrial, planRecovery } from './plan.js'

@@ -1,4 +1,4 @@
-/** What a recovery did, task by task, and why (R7). Filled as it goes; `done` resolves when every task is taken up. */
+/** What a recovery did, task by task, and why (recovery-7). Filled as it goes; `done` resolves when every task is taken up. */
 import { deferred } from '../deferred.js'
 
 /** What became of one unfinished task. */

@@ -1,13 +1,13 @@
 /**
- * How far the store has come, kept outside the database (S2). LevelDB opens without a word when its newest log is cut
+ * How far the store has come, kept outside the database (store-2). LevelDB opens without a word when its newest log is cut
  * short or an old backup lies in its place; a database whose last commit is older than the anchor has lost some.
  *
- * A1. Two slots of 512 bytes, written in turn: a write that a power cut tears leaves the other one.
- * A2. A slot that fails its checksum is ignored, logged, counted and written again at the open; two that do are damage, and
+ * anchor-1. Two slots of 512 bytes, written in turn: a write that a power cut tears leaves the other one.
+ * anchor-2. A slot that fails its checksum is ignored, logged, counted and written again at the open; two that do are damage, and
  *     so is a missing file in a store that has commits. The anchor is the higher of the valid ones.
- * A3. Noting a commit costs nothing. The write begins behind, once 256 commits or 100 ms are unwritten; `flush` and
+ * anchor-3. Noting a commit costs nothing. The write begins behind, once 256 commits or 100 ms are unwritten; `flush` and
  *     `close` make it exact. An anchor that lags only sees a little less: it never accuses a sound database.
- * A4. One write is in flight. One that fails is logged, counted and kept in `lastError`; the slot is written again (the
+ * anchor-4. One write is in flight. One that fails is logged, counted and kept in `lastError`; the slot is written again (the
  *     other one is the last good one) at the next note. It fails no commit, unless the anchor has to be exact (`writeNow`).
  *
  * A slot is a line of text, padded: `holdfast-anchor 1 <seq> <storeId> <crc32>`.
@@ -18,7 +18,7 @@ import type { Clock } from '../clock.js'
 import type { Logger } from '../logger.js'
 import { isMissing, writeFileAtomically } from './files.js'
 
-/** A disk writes a sector of this size whole or not at all, mostly; A1 is for the rest. */
+/** A disk writes a sector of this size whole or not at all, mostly; anchor-1 is for the rest. */
 export const SLOT_BYTES = 512
 /** A write begins at the latest when this many commits are unwritten … */
 export const LAG_COMMITS_MAX = 256

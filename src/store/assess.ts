@@ -1,5 +1,5 @@
 /**
- * Assesses a store that was just opened: compares its database with itself, with `holdfast.json` and with the anchor (S2).
+ * Assesses a store that was just opened: compares its database with itself, with `holdfast.json` and with the anchor (store-2).
  * Reads only. The caller refuses the damage, or accepts it and writes `repairs`.
  */
 import { type AnchorFound, readAnchor } from './anchor.js'

@@ -4,7 +4,7 @@
  *
  * bounded-open-1. LevelDB's own open cannot be stopped. One that is given up goes on, and its database is closed once it is
  *                 open. Until then nothing else may open the directory: this process would drop its own lock of it.
- * bounded-open-2. The next open of the same path waits for the end of one that was given up, and is given up likewise.
+ * - The next open of the same path waits for the end of one that was given up, and is given up likewise.
  */
 import type { Clock } from '../clock.js'
 import type { Level, OpenLevel } from './level.js'

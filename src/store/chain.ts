@@ -1,6 +1,6 @@
 /**
  * The chain of commits. Every batch writes its number into a ring of slots, so that an open can tell that the newest
- * commits are all there: LevelDB drops a damaged stretch of its log without a word, and goes on after it (S2).
+ * commits are all there: LevelDB drops a damaged stretch of its log without a word, and goes on after it (store-2).
  *
  * The ring outlasts the logs that LevelDB replays at an open. At most two logs are replayed: the current one, and the one
  * before it while its table is being written. Each holds at most a write buffer (4 MiB in memory, where a commit takes

@@ -4,13 +4,13 @@
  * Owns the queue of commits and the number of the next one. Commits that arrive while a batch is being written form
  * the next batch (group commit), so a hundred tasks that finish a step at once cost one wait for the disk.
  *
- * C1. One batch in flight, of about 100 operations or 1 MiB; each carries the next commit number, and is synced.
- * C2. A commit's promise settles only when its batch is on disk. Nobody is told before.
- * C3. A failed batch is the handle's last (connection.ts). The database is opened again and read: the batch's own
+ * commit-1. One batch in flight, of about 100 operations or 1 MiB; each carries the next commit number, and is synced.
+ * commit-2. A commit's promise settles only when its batch is on disk. Nobody is told before.
+ * commit-3. A failed batch is the handle's last (connection.ts). The database is opened again and read: the batch's own
  *     number says whether it landed. Whatever was queued behind it was decided on what is now unknown, so it is
  *     `lost`: its owner reads again and decides again. A repeatable commit is not lost: it keeps its place in the queue.
- * C4. Nothing of a user's runs in here.
- * C9. Before a batch is acknowledged, the lock file must still be ours (L7). If it is not, the batch is not acknowledged,
+ * commit-4. Nothing of a user's runs in here.
+ * commit-9. Before a batch is acknowledged, the lock file must still be ours (lock-7). If it is not, the batch is not acknowledged,
  *     and it was the last one: another process may write there. A caller's commits are refused then, and the engine's own
  *     never settle.
  */

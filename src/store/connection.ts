@@ -1,5 +1,5 @@
 /**
- * Owns the open database handle, and what happens when a write on it fails (C3).
+ * Owns the open database handle, and what happens when a write on it fails (commit-3).
  *
  * LevelDB goes on accepting writes after its log could not be written, acknowledges them, and drops them at the next
  * open. So the first failed write is the handle's last: it is closed, the database is opened again, with patience, and

@@ -1,9 +1,9 @@
 /**
  * Refusals of a damaged store, and the errors of LevelDB that mean damage.
  *
- * damage-1. Damage is `STORE_DAMAGED`. Its message says what is damaged and what to do. Anything else that stops an open is
+ * - Damage is `STORE_DAMAGED`. Its message says what is damaged and what to do. Anything else that stops an open is
  *           a matter of the machine (rights, space, too many files), and the store is sound.
- * damage-2. Missing commits and records of the store's own can be accepted. Files that LevelDB cannot read cannot.
+ * - Missing commits and records of the store's own can be accepted. Files that LevelDB cannot read cannot.
  */
 import { HoldfastError } from '../errors.js'
 

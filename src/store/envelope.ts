@@ -2,7 +2,7 @@
  * The envelope around every value: `<version> <checksum> <sequence> <body>`.
  *
  * The checksum covers the key too, so that a value that turns up under another key is noticed, and it is checked on
- * every read: LevelDB itself checks nothing on the way out (S1). The sequence is the task's own count of commits, or
+ * every read: LevelDB itself checks nothing on the way out (store-1). The sequence is the task's own count of commits, or
  * the number of the commit where there is no task. The body is text, mostly JSON.
  */
 import { checksum } from '../checksum.js'

@@ -1,10 +1,10 @@
 /**
  * Looks at a directory before anything in it is opened, and makes a new store.
  *
- * I1. Whatever is not ours is left alone: nothing is written, deleted or locked before the look is over.
- * I2. The database is made aside, closed, synced, and renamed into place (S3): LevelDB cannot open one that a power cut
+ * - Whatever is not ours is left alone: nothing is written, deleted or locked before the look is over.
+ * - The database is made aside, closed, synced, and renamed into place (store-3): LevelDB cannot open one that a power cut
  *     left half made. `holdfast.json` comes first, so that a folder with half a store in it is known to be ours.
- * I3. A store that was used (it has an anchor) and has no database is damaged. It is never made anew.
+ * - A store that was used (it has an anchor) and has no database is damaged. It is never made anew.
  */
 import { constants } from 'node:fs'
 import { access, mkdir, readdir, rename, rm, stat } from 'node:fs/promises'

@@ -5,12 +5,12 @@
  * A file cannot be compared and swapped. But a name can be created exclusively, so the right to replace the lock file
  * marked M is the file `lock.taken-M`, which holds the claimant's own lock text:
  *
- * H1. A claim is made by an exclusive create, so a mark has at most one successor at a time.
- * H2. Nobody overrides a claim. If the claimant died, the next one claims the claimant's mark instead. So `lock` and
+ * lock-claim-1. A claim is made by an exclusive create, so a mark has at most one successor at a time.
+ * lock-claim-2. Nobody overrides a claim. If the claimant died, the next one claims the claimant's mark instead. So `lock` and
  *     its claims are a chain, and whoever made its last claim is the one to replace `lock`.
- * H3. After its claim the claimant reads `lock` again. Marks never come back; a lock file with another mark was
+ * lock-claim-3. After its claim the claimant reads `lock` again. Marks never come back; a lock file with another mark was
  *     replaced meanwhile, the claims on the old one mean nothing any more, and the claimant withdraws.
- * H4. Claims are removed only after `lock` was replaced, so H3 catches everybody who comes late.
+ * lock-claim-4. Claims are removed only after `lock` was replaced, so lock-claim-3 catches everybody who comes late.
  */
 import { createHash } from 'node:crypto'
 import { constants, copyFile, link, readFile, rename, rm } from 'node:fs/promises'

@@ -1,6 +1,6 @@
 /**
  * The lock file `lock` and what lies beside it while it changes hands: temporary files, claims, scratch folders.
- * Carries out L2 to L5 of lock.ts. lock-judge.ts says whether a holder is still there, lock-claim.mjs how the file
+ * Carries out lock-2 to lock-5 of lock.ts. lock-judge.ts says whether a holder is still there, lock-claim.mjs how the file
  * changes hands, lock-probe.mjs finds out what nothing else can prove.
  */
 import { spawn } from 'node:child_process'
@@ -179,7 +179,7 @@ async function sweep(dir: string, self: LockHolder): Promise<void> {
     const path = join(dir, name)
     try {
       if (name.startsWith(CLAIM_PREFIX)) {
-        // The lock file is ours now, so claims on anybody else's mean nothing any more (H3).
+        // The lock file is ours now, so claims on anybody else's mean nothing any more (lock-claim-3).
         if (name !== CLAIM_PREFIX + self.token) await rm(path, { force: true })
       } else if (name.startsWith(TEMP_PREFIX)) {
         if (await isLeftover(dir, path, self)) await rm(path, { force: true })

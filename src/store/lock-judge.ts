@@ -2,10 +2,10 @@
  * What a lock file says about its holder, and whether that holder is provably there or provably gone. Reads `/proc` and
  * sends signal 0; changes nothing.
  *
- * J1. Within one boot and one pid namespace a process is its pid and its start time: the pid alone may have been reused.
- * J2. Another directory's inode on the same device, in the same boot: the file was copied along with its directory.
+ * - Within one boot and one pid namespace a process is its pid and its start time: the pid alone may have been reused.
+ * - Another directory's inode on the same device, in the same boot: the file was copied along with its directory.
  *     Between devices it proves nothing, since two hosts see one network directory under two device numbers.
- * J3. Everything else proves nothing: `unknown`. In containers every server is pid 1 and the host name changes.
+ * - Everything else proves nothing: `unknown`. In containers every server is pid 1 and the host name changes.
  */
 import { readFileSync, readlinkSync } from 'node:fs'
 import { hostname } from 'node:os'

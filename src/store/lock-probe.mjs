@@ -2,13 +2,13 @@
  * A process of its own that finds out whether the holder of a store is gone, and if so takes the lock file over for
  * the process that started it. Host names and pids prove nothing between containers; LevelDB's kernel lock does.
  *
- * P1. It opens a scratch folder that holds a hard link of LevelDB's `LOCK`, never the store: the kernel locks the file,
+ * - It opens a scratch folder that holds a hard link of LevelDB's `LOCK`, never the store: the kernel locks the file,
  *     not its name, and the store's own files are not touched.
- * P2. Never to be done in the process that asks: it may be the holder (another thread, another copy of the package),
+ * - Never to be done in the process that asks: it may be the holder (another thread, another copy of the package),
  *     and a process that closes any descriptor of `LOCK` loses its lock on it.
- * P3. The lock file changes hands while the kernel lock is held. A holder that was about to open LevelDB comes after
+ * - The lock file changes hands while the kernel lock is held. A holder that was about to open LevelDB comes after
  *     that, and finds that the lock file names somebody else.
- * P4. Two things are not under the kernel lock: a store being created has no `LOCK` yet, and a claimant may be about to
+ * - Two things are not under the kernel lock: a store being created has no `LOCK` yet, and a claimant may be about to
  *     replace the lock file. Both take milliseconds, so a fresh one is given time; the file system's clock measures it.
  */
 import { writeSync } from 'node:fs'

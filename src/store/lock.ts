@@ -1,19 +1,19 @@
 /**
  * One owner per store directory. Owns the registry of this process; lock-file.ts owns the lock file.
  *
- * L1. Within a process a registry decides, before any file is touched: a second open of LevelDB's folder, even one
+ * lock-1. Within a process a registry decides, before any file is touched: a second open of LevelDB's folder, even one
  *     that is refused, drops this process's kernel lock. It is keyed by real path and by inode, lives on `globalThis`
  *     (a second bundled copy of the package finds it too), and is entered before the first `await`.
- * L2. The lock file appears with all of its text, under a name that nobody else had: written aside, then linked.
- * L3. A lock file that is there already is judged. Held: refused. Provably gone: taken over at once. Unknown (another
+ * lock-2. The lock file appears with all of its text, under a name that nobody else had: written aside, then linked.
+ * lock-3. A lock file that is there already is judged. Held: refused. Provably gone: taken over at once. Unknown (another
  *     container, host or boot; garbled): a probe process takes it over, under LevelDB's own lock. This process never
  *     opens, reads or copies `db/LOCK`.
- * L4. A take-over has one winner among any number of threads and processes: see H1 to H4 in lock-claim.mjs.
- * L5. Release removes the lock file only if it is still ours, and leaves the registry last. An acquire that fails
+ * lock-4. A take-over has one winner among any number of threads and processes: see lock-claim-1 to lock-claim-4 in lock-claim.mjs.
+ * lock-5. Release removes the lock file only if it is still ours, and leaves the registry last. An acquire that fails
  *     leaves no file and no entry.
- * L6. The holder opens LevelDB next, and asks `confirm` after that. Until the kernel lock is there a probe from another
+ * lock-6. The holder opens LevelDB next, and asks `confirm` after that. Until the kernel lock is there a probe from another
  *     container cannot see this holder; from then on nobody can take over, so what `confirm` finds stays true.
- * L7. A cleaner of old files may delete the lock file, and `db/LOCK` with it, under a live holder. Then another process may
+ * lock-7. A cleaner of old files may delete the lock file, and `db/LOCK` with it, under a live holder. Then another process may
  *     open the store. So the holder asks `assertHeld` after each write, before it acknowledges that write: the lock file
  *     must have the inode and the time of change that it had when it was made.
  */

@@ -3,12 +3,12 @@
  * name nothing until the directory is synced. LevelDB syncs the directory only with its manifest, a while after it has
  * begun a new log. Without a sync here, a power cut in between takes the whole log, with all that was acknowledged in it.
  *
- * log-name-1. LevelDB begins a new log when its write buffer is full, and when a range is compacted. Until one of the two
+ * - LevelDB begins a new log when its write buffer is full, and when a range is compacted. Until one of the two
  *             can have happened there is no new log, and a write costs nothing here.
- * log-name-2. From then on each synced write looks whether it went into the log that is known. The first one that looks reads
+ * - From then on each synced write looks whether it went into the log that is known. The first one that looks reads
  *             the names (10 µs, and 120 µs with 300 tables), since it does not know how long that log was before. For the
  *             later ones that log has grown, which a `stat` shows in 2 to 10 µs.
- * log-name-3. A write that went elsewhere began a new log, or was the first since the open. The directory is synced before
+ * - A write that went elsewhere began a new log, or was the first since the open. The directory is synced before
  *             that write is acknowledged.
  */
 import { readdirSync, statSync } from 'node:fs'

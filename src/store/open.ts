@@ -127,7 +127,7 @@ async function openLocked(
   const databaseDir = join(dir, DATABASE_DIR)
   const anchorFile = join(dir, ANCHOR_FILE)
 
-  // After the lock file the kernel's lock, and then a second look at the lock file (L6, L7): before every first write on a
+  // After the lock file the kernel's lock, and then a second look at the lock file (lock-6, lock-7): before every first write on a
   // handle, the one after a failed write included.
   const openHeld = async (look: () => Promise<void> | void) => {
     const level = await openUnlocked(() => openLevel(databaseDir, { create: false }))

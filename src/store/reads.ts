@@ -20,7 +20,7 @@ import { collect, pages } from './pages.js'
 /** The head of a task, wherever it lies. */
 export async function readHead(level: Level, taskId: string): Promise<TaskHead | undefined> {
   // In this order: a task that settles in between has left the live range for the other one by then. Where both are there,
-  // the live one is an old value that the database brought back: a settled task stays settled (R3).
+  // the live one is an old value that the database brought back: a settled task stays settled (recovery-3).
   const [live, done] = [layout.liveKey(taskId), layout.doneKey(taskId)]
   const unfinished = await level.get(live)
   const settled = await level.get(done)

@@ -1,12 +1,12 @@
 /**
  * Deletes a task with everything that belongs to it, a small batch at a time, its head last.
  *
- * S1. A task that fits one batch goes in one. Of a larger one the head says first that it is being swept, which hides it
+ * - A task that fits one batch goes in one. Of a larger one the head says first that it is being swept, which hides it
  *     from everybody, so nobody ever sees half a task.
- * S2. What leads to the task (its timer, its owner's entry) goes with its head, in the last batch. A sweep that dies
+ * - What leads to the task (its timer, its owner's entry) goes with its head, in the last batch. A sweep that dies
  *     anywhere is found again, and done again from its beginning.
- * S3. An entry of the trail and the audit entry it points at go in one batch.
- * S4. So do a binding's record of a task and the binding's own records that it names.
+ * - An entry of the trail and the audit entry it points at go in one batch.
+ * - So do a binding's record of a task and the binding's own records that it names.
  */
 import type { IdempotencyEntry } from '../task/changes.js'
 import type { TaskHead } from '../task/head.js'

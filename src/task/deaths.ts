@@ -1,12 +1,12 @@
 /**
  * Decides what the death of a process counts for. Pure.
  *
- * D1. A head is marked with the life (the number of the process) in which its body began to run, in the commit that
+ * - A head is marked with the life (the number of the process) in which its body began to run, in the commit that
  *     says so anyway. Whatever shows that it gets on, or only waits, takes the mark away. So at the next open a head
  *     that bears the number of a life that died was executing, and had recorded nothing since that life took it up.
- * D2. Every such death counts, by one; any new record starts the count anew. From the second on the task is a suspect:
+ * - Every such death counts, by one; any new record starts the count anew. From the second on the task is a suspect:
  *     suspects run one at a time (engine/suspects.ts) and bear the mark in their turn only, so only a death in it counts.
- * D3. Nothing here looks at a status: the clean-up of a settled task is marked, counted and suspected alike.
+ * - Nothing here looks at a status: the clean-up of a settled task is marked, counted and suspected alike.
  */
 import type { Decision } from './changes.js'
 import { bytesLeft, PARKED_REASON_BYTES_MAX, type Parked, type TaskHead } from './head.js'

@@ -2,7 +2,7 @@
  * The records that retries dropped from a log and that are not deleted yet, as ranges of their numbers. Whoever reads the
  * log passes over them. Pure.
  *
- * dropped-1. The numbers are never used again, so a record of a later attempt is in no range.
+ * - The numbers are never used again, so a record of a later attempt is in no range.
  * dropped-2. What the next attempt could meet (messages to return, checkpoints and patches of dropped segments) is
  *            cleared before that attempt begins. Only records are left to be deleted behind it.
  */

@@ -1,13 +1,13 @@
 /**
  * Decides what a fork is made of: a new task that goes on from a past point of another. Pure.
  *
- * F1. It has the answers up to and including the point, in the order of the records, as they are: their numbers, ask
+ * - It has the answers up to and including the point, in the order of the records, as they are: their numbers, ask
  *     indexes and times. Every ask for one of them was made before the point was handed over, so a replay makes it again
  *     in the same place; what was asked for by then and recorded later is not copied, and begins anew.
- * F2. What a replay is told besides the answers is the same too: the seed of `uuid()`, what `now()` says first, the
+ * - What a replay is told besides the answers is the same too: the seed of `uuid()`, what `now()` says first, the
  *     version, the states of its checkpoints, what `patched` said before the point.
- * F3. Nothing unfinished comes along: no intent, wait, child or message. What was copied is never undone by the fork.
- * F4. The task it comes from is not changed; its audit says that it was forked.
+ * - Nothing unfinished comes along: no intent, wait, child or message. What was copied is never undone by the fork.
+ * - The task it comes from is not changed; its audit says that it was forked.
  */
 import { HoldfastError } from '../errors.js'
 import { checkCount, checkObject, expected, InvalidArgument, isObject, type Names } from '../expected.js'

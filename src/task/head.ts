@@ -73,7 +73,7 @@ export interface TaskHead {
   /** Whether an input lies beside it; without the flag a lost one would pass as `undefined`. */
   readonly hasInput: boolean
   readonly seed: string
-  /** The run that may write (C6). */
+  /** The run that may write (commit-6). */
   readonly run: number
   readonly attempt: number
   /** When it runs next, while nothing of it is in memory: it sleeps for long, or waits for its next attempt. */

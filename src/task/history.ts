@@ -3,9 +3,9 @@
  * handed over, and what the body asks for meanwhile. In memory only, and pure:
  * it neither reads nor waits, so every rule of the log can be tested on a list.
  *
- * H1. Records that share a name are numbered as they are asked for, anew in each segment (rule 1).
- * H2. Answers are handed over in the order of the records (rule 2).
- * H3. Asks are counted per scope. One whose index or identity differs from what is recorded is a change of code (rule 3).
+ * history-1. Records that share a name are numbered as they are asked for, anew in each segment (rule 1).
+ * - Answers are handed over in the order of the records (rule 2).
+ * - Asks are counted per scope. One whose index or identity differs from what is recorded is a change of code (rule 3).
  */
 
 import {
@@ -99,7 +99,7 @@ export class History {
     return this.#saves
   }
 
-  /** Gives an ask its number (H1) and its place. */
+  /** Gives an ask its number (history-1) and its place. */
   askNamed(kind: NamedKind, name: string, scope = ''): Ask {
     return this.askNumbered(kind, name, this.nextNumber(kind, name, scope), scope)
   }
@@ -109,7 +109,7 @@ export class History {
     return this.#ask({ kind, name, number }, scope)
   }
 
-  /** Counts what shares a name in the segment and scope (H1). */
+  /** Counts what shares a name in the segment and scope (history-1). */
   nextNumber(kind: string, name: string, scope: string): number {
     const counted = `${scope}\n${kind}\n${name}`
     const number = (this.#numbers.get(counted) ?? 0) + 1

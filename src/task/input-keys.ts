@@ -1,7 +1,7 @@
 /**
  * Decides under which key a question can be answered. Pure.
  *
- * input-key-1. The first question of a name has the name as its key, as clients expect of a fixed question.
+ * - The first question of a name has the name as its key, as clients expect of a fixed question.
  * input-key-2. A later one is `<name>-<n>`, where `n` counts the questions of the task. If an earlier question had that key,
  *     the next free number is taken. No key is given twice, so a late answer cannot reach a later question.
  * input-key-3. Before the keys were kept, each question was `<name>-<n>` from the first on. Every key of a head from then that

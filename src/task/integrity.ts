@@ -1,6 +1,6 @@
 /**
  * Notices a record that is missing from a task's log. The head counts and sums the prefix and the open segment, a
- * checkpoint those it closed (S1), so a hole shows even where every record that is left is sound.
+ * checkpoint those it closed (store-1), so a hole shows even where every record that is left is sound.
  */
 import { addChecksum } from '../checksum.js'
 import { countedIn, type LogRecord } from './log.js'

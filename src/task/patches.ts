@@ -1,11 +1,11 @@
 /**
  * What a body was answered when it asked `patched(id)`: on which side of a change of code it is. Pure.
  *
- * P1. The first answer of a segment holds for that segment: `false` while answers of an earlier run are ahead of the
+ * - The first answer of a segment holds for that segment: `false` while answers of an earlier run are ahead of the
  *     body, or something that it had begun (a wait, a child), `true` once they are used up.
- * P2. It is on disk before the next function begins. If the process dies before that, nothing was begun on its strength,
+ * patches-2. It is on disk before the next function begins. If the process dies before that, nothing was begun on its strength,
  *     and the next run may be answered differently.
- * P3. A record can depend on an answer only if it was recorded after the answer was given.
+ * patches-3. A record can depend on an answer only if it was recorded after the answer was given.
  */
 import { HoldfastError } from '../errors.js'
 
@@ -83,7 +83,7 @@ export function decodePatches(text: string): PatchAnswers {
 }
 
 /**
- * What a fork copies of the answers: those that something it copies may depend on (P3). Without them the copied records
+ * What a fork copies of the answers: those that something it copies may depend on (patches-3). Without them the copied records
  * would be asked for on the other side of the change; with more, what begins anew would be kept on the old side.
  * @param last the number of the last record that is copied
  */

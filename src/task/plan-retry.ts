@@ -2,13 +2,13 @@
  * Decides what a retry of the task takes out of its log (R1's one exception), so that the next attempt is answered
  * everything but the failure that escaped and what came of it. Pure, and near-linear; a long log is planned in slices.
  *
- * D1. Each failure that escaped goes, with later failures and all that was asked for after it was handed over, in its
+ * plan-retry-1. Each failure that escaped goes, with later failures and all that was asked for after it was handed over, in its
  *     scope and in those around it. Sibling branches keep theirs.
- * D2. A branch that lost is tried again if the decision it lost by goes (by each that it lost by, if they are several).
+ * plan-retry-2. A branch that lost is tried again if the decision it lost by goes (by each that it lost by, if they are several).
  *     Then what it can't be answered any more goes too, with what came of that inside the branch: steps that were undone,
  *     so that they run again, and what it had received, since the messages are back already. Inside a branch that stays
  *     lost nothing goes: the next attempt leaves it at the same point.
- * D3. Nothing goes where nothing would be left to go on from: the states before were dropped to make room, and what
+ * plan-retry-3. Nothing goes where nothing would be left to go on from: the states before were dropped to make room, and what
  *     they stood for was pruned.
  */
 
@@ -150,7 +150,7 @@ class Losses {
 }
 
 /**
- * Adds to the roots what goes in branches that lost (D2). A decision that goes may let another go, inside the branch that
+ * Adds to the roots what goes in branches that lost (plan-retry-2). A decision that goes may let another go, inside the branch that
  * it cancelled: until nothing more comes of it.
  */
 function* dropLosers(

@@ -2,9 +2,9 @@
  * Decides how a task ends, and what its clean-up comes to. The outcome stands from the commit that settles it; the
  * clean-up behind it has a state of its own, and never changes the outcome.
  *
- * U1. Children that have not ended are cleaned up behind every outcome; steps with an undo behind a failure, a cancel, a
+ * settle-1. Children that have not ended are cleaned up behind every outcome; steps with an undo behind a failure, a cancel, a
  *     timeout and an expiry; `onCancel` runs behind the last three.
- * U2. What settles a task ends its run: the clean-up has a run of its own, and only that may write (C6).
+ * - What settles a task ends its run: the clean-up has a run of its own, and only that may write (commit-6).
  */
 import type { Change, Decision } from './changes.js'
 import { decide, type Entry } from './decide.js'
@@ -58,7 +58,7 @@ export function settle(head: TaskHead, event: EventOf<'settle'>, now: number): D
   return { ...decide(settled, entry, { kind: 'outcome', text }, ...forget), tally }
 }
 
-/** Whether anything is left behind that has to be taken back (U1). */
+/** Whether anything is left behind that has to be taken back (settle-1). */
 function needsCleanUp(head: TaskHead, { outcome, stoppedBy, onCancel }: EventOf<'settle'>): boolean {
   if (head.children !== undefined) return true
   if (outcome.kind === 'result') return false

@@ -42,7 +42,7 @@ export interface NewState {
   readonly drops?: readonly DroppedState[] | undefined
 }
 
-/** An event. `run` is there where a run says so: another run's word is refused (C6). */
+/** An event. `run` is there where a run says so: another run's word is refused (commit-6). */
 export type TaskEvent =
   /** A run of its body begins: the first one, or one after a crash. */
   | {

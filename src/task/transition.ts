@@ -8,11 +8,11 @@
  *                                     ▼
  *                      completed · failed · cancelled          (never left again)
  *
- * T1. A settled task refuses every event that would change it (`TASK_SETTLED`); who settles first wins (R3).
- * T2. What a body does names its run; another run's is refused (`RunFenced`, C6).
- * T3. Parked is no status: an unfinished task keeps its status while it is parked.
- * T4. Every change of status, every saved checkpoint, every parking is an audit entry in the same batch.
- * T5. While its clean-up is pending, a settled task takes what the clean-up says, a parking, and nothing else.
+ * - A settled task refuses every event that would change it (`TASK_SETTLED`); who settles first wins (recovery-3).
+ * - What a body does names its run; another run's is refused (`RunFenced`, commit-6).
+ * - Parked is no status: an unfinished task keeps its status while it is parked.
+ * - Every change of status, every saved checkpoint, every parking is an audit entry in the same batch.
+ * - While its clean-up is pending, a settled task takes what the clean-up says, a parking, and nothing else.
  */
 import { HoldfastError } from '../errors.js'
 import { sum, withBeside } from './beside.js'
@@ -29,7 +29,7 @@ import { cleanedUp, settle, undo } from './settle.js'
 import type { DroppedState, EventOf, NewState, TaskEvent } from './task-event.js'
 import { bytesOf, grown, pruned, shrunk, stateUsage } from './usage.js'
 
-/** What a superseded run is told instead of being written (C6). It never leaves the engine. */
+/** What a superseded run is told instead of being written (commit-6). It never leaves the engine. */
 export class RunFenced extends Error {}
 
 /** True if a commit was refused because its run is superseded, or because its task is settled: nothing was written. */

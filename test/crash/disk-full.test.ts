@@ -1,5 +1,5 @@
 /**
- * Goal: a disk that fills up and is freed again, while tasks run, costs nothing that was acknowledged (C3, C7, R2).
+ * Goal: a disk that fills up and is freed again, while tasks run, costs nothing that was acknowledged (commit-3, commit-7, recovery-2).
  * Method: a real store on a small tmpfs, with a filler file that takes the rest of it; the facts that callers and bodies
  * were told are held against what the next open shows. The same with a process that keeps its handle must lose some.
  */

@@ -1,6 +1,6 @@
 /**
  * Goal: `kill -9` at any moment loses nothing that was acknowledged, repeats nothing that was recorded, settles nothing
- * twice and leaves nothing pending for ever (C2, R1 to R4).
+ * twice and leaves nothing pending for ever (commit-2, recovery-1 to recovery-4).
  * Method: real processes over real directories, killed at random moments more than a hundred times, some of them while
  * they open or recover. Each says at once what it was told; the parent holds every word against what is left at the end.
  */

@@ -1,5 +1,5 @@
 /**
- * Goal: a disk that refuses writes costs nobody a false answer, a finished step or a stuck task (C3, C7, C8).
+ * Goal: a disk that refuses writes costs nobody a false answer, a finished step or a stuck task (commit-3, commit-7, commit-8).
  * Method: one scenario on a disk in memory, played with a fault at each of its writes in turn, applied or not: the disk
  * takes writes again at once, later, or only after a crash or a close. What is left is held against a whole run.
  */

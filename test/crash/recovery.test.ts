@@ -1,5 +1,5 @@
 /**
- * Goal: every open takes up what the last process left, whatever state it is in, and says what it did (R1, R4 to R7).
+ * Goal: every open takes up what the last process left, whatever state it is in, and says what it did (recovery-1, recovery-4 to recovery-7).
  * Method: processes that die on a disk in memory, at every write where that matters; copies of one crashed store, each
  * with another record damaged; and a disk that counts what an open reads.
  */

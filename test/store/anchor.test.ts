@@ -1,4 +1,4 @@
-/** The anchor file (A1 to A4 in src/store/anchor.ts): how late it may be, and what damage it survives. */
+/** The anchor file (anchor-1 to anchor-4 in src/store/anchor.ts): how late it may be, and what damage it survives. */
 import { mkdtemp, open, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -102,7 +102,7 @@ describe('an anchor', () => {
   })
 })
 
-describe('how late it is (A3)', () => {
+describe('how late it is (anchor-3)', () => {
   it('costs no write at a commit, and one at most 100 ms after the first that is unwritten', async () => {
     const anchor = await openAnchor(0)
     const write = vi.spyOn(handles, 'write')
@@ -173,7 +173,7 @@ describe('how late it is (A3)', () => {
   })
 })
 
-describe('damage (A1, A2)', () => {
+describe('damage (anchor-1, anchor-2)', () => {
   it('has two slots that are written in turn, across opens too', async () => {
     let anchor = await openAnchor(10)
     const seen: string[][] = []
@@ -247,7 +247,7 @@ describe('damage (A1, A2)', () => {
   })
 })
 
-describe('a write that fails (A4)', () => {
+describe('a write that fails (anchor-4)', () => {
   it('is kept as `lastError`, rejects nothing, and is made up for at the next note, in the same slot', async () => {
     const anchor = await openAnchor(0)
     vi.spyOn(handles, 'datasync').mockRejectedValueOnce(new Error('EIO'))

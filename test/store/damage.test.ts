@@ -1,4 +1,4 @@
-// Goal: acknowledged commits that are missing are noticed at the next open, and never accepted in silence (S2).
+// Goal: acknowledged commits that are missing are noticed at the next open, and never accepted in silence (store-2).
 // Method: real stores on disk, harmed between a close and an open as disks, backups and people harm them.
 import { cp, mkdtemp, open, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

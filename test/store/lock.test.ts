@@ -1,5 +1,5 @@
 /**
- * The directory's lock (L1 to L7 in src/store/lock.ts): who is refused, who gets in, and that a refusal never harms the
+ * The directory's lock (lock-1 to lock-7 in src/store/lock.ts): who is refused, who gets in, and that a refusal never harms the
  * holder. A holder is realistic: it has our lock and LevelDB's. The rules are cited in brackets.
  */
 import { execFileSync, spawnSync } from 'node:child_process'
@@ -137,7 +137,7 @@ describe('an open and a close', () => {
     await (await lockOf(dir)).release()
   })
 
-  it('leaves a lock file alone that names somebody else by now (L5)', async () => {
+  it('leaves a lock file alone that names somebody else by now (lock-5)', async () => {
     const dir = folder()
     const lock = await lockOf(dir)
     writeLock(dir, { ...lock.holder, token: 'somebody-else' })
@@ -146,7 +146,7 @@ describe('an open and a close', () => {
     expect(readLock(dir).token).toBe('somebody-else')
   })
 
-  it('leaves no entry and no file behind when it fails (L5)', async () => {
+  it('leaves no entry and no file behind when it fails (lock-5)', async () => {
     const dir = folder()
     const path = join(dir, 'store')
     writeFileSync(path, 'a file')
@@ -163,7 +163,7 @@ describe('an open and a close', () => {
   })
 })
 
-describe('a second open in the same process (L1)', () => {
+describe('a second open in the same process (lock-1)', () => {
   it.each([
     ['the same path', (dir: string) => dir],
     ['a trailing slash', (dir: string) => `${dir}/`],
@@ -332,7 +332,7 @@ describe('a directory that was copied while it was open', () => {
   })
 })
 
-describe('a lock file that proves nothing (L3)', () => {
+describe('a lock file that proves nothing (lock-3)', () => {
   it.each([
     ['is empty', ''],
     ['is cut short', '{"token":"4f'],
@@ -440,7 +440,7 @@ describe.skipIf(!hasContainers)('containers, where every server is pid 1', () =>
     await Promise.all([first.kill(), second.kill()])
   })
 
-  it('leave one holder where the lock was taken over before LevelDB was open (L6)', async () => {
+  it('leave one holder where the lock was taken over before LevelDB was open (lock-6)', async () => {
     const dir = folder()
     await databaseIn(dir)
     const [slow, fast] = [startProcess('web-1'), startProcess('web-2')]
@@ -457,7 +457,7 @@ describe.skipIf(!hasContainers)('containers, where every server is pid 1', () =>
   })
 })
 
-describe('a take-over (L4)', () => {
+describe('a take-over (lock-4)', () => {
   it('goes on where another one died, and removes its litter', async () => {
     const dir = folder()
     await databaseIn(dir)

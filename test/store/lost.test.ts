@@ -1,6 +1,6 @@
 /**
  * Goal: a process whose lock files were deleted under it acknowledges nothing that another process may overwrite, stops,
- * and says so in every call (L7, C9).
+ * and says so in every call (lock-7, commit-9).
  * Method: real stores, whose lock files go as a cleaner of old files removes them; another process opens the store then.
  */
 import { readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'

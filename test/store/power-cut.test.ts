@@ -1,5 +1,5 @@
 /**
- * Goal: a power cut takes no acknowledged commit, also on a file system that keeps no more than POSIX promises (R2).
+ * Goal: a power cut takes no acknowledged commit, also on a file system that keeps no more than POSIX promises (recovery-2).
  * Method: the system calls of a process that commits, recorded and replayed. Each state that a power cut can leave between
  * two syncs is opened, and the records are held against the acknowledgements. The same without syncing the names of logs
  * must lose some, or the replay shows nothing.

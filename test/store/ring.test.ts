@@ -1,6 +1,6 @@
 /**
  * Goal: the ring of commits (src/store/chain.ts) outlasts the logs that LevelDB replays at an open. Every open that lacks
- * an acknowledged commit refuses the store, however small the commits are (S2).
+ * an acknowledged commit refuses the store, however small the commits are (store-2).
  * Method: 50,000 synced commits of one byte, then copies of the store, each with one bit flipped in another place of the
  * logs. The same again with a copy that was taken while two logs were there: `strace` delays the sync of a table.
  */

@@ -1,6 +1,6 @@
 /**
  * The first planner of retries, which compares each record with each: quadratic, and plain. The planner of today is held
- * against it (plan-retry-model.test.ts). The rules D1 to D3 stand in src/task/plan-retry.ts.
+ * against it (plan-retry-model.test.ts). The rules plan-retry-1 to plan-retry-3 stand in src/task/plan-retry.ts.
  */
 import type { TaskHead } from '../../src/task/head.js'
 import type { ReadRecord } from '../../src/task/integrity.js'

@@ -95,7 +95,7 @@ describe('a clean-up', () => {
     onCancel,
     stoppedBy,
   })
-  // U1, as a table: what is left behind, how the task ended, and whether that has to be cleaned up.
+  // settle-1, as a table: what is left behind, how the task ended, and whether that has to be cleaned up.
   const cases: [string, TaskHead, Outcome, More, 'pending' | 'none'][] = [
     ['nothing is left, and it returned', plain, RESULT, {}, 'none'],
     ['nothing is left, and it failed', plain, ERROR, {}, 'none'],

@@ -1,11 +1,11 @@
 /**
  * The process of an isolated step: imports a module, calls one of its functions, and says what came of it.
  *
- * I1. It outlives neither its parent nor its limits: the channel's end ends it, and where the function keeps the main
+ * - It outlives neither its parent nor its limits: the channel's end ends it, and where the function keeps the main
  *     thread busy, or the parent is too busy to look, the watchdog does.
- * I2. It says one thing, once: a result as JSON text, or an error. What is too large to be sent is refused here, so
+ * - It says one thing, once: a result as JSON text, or an error. What is too large to be sent is refused here, so
  *     that the parent's memory never depends on what a function returns.
- * I3. Its standard output is its parent's standard error; this is seen to by the parent.
+ * - Its standard output is its parent's standard error; this is seen to by the parent.
  */
 import { types } from 'node:util'
 import { Worker } from 'node:worker_threads'

@@ -1,9 +1,9 @@
 /**
  * Puts durable tools into an `McpServer`, through its public surface only. Plain tools stay the SDK's business.
  *
- * A1. The `tools/call` handler is installed with the first tool, so the wrap has to be there before: too late, it would
+ * attach-2025-1. The `tools/call` handler is installed with the first tool, so the wrap has to be there before: too late, it would
  *     do nothing and say nothing. That is detected, and refused.
- * A2. Durable tools are listed by the SDK and answered by us; its own way to them polls once a second.
+ * - Durable tools are listed by the SDK and answered by us; its own way to them polls once a second.
  */
 
 import type { McpServer, RegisteredTool } from '@modelcontextprotocol/sdk/server/mcp.js'
@@ -157,7 +157,7 @@ function taskSupportIn(server: McpServer, listTools: () => Handler | undefined):
   }
 }
 
-/** What a server with durable tasks says it can do. `tools` is left to the first tool (A1). */
+/** What a server with durable tasks says it can do. `tools` is left to the first tool (attach-2025-1). */
 export function capabilitiesOf(listsTasks: boolean): ServerCapabilities {
   return {
     tasks: { ...(listsTasks ? { list: {} } : {}), cancel: {}, requests: { tools: { call: {} } } },

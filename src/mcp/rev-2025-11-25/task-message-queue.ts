@@ -2,7 +2,7 @@
  * The SDK's `TaskMessageQueue` over the store: what waits for a client's `tasks/result`, first in, first out, and on disk
  * before anybody is told that it is queued.
  *
- * Q1. A question of an earlier process is not asked any more: whoever asked it is gone, and its ID, which the SDK counts
+ * - A question of an earlier process is not asked any more: whoever asked it is gone, and its ID, which the SDK counts
  *     from 0 in each process, may be that of another question now.
  */
 import type { QueuedMessage, TaskMessageQueue } from '@modelcontextprotocol/sdk/experimental/tasks/interfaces.js'

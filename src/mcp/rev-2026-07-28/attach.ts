@@ -1,10 +1,10 @@
 /**
  * Puts durable tools into a server, through its public surface only. Plain tools stay the author's and the SDK's business.
  *
- * A1. On an `McpServer` the `tools/call` handler is installed with the first tool, or by the constructor where that says
+ * - On an `McpServer` the `tools/call` handler is installed with the first tool, or by the constructor where that says
  *     `capabilities.tools`. The wrap has to be there before: too late, it would do nothing and say nothing. That is
  *     detected, and refused.
- * A2. A low-level `Server` has one handler for all tools: the author's is asked for what is not ours, and its list is
+ * - A low-level `Server` has one handler for all tools: the author's is asked for what is not ours, and its list is
  *     merged with ours, whenever it is set.
  */
 

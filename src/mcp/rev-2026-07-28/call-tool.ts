@@ -3,10 +3,10 @@
  * task once the tool's `inlineBudget` is over, any other gets the result of the same durable task. Tools that are not
  * ours go on to the author's server.
  *
- * R1. Nothing is answered before the task is on disk.
- * R2. What a task asks a client without tasks for is the answer to its call; the next round names the task and waits on.
+ * - Nothing is answered before the task is on disk.
+ * - What a task asks a client without tasks for is the answer to its call; the next round names the task and waits on.
  *     A close of the store ends such a call with a tool error that names the task: the revision has no way to answer it later.
- * R3. A first call may bring answers along, by the names of the questions: what they fit is answered as soon as it is asked,
+ * call-tool-2026-3. A first call may bring answers along, by the names of the questions: what they fit is answered as soon as it is asked,
  *     and the rest is left out. Not where the tool has a `toInput`, which may ask before there is a task: they are for that.
  */
 import {
@@ -48,7 +48,7 @@ interface Call {
   readonly capabilities: ClientCapabilities
   readonly started: StartedCall
   readonly isHeard: IsHeard
-  /** Answers that came with a first call (R3). */
+  /** Answers that came with a first call (call-tool-2026-3). */
   readonly early: InputResponses
 }
 
@@ -196,7 +196,7 @@ async function answerInline(durable: DurableBinding, call: Call): Promise<unknow
   }
 }
 
-/** Answers what is asked for with what the call brought along (R3). @returns whether any of it counts */
+/** Answers what is asked for with what the call brought along (call-tool-2026-3). @returns whether any of it counts */
 async function answeredEarly({ core }: DurableBinding, { caller, early }: Call, view: TaskView): Promise<boolean> {
   const { taskId } = view
   const answers = fittingAnswersTo(view, early)

@@ -2,9 +2,9 @@
  * What a client that knows no tasks carries from one round of its call to the next: which task it is about, signed. The
  * key is kept in the store, so a round that was open at a crash can be finished after it.
  *
- * K1. A key is on disk before anything is signed with it.
- * K2. A signature says that the words are ours, not that the caller may: whose task it is, is asked again every time.
- * K3. No two rounds carry the same state: clients may tell rounds apart by it.
+ * - A key is on disk before anything is signed with it.
+ * - A signature says that the words are ours, not that the caller may: whose task it is, is asked again every time.
+ * - No two rounds carry the same state: clients may tell rounds apart by it.
  */
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto'
 import { Serial } from '../../engine/serial.js'

@@ -1,9 +1,9 @@
 /**
  * Tells one subscriber how tasks are: `notifications/tasks`, each with what `tasks/get` would say in that moment.
  *
- * S1. A task is watched before it is looked at, so nothing happens in between unseen; the first look is told too, so
+ * - A task is watched before it is looked at, so nothing happens in between unseen; the first look is told too, so
  *     what happened before the subscription is not missed either.
- * S2. One notification of a task is handed over before the next is made: who reads slowly is told the latest, not all.
+ * - One notification of a task is handed over before the next is made: who reads slowly is told the latest, not all.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { SUBSCRIPTION_ID_META_KEY } from '@modelcontextprotocol/server'

@@ -1,11 +1,11 @@
 /**
  * The life of a stdio server, for both revisions: when its store is opened, what ends it, and how. Owns the shutdown.
  *
- * life-1. There is one shutdown, begun by the first of: end of input, failed output, a signal, `handle.close()`. Later
+ * - There is one shutdown, begun by the first of: end of input, failed output, a signal, `handle.close()`. Later
  *     ones change nothing, and a second signal forces nothing: Claude Code sends SIGTERM 100 ms after SIGINT.
  * life-2. Its first write, before any wait, says that the process ends on request. So a kill is a crash of no task.
- * life-3. Open calls are answered while the client may be there. Once it is gone, nothing is written.
- * life-4. The process exits at most `WATCHDOG_MS` after the grace, whatever hangs.
+ * - Open calls are answered while the client may be there. Once it is gone, nothing is written.
+ * - The process exits at most `WATCHDOG_MS` after the grace, whatever hangs.
  */
 import { type Clock, systemClock } from '../../clock.js'
 import { faultOf } from '../../fault.js'

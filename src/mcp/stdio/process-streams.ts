@@ -1,8 +1,8 @@
 /**
  * This process's standard input and output, between the client and the SDK's transport. Owns the only listeners on them.
  *
- * streams-1. Input is read to its end, also after the SDK's transport has paused: the end says that the client is gone.
- * streams-2. After `mute` nothing more is written. No error of output (EPIPE) is unhandled, and none reaches the SDK.
+ * - Input is read to its end, also after the SDK's transport has paused: the end says that the client is gone.
+ * - After `mute` nothing more is written. No error of output (EPIPE) is unhandled, and none reaches the SDK.
  */
 import { PassThrough, type Readable, Writable } from 'node:stream'
 

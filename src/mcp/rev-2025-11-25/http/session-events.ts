@@ -2,15 +2,15 @@
  * The events of one session, on disk before they are on the wire. The SDK's transport asks it for event IDs and for what
  * a client missed.
  *
- * V1. The stream's first event, the record of its request, and the task that the request makes are one write.
- * V2. An answer and the end of its request's record are one write: a request is open or answered, and never both.
- * V3. A request that is taken up again gets a new stream from the transport; it goes on under the name of the old one,
+ * - The stream's first event, the record of its request, and the task that the request makes are one write.
+ * - An answer and the end of its request's record are one write: a request is open or answered, and never both.
+ * - A request that is taken up again gets a new stream from the transport; it goes on under the name of the old one,
  *     so the client's last event ID finds it.
- * V4. An answer that ends a call, and goes where its client reads, takes the note with it that says that nobody got it;
+ * - An answer that ends a call, and goes where its client reads, takes the note with it that says that nobody got it;
  *     else the note goes when the client fetches the answer.
- * V5. A replay ends only when it has sent everything that was given a number: what is stored in between would be lost,
+ * - A replay ends only when it has sent everything that was given a number: what is stored in between would be lost,
  *     since the transport has no connection for the stream until the replay is over.
- * V6. Once it is closed it writes nothing more: what would be written after the session was deleted belonged to nobody.
+ * - Once it is closed it writes nothing more: what would be written after the session was deleted belonged to nobody.
  */
 import type { EventStore } from '@modelcontextprotocol/sdk/server/webStandardStreamableHttp.js'
 import type { JSONRPCMessage, RequestId } from '@modelcontextprotocol/sdk/types.js'

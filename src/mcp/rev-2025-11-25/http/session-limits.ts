@@ -1,8 +1,8 @@
 /**
  * Which sessions are closed so that another one may begin. Pure.
  *
- * L1. A session is never closed while it is in use: somebody reads from it, or a request of it is not answered.
- * L2. Those whose client made no second request go first, then the one that was idle for longest. So whoever begins
+ * session-limits-1. A session is never closed while it is in use: somebody reads from it, or a request of it is not answered.
+ * - Those whose client made no second request go first, then the one that was idle for longest. So whoever begins
  *     sessions and uses none closes their own, and idle sessions of well-behaved clients stay.
  */
 import type { CheckedHttpOptions } from './options.js'
@@ -72,7 +72,7 @@ function countsFor(newcomer: SessionHead | undefined): Count[] {
   return [...ofAddress, { limit: 'sessionsPerOwnerMax', counts: (head) => head.owner === owner, amountOf: one }, ...all]
 }
 
-/** L1, L2. */
+/** Picks the session to close by session-limits-1: never one in use. */
 function firstToGo(
   sessions: ReadonlyMap<string, SessionUse>,
   counts: (sessionId: string, session: SessionUse) => boolean,

@@ -2,8 +2,8 @@
  * One HTTP session: a server of the author's, the SDK's transport, and its events on disk. Made by a client's
  * `initialize`, or from what an earlier process left of it.
  *
- * N1. `initialize` is fed in again, so the server knows its client as before.
- * N2. Open requests of durable tools are taken up again: their task is waited for, and no author's code runs for it.
+ * - `initialize` is fed in again, so the server knows its client as before.
+ * - Open requests of durable tools are taken up again: their task is waited for, and no author's code runs for it.
  *     Anything else is answered with an error, at once: nobody knows what it had done already.
  */
 import type { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'

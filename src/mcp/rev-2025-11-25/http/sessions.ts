@@ -2,9 +2,9 @@
  * Every session there is: in memory, and of those that an earlier process left, what is on disk until their client comes
  * back. Limits them, drops what is not used, and takes up at the start what was open.
  *
- * M1. A session that is idle is let go of, and made again when its client comes back, as after a restart: ten thousand
+ * - A session that is idle is let go of, and made again when its client comes back, as after a restart: ten thousand
  *     that nobody uses must not fill the memory.
- * M2. Of a session that is not in memory only its owner, its size and two times are: what the SDK is given again is read
+ * - Of a session that is not in memory only its owner, its size and two times are: what the SDK is given again is read
  *     when it is needed.
  */
 import type { JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'

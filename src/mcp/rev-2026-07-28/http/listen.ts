@@ -2,8 +2,8 @@
  * One `subscriptions/listen` stream with tasks in it. The SDK answers the request first, and checks everything about it;
  * it knows nothing of `taskIds`, so they are put into its acknowledgement, and the tasks' notifications into its stream.
  *
- * H1. The acknowledgement is the first thing on the stream.
- * H2. Where tasks are all that was asked for, the SDK ends its stream at once. Ours goes on; what the SDK said at the end
+ * - The acknowledgement is the first thing on the stream.
+ * - Where tasks are all that was asked for, the SDK ends its stream at once. Ours goes on; what the SDK said at the end
  *     is said when the server closes.
  */
 import type { Clock } from '../../../clock.js'
