@@ -187,7 +187,7 @@ export function isError(value: unknown): value is Error {
   return value instanceof Error || ERROR_TAGS.has(Object.prototype.toString.call(value))
 }
 
-/** Whether an error, or what the store keeps of one, is for the protocol: by its name, since there are several copies. */
+/** True if an error, or what the store keeps of one, is for the protocol: by its name, since there are several copies. */
 export function isProtocolError<T extends { name: string }>(error: T): error is T & { code: number; data?: unknown } {
   const named = error.name === 'ProtocolError' || error.name === 'McpError'
   return named && Number.isSafeInteger((error as { code?: unknown }).code)

@@ -13,7 +13,7 @@ export interface TookPlace {
   readonly result?: unknown
 }
 
-/** Whether an answer says what was asked. */
+/** True if an answer says what was asked. */
 export function saysWhether(answer: unknown): answer is TookPlace {
   return typeof (answer as TookPlace | null | undefined)?.tookPlace === 'boolean'
 }

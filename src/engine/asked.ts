@@ -37,9 +37,9 @@ export interface Asked {
   startedAt?: number
   /** Aborts its function. Its own, and each attempt's, so that what is over hears nothing of what comes later. */
   aborter?: LazyAbort
-  /** Its function, while that goes on. */
+  /** Its function, while that continues. */
   working?: Promise<unknown> | undefined
-  /** Whether it was aborted while its function ran. */
+  /** True if it was aborted while its function ran. */
   aborted?: boolean
 }
 

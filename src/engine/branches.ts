@@ -20,7 +20,7 @@ export class Branch {
     private readonly outer: Branch | undefined,
   ) {}
 
-  /** Whether it, or one that it lies in, lost: nothing that it asks for is answered any more. */
+  /** True if it, or one that it lies in, lost: nothing that it asks for is answered any more. */
   get isOver(): boolean {
     return this.#hasLost || this.outer?.isOver === true
   }
@@ -46,7 +46,7 @@ export class Branches {
   /** What branches received while they were open. */
   #received: { readonly scope: string; readonly message: Message }[] = []
 
-  /** Whether a call has not come to its end: no checkpoint is saved or restored meanwhile. */
+  /** True if a call has not come to its end: no checkpoint is saved or restored meanwhile. */
   get areOpen(): boolean {
     return [...this.#open].some(({ within }) => !within?.isOver)
   }
@@ -70,7 +70,7 @@ export class Branches {
     }
   }
 
-  /** Whether a record stands in a branch that lost: nobody waits for it any more. */
+  /** True if a record stands in a branch that lost: nobody waits for it any more. */
   isPassedOver({ segment, scope }: LogRecord): boolean {
     if (scope === '' || segment !== this.#lost.segment) return false
     const parts = scope.split('/')

@@ -118,7 +118,7 @@ export class Children implements ChildTasks {
     beginAdmitted(engine, child, admitted, about)
   }
 
-  /** Cancels a child that goes on, and waits until its clean-up is over too. */
+  /** Cancels a child that continues, and waits until its clean-up is over too. */
   async end(taskId: string, reason: string): Promise<void> {
     const child = this.engine.tasks.get(taskId)
     if (!child) return

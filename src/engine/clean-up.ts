@@ -1,6 +1,6 @@
 /**
  * Cleans up behind a task that has settled: ends its children, undoes its steps, runs `onCancel`. The outcome stands; what
- * is written here is how far the clean-up is, so that a process that takes it up goes on where the last one was.
+ * is written here is how far the clean-up is, so that a process that takes it up continues where the last one was.
  *
  * - Children end first, all at once, with clean-ups of their own: none outlives its parent's. They need no slot of the parent's, so
  *     that a long line of ancestors cannot wait for itself.
@@ -26,7 +26,7 @@ import { type Undoer, undo } from './undo.js'
 import { lateResults, undoSteps, untilOrGrace } from './undo-steps.js'
 
 /**
- * Begins the clean-up of a settled task, or goes on with it.
+ * Begins the clean-up of a settled task, or continues with it.
  * @param run the run that was interrupted in this process, whose functions may still be going on
  */
 export function startCleanUp(engine: Engine, task: LiveTask, run?: ActiveRun): void {
@@ -178,7 +178,7 @@ async function lastCheckpoint(
   return { checkpointId, state: await readState(level, head.taskId, checkpointId), completedSteps, createdAt }
 }
 
-/** Waits. Returns whether to go on: not if the engine closes meanwhile. */
+/** Waits. Returns whether to continue: not if the engine closes meanwhile. */
 async function untilClosing(engine: Engine, instant: number): Promise<boolean> {
   let disarm = () => {}
   const time = new Promise<void>((resolve) => {

@@ -208,7 +208,7 @@ export class Engine {
     this.#lifecycle.tellSettled(task)
   }
 
-  /** Parks a task: it can't go on, and everybody who asks is told why. */
+  /** Parks a task: it can't continue, and everybody who asks is told why. */
   park(task: LiveTask, parked: Omit<Parked, 'since'>, run?: number): Promise<void> {
     return this.#lifecycle.park(task, parked, run)
   }
@@ -238,7 +238,7 @@ export class Engine {
     this.children.add(task.head)
   }
 
-  /** Adds a definition. Tasks of its type that were parked for lack of it go on. */
+  /** Adds a definition. Tasks of its type that were parked for lack of it continue. */
   register(definition: AnyTaskDefinition): void {
     if (this.registry.add(definition)) this.#recovery.resumeType(definition)
   }
@@ -297,7 +297,7 @@ export class Engine {
     return this.#closingBegan.promise
   }
 
-  /** Whether anything new is refused. Once it is, it stays so. */
+  /** True if anything new is refused. Once it is, it stays so. */
   get closing(): boolean {
     return this.#closing
   }

@@ -153,7 +153,7 @@ async function conclude(
   }
 }
 
-/** Whether the body, which threw, is tried again. Decided and on disk before anything else happens to the task. */
+/** True if the body, which threw, is tried again. Decided and on disk before anything else happens to the task. */
 async function tryAgain(
   engine: Engine,
   task: LiveTask,
@@ -213,7 +213,7 @@ async function retry(
   clearDropped(engine, taskId).catch((cause: unknown) => logClearing(engine, taskId, cause))
 }
 
-/** Whether there is nothing to execute any more: it was settled, or left the engine, or the engine closes. */
+/** True if there is nothing to execute any more: it was settled, or left the engine, or the engine closes. */
 function isGone(engine: Engine, task: LiveTask): boolean {
   return engine.closing || task.isTold || engine.tasks.get(task.taskId) !== task
 }

@@ -72,7 +72,7 @@ export class Holdfast {
   }
 
   /**
-   * Opens the store in `dir`, or makes one there, and takes up every unfinished task behind the caller's back.
+   * Opens the store in `dir`, or makes one there, and resumes every unfinished task behind the caller's back.
    * @throws HoldfastError `STORE_LOCKED`, `STORE_UNUSABLE`, `STORE_TOO_NEW`, `STORE_DAMAGED`; the directory is unchanged
    * @throws TypeError for an option of the wrong type; HoldfastError `STORE_UNAVAILABLE`: the disk refuses writes
    */
@@ -105,7 +105,7 @@ export class Holdfast {
   }
 
   /**
-   * Adds a task definition. Tasks of that type that were parked because nobody knew it go on.
+   * Adds a task definition. Tasks of that type that were parked because nobody knew it continue.
    * @throws TypeError when another definition has the name
    */
   register(definition: AnyTaskDefinition): void {
@@ -254,7 +254,7 @@ export class Holdfast {
   }
 
   /**
-   * Makes a new task that goes on from a past point of this one, settled or not, with its answers up to there.
+   * Makes a new task that continues from a past point of this one, settled or not, with its answers up to there.
    * @param point `{ checkpointId }` of a checkpoint that its body saved, or `{ afterStep }`
    * @throws HoldfastError `CHECKPOINT_NOT_FOUND`, `CHECKPOINT_PRUNED`, `STEP_NOT_FOUND`, `STEP_UNDONE`; as `get` and `start`
    */
@@ -314,7 +314,7 @@ export class Holdfast {
 
   /**
    * Commits that this process ends on request, so that a kill counts as a crash of no task. No new step begins, steps in
-   * flight may finish within the grace, the store is closed. Every unfinished task goes on at the next open.
+   * flight may finish within the grace, the store is closed. Every unfinished task continues at the next open.
    */
   async close(options: CloseOptions = {}): Promise<void> {
     const graceMs = graceOf(options)

@@ -6,7 +6,7 @@ export class InFlight {
   #waiting: { readonly isSo: () => boolean; readonly resolve: () => void }[] = []
 
   constructor(
-    /** Told of each function whose signal is aborted while it goes on. */
+    /** Told of each function whose signal is aborted while it continues. */
     private readonly onAborted: (name: string, working: Promise<unknown>) => void,
   ) {}
 

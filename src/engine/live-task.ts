@@ -14,7 +14,7 @@ export interface ActiveRun {
   readonly begun: readonly { readonly ask: Ask; readonly startedAt?: number }[]
   /** Functions of steps with an undo whose result is not on disk, by the identity of the step. */
   readonly functions: ReadonlyMap<string, Promise<unknown>>
-  /** The undoing after decisions of the body, while it goes on. */
+  /** The undoing after decisions of the body, while it continues. */
   readonly undoing: ReadonlyMap<unknown, Promise<unknown>>
   readonly waits: {
     /** Ends the waits that listen; only those with these identities, if they are given. */
@@ -47,9 +47,9 @@ export class LiveTask {
   account: string | undefined
   /** The run that executes its body now. */
   run: ActiveRun | undefined
-  /** Whether a run of it goes on, or waits for a slot of the scheduler. */
+  /** True if a run of it continues, or waits for a slot of the scheduler. */
   scheduled = false
-  /** Whether it holds a slot. A run that only waits gives it back meanwhile. */
+  /** True if it holds a slot. A run that only waits gives it back meanwhile. */
   hasSlot = false
   /** Where its run is. `leaving`: it is being unloaded, and that is not on disk yet. */
   memory: 'unloaded' | 'loaded' | 'leaving' = 'unloaded'
@@ -69,7 +69,7 @@ export class LiveTask {
   progress: Progress | undefined
   /** There while a commit that settles it is on its way: until then nobody may be told that it is settled. */
   settling: Deferred<void> | undefined
-  /** Whether everybody was told that it is settled. Its clean-up may go on. */
+  /** True if everybody was told that it is settled. Its clean-up may continue. */
   isTold = false
   /** What it settled with, as JSON text, from then on. */
   outcomeText: string | undefined

@@ -6,7 +6,7 @@ import { codeMark } from './code-mark.js'
 import type { Engine } from './engine.js'
 import type { LiveTask } from './live-task.js'
 
-/** Parks a task: it can't go on, and everybody who asks is told why. */
+/** Parks a task: it can't continue, and everybody who asks is told why. */
 export async function park(engine: Engine, task: LiveTask, parked: Omit<Parked, 'since'>, run?: number): Promise<void> {
   const { taskId, type } = task.head
   const definition = parked.code === 'CODE_CHANGED' ? engine.registry.get(type) : undefined

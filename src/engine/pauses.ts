@@ -8,7 +8,7 @@ export interface Pause {
   readonly asked: Asked
   /** When it ends by itself; once it has ended, when that was, if that was earlier. */
   readonly endsAt: number
-  /** Whether it waits for something from outside too: an answer, a message, a child. */
+  /** True if it waits for something from outside too: an answer, a message, a child. */
   readonly listens: boolean
   /** Resolves when it has ended. */
   readonly over: Promise<void>
@@ -31,7 +31,7 @@ export class Pauses {
     return this.#pauses.first?.endsAt ?? Number.POSITIVE_INFINITY
   }
 
-  /** Whether any of them could end before its time. */
+  /** True if any of them could end before its time. */
   get listens(): boolean {
     return this.#listening.size > 0
   }

@@ -1,7 +1,7 @@
 /**
  * Knows where the questions of a task lie, by their keys. An answer then reads one note, and not all that a task has.
  *
- * - Only places are kept, no requests: a task that waits for answers takes up little memory.
+ * - Only places are kept, no requests: a task that waits for answers uses little memory.
  * - Whether a question is still open is read from disk, so a place that is out of date does no harm.
  * - The places are complete from the first question of a task on. Those of a task that was found at open are
  *              read when it is answered for the first time.

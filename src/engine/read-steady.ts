@@ -1,5 +1,5 @@
 /**
- * Reads what lies beside a head while the task goes on. Between the two reads a step may be recorded, or a checkpoint
+ * Reads what lies beside a head while the task continues. Between the two reads a step may be recorded, or a checkpoint
  * pruned; that looks like damage, and is none if the head has moved meanwhile.
  */
 import { HoldfastError } from '../errors.js'

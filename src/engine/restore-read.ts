@@ -1,5 +1,5 @@
 /**
- * The read behind a body's `restoreCheckpoint`. Owns the one that goes on. What it read is handed over in a turn of its own,
+ * The read behind a body's `restoreCheckpoint`. Owns the one that continues. What it read is handed over in a turn of its own,
  * planned once the body is at rest and no other turn is left: how long a disk takes changes no order.
  */
 import type { Turns } from './turns.js'

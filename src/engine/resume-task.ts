@@ -1,4 +1,4 @@
-/** Tries a parked task again, because somebody says so: its deaths are forgotten, and its body runs, or its clean-up goes on. */
+/** Tries a parked task again, because somebody says so: its deaths are forgotten, and its body runs, or its clean-up continues. */
 import { HoldfastError } from '../errors.js'
 import { isSettled } from '../task/head.js'
 import { startCleanUp } from './clean-up.js'

@@ -3,7 +3,7 @@
  * cleaned up, and only then is the body told.
  *
  * What if it dies here? The decision is on disk before anything of a loser is undone, in the batch that takes the losers'
- * questions back and returns their messages. A later run comes to the same decision by the log, and goes on from there.
+ * questions back and returns their messages. A later run comes to the same decision by the log, and continues from there.
  */
 import { readInput, readIntents, readNotes } from '../store/reads.js'
 import type { Note } from '../task/note.js'
@@ -23,7 +23,7 @@ export interface Decision {
   readonly branch: string
   /** The branches that lost. */
   readonly lost: readonly Branch[]
-  /** Whether functions of theirs are waited for that have nothing to undo. */
+  /** True if functions of theirs are waited for that have nothing to undo. */
   readonly awaitsFunctions: boolean
 }
 

@@ -46,7 +46,7 @@ export interface RunHost {
   record(task: LiveTask, event: TaskEvent): Promise<Decision>
   /** Puts what concerns one key in order. */
   readonly keys: Serial
-  /** Watches a function that was told to stop, and counts it if it goes on. */
+  /** Watches a function that was told to stop, and counts it if it continues. */
   readonly watchLeak: (taskId: string, step: string, working: Promise<unknown>) => void
   /** The task's time is over: it settles as failed. */
   timeOut(task: LiveTask): Promise<void>
@@ -55,7 +55,7 @@ export interface RunHost {
   readonly children: ChildTasks
   /** Log lines about tasks. */
   readonly lines: Pick<TaskLines, 'retried' | 'forgotten'>
-  /** Whether the task, or its clean-up, goes on. */
+  /** True if the task, or its clean-up, continues. */
   isUnfinished(taskId: string): boolean
   /** Notes in the audit that a checkpoint was restored. */
   noteRestored(head: TaskHead, checkpointId: string, by: string, patient: boolean): Promise<void>

@@ -47,7 +47,7 @@ export interface Trial {
   pending?: Promise<unknown>
 }
 
-/** Whether the function of an attempt has ended. */
+/** True if the function of an attempt has ended. */
 interface AttemptState {
   isOver: boolean
 }

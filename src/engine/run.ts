@@ -59,7 +59,7 @@ export class Run implements RunCore {
   readonly branches = new Branches()
   /** Functions of steps with an undo whose result is not on disk, by the step's identity: an undo waits for them. */
   readonly functions = new Map<string, Promise<unknown>>()
-  /** The undoing behind a decision, while it goes on. */
+  /** The undoing behind a decision, while it continues. */
   readonly undoing = new Map<Asked, Promise<unknown>>()
 
   constructor(
@@ -105,7 +105,7 @@ export class Run implements RunCore {
     return this.#end === undefined
   }
 
-  /** Whether it is answered no more: the run is over, or its branch lost. */
+  /** True if it is answered no more: the run is over, or its branch lost. */
   isOverFor({ branch }: Asked): boolean {
     return this.isOver || branch?.isOver === true
   }
@@ -170,7 +170,7 @@ export class Run implements RunCore {
 
   /**
    * Reads something outside the log and hands it over in a turn of its own. The body has nothing in flight.
-   * @param onAnswer called in that turn, before the body goes on
+   * @param onAnswer called in that turn, before the body continues
    */
   read<T>(read: () => Promise<T>, onAnswer?: () => void): Promise<T> {
     const onDamaged = (error: unknown) => void this.park(String((error as Error).message), 'RECORD_DAMAGED')
@@ -296,7 +296,7 @@ export class Run implements RunCore {
     handAnswer(record, asked)
   }
 
-  /** Told to stop: if it goes on, that is counted. A close tells them too, and its process ends. */
+  /** Told to stop: if it continues, that is counted. A close tells them too, and its process ends. */
   #watch(step: string, working: Promise<unknown>): void {
     if (!this.host.closing) this.host.watchLeak(this.task.taskId, step, working)
   }

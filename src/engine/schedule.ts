@@ -20,7 +20,7 @@ export function schedule(engine: Engine, task: LiveTask, { now = false } = {}): 
   engine.slots.queue(task)
 }
 
-/** Whether it waits for a child that has ended, or has never come to be, with nobody there to tell it. */
+/** True if it waits for a child that has ended, or has never come to be, with nobody there to tell it. */
 function hasMissedChild({ children }: Engine, { taskId, head }: LiveTask): boolean {
   return head.listens === true && (head.children ?? 0) > children.of(taskId).length
 }

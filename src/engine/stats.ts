@@ -13,7 +13,7 @@ export interface Stats {
    * each sweep moves, so no range is walked.
    */
   readonly tasks: Readonly<Record<TaskStatus, number>>
-  /** Of the unfinished ones, those that can't go on. */
+  /** Of the unfinished ones, those that can't continue. */
   readonly parked: number
   /** The unfinished task that was created first. */
   readonly oldest: { readonly taskId: string; readonly type: string; readonly createdAt: number } | undefined

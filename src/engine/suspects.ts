@@ -35,7 +35,7 @@ export class Suspects implements SuspectTurns {
     private readonly options: { readonly maximumRecoveries: number },
   ) {}
 
-  /** Whether the task has to wait for its turn. Then it is scheduled once that comes. */
+  /** True if the task has to wait for its turn. Then it is scheduled once that comes. */
   holds(task: LiveTask): boolean {
     if (task === this.#turn) return false
     if (!isSuspect(task.head)) {

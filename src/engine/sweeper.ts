@@ -115,7 +115,7 @@ async function sweepOne(engine: Engine, marker: string, taskId: string): Promise
   })
 }
 
-/** Whether an unfinished parent has not heard of its child's end yet: with the child gone it would start it again. */
+/** True if an unfinished parent has not heard of its child's end yet: with the child gone it would start it again. */
 async function isAwaited({ tasks, store }: Engine, parentId: string, taskId: string): Promise<boolean> {
   if (!tasks.get(parentId)?.head.hasStepStates) return false
   const notes = await store.read((level) => readNotes(level, parentId))

@@ -18,7 +18,7 @@ export class Sweeps implements SweepGuard {
     this.#isPrepared = true
   }
 
-  /** Whether the task is being swept now. */
+  /** True if the task is being swept now. */
   isSweeping(taskId: string): boolean {
     return this.#sweeping.has(taskId)
   }

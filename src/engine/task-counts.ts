@@ -19,7 +19,7 @@ interface CountedTask {
 
 export class TaskCounts {
   readonly byStatus = { pending: 0, running: 0, input_required: 0 }
-  /** The number of tasks among them that can't go on. */
+  /** The number of tasks among them that can't continue. */
   parked = 0
 
   /** Counts the task as it now is. */

@@ -19,17 +19,17 @@ export class Turns {
   /** @param rest called after each turn, with the body at rest */
   constructor(private readonly rest: () => void) {}
 
-  /** Whether the body is running because of an answer. */
+  /** True if the body is running because of an answer. */
   get open(): boolean {
     return this.#open
   }
 
-  /** Counts the turns: that of the one that goes on, or went on last. */
+  /** Counts the turns: that of the one that continues, or went on last. */
   get number(): number {
     return this.#number
   }
 
-  /** Whether a turn is about to begin, or going on. */
+  /** True if a turn is about to begin, or going on. */
   get planned(): boolean {
     return this.#planned > 0
   }

@@ -82,7 +82,7 @@ export class UnrecordedAnswers {
     for (const waiting of this.pending) if (waiting.branch?.isOver) this.pending.delete(waiting)
   }
 
-  /** The body is handed a record, or goes on from a checkpoint as if it were handed its record (unrecorded-answers-3). */
+  /** The body is handed a record, or continues from a checkpoint as if it were handed its record (unrecorded-answers-3). */
   handedOver({ at }: { readonly at: number }): void {
     this.#lastRecordAt = at
     this.#refusals = 0

@@ -40,7 +40,7 @@ export interface TaskView {
   readonly forkedFrom: { readonly taskId: string; readonly at: number } | undefined
   /** What its body said last. */
   readonly progress: Progress | undefined
-  /** Why it can't go on, if it can't. */
+  /** Why it can't continue, if it can't. */
   readonly parked: Parked | undefined
   /** Whose child it is. */
   readonly parentId: string | undefined

@@ -8,7 +8,7 @@
  * - Where `limits.loadedRunsMax` runs are in memory, a run that begins to wait is unloaded at once, however short its
  *     wait; and one that waits already may be unloaded to make room for another (loaded-runs.ts).
  * - A wait whose time is over gives up no slot. Without this, tasks that are due together would all be loaded before
- *     one of them goes on.
+ *     one of them continues.
  */
 import type { Asked, RunEnd } from './asked.js'
 import type { InFlight } from './in-flight.js'
@@ -23,7 +23,7 @@ interface WaitingRun extends RunCore {
 /** What waits need to know of their run. */
 export interface Waiter {
   readonly inFlight: InFlight
-  /** Whether the body is at rest, and this many pauses are all that it waits for. */
+  /** True if the body is at rest, and this many pauses are all that it waits for. */
   readonly onlyWaits: (pauses: number) => boolean
   readonly unload: (end: RunEnd) => void
 }
@@ -41,7 +41,7 @@ export class Waits {
 
   /**
    * Waits for a sleep's end, or between two attempts of a step; where it `listens`, also until it is nudged.
-   * @returns whether to go on; `false` once the run is over, or the branch lost
+   * @returns whether to continue; `false` once the run is over, or the branch lost
    */
   async until(asked: Asked, instant: number, listens = false): Promise<boolean> {
     const { host, task } = this.run

@@ -33,7 +33,7 @@ export function scheduleAfterRun(engine: Engine, task: LiveTask): void {
 }
 
 /**
- * Whether news ends its wait. The commit that brings an answer or a message takes the time away; a child's end is no commit
+ * True if news ends its wait. The commit that brings an answer or a message takes the time away; a child's end is no commit
  * of its parent's. One that waits between two attempts hears nothing.
  */
 export function hearsNews({ wakeAt, listens }: TaskHead): boolean {

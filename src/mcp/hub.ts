@@ -2,7 +2,7 @@
  * Tells whoever watches one task what happened to it. One listener of the engine's events for all requests: a thousand
  * open calls must not be told of each other's progress.
  *
- * Tasks go on as soon as the store is open, and the calls of an earlier process are taken up a little later. So progress is
+ * Tasks continue as soon as the store is open, and the calls of an earlier process are taken up a little later. So progress is
  * remembered at first, and told to those who come: with `progressInterval: 0` a client is to see every value.
  */
 import type { Clock } from '../clock.js'

@@ -3,7 +3,7 @@
  * whose client is gone joins its task.
  */
 
-/** Whether the client of a call is there to hear of its end. Told apart by identity: one for each call. */
+/** True if the client of a call is there to hear of its end. Told apart by identity: one for each call. */
 export type IsHeard = () => boolean
 
 export class OpenCalls {
@@ -19,12 +19,12 @@ export class OpenCalls {
     if (calls?.delete(isHeard) && calls.size === 0) this.#calls.delete(taskId)
   }
 
-  /** Whether anybody called for the task's result, there or not. */
+  /** True if anybody called for the task's result, there or not. */
   has(taskId: string): boolean {
     return this.#calls.has(taskId)
   }
 
-  /** Whether somebody waits for the task's result. */
+  /** True if somebody waits for the task's result. */
   isHeard(taskId: string): boolean {
     return [...(this.#calls.get(taskId) ?? [])].some((isHeard) => isHeard())
   }

@@ -126,7 +126,7 @@ export interface DurableTool {
   readonly onInterrupt: 'continue' | 'cancel'
   readonly rejoin: boolean
   readonly inputSchema: ZodType | undefined
-  /** Whether arguments are parsed before `toInput`: with the definition's own schema they are parsed by the task's start. */
+  /** True if arguments are parsed before `toInput`: with the definition's own schema they are parsed by the task's start. */
   readonly parsesArguments: boolean
   readonly outputSchema: ZodType | undefined
   readonly toInput: ToolOptions['toInput']

@@ -19,7 +19,7 @@ export type Plan =
   | { readonly action: 'stay'; readonly reason: string }
   /** Nobody here can run it, and it goes on once its definition is registered; or it has died too often. */
   | { readonly action: 'park'; readonly parked: Omit<Parked, 'since'> }
-  /** It is settled, and its clean-up goes on. */
+  /** It is settled, and its clean-up continues. */
   | { readonly action: 'clean-up' }
   /** It waits for its client. */
   | { readonly action: 'keep' }

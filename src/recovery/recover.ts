@@ -1,5 +1,5 @@
 /**
- * Takes up every unfinished task that was found at open (recovery-5: behind it, oldest first). It decides through `plan.ts` and
+ * Resumes every unfinished task that was found at open (recovery-5: behind it, oldest first). It decides through `plan.ts` and
  * leaves the doing to the engine; recovering twice, or dying in the middle, leaves nothing half done (recovery-4).
  */
 import { NEVER, type Parked, type TaskHead } from '../task/head.js'

@@ -2,7 +2,7 @@
  * Opens databases, and gives up on one that does not open. Opening a healthy database takes milliseconds; on a dead network
  * mount it never returns.
  *
- * bounded-open-1. LevelDB's own open cannot be stopped. One that is given up goes on, and its database is closed once it is
+ * bounded-open-1. LevelDB's own open cannot be stopped. One that is given up continues in the background, and its database is closed once it is
  *                 open. Until then nothing else may open the directory: this process would drop its own lock of it.
  * - The next open of the same path waits for the end of one that was given up, and is given up likewise.
  */

@@ -42,7 +42,7 @@ export function chainOperation(seq: number, others: readonly Operation[]): Opera
   return missing > 0 ? { key, value: seal(key, seq, ' '.repeat(missing)) } : bare
 }
 
-/** Whether commit `seq`, and none after it, is in the database. */
+/** True if commit `seq`, and none after it, is in the database. */
 export async function newestIs(level: Level, seq: number): Promise<boolean> {
   const key = chainKey(seq % SLOTS)
   const text = await level.get(key)

@@ -48,7 +48,7 @@ export class Connection {
     this.#up.resolve()
   }
 
-  /** Whether reads and writes are possible. */
+  /** True if reads and writes are possible. */
   get isUp(): boolean {
     return this.#isUp && !this.#closed
   }

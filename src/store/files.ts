@@ -19,13 +19,13 @@ export const DATABASE_DIR = 'db'
 export const DIRECTORY_MODE = 0o700
 export const FILE_MODE = 0o600
 
-/** Whether `error` is a system error with one of these codes. */
+/** True if `error` is a system error with one of these codes. */
 export function hasCode(error: unknown, ...codes: readonly string[]): boolean {
   const code = error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined
   return code !== undefined && codes.includes(code)
 }
 
-/** Whether `error` says that there is no such file or folder. */
+/** True if `error` says that there is no such file or folder. */
 export function isMissing(error: unknown): boolean {
   return hasCode(error, 'ENOENT')
 }

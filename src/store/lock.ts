@@ -124,7 +124,7 @@ function register(dir: string, token: string, now: number): { self: LockHolder; 
 }
 
 /**
- * Whether the folder of `entry` was deleted while it was open, and its inode number given to `dir`: not if its path
+ * True if the folder of `entry` was deleted while it was open, and its inode number given to `dir`: not if its path
  * still leads there, nor if it was renamed, and so brought its lock file along.
  */
 function wasDeleted(entry: Entry, dir: string): boolean {

@@ -80,7 +80,7 @@ export async function readCheckpoints(level: Level, head: TaskHead): Promise<Che
 
 /**
  * Tells the segments after the prefix that are kept from those that a save with `prune`, or a retry, dropped. To be asked
- * for before what is told apart is read: what a retry dropped is cleared first and taken from its list then.
+ * for before what is distinguished is read: what a retry dropped is cleared first and taken from its list then.
  */
 async function keptSegments(level: Level, head: TaskHead): Promise<(segment: number) => boolean> {
   const { opens = Number.POSITIVE_INFINITY } = (await readDropped(level, head)) ?? {}

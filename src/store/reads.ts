@@ -28,7 +28,7 @@ export async function readHead(level: Level, taskId: string): Promise<TaskHead |
   return unfinished === undefined ? undefined : decodeHead(live, unseal(live, unfinished).body)
 }
 
-/** Whether anything but a head is there of a task: the head was lost then, and the task is damaged and not unknown. */
+/** True if anything but a head is there of a task: the head was lost then, and the task is damaged and not unknown. */
 export async function hasTraces(level: Level, taskId: string, owner: string | undefined): Promise<boolean> {
   if (owner !== undefined) return (await level.get(layout.ownerKey(owner, taskId))) !== undefined
   return (await readKeys(level, layout.under(layout.trailPrefix(taskId)), 1)).length > 0
@@ -154,7 +154,7 @@ export async function readCheckpoint(level: Level, taskId: string, checkpointId:
   return JSON.parse(await bodyOf(level, layout.checkpointKey(taskId, checkpointId))) as CheckpointInfo
 }
 
-/** Whether a checkpoint has its state still. */
+/** True if a checkpoint has its state still. */
 export async function hasState(level: Level, taskId: string, checkpointId: string): Promise<boolean> {
   return (await level.get(layout.stateKey(taskId, checkpointId))) !== undefined
 }

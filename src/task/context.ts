@@ -63,7 +63,7 @@ export interface TaskContext {
   readonly owner: string | undefined
   /** Counts from 1. For logs, never for decisions. */
   readonly attempt: number
-  /** Whether this run took up what an earlier one left. For logs, never for decisions. */
+  /** True if this run took up what an earlier one left. For logs, never for decisions. */
   readonly recovered: boolean
   /**
    * Aborted when the task is cancelled, runs out of time or is parked while the body is in memory, and at the end of a
@@ -86,7 +86,7 @@ export interface TaskContext {
   step<T>(name: string, fn: (step: StepContext) => T | Promise<T>, options?: StepOptions): Promise<Jsonified<T>>
   /**
    * Runs a function that a module exports as a step, in a process of its own, and ends it past its limits: the step
-   * fails with `RESOURCE_EXCEEDED`, and the server goes on. What the process has started is ended with it, except what it
+   * fails with `RESOURCE_EXCEEDED`, and the server continues. What the process has started is ended with it, except what it
    * started detached. A guard against accidents, no sandbox: the process has the server's rights, environment and
    * secrets. It starts in about 0.2 s; at most `limits.isolatedProcessesMax` run.
    * @param moduleUrl `new URL('./work.js', import.meta.url)`, a `file:` URL as text, or an absolute path
@@ -100,7 +100,7 @@ export interface TaskContext {
     options?: IsolatedOptions,
   ): Promise<Jsonified<T>>
   /**
-   * Waits, through crashes and restarts. Meanwhile the task takes up no slot, and after `unloadAfter` no memory.
+   * Waits, through crashes and restarts. Meanwhile the task uses no slot, and after `unloadAfter` no memory.
    * @param name tells it from other sleeps, like a step's
    * @param duration milliseconds, or a string such as `'30d'`
    */
@@ -175,7 +175,7 @@ export interface TaskContext {
   /** A UUID derived from the log, so that a replay sees the same. */
   uuid(): Promise<string>
   /**
-   * Whether a change of the code holds for this task here: `true` where the body goes on from here for the first time,
+   * True if a change of the code holds for this task here: `true` where the body continues from here for the first time,
    * `false` while something of an earlier run is ahead of it, which only the old code asks for: answers, and waits that
    * had begun. What it says first
    * between two checkpoints, it says until the next.

@@ -61,7 +61,7 @@ function isWait({ wait, retryAt, input, child }: Note): boolean {
   return wait !== undefined || retryAt !== undefined || input !== undefined || child !== undefined
 }
 
-/** Whether the death of life `died` counts against the task. */
+/** True if the death of life `died` counts against the task. */
 export function countsAgainst(head: TaskHead, died: number): boolean {
   return head.life === died
 }
@@ -73,17 +73,17 @@ export function countDeath(head: TaskHead, now: number): Decision {
   return { head: counted, changes: [{ kind: 'head', head: counted }] }
 }
 
-/** Whether it runs only in a turn of its own. */
+/** True if it runs only in a turn of its own. */
 export function isSuspect({ deaths = 0 }: DeathMarks): boolean {
   return deaths >= SUSPECT_DEATHS
 }
 
-/** Whether what it begins is to be on disk first: the next death may be the one that parks it, and its step is named then. */
+/** True if what it begins is to be on disk first: the next death may be the one that parks it, and its step is named then. */
 export function mustNoteBegun({ deaths = 0 }: DeathMarks, maximumRecoveries: number): boolean {
   return deaths > 0 && deaths >= Math.min(SUSPECT_DEATHS, maximumRecoveries - 1)
 }
 
-/** Whether it has brought the process down too often to be tried again by itself. */
+/** True if it has brought the process down too often to be tried again by itself. */
 export function isPoisoned({ deaths = 0 }: DeathMarks, maximumRecoveries: number): boolean {
   return deaths >= maximumRecoveries
 }

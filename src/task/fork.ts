@@ -1,5 +1,5 @@
 /**
- * Decides what a fork is made of: a new task that goes on from a past point of another. Pure.
+ * Decides what a fork is made of: a new task that continues from a past point of another. Pure.
  *
  * - It has the answers up to and including the point, in the order of the records, as they are: their numbers, ask
  *     indexes and times. Every ask for one of them was made before the point was handed over, so a replay makes it again
@@ -38,7 +38,7 @@ export interface StepPoint {
   readonly segment?: 'prefix' | number | undefined
 }
 
-/** The past point that a fork goes on from. */
+/** The past point that a fork continues from. */
 export type ForkPoint =
   /** Directly after a checkpoint that the body saved. */
   | { readonly checkpointId: string; readonly afterStep?: undefined }
@@ -215,7 +215,7 @@ export function forkTask(about: NewTask, plan: ForkPlan, sweepAt: number, now: n
 }
 
 /**
- * The first of `records` whose step was undone, if one was: what it did is not there any more, so nothing may go on from it.
+ * The first of `records` whose step was undone, if one was: what it did is not there any more, so nothing may continue from it.
  * @param undone the numbers of the records whose steps were undone, or are being undone
  */
 export function isUndone(records: readonly ReadRecord[], undone: ReadonlySet<number>): LogRecord | undefined {

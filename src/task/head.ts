@@ -22,7 +22,7 @@ export const TASK_STATUSES: readonly TaskStatus[] = [
   'cancelled',
 ]
 
-/** Whether an acknowledged write survives a power cut (`synced`) or only the death of the process (`buffered`). */
+/** True if an acknowledged write survives a power cut (`synced`) or only the death of the process (`buffered`). */
 export type Durability = 'synced' | 'buffered'
 
 /** How far a task has come, as its body last said. */
@@ -32,7 +32,7 @@ export interface Progress {
   readonly message?: string | undefined
 }
 
-/** Why an unfinished task can't go on, and since when. */
+/** Why an unfinished task can't continue, and since when. */
 export interface Parked {
   readonly code: 'TASK_TYPE_UNKNOWN' | 'CODE_CHANGED' | 'RECORD_DAMAGED' | 'POISONED'
   readonly reason: string
@@ -70,7 +70,7 @@ export interface TaskHead {
   /** Which of its owner's waiting tasks runs first. Absent for the ordinary 0. */
   readonly priority?: number | undefined
   readonly idempotencyKey?: string | undefined
-  /** Whether an input lies beside it; without the flag a lost one would pass as `undefined`. */
+  /** True if an input lies beside it; without the flag a lost one would pass as `undefined`. */
   readonly hasInput: boolean
   readonly seed: string
   /** The run that may write (commit-6). */
@@ -131,7 +131,7 @@ export interface TaskHead {
   readonly deaths?: number | undefined
   /** What it began last, noted only of a task that may be parked for the next death. */
   readonly begun?: string | undefined
-  /** What it takes up in the store (usage.ts). */
+  /** Bytes of it in the store (usage.ts). */
   readonly bytes?: Usage | undefined
   /** It is being swept: for everybody but the sweeper it is gone. */
   readonly sweeping?: true | undefined
@@ -171,7 +171,7 @@ export function bytesLeft(head: TaskHead, bytesMax: number): number {
   return Math.max(0, Math.min(left, bytesMax))
 }
 
-/** Whether anything is left to do for the task. A settled one is live while its clean-up is pending. */
+/** True if anything is left to do for the task. A settled one is live while its clean-up is pending. */
 export function isLive(head: TaskHead): boolean {
   return !isSettled(head.status) || head.cleanUp === 'pending'
 }

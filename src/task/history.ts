@@ -62,12 +62,12 @@ export class History {
     return this.#position
   }
 
-  /** Whether the body has asked for anything in its segment. */
+  /** True if the body has asked for anything in its segment. */
   get asked(): boolean {
     return this.#asks.size > 0
   }
 
-  /** Whether the body has not come to that place yet. */
+  /** True if the body has not come to that place yet. */
   isAhead({ segment, scope, ask }: Pick<Ask, 'segment' | 'scope' | 'ask'>): boolean {
     return segment > this.#segment || (segment === this.#segment && ask >= (this.#asks.get(scope) ?? 0))
   }

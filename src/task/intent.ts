@@ -50,7 +50,7 @@ export function decodeIntent(text: string): Intent {
   return { ...(JSON.parse(text.slice(0, line)) as Intent), value: text.slice(line + 1) }
 }
 
-/** Whether its undoing has come to an end, good or bad. */
+/** True if its undoing has come to an end, good or bad. */
 export function isUndoingOver({ undoing }: Intent): boolean {
   return undoing?.doneAt !== undefined || undoing?.failedAt !== undefined
 }

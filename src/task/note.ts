@@ -62,7 +62,7 @@ export function decodeNote(text: string): Note {
   return { ...(JSON.parse(text.slice(0, line)) as Note), stateText: text.slice(line + 1) }
 }
 
-/** Whether it is a question that nobody has answered. */
+/** True if it is a question that nobody has answered. */
 export function isOutstanding({ input }: Note): boolean {
   return input !== undefined && input.answer === undefined
 }

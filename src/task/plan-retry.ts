@@ -8,7 +8,7 @@
  *     Then what it can't be answered any more goes too, with what came of that inside the branch: steps that were undone,
  *     so that they run again, and what it had received, since the messages are back already. Inside a branch that stays
  *     lost nothing goes: the next attempt leaves it at the same point.
- * plan-retry-3. Nothing goes where nothing would be left to go on from: the states before were dropped to make room, and what
+ * plan-retry-3. Nothing goes where nothing would be left to continue from: the states before were dropped to make room, and what
  *     they stood for was pruned.
  */
 
@@ -28,7 +28,7 @@ import { bytesOf, stateUsage } from './usage.js'
 /** What lies beside the log. */
 export interface BesideLog {
   readonly notes?: readonly Note[] | undefined
-  /** The records of steps that were undone while the task went on. */
+  /** The records of steps that were undone while the task continued. */
   readonly undone?: ReadonlySet<number> | undefined
 }
 

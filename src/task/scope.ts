@@ -13,7 +13,7 @@ export function groupOf(scope: string, kind: string, number: number): string {
   return `${scope === '' ? '' : `${scope}/`}${kind}#${number}.`
 }
 
-/** Whether `scope` is `outer`, or lies in it. */
+/** True if `scope` is `outer`, or lies in it. */
 export function isWithin(scope: string, outer: string): boolean {
   return outer === '' || scope === outer || scope.startsWith(`${outer}/`)
 }

@@ -58,7 +58,7 @@ export function settle(head: TaskHead, event: EventOf<'settle'>, now: number): D
   return { ...decide(settled, entry, { kind: 'outcome', text }, ...forget), tally }
 }
 
-/** Whether anything is left behind that has to be taken back (settle-1). */
+/** True if anything is left behind that has to be taken back (settle-1). */
 function needsCleanUp(head: TaskHead, { outcome, stoppedBy, onCancel }: EventOf<'settle'>): boolean {
   if (head.children !== undefined) return true
   if (outcome.kind === 'result') return false

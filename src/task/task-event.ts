@@ -112,7 +112,7 @@ export type TaskEvent =
       readonly retentionMs: number
       /** What stopped it, if its body didn't end it. */
       readonly stoppedBy?: StoppedBy | undefined
-      /** Whether its definition has an `onCancel`; `unknown` where it is not registered. */
+      /** True if its definition has an `onCancel`; `unknown` where it is not registered. */
       readonly onCancel?: boolean | 'unknown' | undefined
       /** A parked task is given up: nothing of it is cleaned up. */
       readonly givesUp?: boolean | undefined
@@ -125,7 +125,7 @@ export type TaskEvent =
   | { readonly kind: 'late-result'; readonly intent: Intent }
   /** Its clean-up is over. */
   | { readonly kind: 'cleaned-up'; readonly run: number; readonly failed?: string | undefined }
-  /** It can't go on. */
+  /** It can't continue. */
   | {
       readonly kind: 'park'
       readonly run?: number | undefined

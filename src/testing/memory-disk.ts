@@ -36,7 +36,7 @@ export class MemoryDisk {
     return this.#writes
   }
 
-  /** Whether a process is on it. */
+  /** True if a process is on it. */
   get isOpen(): boolean {
     return this.#handles.size > 0
   }

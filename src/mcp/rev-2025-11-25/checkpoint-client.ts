@@ -3,7 +3,7 @@ import type { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import { TaskSchema } from '@modelcontextprotocol/sdk/types.js'
 import { checkpointCalls } from '../checkpoint-calls.js'
 
-/** Whether the server that `client` is connected to keeps checkpoints. */
+/** True if the server that `client` is connected to keeps checkpoints. */
 export function hasCheckpoints(client: Client): boolean {
   return client.getServerCapabilities()?.experimental?.['holdfast/checkpoints'] !== undefined
 }

@@ -15,7 +15,7 @@ const STATUS_MESSAGE_BYTES_MAX = 500
 /** What the view alone doesn't say. */
 export interface TaskAbout {
   readonly pollIntervalMs: number
-  /** Whether a completed task's tool result says that the tool failed: this revision calls that task `failed`. */
+  /** True if a completed task's tool result says that the tool failed: this revision calls that task `failed`. */
   readonly isError: boolean
 }
 

@@ -1,5 +1,5 @@
 /**
- * Sends `notifications/tasks/status`: to the sessions of the task's owner, and where nobody is told apart only to the
+ * Sends `notifications/tasks/status`: to the sessions of the task's owner, and where nobody is distinguished only to the
  * session that made it. `authorize` is asked for each of them, as for a read. A call that waits for its result is no task to its client, and nothing is sent about it.
  */
 import { Serial } from '../../engine/serial.js'

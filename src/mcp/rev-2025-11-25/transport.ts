@@ -46,7 +46,7 @@ export class DurableTransport implements Transport {
     return this.inner.sessionId
   }
 
-  /** Whether the client itself cancelled the request. Asked once. */
+  /** True if the client itself cancelled the request. Asked once. */
   wasCancelled(requestId: RequestId): boolean {
     return this.#cancelled.delete(requestId)
   }

@@ -59,7 +59,7 @@ export interface Attachment {
   /** What ends the progress of a task whose call was answered, by task. Each holds the server, so all end with the connection. */
   readonly followed: Map<string, () => void>
   readonly registered: Map<string, RegisteredTool>
-  /** Whether clients may, must or can't ask for a task with a tool that is not ours. */
+  /** Task support of a tool that is not ours: clients may, must or can't call it with a task. */
   readonly taskSupportOf: (name: string) => Promise<NonNullable<Tool['execution']>['taskSupport'] | 'unknown'>
 }
 

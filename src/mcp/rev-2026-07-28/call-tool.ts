@@ -222,7 +222,7 @@ function progressFeedOf({ core }: DurableBinding, { mcpReq }: ServerContext): Pr
   })
 }
 
-/** Whether the client can be asked for something now. What it can't be asked for, nobody can: that is said to the task. */
+/** True if the client can be asked for something now. What it can't be asked for, nobody can: that is said to the task. */
 function answerable({ core }: DurableBinding, view: TaskView, capabilities: ClientCapabilities): boolean {
   let found = false
   for (const [key, { method }] of questionsOf(view)) {

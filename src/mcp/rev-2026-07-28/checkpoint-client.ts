@@ -12,7 +12,7 @@ export interface ClientLike {
 
 const task = z.looseObject({ taskId: z.string(), status: z.string() })
 
-/** Whether the server that `client` is connected to keeps checkpoints. */
+/** True if the server that `client` is connected to keeps checkpoints. */
 export function hasCheckpoints(client: ClientLike): boolean {
   return client.getServerCapabilities()?.extensions?.[CHECKPOINTS_EXTENSION] !== undefined
 }

@@ -17,7 +17,7 @@ export const CAPABILITIES: ServerCapabilities = {
   extensions: { [TASKS_EXTENSION]: {}, [CHECKPOINTS_EXTENSION]: { version: '1' } },
 }
 
-/** Whether the request is of this revision: every one of those brings its client's capabilities along. */
+/** True if the request is of this revision: every one of those brings its client's capabilities along. */
 export function isModern(ctx: ServerContext): boolean {
   return ctx.mcpReq.envelope !== undefined
 }
@@ -28,7 +28,7 @@ export function capabilitiesIn(ctx: ServerContext): ClientCapabilities | undefin
   return envelope?.[CLIENT_CAPABILITIES_META_KEY] as ClientCapabilities | undefined
 }
 
-/** Whether this one request declares that its client knows tasks. What an earlier one declared does not count. */
+/** True if this one request declares that its client knows tasks. What an earlier one declared does not count. */
 export function knowsTasks(capabilities: unknown): boolean {
   const { extensions } = (capabilities ?? {}) as { extensions?: Record<string, unknown> }
   const declared = extensions?.[TASKS_EXTENSION]

@@ -31,7 +31,7 @@ export class RequestStates {
 
   constructor(private readonly core: McpCore) {}
 
-  /** Whether the state is one of ours, and not the author's. */
+  /** True if the state is one of ours, and not the author's. */
   static isOurs(state: unknown): state is string {
     return typeof state === 'string' && state.startsWith(PREFIX)
   }

@@ -36,6 +36,6 @@ export interface Attachment {
   readonly mcp: McpServer | undefined
   /** By their names with prefix; only without an `McpServer`, which has its own. */
   readonly plain: Map<string, PlainTool>
-  /** Whether the durable tool of that name is to be had here: an author may disable it. */
+  /** True if the durable tool of that name is to be had here: an author may disable it. */
   readonly serves: (name: string) => boolean
 }

@@ -95,7 +95,7 @@ export class StdioLife {
     void this.end('close')
   }
 
-  /** Begins the shutdown, or joins the one that goes on. */
+  /** Begins the shutdown, or joins the one that continues. */
   end(reason: StdioEnd): Promise<StdioEnd> {
     if (reason === 'stdin' || reason === 'stdout') {
       this.#isClientGone = true

@@ -9,7 +9,7 @@ export class Connections {
   /** @param onLeave called when the last reader of a stream goes */
   constructor(private readonly onLeave: (stream: string) => void) {}
 
-  /** Whether anybody reads this stream, or any. */
+  /** True if anybody reads this stream, or any. */
   has(stream?: string): boolean {
     return stream === undefined ? this.#open.size > 0 : this.#open.has(stream)
   }

@@ -11,11 +11,11 @@ export class KeptEvents {
 
   constructor(
     private readonly options: Pick<CheckedHttpOptions, 'eventsMax' | 'eventBytesMax' | 'eventTtlMs'>,
-    /** Whether an event stays whatever happens: the numbers of its stream go on from it. */
+    /** True if an event stays whatever happens: the numbers of its stream continue from it. */
     private readonly isNeeded: (event: Kept) => boolean,
   ) {}
 
-  /** Whether any of them goes some time. */
+  /** True if any of them goes some time. */
   get canAge(): boolean {
     return this.#kept.some((event) => !this.isNeeded(event))
   }

@@ -73,17 +73,17 @@ export class SessionEvents implements EventStore {
     return { stream: name, number, final: stream.final }
   }
 
-  /** Whether anybody reads, or a request is to be answered. */
+  /** True if anybody reads, or a request is to be answered. */
   get isInUse(): boolean {
     return this.connections.has() || this.#unanswered.size > 0
   }
 
-  /** Whether a request of this ID is to be answered. */
+  /** True if a request of this ID is to be answered. */
   isOpen(requestId: RequestId): boolean {
     return this.#unanswered.has(requestId)
   }
 
-  /** Whether the client of a request reads its stream. */
+  /** True if the client of a request reads its stream. */
   isRead(requestId: RequestId): boolean {
     const stream = this.#unanswered.get(requestId)
     return stream !== undefined && this.#isRead(stream)
@@ -303,7 +303,7 @@ export class SessionEvents implements EventStore {
     return this.#names.get(streamId) ?? (streamId === STANDALONE_OF_TRANSPORT ? STANDALONE : streamId)
   }
 
-  /** The numbers of a stream that goes on, go on from its newest event: after a restart too. */
+  /** The numbers of a stream that continues, continue from its newest event: after a restart too. */
   #isLastOfOpen({ stream: name, number }: Kept): boolean {
     const stream = this.#streams.get(name)
     return stream !== undefined && stream.final === undefined && number === stream.next - 1

@@ -17,7 +17,7 @@ import { type KeptRequest, keptOf } from './kept-request.js'
 /** Whose a session is. */
 export interface SessionOwner {
   readonly owner: string
-  /** Where nobody is told apart by name: a hash of the address that its client came from, if there is one. */
+  /** Where nobody is distinguished by name: a hash of the address that its client came from, if there is one. */
   readonly address?: string | undefined
 }
 

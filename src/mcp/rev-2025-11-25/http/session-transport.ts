@@ -59,12 +59,12 @@ export class SessionTransport extends DurableTransport {
     return this.onDelivers(requestId, rejoinKey)
   }
 
-  /** Whether a request waits for its answer, beside those that have a stream. */
+  /** True if a request waits for its answer, beside those that have a stream. */
   get isAsked(): boolean {
     return this.#answers.size > 0
   }
 
-  /** Whether a request of this ID is among them. */
+  /** True if a request of this ID is among them. */
   asks(id: RequestId): boolean {
     return this.#answers.has(id)
   }
@@ -102,7 +102,7 @@ export class SessionTransport extends DurableTransport {
     })
   }
 
-  /** Ends the wait for a request whose client is gone. It did not cancel it: what works on it goes on. */
+  /** Ends the wait for a request whose client is gone. It did not cancel it: what works on it continues. */
   abandon(requestId: RequestId): void {
     this.requests.end(requestId)
     this.onmessage?.({ jsonrpc: '2.0', method: 'notifications/cancelled', params: { requestId } })
@@ -163,7 +163,7 @@ export class SessionTransport extends DurableTransport {
     return answering?.promise
   }
 
-  /** The task first: where it can't be cancelled now, the call goes on, and the client may cancel it again. */
+  /** The task first: where it can't be cancelled now, the call continues, and the client may cancel it again. */
   async #cancel(requestId: RequestId, message: JSONRPCMessage, extra?: MessageExtraInfo): Promise<void> {
     const call = this.preflights.get(requestId)
     if (!call) return this.receive(message, extra)

@@ -214,7 +214,7 @@ export class Session {
     this.attachment.reader = await callerOf(this.parts.durable.core.options)
   }
 
-  /** Whether nothing of it is in use: nobody reads, and nothing is to be answered. */
+  /** True if nothing of it is in use: nobody reads, and nothing is to be answered. */
   get isIdle(): boolean {
     return !this.events.isInUse && !this.transport.isAsked && this.requests.size === 0
   }

@@ -35,7 +35,7 @@ export interface HttpHandler {
   readonly fetch: (request: Request, context?: FetchContext) => Promise<Response>
   /** Tells subscribers that a list of the server's has changed. */
   readonly notify: ServerNotifier
-  /** Ends every subscription and every open request. Tasks go on. */
+  /** Ends every subscription and every open request. Tasks continue. */
   readonly close: () => Promise<void>
 }
 

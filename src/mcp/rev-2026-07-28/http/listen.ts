@@ -3,7 +3,7 @@
  * it knows nothing of `taskIds`, so they are put into its acknowledgement, and the tasks' notifications into its stream.
  *
  * - The acknowledgement is the first thing on the stream.
- * - Where tasks are all that was asked for, the SDK ends its stream at once. Ours goes on; what the SDK said at the end
+ * - Where tasks are all that was asked for, the SDK ends its stream at once. Ours continues; what the SDK said at the end
  *     is said when the server closes.
  */
 import type { Clock } from '../../../clock.js'
