@@ -18,7 +18,7 @@ export interface TimerOptions {
   readonly elapsed?: boolean
 }
 
-/** Tells the time and arms timers. Instants are milliseconds since the epoch. */
+/** Source of the time and of timers. Instants are milliseconds since the epoch. */
 export interface Clock {
   /** The current instant. */
   now(): number

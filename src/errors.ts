@@ -81,13 +81,16 @@ interface ErrorOptions {
   readonly mayBeWritten?: boolean
 }
 
-/** What every coded error of the library is. */
+/** Error of the library with a stable `code`. */
 export class HoldfastError extends Error {
   /** Stable inside a major version. */
   readonly code: ErrorCode
   /** The figures of the message, for programs: limits, sizes, IDs. Never inputs or results. */
   readonly details: Readonly<Record<string, unknown>>
-  /** True if the call failed while it was being written, so that its write may be on disk. Read the state before you repeat it. */
+  /**
+   * True if the call failed while it was being written, so that its write may be on disk. Read the state before you
+   * repeat it.
+   */
   readonly mayBeWritten: boolean
 
   constructor(code: ErrorCode, message: string, options: ErrorOptions = {}) {
@@ -100,7 +103,7 @@ export class HoldfastError extends Error {
 }
 
 /**
- * `result()` of a task that failed. `code` says why: `TASK_FAILED` where the body threw (`cause` is what it threw),
+ * Error of a task that failed, thrown by `result()`. `code` is `TASK_FAILED` where the body threw (`cause` is its error),
  * else the engine's own reason, such as `TIMEOUT` or `STEP_AMBIGUOUS`.
  */
 export class TaskFailedError extends HoldfastError {
@@ -114,11 +117,11 @@ export class TaskFailedError extends HoldfastError {
   }
 }
 
-/** `result()` of a task that was cancelled. */
+/** Error of a task that was cancelled, thrown by `result()`. */
 export class TaskCancelledError extends HoldfastError {
   constructor(
     readonly taskId: string,
-    /** What the canceller gave as its reason. */
+    /** The `reason` of the `cancel` call. */
     readonly reason: string | undefined,
   ) {
     super('TASK_CANCELLED', `Task ${taskId} was cancelled${reason === undefined ? '' : `: ${reason}`}`, {
@@ -127,7 +130,7 @@ export class TaskCancelledError extends HoldfastError {
   }
 }
 
-/** What a body's `await task.step(…)` rejects with once the step is out of attempts; `cause` is what the step threw. */
+/** Error of a step without attempts left, thrown by `task.step(…)`. `cause` is the error of the last attempt. */
 export class StepFailedError extends HoldfastError {
   constructor(
     /** The step's name. */
@@ -139,12 +142,12 @@ export class StepFailedError extends HoldfastError {
   }
 }
 
-/** Thrown by a step or a body that no further attempt can help: whatever `retry` says, there is none. */
+/** Thrown by a step or a body that no further attempt can help. There is none, regardless of `retry`. */
 export class NonRetryableError extends Error {
   override readonly name: string = 'NonRetryableError'
 }
 
-/** Thrown by a step or a body that knows when the next attempt is worth it. It counts as an attempt like any other. */
+/** Thrown by a step or a body to set the delay before the next attempt. It counts as an attempt like any other. */
 export class RetryAfterError extends Error {
   override readonly name: string = 'RetryAfterError'
   /** The wait, in milliseconds. */
@@ -161,7 +164,7 @@ export class RetryAfterError extends Error {
 }
 
 /**
- * Thrown by a step or a body whose client is to get a JSON-RPC error, and not a result that says that the tool failed.
+ * Thrown by a step or a body whose client is to receive a JSON-RPC error instead of the result of a failed tool.
  * An error of the MCP SDK's with an integer `code` (`McpError`, its own `ProtocolError`) counts as one too.
  */
 export class ProtocolError extends Error {

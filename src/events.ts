@@ -42,10 +42,10 @@ export interface HoldfastEvents {
     type: string
     /** Result of the clean-up. */
     cleanUp: 'done' | 'failed'
-    /** Why it failed. */
+    /** Reason of the failure. */
     reason?: string | undefined
   }
-  /** A task asks for an input, and waits for the answer. */
+  /** A task requires an input, and waits for the answer. */
   'task:input-required': {
     taskId: string
     type: string
@@ -69,7 +69,7 @@ export interface HoldfastEvents {
     done?: number | undefined
     /** Units of work in all, if the body knows. */
     total?: number | undefined
-    /** What the body does now, for a person. */
+    /** Current activity of the body, for a person. */
     message?: string | undefined
   }
   /** A step's result, or its failure, is recorded. */

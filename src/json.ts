@@ -6,10 +6,10 @@
  */
 import { HoldfastError } from './errors.js'
 
-/** What comes out of the store. */
+/** A value that JSON can carry. */
 export type JsonValue = string | number | boolean | null | JsonValue[] | { [key: string]: JsonValue }
 
-/** What JSON makes of a `T`: a `Date` becomes a string, a field that holds a function or `undefined` is left out. */
+/** Type of a `T` after JSON: a `Date` becomes a string, and a field with a function or `undefined` is left out. */
 export type Jsonified<T> = unknown extends T
   ? T
   : T extends { toJSON(): infer J }

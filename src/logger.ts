@@ -46,8 +46,8 @@ export function stderrLoggerAt(level: LogLevel): Logger {
 }
 
 /**
- * The logger that is used where `open` is given none. `environment`, the value of `HOLDFAST_LOG`, comes before `logLevel`: it
- * belongs to the operator. A value that is no level is reported once, and then not considered.
+ * The logger that is used where `open` is given none. `environment`, the value of `HOLDFAST_LOG`, comes before
+ * `logLevel`: it belongs to the operator. A value that is no level is reported once, and then not considered.
  */
 export function defaultLogger(logLevel: LogLevel, environment: string | undefined): Logger {
   if (environment === undefined || environment === '') return stderrLoggerAt(logLevel)
@@ -57,10 +57,10 @@ export function defaultLogger(logLevel: LogLevel, environment: string | undefine
   return logger
 }
 
-/** Writes lines of level `info` and above to standard error, whatever `HOLDFAST_LOG` says. */
+/** Writes lines of level `info` and above to standard error, regardless of `HOLDFAST_LOG`. */
 export const stderrLogger: Logger = stderrLoggerAt('info')
 
-/** Says nothing. */
+/** A logger that writes nothing. */
 export const silentLogger: Logger = { debug: quiet, info: quiet, warn: quiet, error: quiet }
 
 /** The same logger; what it throws is dropped, for there is nobody to tell, and no task fails for a line of a log. */

@@ -92,12 +92,12 @@ export class Holdfast {
     return new Holdfast(engine)
   }
 
-  /** The report of this instance's recovery; it fills as tasks are taken up. `recovery.done` resolves when all are. */
+  /** The report of this instance's recovery. It grows as tasks are resumed. `recovery.done` resolves when all are. */
   get recovery(): RecoveryReport {
     return this.#engine.report
   }
 
-  /** Takes up the unfinished tasks, after `recover: 'manual'` or if that was held. Done before, it changes nothing. */
+  /** Resumes the unfinished tasks, after `recover: 'manual'` or if the recovery was held. A second call changes nothing. */
   async recover(): Promise<RecoveryReport> {
     this.#engine.assertOpen()
     await this.#engine.lives.release()
@@ -105,7 +105,7 @@ export class Holdfast {
   }
 
   /**
-   * Adds a task definition. Tasks of that type that were parked because nobody knew it continue.
+   * Adds a task definition. Tasks of that type that were parked without it continue.
    * @throws TypeError when another definition has the name
    */
   register(definition: AnyTaskDefinition): void {
@@ -117,7 +117,7 @@ export class Holdfast {
    * Starts a task; resolves once it is durable.
    * @param definition a definition (registered now if it is not yet), or the name of a registered one
    * @throws HoldfastError `INVALID_INPUT`, `NOT_SERIALIZABLE`, `TOO_LARGE`, `TASK_TYPE_UNKNOWN`,
-   *   `IDEMPOTENCY_CONFLICT`, `RESULT_GONE`, `LIMIT_EXCEEDED`, `STORE_UNAVAILABLE`: there is no task; `START_UNKNOWN`: there may be
+   *   `IDEMPOTENCY_CONFLICT`, `RESULT_GONE`, `LIMIT_EXCEEDED`, `STORE_UNAVAILABLE`: no task; `START_UNKNOWN`: perhaps one
    */
   start<Input, Output>(
     definition: TaskDefinition<Input, Output>,
@@ -175,9 +175,9 @@ export class Holdfast {
   }
 
   /**
-   * Answers inputs that a task asks for; their keys are those of `get(taskId).inputRequests`. Resolves once it is durable.
-   * What can't be an answer (any more) is ignored, and said to be. A hundred answers share a commit: of more, some may be
-   * accepted where the call rejects with `STORE_UNAVAILABLE`. Call again: those are ignored as `answered`.
+   * Answers open inputs of a task. Their keys are those of `get(taskId).inputRequests`. Resolves once it is durable. An
+   * answer that is not accepted is ignored, and the result has the reason. A hundred answers share a commit: of more,
+   * some may be accepted where the call rejects with `STORE_UNAVAILABLE`. Call again: those are ignored as `answered`.
    * @param responses any JSON values, by key
    * @throws HoldfastError `TASK_NOT_FOUND`, `NOT_SERIALIZABLE`, `TOO_LARGE`, `STORE_UNAVAILABLE`
    */
@@ -202,8 +202,8 @@ export class Holdfast {
   }
 
   /**
-   * Tries a parked task again, at once: one that is `POISONED` too, whose deaths are forgotten. A settled task whose
-   * clean-up is parked is taken up likewise.
+   * Tries a parked task again, at once: also one that is `POISONED`, whose crash count is reset. A settled task whose
+   * clean-up is parked is resumed in the same way.
    * @throws HoldfastError `TASK_NOT_FOUND`, `TASK_SETTLED`, `NOT_PARKED`, `TASK_TYPE_UNKNOWN`, `STORE_UNAVAILABLE`
    */
   async resume(taskId: string, options?: OwnerOption): Promise<TaskView> {
@@ -217,7 +217,7 @@ export class Holdfast {
   }
 
   /**
-   * Keeps a client's state beside an unfinished task. It never moves the task's body.
+   * Saves a client's state with an unfinished task. The body of the task is not affected.
    * @throws HoldfastError `TASK_NOT_FOUND`, `TASK_SETTLED`, `NOT_SERIALIZABLE`, `TOO_LARGE`, `LIMIT_EXCEEDED`
    */
   async saveCheckpoint(
@@ -289,13 +289,13 @@ export class Holdfast {
     return this.#view(task.head)
   }
 
-  /** The same calls, limited to the tasks of one owner. */
+  /** Returns the same calls, limited to the tasks of one owner. */
   forOwner(owner: string): OwnerScope {
     return new OwnerScope(this, owner)
   }
 
   /**
-   * What happened, oldest first: every change of status, every checkpoint saved or restored, every recovery.
+   * Returns the audit entries, oldest first: every change of status, every checkpoint saved or restored, every recovery.
    */
   async audit(options: AuditOptions = {}): Promise<readonly AuditEntry[]> {
     return auditOf(this.#engine, options)

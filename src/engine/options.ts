@@ -103,13 +103,13 @@ export interface OpenOptions {
   readonly anchor?: 'behind' | 'each' | undefined
   /**
    * True to open a store that lost acknowledged commits, its anchor file or records of its own, and to continue with what
-   * is left. The log and `recovery.storeDamage` say what was accepted.
+   * is left. The log and `recovery.storeDamage` show what was accepted.
    * @default false
    */
   readonly acceptDamage?: boolean | undefined
   /**
    * Longest wait for a directory that another process holds, before `STORE_LOCKED`. A directory whose holder has ended is
-   * taken over at once. One log line says that the process waits.
+   * taken over at once. The log has one line when the wait begins.
    * @default 0
    */
   readonly lockWait?: Duration | undefined
@@ -125,7 +125,7 @@ export interface OpenOptions {
   readonly logger?: Logger | undefined
   /**
    * The least severe lines that the default logger writes. The environment variable `HOLDFAST_LOG` comes before this option.
-   * A `logger` of your own gets every line, whatever both say.
+   * A `logger` of your own receives every line, regardless of both.
    * @default 'info'
    */
   readonly logLevel?: LogLevel | undefined

@@ -15,14 +15,14 @@ import type { Engine } from './engine.js'
 import type { LiveTask } from './live-task.js'
 import { placesOf } from './questions.js'
 
-/** What became of answers. */
+/** Result of `respond`: the accepted and the ignored answers. */
 export interface Responded {
   /** The keys whose answers count. They are on disk. */
   readonly accepted: readonly string[]
   /**
-   * The others, and why: `unknown`: the task never asked for it, or not yet · `answered`: somebody was faster, or it is
-   * asked for no more · `settled`: the task is · `invalid`: whether a step took place is answered with
-   * `{ tookPlace: boolean }`.
+   * The ignored answers, with the reason: `unknown`: the task has no such input, or not yet · `answered`: another
+   * answer came first, or the input was withdrawn · `settled`: the task is · `invalid`: the answer for a step in doubt
+   * is not `{ tookPlace: boolean }`.
    */
   readonly ignored: readonly { readonly key: string; readonly reason: 'unknown' | 'answered' | 'settled' | 'invalid' }[]
 }

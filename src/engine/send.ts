@@ -10,7 +10,7 @@ import type { Engine } from './engine.js'
 import type { LiveTask } from './live-task.js'
 import { messagesOf } from './run-receive.js'
 
-/** What `send` answers once the message is durable. */
+/** Result of `send`, once the message is durable. */
 export interface Sent {
   /** Counts the task's messages, from 0. */
   readonly order: number

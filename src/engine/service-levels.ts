@@ -22,7 +22,7 @@ export interface ServiceLevels {
   /** Of all that settled, the share whose time was over: `timedOut` and `expired`. */
   readonly timeoutRate: number | undefined
   /**
-   * Of the unfinished tasks that recoveries found, the share that was taken up where it was: resumed, waiting for its time
+   * Share of the unfinished tasks found by recoveries that continued: resumed, waiting for its time
    * or its client, or settled because its time was over or it had ended. The rest was parked, or is damaged.
    */
   readonly recoverySuccessRate: number | undefined

@@ -55,7 +55,7 @@ export interface StartOptions {
   readonly priority?: number | undefined
 }
 
-/** What `start` answers once the task is durable. */
+/** Result of `start`, once the task is durable. */
 export interface Started {
   readonly taskId: string
   /** `false` if the idempotency key had a task already. */

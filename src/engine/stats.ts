@@ -1,4 +1,7 @@
-/** What `stats()` says: of unfinished tasks from counts in memory, of settled ones from counters, of bytes from the database. */
+/**
+ * What `stats()` says: of unfinished tasks from counts in memory, of settled ones from counters, of bytes from the
+ * database.
+ */
 import { KINDS, timersDue } from '../store/layout.js'
 import type { Level } from '../store/level.js'
 import { readKeys } from '../store/reads.js'
@@ -6,7 +9,7 @@ import type { TaskStatus } from '../task/head.js'
 import type { Engine } from './engine.js'
 import type { ServiceLevels } from './service-levels.js'
 
-/** What `holdfast.stats()` answers. Instants are milliseconds since the epoch. */
+/** Result of `holdfast.stats()`. Instants are milliseconds since the epoch. */
 export interface Stats {
   /**
    * Tasks that are kept, by status: unfinished ones as they are on disk; settled ones by counters that each settling and
@@ -18,11 +21,11 @@ export interface Stats {
   /** The unfinished task that was created first. */
   readonly oldest: { readonly taskId: string; readonly type: string; readonly createdAt: number } | undefined
   readonly bytes: {
-    /** What budgets count: the tasks' values as JSON, and a fixed sum for each. */
+    /** Bytes that budgets count: the values of tasks as JSON, and a fixed sum for each task. */
     readonly counted: number
     /**
-     * How much of the database's files each kind of key takes up, compressed, and with what is deleted and not compacted
-     * yet. What was written last, up to 4 MiB, is not in it.
+     * Bytes of the database's files by kind of key, compressed, and with what is deleted and not compacted
+     * yet. The last writes, up to 4 MiB, are not counted.
      */
     readonly onDisk: Readonly<Record<keyof typeof KINDS, number>>
   }
@@ -30,7 +33,7 @@ export interface Stats {
   readonly timersDue: number
   /** Runs in memory: bodies that have a slot, and those that wait and are not unloaded. See `limits.loadedRunsMax`. */
   readonly loadedRuns: number
-  /** Functions of steps that go on although nobody waits for them. */
+  /** Functions of steps that still run although no task waits for them. */
   readonly leakedFunctions: number
   /** Faults of the anchor file since this instance was opened. Each is logged. */
   readonly anchor: {

@@ -11,14 +11,14 @@ export interface StepInfo {
   readonly kind: NamedKind | 'checkpoint'
   /** Its name, or the checkpoint's ID. */
   readonly name: string
-  /** The how-manieth of its name in its segment; a checkpoint is always the first. */
+  /** Number of the call among those of its name in its segment, from 1. A checkpoint has number 1. */
   readonly number: number
   /** The branch it stands in, such as `race#1.timeout`; `undefined` in the body itself. */
   readonly branch?: string | undefined
   readonly state: 'running' | 'completed' | 'failed'
-  /** When it began; a checkpoint has none. */
+  /** Start of the call; a checkpoint has none. */
   readonly startedAt: number | undefined
-  /** When it was recorded; `undefined` while it runs. */
+  /** Instant of the record; `undefined` while the call runs. */
   readonly recordedAt: number | undefined
   readonly attempts: number
   /** A failed step's error: name and message. */

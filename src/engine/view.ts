@@ -21,56 +21,56 @@ export interface TaskView {
   readonly durability: Durability
   readonly createdAt: number
   readonly updatedAt: number
-  /** When its first run began. */
+  /** Start of its first run. */
   readonly startedAt: number | undefined
   readonly settledAt: number | undefined
   /**
-   * Milliseconds from creation, as asked for: unfinished by then it fails with `EXPIRED`, and settled it is swept.
-   * `undefined` for a task without one.
+   * Time that the task is kept, in milliseconds from its creation. Unfinished after it, the task fails with `EXPIRED`;
+   * settled, it is deleted. `undefined` for a task without one.
    */
   readonly ttl: number | undefined
-  /** When it fails with `TIMEOUT` if it is not settled by then. */
+  /** Instant at which it fails with `TIMEOUT` if it is unfinished. */
   readonly deadlineAt: number | undefined
-  /** Which of its owner's waiting tasks runs first: from -100 to 100. */
+  /** Order among the waiting tasks of its owner: from -100 to 100, higher ones first. */
   readonly priority: number
   readonly attempt: number
-  /** How many of its steps are completed. */
+  /** Number of its completed steps. */
   readonly completedSteps: number
   /** The task it is a fork of, and the number of the last of its records that it has; `undefined` if it is none. */
   readonly forkedFrom: { readonly taskId: string; readonly at: number } | undefined
-  /** What its body said last. */
+  /** Last reported progress. */
   readonly progress: Progress | undefined
-  /** Why it can't continue, if it can't. */
+  /** Reason for which it cannot continue, if it is parked. */
   readonly parked: Parked | undefined
   /** Whose child it is. */
   readonly parentId: string | undefined
-  /** How far the clean-up behind its end is: children, undos, `onCancel`. The outcome stands meanwhile. */
+  /** State of the clean-up after its end: children, undos, `onCancel`. The outcome does not depend on it. */
   readonly cleanUp: 'none' | 'pending' | 'done' | 'failed'
-  /** Why its clean-up failed: `NOT_RUN` for a parked task that was cancelled with `force`. */
+  /** Reason for which its clean-up failed: `NOT_RUN` for a parked task that was cancelled with `force`. */
   readonly cleanUpReason: string | undefined
-  /** Why it failed: name, message and code, without the stack. */
+  /** Error of a failed task: name, message and code, without the stack. */
   readonly error: TaskHead['error']
-  /** What it settled with; `get` only. */
+  /** Outcome of a settled task; `get` only. */
   readonly outcome?: Outcome | undefined
-  /** What it asks for, by key, while it is `input_required`; `get` only. */
+  /** Open inputs by key, while it is `input_required`; `get` only. */
   readonly inputRequests?: Readonly<Record<string, InputRequest>> | undefined
   /** Steps that were, or are to be, undone, the newest first; `get` only, and only where there are any. */
   readonly undone?: readonly UndoneStep[] | undefined
 }
 
-/** An input that a task asks for. */
+/** An open input of a task. */
 export interface InputRequest extends Omit<AskedInput, 'key' | 'answer'> {}
 
 /** A step that has an undo, of a task that did not complete. */
 export interface UndoneStep {
   readonly step: string
-  /** The how-manieth of its name in its segment. */
+  /** Number of the step among those of its name in its segment, from 1. */
   readonly number: number
   /** `failed`: its undo is out of attempts, or the clean-up was given up before it. */
   readonly state: 'pending' | 'undone' | 'failed'
-  /** How often its undo was tried and failed. */
+  /** Number of failed attempts of its undo. */
   readonly failedAttempts: number
-  /** What its undo failed with last; `NOT_RUN` where it never ran and never will. */
+  /** Last error of its undo; `NOT_RUN` where it never ran and never will. */
   readonly error?: string | undefined
 }
 

@@ -15,7 +15,7 @@ import { defaultLogger, type Logger, unfailing } from '../logger.js'
 import { isLocked, openWhenUnlocked } from '../store/lock-wait.js'
 import type { AnyTaskDefinition } from '../task/definition.js'
 
-/** What the function of `durableTasks` is given: options for `Holdfast.open`. */
+/** Argument of the function given to `durableTasks`: options for `Holdfast.open`. */
 export interface GivenOptions {
   /** The definitions of `durable.tool`. */
   readonly tasks: readonly AnyTaskDefinition[]

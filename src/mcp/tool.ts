@@ -10,7 +10,7 @@ import type { AnyTaskDefinition, TaskDefinition } from '../task/definition.js'
 import { checkName } from '../task/names.js'
 import type { AuthInfoLike } from './http/node.js'
 
-/** What a call came with, for `toInput` and `toIdempotencyKey`. */
+/** Context of a call, for `toInput` and `toIdempotencyKey`. */
 export interface CallExtra {
   /** Whose call it is. */
   readonly owner: string
@@ -18,20 +18,20 @@ export interface CallExtra {
   readonly sessionId: string | undefined
   /** The request's `_meta`. */
   readonly _meta: Readonly<Record<string, unknown>> | undefined
-  /** What the client answered to an earlier `inputRequired(…)` of `toInput`, by key. 2026-07-28 only. */
+  /** Answers of the client to an earlier `inputRequired(…)` of `toInput`, by key. 2026-07-28 only. */
   readonly inputResponses?: Readonly<Record<string, unknown>> | undefined
-  /** What that `inputRequired(…)` sent along, as the client sent it back: not to be believed unless you signed it. */
+  /** The `requestState` of that `inputRequired(…)`, as the client returned it. Do not trust it unless you signed it. */
   readonly requestState?: unknown
 }
 
-/** What `inputRequired(…)` of `@modelcontextprotocol/server` makes: the client is asked before there is a task. */
+/** Return value of `inputRequired(…)` of `@modelcontextprotocol/server`: a request for input before there is a task. */
 export interface InputRequired {
   readonly resultType: 'input_required'
   readonly inputRequests?: Readonly<Record<string, unknown>> | undefined
   readonly requestState?: string | undefined
 }
 
-/** What a projection is told beside the value. */
+/** Context of `toResult` and `toError`. */
 export interface ResultAbout {
   readonly taskId: string
   readonly tool: string

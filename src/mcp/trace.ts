@@ -4,7 +4,7 @@
  * call fails for its trace.
  */
 
-/** Where a call comes from. */
+/** Trace context of a call. */
 export interface Trace {
   readonly traceparent: string
   readonly tracestate?: string | undefined

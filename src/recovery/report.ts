@@ -1,16 +1,21 @@
-/** What a recovery did, task by task, and why (recovery-7). Filled as it goes; `done` resolves when every task is taken up. */
+/**
+ * What a recovery did, task by task, and why (recovery-7). Filled as it goes; `done` resolves when every task is taken
+ * up.
+ */
 import { deferred } from '../deferred.js'
 
-/** What became of one unfinished task. */
+/** Result of the recovery for one unfinished task. */
 export interface RecoveredTask {
   readonly taskId: string
   readonly type: string
   /**
-   * `resumed`: its body runs again · `parked`: it can't go on · `settled`: its time was over, or it ended at once ·
-   * `waiting`: it sleeps, waits for an answer or a message, or its next attempt is due later · `cleaning-up`: it had settled, and its clean-up goes on · `kept`: a session task, which waits for its client · `damaged`: its head can't be read, and was left alone.
+   * `resumed`: its body runs again · `parked`: it cannot continue · `settled`: its time was over, or it ended at once ·
+   * `waiting`: it sleeps, waits for an answer or a message, or its next attempt is due later · `cleaning-up`: it had
+   * settled, and its clean-up continues · `kept`: a session task, which waits for its client · `damaged`: its head
+   * can't be read, and was left alone.
    */
   readonly action: 'resumed' | 'parked' | 'settled' | 'waiting' | 'cleaning-up' | 'kept' | 'damaged'
-  /** How many recorded answers its body was handed again. */
+  /** Number of recorded results that its body received again. */
   readonly replayed: number
   /** The first thing that was not recorded, and therefore begins now: it may have begun before the crash too. */
   readonly resumedAt?: string | undefined
@@ -19,32 +24,35 @@ export interface RecoveredTask {
   readonly reason?: string | undefined
 }
 
-/** A task that the last processes died of, or seem to: it runs again in a turn of its own. */
+/** A task that ran while the last processes crashed. Suspects run again one at a time. */
 export interface SuspectedTask {
   readonly taskId: string
   readonly type: string
-  /** Processes in a row that died while it ran and recorded nothing. */
+  /** Number of processes in a row that crashed while the task ran and recorded nothing. */
   readonly deaths: number
   readonly reason: string
 }
 
 /** The report of the last recovery. */
 export interface RecoveryReport {
-  /** When it began; `undefined` until `recover()` is called on an instance opened with `recover: 'manual'`. */
+  /** Start of the recovery; `undefined` until `recover()` is called on an instance opened with `recover: 'manual'`. */
   readonly startedAt: number | undefined
   readonly finishedAt: number | undefined
-  /** How many unfinished tasks were found. */
+  /** Number of unfinished tasks that were found. */
   readonly found: number
-  /** What became of each, in the order in which that was known. */
+  /** Result for each task, in the order in which it was known. */
   readonly tasks: readonly RecoveredTask[]
-  /** Those that run one at a time, in that order, and why. They are taken up in their turn. */
+  /** Suspects, in the order in which they run, one at a time, with the reason. */
   readonly suspects: readonly SuspectedTask[]
-  /** Why nothing is taken up before `recover()` is called, although the instance was opened without `recover: 'manual'`. */
+  /**
+   * Reason for which no task is resumed before `recover()` is called, although the instance was opened without
+   * `recover: 'manual'`.
+   */
   readonly heldReason: string | undefined
   /** Acknowledged commits that the store had lost, and that were accepted. */
   readonly storeDamage: string | undefined
   /**
-   * Resolves, with the report, once every task found is taken up again, parked or settled; or at close, with `finishedAt`
+   * Resolves, with the report, once every task found is resumed, parked or settled; or at close, with `finishedAt`
    * still undefined. Never rejects.
    */
   readonly done: Promise<RecoveryReport>

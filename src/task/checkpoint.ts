@@ -1,6 +1,6 @@
 /** What is known of a saved checkpoint apart from its state, which has a key of its own. */
 
-/** Who saved it: the task's own body, or a client from outside. */
+/** Origin of a checkpoint: the body of the task, or a client. */
 export type SavedBy = 'body' | 'client'
 
 /** One entry of `listCheckpoints`. */
@@ -9,11 +9,11 @@ export interface CheckpointInfo {
   readonly taskId: string
   readonly savedBy: SavedBy
   readonly label?: string | undefined
-  /** Counts the task's commits: a later checkpoint has a higher one, whatever the clock says. */
+  /** Counts the task's commits: a later checkpoint has a higher one, also after the clock was set back. */
   readonly seq: number
-  /** When it was saved, in milliseconds since the epoch. */
+  /** Instant of the save, in milliseconds since the epoch. */
   readonly createdAt: number
-  /** How many steps of the task were completed when it was saved. */
+  /** Number of steps of the task that were completed at the save. */
   readonly completedSteps: number
   /** The segment of the log that it opened, if a body saved it. */
   readonly opens?: number | undefined

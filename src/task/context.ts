@@ -9,15 +9,15 @@ import type { Progress, StoppedBy } from './head.js'
 import type { IsolatedOptions } from './isolated.js'
 import type { StepOptions } from './step-options.js'
 
-/** What a step's function is handed. */
+/** The argument of a step's function. */
 export interface StepContext {
   /** Aborted when the task is settled behind the step's back, and when `close()` runs out of grace. */
   readonly signal: AbortSignal
-  /** The same for every attempt and every run of this step, and of no other: hand it to the service you call. */
+  /** Key of every attempt and every run of this step, and of no other step. Pass it to the service that you call. */
   readonly idempotencyKey: string
   /** Counts the attempts of this step, from 1. For logs, never for decisions. */
   readonly attempt: number
-  /** What an earlier attempt of this step saved; `undefined` if none did. */
+  /** State that an earlier attempt of this step saved; `undefined` if none did. */
   readonly checkpoint: unknown
   /** Saves where this step is, so that its next attempt can start from there. Durable once it resolves. */
   saveCheckpoint(state: unknown): Promise<void>
@@ -42,17 +42,17 @@ export const SAVE_OPTIONS: Names<SaveCheckpointOptions> = { label: true, prune: 
 export interface RestoredCheckpoint<State = unknown> {
   readonly checkpointId: string
   readonly state: State
-  /** How many steps of the task were completed when it was saved. */
+  /** Number of steps of the task that were completed at the save. */
   readonly completedSteps: number
-  /** When it was saved, in milliseconds since the epoch. */
+  /** Instant of the save, in milliseconds since the epoch. */
   readonly createdAt: number
 }
 
 /**
- * What a body sees. Everything a body waits for goes through here, so that a new run after a crash is answered
- * from the log, in the same order.
+ * Context of a body. A body makes all its waits through it, so that a new run after a crash receives the results of the
+ * log, in the same order.
  *
- * A call that is refused rejects with what is wrong, in every run; the 100th in a row without a record fails the task with
+ * A call that is refused rejects with the reason, in every run; the 100th in a row without a record fails the task with
  * `REFUSED_TOO_OFTEN`.
  */
 export interface TaskContext {
@@ -63,13 +63,14 @@ export interface TaskContext {
   readonly owner: string | undefined
   /** Counts from 1. For logs, never for decisions. */
   readonly attempt: number
-  /** True if this run took up what an earlier one left. For logs, never for decisions. */
+  /** True if this run continues an earlier one. For logs, never for decisions. */
   readonly recovered: boolean
   /**
    * Aborted when the task is cancelled, runs out of time or is parked while the body is in memory, and at the end of a
    * `close()`. For calls that can be stopped, never for clean-up: a body that is unloaded, as in a wait of more than
-   * `unloadAfter`, or in any wait at `limits.loadedRunsMax`, is stopped without it, and so is one whose process dies. No
-   * `catch` and no `finally` runs then either. `undo` and `onCancel` of the definition do. A listener that throws raises an uncaught exception.
+   * `unloadAfter`, or in any wait at `limits.loadedRunsMax`, is stopped without it, and so is one whose process
+   * crashes. No `catch` and no `finally` runs then either. `undo` and `onCancel` of the definition do. A listener that
+   * throws raises an uncaught exception.
    * @see docs/guides/cancel-and-undo.md: the table of what runs at the end of a body
    */
   readonly signal: AbortSignal
@@ -101,7 +102,7 @@ export interface TaskContext {
   ): Promise<Jsonified<T>>
   /**
    * Waits, through crashes and restarts. Meanwhile the task uses no slot, and after `unloadAfter` no memory.
-   * @param name tells it from other sleeps, like a step's
+   * @param name distinguishes it from other sleeps, as the name of a step does
    * @param duration milliseconds, or a string such as `'30d'`
    */
   sleep(name: string, duration: Duration): Promise<void>
@@ -111,12 +112,12 @@ export interface TaskContext {
    */
   sleepUntil(name: string, instant: Date | number): Promise<void>
   /**
-   * Asks somebody outside, and waits for the answer: the task is `input_required` meanwhile, and `respond` answers it.
-   * @param name what the input is called; the first of a name is answered under that name, later
-   *   ones under `<name>-<n>`, where `n` counts the questions of the task. No key is given twice
-   * @param request what is asked, as JSON; shown by `get`
-   * @returns the answer, whatever JSON value it is
-   * @throws HoldfastError `INPUT_TIMEOUT` when nobody answered in time
+   * Requires an input from outside, and waits for the answer. The task is `input_required` until `respond` answers.
+   * @param name name of the input; the first of a name is answered under that name, later
+   *   ones under `<name>-<n>`, where `n` counts the inputs of the task. No key is used twice
+   * @param request the question as JSON; shown by `get`
+   * @returns the answer, any JSON value
+   * @throws HoldfastError `INPUT_TIMEOUT` when no answer came in time
    */
   input<Answer = unknown>(name: string, request?: unknown, options?: WaitOptions): Promise<Answer>
   /**
@@ -136,7 +137,7 @@ export interface TaskContext {
    */
   race<Results extends Record<string, unknown>>(branches: BranchesOf<Results>): Promise<Results[keyof Results]>
   /**
-   * The same, until the first one returns; one that throws is passed over.
+   * Runs branches side by side until the first one returns, and cancels the others. A branch that throws is passed over.
    * @throws AggregateError with what each branch threw, if all did
    */
   any<Results extends Record<string, unknown>>(branches: BranchesOf<Results>): Promise<Results[keyof Results]>
@@ -145,7 +146,7 @@ export interface TaskContext {
    * the branch that started it loses, and never outlives this task's clean-up.
    * @param definition a definition (registered now if it is not yet), or the name of a registered one
    * @returns its output
-   * @throws StepFailedError when it failed or was cancelled, or could not be started; its `cause` says why
+   * @throws StepFailedError when it failed or was cancelled, or could not be started; its `cause` is the reason
    */
   child<Input, Output>(definition: TaskDefinition<Input, Output>, input: Input, options?: ChildOptions): Promise<Output>
   child(definition: string, input?: unknown, options?: ChildOptions): Promise<unknown>
@@ -155,20 +156,20 @@ export interface TaskContext {
    */
   saveCheckpoint(state: unknown, options?: SaveCheckpointOptions): Promise<{ checkpointId: string }>
   /**
-   * Goes on from a checkpoint that a body of this task saved: the latest one, or that of the ID given. `undefined` if
+   * Continues from a checkpoint that the body of this task saved: the latest one, or that of the ID given. `undefined` if
    * there is none yet. For the first lines of a body, or directly after a save.
    * @throws HoldfastError `STEPS_IN_FLIGHT`, `CHECKPOINT_BEHIND`, `CHECKPOINT_PRUNED`, `CHECKPOINT_NOT_FOUND`
    */
   // biome-ignore lint/suspicious/noExplicitAny: the state is whatever the body saved; its author knows the shape
   restoreCheckpoint<State = any>(checkpointId?: string): Promise<RestoredCheckpoint<State> | undefined>
   /**
-   * Says how far the body is. Shown by `get` at once and kept with the next record; never waits. A figure that is no
+   * Reports the progress of the body. Shown by `get` at once and kept with the next record; never waits. A figure that is no
    * finite number is left out: no task fails for its progress bar.
    */
   progress(progress: Progress): void
   /**
-   * The stored time of the last answer, so that a replay sees the same: milliseconds since the epoch. It stays the same until
-   * the next record: to wait, use `sleep`.
+   * The stored time of the last answer, so that a replay sees the same: milliseconds since the epoch. It stays the same
+   * until the next record: to wait, use `sleep`.
    * @throws HoldfastError `NO_PROGRESS` as the 100,000th answer in a row without a record; the task fails
    */
   now(): Promise<number>
@@ -176,9 +177,8 @@ export interface TaskContext {
   uuid(): Promise<string>
   /**
    * True if a change of the code holds for this task here: `true` where the body continues from here for the first time,
-   * `false` while something of an earlier run is ahead of it, which only the old code asks for: answers, and waits that
-   * had begun. What it says first
-   * between two checkpoints, it says until the next.
+   * `false` while something of an earlier run is ahead of it, which only the old code requests: results, and waits that
+   * had begun. Its answer stays the same until the next checkpoint.
    * @param id names the change, in at most 200 bytes
    * @throws HoldfastError `STEP_AMBIGUOUS`, `LIMIT_EXCEEDED`
    * @example
@@ -208,7 +208,7 @@ export const WAIT_OPTIONS: Names<WaitOptions> = { timeout: true }
 /** The options of `task.child`. */
 export interface ChildOptions {
   /**
-   * Name that tells the child from other children, as the name of a step does.
+   * Name that distinguishes the child from other children, as the name of a step does.
    * @default the name of the definition
    */
   readonly name?: string | undefined
@@ -217,14 +217,14 @@ export interface ChildOptions {
 /** The names of the options. */
 export const CHILD_OPTIONS: Names<ChildOptions> = { name: true }
 
-/** What an undo, and `onCancel`, are handed. */
+/** The first argument of an undo and of `onCancel`. */
 export interface CleanUpContext {
   readonly taskId: string
   readonly type: string
   readonly owner: string | undefined
   /** Counts the attempts of this undo, from 1. For logs, never for decisions. */
   readonly attempt: number
-  /** The same for every attempt of this undo, and of no other, nor of the step: hand it to the service you call. */
+  /** Key of every attempt of this undo, and of no other undo or step. Pass it to the service that you call. */
   readonly idempotencyKey: string
   /** Aborted when the attempt takes too long, and when `close()` runs out of grace. */
   readonly signal: AbortSignal
@@ -241,7 +241,7 @@ export interface CleanUpContext {
   ): Promise<Jsonified<T>>
 }
 
-/** What an undo is told of its step. */
+/** The second argument of an undo: its step. */
 // biome-ignore lint/suspicious/noExplicitAny: an undo that does not name the type knows the shape
 export interface StepToUndo<Input = unknown, Result = any> {
   /** Name of the step. */
@@ -251,19 +251,20 @@ export interface StepToUndo<Input = unknown, Result = any> {
   /** Input of the task. */
   readonly input: Input
   /**
-   * Result of the step; `undefined` if it failed, or if it is not known whether it took place. TypeScript cannot see what a body
-   * returns from a step, so an undo that needs the type names it: `(context, step: StepToUndo<Input, Charge>) => …`.
+   * Result of the step; `undefined` if it failed, or if it is not known whether it took place. TypeScript cannot see
+   * what a body returns from a step, so an undo that needs the type names it: `(context, step: StepToUndo<Input,
+   * Charge>) => …`.
    */
   readonly result: Result | undefined
 }
 
-/** What `onCancel` is told. */
+/** The second argument of `onCancel`. */
 export interface Cancelled<Input = unknown> {
   readonly input: Input
   /** The checkpoint that the body saved last. */
   readonly lastCheckpoint: RestoredCheckpoint | undefined
-  /** What `cancel` was told; else `'TIMEOUT'` or `'EXPIRED'`. */
+  /** The `reason` of `cancel`, or `'TIMEOUT'` or `'EXPIRED'`. */
   readonly reason: string | undefined
-  /** What stopped the task. */
+  /** Event that stopped the task. */
   readonly stoppedBy: StoppedBy
 }

@@ -45,9 +45,9 @@ export interface TaskOptions<Input extends ZodType | undefined, Output extends Z
    */
   readonly keepCheckpoints?: number | undefined
   /**
-   * Functions that reverse steps, by the name of the step. When the task fails, is cancelled, times out or expires, the steps
-   * that ran or may have run are undone, the newest first. An undo needs no replay, so it works in a later process and after
-   * a `prune`.
+   * Functions that reverse steps, by the name of the step. When the task fails, is cancelled, times out or expires, the
+   * steps that ran or may have run are undone, the newest first. An undo needs no replay, so it works in a later
+   * process and after a `prune`.
    */
   readonly undo?: Readonly<Record<string, Undo<Parsed<Input, unknown>>>> | undefined
   /** Function that runs when the task is cancelled, times out or expires, after its steps are undone. */
@@ -102,7 +102,7 @@ export interface CleanUpOptions {
 /** The names of the options of a clean-up. */
 export const CLEAN_UP_OPTIONS: Names<CleanUpOptions> = { retry: true, timeout: true, grace: true }
 
-/** The same, checked and complete. */
+/** Complete options of a clean-up. */
 export interface CleanUpPolicy {
   readonly retry: RetryPolicy
   readonly timeoutMs: number

@@ -9,7 +9,7 @@ import type { SavedBy } from './checkpoint.js'
 import type { SegmentSum } from './segment.js'
 import type { Usage } from './usage.js'
 
-/** Where a task stands. The last three are settled, for good. */
+/** Status of a task. The last three are final. */
 export type TaskStatus = 'pending' | 'running' | 'input_required' | 'completed' | 'failed' | 'cancelled'
 
 /** Every status, in the order of a task's life. */
@@ -22,17 +22,17 @@ export const TASK_STATUSES: readonly TaskStatus[] = [
   'cancelled',
 ]
 
-/** True if an acknowledged write survives a power cut (`synced`) or only the death of the process (`buffered`). */
+/** True if an acknowledged write survives a power cut (`synced`) or only a crash of the process (`buffered`). */
 export type Durability = 'synced' | 'buffered'
 
-/** How far a task has come, as its body last said. */
+/** Progress of a task, as its body last reported it. */
 export interface Progress {
   readonly done?: number | undefined
   readonly total?: number | undefined
   readonly message?: string | undefined
 }
 
-/** Why an unfinished task can't continue, and since when. */
+/** Reason for which an unfinished task cannot continue, and its instant. */
 export interface Parked {
   readonly code: 'TASK_TYPE_UNKNOWN' | 'CODE_CHANGED' | 'RECORD_DAMAGED' | 'POISONED'
   readonly reason: string
@@ -127,7 +127,7 @@ export interface TaskHead {
   readonly forkedFrom?: ForkedFrom | undefined
   /** The life of the store in which it began to run; gone once it records something or waits (deaths.ts). */
   readonly life?: number | undefined
-  /** Processes in a row that died while it ran and recorded nothing. */
+  /** Number of processes in a row that crashed while the task ran and recorded nothing. */
   readonly deaths?: number | undefined
   /** What it began last, noted only of a task that may be parked for the next death. */
   readonly begun?: string | undefined
@@ -159,7 +159,7 @@ export const PARKED_REASON_BYTES_MAX = 240
 // What is counted while a task is parked, or cleaned up: its commits, messages and checkpoints from outside.
 const COUNTED_LATER_BYTES_MAX = 100
 
-/** What can stop a task behind its body's back. */
+/** Event that stops a task from outside its body. */
 export type StoppedBy = 'cancel' | 'timeout' | 'deadline' | 'expiry'
 
 /** An unloaded task that waits for something without a time of its own wakes then: never, or when it is told. */

@@ -24,9 +24,9 @@ export interface IsolatedOptions extends StepOptions {
   readonly export?: string | undefined
 }
 
-/** What an isolated function is handed besides its arguments. */
+/** The second argument of an isolated function. */
 export interface IsolatedContext {
-  /** The same for every attempt and every run of this step, and of no other. */
+  /** Key of every attempt and every run of this step, and of no other step. */
   readonly idempotencyKey: string
   /** Counts the attempts of this step, from 1. */
   readonly attempt: number

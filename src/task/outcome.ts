@@ -16,7 +16,7 @@ import {
 } from '../errors.js'
 import { fromJson, type JsonValue, toJson } from '../json.js'
 
-/** What a task settled with. */
+/** Outcome of a task: its result, its error or its cancellation. */
 export type Outcome =
   | { readonly kind: 'result'; readonly result?: JsonValue | undefined }
   | { readonly kind: 'error'; readonly error: TaskError }
@@ -27,18 +27,18 @@ export interface TaskError {
   readonly name: string
   readonly message: string
   readonly code?: string | number | undefined
-  /** What a `ProtocolError` carries for the client. */
+  /** Data of a `ProtocolError` for the client. */
   readonly data?: JsonValue | undefined
   readonly stack?: string | undefined
-  /** The library's own error, so that `code` is one of `ERROR_CODES` and not somebody's who uses the same word. */
+  /** The library's own error, so that `code` is one of `ERROR_CODES` and not a code of other code with the same name. */
   readonly ours?: true | undefined
   /** The figures of the library's own error: its numbers, truth values and short texts. */
   readonly details?: Readonly<Record<string, string | number | boolean>> | undefined
-  /** Which step, if it is a `StepFailedError`. */
+  /** Name of the step, if it is a `StepFailedError`. */
   readonly step?: string | undefined
   /** The record that failed, so that a retry of the task can find it. */
   readonly record?: number | undefined
-  /** What a `RetryAfterError` said. */
+  /** Delay of a `RetryAfterError`. */
   readonly retryAfterMs?: number | undefined
   readonly cause?: TaskError | undefined
   /** The parts of an `AggregateError`. */
@@ -198,7 +198,10 @@ function revived(stored: TaskError, cause: Error | undefined): Error {
   )
 }
 
-/** The code of a task that failed with `error`: the engine's own reason, also one that a step passed on, else `TASK_FAILED`. */
+/**
+ * The code of a task that failed with `error`: the engine's own reason, also one that a step passed on, else
+ * `TASK_FAILED`.
+ */
 export function failureCode(error: TaskError): ErrorCode {
   if (error.step !== undefined) return error.cause ? failureCode(error.cause) : 'TASK_FAILED'
   return error.ours && isErrorCode(error.code) ? error.code : 'TASK_FAILED'

@@ -41,7 +41,7 @@ export const RETRY_OPTIONS: Names<RetryOptions> = {
   retryIf: true,
 }
 
-/** The same, checked and complete. */
+/** Complete options of a retry. */
 export interface RetryPolicy {
   readonly maximumAttempts: number
   readonly initialMs: number

@@ -2,14 +2,14 @@
 import type { Duration } from '../duration.js'
 import type { RetryOptions } from './retry-options.js'
 
-/** A step that was running when the process died: whether its effect took place is not known. */
+/** A step that was running when the process crashed, so it is not known if its effect took place. */
 export interface InterruptedStep {
   readonly name: string
   /** The key it was begun under: the service it called may know it. */
   readonly idempotencyKey: string
-  /** When the attempt began, in milliseconds since the epoch. */
+  /** Start of the attempt, in milliseconds since the epoch. */
   readonly startedAt: number
-  /** Which attempt it was, from 1. */
+  /** Number of the attempt, from 1. */
   readonly attempt: number
 }
 

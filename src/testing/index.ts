@@ -1,4 +1,4 @@
-/** What tests need: time in your hand, and a disk whose plug you can pull. The public API of `holdfast/testing`. */
+/** The public API of `holdfast/testing`: a clock that a test controls, and a disk in memory that can crash. */
 
 export { silentLogger } from '../logger.js'
 export { ManualClock } from './manual-clock.js'

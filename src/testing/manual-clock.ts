@@ -8,7 +8,7 @@ interface Timer {
   readonly fire: () => void
 }
 
-/** Time in a test's hand. Instants are milliseconds since the epoch. */
+/** Clock that a test controls. Instants are milliseconds since the epoch. */
 export class ManualClock implements Clock {
   #now: number
   #timers = new Set<Timer>()
@@ -31,12 +31,12 @@ export class ManualClock implements Clock {
     return () => void this.#timers.delete(timer)
   }
 
-  /** How many timers are armed. */
+  /** Number of armed timers. */
   get armed(): number {
     return this.#timers.size
   }
 
-  /** When the next timer is due; `undefined` if none is armed. */
+  /** Instant of the next timer; `undefined` if none is armed. */
   get nextDueAt(): number | undefined {
     return this.#earliest()?.dueAt
   }

@@ -4,9 +4,9 @@
  */
 import type { Level, LevelBatch, LevelRange } from '../store/level.js'
 
-/** What happens at a chosen write. `applied`: the write reached the disk, and only its answer is lost. */
+/** A fault at a chosen write. `applied`: the write reached the disk, and only its acknowledgement is lost. */
 export interface Fault {
-  /** Which write, counted from the next one as 1. */
+  /** Number of the write, counted from the next one as 1. */
   readonly atWrite: number
   readonly applied: boolean
 }
@@ -46,7 +46,7 @@ export class MemoryDisk {
     return this.#content
   }
 
-  /** The process dies at a write: before it reaches the disk, or (`applied`) after. */
+  /** Crashes the process at a write: before it reaches the disk, or (`applied`) after. */
   dieAt(fault: Fault): void {
     this.#death = { ...fault, atWrite: this.#writes + fault.atWrite }
   }
@@ -61,7 +61,7 @@ export class MemoryDisk {
     this.#full = full
   }
 
-  /** The process dies now. */
+  /** Crashes the process now. */
   crash(): void {
     this.#crashes++
     this.#death = undefined
@@ -70,12 +70,12 @@ export class MemoryDisk {
     for (const told of this.#onDeath.splice(0)) told()
   }
 
-  /** Calls `told` when the process that has the disk open dies. */
+  /** Calls `told` when the process that has the disk open crashes. */
   onDeath(told: () => void): void {
     this.#onDeath.push(told)
   }
 
-  /** Changes a value behind everybody's back: rot. `undefined` removes it. */
+  /** Changes a value without the store, as a damaged disk does. `undefined` removes it. */
   damage(key: string, value: string | undefined): void {
     if (this.#content.has(key) === (value === undefined)) this.#changed.add(key)
     if (value === undefined) this.#content.delete(key)

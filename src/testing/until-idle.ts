@@ -8,11 +8,11 @@ import { isInMemory } from './open-in-memory.js'
 let ownImmediates = 0
 
 /**
- * Resolves once nothing can go on unless a clock moves or something comes from outside. Then:
+ * Resolves once nothing can continue unless a clock moves or an input comes from outside. Then:
  *
- * - no commit and no read of the store is queued or going on, and the database is not being opened again;
+ * - no commit and no read of the store is queued or running, and the database is not being opened again;
  * - no body is in a turn, and none is planned. So no queued task could begin, and no step that could begin has not;
- * - no microtask and no immediate (`setImmediate`) of the process is left, whoever queued it.
+ * - no microtask and no immediate (`setImmediate`) of the process is left.
  *
  * What waits for the test counts as idle: a function of a step that waits for a promise which the test resolves, a write
  * that the `latency` of a `MemoryDisk` holds back or a dead process never gets. So does what waits for a timer (that of
@@ -47,7 +47,10 @@ function turn(): Promise<void> {
   )
 }
 
-/** True if anybody else has an immediate queued, as every planned turn of a body has. The one that runs now is not counted. */
+/**
+ * True if anybody else has an immediate queued, as every planned turn of a body has. The one that runs now is not
+ * counted.
+ */
 function hasImmediates(): boolean {
   const resources = process.getActiveResourcesInfo()
   return resources.filter((resource) => resource === 'Immediate').length > ownImmediates

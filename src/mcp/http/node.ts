@@ -3,17 +3,20 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
 import { httpError } from './reply.js'
 
-/** What comes with a request. */
+/** Context of a request. */
 export interface FetchContext {
   /** As the SDK's `requireBearerAuth` makes it. */
   readonly authInfo?: AuthInfoLike | undefined
-  /** The body, if somebody parsed it already. */
+  /** The body of the request, if it is parsed already. */
   readonly parsedBody?: unknown
   /** The remote address of the socket. The `node` handler fills it in. */
   readonly remoteAddress?: string | undefined
 }
 
-/** As much of Node's `IncomingMessage`, or Express's `Request`, as is asked for. Without it, these types would need @types/node. */
+/**
+ * The part of Node's `IncomingMessage`, or Express's `Request`, that is used. Without it, these types would need
+ * @types/node.
+ */
 export interface NodeRequest {
   readonly method?: string | undefined
   readonly url?: string | undefined
@@ -26,7 +29,7 @@ export interface NodeRequest {
   readonly auth?: AuthInfoLike | undefined
 }
 
-/** The same of Node's `ServerResponse`. */
+/** The part of Node's `ServerResponse` that is used. */
 export interface NodeResponse {
   readonly headersSent: boolean
   readonly writableFinished: boolean
@@ -128,7 +131,7 @@ async function write(response: Response, res: ServerResponse): Promise<void> {
   res.end()
 }
 
-/** What is used of the SDK's `AuthInfo`. */
+/** The part of the SDK's `AuthInfo` that is used. */
 export interface AuthInfoLike {
   readonly clientId: string
   readonly extra?: Record<string, unknown> | undefined

@@ -11,8 +11,9 @@ export interface CommonHttpOptions {
    */
   readonly path?: string
   /**
-   * Time after which a client that lost its stream tries again, also if the restart took less. The clients of the SDKs try
-   * twice, so a restart may take twice this time, less the time of the connection. The default is for restarts of up to 15 s.
+   * Time after which a client that lost its stream tries again, also if the restart took less. The clients of the SDKs
+   * try twice, so a restart may take twice this time, less the time of the connection. The default is for restarts of
+   * up to 15 s.
    * @default '8s'
    */
   readonly retryInterval?: Duration
@@ -27,9 +28,9 @@ export interface CommonHttpOptions {
    */
   readonly allowedOrigins?: readonly string[]
   /**
-   * Which address a request counts for, as a text; `undefined` if there is none. Used with `access: 'open'` only. Set it
+   * Address that a request counts for, as a text; `undefined` if there is none. Used with `access: 'open'` only. Set it
    * behind a proxy: otherwise all clients share the address of the proxy, and its limits. Without an address only the
-   * limits of all clients together hold, and the log says so once. Only a hash of the address is stored.
+   * limits of all clients together apply, and the log has one line about it. Only a hash of the address is stored.
    * @default `context.remoteAddress`, the remote address of the socket; of an IPv6 address the first 64 bits
    */
   readonly addressOf?: AddressOf

@@ -1,4 +1,7 @@
-/** The public face of the 2025-11-25 binding: tools from task definitions, and everything that clients do with their tasks. */
+/**
+ * The public face of the 2025-11-25 binding: tools from task definitions, and everything that clients do with their
+ * tasks.
+ */
 import type { TaskMessageQueue, TaskStore } from '@modelcontextprotocol/sdk/experimental/tasks/interfaces.js'
 import type { ServerOptions } from '@modelcontextprotocol/sdk/server/index.js'
 import type { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
@@ -98,8 +101,8 @@ export class DurableTasks {
   }
 
   /**
-   * Runs `act` as the principal of `authInfo`: around `transport.handleRequest`, since the SDK tells a task store only a
-   * session ID; and around calls of `taskStore` in the body of a task, which runs for no request.
+   * Runs `act` as the principal of `authInfo`: around `transport.handleRequest`, since the SDK passes a task store only
+   * a session ID; and around calls of `taskStore` in the body of a task, which runs for no request.
    */
   withAuth<T>(authInfo: AuthInfoLike | undefined, act: () => T): T {
     return runAs({ authInfo }, act)
@@ -119,7 +122,7 @@ export class DurableTasks {
     return this.#store !== undefined
   }
 
-  /** Beside `taskStore`. */
+  /** The message queue for `taskStore`. */
   get taskMessageQueue(): TaskMessageQueue {
     this.queue ??= new DurableTaskMessageQueue(this)
     return this.queue

@@ -1,9 +1,12 @@
-/** The client's side of `sessions/*`, typed. It knows a client by what it is asked for, so that servers need no client SDK. */
+/**
+ * The client's side of `sessions/*`, typed. It knows a client by what it is asked for, so that servers need no client
+ * SDK.
+ */
 import { z } from 'zod'
 import { checkpointCalls } from '../checkpoint-calls.js'
 import { CHECKPOINTS_EXTENSION } from './extension.js'
 
-/** What is used of the `Client` of `@modelcontextprotocol/client`. */
+/** The part of the `Client` of `@modelcontextprotocol/client` that is used. */
 export interface ClientLike {
   // biome-ignore lint/suspicious/noExplicitAny: the client's overloads are about methods of its own
   readonly request: (request: { method: string; params: Record<string, unknown> }, schema: any) => Promise<any>

@@ -1,4 +1,7 @@
-/** The public face of the 2026-07-28 binding: tools from task definitions, and everything that clients do with their tasks. */
+/**
+ * The public face of the 2026-07-28 binding: tools from task definitions, and everything that clients do with their
+ * tasks.
+ */
 import type { McpServer, Server, ServerOptions } from '@modelcontextprotocol/server'
 import type { Holdfast } from '../../engine/holdfast.js'
 import type { TaskView } from '../../engine/view.js'
@@ -79,8 +82,8 @@ export class DurableTasks {
   }
 
   /**
-   * Options for `new McpServer(info, …)`: yours, without what would install the handlers too early, and with room for
-   * our own `requestState` beside one that you verify.
+   * Options for `new McpServer(info, …)`: yours, without the capability that would install the handlers too early, and
+   * with room for our own `requestState` beside one that you verify.
    */
   serverOptions(options: ServerOptions = {}): ServerOptions {
     const { tools: _, ...capabilities } = options.capabilities ?? {}

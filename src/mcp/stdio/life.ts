@@ -15,7 +15,7 @@ import { exitNow, hasWaitingThread } from './exit.js'
 import type { CheckedStdioOptions } from './options.js'
 import type { StdioWire } from './wire.js'
 
-/** Why a stdio server ended: its input ended, its output failed, the signal, or `handle.close()` was called. */
+/** Reason for which a stdio server ended: its input ended, its output failed, the signal, or `handle.close()` was called. */
 export type StdioEnd = 'stdin' | 'stdout' | 'SIGTERM' | 'SIGINT' | 'SIGHUP' | 'SIGBREAK' | 'close'
 
 /** A connection that is served. */

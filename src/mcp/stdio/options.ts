@@ -2,27 +2,28 @@
 import { type Duration, durationMs } from '../../duration.js'
 import { checkFlag, type Names, oneOf } from '../../expected.js'
 
-/** How a stdio server begins and ends. */
+/** The options for the start and the end of a stdio server. */
 export interface StdioLifeOptions {
   /**
-   * How long steps in flight may go on once the shutdown has begun. Then their signals are aborted. The process ends at
-   * most 150 ms after that. Clients kill a server after 500 ms (Claude Code) to 4 s (the SDKs).
+   * Longest time that running steps may continue after the shutdown has begun. Then their signals are aborted. The
+   * process ends at most 150 ms after that. Clients kill a server after 500 ms (Claude Code) to 4 s (the SDKs).
    * @default 200 ms
    */
   readonly grace?: Duration | undefined
   /**
-   * `false`: the process goes on after the shutdown, and `await handle.ended` gives the reason.
+   * False to let the process continue after the shutdown. `await handle.ended` gives the reason.
    * @default true: the process exits with code 0
    */
   readonly exit?: boolean | undefined
   /**
-   * `false`: SIGTERM, SIGINT and SIGHUP (SIGBREAK on Windows) are left to you.
+   * False to handle SIGTERM, SIGINT and SIGHUP (SIGBREAK on Windows) in your code.
    * @default true: each of them begins the shutdown
    */
   readonly signals?: boolean | undefined
   /**
-   * When the store is opened. `'at-start'`: at once. By default at the first message that needs it (any but
-   * `server/discover`, `initialize` and notifications), or after a second: clients start processes that they only probe.
+   * Time of the open. With `'at-start'`, the store is opened at once. By default it is opened at the first message that
+   * needs it (any but `server/discover`, `initialize` and notifications), or after a second: clients start processes
+   * that they only probe.
    * @default 'when-needed'
    */
   readonly open?: 'when-needed' | 'at-start' | undefined

@@ -41,9 +41,9 @@ export type { FetchContext } from '../../http/node.js'
 export interface HttpHandler {
   /** For plain `http` and Express; uses `req.body` and `req.auth` if they are there. */
   readonly node: (req: NodeRequest, res: NodeResponse) => Promise<void>
-  /** For Hono, and whatever else speaks `Request` and `Response`. */
+  /** Handler for Hono, and for any framework with `Request` and `Response`. */
   readonly fetch: (request: Request, context?: FetchContext) => Promise<Response>
-  /** Resolves once what an earlier process left open is taken up. Requests wait for it by themselves. */
+  /** Resolves once the sessions and calls of an earlier process are resumed. Requests wait for it by themselves. */
   readonly ready: Promise<void>
   /** Closes every connection. The sessions stay, for the next process. */
   readonly close: () => Promise<void>

@@ -24,7 +24,7 @@ export interface HttpOptions extends CommonHttpOptions {
    */
   readonly sessionsPerOwnerMax?: number
   /**
-   * Sessions of one address. For `access: 'open'` only, where nothing else tells clients apart.
+   * Sessions of one address. For `access: 'open'` only, where nothing else distinguishes clients.
    * @default 100
    */
   readonly sessionsPerAddressMax?: number
@@ -41,7 +41,7 @@ export interface HttpOptions extends CommonHttpOptions {
    */
   readonly openRequestsPerSessionMax?: number
   /**
-   * The same of one owner, in all sessions together; with `access: 'open'` of one address.
+   * Requests of one owner that are not answered yet, in all sessions together; with `access: 'open'` of one address.
    * @default 1,000
    */
   readonly openRequestsPerOwnerMax?: number

@@ -31,9 +31,9 @@ import { SubscriptionCounts, whenOver } from './subscription-counts.js'
 export interface HttpHandler {
   /** For plain `http` and Express; uses `req.body` and `req.auth` if they are there. */
   readonly node: (req: NodeRequest, res: NodeResponse) => Promise<void>
-  /** For Hono, and whatever else speaks `Request` and `Response`. */
+  /** Handler for Hono, and for any framework with `Request` and `Response`. */
   readonly fetch: (request: Request, context?: FetchContext) => Promise<Response>
-  /** Tells subscribers that a list of the server's has changed. */
+  /** Notifies subscribers that a list of the server has changed. */
   readonly notify: ServerNotifier
   /** Ends every subscription and every open request. Tasks continue. */
   readonly close: () => Promise<void>
