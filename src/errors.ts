@@ -44,7 +44,7 @@ export const ERROR_CODES = {
   EXPIRED: 'The task’s `ttl` was over before it settled. It is swept soon after.',
   STEP_FAILED: 'A step threw, and that is recorded. The cause is the thrown value.',
   STEP_IN_DOUBT:
-    "The process died while a step ran that must not run twice (`onInterrupted: 'fail'`). See whether its effect took place.",
+    "The process crashed while a step ran that must not run twice (`onInterrupted: 'fail'`). See whether its effect took place.",
   STEP_TIMEOUT: 'A step took longer than its timeout. Its signal was aborted; its later effects are not recorded.',
   INPUT_TIMEOUT: 'No client answered an input of the task in time.',
   INPUT_UNAVAILABLE:
@@ -57,7 +57,7 @@ export const ERROR_CODES = {
   CALL_NOT_AWAITED:
     'A body returned right after a call of its context that it did not await, so the call never began. The task fails. Await it.',
   REFUSED_TOO_OFTEN:
-    'A body was refused 100 times in a row, with nothing recorded in between. The message names the call; the cause says why.',
+    'A body was refused 100 times in a row, with nothing recorded in between. The message names the call, and the cause has the reason.',
   NO_PROGRESS: 'A body got 100,000 answers in a row that need no record, such as `now()`. To wait, use `task.sleep`.',
   STEPS_IN_FLIGHT: 'A checkpoint was saved or restored with something in flight. Await it first.',
   CODE_CHANGED: 'The body does not match the task’s log any more. The task is parked until code fits that does.',

@@ -44,7 +44,7 @@ export class Lives implements ProcessHistory {
     if (note.newestOrder !== undefined) this.ids.continueAfter(note.newestOrder)
     this.#isHeld = heldReason !== undefined
     if (heldReason !== undefined) {
-      this.logger.error('The recovery is held: every start of this store dies', { reason: heldReason })
+      this.logger.error('The recovery is held: every start of this store crashed', { reason: heldReason })
     }
     const after = new Map(counted.map(({ head }) => [head.taskId, head]))
     return { heads: heads.map((head) => after.get(head.taskId) ?? head), heldReason }

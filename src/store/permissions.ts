@@ -21,7 +21,7 @@ export async function protectDirectory(dir: string, isNew: boolean, logger: Logg
   try {
     await chmod(dir, DIRECTORY_MODE)
     if (isOpen && !isNew) {
-      logger.warn('Everybody could write to the directory of the store. Its mode was set to 0700.', { dir })
+      logger.warn('Every user could write to the directory of the store. Its mode was set to 0700.', { dir })
     }
   } catch (error) {
     logger.warn(

@@ -88,7 +88,7 @@ test('a recovery that is held has a line', async () => {
   world.crash()
   const holdfast = await world.open()
   expect(holdfast.recovery.heldReason).toBeDefined()
-  const fields = world.only('error', 'The recovery is held: every start of this store dies')
+  const fields = world.only('error', 'The recovery is held: every start of this store crashed')
   expect(fields).toEqual({ reason: holdfast.recovery.heldReason })
 })
 

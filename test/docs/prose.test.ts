@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { ERROR_CODES } from 'holdfast'
 import { expect, test } from 'vitest'
 import { readSource } from '../../scripts/reference/source.js'
 import { readSections } from '../../scripts/site/pages.js'
@@ -39,4 +40,13 @@ test('the first sentence of each exported doc comment begins with the thing, and
     return [...(isRiddle ? [`${where}: begins with '${first.split(' ')[0]}'`] : []), ...wordsToAvoid(first, where)]
   })
   expect([...new Set(wrong)]).toEqual([])
+})
+
+test('no text of an error code and no log line uses a word to avoid', () => {
+  const lines = readSource(root).logLines.map(({ level, message }) => ({
+    where: `${level} '${message}'`,
+    text: message,
+  }))
+  const codes = Object.entries(ERROR_CODES).map(([where, text]) => ({ where, text: text as string }))
+  expect([...lines, ...codes].flatMap(({ where, text }) => wordsToAvoid(text, where))).toEqual([])
 })

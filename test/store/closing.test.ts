@@ -161,7 +161,7 @@ describe('the directory of a store', () => {
     chmodSync(dir, 0o777)
     await (await open(dir)).close()
     expect(statSync(dir).mode & 0o777).toBe(0o700)
-    expect(lines).toEqual(['Everybody could write to the directory of the store. Its mode was set to 0700.'])
+    expect(lines).toEqual(['Every user could write to the directory of the store. Its mode was set to 0700.'])
   })
 
   test('may be the root of a fresh volume, which has a lost+found', async () => {
