@@ -82,7 +82,7 @@ test.each(['exit', 'kill', 'throw'])(
     }
     const [poisonous] = ends?.splice(50, 1) ?? []
     expect(poisonous?.view).toMatchObject({ status: 'running', parked: { code: 'POISONED' } })
-    expect(poisonous?.view?.parked?.reason).toMatch(/^5 processes in a row died .* the last in step 'work'$/)
+    expect(poisonous?.view?.parked?.reason).toMatch(/^5 processes in a row crashed .* the last in step 'work'$/)
     expect(ends).toEqual(numbers(100).toSpliced(50, 1))
     console.info(`${how}: parked after ${deaths} deaths of the process; the 99 others completed`)
     expect(deaths).toBeLessThanOrEqual(8)

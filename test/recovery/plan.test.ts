@@ -55,7 +55,9 @@ describe('the plan', () => {
 
   test('says why', () => {
     const suspect = planRecovery(head({ deaths: 4, begun: "step 'a'" }), MARK, 5, 5_000)
-    expect(suspect).toMatchObject({ reason: expect.stringMatching(/^the last 4 processes died .* step 'a'/) as string })
+    expect(suspect).toMatchObject({
+      reason: expect.stringMatching(/^the last 4 processes crashed .* step 'a'/) as string,
+    })
     expect(planRecovery(head({ deaths: 5 }), MARK, 5, 5_000)).toMatchObject({ parked: { code: 'POISONED' } })
     expect(planRecovery(head(), undefined, 5, 5_000)).toMatchObject({ parked: { code: 'TASK_TYPE_UNKNOWN' } })
   })
