@@ -8,6 +8,8 @@ trap 'rm -rf "$project"' EXIT
 
 cd "$root"
 npm pack --silent --pack-destination "$project" >/dev/null
+bytes=$(wc -c < "$project"/holdfast-*.tgz)
+[ "$bytes" -le 1000000 ] || { echo "The packed package has $bytes bytes; at most 1,000,000 are allowed." >&2; exit 1; }
 node test/package/readme-program.mjs "$root/README.md" > "$project/first.ts"
 
 cd "$project"
@@ -24,5 +26,19 @@ timeout 60 node --input-type=module -e "
   await import('holdfast/store').then(() => { throw new Error('internals are exported') }, (error) => {
     if (error.code !== 'ERR_PACKAGE_PATH_NOT_EXPORTED') throw error
   })
+"
+# A debugger and a stack trace find the source: each map names a file that the package contains.
+node -e "
+  const { existsSync, readdirSync, readFileSync } = require('node:fs')
+  const { dirname, join } = require('node:path')
+  const dist = 'node_modules/holdfast/dist'
+  const files = readdirSync(dist, { recursive: true })
+  const maps = files.filter((file) => file.endsWith('.map'))
+  const without = files.filter((file) => /\\.(js|d\\.ts)\$/.test(file) && !maps.includes(file + '.map'))
+  const lost = maps.filter((map) => {
+    const { sources } = JSON.parse(readFileSync(join(dist, map), 'utf8'))
+    return !sources.every((source) => existsSync(join(dist, dirname(map), source)))
+  })
+  if (maps.length === 0 || without.length + lost.length > 0) throw new Error('Without a map or its source: ' + [...without, ...lost])
 "
 echo "The package installs and runs in a project of its own, with types."
