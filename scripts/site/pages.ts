@@ -37,7 +37,11 @@ const SECTIONS: readonly { title: string; folder: string; first: readonly string
     folder: 'reference',
     first: ['index', 'holdfast', 'options', 'limits', 'errors', 'events', 'log-lines'],
   },
-  { title: 'Internals', folder: 'internals', first: ['architecture', 'on-disk-format', 'guarantees', 'benchmarks'] },
+  {
+    title: 'Internals',
+    folder: 'internals',
+    first: ['architecture', 'on-disk-format', 'guarantees', 'debugging', 'benchmarks'],
+  },
   { title: 'Decisions', folder: 'internals/decisions', first: ['index'] },
 ]
 
