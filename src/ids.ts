@@ -6,7 +6,7 @@
  *        ID of the store. Without this, a cursor of `list` would skip tasks that are created after it.
  * - A counter follows the time part and orders the IDs of one millisecond. The counter's overflow adds 1 ms.
  */
-import { randomBytes, randomUUID } from 'node:crypto'
+import { createHash, randomBytes, randomUUID } from 'node:crypto'
 import { decodeTime, encodeTime, monotonicFactory, ulid } from 'ulid'
 
 /** The engine's source of IDs and of randomness. */
@@ -104,4 +104,25 @@ export function createIds(): Ids {
     fraction: randomFraction,
     seed: () => randomUUID(),
   }
+}
+
+/** The key that a step hands to the services it calls: the same in every attempt and run, and of no other step. */
+export function idempotencyKeyOf(taskId: string, recordId: string): string {
+  const hash = createHash('sha256').update(recordId).digest('hex')
+  return `${taskId}-${hash.slice(0, 32)}`
+}
+
+/**
+ * A name-based UUID (version 5) under the task's seed.
+ * See https://www.rfc-editor.org/rfc/rfc9562#section-5.5
+ */
+export function uuidOf(seed: string, name: string): string {
+  const bytes = createHash('sha1')
+    .update(Buffer.from(seed.replaceAll('-', ''), 'hex'))
+    .update(name)
+    .digest()
+  bytes[6] = ((bytes[6] as number) & 0x0f) | 0x50
+  bytes[8] = ((bytes[8] as number) & 0x3f) | 0x80
+  const hex = bytes.toString('hex', 0, 16)
+  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-')
 }

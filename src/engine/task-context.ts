@@ -4,6 +4,7 @@
  */
 import { type Duration, durationMs, instantOf } from '../duration.js'
 import { checkOptionsOf, expected, isObject } from '../expected.js'
+import { uuidOf } from '../ids.js'
 import type { Jsonified } from '../json.js'
 import { loggerAbout } from '../logger.js'
 import {
@@ -26,7 +27,6 @@ import { PREFIX } from '../task/segment.js'
 import type { StepOptions } from '../task/step-options.js'
 import type { Asked } from './asked.js'
 import type { Branch } from './branches.js'
-import { uuidOf } from './derived.js'
 import { isolatedStep } from './isolated/isolated-step.js'
 import { anyOf } from './lazy-abort.js'
 import { inFlight } from './refusals.js'
