@@ -1,10 +1,10 @@
 /** Asks somebody whether a step took place that a crash interrupted, and that must not run twice. */
 import { toJson } from '../json.js'
 import type { InterruptedStep } from '../task/step-options.js'
-import type { Asked } from './asked.js'
-import { awaitAnswer } from './await-answer.js'
+import type { PendingCall } from './asked.js'
+import { askAndWait } from './await-answer.js'
 import type { Run } from './run.js'
-import type { Trial } from './run-step.js'
+import type { StepTrial } from './run-step.js'
 
 /** What `respond` answers such a question with. */
 export interface TookPlace {
@@ -22,10 +22,10 @@ export function saysWhether(answer: unknown): answer is TookPlace {
  * Asks, and waits as long as it takes.
  * @returns whether it took place, and its result as JSON text; `undefined` if the run ends before
  */
-export async function askWhetherItTookPlace(
+export async function confirmStep(
   run: Run,
-  asked: Asked,
-  trial: Trial,
+  asked: PendingCall,
+  trial: StepTrial,
   step: InterruptedStep,
 ): Promise<{ tookPlace: boolean; value?: string | undefined } | undefined> {
   const { name, startedAt, idempotencyKey, attempt } = step
@@ -42,7 +42,7 @@ export async function askWhetherItTookPlace(
     },
     step: { name, startedAt, idempotencyKey, attempt },
   }
-  return awaitAnswer(run, asked, trial.note, { name, request }, async (note, text = '') => {
+  return askAndWait(run, asked, trial.note, { name, request }, async (note, text = '') => {
     const { tookPlace, result } = JSON.parse(text) as TookPlace
     trial.note = note
     if (tookPlace) return { tookPlace, value: toJson(result, resultUse(run, name)) }

@@ -4,7 +4,7 @@ import { fromJson } from '../json.js'
 import type { Parked } from '../task/head.js'
 import type { Ask } from '../task/history.js'
 import type { LogRecord } from '../task/log.js'
-import type { Note } from '../task/note.js'
+import type { PendingRecord } from '../task/note.js'
 import { stepFailure, waitFailure } from '../task/outcome.js'
 import type { Branch } from './branches.js'
 import type { LazyAbort } from './lazy-abort.js'
@@ -21,7 +21,7 @@ export type RunEnd =
   | { readonly kind: 'over' }
 
 /** Something the body waits for. */
-export interface Asked {
+export interface PendingCall {
   readonly ask: Ask
   /** The number of the turn that the call was made in. */
   readonly turn: number
@@ -44,20 +44,20 @@ export interface Asked {
 }
 
 /** Its name and place, as a record has them. */
-export function placeOf({ ask: asked }: Asked) {
+export function placeOf({ ask: asked }: PendingCall) {
   const { segment, scope, ask, after, name: which } = asked
   const { name, number } = which.kind === 'checkpoint' ? { name: '', number: 0 } : which
   return { segment, scope, ask, after, name, number }
 }
 
 /** What is noted of it before anything happened to it. */
-export function newNote({ ask: asked }: Asked): Note {
+export function newPendingRecord({ ask: asked }: PendingCall): PendingRecord {
   const { id, segment, scope, ask, after } = asked
   return { id, segment, scope, ask, after, failedAttempts: 0 }
 }
 
 /** Hands a recorded answer to the body that waits for it: the same value, or the same error, in every run. */
-export function handAnswer(record: LogRecord, { resolve, reject }: Asked): void {
+export function handAnswer(record: LogRecord, { resolve, reject }: PendingCall): void {
   const failure = failureOf(record)
   if (failure) reject(failure)
   else resolve(valueIn(record))

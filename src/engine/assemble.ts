@@ -3,7 +3,7 @@ import type { Store } from '../store/store.js'
 import { Children } from './children.js'
 import type { Lifecycle, Recovery } from './collaborators.js'
 import { Engine } from './engine.js'
-import { Lives } from './lives.js'
+import { Openings } from './lives.js'
 import type { CheckedOptions } from './options.js'
 import { park } from './park.js'
 import { ParkedRetries } from './parked-retries.js'
@@ -11,10 +11,10 @@ import { reloadHeads } from './reload.js'
 import { begin, schedule } from './schedule.js'
 import { noteDropped, settleEvent, tellSettled } from './settling.js'
 import { Suspects } from './suspects.js'
-import { Sweeps } from './sweeps.js'
-import { loadTasks, resumeType, takeUp } from './take-up.js'
+import { TaskSweepGuard } from './sweeps.js'
+import { loadTasks, resumeTasks, resumeType } from './take-up.js'
 import { timeOut } from './time-out.js'
-import { tellNews } from './waking.js'
+import { wakeTask } from './waking.js'
 
 /** Makes an engine over an open store, with all of its parts. */
 export function assembleEngine(store: Store, options: CheckedOptions): Engine {
@@ -23,8 +23,8 @@ export function assembleEngine(store: Store, options: CheckedOptions): Engine {
     children: new Children(engine),
     recovery: recoveryOf(engine),
     suspects: new Suspects(engine, options),
-    lives: new Lives(store, options.ids, options.logger),
-    sweeps: new Sweeps(),
+    openings: new Openings(store, options.ids, options.logger),
+    sweeps: new TaskSweepGuard(),
   }))
 }
 
@@ -36,7 +36,7 @@ function lifecycleOf(engine: Engine): Lifecycle {
     settleEvent: (head, outcome, settling) => settleEvent(engine, head, outcome, settling),
     tellSettled: (task) => tellSettled(engine, task),
     park: (task, parked, run) => park(engine, task, parked, run),
-    tellNews: (task, answered) => tellNews(engine, task, answered),
+    wakeTask: (task, answered) => wakeTask(engine, task, answered),
     noteDropped: (task) => noteDropped(engine, task),
   }
 }
@@ -45,7 +45,7 @@ function recoveryOf(engine: Engine): Recovery {
   const parkedRetries = new ParkedRetries(engine)
   return {
     load: () => loadTasks(engine),
-    takeUp: (found) => takeUp(engine, parkedRetries, found),
+    resumeTasks: (found) => resumeTasks(engine, parkedRetries, found),
     resumeType: (definition) => resumeType(engine, parkedRetries, definition),
     reloadHeads: (level, taskIds) => reloadHeads(engine, level, taskIds),
   }

@@ -5,15 +5,15 @@
  * await-answer-1. What changes the questions of a task does so one after the other (commit-5): an answer that is accepted is the answer.
  */
 import { toJson } from '../json.js'
-import { readInputKeys, readNote } from '../store/reads.js'
+import { readInputKeys, readPendingRecord } from '../store/reads.js'
 import { NEVER } from '../task/head.js'
 import { inputKeys, isOlderKey } from '../task/input-keys.js'
-import type { AskedInput, Note } from '../task/note.js'
-import type { Asked } from './asked.js'
+import type { AskedInput, PendingRecord } from '../task/note.js'
+import type { PendingCall } from './asked.js'
 import type { Run } from './run.js'
 
 /** What is asked, and for how long. */
-export interface Question {
+export interface InputQuestion {
   readonly name: string
   readonly request: unknown
   readonly timeoutMs?: number | undefined
@@ -27,12 +27,12 @@ export const inputsOf = (taskId: string) => `inputs/${taskId}`
  * @param conclude makes of the answer's text (`undefined`: none came in time) what is returned, and writes it
  * @returns `undefined` if the run ends before
  */
-export async function awaitAnswer<T>(
+export async function askAndWait<T>(
   run: Run,
-  asked: Asked,
-  first: Note,
-  question: Question,
-  conclude: (note: Note, answer: string | undefined) => Promise<T>,
+  asked: PendingCall,
+  first: PendingRecord,
+  question: InputQuestion,
+  conclude: (note: PendingRecord, answer: string | undefined) => Promise<T>,
 ): Promise<T | undefined> {
   const { host, task } = run
   const { clock, keys, store } = host
@@ -46,7 +46,7 @@ export async function awaitAnswer<T>(
         if (run.isOverFor(asked)) return { isOver: true }
         note = await ask(run, note, key, question)
       } else {
-        note = (await store.readPatiently((level) => readNote(level, task.taskId, note))) ?? note
+        note = (await store.readPatiently((level) => readPendingRecord(level, task.taskId, note))) ?? note
       }
       const { answer, dueAt = NEVER } = note.input as AskedInput
       if (answer !== undefined || dueAt <= clock.now()) return { concluded: await conclude(note, answer) }
@@ -57,7 +57,12 @@ export async function awaitAnswer<T>(
   }
 }
 
-async function ask(run: Run, note: Note, key: string, { name, request, timeoutMs }: Question): Promise<Note> {
+async function ask(
+  run: Run,
+  note: PendingRecord,
+  key: string,
+  { name, request, timeoutMs }: InputQuestion,
+): Promise<PendingRecord> {
   const { host, task } = run
   const { resultBytesMax: bytesMax } = host.limits
   const text = toJson(request, { what: `the request of input '${name}'`, bytesMax, option: 'limits.resultBytesMax' })
@@ -69,7 +74,7 @@ async function ask(run: Run, note: Note, key: string, { name, request, timeoutMs
     requestedAt,
     dueAt: timeoutMs === undefined ? undefined : requestedAt + timeoutMs,
   }
-  const asking: Note = { ...note, input }
+  const asking: PendingRecord = { ...note, input }
   await host.record(task, { kind: 'note', run: run.number, beside: { begun: [asking] } })
   const { taskId, type } = task.head
   host.events.emit('task:input-required', { taskId, type, key: input.key })

@@ -9,7 +9,7 @@
 import { setImmediate } from 'node:timers'
 import { isOutOfTime } from '../task/expiry.js'
 import { isSettled } from '../task/head.js'
-import type { Asked } from './asked.js'
+import type { PendingCall } from './asked.js'
 import type { InFlight } from './in-flight.js'
 import type { PatchKeeper, RunCore } from './run-host.js'
 
@@ -22,7 +22,7 @@ interface BeginningRun extends RunCore {
 export const CALLS_PER_SLICE = 100
 
 export class Beginnings {
-  #released: Asked[] = []
+  #released: PendingCall[] = []
   /** True while the next slice waits for its turn, or for what holds it back. */
   #waits = false
 
@@ -32,7 +32,7 @@ export class Beginnings {
   ) {}
 
   /** Begins calls that have not begun: the first of them now, unless something holds them back. */
-  release(calls: Iterable<Asked>): void {
+  release(calls: Iterable<PendingCall>): void {
     this.#released.push(...calls)
     if (!this.#waits) this.#beginSlice()
   }
@@ -68,7 +68,7 @@ export class Beginnings {
 }
 
 /** What a body that asked for something has to wait for before anything may begin; `undefined` if it is nothing. */
-function heldBack(run: BeginningRun, asked: readonly Asked[]): Promise<void> | undefined {
+function heldBack(run: BeginningRun, asked: readonly PendingCall[]): Promise<void> | undefined {
   const { store, closing, suspects } = run.host
   // An effect now could not be recorded. The tasks pause until the disk takes writes again.
   if (!store.connection.isUp) return store.connection.up

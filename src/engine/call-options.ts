@@ -101,7 +101,7 @@ export const CALL_OPTIONS = {
 }
 
 /** Whose tasks a call reaches that takes nothing else. */
-export function ownerOf(call: string, options: OwnerOption = {}): string | undefined {
+export function ownerOption(call: string, options: OwnerOption = {}): string | undefined {
   checkOptionsOf(call, options, CALL_OPTIONS.owner)
   checkOwner(options.owner)
   return options.owner

@@ -16,7 +16,7 @@ export interface TimedCall {
  * What `call` resolves with, if that is soon enough.
  * @throws HoldfastError `STEP_TIMEOUT`, after the signal is aborted with the same error
  */
-export async function callWithin(
+export async function callWithTimeout(
   { clock, watchLeak }: Pick<RunHost, 'clock' | 'watchLeak'>,
   { taskId, name, timeoutMs, aborter }: TimedCall,
   call: () => unknown,

@@ -2,7 +2,7 @@
 import { deferred } from '../deferred.js'
 import { HoldfastError } from '../errors.js'
 import { toJson } from '../json.js'
-import type { Decision } from '../task/changes.js'
+import type { TaskDecision } from '../task/changes.js'
 import { createTask, type NewTask } from '../task/create.js'
 import type { AnyTaskDefinition } from '../task/definition.js'
 import { dueAt } from '../task/expiry.js'
@@ -95,9 +95,9 @@ export class Children implements ChildTasks {
     }
     const admitted = admission.admit(about)
     const { startNow } = admitted
-    let decision: Decision
+    let decision: TaskDecision
     try {
-      decision = decideNew(engine, admitted, createTask({ ...about, startNow, life: engine.lives.life }, now), now)
+      decision = decideNew(engine, admitted, createTask({ ...about, startNow, life: engine.openings.life }, now), now)
     } catch (error) {
       admitted.giveBack({ unknown: false })
       throw error

@@ -12,11 +12,11 @@
 import { faultOf } from '../fault.js'
 import { fromJson } from '../json.js'
 import { readCheckpoints } from '../store/read-log.js'
-import { readInput, readIntents, readOutcome, readState } from '../store/reads.js'
+import { readInput, readOutcome, readState, readUndoRecords } from '../store/reads.js'
 import type { Cancelled, RestoredCheckpoint } from '../task/context.js'
 import type { AnyTaskDefinition } from '../task/definition.js'
 import type { StoppedBy, TaskHead } from '../task/head.js'
-import { type Intent, isUndoingOver, ON_CANCEL, onCancelIntent } from '../task/intent.js'
+import { isUndoingOver, ON_CANCEL, onCancelRecord, type UndoRecord } from '../task/intent.js'
 import { isFenced } from '../task/transition.js'
 import type { Engine } from './engine.js'
 import type { LazyAbort } from './lazy-abort.js'
@@ -70,7 +70,8 @@ async function cleanUp(
       return await engine.park(task, { code: 'TASK_TYPE_UNKNOWN', reason })
     }
     // Whatever an earlier process still said of it comes too late.
-    if (!interrupted) await engine.record(task, { kind: 'clean-up', run: task.head.run + 1, life: engine.lives.life })
+    if (!interrupted)
+      await engine.record(task, { kind: 'clean-up', run: task.head.run + 1, life: engine.openings.life })
     task.awaitsRun = false
     const failed = definition && (await takeBack(engine, task, definition, interrupted, aborters))
     if (failed === 'over' || engine.closing) return
@@ -104,7 +105,7 @@ async function takeBack(
   await task.settledCommits()
   const { input, intents } = await store.readPatiently(async (level) => ({
     input: await readInput(level, head),
-    intents: await readIntents(level, taskId),
+    intents: await readUndoRecords(level, taskId),
   }))
   const known = interrupted
     ? await lateResults(engine, task, intents.filter(isOpen), interrupted.functions, graceUntil)
@@ -138,21 +139,21 @@ async function takeBack(
   return failed.length === 0 ? undefined : failed.map(describeFailure).join('; ')
 }
 
-function isOpen(intent: Intent): boolean {
+function isOpen(intent: UndoRecord): boolean {
   return !isUndoingOver(intent)
 }
 
-function describeFailure({ id, name, undoing }: Intent): string {
+function describeFailure({ id, name, undoing }: UndoRecord): string {
   return `${id === ON_CANCEL ? 'onCancel' : `the undo of step '${name}'`} failed: ${undoing?.error ?? ''}`
 }
 
 async function callOnCancel(
   undoer: Undoer,
-  intents: readonly Intent[],
+  intents: readonly UndoRecord[],
   input: string | undefined,
-): Promise<Intent[] | undefined> {
+): Promise<UndoRecord[] | undefined> {
   const { host, task, definition } = undoer
-  const intent = intents.find(({ id }) => id === ON_CANCEL) ?? onCancelIntent(host.clock.now())
+  const intent = intents.find(({ id }) => id === ON_CANCEL) ?? onCancelRecord(host.clock.now())
   if (isUndoingOver(intent)) return [intent]
   const cancelled = await host.store.readPatiently(async (level): Promise<Cancelled> => {
     const outcome = await readOutcome(level, task.taskId)

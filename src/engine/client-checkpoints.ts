@@ -9,7 +9,7 @@ import type { TaskHead } from '../task/head.js'
 import { stateUsage } from '../task/usage.js'
 import type { Engine } from './engine.js'
 import type { LiveTask } from './live-task.js'
-import { readSteady } from './read-steady.js'
+import { readConsistent } from './read-steady.js'
 import { missingCheckpoint } from './restore-checkpoint.js'
 import { STATES_DROPPED_MAX } from './save-checkpoint.js'
 
@@ -70,7 +70,7 @@ export async function restoreClientCheckpoint(
   { checkpointId, savedBy, by }: { checkpointId: string | undefined; savedBy: SavedBy | undefined; by: string },
 ): Promise<RestoredCheckpoint> {
   const { taskId } = head
-  const { value } = await readSteady(engine, head, async (level, now) => {
+  const { value } = await readConsistent(engine, head, async (level, now) => {
     const all = (await readCheckpoints(level, now)).filter(
       (known) => savedBy === undefined || known.savedBy === savedBy,
     )

@@ -17,7 +17,7 @@ export interface Collaborators {
   readonly children: ChildTasks
   readonly recovery: Recovery
   readonly suspects: SuspectTurns
-  readonly lives: ProcessHistory
+  readonly openings: OpeningHistory
   readonly sweeps: SweepGuard
 }
 
@@ -57,7 +57,7 @@ export interface Lifecycle {
   /** Parks a task. */
   park(task: LiveTask, parked: Omit<Parked, 'since'>, run?: number): Promise<void>
   /** Wakes a task for which something arrived. */
-  tellNews(task: LiveTask, answered?: readonly string[]): void
+  wakeTask(task: LiveTask, answered?: readonly string[]): void
   /** Notes that a body returned after its task was settled. */
   noteDropped(task: LiveTask): Promise<void>
 }
@@ -92,7 +92,7 @@ export interface Recovery {
   /** Reads the unfinished tasks into memory. */
   load(): Promise<readonly TaskHead[]>
   /** Resumes the tasks that were found. */
-  takeUp(found: readonly TaskHead[]): void
+  resumeTasks(found: readonly TaskHead[]): void
   /** Resumes the tasks that were parked for lack of this definition. */
   resumeType(definition: AnyTaskDefinition): void
   /** Reads these heads again. Returns what is to be told once the store is up. */
@@ -119,7 +119,7 @@ export interface SuspectTurns {
 }
 
 /** The record of this process in the store, by which the next one knows how it ended. */
-export interface ProcessHistory {
+export interface OpeningHistory {
   /** The number of this process. */
   readonly life: number | undefined
   /** Begins the record. Returns the heads as they now are, and why the recovery is held, if it is. */

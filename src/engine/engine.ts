@@ -14,7 +14,7 @@ import type { Ids } from '../ids.js'
 import type { LimitedLogger } from '../line-limit.js'
 import { type RecoveryReport, Report } from '../recovery/report.js'
 import type { Store } from '../store/store.js'
-import type { Decision } from '../task/changes.js'
+import type { TaskDecision } from '../task/changes.js'
 import type { AnyTaskDefinition } from '../task/definition.js'
 import { dueAt } from '../task/expiry.js'
 import { isSettled, type Parked, type TaskHead } from '../task/head.js'
@@ -24,23 +24,23 @@ import { isFenced, transition } from '../task/transition.js'
 import { Admission } from './admission.js'
 import { drain } from './closing.js'
 import type { Collaborators, FreshInput, Settling } from './collaborators.js'
-import { Gate } from './gate.js'
-import { Leaks } from './leaks.js'
+import { TurnGate } from './gate.js'
+import { LeakedFunctions } from './leaks.js'
 import type { Limits } from './limits.js'
 import type { LiveTask } from './live-task.js'
 import { LiveTasks } from './live-tasks.js'
 import { LoadedRuns } from './loaded-runs.js'
 import type { CheckedOptions } from './options.js'
-import { Places, Processes } from './places.js'
+import { ProcessSemaphore, Semaphore } from './places.js'
 import { noteQuestions } from './questions.js'
 import type { Registry } from './registry.js'
-import { Restores } from './restores.js'
+import { RestoreCounts } from './restores.js'
 import { PRIORITY_AGEING_MS, Scheduler } from './scheduler.js'
-import { Serial } from './serial.js'
+import { KeyedMutex } from './serial.js'
 import { Levels } from './service-levels.js'
 import { Slots } from './slots.js'
 import { TaskLines } from './task-lines.js'
-import { Usage } from './usage.js'
+import { ByteBudget } from './usage.js'
 import { Waiters } from './waiters.js'
 
 // An answer costs about 0.1 ms until it is decided, and as much again when the run that it wakes has recorded it.
@@ -57,11 +57,11 @@ export class Engine {
   readonly keepSettledMs: number | undefined
   readonly keepCheckpoints: number | undefined
   readonly unloadAfterMs: number
-  readonly usage: Usage
+  readonly usage: ByteBudget
   readonly sweeps: Collaborators['sweeps']
   readonly serviceLevels: Levels
   readonly events: Events
-  readonly leaks: Leaks
+  readonly leaks: LeakedFunctions
   readonly registry: Registry
   readonly waiters = new Waiters()
   /** The runs in memory. */
@@ -69,28 +69,28 @@ export class Engine {
   readonly slots = new Slots(this)
   readonly scheduler: Scheduler
   readonly admission: Admission
-  readonly processes: Processes
+  readonly processes: ProcessSemaphore
   /** Serialises what concerns one idempotency key. */
-  readonly keys = new Serial()
+  readonly keys = new KeyedMutex()
   /** Answers of callers pass here: each wakes a run, and may come in a burst. */
-  readonly answers = new Gate(ANSWERS_PER_TURN)
+  readonly answers = new TurnGate(ANSWERS_PER_TURN)
   /** Serialises the saves of one task's clients. */
-  readonly saves = new Serial()
+  readonly saves = new KeyedMutex()
   /** Every unfinished task, by ID. */
   readonly tasks: LiveTasks
   /** Forks whose records are being copied: nobody else may touch what lies under these IDs. */
   readonly copying = new Set<string>()
   readonly report: Report
   /** How many clean-ups run at once. */
-  readonly cleaners: Places
+  readonly cleaners: Semaphore
   /** The live children of each task. */
   readonly children: Collaborators['children']
   readonly lines: TaskLines
-  readonly lives: Collaborators['lives']
+  readonly openings: Collaborators['openings']
   readonly suspects: Collaborators['suspects']
   readonly #lifecycle: Collaborators['lifecycle']
   readonly #recovery: Collaborators['recovery']
-  readonly #restores = new Restores()
+  readonly #restores = new RestoreCounts()
   #closing = false
   readonly #closingBegan = deferred<void>()
   /** Resolves when `close` is called, and not where the store is lost. */
@@ -113,13 +113,13 @@ export class Engine {
     this.keepSettledMs = options.keepSettledMs
     this.keepCheckpoints = options.keepCheckpoints
     this.unloadAfterMs = options.unloadAfterMs
-    this.usage = new Usage(store, options.limits)
+    this.usage = new ByteBudget(store, options.limits)
     this.tasks = new LiveTasks(this.usage)
     this.serviceLevels = new Levels(store)
-    this.leaks = new Leaks(options.clock, options.logger)
+    this.leaks = new LeakedFunctions(options.clock, options.logger)
     this.events = new Events(options.logger)
     this.lines = new TaskLines(options.logger)
-    this.cleaners = new Places(options.concurrency)
+    this.cleaners = new Semaphore(options.concurrency)
     this.report = new Report(store.damage)
     this.registry = options.registry
     const { concurrency, concurrencyPerOwner, ratePerOwner } = options
@@ -130,13 +130,13 @@ export class Engine {
     this.scheduler = new Scheduler({ concurrency, concurrencyPerOwner, ageingMs, concurrencyOf, loaded })
     const { clock, events, limits, tasks, scheduler } = this
     this.admission = new Admission({ clock, events, store, limits, tasks, scheduler, ratePerOwner })
-    this.processes = new Processes(options.limits.isolatedProcessesMax)
-    const { lifecycle, children, recovery, suspects, lives, sweeps } = connect(this)
+    this.processes = new ProcessSemaphore(options.limits.isolatedProcessesMax)
+    const { lifecycle, children, recovery, suspects, openings: lives, sweeps } = connect(this)
     this.#lifecycle = lifecycle
     this.#recovery = recovery
     this.children = children
     this.suspects = suspects
-    this.lives = lives
+    this.openings = lives
     this.sweeps = sweeps
     store.onReload((level, taskIds) => recovery.reloadHeads(level, taskIds))
     store.onLost((lost) => this.#stopAtOnce(lost))
@@ -145,23 +145,23 @@ export class Engine {
   // --- decide, commit, tell ---------------------------------------------------------------------------------------
 
   /** For the engine itself: waits while the store is down, and decides again what the store lost. */
-  record(task: LiveTask, event: TaskEvent): Promise<Decision> {
+  record(task: LiveTask, event: TaskEvent): Promise<TaskDecision> {
     return this.#tracked(task, this.#commit(task, event, true))
   }
 
   /** For a caller: refused with `STORE_UNAVAILABLE` when the store is down or goes down. */
-  recordForCaller(task: LiveTask, event: TaskEvent): Promise<Decision> {
+  recordForCaller(task: LiveTask, event: TaskEvent): Promise<TaskDecision> {
     return this.#tracked(task, this.#commit(task, event, false))
   }
 
-  #tracked(task: LiveTask, commit: Promise<Decision>): Promise<Decision> {
+  #tracked(task: LiveTask, commit: Promise<TaskDecision>): Promise<TaskDecision> {
     const over = () => void task.commits.delete(commit)
     task.commits.add(commit)
     commit.then(over, over)
     return commit
   }
 
-  async #commit(task: LiveTask, event: TaskEvent, patient: boolean): Promise<Decision> {
+  async #commit(task: LiveTask, event: TaskEvent, patient: boolean): Promise<TaskDecision> {
     for (;;) {
       if (task.coming) await task.coming.promise
       // Closed under a step that would not stop: it is told nothing (commit-8), and its task goes on at the next open.
@@ -170,7 +170,7 @@ export class Engine {
       // A caller is refused before anything is decided for it: nothing would take the decision back.
       if (!patient) this.store.connection.assertUp()
       else if (!this.store.connection.isUp) await this.store.connection.up
-      let decision: Decision
+      let decision: TaskDecision
       try {
         decision = transition(task.head, event, this.clock.now())
       } catch (error) {
@@ -245,7 +245,8 @@ export class Engine {
 
   /** Takes up what was found at open, behind the caller's back. Once is enough. */
   recover(): RecoveryReport {
-    if (this.report.startedAt === undefined) this.scheduler.together(() => this.#recovery.takeUp(this.#found.splice(0)))
+    if (this.report.startedAt === undefined)
+      this.scheduler.together(() => this.#recovery.resumeTasks(this.#found.splice(0)))
     return this.report
   }
 
@@ -274,7 +275,7 @@ export class Engine {
 
   /** Something came from outside, or a child ended: whoever waits for it looks. */
   hasNews(task: LiveTask, answered?: readonly string[]): void {
-    this.#lifecycle.tellNews(task, answered)
+    this.#lifecycle.wakeTask(task, answered)
   }
 
   isUnfinished(taskId: string): boolean {
@@ -321,7 +322,7 @@ export class Engine {
   async close(graceMs: number): Promise<void> {
     this.closing = true
     this.closeCalled.resolve()
-    const noted = this.#lost ? undefined : this.lives.beginEnd()
+    const noted = this.#lost ? undefined : this.openings.beginEnd()
     this.scheduler.stop()
     this.suspects.stop()
     await drain(this, this.#lost ? 0 : graceMs)
@@ -329,7 +330,7 @@ export class Engine {
     this.#closed = true
     this.report.abandon()
     this.waiters.close()
-    if (!this.#lost) await this.lives.end()
+    if (!this.#lost) await this.openings.end()
     await this.store.close()
   }
 

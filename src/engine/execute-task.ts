@@ -8,12 +8,12 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { fromJson, toJson } from '../json.js'
 import { noteKey } from '../store/layout.js'
 import { readDropped, readLog, readPatches } from '../store/read-log.js'
-import { readInput, readIntents, readNotes } from '../store/reads.js'
+import { readInput, readPendingRecords, readUndoRecords } from '../store/reads.js'
 import type { AnyTaskDefinition } from '../task/definition.js'
 import { dueAt, isOutOfTime } from '../task/expiry.js'
 import { History } from '../task/history.js'
 import { undoneRecords } from '../task/intent.js'
-import type { Note } from '../task/note.js'
+import type { PendingRecord } from '../task/note.js'
 import { describeError, type Outcome, type TaskError } from '../task/outcome.js'
 import { type PatchAnswers, Patches } from '../task/patches.js'
 import { planRetry } from '../task/plan-retry.js'
@@ -84,7 +84,7 @@ async function load(engine: Engine, task: LiveTask) {
           ? []
           : (await readLog(level, task.head)).map(({ record }) => record),
       ),
-      notes: task.head.hasStepStates ? await readNotes(level, task.taskId) : new Map<string, Note>(),
+      notes: task.head.hasStepStates ? await readPendingRecords(level, task.taskId) : new Map<string, PendingRecord>(),
       patches: task.head.hasPatches ? await readPatches(level, task.head) : new Map<number, PatchAnswers>(),
     }))
   } catch (error) {
@@ -107,7 +107,7 @@ async function startRun(
   if (!engine.store.connection.isUp) await engine.store.connection.up
   const { timeoutMs } = definition
   const run = task.head.run + 1
-  const started = engine.record(task, { kind: 'start', run, timeoutMs, recovered, life: engine.lives.life })
+  const started = engine.record(task, { kind: 'start', run, timeoutMs, recovered, life: engine.openings.life })
   engine.arm(task)
   // On disk before any of its code runs: `now()` says it before any answer, and a body that brings the process down at
   // once must be known to have run.
@@ -194,16 +194,17 @@ async function retry(
   const { store, keys } = engine
   const { taskId, head } = task
   const log = await store.readPatiently((level) => readLog(level, task.head))
-  const intents = head.intents ? await store.readPatiently((level) => readIntents(level, taskId)) : []
+  const intents = head.intents ? await store.readPatiently((level) => readUndoRecords(level, taskId)) : []
   const undone = undoneRecords(intents)
-  const read = () => (head.hasStepStates ? store.readPatiently((level) => readNotes(level, taskId)) : new Map())
-  const notes: ReadonlyMap<string, Note> = await read()
+  const read = () =>
+    head.hasStepStates ? store.readPatiently((level) => readPendingRecords(level, taskId)) : new Map()
+  const notes: ReadonlyMap<string, PendingRecord> = await read()
   const plan = await inSlices(planRetry(log, error, task.head, { notes: [...notes.values()], undone }))
   // Children that the next attempt doesn't know of end first: whoever dies here comes to the same throw again.
   for (const { child } of plan.ended) if (child) await engine.children.end(child.taskId, why)
   const record = async () => {
     // A question that goes may have been answered meanwhile, and counts as answered then.
-    const now: ReadonlyMap<string, Note> = plan.ended.length > 0 ? await read() : notes
+    const now: ReadonlyMap<string, PendingRecord> = plan.ended.length > 0 ? await read() : notes
     const ended = plan.ended.map((note) => now.get(noteKey(taskId, note)) ?? note)
     const earlier = await store.readPatiently((level) => readDropped(level, task.head))
     await engine.record(task, { kind: 'retry', run: run.number, wakeAt, why, plan: { ...plan, ended }, earlier })

@@ -10,7 +10,7 @@ import { faultOf } from '../fault.js'
 import { fromJson } from '../json.js'
 import type { Level } from '../store/level.js'
 import { readCheckpoints, readLog, readPatches } from '../store/read-log.js'
-import { readHead, readInput, readIntents, readStateText } from '../store/reads.js'
+import { readHead, readInput, readStateText, readUndoRecords } from '../store/reads.js'
 import type { Change } from '../task/changes.js'
 import type { CheckpointInfo } from '../task/checkpoint.js'
 import type { NewTask } from '../task/create.js'
@@ -29,7 +29,7 @@ import { undoneRecords } from '../task/intent.js'
 import { countedIn } from '../task/log.js'
 import type { Engine } from './engine.js'
 import { findTask } from './find-task.js'
-import { readSteady } from './read-steady.js'
+import { readConsistent } from './read-steady.js'
 import { missingCheckpoint } from './restore-checkpoint.js'
 import {
   checkStartOptions,
@@ -64,7 +64,7 @@ export async function forkOf(
   const scope = key === undefined ? undefined : { owner, type: found.type, key }
   return onceUnderKey(engine, scope, fingerprint, async () => {
     const { head, value } = await engine.sweeps.using(taskId, () =>
-      readSteady(engine, found, (level, now) => read(level, now, point)),
+      readConsistent(engine, found, (level, now) => read(level, now, point)),
     )
     const { clock, ids, store } = engine
     const now = clock.now()
@@ -133,7 +133,7 @@ async function read(
   if (!point) throw noSuchPoint(head, at, checkpoints)
   const patches = head.hasPatches ? await readPatches(level, head) : new Map()
   const inputText = await readInput(level, head)
-  const undone = undoneRecords(head.intents ? await readIntents(level, head.taskId) : [])
+  const undone = undoneRecords(head.intents ? await readUndoRecords(level, head.taskId) : [])
   const bodies = checkpoints.filter(({ savedBy }) => savedBy === 'body')
   const plan = planFork({ head, log, checkpoints: bodies, patches, undone }, point)
   return { plan, inputText }

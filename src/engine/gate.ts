@@ -1,7 +1,7 @@
 /** Lets a limited number of callers through in each turn of the event loop, in their order. Others wait for the next turn. */
 import { setImmediate } from 'node:timers'
 
-export class Gate {
+export class TurnGate {
   #waiting: (() => void)[] = []
   #passed = 0
   #isArmed = false

@@ -32,7 +32,7 @@ import {
   checkSend,
   graceOf,
   type OwnerOption,
-  ownerOf,
+  ownerOption,
   type ResultOptions,
   type SendOptions,
   type SessionTaskOptions,
@@ -100,7 +100,7 @@ export class Holdfast {
   /** Resumes the unfinished tasks, after `recover: 'manual'` or if the recovery was held. A second call changes nothing. */
   async recover(): Promise<RecoveryReport> {
     this.#engine.assertOpen()
-    await this.#engine.lives.release()
+    await this.#engine.openings.release()
     return this.#engine.recover()
   }
 
@@ -137,7 +137,7 @@ export class Holdfast {
    * @throws HoldfastError `TASK_NOT_FOUND` for an unknown task and for another owner's alike; `RECORD_DAMAGED`
    */
   async get(taskId: string, options?: OwnerOption): Promise<TaskView> {
-    return this.#view(await this.#find(taskId, ownerOf('get', options)), true)
+    return this.#view(await this.#find(taskId, ownerOption('get', options)), true)
   }
 
   /**
@@ -186,7 +186,7 @@ export class Holdfast {
     responses: Readonly<Record<string, unknown>>,
     options?: OwnerOption,
   ): Promise<Responded> {
-    const owner = ownerOf('respond', options)
+    const owner = ownerOption('respond', options)
     return respondForCaller(this.#engine, taskId, responses, owner, () => this.#find(taskId, owner))
   }
 
@@ -207,7 +207,7 @@ export class Holdfast {
    * @throws HoldfastError `TASK_NOT_FOUND`, `TASK_SETTLED`, `NOT_PARKED`, `TASK_TYPE_UNKNOWN`, `STORE_UNAVAILABLE`
    */
   async resume(taskId: string, options?: OwnerOption): Promise<TaskView> {
-    const owner = ownerOf('resume', options)
+    const owner = ownerOption('resume', options)
     this.#engine.assertOpen()
     const head = await this.#find(taskId, owner)
     const task = this.#engine.tasks.get(taskId)
@@ -249,7 +249,7 @@ export class Holdfast {
 
   /** The checkpoints of a task, oldest first, without their states. @throws HoldfastError `TASK_NOT_FOUND` */
   async listCheckpoints(taskId: string, options?: OwnerOption): Promise<readonly CheckpointInfo[]> {
-    const head = await this.#find(taskId, ownerOf('listCheckpoints', options))
+    const head = await this.#find(taskId, ownerOption('listCheckpoints', options))
     return this.#engine.store.read((level) => readCheckpoints(level, head))
   }
 
@@ -264,7 +264,7 @@ export class Holdfast {
 
   /** The log of a task by segment, with states and times. @throws HoldfastError `TASK_NOT_FOUND`, `RECORD_DAMAGED` */
   async steps(taskId: string, options?: OwnerOption): Promise<readonly SegmentInfo[]> {
-    return readSteps(this.#engine, await this.#find(taskId, ownerOf('steps', options)))
+    return readSteps(this.#engine, await this.#find(taskId, ownerOption('steps', options)))
   }
 
   /**
@@ -283,7 +283,7 @@ export class Holdfast {
    * @throws HoldfastError `TASK_NOT_FOUND`, `TASK_SETTLED`, `NOT_A_SESSION_TASK`, `NOT_SERIALIZABLE`, `TOO_LARGE`
    */
   async completeSessionTask(taskId: string, outcome: Outcome, options?: OwnerOption): Promise<TaskView> {
-    const owner = ownerOf('completeSessionTask', options)
+    const owner = ownerOption('completeSessionTask', options)
     const task = await this.#findUnfinished(taskId, owner)
     await completeSession(this.#engine, task, outcome, owner ?? 'admin')
     return this.#view(task.head)

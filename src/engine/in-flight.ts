@@ -1,8 +1,8 @@
 /** What a run has begun and not recorded: functions of steps, writes on their way. Waits are not in flight. */
-import type { Asked } from './asked.js'
+import type { PendingCall } from './asked.js'
 
 export class InFlight {
-  readonly #asked = new Set<Asked>()
+  readonly #asked = new Set<PendingCall>()
   #waiting: { readonly isSo: () => boolean; readonly resolve: () => void }[] = []
 
   constructor(
@@ -14,20 +14,20 @@ export class InFlight {
     return this.#asked.size
   }
 
-  add(asked: Asked): void {
+  add(asked: PendingCall): void {
     this.#asked.add(asked)
   }
 
-  delete(asked: Asked): void {
+  delete(asked: PendingCall): void {
     this.#asked.delete(asked)
   }
 
-  some(isMeant: (asked: Asked) => boolean): boolean {
+  some(isMeant: (asked: PendingCall) => boolean): boolean {
     return [...this.#asked].some(isMeant)
   }
 
   /** Aborts the signals of functions. */
-  abort(reason: unknown, isMeant: (asked: Asked) => boolean = () => true): void {
+  abort(reason: unknown, isMeant: (asked: PendingCall) => boolean = () => true): void {
     for (const asked of [...this.#asked].filter(isMeant)) {
       asked.aborted = true
       asked.aborter?.abort(reason)

@@ -11,7 +11,7 @@ import type { Logger } from '../logger.js'
 // More than any body has to ask for on its way out, and over in less than a millisecond.
 const INTERRUPTS_MAX = 100
 
-export class Interrupts {
+export class Interruption {
   #left = INTERRUPTS_MAX
   readonly #gaveUp = deferred<void>()
 

@@ -8,7 +8,7 @@ import type { Logger } from '../logger.js'
 // A function that heeds its signal needs a moment to come to its end.
 const HEEDED_MS = 5_000
 
-export class Leaks {
+export class LeakedFunctions {
   #running = 0
 
   constructor(

@@ -11,11 +11,11 @@ export async function tellCleanedUp(engine: Engine, task: LiveTask): Promise<voi
   // Told already: its last write was unknown for a while, and had landed.
   if (engine.tasks.get(taskId) !== task) return
   engine.events.emit('task:cleaned-up', { taskId, type, cleanUp: state, reason: cleanUpReason })
-  leave(engine, task)
+  removeTask(engine, task)
 }
 
 /** Takes the task out of memory, and tells those who wait for it, its parent among them. */
-export function leave(engine: Engine, task: LiveTask): void {
+export function removeTask(engine: Engine, task: LiveTask): void {
   const { taskId, parentId } = task.head
   if (!engine.tasks.delete(taskId)) return
   engine.children.delete(task.head)

@@ -5,7 +5,7 @@ import type { Ask } from '../task/history.js'
 import type { Place } from '../task/note.js'
 import type { Admitted } from './admission.js'
 import type { IdleRun } from './loaded-runs.js'
-import type { Counted, TaskCounts } from './task-counts.js'
+import type { CountedAs, TaskCounts } from './task-counts.js'
 
 /** A run in memory, as the engine sees it. */
 export interface ActiveRun {
@@ -64,7 +64,7 @@ export class LiveTask {
   /** Where its questions lie, by key, as far as that is known (questions.ts). */
   questions: Map<string, Place> | undefined
   /** How it is counted in `counts`. */
-  counted: Counted | undefined
+  counted: CountedAs | undefined
   /** Said by the body since the last commit. */
   progress: Progress | undefined
   /** There while a commit that settles it is on its way: until then nobody may be told that it is settled. */

@@ -1,7 +1,7 @@
 /** Every live task in memory, by ID. Counts them by owner and account, for the budgets, and by status. */
 import type { LiveTask } from './live-task.js'
 import { TaskCounts } from './task-counts.js'
-import type { Usage } from './usage.js'
+import type { ByteBudget } from './usage.js'
 
 interface Count {
   all: number
@@ -18,9 +18,9 @@ export class LiveTasks extends Map<string, LiveTask> {
   readonly #byAccount = new Map<string, Count>()
   /** The unfinished ones by status. */
   readonly counts = new TaskCounts()
-  readonly #usage: Usage
+  readonly #usage: ByteBudget
 
-  constructor(usage: Usage) {
+  constructor(usage: ByteBudget) {
     super()
     this.#usage = usage
   }

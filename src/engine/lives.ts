@@ -9,15 +9,15 @@
 import { faultOf } from '../fault.js'
 import type { Ids } from '../ids.js'
 import type { Logger } from '../logger.js'
-import { beginLife } from '../recovery/lives.js'
+import { beginOpening } from '../recovery/lives.js'
 import type { RecoveryReport } from '../recovery/report.js'
-import type { LastLife, LifeNote } from '../store/life.js'
+import type { LastOpening, OpeningRecord } from '../store/life.js'
 import type { Store } from '../store/store.js'
 import type { TaskHead } from '../task/head.js'
-import type { ProcessHistory } from './collaborators.js'
+import type { OpeningHistory } from './collaborators.js'
 
-export class Lives implements ProcessHistory {
-  #note: LifeNote | undefined
+export class Openings implements OpeningHistory {
+  #note: OpeningRecord | undefined
   #isHeld = false
   #isClosedOnDisk = false
 
@@ -38,8 +38,8 @@ export class Lives implements ProcessHistory {
     recover: 'auto' | 'manual',
     now: number,
   ): Promise<{ heads: TaskHead[]; heldReason: string | undefined }> {
-    const { note, counted, heldReason } = beginLife(await this.#readLast(), heads, recover, now)
-    await this.store.noteLife(note, counted)
+    const { note, counted, heldReason } = beginOpening(await this.#readLast(), heads, recover, now)
+    await this.store.noteOpening(note, counted)
     this.#note = note
     if (note.newestOrder !== undefined) this.ids.continueAfter(note.newestOrder)
     this.#isHeld = heldReason !== undefined
@@ -53,7 +53,7 @@ export class Lives implements ProcessHistory {
   /** Somebody wants the recovery that was held: from here on it counts again if it dies of it. */
   async release(): Promise<void> {
     if (!this.#isHeld || !this.#note) return
-    await this.store.noteLife({ ...this.#note, recovering: true })
+    await this.store.noteOpening({ ...this.#note, recovering: true })
     // A close may have begun meanwhile: its note stays.
     this.#note = { ...this.#note, recovering: true }
     this.#isHeld = false
@@ -63,7 +63,7 @@ export class Lives implements ProcessHistory {
   async recovered({ finishedAt }: RecoveryReport): Promise<void> {
     if (finishedAt === undefined || !this.#note || this.#note.starts === 0) return
     this.#note = { ...this.#note, starts: 0, recovering: false }
-    await this.store.noteLife(this.#note).catch((error: unknown) => {
+    await this.store.noteOpening(this.#note).catch((error: unknown) => {
       // Then the next one that comes through says so.
       this.logger.debug('That the recovery came through could not be noted', { error: faultOf(error) })
     })
@@ -93,13 +93,13 @@ export class Lives implements ProcessHistory {
     const { newestOrder } = this.ids
     if (this.#isClosedOnDisk && this.#note.newestOrder === newestOrder) return
     this.#note = { ...this.#note, closed: true, starts: 0, newestOrder }
-    await this.store.noteLife(this.#note)
+    await this.store.noteOpening(this.#note)
     this.#isClosedOnDisk = true
   }
 
-  async #readLast(): Promise<LastLife | undefined> {
+  async #readLast(): Promise<LastOpening | undefined> {
     try {
-      return await this.store.readLife()
+      return await this.store.readOpening()
     } catch (error) {
       // No task is harmed by it: a death is not counted.
       this.logger.warn('How the last process ended is not known', { error: faultOf(error) })

@@ -4,7 +4,7 @@
  * What if it dies here? Before the commit no function had begun since the answer was given. After it every later run is
  * answered the same.
  */
-import type { Note } from '../task/note.js'
+import type { PendingRecord } from '../task/note.js'
 import type { Patches } from '../task/patches.js'
 import { isFenced } from '../task/transition.js'
 import type { PatchKeeper, RunCore } from './run-host.js'
@@ -15,7 +15,7 @@ export class Patched implements PatchKeeper {
   constructor(
     private readonly patches: Patches,
     /** What earlier runs had begun and not ended when this one began. */
-    private readonly begun: readonly Note[],
+    private readonly begun: readonly PendingRecord[],
   ) {}
 
   /** @param recordsAtStart how many records the log had had when the run began: what is ahead of those is older than it */

@@ -1,11 +1,11 @@
 /** The waits of a run. They end when their time comes, when they are told, or all at once with the run. */
 import type { Clock } from '../clock.js'
 import { Heap } from '../heap.js'
-import type { Asked } from './asked.js'
+import type { PendingCall } from './asked.js'
 
 /** One wait. Once it has ended it is kept until it is deleted: its run waits for a slot then. */
 export interface Pause {
-  readonly asked: Asked
+  readonly asked: PendingCall
   /** When it ends by itself; once it has ended, when that was, if that was earlier. */
   readonly endsAt: number
   /** True if it waits for something from outside too: an answer, a message, a child. */
@@ -37,7 +37,7 @@ export class Pauses {
   }
 
   /** Begins one, until `endsAt` or until it is ended. */
-  begin(asked: Asked, endsAt: number, listens: boolean): Pause {
+  begin(asked: PendingCall, endsAt: number, listens: boolean): Pause {
     let resolve = () => {}
     const over = new Promise<void>((end) => {
       resolve = end
@@ -71,7 +71,7 @@ export class Pauses {
   }
 
   /** Ends and deletes the waits of asks that `isOver` says are over; all of them by default. */
-  endAll(isOver: (asked: Asked) => boolean = () => true): void {
+  endAll(isOver: (asked: PendingCall) => boolean = () => true): void {
     for (const pause of this.#pauses.items()) {
       if (!isOver(pause.asked)) continue
       this.delete(pause)

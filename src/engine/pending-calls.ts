@@ -5,16 +5,16 @@
  */
 import { HoldfastError } from '../errors.js'
 import { describeRecord, type RecordName } from '../task/log.js'
-import type { Asked } from './asked.js'
+import type { PendingCall } from './asked.js'
 import type { RunCore } from './run-host.js'
 
-const NONE: readonly Asked[] = []
+const NONE: readonly PendingCall[] = []
 
 /** A map like any other, that also counts the calls which have no record yet. */
-export class PendingCalls extends Map<string, Asked> {
+export class PendingCalls extends Map<string, PendingCall> {
   // Fields are set after `Map`'s own constructor, which adds nothing here.
-  readonly #unrecorded = new Set<Asked>()
-  readonly #fresh = new Set<Asked>()
+  readonly #unrecorded = new Set<PendingCall>()
+  readonly #fresh = new Set<PendingCall>()
   readonly #run: RunCore
 
   constructor(run: RunCore) {
@@ -23,12 +23,12 @@ export class PendingCalls extends Map<string, Asked> {
   }
 
   /** The calls that have begun. */
-  get begun(): Asked[] {
+  get begun(): PendingCall[] {
     return [...this.values()].filter(({ startedAt }) => startedAt !== undefined)
   }
 
   /** Takes the calls that are to begin once the log is used up: each of them once, in their order. */
-  takeFresh(): readonly Asked[] {
+  takeFresh(): readonly PendingCall[] {
     if (this.#fresh.size === 0) return NONE
     const fresh = [...this.#fresh]
     this.#fresh.clear()
@@ -40,7 +40,7 @@ export class PendingCalls extends Map<string, Asked> {
    * @throws HoldfastError `LIMIT_EXCEEDED` if its record would be one too many. The task fails with it, also if the body
    *   catches it.
    */
-  add(asked: Asked): void {
+  add(asked: PendingCall): void {
     // One that the log answers is counted by its record.
     if (!this.#run.history.isRecorded(asked.ask)) {
       this.#checkLimit(asked)
@@ -58,7 +58,7 @@ export class PendingCalls extends Map<string, Asked> {
   }
 
   /** The record of the call is on disk. */
-  recorded(asked: Asked): void {
+  recorded(asked: PendingCall): void {
     this.#unrecorded.delete(asked)
   }
 
@@ -71,7 +71,7 @@ export class PendingCalls extends Map<string, Asked> {
     }
   }
 
-  #checkLimit({ ask, prunes }: Asked): void {
+  #checkLimit({ ask, prunes }: PendingCall): void {
     const { host, task } = this.#run
     const { recordsPerTaskMax: max } = host.limits
     // As on disk: the records on their way there are those of pending calls.
@@ -106,7 +106,7 @@ interface PendingAtReturn {
  * Divides the pending calls of a body that returns.
  * @param turn the number of the turn in which it returns; `undefined` if it returns outside a turn
  */
-export function pendingAtReturn(pending: Iterable<Asked>, turn: number | undefined): PendingAtReturn {
+export function pendingAtReturn(pending: Iterable<PendingCall>, turn: number | undefined): PendingAtReturn {
   let earlier: RecordName | undefined
   for (const asked of pending) {
     if (asked.turn === turn) return { forgotten: asked.ask.name, earlier }

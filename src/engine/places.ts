@@ -2,7 +2,7 @@
 import { type Deferred, deferred } from '../deferred.js'
 
 /** Places that are taken and given back. */
-export class Places {
+export class Semaphore {
   readonly #waiting: Deferred<void>[] = []
 
   constructor(private free: number) {}
@@ -30,7 +30,7 @@ export class Places {
 }
 
 /** Places for processes: a body that calls a thousand isolated steps at once must not start a thousand processes. */
-export class Processes {
+export class ProcessSemaphore {
   #free: number
   readonly #waiting = new Set<() => void>()
 

@@ -6,14 +6,14 @@
  * - The places are complete from the first question of a task on. Those of a task that was found at open are
  *              read when it is answered for the first time.
  */
-import { readNotes } from '../store/reads.js'
+import { readPendingRecords } from '../store/reads.js'
 import type { Store } from '../store/store.js'
-import type { Change, Decision } from '../task/changes.js'
-import type { Note, Place } from '../task/note.js'
+import type { Change, TaskDecision } from '../task/changes.js'
+import type { PendingRecord, Place } from '../task/note.js'
 import type { LiveTask } from './live-task.js'
 
 /** Keeps what a decision, which is on disk now, changes. To be called while `task.committed` is the head before it. */
-export function noteQuestions(task: LiveTask, { head, changes }: Decision): void {
+export function noteQuestions(task: LiveTask, { head, changes }: TaskDecision): void {
   if (head.inputsAsked === undefined) return
   if (task.committed?.inputsAsked === undefined) task.questions ??= new Map()
   if (task.questions) for (const change of changes) keep(task.questions, change)
@@ -27,7 +27,9 @@ export async function placesOf(
   if (!task.questions) {
     const { taskId, head } = task
     const found =
-      head.inputsAsked === undefined ? [] : [...(await store.read((level) => readNotes(level, taskId))).values()]
+      head.inputsAsked === undefined
+        ? []
+        : [...(await store.read((level) => readPendingRecords(level, taskId))).values()]
     task.questions = new Map()
     for (const note of found) keep(task.questions, { kind: 'note', note })
   }
@@ -39,6 +41,6 @@ function keep(places: Map<string, Place>, change: Change): void {
   if (change.kind === 'drop-note' && change.note.input) places.delete(change.note.input.key)
 }
 
-function placeOf({ segment, scope, ask }: Note): Place {
+function placeOf({ segment, scope, ask }: PendingRecord): Place {
   return { segment, scope, ask }
 }

@@ -18,7 +18,7 @@ interface Readable {
  * What `read` makes of the task's head as it is on disk, and that head.
  * @throws HoldfastError `RECORD_DAMAGED` where the head stands still
  */
-export async function readSteady<T>(
+export async function readConsistent<T>(
   engine: Readable,
   found: TaskHead,
   read: (level: Level, head: TaskHead) => Promise<T>,
@@ -41,7 +41,7 @@ export async function readSteady<T>(
 }
 
 /** What a settled task settled with. @throws HoldfastError `TASK_NOT_FOUND` if it is swept meanwhile */
-export async function readSteadyOutcome(engine: Readable, { taskId }: TaskHead): Promise<Outcome> {
+export async function readConsistentOutcome(engine: Readable, { taskId }: TaskHead): Promise<Outcome> {
   const { store } = engine
   try {
     return await store.read((level) => readOutcome(level, taskId))

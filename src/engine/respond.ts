@@ -5,10 +5,10 @@
 import { HoldfastError } from '../errors.js'
 import { expected, isObject } from '../expected.js'
 import { toJson } from '../json.js'
-import { readInputKeys, readNotesAt } from '../store/reads.js'
+import { readInputKeys, readPendingRecordsAt } from '../store/reads.js'
 import { isSettled, type TaskHead } from '../task/head.js'
 import { INPUT_KEY_BYTES_MAX, isOlderKey } from '../task/input-keys.js'
-import type { Note } from '../task/note.js'
+import type { PendingRecord } from '../task/note.js'
 import { saysWhether } from './ask-whether.js'
 import { inputsOf } from './await-answer.js'
 import type { Engine } from './engine.js'
@@ -96,7 +96,7 @@ async function respondSome(
   const others = answers.flatMap(([key]) => (asked.has(key) ? [] : key))
   const earlier = await earlierKeys(engine, task.head, others)
   const ignored: Responded['ignored'][number][] = []
-  const answered: Note[] = []
+  const answered: PendingRecord[] = []
   for (const [key, answer] of answers) {
     const note = asked.get(key)
     const { input } = note ?? {}
@@ -125,7 +125,7 @@ async function readAsked(
   engine: Engine,
   task: LiveTask,
   answers: readonly (readonly [key: string, answer: string])[],
-): Promise<Map<string, Note>> {
+): Promise<Map<string, PendingRecord>> {
   const places = await placesOf(engine, task)
   const known = answers.flatMap(([key]) => {
     const place = places.get(key)
@@ -133,7 +133,7 @@ async function readAsked(
   })
   if (known.length === 0) return new Map()
   const at = known.map(({ place }) => place)
-  const notes = await engine.store.read((level) => readNotesAt(level, task.taskId, at))
+  const notes = await engine.store.read((level) => readPendingRecordsAt(level, task.taskId, at))
   return new Map(
     known.flatMap(({ key }, index) => {
       const note = notes[index]

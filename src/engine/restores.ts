@@ -14,7 +14,7 @@ interface Count {
   unaudited: number
 }
 
-export class Restores {
+export class RestoreCounts {
   /** By task and actor, in the order of their last audit entries. */
   readonly #counts = new Map<string, Count>()
 

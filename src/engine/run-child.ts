@@ -8,17 +8,17 @@ import { type HoldfastError, TaskCancelledError, TaskFailedError } from '../erro
 import { readHead, readOutcome } from '../store/reads.js'
 import { isLive, NEVER } from '../task/head.js'
 import { describeError, failureCode, type Outcome, reviveError } from '../task/outcome.js'
-import { type Asked, newNote, placeOf } from './asked.js'
+import { newPendingRecord, type PendingCall, placeOf } from './asked.js'
 import { settleIfLate } from './beginnings.js'
 import type { ChildCall } from './collaborators.js'
 import type { Run } from './run.js'
-import { undertake } from './undertake.js'
+import { recordResult } from './undertake.js'
 
 /** Starts a child, or takes it up, and records how it ended. Never rejects. */
-export async function runChild(run: Run, asked: Asked, call: () => Promise<ChildCall>): Promise<void> {
+export async function runChild(run: Run, asked: PendingCall, call: () => Promise<ChildCall>): Promise<void> {
   const { host, task } = run
   const { clock, ids, store } = host
-  await undertake(run, asked, async () => {
+  await recordResult(run, asked, async () => {
     let note = run.noteOf(asked)
     if (note && note.id !== asked.ask.id) return undefined
     const startedAt = note?.child?.startedAt ?? clock.now()
@@ -38,7 +38,7 @@ export async function runChild(run: Run, asked: Asked, call: () => Promise<Child
     }
     if (!note?.child) {
       if (run.isOverFor(asked)) return undefined
-      note = { ...newNote(asked), child: { taskId: ids.taskId(startedAt), startedAt } }
+      note = { ...newPendingRecord(asked), child: { taskId: ids.taskId(startedAt), startedAt } }
       await host.record(task, { kind: 'note', run: run.number, beside: { begun: [note] } })
     }
     const childId = note.child?.taskId ?? ''

@@ -5,20 +5,20 @@
  * What if it dies here? The decision is on disk before anything of a loser is undone, in the batch that takes the losers'
  * questions back and returns their messages. A later run comes to the same decision by the log, and continues from there.
  */
-import { readInput, readIntents, readNotes } from '../store/reads.js'
-import type { Note } from '../task/note.js'
+import { readInput, readPendingRecords, readUndoRecords } from '../store/reads.js'
+import type { PendingRecord } from '../task/note.js'
 import { isWithin } from '../task/scope.js'
-import { type Asked, newNote, placeOf } from './asked.js'
+import { newPendingRecord, type PendingCall, placeOf } from './asked.js'
 import { inputsOf } from './await-answer.js'
 import type { Branch } from './branches.js'
 import type { Run } from './run.js'
 import { messagesOf } from './run-receive.js'
-import { commitAnswer, undertake } from './undertake.js'
+import { commitResult, recordResult } from './undertake.js'
 import type { Undoer } from './undo.js'
 import { lateResults, undoSteps, untilOrGrace } from './undo-steps.js'
 
 /** What was decided. */
-export interface Decision {
+export interface BranchDecision {
   /** The branch that decided. */
   readonly branch: string
   /** The branches that lost. */
@@ -28,14 +28,18 @@ export interface Decision {
 }
 
 /** Cleans up behind the decision and records it. Never rejects. */
-export async function runDecision(run: Run, asked: Asked, { branch, lost, awaitsFunctions }: Decision): Promise<void> {
+export async function runBranchDecision(
+  run: Run,
+  asked: PendingCall,
+  { branch, lost, awaitsFunctions }: BranchDecision,
+): Promise<void> {
   const { host, task } = run
   const { store, clock, keys } = host
   const { taskId } = task
   const scopes = lost.map(({ scope }) => scope)
   const isLost = ({ segment, scope }: { readonly segment: number; readonly scope: string }) =>
     segment === asked.ask.segment && scopes.some((outer) => isWithin(scope, outer))
-  await undertake(run, asked, async () => {
+  await recordResult(run, asked, async () => {
     const noted = run.noteOf(asked)
     if (noted && noted.id !== asked.ask.id) return undefined
     if (noted?.decided && noted.decided.branch !== branch) {
@@ -43,21 +47,23 @@ export async function runDecision(run: Run, asked: Asked, { branch, lost, awaits
       return undefined
     }
     const at = noted?.decided?.at ?? clock.now()
-    const note: Note = noted ?? { ...newNote(asked), decided: { branch, lost: scopes, at } }
+    const note: PendingRecord = noted ?? { ...newPendingRecord(asked), decided: { branch, lost: scopes, at } }
     const record = { kind: 'decision', ...placeOf(asked), startedAt: at, branch, lost: scopes } as const
 
     // What the losers were writing is on disk, or refused.
     await task.settledCommits()
-    const readLost = async () => (await store.readPatiently((level) => readIntents(level, taskId))).filter(isLost)
+    const readLost = async () => (await store.readPatiently((level) => readUndoRecords(level, taskId))).filter(isLost)
     const intents = task.head.intents ? await readLost() : []
     const cancel = async () => {
-      const all = task.head.hasStepStates ? await store.readPatiently((level) => readNotes(level, taskId)) : undefined
+      const all = task.head.hasStepStates
+        ? await store.readPatiently((level) => readPendingRecords(level, taskId))
+        : undefined
       const notes = [...(all?.values() ?? [])].filter(isLost)
       const children = notes.filter(({ child }) => child)
       if (noted) return children
       const returned = run.branches.takenBy(lost)
       if (intents.length === 0 && children.length === 0 && !(awaitsFunctions && run.branchesAreBusy)) {
-        await commitAnswer(run, asked, { record, beside: { ended: notes, returned } })
+        await commitResult(run, asked, { record, beside: { ended: notes, returned } })
         if (returned.length > 0) run.waits.nudge()
         return undefined
       }
@@ -88,7 +94,7 @@ export async function runDecision(run: Run, asked: Asked, { branch, lost, awaits
   })
 }
 
-function undoerOf(run: Run, asked: Asked): Undoer {
+function undoerOf(run: Run, asked: PendingCall): Undoer {
   const { host, task, definition, number } = run
   return {
     host,

@@ -4,17 +4,17 @@ import type { Events } from '../events.js'
 import type { Ids } from '../ids.js'
 import type { LimitedLogger } from '../line-limit.js'
 import type { Store } from '../store/store.js'
-import type { Decision } from '../task/changes.js'
+import type { TaskDecision } from '../task/changes.js'
 import type { TaskHead } from '../task/head.js'
 import type { History } from '../task/history.js'
 import type { TaskEvent } from '../task/task-event.js'
-import type { Asked } from './asked.js'
+import type { PendingCall } from './asked.js'
 import type { ChildTasks, SuspectTurns } from './collaborators.js'
 import type { Limits } from './limits.js'
 import type { LiveTask } from './live-task.js'
 import type { LoadedRuns } from './loaded-runs.js'
-import type { Processes } from './places.js'
-import type { Serial } from './serial.js'
+import type { ProcessSemaphore } from './places.js'
+import type { KeyedMutex } from './serial.js'
 import type { Slots } from './slots.js'
 import type { TaskLines } from './task-lines.js'
 
@@ -26,7 +26,7 @@ export interface RunHost {
   readonly logger: LimitedLogger
   readonly limits: Limits
   /** The processes that isolated steps run in. */
-  readonly processes: Processes
+  readonly processes: ProcessSemaphore
   /** A run that only waits for longer than this is unloaded. */
   readonly unloadAfterMs: number
   /** How many checkpoints of a task of this type keep their state; `undefined` for all. */
@@ -43,9 +43,9 @@ export interface RunHost {
    * Decides and commits, waiting while the store is down; resolves once it is on disk.
    * @throws RunFenced, HoldfastError `TASK_SETTLED`: then nothing was written
    */
-  record(task: LiveTask, event: TaskEvent): Promise<Decision>
+  record(task: LiveTask, event: TaskEvent): Promise<TaskDecision>
   /** Puts what concerns one key in order. */
-  readonly keys: Serial
+  readonly keys: KeyedMutex
   /** Watches a function that was told to stop, and counts it if it continues. */
   readonly watchLeak: (taskId: string, step: string, working: Promise<unknown>) => void
   /** The task's time is over: it settles as failed. */
@@ -70,7 +70,7 @@ export interface RunCore {
   readonly number: number
   readonly isOver: boolean
   /** True if the call is answered no more: the run is over, or the branch of the call lost. */
-  isOverFor(asked: Asked): boolean
+  isOverFor(asked: PendingCall): boolean
   /** Ends the task with an error, whatever its body does next. */
   fail(error: unknown): void
 }

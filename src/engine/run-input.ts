@@ -1,17 +1,17 @@
 /** Runs one input: asks for it, waits for the answer or the timeout, and records which came. */
 import { HoldfastError } from '../errors.js'
 import { describeError } from '../task/outcome.js'
-import { type Asked, newNote, placeOf } from './asked.js'
-import { awaitAnswer, type Question } from './await-answer.js'
+import { newPendingRecord, type PendingCall, placeOf } from './asked.js'
+import { askAndWait, type InputQuestion } from './await-answer.js'
 import type { Run } from './run.js'
-import { commitAnswer, undertake } from './undertake.js'
+import { commitResult, recordResult } from './undertake.js'
 
 /** Asks for an input and records the answer. Never rejects. */
-export async function runInput(run: Run, asked: Asked, question: Question): Promise<void> {
-  await undertake(run, asked, async () => {
-    const note = run.noteOf(asked) ?? newNote(asked)
+export async function runInput(run: Run, asked: PendingCall, question: InputQuestion): Promise<void> {
+  await recordResult(run, asked, async () => {
+    const note = run.noteOf(asked) ?? newPendingRecord(asked)
     if (note.id !== asked.ask.id) return undefined
-    return awaitAnswer(run, asked, note, question, async (answered, answer) => {
+    return askAndWait(run, asked, note, question, async (answered, answer) => {
       const { key = '', requestedAt: startedAt = 0, refused } = answered.input ?? {}
       const failure =
         refused === undefined
@@ -19,7 +19,7 @@ export async function runInput(run: Run, asked: Asked, question: Question): Prom
           : unavailable(run.task.taskId, key, refused)
       const end = failure ? { failed: describeError(failure) } : { value: answer === '' ? undefined : answer }
       const record = { kind: 'input', ...placeOf(asked), startedAt, key, ...end } as const
-      await commitAnswer(run, asked, { record, beside: { ended: [answered] } })
+      await commitResult(run, asked, { record, beside: { ended: [answered] } })
       return 'recorded' as const
     })
   })

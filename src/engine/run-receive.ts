@@ -6,19 +6,24 @@ import { HoldfastError } from '../errors.js'
 import { readMessage } from '../store/reads.js'
 import { NEVER } from '../task/head.js'
 import { describeError } from '../task/outcome.js'
-import { type Asked, newNote, placeOf } from './asked.js'
+import { newPendingRecord, type PendingCall, placeOf } from './asked.js'
 import type { Run } from './run.js'
-import { commitAnswer, undertake } from './undertake.js'
+import { commitResult, recordResult } from './undertake.js'
 
 /** The order in which the messages of a task come and go. */
 export const messagesOf = (taskId: string) => `messages/${taskId}`
 
 /** Receives a message and records it. Never rejects. */
-export async function runReceive(run: Run, asked: Asked, name: string, timeoutMs: number | undefined): Promise<void> {
+export async function runReceive(
+  run: Run,
+  asked: PendingCall,
+  name: string,
+  timeoutMs: number | undefined,
+): Promise<void> {
   const { host, task } = run
   const { clock, keys, store } = host
   const { taskId } = task
-  await undertake(run, asked, async () => {
+  await recordResult(run, asked, async () => {
     let note = run.noteOf(asked)
     if (note && note.id !== asked.ask.id) return undefined
     const startedAt = note?.wait?.startedAt ?? clock.now()
@@ -29,7 +34,7 @@ export async function runReceive(run: Run, asked: Asked, name: string, timeoutMs
         const first = task.head.messages && (await store.readPatiently((level) => readMessage(level, taskId, name)))
         if (!first && dueAt > clock.now()) {
           if (!note) {
-            note = { ...newNote(asked), wait: { startedAt, dueAt } }
+            note = { ...newPendingRecord(asked), wait: { startedAt, dueAt } }
             await host.record(task, { kind: 'note', run: run.number, beside: { begun: [note] } })
           }
           return { waiting: run.waits.until(asked, dueAt, true) }
@@ -39,7 +44,7 @@ export async function runReceive(run: Run, asked: Asked, name: string, timeoutMs
           : { failed: describeError(tooLate(taskId, name)) }
         const beside = { taken: first || undefined, ended: note && [note] }
         const record = { kind: 'receive', ...placeOf(asked), startedAt, ...end } as const
-        await commitAnswer(run, asked, { record, beside })
+        await commitResult(run, asked, { record, beside })
         return { recorded: 'recorded' as const }
       })
       if ('recorded' in next) return next.recorded

@@ -1,17 +1,17 @@
 /** Runs one sleep: notes until when it is, waits, and records that it ended. The note makes it survive a crash. */
-import { type Asked, newNote, placeOf } from './asked.js'
+import { newPendingRecord, type PendingCall, placeOf } from './asked.js'
 import type { Run } from './run.js'
-import { undertake } from './undertake.js'
+import { recordResult } from './undertake.js'
 
 /** Sleeps until the instant that `until` makes of the time it begins, and records it. Never rejects. */
-export async function runSleep(run: Run, asked: Asked, until: (now: number) => number): Promise<void> {
+export async function runSleep(run: Run, asked: PendingCall, until: (now: number) => number): Promise<void> {
   const { host, task } = run
-  await undertake(run, asked, async () => {
+  await recordResult(run, asked, async () => {
     let note = run.noteOf(asked)
     if (note && note.id !== asked.ask.id) return undefined
     if (!note?.wait) {
       const startedAt = host.clock.now()
-      note = { ...newNote(asked), wait: { startedAt, dueAt: until(startedAt) } }
+      note = { ...newPendingRecord(asked), wait: { startedAt, dueAt: until(startedAt) } }
       await host.record(task, { kind: 'note', run: run.number, beside: { begun: [note] } })
     }
     const wait = note.wait as NonNullable<typeof note.wait>

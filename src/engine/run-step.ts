@@ -9,26 +9,26 @@ import { callIn } from '../empty-context.js'
 import { HoldfastError, TaskInterruptedError } from '../errors.js'
 import { idempotencyKeyOf } from '../ids.js'
 import { fromJson, toJson } from '../json.js'
-import { readIntent } from '../store/reads.js'
+import { readUndoRecord } from '../store/reads.js'
 import type { StepContext } from '../task/context.js'
 import { dueAt } from '../task/expiry.js'
-import { type Intent, isUndoingOver } from '../task/intent.js'
+import { isUndoingOver, type UndoRecord } from '../task/intent.js'
 import type { NamedRecord } from '../task/log.js'
-import type { Note } from '../task/note.js'
+import type { PendingRecord } from '../task/note.js'
 import { describeError, type TaskError } from '../task/outcome.js'
 import { nextAttemptAt } from '../task/retry.js'
 import { PREFIX } from '../task/segment.js'
-import type { Beside } from '../task/task-event.js'
+import type { AuxiliaryChanges } from '../task/task-event.js'
 import { isFenced } from '../task/transition.js'
-import { askWhetherItTookPlace } from './ask-whether.js'
-import { type Asked, newNote, placeOf } from './asked.js'
+import { confirmStep } from './ask-whether.js'
+import { newPendingRecord, type PendingCall, placeOf } from './asked.js'
 import { settleIfLate } from './beginnings.js'
-import { callWithin } from './call-within.js'
+import { callWithTimeout } from './call-within.js'
 import { LazyAbort } from './lazy-abort.js'
 import { rejectAfterTurn } from './reject-after-turn.js'
 import type { Run } from './run.js'
 import type { StepCall } from './step-call.js'
-import { type Answer, undertake } from './undertake.js'
+import { type CallResult, recordResult } from './undertake.js'
 
 /** What came of an attempt: its result as JSON text, or what it threw. */
 export interface Ended {
@@ -38,11 +38,11 @@ export interface Ended {
 }
 
 /** How far the step is, in this process, and whether any of that is on disk. */
-export interface Trial {
-  note: Note
+export interface StepTrial {
+  note: PendingRecord
   isStored: boolean
   /** There if the step has an undo. */
-  intent?: Intent | undefined
+  intent?: UndoRecord | undefined
   /** The write that is on its way. */
   pending?: Promise<unknown>
 }
@@ -53,8 +53,8 @@ interface AttemptState {
 }
 
 /** Runs a step that the log doesn't answer, and records it. Never rejects. */
-export function runStep(run: Run, asked: Asked, step: StepCall): Promise<void> {
-  return undertake(
+export function runStep(run: Run, asked: PendingCall, step: StepCall): Promise<void> {
+  return recordResult(
     run,
     asked,
     () => takeStep(run, asked, step),
@@ -63,12 +63,12 @@ export function runStep(run: Run, asked: Asked, step: StepCall): Promise<void> {
 }
 
 /** The step's answer: attempt after attempt, each failure on disk before the wait for the next. `undefined` if the run ends before. */
-async function takeStep(run: Run, asked: Asked, step: StepCall): Promise<Answer | undefined> {
+async function takeStep(run: Run, asked: PendingCall, step: StepCall): Promise<CallResult | undefined> {
   const { host } = run
   const { ask, startedAt = host.clock.now() } = asked
   const stored = run.noteOf(asked)
   if (stored && stored.id !== ask.id) return undefined
-  const trial: Trial = { note: stored ?? newNote(asked), isStored: stored !== undefined }
+  const trial: StepTrial = { note: stored ?? newPendingRecord(asked), isStored: stored !== undefined }
   for (;;) {
     const { retryAt } = trial.note
     if (retryAt !== undefined && !(await run.waits.until(asked, retryAt))) return undefined
@@ -89,7 +89,7 @@ async function takeStep(run: Run, asked: Asked, step: StepCall): Promise<Answer 
   }
 }
 
-function answerOf(asked: Asked, trial: Trial, startedAt: number, { value, failed }: Ended): Answer {
+function answerOf(asked: PendingCall, trial: StepTrial, startedAt: number, { value, failed }: Ended): CallResult {
   const attempts = trial.note.failedAttempts + 1
   const intent = trial.intent && {
     ...trial.intent,
@@ -100,7 +100,7 @@ function answerOf(asked: Asked, trial: Trial, startedAt: number, { value, failed
   return { record: { kind: 'step', ...placeOf(asked), startedAt, attempts, value, failed }, beside }
 }
 
-function recorded({ host, task, functions }: Run, { ask }: Asked, record: NamedRecord): void {
+function recorded({ host, task, functions }: Run, { ask }: PendingCall, record: NamedRecord): void {
   if (record.kind !== 'step') return
   // Till its result is on disk it may still be what the undo is handed; and so may that of one that timed out.
   if (!record.failed) functions.delete(ask.id)
@@ -120,7 +120,12 @@ function mustBeNoted(run: Run, step: StepCall): boolean {
  * Notes that the step begins, where that must be known: it must not begin twice, or it has an undo. One that is found
  * to have begun was running when its process ended, so nobody knows whether its effect took place.
  */
-async function begin(run: Run, asked: Asked, step: StepCall, trial: Trial): Promise<Ended | 'over' | undefined> {
+async function begin(
+  run: Run,
+  asked: PendingCall,
+  step: StepCall,
+  trial: StepTrial,
+): Promise<Ended | 'over' | undefined> {
   const { onInterrupted } = step
   const { taskId } = run.task
   const { begunAt } = trial.note
@@ -131,7 +136,7 @@ async function begin(run: Run, asked: Asked, step: StepCall, trial: Trial): Prom
     const idempotencyKey = keyOf(run, asked, trial)
     const info = { name: step.name, idempotencyKey, startedAt: begunAt, attempt: trial.note.failedAttempts + 1 }
     if (onInterrupted !== 'ask') return outcomeOf(run, step, () => callIn(() => onInterrupted(info), step.context))
-    const told = await askWhetherItTookPlace(run, asked, trial, info)
+    const told = await confirmStep(run, asked, trial, info)
     if (!told) return 'over'
     if (told.tookPlace) return { value: told.value }
   }
@@ -146,16 +151,28 @@ async function begin(run: Run, asked: Asked, step: StepCall, trial: Trial): Prom
 }
 
 /** The intent that an earlier attempt or run wrote, if the step has an undo. One that is in doubt is the step's still. */
-async function intentBefore(run: Run, asked: Asked, step: StepCall, trial: Trial): Promise<Intent | undefined> {
+async function intentBefore(
+  run: Run,
+  asked: PendingCall,
+  step: StepCall,
+  trial: StepTrial,
+): Promise<UndoRecord | undefined> {
   const { host, task } = run
   if (trial.intent || !hasUndo(run, step) || !task.head.intents) return undefined
-  const before = await host.store.readPatiently((level) => readIntent(level, task.taskId, asked.ask.id))
+  const before = await host.store.readPatiently((level) => readUndoRecord(level, task.taskId, asked.ask.id))
   if (before && before.record === undefined && !isUndoingOver(before)) trial.intent = before
   return before
 }
 
 /** The intent to write before the step begins; `undefined` if it has no undo, or has one already. */
-function newIntent(run: Run, asked: Asked, step: StepCall, trial: Trial, before: Intent | undefined, now: number) {
+function newIntent(
+  run: Run,
+  asked: PendingCall,
+  step: StepCall,
+  trial: StepTrial,
+  before: UndoRecord | undefined,
+  now: number,
+) {
   if (trial.intent || !hasUndo(run, step)) return undefined
   const undone = before !== undefined && isUndoingOver(before)
   const { segment, scope, name, number } = placeOf(asked)
@@ -171,12 +188,12 @@ function hasUndo({ definition: { undo } }: Run, { name }: StepCall): boolean {
 }
 
 /** The step's own key: the same in every attempt and run, until it was undone. */
-function keyOf(run: Run, { ask }: Asked, { intent }: Trial): string {
+function keyOf(run: Run, { ask }: PendingCall, { intent }: StepTrial): string {
   return idempotencyKeyOf(run.task.taskId, intent?.times ? `${ask.id}\n${intent.times}` : ask.id)
 }
 
 /** Notes a failed attempt and when the next one is due. Resolves with `false` if there is no next one. */
-async function noteRetry(run: Run, step: StepCall, trial: Trial, ended: Ended): Promise<boolean> {
+async function noteRetry(run: Run, step: StepCall, trial: StepTrial, ended: Ended): Promise<boolean> {
   const { host, task } = run
   const failedAttempts = trial.note.failedAttempts + 1
   const retryAt = nextAttemptAt(step.retry, {
@@ -194,7 +211,7 @@ async function noteRetry(run: Run, step: StepCall, trial: Trial, ended: Ended): 
 }
 
 /** Calls the step's function. Never rejects. */
-function attempt(run: Run, asked: Asked, step: StepCall, trial: Trial, state: AttemptState): Promise<Ended> {
+function attempt(run: Run, asked: PendingCall, step: StepCall, trial: StepTrial, state: AttemptState): Promise<Ended> {
   const aborter = new LazyAbort()
   asked.aborter = aborter
   const fn = () => callIn(() => step.fn(contextOf(run, asked, trial, state, aborter)), step.context)
@@ -202,7 +219,9 @@ function attempt(run: Run, asked: Asked, step: StepCall, trial: Trial, state: At
   const { timeoutMs, name } = step
   const { host, task } = run
   const timed =
-    timeoutMs === undefined ? call : () => callWithin(host, { taskId: task.taskId, name, timeoutMs, aborter }, call)
+    timeoutMs === undefined
+      ? call
+      : () => callWithTimeout(host, { taskId: task.taskId, name, timeoutMs, aborter }, call)
   asked.working = outcomeOf(run, step, timed)
   return asked.working as Promise<Ended>
 }
@@ -239,8 +258,8 @@ function outcomeOf(run: Run, { name }: StepCall, call: () => unknown): Promise<E
 
 function contextOf(
   run: Run,
-  asked: Asked,
-  trial: Trial,
+  asked: PendingCall,
+  trial: StepTrial,
   attempt: Readonly<AttemptState>,
   aborter: LazyAbort,
 ): StepContext {
@@ -277,9 +296,9 @@ function contextOf(
 /** Notes how far the step is, where the next attempt finds it, in whatever process that is. */
 async function store(
   run: Run,
-  trial: Trial,
-  note: Note,
-  { intent, isNew }: { intent?: Intent | undefined; isNew?: boolean } = {},
+  trial: StepTrial,
+  note: PendingRecord,
+  { intent, isNew }: { intent?: UndoRecord | undefined; isNew?: boolean } = {},
 ): Promise<void> {
   const begins = !trial.isStored
   trial.note = note
@@ -287,7 +306,7 @@ async function store(
   await write(run, trial, { ...(begins ? { begun: [note] } : { changed: [note] }), intent }, isNew)
 }
 
-async function write(run: Run, trial: Trial, beside: Beside, isNew?: boolean): Promise<void> {
+async function write(run: Run, trial: StepTrial, beside: AuxiliaryChanges, isNew?: boolean): Promise<void> {
   const { intent } = beside
   const isNewIntent = intent !== undefined
   const { head } = await run.host.record(run.task, {

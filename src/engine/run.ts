@@ -19,13 +19,13 @@ import type { AnyTaskDefinition } from '../task/definition.js'
 import { firstInstantOf, type Parked } from '../task/head.js'
 import { type Ask, type CodeChanged, type History, idOf } from '../task/history.js'
 import { describeRecord, type LogRecord } from '../task/log.js'
-import type { Note } from '../task/note.js'
-import type { Asked, RunEnd } from './asked.js'
+import type { PendingRecord } from '../task/note.js'
+import type { PendingCall, RunEnd } from './asked.js'
 import { handAnswer } from './asked.js'
 import { Beginnings } from './beginnings.js'
 import { type Branch, Branches } from './branches.js'
 import { InFlight } from './in-flight.js'
-import { Interrupts, rejectOneByOne } from './interrupts.js'
+import { Interruption, rejectOneByOne } from './interrupts.js'
 import { LazyAbort } from './lazy-abort.js'
 import type { LiveTask } from './live-task.js'
 import { PendingCalls, pendingAtReturn } from './pending-calls.js'
@@ -45,7 +45,7 @@ export class Run implements RunCore {
   #end: ((end: RunEnd) => void) | undefined
   /** Resolves once the body has ended, however that is. */
   #body: Promise<unknown> | undefined
-  #interrupts: Interrupts | undefined
+  #interrupts: Interruption | undefined
   #bodyIsOver = false
   readonly #restoring = new RestoreRead()
   #saving = false
@@ -60,14 +60,14 @@ export class Run implements RunCore {
   /** Functions of steps with an undo whose result is not on disk, by the step's identity: an undo waits for them. */
   readonly functions = new Map<string, Promise<unknown>>()
   /** The undoing behind a decision, while it continues. */
-  readonly undoing = new Map<Asked, Promise<unknown>>()
+  readonly undoing = new Map<PendingCall, Promise<unknown>>()
 
   constructor(
     readonly host: RunHost,
     readonly task: LiveTask,
     readonly history: History,
     /** What had begun and not ended. */
-    private readonly notes: ReadonlyMap<string, Note>,
+    private readonly notes: ReadonlyMap<string, PendingRecord>,
     readonly patched: PatchKeeper,
     readonly definition: AnyTaskDefinition,
     readonly recovered: boolean,
@@ -106,19 +106,19 @@ export class Run implements RunCore {
   }
 
   /** True if it is answered no more: the run is over, or its branch lost. */
-  isOverFor({ branch }: Asked): boolean {
+  isOverFor({ branch }: PendingCall): boolean {
     return this.isOver || branch?.isOver === true
   }
 
   /** What an earlier run noted of this. A note of another identity shows that the code changed; the task is parked. */
-  noteOf({ ask }: Asked): Note | undefined {
+  noteOf({ ask }: PendingCall): PendingRecord | undefined {
     const stored = this.notes.get(noteKey(this.task.taskId, ask))
     if (stored && stored.id !== ask.id) void this.park(begunAsAnother(ask.name))
     return stored
   }
 
   /** The asks whose function is running. */
-  get begun(): Asked[] {
+  get begun(): PendingCall[] {
     return this.#waiting.begun
   }
 
@@ -153,7 +153,12 @@ export class Run implements RunCore {
    * @param prunes true if its record takes others out of the log
    * @throws HoldfastError `STEPS_IN_FLIGHT`, `LIMIT_EXCEEDED`
    */
-  ask(place: () => Ask, begin: (asked: Asked) => Promise<void>, branch?: Branch, prunes?: boolean): Promise<unknown> {
+  ask(
+    place: () => Ask,
+    begin: (asked: PendingCall) => Promise<void>,
+    branch?: Branch,
+    prunes?: boolean,
+  ): Promise<unknown> {
     this.refuseWhileLeaving()
     let ask: Ask
     try {
@@ -163,7 +168,15 @@ export class Run implements RunCore {
     }
     this.#saving = ask.name.kind === 'checkpoint'
     return new Promise((resolve, reject) => {
-      const asked: Asked = { ask, turn: this.#turns.number, branch, prunes, begin: () => begin(asked), resolve, reject }
+      const asked: PendingCall = {
+        ask,
+        turn: this.#turns.number,
+        branch,
+        prunes,
+        begin: () => begin(asked),
+        resolve,
+        reject,
+      }
       this.#waiting.add(asked)
     })
   }
@@ -197,7 +210,7 @@ export class Run implements RunCore {
   }
 
   /** A record of this run is on disk. */
-  recorded(asked: Asked, record: LogRecord): void {
+  recorded(asked: PendingCall, record: LogRecord): void {
     this.#inFlight.delete(asked)
     this.#waiting.recorded(asked)
     this.history.add(record)
@@ -205,7 +218,7 @@ export class Run implements RunCore {
   }
 
   /** An ask ended without a record: the run was fenced, or is about to be left. */
-  dropped(asked: Asked): void {
+  dropped(asked: PendingCall): void {
     this.#inFlight.delete(asked)
     this.#inFlight.look()
   }
@@ -224,7 +237,7 @@ export class Run implements RunCore {
   /** The task is settled: signals are aborted, and a body that is still running is interrupted where it waits. */
   interrupt(): void {
     const running = !this.isOver
-    this.#interrupts ??= new Interrupts(this.task.taskId, this.host.logger)
+    this.#interrupts ??= new Interruption(this.task.taskId, this.host.logger)
     this.#finish({ kind: 'over' })
     if (!running && this.#inFlight.size === 0) return
     const reason = new TaskInterruptedError(this.task.taskId)
@@ -285,7 +298,7 @@ export class Run implements RunCore {
     this.#inFlight.look()
   }
 
-  #handOver(record: LogRecord, asked: Asked): void {
+  #handOver(record: LogRecord, asked: PendingCall): void {
     if (this.isOver) return
     this.#waiting.delete(asked.ask.id)
     this.#saving = false
@@ -331,6 +344,6 @@ export class Run implements RunCore {
   }
 }
 
-function hasLost({ branch }: Asked): boolean {
+function hasLost({ branch }: PendingCall): boolean {
   return branch?.isOver === true
 }

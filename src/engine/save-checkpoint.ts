@@ -7,7 +7,7 @@ import { SAVE_OPTIONS, type SaveCheckpointOptions } from '../task/context.js'
 import { describeRecord } from '../task/log.js'
 import { checkName, NAME_BYTES_MAX } from '../task/names.js'
 import { isFenced } from '../task/transition.js'
-import type { Asked } from './asked.js'
+import type { PendingCall } from './asked.js'
 import type { Run } from './run.js'
 
 /** Where fewer are kept from now on than before, the rest goes with the next saves: a batch stays small. */
@@ -38,13 +38,13 @@ export function saveCheckpoint(
   const parked = leaveSegment(run, 'saved')
   if (parked) return parked
   handedOver.set(run, stateText)
-  const begin = (asked: Asked) => record(run, asked, { stateText, prune, label })
+  const begin = (asked: PendingCall) => record(run, asked, { stateText, prune, label })
   return run.ask(() => run.history.askCheckpoint(), begin, undefined, prune)
 }
 
 async function record(
   run: Run,
-  asked: Asked,
+  asked: PendingCall,
   { stateText, prune, label }: { stateText: string; prune: boolean; label: string | undefined },
 ): Promise<void> {
   const { host, task } = run

@@ -47,7 +47,7 @@ function run(engine: Engine, task: LiveTask, fresh: { readonly inputText: string
     .finally(() => {
       task.scheduled = false
       task.run = undefined
-      engine.slots.leave(task)
+      engine.slots.endRun(task)
       engine.suspects.over(task)
       scheduleAfterRun(engine, task)
     })

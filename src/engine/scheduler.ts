@@ -25,7 +25,7 @@ export interface SlotUse {
 }
 
 /** A task that waits for a slot. */
-export interface Waiter extends SlotUse {
+export interface QueuedRun extends SlotUse {
   /** One place in the queue per ID. */
   readonly taskId: string
   readonly priority?: number | undefined
@@ -50,7 +50,7 @@ export interface SchedulerOptions {
   readonly loaded?: LoadedRuns
 }
 
-interface Waiting extends Waiter {
+interface Waiting extends QueuedRun {
   readonly rank: number
   readonly order: number
   readonly lane: Lane
@@ -120,7 +120,7 @@ export class Scheduler {
   }
 
   /** Calls `begin`, with a slot taken, once it is this task's turn: at once if that is now. */
-  enqueue(waiter: Waiter, begin: () => void): void {
+  enqueue(waiter: QueuedRun, begin: () => void): void {
     const { taskId, owner: name, type, priority = 0, since, isLoaded = false } = waiter
     this.remove(taskId)
     // What `priority` is worth in time: both age alike, so this is all that has to be compared.

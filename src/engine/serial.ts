@@ -1,5 +1,5 @@
 /** Does what concerns one key one after the other, so that two starts under one idempotency key can't both decide (commit-5). */
-export class Serial {
+export class KeyedMutex {
   readonly #last = new Map<string, Promise<unknown>>()
 
   /** Runs `act` once everything before it under `key` is over. */

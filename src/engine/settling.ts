@@ -10,7 +10,7 @@ import { endOrphan } from './cancel.js'
 import { startCleanUp } from './clean-up.js'
 import type { Settling } from './collaborators.js'
 import type { Engine } from './engine.js'
-import { leave } from './leaving.js'
+import { removeTask } from './leaving.js'
 import type { LiveTask } from './live-task.js'
 
 /** The event that settles a task of this type, with what it needs to know of the definition and the options. */
@@ -49,7 +49,7 @@ export function tellSettled(engine: Engine, task: LiveTask): void {
   }
   // A task that was given up has children still.
   for (const child of engine.children.of(taskId)) void endOrphan(engine, child)
-  leave(engine, task)
+  removeTask(engine, task)
 }
 
 /** What a body returned after its task was settled changes nothing, and is noted. */

@@ -12,10 +12,10 @@ import { isObject, shown } from '../expected.js'
 import type { BranchesOf, TaskContext } from '../task/context.js'
 import { checkName, NAME_BYTES_MAX } from '../task/names.js'
 import { branchScope } from '../task/scope.js'
-import type { Asked } from './asked.js'
+import type { PendingCall } from './asked.js'
 import { Branch } from './branches.js'
 import type { Run } from './run.js'
-import { type Decision, runDecision } from './run-decision.js'
+import { type BranchDecision, runBranchDecision } from './run-decision.js'
 
 /** How a call of branches ends. */
 export type Kind = 'all' | 'race' | 'any'
@@ -35,7 +35,7 @@ interface Member {
  * @param makeContext the context of a branch
  * @throws TypeError for branches that are none
  */
-export function sideBySide(
+export function runBranches(
   run: Run,
   within: Branch | undefined,
   kind: Kind,
@@ -113,10 +113,10 @@ async function record(
   within: Branch | undefined,
   kind: Kind,
   number: number,
-  decision: Decision,
+  decision: BranchDecision,
 ): Promise<unknown> {
   run.closeBranches(decision.lost)
-  const begin = (asked: Asked) => runDecision(run, asked, decision)
+  const begin = (asked: PendingCall) => runBranchDecision(run, asked, decision)
   const branch = await run.ask(
     () => run.history.askNumbered('decision', kind, number, within?.scope ?? ''),
     begin,

@@ -69,7 +69,7 @@ export class Slots {
   }
 
   /** The run is over, and what came of it is written: its slot is free, and what it queued for is not its any more. */
-  leave(task: LiveTask): void {
+  endRun(task: LiveTask): void {
     const { hasSlot, memory } = task
     task.hasSlot = false
     task.memory = 'unloaded'

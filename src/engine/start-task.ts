@@ -11,13 +11,13 @@ import { checkOptionsOf, type Names } from '../expected.js'
 import { canonicalJson, type JsonUse, type JsonValue, toJson, toPlain } from '../json.js'
 import { isLost } from '../store/connection.js'
 import { readHead, readIdempotency } from '../store/reads.js'
-import type { BindingRecord, Decision, IdempotencyEntry, IdempotencyScope } from '../task/changes.js'
+import type { BindingRecord, IdempotencyEntry, IdempotencyScope, TaskDecision } from '../task/changes.js'
 import { createSettled, createTask, type NewTask } from '../task/create.js'
 import type { AnyTaskDefinition } from '../task/definition.js'
 import { endOfTime, forgetAt } from '../task/expiry.js'
 import { isSettled, type TaskHead } from '../task/head.js'
 import { checkName, NAME_BYTES_MAX } from '../task/names.js'
-import { usageOf } from '../task/usage.js'
+import { byteCountOf } from '../task/usage.js'
 import type { Admitted, Quota } from './admission.js'
 import { checkPriority } from './arguments.js'
 import { checkOwner, checkSessionTask, type SessionTaskOptions } from './call-options.js'
@@ -63,11 +63,11 @@ export interface Started {
 }
 
 /** What a binding wants written in the batch that creates the task of this ID. */
-export type Beside = (taskId: string) => readonly BindingRecord[]
+export type BindingRecordsOf = (taskId: string) => readonly BindingRecord[]
 
 /** What a protocol binding adds to a start. */
 export interface BindingStart {
-  readonly beside?: Beside
+  readonly beside?: BindingRecordsOf
   /** Limits of the client for whom it starts the task. */
   readonly quota?: Quota | undefined
 }
@@ -216,7 +216,7 @@ async function createAndRun(
   engine.assertOpen()
   const admitted = engine.admission.admit({ ...about, quota })
   const { startNow } = admitted
-  const task = await commitNew(engine, { ...about, startNow, life: engine.lives.life }, admitted)
+  const task = await commitNew(engine, { ...about, startNow, life: engine.openings.life }, admitted)
   beginAdmitted(engine, task, admitted, about)
   return task.taskId
 }
@@ -235,7 +235,7 @@ export function beginAdmitted(
 }
 
 /** The decision that creates a task: as settled, if its time is over already. */
-export function decideNew(engine: Engine, { isLate }: Admitted, created: Decision, now: number): Decision {
+export function decideNew(engine: Engine, { isLate }: Admitted, created: TaskDecision, now: number): TaskDecision {
   const end = isLate ? endOfTime(created.head) : undefined
   if (!end) return created
   const { outcome, stoppedBy } = end
@@ -243,7 +243,7 @@ export function decideNew(engine: Engine, { isLate }: Admitted, created: Decisio
 }
 
 /** A new task is on disk. One whose time was over is settled, and what that leaves to do begins. */
-export function announceNew(engine: Engine, task: LiveTask, { head, changes }: Decision): void {
+export function announceNew(engine: Engine, task: LiveTask, { head, changes }: TaskDecision): void {
   const { taskId, type, owner } = head
   task.committed = head
   task.admitted = undefined
@@ -262,7 +262,7 @@ export async function commitNew(
   engine: Engine,
   about: NewTask,
   admitted: Admitted,
-  decide: (about: NewTask, now: number) => Decision = createTask,
+  decide: (about: NewTask, now: number) => TaskDecision = createTask,
 ): Promise<LiveTask> {
   try {
     const now = engine.clock.now()
@@ -273,9 +273,9 @@ export async function commitNew(
   }
 }
 
-async function writeNew(engine: Engine, decision: Decision, admitted: Admitted): Promise<LiveTask> {
+async function writeNew(engine: Engine, decision: TaskDecision, admitted: Admitted): Promise<LiveTask> {
   const { tasks, store } = engine
-  engine.usage.assertRoom(decision.head.owner, usageOf(decision.head).kept)
+  engine.usage.assertRoom(decision.head.owner, byteCountOf(decision.head).kept)
   const task = new LiveTask(decision.head)
   task.admitted = admitted
   task.account = admitted.account

@@ -4,7 +4,7 @@ import type { TaskHead } from '../task/head.js'
 import { countedIn, type LogRecord, type NamedKind } from '../task/log.js'
 import { PREFIX } from '../task/segment.js'
 import type { Engine } from './engine.js'
-import { readSteady } from './read-steady.js'
+import { readConsistent } from './read-steady.js'
 
 /** One entry of the log. Instants are milliseconds since the epoch. */
 export interface StepInfo {
@@ -36,7 +36,7 @@ export interface SegmentInfo {
 
 /** Reads the log of a task. */
 export async function readSteps(engine: Engine, found: TaskHead): Promise<SegmentInfo[]> {
-  const { head, value: log } = await readSteady(engine, found, readLog)
+  const { head, value: log } = await readConsistent(engine, found, readLog)
   const segments = new Map<number, StepInfo[]>()
   const add = (segment: number, info: StepInfo) => {
     const there = segments.get(segment)

@@ -10,7 +10,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { faultOf } from '../fault.js'
 import { unsealJson } from '../store/envelope.js'
 import { type KeyRange, lastPart, settledUntil, timerParts, timersDue } from '../store/layout.js'
-import { readEntries, readHead, readIdempotency, readNotes } from '../store/reads.js'
+import { readEntries, readHead, readIdempotency, readPendingRecords } from '../store/reads.js'
 import { sweepTask, writeGuards } from '../store/sweep.js'
 import type { IdempotencyScope } from '../task/changes.js'
 import { forgetAt, sweepAt } from '../task/expiry.js'
@@ -118,7 +118,7 @@ async function sweepOne(engine: Engine, marker: string, taskId: string): Promise
 /** True if an unfinished parent has not heard of its child's end yet: with the child gone it would start it again. */
 async function isAwaited({ tasks, store }: Engine, parentId: string, taskId: string): Promise<boolean> {
   if (!tasks.get(parentId)?.head.hasStepStates) return false
-  const notes = await store.read((level) => readNotes(level, parentId))
+  const notes = await store.read((level) => readPendingRecords(level, parentId))
   return [...notes.values()].some(({ child }) => child?.taskId === taskId)
 }
 

@@ -4,7 +4,7 @@
  */
 import type { SweepGuard } from './collaborators.js'
 
-export class Sweeps implements SweepGuard {
+export class TaskSweepGuard implements SweepGuard {
   readonly #inUse = new Map<string, number>()
   readonly #sweeping = new Set<string>()
   /** Tasks whose dropped records are being deleted (clear-dropped.ts). */

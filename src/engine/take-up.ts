@@ -16,7 +16,7 @@ import type { ParkedRetries } from './parked-retries.js'
 
 /** Reads the live range into memory, and counts what the last process died of. Bodies don't run yet. */
 export async function loadTasks(engine: Engine): Promise<TaskHead[]> {
-  const { store, lives, report, logger, options, clock, ids } = engine
+  const { store, openings: lives, report, logger, options, clock, ids } = engine
   const { heads: live, damaged, stale } = await store.read(readLiveHeads)
   const newest = await store.read(readNewestTaskId)
   if (newest !== undefined) ids.continueAfter(newest)
@@ -49,7 +49,7 @@ async function dropStaleHead({ store, logger, report }: Engine, taskId: string):
 }
 
 /** Takes up the tasks with these heads, oldest first. */
-export function takeUp(engine: Engine, parkedRetries: ParkedRetries, found: readonly TaskHead[]): void {
+export function resumeTasks(engine: Engine, parkedRetries: ParkedRetries, found: readonly TaskHead[]): void {
   const { report, clock, tasks } = engine
   // As they are now: with recovery held back, one may have been resumed or cancelled since it was read.
   const heads = found.flatMap(({ taskId }) => tasks.get(taskId)?.head ?? [])
@@ -83,7 +83,7 @@ export function takeUp(engine: Engine, parkedRetries: ParkedRetries, found: read
   })
   clearAllDropped(engine).catch((error: unknown) => logClearing(engine, '', error))
   parkedRetries.flush()
-  void report.done.then((report) => engine.lives.recovered(report))
+  void report.done.then((report) => engine.openings.recovered(report))
   void report.done.then(() => {
     if (report.finishedAt === undefined) return
     engine.lines.recovered(report)

@@ -25,7 +25,7 @@ import type { NamedKind } from '../task/log.js'
 import { checkName, cutText, NAME_BYTES_MAX } from '../task/names.js'
 import { PREFIX } from '../task/segment.js'
 import type { StepOptions } from '../task/step-options.js'
-import type { Asked } from './asked.js'
+import type { PendingCall } from './asked.js'
 import type { Branch } from './branches.js'
 import { isolatedStep } from './isolated/isolated-step.js'
 import { anyOf } from './lazy-abort.js'
@@ -38,7 +38,7 @@ import { runReceive } from './run-receive.js'
 import { runSleep } from './run-sleep.js'
 import { runStep } from './run-step.js'
 import { saveCheckpoint } from './save-checkpoint.js'
-import { type Kind, sideBySide } from './side-by-side.js'
+import { type Kind, runBranches } from './side-by-side.js'
 import { checkStep } from './step-call.js'
 
 /** Makes the context of a run's body; with a branch, that of the branch. */
@@ -66,13 +66,13 @@ export function taskContext(run: Run, branch?: Branch): TaskContext {
     })
 
   /** Asks for something that has a name. */
-  const ask = (kind: NamedKind, name: string, begin: (asked: Asked) => Promise<void>) => {
+  const ask = (kind: NamedKind, name: string, begin: (asked: PendingCall) => Promise<void>) => {
     checkName(name, 'name', NAME_BYTES_MAX.step)
     return run.ask(() => history.askNamed(kind, name, scope), begin, branch)
   }
 
   const branches = <T>(kind: Kind, given: BranchesOf<unknown>) =>
-    call<T>(`task.${kind}(…)`, () => sideBySide(run, branch, kind, given, (inner) => taskContext(run, inner)))
+    call<T>(`task.${kind}(…)`, () => runBranches(run, branch, kind, given, (inner) => taskContext(run, inner)))
 
   const refuseInBranch = (done: string) => {
     if (branch) throw inFlight(taskId, `a checkpoint is ${done} in a branch`)

@@ -5,7 +5,7 @@
 import { isSettled, type TaskHead, type TaskStatus } from '../task/head.js'
 
 /** How a task is counted: one that is not settled, and is on disk. */
-export interface Counted {
+export interface CountedAs {
   readonly status: Exclude<TaskStatus, 'completed' | 'failed' | 'cancelled'>
   readonly isParked: boolean
 }
@@ -14,7 +14,7 @@ export interface Counted {
 interface CountedTask {
   readonly committed: TaskHead | undefined
   readonly awaitsRun: boolean
-  counted: Counted | undefined
+  counted: CountedAs | undefined
 }
 
 export class TaskCounts {
@@ -30,7 +30,7 @@ export class TaskCounts {
       this.leave(task)
       return
     }
-    const status = committed.status as Counted['status']
+    const status = committed.status as CountedAs['status']
     const isParked = committed.parked !== undefined && !awaitsRun
     const { counted } = task
     if (counted?.status === status && counted.isParked === isParked) return
@@ -46,7 +46,7 @@ export class TaskCounts {
     task.counted = undefined
   }
 
-  #add({ status, isParked }: Counted, by: 1 | -1): void {
+  #add({ status, isParked }: CountedAs, by: 1 | -1): void {
     this.byStatus[status] += by
     if (isParked) this.parked += by
   }

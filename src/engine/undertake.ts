@@ -1,16 +1,16 @@
 /** Does what was asked for and puts its answer on disk. Every kind of ask but a checkpoint ends here. */
 
-import type { Decision } from '../task/changes.js'
+import type { TaskDecision } from '../task/changes.js'
 import type { NamedRecord } from '../task/log.js'
-import type { Beside, NewRecord } from '../task/task-event.js'
+import type { AuxiliaryChanges, NewRecord } from '../task/task-event.js'
 import { isFenced } from '../task/transition.js'
-import type { Asked } from './asked.js'
+import type { PendingCall } from './asked.js'
 import type { Run } from './run.js'
 
 /** What came of an ask: its record, and what is written with it. */
-export interface Answer {
+export interface CallResult {
   readonly record: NewRecord
-  readonly beside?: Beside | undefined
+  readonly beside?: AuxiliaryChanges | undefined
 }
 
 /**
@@ -18,10 +18,10 @@ export interface Answer {
  * @param act `undefined` if the run ends before; `recorded` if it did all of it
  * @param onRecorded called with the record, if this wrote it
  */
-export async function undertake(
+export async function recordResult(
   run: Run,
-  asked: Asked,
-  act: () => Promise<Answer | 'recorded' | undefined>,
+  asked: PendingCall,
+  act: () => Promise<CallResult | 'recorded' | undefined>,
   onRecorded?: (record: NamedRecord) => void,
 ): Promise<void> {
   try {
@@ -38,15 +38,15 @@ export async function undertake(
 }
 
 /** Writes an answer and hands it to the run. */
-export async function commitAnswer(run: Run, asked: Asked, answer: Answer): Promise<void> {
+export async function commitResult(run: Run, asked: PendingCall, answer: CallResult): Promise<void> {
   handOver(run, asked, await decisionOn(run, answer))
 }
 
-function decisionOn({ host, task, number }: Run, { record, beside }: Answer): Promise<Decision> {
+function decisionOn({ host, task, number }: Run, { record, beside }: CallResult): Promise<TaskDecision> {
   return host.record(task, { kind: 'record', run: number, record, beside, progress: task.progress })
 }
 
-function handOver(run: Run, asked: Asked, { record }: Decision): NamedRecord | undefined {
+function handOver(run: Run, asked: PendingCall, { record }: TaskDecision): NamedRecord | undefined {
   if (record === undefined || record.kind === 'checkpoint') return undefined
   run.recorded(asked, record)
   return record

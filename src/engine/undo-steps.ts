@@ -5,7 +5,7 @@
  *     written to its intent (C6's exception) and handed to the undo.
  */
 import { fromJson, toJson } from '../json.js'
-import { type Intent, isUndoingOver } from '../task/intent.js'
+import { isUndoingOver, type UndoRecord } from '../task/intent.js'
 import type { RunHost } from './run-host.js'
 import { type Undoer, undo } from './undo.js'
 
@@ -17,10 +17,10 @@ import { type Undoer, undo } from './undo.js'
  */
 export async function undoSteps(
   undoer: Undoer,
-  intents: readonly Intent[],
+  intents: readonly UndoRecord[],
   input: string | undefined,
-): Promise<Intent[] | undefined> {
-  const undone: Intent[] = []
+): Promise<UndoRecord[] | undefined> {
+  const undone: UndoRecord[] = []
   for (const intent of intents) {
     if (isUndoingOver(intent)) {
       undone.push(intent)
@@ -49,13 +49,13 @@ export async function undoSteps(
 export async function lateResults(
   host: RunHost,
   task: Undoer['task'],
-  intents: readonly Intent[],
+  intents: readonly UndoRecord[],
   functions: ReadonlyMap<string, Promise<unknown>>,
   graceUntil: number,
-): Promise<Intent[]> {
+): Promise<UndoRecord[]> {
   const running = intents.filter(({ id }) => functions.has(id))
   if (running.length === 0) return [...intents]
-  const arrived = new Map<string, Intent>()
+  const arrived = new Map<string, UndoRecord>()
   const listening = running.map(async (intent) => {
     const value = await (functions.get(intent.id) as Promise<unknown>)
     const { resultBytesMax: bytesMax } = host.limits

@@ -14,12 +14,12 @@ import { fromJson, type Jsonified, toJson } from '../json.js'
 import { loggerAbout } from '../logger.js'
 import type { CleanUpContext } from '../task/context.js'
 import type { AnyTaskDefinition } from '../task/definition.js'
-import { type Intent, ON_CANCEL, type Undoing } from '../task/intent.js'
+import { ON_CANCEL, type Undoing, type UndoRecord } from '../task/intent.js'
 import { checkName, NAME_BYTES_MAX } from '../task/names.js'
 import { describeError } from '../task/outcome.js'
 import { nextAttemptAt } from '../task/retry.js'
 import { isFenced } from '../task/transition.js'
-import { callWithin } from './call-within.js'
+import { callWithTimeout } from './call-within.js'
 import { LazyAbort } from './lazy-abort.js'
 import type { LiveTask } from './live-task.js'
 import { rejectAfterTurn } from './reject-after-turn.js'
@@ -46,9 +46,9 @@ export interface Undoer {
  */
 export async function undo(
   undoer: Undoer,
-  first: Intent,
+  first: UndoRecord,
   call: (context: CleanUpContext) => unknown,
-): Promise<Intent | undefined> {
+): Promise<UndoRecord | undefined> {
   const { host, task, definition, run } = undoer
   const { retry, timeoutMs, graceMs } = definition.cleanUp
   const { taskId } = task
@@ -73,7 +73,7 @@ export async function undo(
     const name = first.id === ON_CANCEL ? ON_CANCEL : `undo of ${first.name}`
     const context = contextOf(undoer, state, before.failedAttempts + 1, aborter, write)
     const timed = { taskId, name, timeoutMs, aborter }
-    const working = callWithin(host, timed, () => callIn(() => call(context)))
+    const working = callWithTimeout(host, timed, () => callIn(() => call(context)))
     undoer.running(working, aborter)
     const ended = await working.then(
       () => ({ ok: true }) as const,
@@ -99,13 +99,13 @@ export async function undo(
 }
 
 /** The key of an undo: another one than the step's, and the same in each of its attempts. */
-function keyOf(taskId: string, { id, times = 0 }: Intent): string {
+function keyOf(taskId: string, { id, times = 0 }: UndoRecord): string {
   return idempotencyKeyOf(taskId, `undo\n${times}\n${id}`)
 }
 
 function contextOf(
   { host, task }: Undoer,
-  state: { intent: Intent },
+  state: { intent: UndoRecord },
   attempt: number,
   aborter: LazyAbort,
   write: (undoing: Undoing) => Promise<void>,

@@ -21,7 +21,7 @@ const DERIVED_PER_TURN = 100
 /** Past so many in a row, each turn waits a millisecond. */
 const DERIVED_WITHOUT_PAUSE_MAX = 1_000
 
-interface Pending {
+interface UnrecordedAnswer {
   readonly branch: Branch | undefined
   readonly reject: (error: unknown) => void
 }
@@ -34,7 +34,7 @@ export class UnrecordedAnswers {
   #turn = -1
   #derivedInTurn = 0
   /** What the body waits for here, in the order of the turns. */
-  readonly pending = new Set<Pending>()
+  readonly pending = new Set<UnrecordedAnswer>()
 
   constructor(
     private readonly run: Pick<RunCore, 'task' | 'isOver' | 'fail'>,

@@ -12,7 +12,7 @@ import type { Level } from '../store/level.js'
 import { readSettledOf } from '../store/list.js'
 import type { Store } from '../store/store.js'
 import { isSettled, type TaskHead } from '../task/head.js'
-import { usageOf } from '../task/usage.js'
+import { byteCountOf } from '../task/usage.js'
 
 /** The budgets in bytes; `Infinity` for none. */
 export interface Budgets {
@@ -33,7 +33,7 @@ interface OwnerSum {
   loading: Promise<void> | undefined
 }
 
-export class Usage {
+export class ByteBudget {
   #live = 0
   readonly #liveOf = new Map<string, number>()
   readonly #counted = new WeakMap<CountedBytes, number>()
@@ -51,14 +51,14 @@ export class Usage {
 
   /** Counts a task as its head says now. */
   note(task: CountedBytes): void {
-    this.#count(task, usageOf(task.head).kept)
+    this.#count(task, byteCountOf(task.head).kept)
   }
 
   /** A task leaves the memory: it is settled, or was never there. */
   leave(task: CountedBytes): void {
     this.#count(task, 0)
     const { committed } = task
-    if (committed && isSettled(committed.status)) this.#settled(committed, usageOf(committed).kept)
+    if (committed && isSettled(committed.status)) this.#settled(committed, byteCountOf(committed).kept)
   }
 
   /** A settled task is swept. */
@@ -104,7 +104,7 @@ export class Usage {
   #settled(head: TaskHead, bytes: number): void {
     const sum = head.owner === undefined ? undefined : this.#settledOf.get(head.owner)
     if (sum?.meanwhile) sum.meanwhile.set(head.taskId, bytes)
-    else if (sum) sum.settled += bytes === 0 ? -usageOf(head).kept : bytes
+    else if (sum) sum.settled += bytes === 0 ? -byteCountOf(head).kept : bytes
   }
 
   async #read(owner: string, sum: OwnerSum): Promise<void> {

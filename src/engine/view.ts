@@ -1,12 +1,12 @@
 /** What a caller sees of a task. */
-import { readIntents, readNotes } from '../store/reads.js'
+import { readPendingRecords, readUndoRecords } from '../store/reads.js'
 import { deadlineOf } from '../task/expiry.js'
 import { type Durability, isSettled, type Parked, type Progress, type TaskHead, type TaskStatus } from '../task/head.js'
-import { type Intent, ON_CANCEL } from '../task/intent.js'
+import { ON_CANCEL, type UndoRecord } from '../task/intent.js'
 import { type AskedInput, isOutstanding } from '../task/note.js'
 import type { Outcome } from '../task/outcome.js'
 import type { Engine } from './engine.js'
-import { readSteadyOutcome } from './read-steady.js'
+import { readConsistentOutcome } from './read-steady.js'
 
 /** A task as `get` and `list` show it. Instants are milliseconds since the epoch. */
 export interface TaskView {
@@ -112,21 +112,21 @@ export async function wholeViewOf(engine: Engine, head: TaskHead): Promise<TaskV
   const view = viewOf(head, tasks.get(head.taskId))
   const { taskId, status } = head
   if (isSettled(status)) {
-    const outcome = await readSteadyOutcome(engine, head)
+    const outcome = await readConsistentOutcome(engine, head)
     const undoes = head.intents !== undefined && status !== 'completed'
-    const intents = undoes ? await store.read((level) => readIntents(level, taskId)) : []
+    const intents = undoes ? await store.read((level) => readUndoRecords(level, taskId)) : []
     const undone = intents.filter(({ id }) => id !== ON_CANCEL).map((intent) => undoneStep(intent, head))
     return { ...view, outcome, ...(undone.length > 0 ? { undone } : {}) }
   }
   if (head.inputs === undefined) return view
-  const notes = [...(await store.read((level) => readNotes(level, taskId))).values()].filter(isOutstanding)
+  const notes = [...(await store.read((level) => readPendingRecords(level, taskId))).values()].filter(isOutstanding)
   const asked = notes.map(({ input }) => input as AskedInput)
   asked.sort((one, other) => one.requestedAt - other.requestedAt)
   const inputRequests = Object.fromEntries(asked.map(({ key, answer: _, ...request }) => [key, request]))
   return { ...view, inputRequests }
 }
 
-function undoneStep({ name: step, number, undoing }: Intent, { cleanUp, cleanUpReason }: TaskHead): UndoneStep {
+function undoneStep({ name: step, number, undoing }: UndoRecord, { cleanUp, cleanUpReason }: TaskHead): UndoneStep {
   const { doneAt, failedAt, failedAttempts = 0, error } = undoing ?? {}
   if (doneAt !== undefined) return { step, number, state: 'undone', failedAttempts, error }
   // A clean-up that was given up undoes nothing more.

@@ -7,7 +7,7 @@ import { failureCode, type Outcome, reviveError } from '../task/outcome.js'
 import type { checkResult } from './call-options.js'
 import type { Engine } from './engine.js'
 import { onAbort } from './on-abort.js'
-import { readSteadyOutcome } from './read-steady.js'
+import { readConsistentOutcome } from './read-steady.js'
 import type { WaitEnd } from './waiters.js'
 
 /**
@@ -23,7 +23,7 @@ export async function waitForResult(
   const giveUpAt = timeoutMs === undefined ? undefined : engine.clock.now() + timeoutMs
   for (;;) {
     const head = await find()
-    if (!isLive(head)) return unwrap(taskId, await readSteadyOutcome(engine, head))
+    if (!isLive(head)) return unwrap(taskId, await readConsistentOutcome(engine, head))
     signal?.throwIfAborted()
     // One that is about to be tried again may find code that fits.
     if (head.parked && !waitParked && !engine.tasks.get(taskId)?.awaitsRun) throw parkedError(head)

@@ -10,7 +10,7 @@
  * - A wait whose time is over gives up no slot. Without this, tasks that are due together would all be loaded before
  *     one of them continues.
  */
-import type { Asked, RunEnd } from './asked.js'
+import type { PendingCall, RunEnd } from './asked.js'
 import type { InFlight } from './in-flight.js'
 import { Pauses } from './pauses.js'
 import type { RunCore } from './run-host.js'
@@ -21,7 +21,7 @@ interface WaitingRun extends RunCore {
 }
 
 /** What waits need to know of their run. */
-export interface Waiter {
+export interface WaitHost {
   readonly inFlight: InFlight
   /** True if the body is at rest, and this many pauses are all that it waits for. */
   readonly onlyWaits: (pauses: number) => boolean
@@ -34,7 +34,7 @@ export class Waits {
 
   constructor(
     private readonly run: WaitingRun,
-    private readonly waiter: Waiter,
+    private readonly waiter: WaitHost,
   ) {
     this.#pauses = new Pauses(run.host.clock)
   }
@@ -43,7 +43,7 @@ export class Waits {
    * Waits for a sleep's end, or between two attempts of a step; where it `listens`, also until it is nudged.
    * @returns whether to continue; `false` once the run is over, or the branch lost
    */
-  async until(asked: Asked, instant: number, listens = false): Promise<boolean> {
+  async until(asked: PendingCall, instant: number, listens = false): Promise<boolean> {
     const { host, task } = this.run
     const { connection } = host.store
     const { inFlight } = this.waiter
@@ -69,7 +69,7 @@ export class Waits {
   }
 
   /** Ends the waits of asks that `isOver` says are over; all of them by default. */
-  endAll(isOver?: (asked: Asked) => boolean): void {
+  endAll(isOver?: (asked: PendingCall) => boolean): void {
     this.#disarm()
     this.#pauses.endAll(isOver)
   }

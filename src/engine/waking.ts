@@ -7,7 +7,7 @@ import type { LiveTask } from './live-task.js'
  * Something came from outside, or a child ended: whoever waits for it looks, or is run again to look.
  * @param answered the identities of the questions that were answered, if that is all that came
  */
-export function tellNews(engine: Engine, task: LiveTask, answered?: readonly string[]): void {
+export function wakeTask(engine: Engine, task: LiveTask, answered?: readonly string[]): void {
   // A session task has no body that could look.
   if (task.isTold || task.head.kind === 'session') return
   if (task.run && !task.run.isOver) {
@@ -19,14 +19,14 @@ export function tellNews(engine: Engine, task: LiveTask, answered?: readonly str
     task.wakesAtOnce = true
     return
   }
-  if (!hearsNews(task.head) || task.head.parked) return
+  if (!listensForNews(task.head) || task.head.parked) return
   task.disarmWake()
   engine.schedule(task, { now: true })
 }
 
 /** Its run is over, and the task is not: it waits for long, it is to be tried again, or news came while it was let go of. */
 export function scheduleAfterRun(engine: Engine, task: LiveTask): void {
-  const now = task.wakesAtOnce && hearsNews(task.head)
+  const now = task.wakesAtOnce && listensForNews(task.head)
   task.wakesAtOnce = false
   const isToRun = task.head.wakeAt !== undefined || (now && !task.head.parked)
   if (isToRun && engine.tasks.get(task.taskId) === task) engine.schedule(task, { now })
@@ -36,6 +36,6 @@ export function scheduleAfterRun(engine: Engine, task: LiveTask): void {
  * True if news ends its wait. The commit that brings an answer or a message takes the time away; a child's end is no commit
  * of its parent's. One that waits between two attempts hears nothing.
  */
-export function hearsNews({ wakeAt, listens }: TaskHead): boolean {
+export function listensForNews({ wakeAt, listens }: TaskHead): boolean {
   return wakeAt === undefined || listens === true
 }

@@ -3,7 +3,7 @@ import { HoldfastError, isProtocolError, ProtocolError } from '../errors.js'
 import type { JsonUse } from '../json.js'
 import { StoreHeld } from './not-open.js'
 import type { CheckedDurableOptions } from './options.js'
-import { messageOf } from './outcome.js'
+import { thrownMessageOf } from './outcome.js'
 import { invalidParams } from './refusal.js'
 import type { CallExtra, DurableTool, InputRequired, ToolResult } from './tool.js'
 
@@ -66,7 +66,7 @@ export async function mapped(tool: DurableTool, args: unknown, extra: CallExtra)
   } catch (error) {
     if (!(error instanceof Error)) throw new InvalidArguments(String(error))
     if (!isProtocolError(error)) throw new InvalidArguments(error.message)
-    throw new ProtocolError(error.code, messageOf(error), error.data)
+    throw new ProtocolError(error.code, thrownMessageOf(error), error.data)
   }
 }
 

@@ -3,7 +3,7 @@
  * wherever it left. Nothing here moves a task's body.
  */
 
-import { Serial } from '../engine/serial.js'
+import { KeyedMutex } from '../engine/serial.js'
 import type { TaskView } from '../engine/view.js'
 import { toJson } from '../json.js'
 import type { Outcome } from '../task/outcome.js'
@@ -37,7 +37,7 @@ export interface RestoredState {
 const REASON_BYTES_MAX = 1_000
 
 export class Checkpoints {
-  readonly #serial = new Serial()
+  readonly #serial = new KeyedMutex()
 
   constructor(private readonly core: McpCore) {}
 

@@ -13,15 +13,15 @@ interface Window {
 }
 
 /** What is counted; the bindings of one store count together, each with limits of its own. */
-export class Counted {
+export class RequestWindows {
   readonly windows = new Map<string, Window>()
 }
 
-export class Counts {
+export class RequestQuotas {
   constructor(
     private readonly clock: Clock,
     private readonly limits: McpLimits,
-    private readonly counted = new Counted(),
+    private readonly counted = new RequestWindows(),
   ) {}
 
   /** @throws ProtocolError when the account makes too many requests */

@@ -21,7 +21,7 @@ type Watcher = (news: TaskNews) => void
 const REMEMBERED_MS = 60_000
 const REMEMBERED_MAX = 10_000
 
-export class Hub {
+export class TaskFeed {
   /** Progress since the beginning, by task. */
   readonly #early = new Map<string, HoldfastEvents['task:progress'][]>()
   #room = REMEMBERED_MAX

@@ -30,7 +30,7 @@ export function answerOf(outcome: Outcome, taskId: string, tool?: Projection): A
     return failed(RPC.internal, clientWordsOf(code, error.message), { code, taskId })
   }
   if (isProtocolError(error)) {
-    return failed(error.code, messageOf(error), error.data)
+    return failed(error.code, thrownMessageOf(error), error.data)
   }
   const custom = tool?.toError?.(reviveError(error), about)
   if (custom) return { kind: 'result', result: custom }
@@ -83,7 +83,7 @@ function fieldsOf(value: unknown): Readonly<Record<string, unknown>> | undefined
 }
 
 /** What an error for the protocol says. The SDK's own prefixes its message, and the client's does it again. */
-export function messageOf({ name, message }: { name: string; message: string }): string {
+export function thrownMessageOf({ name, message }: { name: string; message: string }): string {
   return name === 'McpError' ? message.replace(/^MCP error -?\d+: /, '') : message
 }
 

@@ -1,5 +1,5 @@
 /** What both revisions read off a request's parameters by themselves. */
-import { taskNotFound } from './refusal.js'
+import { noSuchTask } from './refusal.js'
 
 /** Parameters as they came. */
 export type Params = Readonly<Record<string, unknown>>
@@ -7,5 +7,5 @@ export type Params = Readonly<Record<string, unknown>>
 /** The task that a request is about. @throws ProtocolError -32602 */
 export function taskIdOf({ taskId }: Params): string {
   if (typeof taskId === 'string') return taskId
-  throw taskNotFound(taskId)
+  throw noSuchTask(taskId)
 }

@@ -31,7 +31,7 @@ export class TaskNotFound extends ProtocolError {
 }
 
 /** The refusal of a task that does not exist, or that the caller may not see. */
-export function taskNotFound(taskId: unknown): TaskNotFound {
+export function noSuchTask(taskId: unknown): TaskNotFound {
   return new TaskNotFound(taskId)
 }
 
@@ -106,7 +106,7 @@ export function refusalOf(error: unknown, logger: Logger): ProtocolError {
       const data = { code: error.code, ...(taskId === undefined ? {} : { taskId }) }
       return new ProtocolError(RPC.internal, ERROR_CODES[error.code], data)
     }
-    if (error.code === 'TASK_NOT_FOUND') return taskNotFound(error.details['taskId'])
+    if (error.code === 'TASK_NOT_FOUND') return noSuchTask(error.details['taskId'])
     if (error.code === 'INVALID_CURSOR') return invalidParams('Invalid cursor', { code: error.code })
     const code = THE_CALLERS.has(error.code) ? RPC.invalidParams : RPC.internal
     return new ProtocolError(code, error.message, { code: error.code, ...error.details })

@@ -2,7 +2,7 @@
 import { ProtocolError } from '../errors.js'
 import type { Caller } from './caller.js'
 import type { AccessRequest, CheckedDurableOptions } from './options.js'
-import { denied, taskNotFound } from './refusal.js'
+import { denied, noSuchTask } from './refusal.js'
 
 /** Whose tasks a call reaches: one owner's, or, for an administrator, everybody's. */
 export interface Scope {
@@ -24,7 +24,7 @@ export async function scopeFor(
   if (decision === 'allow') return { owner }
   // What is created belongs to its creator, administrator or not.
   if (decision === 'admin') return action === 'create' ? { owner } : {}
-  if (about.taskId !== undefined) throw taskNotFound(about.taskId)
+  if (about.taskId !== undefined) throw noSuchTask(about.taskId)
   throw denied(about.tool === undefined ? action : `${action} with tool ${about.tool}`)
 }
 

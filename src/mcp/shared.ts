@@ -5,15 +5,15 @@
  */
 import type { Binding } from '../engine/binding.js'
 import type { Holdfast } from '../engine/holdfast.js'
-import { Counted } from './counts.js'
-import { Hub } from './hub.js'
+import { RequestWindows } from './counts.js'
+import { TaskFeed } from './hub.js'
 import { OpenCalls } from './open-calls.js'
 
 /** Of one open store. */
 export interface Shared {
-  readonly hub: Hub
+  readonly hub: TaskFeed
   readonly openCalls: OpenCalls
-  readonly counted: Counted
+  readonly counted: RequestWindows
   /** Tasks whose answer is handed over, and the note of that is on its way to disk. */
   readonly delivered: Set<string>
 }
@@ -24,9 +24,9 @@ export function sharedOf(holdfast: Holdfast, binding: Binding): Shared {
   const there = shared.get(holdfast)
   if (there) return there
   const made = {
-    hub: new Hub(holdfast, binding.clock),
+    hub: new TaskFeed(holdfast, binding.clock),
     openCalls: new OpenCalls(),
-    counted: new Counted(),
+    counted: new RequestWindows(),
     delivered: new Set<string>(),
   }
   shared.set(holdfast, made)

@@ -2,8 +2,8 @@
 import { type Binding, bindingOf } from '../engine/binding.js'
 import type { Holdfast } from '../engine/holdfast.js'
 import type { Logger } from '../logger.js'
-import { Counts } from './counts.js'
-import type { Hub } from './hub.js'
+import { RequestQuotas } from './counts.js'
+import type { TaskFeed } from './hub.js'
 import { notOpened } from './not-open.js'
 import type { OpenCalls } from './open-calls.js'
 import type { Opening } from './opening.js'
@@ -15,8 +15,8 @@ interface OpenParts {
   readonly holdfast: Holdfast
   readonly binding: Binding
   readonly records: McpRecords
-  readonly counts: Counts
-  readonly hub: Hub
+  readonly counts: RequestQuotas
+  readonly hub: TaskFeed
   readonly openCalls: OpenCalls
   readonly delivered: Set<string>
 }
@@ -36,7 +36,7 @@ export class StoreAccess {
     opening.whenOpen((holdfast) => {
       const binding = bindingOf(holdfast)
       const { counted, ...shared } = sharedOf(holdfast, binding)
-      const counts = new Counts(binding.clock, limits, counted)
+      const counts = new RequestQuotas(binding.clock, limits, counted)
       this.#parts = { holdfast, binding, records: new McpRecords(binding.records('mcp')), counts, ...shared }
     })
   }
@@ -69,11 +69,11 @@ export class StoreAccess {
     return this.#open.records
   }
 
-  get counts(): Counts {
+  get counts(): RequestQuotas {
     return this.#open.counts
   }
 
-  get hub(): Hub {
+  get hub(): TaskFeed {
     return this.#open.hub
   }
 

@@ -9,13 +9,13 @@ import type { Scope } from './rights.js'
  * How a wait ends: for the task's end, for what was waited for, for the client's end, for the time that was given, or for
  * the end of the server.
  */
-export interface WaitEnd {
+export interface EndWaitResult {
   readonly kind: 'settled' | 'parked' | 'seen' | 'late' | 'aborted' | 'stopping'
   readonly view: TaskView | undefined
 }
 
 /** The options of `waitForEnd`. */
-export interface WaitOptions extends Scope {
+export interface EndWaitOptions extends Scope {
   readonly signal: AbortSignal
   /** A parked task ends the wait too. */
   readonly untilParked?: boolean
@@ -30,7 +30,7 @@ export interface WaitOptions extends Scope {
 }
 
 /** @throws HoldfastError `TASK_NOT_FOUND` */
-export async function waitForEnd(core: McpCore, taskId: string, options: WaitOptions): Promise<WaitEnd> {
+export async function waitForEnd(core: McpCore, taskId: string, options: EndWaitOptions): Promise<EndWaitResult> {
   const { signal, untilParked = false, untilClosing = false, until, budgetMs, onProgress, onLook, ...scope } = options
   const { clock } = core.binding
   let wake = () => {}

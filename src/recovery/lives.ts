@@ -7,8 +7,8 @@
  * that write nothing would go on dying for ever, so after `FRUITLESS_STARTS` of them in a row the recovery is held. A
  * close, a start that writes something while it recovers, and a recovery that comes through begin the count anew.
  */
-import type { LastLife, LifeNote } from '../store/life.js'
-import type { Decision } from '../task/changes.js'
+import type { LastOpening, OpeningRecord } from '../store/life.js'
+import type { TaskDecision } from '../task/changes.js'
 import { countDeath, countsAgainst } from '../task/deaths.js'
 import type { TaskHead } from '../task/head.js'
 
@@ -16,21 +16,21 @@ import type { TaskHead } from '../task/head.js'
 export const FRUITLESS_STARTS = 5
 
 /** How a process begins. */
-export interface Beginning {
-  readonly note: LifeNote
+export interface OpeningPlan {
+  readonly note: OpeningRecord
   /** The tasks that the last death is counted against, as they now are. */
-  readonly counted: readonly Decision[]
+  readonly counted: readonly TaskDecision[]
   /** Why the recovery is held, if it is. */
   readonly heldReason: string | undefined
 }
 
 /** How the process begins that finds these `heads`, after the `last` one. */
-export function beginLife(
-  last: LastLife | undefined,
+export function beginOpening(
+  last: LastOpening | undefined,
   heads: readonly TaskHead[],
   recover: 'auto' | 'manual',
   now: number,
-): Beginning {
+): OpeningPlan {
   // A head may be newer than the note where the note was lost: a life's number is never given twice.
   const life = 1 + heads.reduce((newest, head) => Math.max(newest, head.life ?? 0), last?.life ?? 0)
   const died = last && !last.closed ? last.life : undefined
@@ -51,7 +51,7 @@ export function beginLife(
   }
 }
 
-function fruitlessStarts(last: LastLife | undefined): number {
+function fruitlessStarts(last: LastOpening | undefined): number {
   if (!last || last.closed) return 0
   // One that took up nothing shows nothing, whichever way it ended.
   if (!last.recovering) return last.starts

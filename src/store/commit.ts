@@ -53,7 +53,7 @@ export interface CommitOptions {
  */
 export type Reload = (level: Level, taskIds: ReadonlySet<string>) => Promise<() => void>
 
-interface Pending extends CommitOptions {
+interface QueuedCommit extends CommitOptions {
   readonly operations: readonly Operation[]
   readonly resolve: (fate: Fate) => void
   readonly reject: (error: unknown) => void
@@ -82,7 +82,7 @@ export interface CommitterOptions {
 }
 
 export class Committer {
-  #queue: Pending[] = []
+  #queue: QueuedCommit[] = []
   #newest: number
   #draining: Promise<void> | undefined
   #reload: Reload = async () => () => {}
@@ -141,7 +141,7 @@ export class Committer {
     this.#draining = undefined
   }
 
-  #nextGroup(): Pending[] {
+  #nextGroup(): QueuedCommit[] {
     let operations = 0
     let bytes = 0
     let size = 0
@@ -154,7 +154,7 @@ export class Committer {
     return this.#queue.splice(0, size)
   }
 
-  async #write(group: readonly Pending[]): Promise<void> {
+  async #write(group: readonly QueuedCommit[]): Promise<void> {
     const { connection, anchor, sync, anchorEach, totals } = this.options
     const seq = this.#newest + 1
     const operations = group.flatMap((pending) => pending.operations)
@@ -170,7 +170,7 @@ export class Committer {
     totals.landed()
   }
 
-  async #recover(group: readonly Pending[], cause: unknown): Promise<void> {
+  async #recover(group: readonly QueuedCommit[], cause: unknown): Promise<void> {
     const { connection, logger, totals, anchor, anchorEach } = this.options
     if (isLost(cause)) throw cause
     const attempted = this.#newest + 1
@@ -202,7 +202,7 @@ export class Committer {
     for (const pending of unwritten) if (!keepsItsPlace(pending)) pending.resolve('lost')
   }
 
-  #lose(group: readonly Pending[], error: unknown): void {
+  #lose(group: readonly QueuedCommit[], error: unknown): void {
     if (!isLost(error)) throw error
     const { connection, onLost } = this.options
     const isFirst = connection.lose(error)
@@ -234,15 +234,15 @@ function assertPadded(operations: readonly Operation[]): void {
 }
 
 /** True if the commit is written again as it is, in its place, after the store was down. */
-function keepsItsPlace({ isRepeatable, patient }: Pending): boolean {
+function keepsItsPlace({ isRepeatable, patient }: QueuedCommit): boolean {
   return isRepeatable === true && patient
 }
 
-function refuseImpatient(pending: readonly Pending[], cause: unknown, mayBeWritten: boolean): void {
+function refuseImpatient(pending: readonly QueuedCommit[], cause: unknown, mayBeWritten: boolean): void {
   for (const { patient, reject } of pending) if (!patient) reject(unavailable(cause, mayBeWritten))
 }
 
-function refuseLost(pending: readonly Pending[], lost: HoldfastError, mayBeWritten: boolean): void {
+function refuseLost(pending: readonly QueuedCommit[], lost: HoldfastError, mayBeWritten: boolean): void {
   const { code, message, details } = lost
   for (const { patient, reject } of pending) {
     if (!patient) reject(mayBeWritten ? new HoldfastError(code, message, { details, mayBeWritten }) : lost)

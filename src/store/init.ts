@@ -55,15 +55,18 @@ export async function inspectDirectory(dir: string): Promise<Identity | undefine
     await access(dir, constants.R_OK | constants.W_OK | constants.X_OK)
   } catch (cause) {
     if (isMissing(cause)) return undefined
-    throw unusable(dir, (await isFile(dir)) ? 'it is a file, not a directory' : explain(cause), cause)
+    throw unusableStore(dir, (await isFile(dir)) ? 'it is a file, not a directory' : explain(cause), cause)
   }
   const text = await readIfPresent(join(dir, IDENTITY_FILE)).catch((cause: unknown) => {
-    throw unusable(dir, explain(cause), cause)
+    throw unusableStore(dir, explain(cause), cause)
   })
   if (text === undefined) {
     const foreign = names.find((name) => !isOurs(name))
     if (foreign === undefined) return undefined
-    throw unusable(dir, `it is not empty and not a Holdfast store (it holds '${foreign}'); name an empty or a new one`)
+    throw unusableStore(
+      dir,
+      `it is not empty and not a Holdfast store (it holds '${foreign}'); name an empty or a new one`,
+    )
   }
   const identity = parseIdentity(dir, text)
   if (names.includes(DATABASE_DIR)) return identity
@@ -83,11 +86,11 @@ function parseIdentity(dir: string, text: string): Identity {
   try {
     identity = JSON.parse(text) as Partial<Identity> | null
   } catch (cause) {
-    throw unusable(dir, `${IDENTITY_FILE} is not readable as JSON`, cause)
+    throw unusableStore(dir, `${IDENTITY_FILE} is not readable as JSON`, cause)
   }
   const { format, storeId } = identity ?? {}
   if (typeof format !== 'number' || typeof storeId !== 'string') {
-    throw unusable(dir, `${IDENTITY_FILE} is not a Holdfast store's`)
+    throw unusableStore(dir, `${IDENTITY_FILE} is not a Holdfast store's`)
   }
   if (format > FORMAT_VERSION) {
     throw new HoldfastError(
@@ -109,15 +112,15 @@ export async function makeDirectory(dir: string): Promise<string[]> {
   for (let path = resolve(dir); ; path = dirname(path)) {
     try {
       if ((await stat(path)).isDirectory()) break
-      throw unusable(dir, `'${path}' is a file, not a directory`)
+      throw unusableStore(dir, `'${path}' is a file, not a directory`)
     } catch (cause) {
-      if (!isMissing(cause)) throw cause instanceof HoldfastError ? cause : unusable(dir, explain(cause), cause)
+      if (!isMissing(cause)) throw cause instanceof HoldfastError ? cause : unusableStore(dir, explain(cause), cause)
       missing.push(path)
     }
   }
   for (const path of missing.toReversed()) {
     await mkdir(path, { mode: DIRECTORY_MODE }).catch((cause: NodeJS.ErrnoException) => {
-      if (cause.code !== 'EEXIST') throw unusable(dir, explain(cause), cause)
+      if (cause.code !== 'EEXIST') throw unusableStore(dir, explain(cause), cause)
     })
     await fsyncDirectory(dirname(path))
   }
@@ -144,7 +147,7 @@ export async function createStore(dir: string, openLevel: OpenLevel, ids: Ids, n
     return identity
   } catch (cause) {
     await rm(aside, { recursive: true, force: true }).catch(() => {})
-    throw unusable(dir, explain(cause), cause)
+    throw unusableStore(dir, explain(cause), cause)
   }
 }
 
@@ -177,11 +180,11 @@ export async function checkIdentity(dir: string, level: Level, identity: Identit
     return (error as Error).message
   }
   if (inside.storeId === identity.storeId) return undefined
-  throw unusable(dir, `its database belongs to another store than its ${IDENTITY_FILE}; put the two back together`)
+  throw unusableStore(dir, `its database belongs to another store than its ${IDENTITY_FILE}; put the two back together`)
 }
 
 /** The refusal of a directory, with the reason. */
-export function unusable(dir: string, why: string, cause?: unknown): HoldfastError {
+export function unusableStore(dir: string, why: string, cause?: unknown): HoldfastError {
   return new HoldfastError('STORE_UNUSABLE', `The directory ${dir} cannot be a store: ${why}. Nothing was changed.`, {
     cause,
     details: { dir },

@@ -125,7 +125,7 @@ export const trailPrefix = (taskId: string) => `trail/${taskId}/`
 export const trailKey = (taskId: string, auditId: string) => `trail/${taskId}/${auditId}`
 
 /** What lies by segment and a save with `prune` drops: from the first segment after the prefix up to the one it opened. */
-export function pruned(prefix: string, keptFrom: number): KeyRange {
+export function prunedRange(prefix: string, keptFrom: number): KeyRange {
   return { gte: `${prefix}${segmentPart(0)}`, lt: `${prefix}${segmentPart(keptFrom)}` }
 }
 

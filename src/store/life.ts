@@ -8,7 +8,7 @@ import { META_LIFE } from './layout.js'
 import type { Level } from './level.js'
 
 /** What a process notes of itself. */
-export interface LifeNote {
+export interface OpeningRecord {
   /** Counts the opens. */
   readonly life: number
   /** A close has begun: the process ends on request, and whatever ends it from here on, it did not crash. */
@@ -22,13 +22,13 @@ export interface LifeNote {
 }
 
 /** The note of the last process. */
-export interface LastLife extends LifeNote {
+export interface LastOpening extends OpeningRecord {
   /** Nothing was written after the note. */
   readonly wroteNothing: boolean
 }
 
 /** The operation that notes it, in commit number `seq`. */
-export function lifeOperation(note: LifeNote, seq: number): Operation {
+export function openingOperation(note: OpeningRecord, seq: number): Operation {
   return { key: META_LIFE, value: seal(META_LIFE, seq, JSON.stringify(note)) }
 }
 
@@ -37,9 +37,9 @@ export function lifeOperation(note: LifeNote, seq: number): Operation {
  * @param newest the newest commit
  * @throws HoldfastError `RECORD_DAMAGED`
  */
-export async function readLastLife(level: Level, newest: number): Promise<LastLife | undefined> {
+export async function readLastOpening(level: Level, newest: number): Promise<LastOpening | undefined> {
   const text = await level.get(META_LIFE)
   if (text === undefined) return undefined
   const { seq, body } = unseal(META_LIFE, text)
-  return { ...(JSON.parse(body) as LifeNote), wroteNothing: newest <= seq }
+  return { ...(JSON.parse(body) as OpeningRecord), wroteNothing: newest <= seq }
 }

@@ -4,7 +4,7 @@
  * all that doesn't match.
  */
 import { isSettled, type TaskHead, type TaskStatus } from '../task/head.js'
-import { usageOf } from '../task/usage.js'
+import { byteCountOf } from '../task/usage.js'
 import { unseal } from './envelope.js'
 import { DONE, doneKey, type KeyRange, LIVE, lastPart, liveKey, ownerPrefix, under } from './layout.js'
 import type { Level } from './level.js'
@@ -52,7 +52,7 @@ export async function readSettledOf(level: Level, owner: string): Promise<Map<st
   for await (const { taskId, key, text } of headsOf(level, owner, { limit: 0 })) {
     if (key !== doneKey(taskId)) continue
     try {
-      bytes.set(taskId, usageOf(decodeHead(key, unseal(key, text).body)).kept)
+      bytes.set(taskId, byteCountOf(decodeHead(key, unseal(key, text).body)).kept)
     } catch {
       // A damaged head says nothing; whoever reads that task is told.
     }

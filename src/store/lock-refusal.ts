@@ -51,7 +51,7 @@ export function cleanedAway(dir: string, temp: string, cause: unknown): Holdfast
 }
 
 /** The file system refused. */
-export function unusable(dir: string, error: unknown): HoldfastError {
+export function unusableLock(dir: string, error: unknown): HoldfastError {
   const said = error instanceof Error ? error.message : String(error)
   return new HoldfastError('STORE_UNUSABLE', `${dir} cannot be locked: ${said}`, { cause: error, details: { dir } })
 }

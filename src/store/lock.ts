@@ -24,7 +24,7 @@ import { isMissing, LOCK_FILE } from './files.js'
 import { markOf } from './lock-claim.mjs'
 import { readLock, releaseLockFile, takeLockFile } from './lock-file.js'
 import { describeSelf, type LockHolder, parseHolder } from './lock-judge.js'
-import { locked, lost, unusable } from './lock-refusal.js'
+import { locked, lost, unusableLock } from './lock-refusal.js'
 
 export type { LockHolder } from './lock-judge.js'
 
@@ -62,7 +62,7 @@ export async function acquireLock(dir: string, ids: { seed(): string }, now: num
   } catch (error) {
     await releaseLockFile(dir, self).catch(() => {}) // what failed may be the tidying after we had it
     entry.leave()
-    throw error instanceof HoldfastError ? error : unusable(dir, error)
+    throw error instanceof HoldfastError ? error : unusableLock(dir, error)
   }
   let released: Promise<void> | undefined
   return {
@@ -142,7 +142,7 @@ function placeOf(dir: string): { path: string; inode: string } {
     const { dev, ino } = statSync(dir, { bigint: true })
     return { path: realpathSync.native(dir), inode: `${dev}:${ino}` }
   } catch (error) {
-    throw unusable(dir, error)
+    throw unusableLock(dir, error)
   }
 }
 

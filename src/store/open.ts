@@ -14,7 +14,7 @@ import { writeBatch } from './commit.js'
 import { databaseBroken, explain, isBroken, storeDamaged } from './damage.js'
 import { ANCHOR_FILE, DATABASE_DIR } from './files.js'
 import { inTurn, runAll } from './in-turn.js'
-import { createStore, inspectDirectory, makeDirectory, removeStore, unusable } from './init.js'
+import { createStore, inspectDirectory, makeDirectory, removeStore, unusableStore } from './init.js'
 import type { Operation } from './layout.js'
 import { isLevelLocked, type Level, type OpenLevel, openClassicLevel } from './level.js'
 import { acquireLock, type DirectoryLock } from './lock.js'
@@ -58,7 +58,7 @@ async function openOnce(options: OpenStoreOptions): Promise<Store> {
     lock = await acquireLock(dir, ids, clock.now())
   } catch (error) {
     for (const folder of made) await rmdir(folder).catch(() => {})
-    throw error instanceof HoldfastError ? error : unusable(dir, explain(error), error)
+    throw error instanceof HoldfastError ? error : unusableStore(dir, explain(error), error)
   }
   const bounded = new BoundedOpen(options.openLevel ?? openClassicLevel, clock)
   const release = () => releaseAfter(dir, bounded.ending, lock)
@@ -75,7 +75,7 @@ async function openOnce(options: OpenStoreOptions): Promise<Store> {
 
 function refusalOf(dir: string, error: unknown): HoldfastError {
   if (error instanceof HoldfastError) return error
-  return isBroken(error) ? databaseBroken(error, dir) : unusable(dir, explain(error), error)
+  return isBroken(error) ? databaseBroken(error, dir) : unusableStore(dir, explain(error), error)
 }
 
 /** Directories of which an open was given up and has not ended yet. */
@@ -101,7 +101,7 @@ async function untilEnded(dir: string, clock: Clock): Promise<void> {
   })
   const end = await Promise.race([before, late])
   disarm()
-  if (end === 'late') throw unusable(dir, 'an earlier open of its database was given up and has not ended yet')
+  if (end === 'late') throw unusableStore(dir, 'an earlier open of its database was given up and has not ended yet')
 }
 
 /** A directory that is ours, and how it is used and given back. */

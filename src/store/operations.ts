@@ -3,11 +3,11 @@
  * of `layout.ts`; nothing else builds what is written about a task.
  */
 
-import type { AuditEntry, Change, Decision } from '../task/changes.js'
+import type { AuditEntry, Change, TaskDecision } from '../task/changes.js'
 import { sweepAt } from '../task/expiry.js'
 import { HEAD_BYTES_MAX, isLive, isSettled, type TaskHead } from '../task/head.js'
-import { encodeIntent } from '../task/intent.js'
-import { encodeNote } from '../task/note.js'
+import { encodeUndoRecord } from '../task/intent.js'
+import { encodePendingRecord } from '../task/note.js'
 import { damaged, seal } from './envelope.js'
 import type { Operation } from './layout.js'
 import {
@@ -37,7 +37,7 @@ import {
 export const CHILD = 'child'
 
 /** The operations of `decision`. */
-export function toOperations(decision: Decision, nextAuditId: (at: number) => string): Operation[] {
+export function toOperations(decision: TaskDecision, nextAuditId: (at: number) => string): Operation[] {
   const operations: Operation[] = []
   for (const change of decision.changes) add(operations, decision.head, change, nextAuditId)
   return operations
@@ -72,13 +72,13 @@ function add(operations: Operation[], task: TaskHead, change: Change, nextAuditI
       return void put(stateKey(taskId, checkpointId), change.stateText)
     }
     case 'note':
-      return void put(noteKey(taskId, change.note), encodeNote(change.note))
+      return void put(noteKey(taskId, change.note), encodePendingRecord(change.note))
     case 'drop-note':
       return void operations.push({ key: noteKey(taskId, change.note) })
     case 'input-key':
       return void put(inputKeyKey(taskId, change.key), '')
     case 'intent':
-      return void put(intentKey(taskId, change.intent.id), encodeIntent(change.intent))
+      return void put(intentKey(taskId, change.intent.id), encodeUndoRecord(change.intent))
     case 'message': {
       const { name, order, text } = change.message
       return void put(messageKey(taskId, name, order), text)

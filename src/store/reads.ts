@@ -7,9 +7,9 @@ import { firstTaskIdAt, taskIdTime } from '../ids.js'
 import type { AuditEntry, IdempotencyEntry, IdempotencyScope } from '../task/changes.js'
 import type { CheckpointInfo } from '../task/checkpoint.js'
 import type { TaskHead } from '../task/head.js'
-import { decodeIntent, type Intent } from '../task/intent.js'
+import { decodeUndoRecord, type UndoRecord } from '../task/intent.js'
 import type { Message, MessageKey } from '../task/message.js'
-import { decodeNote, type Note, type Place } from '../task/note.js'
+import { decodePendingRecord, type PendingRecord, type Place } from '../task/note.js'
 import type { Outcome } from '../task/outcome.js'
 import { damaged, unseal, unsealJson } from './envelope.js'
 import * as layout from './layout.js'
@@ -77,29 +77,35 @@ export async function readOutcome(level: Level, taskId: string): Promise<Outcome
 }
 
 /** What is noted of asks that have begun and not ended, by key. */
-export async function readNotes(level: Level, taskId: string): Promise<Map<string, Note>> {
+export async function readPendingRecords(level: Level, taskId: string): Promise<Map<string, PendingRecord>> {
   const range = layout.under(layout.notePrefix(taskId))
-  return new Map(await collect(level, range, (key, text) => [key, decodeNote(unseal(key, text).body)] as const))
+  return new Map(
+    await collect(level, range, (key, text) => [key, decodePendingRecord(unseal(key, text).body)] as const),
+  )
 }
 
 /** What is noted of one ask. */
-export async function readNote(level: Level, taskId: string, place: Place): Promise<Note | undefined> {
+export async function readPendingRecord(
+  level: Level,
+  taskId: string,
+  place: Place,
+): Promise<PendingRecord | undefined> {
   const key = layout.noteKey(taskId, place)
   const text = await level.get(key)
-  return text === undefined ? undefined : decodeNote(unseal(key, text).body)
+  return text === undefined ? undefined : decodePendingRecord(unseal(key, text).body)
 }
 
 /** What is noted at these places; `undefined` where nothing is. */
-export async function readNotesAt(
+export async function readPendingRecordsAt(
   level: Level,
   taskId: string,
   places: readonly Place[],
-): Promise<(Note | undefined)[]> {
+): Promise<(PendingRecord | undefined)[]> {
   const keys = places.map((place) => layout.noteKey(taskId, place))
   const texts = await level.getMany(keys)
   return keys.map((key, at) => {
     const text = texts[at]
-    return text === undefined ? undefined : decodeNote(unseal(key, text).body)
+    return text === undefined ? undefined : decodePendingRecord(unseal(key, text).body)
   })
 }
 
@@ -110,17 +116,17 @@ export async function readInputKeys(level: Level, taskId: string, keys: readonly
 }
 
 /** The steps of a task that have an undo, the newest first; the call of `onCancel` comes last. */
-export async function readIntents(level: Level, taskId: string): Promise<Intent[]> {
+export async function readUndoRecords(level: Level, taskId: string): Promise<UndoRecord[]> {
   const range = layout.under(layout.intentPrefix(taskId))
-  const intents = await collect(level, range, (key, text) => decodeIntent(unseal(key, text).body))
+  const intents = await collect(level, range, (key, text) => decodeUndoRecord(unseal(key, text).body))
   return intents.sort((one, other) => other.order - one.order)
 }
 
 /** The intent of one step. */
-export async function readIntent(level: Level, taskId: string, stepId: string): Promise<Intent | undefined> {
+export async function readUndoRecord(level: Level, taskId: string, stepId: string): Promise<UndoRecord | undefined> {
   const key = layout.intentKey(taskId, stepId)
   const text = await level.get(key)
-  return text === undefined ? undefined : decodeIntent(unseal(key, text).body)
+  return text === undefined ? undefined : decodeUndoRecord(unseal(key, text).body)
 }
 
 /** The oldest message of that name that nobody has received. */

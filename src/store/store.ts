@@ -9,7 +9,7 @@ import { HoldfastError } from '../errors.js'
 import { faultOf } from '../fault.js'
 import type { Ids } from '../ids.js'
 import type { Logger } from '../logger.js'
-import type { BindingRecord, Decision, IdempotencyScope } from '../task/changes.js'
+import type { BindingRecord, IdempotencyScope, TaskDecision } from '../task/changes.js'
 import { type Durability, isLive } from '../task/head.js'
 import type { Tally, Totals } from '../task/tally.js'
 import type { AnchorFaults } from './anchor.js'
@@ -21,7 +21,7 @@ import { runAll } from './in-turn.js'
 import type { Operation } from './layout.js'
 import * as layout from './layout.js'
 import type { Level } from './level.js'
-import { type LastLife, type LifeNote, lifeOperation, readLastLife } from './life.js'
+import { type LastOpening, type OpeningRecord, openingOperation, readLastOpening } from './life.js'
 import { toOperations } from './operations.js'
 import { pages } from './pages.js'
 import { TotalsKeeper } from './totals.js'
@@ -109,7 +109,7 @@ export class Store {
    * Writes a decision in one batch. Settles when it is on disk (`written`) or known not to be (`lost`: decide again).
    * @throws HoldfastError `STORE_UNAVAILABLE`, `STORE_LOST` for a commit that is not `patient`
    */
-  commit(decision: Decision, { patient }: { patient: boolean }): Promise<Fate> {
+  commit(decision: TaskDecision, { patient }: { patient: boolean }): Promise<Fate> {
     const { head, tally } = decision
     const operations = toOperations(decision, (at) => this.parts.ids.auditId(at))
     if (!isLive(head) && decision.changes[0]?.kind === 'head') this.#noteSettled()
@@ -120,15 +120,15 @@ export class Store {
    * Notes where this process stands, and counts what the death of the last one counts for, in one batch.
    * @throws HoldfastError `STORE_UNAVAILABLE`
    */
-  async noteLife(note: LifeNote, counted: readonly Decision[] = []): Promise<void> {
+  async noteOpening(note: OpeningRecord, counted: readonly TaskDecision[] = []): Promise<void> {
     const operations = counted.flatMap((decision) => toOperations(decision, (at) => this.parts.ids.auditId(at)))
-    operations.push(lifeOperation(note, this.#committer.newest + 1))
+    operations.push(openingOperation(note, this.#committer.newest + 1))
     await this.#committer.commit(operations, { taskId: '', patient: false })
   }
 
   /** What the last process noted, and whether anything was written after it. */
-  async readLife(): Promise<LastLife | undefined> {
-    return this.read((level) => readLastLife(level, this.#committer.newest))
+  async readOpening(): Promise<LastOpening | undefined> {
+    return this.read((level) => readLastOpening(level, this.#committer.newest))
   }
 
   /** Reads; fails with `STORE_UNAVAILABLE` while the store is down. */
@@ -149,7 +149,7 @@ export class Store {
     const keys = await this.readPatiently(async (level) => {
       const found: string[] = []
       for (const prefix of [layout.logPrefix(taskId), layout.patchPrefix(taskId)]) {
-        const range = layout.pruned(prefix, keptFrom)
+        const range = layout.prunedRange(prefix, keptFrom)
         for await (const page of pages(level, range)) found.push(...page.map(([key]) => key))
       }
       for await (const page of pages(level, layout.under(layout.checkpointPrefix(taskId)))) {

@@ -3,19 +3,22 @@
 import type { Change } from './changes.js'
 import type { TaskHead } from './head.js'
 import { inputKeyUsage, withInputs } from './input-keys.js'
-import { type AskedInput, isOutstanding, type Note } from './note.js'
-import type { Beside } from './task-event.js'
-import { grown } from './usage.js'
+import { type AskedInput, isOutstanding, type PendingRecord } from './note.js'
+import type { AuxiliaryChanges } from './task-event.js'
+import { grownCount } from './usage.js'
 
 /** The head with all of that counted, and the changes that write it. */
-export function withBeside(head: TaskHead, beside: Beside | undefined): { head: TaskHead; changes: Change[] } {
+export function withAuxiliaryChanges(
+  head: TaskHead,
+  beside: AuxiliaryChanges | undefined,
+): { head: TaskHead; changes: Change[] } {
   if (!beside) return { head, changes: [] }
   const { begun = [], changed = [], ended = [], intent, isNewIntent, taken, returned = [] } = beside
   const put = [...begun, ...changed]
   const order = head.intents ?? 0
   const keys = begun.filter(isOutstanding).map(({ input }) => (input as AskedInput).key)
   const inputs = keys.length
-  const hasChild = ({ child }: Note) => child !== undefined
+  const hasChild = ({ child }: PendingRecord) => child !== undefined
   const counted: TaskHead = {
     ...head,
     hasStepStates: head.hasStepStates || put.length > 0 || undefined,
@@ -24,7 +27,7 @@ export function withBeside(head: TaskHead, beside: Beside | undefined): { head: 
     children: sum(head.children, begun.filter(hasChild).length, -ended.filter(hasChild).length),
     intents: sum(head.intents, isNewIntent ? 1 : 0),
     messages: sum(head.messages, returned.length, taken ? -1 : 0),
-    bytes: keys.reduce((bytes, key) => grown({ ...head, bytes }, inputKeyUsage(key)), head.bytes),
+    bytes: keys.reduce((bytes, key) => grownCount({ ...head, bytes }, inputKeyUsage(key)), head.bytes),
   }
   const changes: Change[] = [
     ...put.map((note): Change => ({ kind: 'note', note })),

@@ -4,10 +4,10 @@
  */
 import type { CheckpointInfo } from './checkpoint.js'
 import type { TaskHead } from './head.js'
-import type { Intent } from './intent.js'
+import type { UndoRecord } from './intent.js'
 import type { LogRecord } from './log.js'
 import type { Message, MessageKey } from './message.js'
-import type { Note } from './note.js'
+import type { PendingRecord } from './note.js'
 import type { Tally } from './tally.js'
 
 /** Something that happened to a task, as the audit keeps it. */
@@ -86,11 +86,11 @@ export type Change =
   | { readonly kind: 'idempotency'; readonly entry: IdempotencyEntry }
   | { readonly kind: 'forget-key'; readonly at: number; readonly scope: IdempotencyScope }
   | { readonly kind: 'binding'; readonly record: BindingRecord }
-  | { readonly kind: 'note'; readonly note: Note }
-  | { readonly kind: 'drop-note'; readonly note: Note }
+  | { readonly kind: 'note'; readonly note: PendingRecord }
+  | { readonly kind: 'drop-note'; readonly note: PendingRecord }
   /** A key under which a question can be answered: no later one gets it. */
   | { readonly kind: 'input-key'; readonly key: string }
-  | { readonly kind: 'intent'; readonly intent: Intent }
+  | { readonly kind: 'intent'; readonly intent: UndoRecord }
   | { readonly kind: 'message'; readonly message: Message }
   | { readonly kind: 'drop-message'; readonly name: string; readonly order: number }
   | { readonly kind: 'message-key'; readonly entry: MessageKey }
@@ -107,7 +107,7 @@ export type Change =
     }
 
 /** What was decided: the head as it now is, and everything to write with it, the head included. */
-export interface Decision {
+export interface TaskDecision {
   readonly head: TaskHead
   readonly changes: readonly Change[]
   /** The record that a `record` event became, with its number and time. */

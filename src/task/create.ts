@@ -1,6 +1,6 @@
 /** Decides how a task comes to be: its first head, and what is written with it. Pure. */
 import { HoldfastError } from '../errors.js'
-import type { BindingRecord, Change, Decision, IdempotencyEntry } from './changes.js'
+import type { BindingRecord, Change, IdempotencyEntry, TaskDecision } from './changes.js'
 import { type ForkedFrom, NEW_HEAD_BYTES_MAX, type TaskHead } from './head.js'
 import { emptySegment, PREFIX } from './segment.js'
 import type { EventOf } from './task-event.js'
@@ -39,7 +39,7 @@ export interface NewTask {
  * The decision that creates a task.
  * @throws HoldfastError `TOO_LARGE` when its names leave no room in the head
  */
-export function createTask(task: NewTask, now: number): Decision {
+export function createTask(task: NewTask, now: number): TaskDecision {
   const head: TaskHead = {
     taskId: task.taskId,
     type: task.type,
@@ -103,7 +103,7 @@ export function createTask(task: NewTask, now: number): Decision {
  * @param created what `createTask` or `forkTask` decided, for a task that does not run yet
  * @param end settles it as failed
  */
-export function createSettled({ head, changes }: Decision, end: EventOf<'settle'>, now: number): Decision {
+export function createSettled({ head, changes }: TaskDecision, end: EventOf<'settle'>, now: number): TaskDecision {
   const settled = transition(head, end, now)
   return { ...settled, changes: [...changes.filter(({ kind }) => kind !== 'head'), ...settled.changes] }
 }

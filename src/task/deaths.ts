@@ -8,10 +8,10 @@
  *     suspects run one at a time (engine/suspects.ts) and bear the mark in their turn only, so only a death in it counts.
  * - Nothing here looks at a status: the clean-up of a settled task is marked, counted and suspected alike.
  */
-import type { Decision } from './changes.js'
+import type { TaskDecision } from './changes.js'
 import { bytesLeft, PARKED_REASON_BYTES_MAX, type Parked, type TaskHead } from './head.js'
 import { cutText } from './names.js'
-import type { Note } from './note.js'
+import type { PendingRecord } from './note.js'
 import type { TaskEvent } from './task-event.js'
 
 /** What a head bears of all this. */
@@ -57,7 +57,7 @@ export function marksAfter(head: TaskHead, event: TaskEvent): DeathMarks {
   }
 }
 
-function isWait({ wait, retryAt, input, child }: Note): boolean {
+function isWait({ wait, retryAt, input, child }: PendingRecord): boolean {
   return wait !== undefined || retryAt !== undefined || input !== undefined || child !== undefined
 }
 
@@ -67,7 +67,7 @@ export function countsAgainst(head: TaskHead, died: number): boolean {
 }
 
 /** Counts a death. The mark goes in the same commit, so that no death is counted twice. */
-export function countDeath(head: TaskHead, now: number): Decision {
+export function countDeath(head: TaskHead, now: number): TaskDecision {
   const deaths = (head.deaths ?? 0) + 1
   const counted: TaskHead = { ...head, ...EXCUSED, deaths, updatedAt: now, seq: head.seq + 1 }
   return { head: counted, changes: [{ kind: 'head', head: counted }] }

@@ -11,7 +11,7 @@
  */
 import { HoldfastError } from '../errors.js'
 import { checkCount, checkObject, expected, InvalidArgument, isObject, type Names } from '../expected.js'
-import type { Change, Decision } from './changes.js'
+import type { Change, TaskDecision } from './changes.js'
 import type { CheckpointInfo } from './checkpoint.js'
 import { createTask, type NewTask } from './create.js'
 import type { TaskHead } from './head.js'
@@ -20,7 +20,7 @@ import type { ReadRecord } from './integrity.js'
 import { countedIn, describeRecord, type LogRecord, withRecord } from './log.js'
 import { type PatchAnswers, patchesForFork } from './patches.js'
 import { emptySegment, PREFIX, type SegmentSum } from './segment.js'
-import { bytesOf, grown, stateUsage, type Usage } from './usage.js'
+import { type ByteCount, bytesOf, grownCount, stateUsage } from './usage.js'
 
 /** The name of a step or a wait, as `steps()` shows it. */
 export interface StepPoint {
@@ -180,20 +180,20 @@ export function planFork({ head, log, checkpoints, patches, undone }: ForkSource
 }
 
 /** What the new task takes up: what every new one does, and its copies. */
-function bytesWith(created: TaskHead, { records, checkpoints, inputKeys }: ForkPlan): Usage {
+function bytesWith(created: TaskHead, { records, checkpoints, inputKeys }: ForkPlan): ByteCount {
   const states = new Map(checkpoints.map(({ checkpointId, stateBytes }) => [checkpointId, stateUsage(stateBytes)]))
-  const asked = grown(
+  const asked = grownCount(
     created,
     inputKeys.reduce((bytes, key) => bytes + inputKeyUsage(key), 0),
   )
   return records.reduce((bytes, { record, text }) => {
     const state = record.kind === 'checkpoint' ? (states.get(record.checkpointId) ?? 0) : 0
-    return grown({ ...created, bytes }, bytesOf(text) + state, countedIn(record))
+    return grownCount({ ...created, bytes }, bytesOf(text) + state, countedIn(record))
   }, asked)
 }
 
 /** The decision that makes the fork: its head, once what it stands on is copied. */
-export function forkTask(about: NewTask, plan: ForkPlan, sweepAt: number, now: number): Decision {
+export function forkTask(about: NewTask, plan: ForkPlan, sweepAt: number, now: number): TaskDecision {
   const created = createTask(about, now)
   const head: TaskHead = { ...created.head, ...plan.log, bytes: bytesWith(created.head, plan) }
   const from = about.forkedFrom?.taskId

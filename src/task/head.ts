@@ -7,7 +7,7 @@
 import type { ErrorCode } from '../errors.js'
 import type { SavedBy } from './checkpoint.js'
 import type { SegmentSum } from './segment.js'
-import type { Usage } from './usage.js'
+import type { ByteCount } from './usage.js'
 
 /** Status of a task. The last three are final. */
 export type TaskStatus = 'pending' | 'running' | 'input_required' | 'completed' | 'failed' | 'cancelled'
@@ -132,7 +132,7 @@ export interface TaskHead {
   /** What it began last, noted only of a task that may be parked for the next death. */
   readonly begun?: string | undefined
   /** Bytes of it in the store (usage.ts). */
-  readonly bytes?: Usage | undefined
+  readonly bytes?: ByteCount | undefined
   /** It is being swept: for everybody but the sweeper it is gone. */
   readonly sweeping?: true | undefined
   readonly cleanUp: 'none' | 'pending' | 'done' | 'failed'

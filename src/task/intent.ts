@@ -20,7 +20,7 @@ export interface Undoing {
 }
 
 /** One step that has an undo; or, under the name `onCancel`, the call of that. */
-export interface Intent extends Omit<Place, 'ask'> {
+export interface UndoRecord extends Omit<Place, 'ask'> {
   /** The identity of the step in the log. */
   readonly id: string
   readonly name: string
@@ -39,24 +39,24 @@ export interface Intent extends Omit<Place, 'ask'> {
 }
 
 /** The intent as the store keeps it; the result follows on a line of its own, as it is. */
-export function encodeIntent({ value, ...rest }: Intent): string {
+export function encodeUndoRecord({ value, ...rest }: UndoRecord): string {
   return value === undefined ? JSON.stringify(rest) : `${JSON.stringify(rest)}\n${value}`
 }
 
 /** The intent that `encodeIntent` wrote. */
-export function decodeIntent(text: string): Intent {
+export function decodeUndoRecord(text: string): UndoRecord {
   const line = text.indexOf('\n')
-  if (line < 0) return JSON.parse(text) as Intent
-  return { ...(JSON.parse(text.slice(0, line)) as Intent), value: text.slice(line + 1) }
+  if (line < 0) return JSON.parse(text) as UndoRecord
+  return { ...(JSON.parse(text.slice(0, line)) as UndoRecord), value: text.slice(line + 1) }
 }
 
 /** True if its undoing has come to an end, good or bad. */
-export function isUndoingOver({ undoing }: Intent): boolean {
+export function isUndoingOver({ undoing }: UndoRecord): boolean {
   return undoing?.doneAt !== undefined || undoing?.failedAt !== undefined
 }
 
 /** The records of steps that were undone, or are being undone. */
-export function undoneRecords(intents: readonly Intent[]): Set<number> {
+export function undoneRecords(intents: readonly UndoRecord[]): Set<number> {
   return new Set(intents.flatMap(({ undoing, record }) => (undoing === undefined ? [] : (record ?? []))))
 }
 
@@ -64,6 +64,6 @@ export function undoneRecords(intents: readonly Intent[]): Set<number> {
 export const ON_CANCEL = 'onCancel'
 
 /** The call of `onCancel`, before it began. */
-export function onCancelIntent(begunAt: number): Intent {
+export function onCancelRecord(begunAt: number): UndoRecord {
   return { id: ON_CANCEL, name: ON_CANCEL, number: 1, order: -1, begunAt, segment: PREFIX, scope: '' }
 }

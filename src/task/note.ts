@@ -28,7 +28,7 @@ export interface AskedInput {
 }
 
 /** What is noted of one ask. */
-export interface Note extends Place {
+export interface PendingRecord extends Place {
   /** Of which ask: its identity in the log. */
   readonly id: string
   /** The record handed over last when it was asked for. */
@@ -51,18 +51,18 @@ export interface Note extends Place {
 }
 
 /** The note as the store keeps it; the state follows on a line of its own, as it is. */
-export function encodeNote({ stateText, ...rest }: Note): string {
+export function encodePendingRecord({ stateText, ...rest }: PendingRecord): string {
   return stateText === undefined ? JSON.stringify(rest) : `${JSON.stringify(rest)}\n${stateText}`
 }
 
 /** The note that `encodeNote` wrote. */
-export function decodeNote(text: string): Note {
+export function decodePendingRecord(text: string): PendingRecord {
   const line = text.indexOf('\n')
-  if (line < 0) return JSON.parse(text) as Note
-  return { ...(JSON.parse(text.slice(0, line)) as Note), stateText: text.slice(line + 1) }
+  if (line < 0) return JSON.parse(text) as PendingRecord
+  return { ...(JSON.parse(text.slice(0, line)) as PendingRecord), stateText: text.slice(line + 1) }
 }
 
 /** True if it is a question that nobody has answered. */
-export function isOutstanding({ input }: Note): boolean {
+export function isOutstanding({ input }: PendingRecord): boolean {
   return input !== undefined && input.answer === undefined
 }

@@ -18,23 +18,23 @@ import type { TaskHead } from './head.js'
 import type { ReadRecord } from './integrity.js'
 import { type CheckpointRecord, countedIn, type LogRecord, type ReceiveRecord } from './log.js'
 import type { Message } from './message.js'
-import type { Note } from './note.js'
+import type { PendingRecord } from './note.js'
 import type { TaskError } from './outcome.js'
-import { type Asking, ByScope, Pending, Reach } from './reach.js'
+import { ByScope, type CallPlace, Dependents, PendingDependents } from './reach.js'
 import { emptySegment, PREFIX } from './segment.js'
 import type { RetryPlan } from './task-event.js'
 import { bytesOf, stateUsage } from './usage.js'
 
 /** What lies beside the log. */
 export interface BesideLog {
-  readonly notes?: readonly Note[] | undefined
+  readonly notes?: readonly PendingRecord[] | undefined
   /** The records of steps that were undone while the task continued. */
   readonly undone?: ReadonlySet<number> | undefined
 }
 
 /** Branches were cancelled for another one. */
 interface Decided {
-  readonly asked: Asking
+  readonly asked: CallPlace
   /** Their scopes. */
   readonly lost: readonly string[]
   /** What goes with it, if all else goes that it lost by. */
@@ -67,8 +67,8 @@ export function* planRetry(
   const slices = new Slices()
   /** The numbers of records that go whatever was asked for before them. */
   const roots = new Set(failedRecords(error))
-  const reach = new Reach()
-  const failures = new Reach()
+  const reach = new Dependents()
+  const failures = new Dependents()
   const decisions: Decided[] = []
   yield* slices.over(log, ({ record }) => {
     if (roots.has(record.seq)) {
@@ -89,7 +89,7 @@ export function* planRetry(
   const counted = yield* count(log, isDropped, head, losses, slices)
   const isStuck = counted.saves > 0 && head.keptFrom > 0 && counted.saves >= head.checkpoints.body
   if (isStuck) return { ...(yield* count(log, () => false, head, losses, slices)), ended: [] }
-  const ended: Note[] = []
+  const ended: PendingRecord[] = []
   yield* slices.over(notes, (note) => {
     if (reach.isBehind(note)) ended.push(note)
   })
@@ -165,7 +165,7 @@ function* dropLosers(
     losses: Losses
     decisions: readonly Decided[]
     roots: Set<number>
-    reach: Reach
+    reach: Dependents
     undone: ReadonlySet<number>
   },
   slices: Slices,
@@ -190,7 +190,7 @@ function* dropLosers(
       decision.losers.push(loser)
     }
   })
-  const pending = new Pending<Decided>()
+  const pending = new PendingDependents<Decided>()
   yield* slices.over(staying, (decision) => pending.add(decision))
   for (let decision = gone.pop(); decision; decision = gone.pop()) {
     if (decision.losers === undefined) continue
@@ -291,7 +291,7 @@ class Slices {
   }
 }
 
-function decided(asked: Asking, lost: readonly string[]): Decided {
+function decided(asked: CallPlace, lost: readonly string[]): Decided {
   return { asked, lost, losers: undefined, isGone: false }
 }
 

@@ -12,7 +12,7 @@ import type { LogRecord } from './log.js'
 import { isWithin, levelsOf } from './scope.js'
 
 /** A call: where it stands, and the record handed over last when it was made. */
-export type Asking = Pick<LogRecord, 'segment' | 'scope' | 'after'>
+export type CallPlace = Pick<LogRecord, 'segment' | 'scope' | 'after'>
 
 /** The least number entered, and the least one under another label than that. */
 class Least {
@@ -42,7 +42,7 @@ class Least {
 const newLeast = () => new Least()
 
 /** The records that go, by what may have come of them. */
-export class Reach {
+export class Dependents {
   readonly #segments = new Least()
   /** At the body itself, by segment: most calls are found there. */
   readonly #bodies = new Map<number, Least>()
@@ -65,7 +65,7 @@ export class Reach {
   }
 
   /** True if the call came of one of the records. */
-  isBehind({ segment, scope, after }: Asking): boolean {
+  isBehind({ segment, scope, after }: CallPlace): boolean {
     if (after < this.#first) return false
     if (this.#segments.except(segment) <= after) return true
     const body = this.#bodies.get(segment)
@@ -80,7 +80,7 @@ export class Reach {
 }
 
 /** Calls at one scope, by the call there that leads to them; the latest comes out first. */
-class Calls<T extends { readonly asked: Asking }> {
+class Calls<T extends { readonly asked: CallPlace }> {
   readonly #byCall = new Map<string, Heap<T>>()
   // Each heap in here holds something, and stays as it is while it is in here.
   readonly #heaps = new Heap<Heap<T>>((one, other) => latest(one) > latest(other))
@@ -109,7 +109,7 @@ class Calls<T extends { readonly asked: Asking }> {
 }
 
 /** Calls in branches, until a record goes that they came of. */
-export class Pending<T extends { readonly asked: Asking }> {
+export class PendingDependents<T extends { readonly asked: CallPlace }> {
   readonly #levels = new ByScope<Calls<T>>()
 
   add(item: T): void {
@@ -130,7 +130,7 @@ export class Pending<T extends { readonly asked: Asking }> {
   }
 }
 
-function latest<T extends { readonly asked: Asking }>(heap: Heap<T>): number {
+function latest<T extends { readonly asked: CallPlace }>(heap: Heap<T>): number {
   return (heap.first as T).asked.after
 }
 

@@ -19,17 +19,17 @@ export function isWithin(scope: string, outer: string): boolean {
 }
 
 /** A scope on the way to another one, and the call in it that leads there: none at the end of the way. */
-export interface Level {
+export interface ScopeLevel {
   readonly scope: string
   readonly call: string
 }
 
-const BODY: readonly Level[] = [{ scope: '', call: '' }]
+const BODY: readonly ScopeLevel[] = [{ scope: '', call: '' }]
 
 /** The scopes on the way to `scope`: the body itself first, `scope` itself last. */
-export function levelsOf(scope: string): readonly Level[] {
+export function levelsOf(scope: string): readonly ScopeLevel[] {
   if (scope === '') return BODY
-  const levels: Level[] = []
+  const levels: ScopeLevel[] = []
   for (let from = 0; from < scope.length; ) {
     const slash = scope.indexOf('/', from)
     // A branch's name is encoded, and may hold dots of its own; `kind#number` before it has none.

@@ -6,7 +6,7 @@
  *     timeout and an expiry; `onCancel` runs behind the last three.
  * - What settles a task ends its run: the clean-up has a run of its own, and only that may write (commit-6).
  */
-import type { Change, Decision } from './changes.js'
+import type { Change, TaskDecision } from './changes.js'
 import { decide, type Entry } from './decide.js'
 import { forgetAt } from './expiry.js'
 import { bytesLeft, type TaskHead } from './head.js'
@@ -15,7 +15,7 @@ import { cutText } from './names.js'
 import { failureCode, type TaskError } from './outcome.js'
 import { cleanUpTally, settledTally } from './tally.js'
 import type { EventOf } from './task-event.js'
-import { bytesOf, grown } from './usage.js'
+import { bytesOf, grownCount } from './usage.js'
 
 const HEADLINE_BYTES_MAX = 400
 // A clean-up may be parked: that much is left for saying so.
@@ -25,14 +25,14 @@ const PARKING_BYTES = 90
 export const NOT_RUN = 'NOT_RUN'
 
 /** The end of a task. */
-export function settle(head: TaskHead, event: EventOf<'settle'>, now: number): Decision {
+export function settle(head: TaskHead, event: EventOf<'settle'>, now: number): TaskDecision {
   const { outcome, by, stoppedBy, givesUp } = event
   const action = ({ result: 'completed', error: 'failed', cancelled: 'cancelled' } as const)[outcome.kind]
   const cleanUp = givesUp ? 'failed' : needsCleanUp(head, event) ? 'pending' : 'none'
   const text = JSON.stringify(outcome)
   const bare: TaskHead = {
     ...head,
-    bytes: grown(head, bytesOf(text)),
+    bytes: grownCount(head, bytesOf(text)),
     status: action,
     settledAt: now,
     run: head.run + 1,
@@ -66,7 +66,7 @@ function needsCleanUp(head: TaskHead, { outcome, stoppedBy, onCancel }: EventOf<
 }
 
 /** An undo that came further. Its end is an audit entry. */
-export function undo(head: TaskHead, { intent }: EventOf<'undo'>, now: number): Decision {
+export function decideUndo(head: TaskHead, { intent }: EventOf<'undo'>, now: number): TaskDecision {
   const change: Change = { kind: 'intent', intent }
   if (!isUndoingOver(intent) || intent.id === ON_CANCEL) return decide(head, undefined, change)
   const { name, number, undoing } = intent
@@ -76,7 +76,7 @@ export function undo(head: TaskHead, { intent }: EventOf<'undo'>, now: number): 
 }
 
 /** The end of a clean-up. */
-export function cleanedUp(head: TaskHead, { failed }: EventOf<'cleaned-up'>, now: number): Decision {
+export function cleanedUp(head: TaskHead, { failed }: EventOf<'cleaned-up'>, now: number): TaskDecision {
   const reason = failed === undefined ? undefined : cutText(failed, HEADLINE_BYTES_MAX)
   const action = reason === undefined ? 'cleaned-up' : 'clean-up-failed'
   const over: TaskHead = {

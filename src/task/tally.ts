@@ -1,6 +1,6 @@
 /** Counters over the store's life. A decision says which it moves; they are written with it, in the same batch. Pure. */
 import type { TaskHead } from './head.js'
-import { usageOf } from './usage.js'
+import { byteCountOf } from './usage.js'
 
 /** Every counter. One that is added later begins at zero. */
 export const COUNTERS = [
@@ -47,7 +47,7 @@ export function added(totals: Partial<Totals>, tallies: readonly Tally[]): Total
 
 /** What a task that settles moves. One whose clean-up is pending takes its bytes along when that has ended. */
 export function settledTally(head: TaskHead): Tally {
-  const bytes = head.cleanUp === 'pending' ? {} : { settledBytes: usageOf(head).kept }
+  const bytes = head.cleanUp === 'pending' ? {} : { settledBytes: byteCountOf(head).kept }
   // Not less than none, if the clock was set back meanwhile.
   const completionMs = Math.max(0, head.updatedAt - head.createdAt)
   if (head.status === 'completed') return { ...bytes, completed: 1, completionMs }
@@ -59,7 +59,7 @@ export function settledTally(head: TaskHead): Tally {
 
 /** What a clean-up that has ended moves; `head` says how it ended. */
 export function cleanUpTally(head: TaskHead): Tally {
-  const settledBytes = usageOf(head).kept
+  const settledBytes = byteCountOf(head).kept
   return head.cleanUp === 'done' ? { settledBytes, cleanedUp: 1 } : { settledBytes, notCleanedUp: 1 }
 }
 
@@ -68,5 +68,5 @@ export function sweptTally(head: TaskHead): Tally {
   const counter = ({ completed: 'sweptCompleted', failed: 'sweptFailed', cancelled: 'sweptCancelled' } as const)[
     head.status as 'completed' | 'failed' | 'cancelled'
   ]
-  return { settledBytes: -usageOf(head).kept, [counter]: 1 }
+  return { settledBytes: -byteCountOf(head).kept, [counter]: 1 }
 }

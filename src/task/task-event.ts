@@ -2,7 +2,7 @@
 
 import type { Dropped } from './dropped.js'
 import type { Parked, Progress, StoppedBy } from './head.js'
-import type { Intent } from './intent.js'
+import type { UndoRecord } from './intent.js'
 import type {
   CheckpointRecord,
   ChildRecord,
@@ -13,11 +13,11 @@ import type {
   StepRecord,
 } from './log.js'
 import type { Message, MessageKey } from './message.js'
-import type { Note } from './note.js'
+import type { PendingRecord } from './note.js'
 import type { Outcome } from './outcome.js'
 import type { StoredPatches } from './patches.js'
 import type { SegmentSum } from './segment.js'
-import type { Usage } from './usage.js'
+import type { ByteCount } from './usage.js'
 
 /** A record before it has its place and time in the log. */
 export type NewRecord =
@@ -59,14 +59,14 @@ export type TaskEvent =
       readonly run: number
       readonly record: NewRecord
       readonly checkpoint?: NewState | undefined
-      readonly beside?: Beside | undefined
+      readonly beside?: AuxiliaryChanges | undefined
       readonly progress?: Progress | undefined
     }
   /** Something begins, or comes further, that has not ended. */
   | {
       readonly kind: 'note'
       readonly run: number
-      readonly beside: Beside
+      readonly beside: AuxiliaryChanges
       /** A step saved something that it had not saved before. */
       readonly isNew?: boolean | undefined
     }
@@ -91,7 +91,7 @@ export type TaskEvent =
   /** It was parked, and somebody wants it tried again. */
   | { readonly kind: 'resume'; readonly by: string }
   /** Inputs that it asked for are answered from outside. */
-  | { readonly kind: 'answer'; readonly notes: readonly Note[]; readonly by: string }
+  | { readonly kind: 'answer'; readonly notes: readonly PendingRecord[]; readonly by: string }
   /** A message comes from outside. */
   | {
       readonly kind: 'send'
@@ -120,9 +120,9 @@ export type TaskEvent =
   /** Its clean-up is taken up by a process after the one that settled it. */
   | { readonly kind: 'clean-up'; readonly run: number; readonly life?: number | undefined }
   /** An undo, or `onCancel`, comes further. */
-  | { readonly kind: 'undo'; readonly run: number; readonly intent: Intent }
+  | { readonly kind: 'undo'; readonly run: number; readonly intent: UndoRecord }
   /** A function returned after its task was settled, and before its undo began. */
-  | { readonly kind: 'late-result'; readonly intent: Intent }
+  | { readonly kind: 'late-result'; readonly intent: UndoRecord }
   /** Its clean-up is over. */
   | { readonly kind: 'cleaned-up'; readonly run: number; readonly failed?: string | undefined }
   /** It can't continue. */
@@ -147,15 +147,15 @@ export type TaskEvent =
 export type EventOf<Kind extends TaskEvent['kind']> = Extract<TaskEvent, { kind: Kind }>
 
 /** Everything beside the log that goes with one commit. */
-export interface Beside {
+export interface AuxiliaryChanges {
   /** Notes of something that begins, or begins to ask. */
-  readonly begun?: readonly Note[] | undefined
+  readonly begun?: readonly PendingRecord[] | undefined
   /** Notes that say more than before. */
-  readonly changed?: readonly Note[] | undefined
+  readonly changed?: readonly PendingRecord[] | undefined
   /** Notes of what has ended: they go. */
-  readonly ended?: readonly Note[] | undefined
+  readonly ended?: readonly PendingRecord[] | undefined
   /** An intent to keep. A new one comes after all others: it is given its place in their order. */
-  readonly intent?: Intent | undefined
+  readonly intent?: UndoRecord | undefined
   readonly isNewIntent?: boolean | undefined
   /** A message that is received with this. */
   readonly taken?: Omit<Message, 'text'> | undefined
@@ -168,7 +168,7 @@ export interface RetryPlan {
   /** The records that go; `undefined` if none does. */
   readonly dropped: Dropped | undefined
   /** Notes of asks that go. */
-  readonly ended: readonly Note[]
+  readonly ended: readonly PendingRecord[]
   /** What is left: its prefix, its open segment, and its number of records. */
   readonly prefix: SegmentSum
   readonly open: SegmentSum
@@ -177,5 +177,5 @@ export interface RetryPlan {
   readonly steps: number
   readonly saves: number
   readonly messages: number
-  readonly bytes: Usage
+  readonly bytes: ByteCount
 }

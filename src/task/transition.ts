@@ -15,8 +15,8 @@
  * - While its clean-up is pending, a settled task takes what the clean-up says, a parking, and nothing else.
  */
 import { HoldfastError } from '../errors.js'
-import { sum, withBeside } from './beside.js'
-import type { Change, Decision } from './changes.js'
+import { sum, withAuxiliaryChanges } from './beside.js'
+import type { Change, TaskDecision } from './changes.js'
 import { marksAfter } from './deaths.js'
 import { decide } from './decide.js'
 import { encodeDropped, joinDropped } from './dropped.js'
@@ -25,9 +25,9 @@ import { type CheckpointRecord, countedIn, encodeRecord, type LogRecord, type Na
 import { messageKeyUsage } from './message.js'
 import { cutText } from './names.js'
 import { emptySegment, PREFIX, type SegmentSum } from './segment.js'
-import { cleanedUp, settle, undo } from './settle.js'
+import { cleanedUp, decideUndo, settle } from './settle.js'
 import type { DroppedState, EventOf, NewState, TaskEvent } from './task-event.js'
-import { bytesOf, grown, pruned, shrunk, stateUsage } from './usage.js'
+import { bytesOf, grownCount, prunedCount, shrunkCount, stateUsage } from './usage.js'
 
 /** What a superseded run is told instead of being written (commit-6). It never leaves the engine. */
 export class RunFenced extends Error {}
@@ -42,7 +42,7 @@ export function isFenced(error: unknown): boolean {
  * @throws HoldfastError `TASK_SETTLED` when it is settled already
  * @throws RunFenced when the event comes from a run that no longer counts
  */
-export function transition(head: TaskHead, event: TaskEvent, now: number): Decision {
+export function transition(head: TaskHead, event: TaskEvent, now: number): TaskDecision {
   if ('run' in event && event.run !== undefined && !BEGINNINGS.has(event.kind) && event.run !== head.run) {
     throw new RunFenced(`Run ${event.run} of task ${head.taskId} is over; run ${head.run} has taken its place`)
   }
@@ -54,7 +54,7 @@ export function transition(head: TaskHead, event: TaskEvent, now: number): Decis
     case 'record':
       return record(next, event, now)
     case 'note': {
-      const noted = withBeside(next, event.beside)
+      const noted = withAuxiliaryChanges(next, event.beside)
       return asInput(head, decide(noted.head, undefined, ...noted.changes), now)
     }
     case 'unload': {
@@ -95,7 +95,7 @@ export function transition(head: TaskHead, event: TaskEvent, now: number): Decis
     case 'clean-up':
       return decide({ ...next, run: event.run, parked: undefined })
     case 'undo':
-      return undo(next, event, now)
+      return decideUndo(next, event, now)
     case 'late-result':
       return decide(next, undefined, { kind: 'intent', intent: event.intent })
     case 'cleaned-up':
@@ -126,13 +126,13 @@ const CLEAN_UP: ReadonlySet<TaskEvent['kind']> = new Set([
 ])
 
 /** The head that counts the key of a sent message, without the keys that are dropped for it. */
-function withMessageKey(head: TaskHead, { key, droppedKeys = [] }: EventOf<'send'>): Decision {
+function withMessageKey(head: TaskHead, { key, droppedKeys = [] }: EventOf<'send'>): TaskDecision {
   if (!key) return { head, changes: [] }
   const more = droppedKeys.reduce((bytes, dropped) => bytes - messageKeyUsage(dropped), messageKeyUsage(key))
   const messageKeys = Math.max(0, (head.messageKeys ?? 0) - droppedKeys.length) + 1
   const drops = droppedKeys.map((dropped): Change => ({ kind: 'drop-message-key', key: dropped.key }))
   return {
-    head: { ...head, messageKeys, bytes: grown(head, more) },
+    head: { ...head, messageKeys, bytes: grownCount(head, more) },
     changes: [{ kind: 'message-key', entry: key }, ...drops],
   }
 }
@@ -151,7 +151,7 @@ function woken(head: TaskHead): TaskHead {
 }
 
 /** The decision with the status that its outstanding inputs give, and an audit entry where that is another one. */
-function asInput(before: TaskHead, { head, changes, record: made }: Decision, now: number): Decision {
+function asInput(before: TaskHead, { head, changes, record: made }: TaskDecision, now: number): TaskDecision {
   const status = head.inputs === undefined ? 'running' : 'input_required'
   if (status === before.status) return { head, changes, record: made }
   const action = status === 'running' ? 'input-over' : 'input-required'
@@ -160,7 +160,7 @@ function asInput(before: TaskHead, { head, changes, record: made }: Decision, no
   return { ...decide(changed, entry, ...changes.filter(({ kind }) => kind !== 'head')), record: made }
 }
 
-function start(head: TaskHead, event: EventOf<'start'>, now: number): Decision {
+function start(head: TaskHead, event: EventOf<'start'>, now: number): TaskDecision {
   const startedAt = head.startedAt ?? now
   // Counted from the first run's start, over crashes and down time, and therefore decided only once.
   const timeoutAt = head.timeoutAt ?? (event.timeoutMs === undefined ? undefined : startedAt + event.timeoutMs)
@@ -186,18 +186,18 @@ function start(head: TaskHead, event: EventOf<'start'>, now: number): Decision {
   })
 }
 
-function record(head: TaskHead, event: EventOf<'record'>, now: number): Decision {
+function record(head: TaskHead, event: EventOf<'record'>, now: number): TaskDecision {
   const seq = head.nextRecord
   const before: TaskHead = { ...head, nextRecord: seq + 1, progress: event.progress ?? head.progress }
   if (event.record.kind !== 'checkpoint') {
     const named = { ...event.record, seq, at: now } as NamedRecord
     const text = encodeRecord(named)
     const completedSteps = head.completedSteps + (named.kind === 'step' && !named.failed ? 1 : 0)
-    const bytes = grown(head, bytesOf(text), named.segment)
+    const bytes = grownCount(head, bytesOf(text), named.segment)
     const after = { ...before, ...withSegment(head, named, text), records: head.records + 1, completedSteps, bytes }
     const { beside } = event
     const intent = beside?.intent && { ...beside.intent, record: seq }
-    const { head: counted, changes } = withBeside(after, beside && { ...beside, intent })
+    const { head: counted, changes } = withAuxiliaryChanges(after, beside && { ...beside, intent })
     const decided = { ...decide(counted, undefined, recordChange(named, text), ...changes), record: named }
     return beside ? asInput(head, decided, now) : decided
   }
@@ -214,7 +214,7 @@ function record(head: TaskHead, event: EventOf<'record'>, now: number): Decision
     keptFrom: prune ? saved.opens : head.keptFrom,
     records: prune ? head.prefix.count + 1 : head.records + 1,
     checkpoints: { ...head.checkpoints, body: prune ? 1 : head.checkpoints.body + 1 - drops.length },
-    bytes: prune ? pruned(head, more) : grown(head, more - dropped(drops), saved.opens),
+    bytes: prune ? prunedCount(head, more) : grownCount(head, more - dropped(drops), saved.opens),
   }
   const { checkpointId, label, opens } = saved
   const by = 'body'
@@ -230,7 +230,7 @@ function record(head: TaskHead, event: EventOf<'record'>, now: number): Decision
   }
 }
 
-function retry(head: TaskHead, { plan, earlier, wakeAt, why }: EventOf<'retry'>, now: number): Decision {
+function retry(head: TaskHead, { plan, earlier, wakeAt, why }: EventOf<'retry'>, now: number): TaskDecision {
   const { dropped, ended, prefix, open, records } = plan
   const next: TaskHead = {
     ...head,
@@ -242,21 +242,21 @@ function retry(head: TaskHead, { plan, earlier, wakeAt, why }: EventOf<'retry'>,
     completedSteps: head.completedSteps - plan.steps,
     checkpoints: { ...head.checkpoints, body: Math.max(0, head.checkpoints.body - plan.saves) },
     messages: sum(head.messages, plan.messages),
-    bytes: shrunk(head, plan.bytes),
+    bytes: shrunkCount(head, plan.bytes),
     hasDropped: head.hasDropped || dropped !== undefined || undefined,
   }
   // One list, however much it is. What it names is cleared and deleted behind this commit (store/dropped.ts).
   const text = dropped && encodeDropped(joinDropped(earlier, dropped))
   const list: Change[] = text === undefined ? [] : [{ kind: 'dropped', text }]
-  const { head: counted, changes } = withBeside(next, { ended })
+  const { head: counted, changes } = withAuxiliaryChanges(next, { ended })
   const entry = { at: now, action: 'retried', by: 'engine', why } as const
   return asInput(head, decide(counted, entry, ...list, ...changes), now)
 }
 
-function saveCheckpoint(head: TaskHead, event: EventOf<'save-checkpoint'>, now: number): Decision {
+function saveCheckpoint(head: TaskHead, event: EventOf<'save-checkpoint'>, now: number): TaskDecision {
   const { checkpointId, label, by, stateText, drops = [] } = event
   const checkpoints = { ...head.checkpoints, client: head.checkpoints.client + 1 - drops.length }
-  const bytes = grown(head, stateUsage(Buffer.byteLength(stateText)) - dropped(drops))
+  const bytes = grownCount(head, stateUsage(Buffer.byteLength(stateText)) - dropped(drops))
   return decide(
     { ...head, checkpoints, bytes },
     { at: now, action: 'checkpoint-saved', by, why: label },

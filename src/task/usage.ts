@@ -8,7 +8,7 @@ import type { TaskHead } from './head.js'
 import { PREFIX } from './segment.js'
 
 /** Bytes that a task keeps, and how many of them a save with `prune` would drop. */
-export interface Usage {
+export interface ByteCount {
   readonly kept: number
   readonly prunable: number
 }
@@ -29,25 +29,25 @@ export function stateUsage(stateBytes: number): number {
 }
 
 /** What a head counts; one from before this was counted says nothing. */
-export function usageOf({ bytes }: TaskHead): Usage {
+export function byteCountOf({ bytes }: TaskHead): ByteCount {
   return bytes ?? { kept: TASK_BYTES, prunable: 0 }
 }
 
 /** The head's count with `more` bytes, which may be negative; in a segment after the prefix they can be pruned. */
-export function grown(head: TaskHead, more: number, segment = PREFIX): Usage {
-  const { kept, prunable } = usageOf(head)
+export function grownCount(head: TaskHead, more: number, segment = PREFIX): ByteCount {
+  const { kept, prunable } = byteCountOf(head)
   return { kept: atLeastZero(kept + more), prunable: segment === PREFIX ? prunable : atLeastZero(prunable + more) }
 }
 
 /** The count after a save with `prune`: what could be pruned makes room for the new checkpoint. */
-export function pruned(head: TaskHead, saved: number): Usage {
-  const { kept, prunable } = usageOf(head)
+export function prunedCount(head: TaskHead, saved: number): ByteCount {
+  const { kept, prunable } = byteCountOf(head)
   return { kept: atLeastZero(kept - prunable) + saved, prunable: saved }
 }
 
 /** The count without what a retry dropped. */
-export function shrunk(head: TaskHead, dropped: Usage): Usage {
-  const { kept, prunable } = usageOf(head)
+export function shrunkCount(head: TaskHead, dropped: ByteCount): ByteCount {
+  const { kept, prunable } = byteCountOf(head)
   return { kept: atLeastZero(kept - dropped.kept), prunable: atLeastZero(prunable - dropped.prunable) }
 }
 

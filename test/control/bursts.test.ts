@@ -4,7 +4,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { describe, expect, test, vi } from 'vitest'
 import { CALLS_PER_SLICE } from '../../src/engine/beginnings.js'
 import { ANSWERS_PER_TURN, Engine } from '../../src/engine/engine.js'
-import { Gate } from '../../src/engine/gate.js'
+import { TurnGate } from '../../src/engine/gate.js'
 import { defineTask } from '../../src/index.js'
 import type { Level } from '../../src/store/level.js'
 import { MemoryDisk, openInMemory, untilIdle } from '../../src/testing/index.js'
@@ -132,7 +132,7 @@ describe('answers in a burst', () => {
   })
 
   test('pass a gate in their order, so many in each turn', async () => {
-    const gate = new Gate(3)
+    const gate = new TurnGate(3)
     const passed: number[] = []
     for (let n = 0; n < 10; n++) {
       const waits = gate.pass()

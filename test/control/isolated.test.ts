@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, test } from 'vitest'
 import { childArguments } from '../../src/engine/isolated/child.js'
 import { runIsolated } from '../../src/engine/isolated/run-isolated.js'
-import { usageOf } from '../../src/engine/isolated/usage.js'
+import { processUsageOf } from '../../src/engine/isolated/usage.js'
 import { defineTask, type IsolatedOptions } from '../../src/index.js'
 import { MemoryDisk, openInMemory, untilIdle } from '../../src/testing/index.js'
 import { BusyClock } from './waiting.js'
@@ -201,12 +201,12 @@ describe('past its limit', () => {
   })
 
   test('the kernel’s figures are those of the process', () => {
-    const usage = usageOf(process.pid)
+    const usage = processUsageOf(process.pid)
     const { user, system } = process.cpuUsage()
     // What the processes took that were started above is counted in.
     expect((usage?.cpuMs ?? 0) - (user + system) / 1_000).toBeGreaterThan(-100)
     expect((usage?.memoryBytes ?? 0) / process.memoryUsage.rss()).toBeCloseTo(1, 0)
-    expect(usageOf(2 ** 30)).toBeUndefined()
+    expect(processUsageOf(2 ** 30)).toBeUndefined()
   })
 })
 

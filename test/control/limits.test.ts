@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest'
 import { Admission } from '../../src/engine/admission.js'
 import { LiveTasks } from '../../src/engine/live-tasks.js'
 import { OwnerRates } from '../../src/engine/owner-rates.js'
-import { Scheduler, type Waiter } from '../../src/engine/scheduler.js'
+import { type QueuedRun, Scheduler } from '../../src/engine/scheduler.js'
 import { Events } from '../../src/events.js'
 import { createIds } from '../../src/ids.js'
 import { defineTask, type Holdfast, type HoldfastError, type TaskContext } from '../../src/index.js'
@@ -380,21 +380,21 @@ describe('no slot is lost', () => {
         fc.integer({ min: 1, max: 3 }),
         fc.array(action),
         (total, each, acts) => {
-          const running: Waiter[] = []
-          const waiting = new Map<string, Waiter>()
+          const running: QueuedRun[] = []
+          const waiting = new Map<string, QueuedRun>()
           const scheduler = new Scheduler({
             concurrency: total,
             concurrencyPerOwner: each,
             ageingMs: 1_000,
             concurrencyOf: (type) => max[type],
           })
-          const count = (has: (one: Waiter) => boolean) => running.filter(has).length
-          const fits = ({ owner, type }: Waiter) =>
+          const count = (has: (one: QueuedRun) => boolean) => running.filter(has).length
+          const fits = ({ owner, type }: QueuedRun) =>
             running.length < total &&
             count((one) => one.type === type) < (max[type] ?? 99) &&
             (owner === undefined || count((one) => one.owner === owner) < each)
-          const rank = ({ since, priority = 0 }: Waiter) => since - priority * 1_000
-          const enqueue = (waiter: Waiter) => {
+          const rank = ({ since, priority = 0 }: QueuedRun) => since - priority * 1_000
+          const enqueue = (waiter: QueuedRun) => {
             waiting.set(waiter.taskId, waiter)
             scheduler.enqueue(waiter, () => {
               // Whoever begins fits, waited, and comes first of those of its owner that fit.
@@ -417,7 +417,7 @@ describe('no slot is lost', () => {
             } else if (act === 'enqueue') enqueue(waiter)
             else if (act === 'release' && running.length > 0) {
               const [ended] = running.splice(pick % running.length, 1)
-              scheduler.release(ended as Waiter)
+              scheduler.release(ended as QueuedRun)
             } else if (act === 'remove' && waiting.size > 0) {
               const taskId = [...waiting.keys()][pick % waiting.size] as string
               waiting.delete(taskId)
@@ -537,7 +537,7 @@ describe('a queue of 100,000', () => {
       ageingMs: 30_000,
       concurrencyOf: (type) => (type === 't1' ? 2 : undefined),
     })
-    const runs: Waiter[] = []
+    const runs: QueuedRun[] = []
     const beganAt = performance.now()
     for (let n = 0; n < 100_000; n++) {
       const waiter = {

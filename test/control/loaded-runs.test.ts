@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { type IdleRun, LoadedRuns } from '../../src/engine/loaded-runs.js'
 import { checkOptions } from '../../src/engine/options.js'
-import { Scheduler, type Waiter } from '../../src/engine/scheduler.js'
+import { type QueuedRun, Scheduler } from '../../src/engine/scheduler.js'
 import { type AnyTaskDefinition, defineTask, type Holdfast, type TaskContext } from '../../src/index.js'
 import { type InMemoryOptions, ManualClock, MemoryDisk, openInMemory, untilIdle } from '../../src/testing/index.js'
 import { everyCrash } from './every-crash.js'
@@ -474,7 +474,7 @@ describe('the option', () => {
 
 describe('the scheduler and the runs in memory', () => {
   test('keep to the rules whatever begins, waits, wakes and ends, in any order', () => {
-    type Model = Omit<Waiter, 'since'> & {
+    type Model = Omit<QueuedRun, 'since'> & {
       since: number
       state: 'queued' | 'runs' | 'waits' | 'wakes' | 'leaving'
       endsAt: number

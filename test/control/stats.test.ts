@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { describe, expect, test, vi } from 'vitest'
 import { LiveTask } from '../../src/engine/live-task.js'
 import { LiveTasks } from '../../src/engine/live-tasks.js'
-import { Usage } from '../../src/engine/usage.js'
+import { ByteBudget } from '../../src/engine/usage.js'
 import { defineTask, Holdfast } from '../../src/index.js'
 import type { TaskHead } from '../../src/task/head.js'
 import { ManualClock, MemoryDisk, openInMemory, silentLogger, untilIdle } from '../../src/testing/index.js'
@@ -354,7 +354,7 @@ test('an owner’s settled tasks are counted once, though they settle or are swe
   const settled = (head: TaskHead) => ({ ...head, status: 'completed' }) as TaskHead
   let answer = (_: Map<string, number>) => {}
   const store = { read: () => new Promise((resolve) => (answer = resolve)), totals: { current: { settledBytes: 0 } } }
-  const usage = new Usage(store as never, { storeBytesMax: Number.POSITIVE_INFINITY, ownerBytesMax: 100 })
+  const usage = new ByteBudget(store as never, { storeBytesMax: Number.POSITIVE_INFINITY, ownerBytesMax: 100 })
   const live = new LiveTask(bytes('b', 30))
   usage.note(live)
   const loading = usage.load('alice')

@@ -17,7 +17,7 @@ import {
 import { unseal } from '../../src/store/envelope.js'
 import { doneKey, intentPrefix, LIVE, liveKey } from '../../src/store/layout.js'
 import type { TaskHead } from '../../src/task/head.js'
-import { decodeIntent, type Intent } from '../../src/task/intent.js'
+import { decodeUndoRecord, type UndoRecord } from '../../src/task/intent.js'
 import { type InMemoryOptions, ManualClock, MemoryDisk, openInMemory } from '../../src/testing/index.js'
 import { randomOf, seedFor, turns } from '../crash/simulation.js'
 
@@ -89,10 +89,10 @@ class World {
     return undefined
   }
 
-  intents(taskId: string): Intent[] {
+  intents(taskId: string): UndoRecord[] {
     const prefix = intentPrefix(taskId)
     return [...this.disk.content].flatMap(([key, text]) =>
-      key.startsWith(prefix) ? [decodeIntent(unseal(key, text).body)] : [],
+      key.startsWith(prefix) ? [decodeUndoRecord(unseal(key, text).body)] : [],
     )
   }
 

@@ -1,9 +1,9 @@
 // Goal: what a recovery does with each kind of head, and how a life begins after each kind of end.
 // Method: heads and notes made by hand.
 import { describe, expect, test } from 'vitest'
-import { beginLife, FRUITLESS_STARTS } from '../../src/recovery/lives.js'
+import { beginOpening, FRUITLESS_STARTS } from '../../src/recovery/lives.js'
 import { inOrderOfTrial, planRecovery } from '../../src/recovery/plan.js'
-import type { LastLife } from '../../src/store/life.js'
+import type { LastOpening } from '../../src/store/life.js'
 import { createTask } from '../../src/task/create.js'
 import type { TaskHead } from '../../src/task/head.js'
 
@@ -74,9 +74,9 @@ describe('the plan', () => {
 })
 
 describe('a life', () => {
-  const last: LastLife = { life: 7, closed: false, starts: 0, recovering: true, wroteNothing: false }
-  const begin = (before: Partial<LastLife> | undefined, heads = [head()], recover: 'auto' | 'manual' = 'auto') =>
-    beginLife(before && { ...last, ...before }, heads, recover, 5_000)
+  const last: LastOpening = { life: 7, closed: false, starts: 0, recovering: true, wroteNothing: false }
+  const begin = (before: Partial<LastOpening> | undefined, heads = [head()], recover: 'auto' | 'manual' = 'auto') =>
+    beginOpening(before && { ...last, ...before }, heads, recover, 5_000)
 
   test('has a number that none had before, also where the note was lost', () => {
     expect(begin(undefined, []).note).toEqual({ life: 1, closed: false, starts: 0, recovering: true })

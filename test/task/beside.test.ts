@@ -1,31 +1,33 @@
 // Goal: the head counts what lies beside the log, and the status says whether anybody is asked for anything.
 // Method: notes, answers and messages go through real decisions, one after the other.
 import { describe, expect, test } from 'vitest'
-import type { Change, Decision } from '../../src/task/changes.js'
+import type { Change, TaskDecision } from '../../src/task/changes.js'
 import { createTask } from '../../src/task/create.js'
 import { encodeDropped, joinDropped } from '../../src/task/dropped.js'
 import type { TaskHead } from '../../src/task/head.js'
-import { type Intent, onCancelIntent } from '../../src/task/intent.js'
-import type { Note } from '../../src/task/note.js'
-import type { Beside, RetryPlan } from '../../src/task/task-event.js'
+import { onCancelRecord, type UndoRecord } from '../../src/task/intent.js'
+import type { PendingRecord } from '../../src/task/note.js'
+import type { AuxiliaryChanges, RetryPlan } from '../../src/task/task-event.js'
 import { transition } from '../../src/task/transition.js'
 import { asked, NO_DROPS, newTask, note, question, receive, step } from './build-log.js'
 
 const NEW = createTask(newTask(), 0).head
-const noted = (head: TaskHead, beside: Beside) => transition(head, { kind: 'note', run: 1, beside }, 5)
-const recorded = (head: TaskHead, beside: Beside, ask = 0) =>
+const noted = (head: TaskHead, beside: AuxiliaryChanges) => transition(head, { kind: 'note', run: 1, beside }, 5)
+const recorded = (head: TaskHead, beside: AuxiliaryChanges, ask = 0) =>
   transition(head, { kind: 'record', run: 1, record: step('a', { ask }), beside }, 5)
 const retried = (head: TaskHead, plan: Partial<RetryPlan>) =>
   transition(head, { kind: 'retry', run: 1, wakeAt: 9, why: 'no', plan: { ...NO_DROPS, ...plan } }, 5)
-const answered = (head: TaskHead, ...notes: Note[]) => transition(head, { kind: 'answer', notes, by: 'alice' }, 5)
+const answered = (head: TaskHead, ...notes: PendingRecord[]) =>
+  transition(head, { kind: 'answer', notes, by: 'alice' }, 5)
 const sent = (head: TaskHead, order: number) =>
   transition(head, { kind: 'send', message: { name: 'go', order, text: '1' }, by: 'alice' }, 5)
-const written = ({ changes }: Decision) => changes.filter(({ kind }) => kind !== 'head' && kind !== 'audit')
-const entries = ({ changes }: Decision) => changes.flatMap((change) => (change.kind === 'audit' ? change.entry : []))
+const written = ({ changes }: TaskDecision) => changes.filter(({ kind }) => kind !== 'head' && kind !== 'audit')
+const entries = ({ changes }: TaskDecision) =>
+  changes.flatMap((change) => (change.kind === 'audit' ? change.entry : []))
 
 const [one, two] = [question('ok-1'), question('sure-2', { ask: 1 })]
 const child = note('child', { ask: 2 }, { child: { taskId: 'task-2', startedAt: 0 } })
-const intent: Intent = { ...onCancelIntent(0), id: 'pay', name: 'pay', order: 0 }
+const intent: UndoRecord = { ...onCancelRecord(0), id: 'pay', name: 'pay', order: 0 }
 
 describe('notes', () => {
   test('are written when something begins or comes further, and the head says that there are some', () => {

@@ -3,7 +3,7 @@ import { createTask, type NewTask } from '../../src/task/create.js'
 import type { TaskHead } from '../../src/task/head.js'
 import type { ReadRecord } from '../../src/task/integrity.js'
 import { encodeRecord, type LogRecord } from '../../src/task/log.js'
-import type { Note } from '../../src/task/note.js'
+import type { PendingRecord } from '../../src/task/note.js'
 import { emptySegment, PREFIX } from '../../src/task/segment.js'
 import type { NewRecord, RetryPlan } from '../../src/task/task-event.js'
 import { transition } from '../../src/task/transition.js'
@@ -82,8 +82,12 @@ export const save = (opens: number, { ask = 1, after = 0, segment = opens - 1 }:
   ({ kind: 'checkpoint', checkpointId: `cp-${opens}`, opens, segment, scope: '', ask, after }) as const
 
 /** What is noted of something that has begun. */
-export function note(id: string, { ask = 0, after = -1, segment = PREFIX, scope = '' }: At = {}, more?: Partial<Note>) {
-  return { id, segment, scope, ask, after, failedAttempts: 0, ...more } satisfies Note
+export function note(
+  id: string,
+  { ask = 0, after = -1, segment = PREFIX, scope = '' }: At = {},
+  more?: Partial<PendingRecord>,
+) {
+  return { id, segment, scope, ask, after, failedAttempts: 0, ...more } satisfies PendingRecord
 }
 
 /** The note of a question. */

@@ -1,29 +1,35 @@
 import { describe, expect, test } from 'vitest'
-import { decodeIntent, encodeIntent, type Intent, isUndoingOver, onCancelIntent } from '../../src/task/intent.js'
+import {
+  decodeUndoRecord,
+  encodeUndoRecord,
+  isUndoingOver,
+  onCancelRecord,
+  type UndoRecord,
+} from '../../src/task/intent.js'
 import type { LogRecord } from '../../src/task/log.js'
-import { decodeNote, encodeNote, isOutstanding, type Note } from '../../src/task/note.js'
-import { Reach } from '../../src/task/reach.js'
+import { decodePendingRecord, encodePendingRecord, isOutstanding, type PendingRecord } from '../../src/task/note.js'
+import { Dependents } from '../../src/task/reach.js'
 import { branchScope, isWithin } from '../../src/task/scope.js'
 import { note, question } from './build-log.js'
 
-const charge: Intent = { ...onCancelIntent(5), id: 'x', name: 'charge', order: 3 }
+const charge: UndoRecord = { ...onCancelRecord(5), id: 'x', name: 'charge', order: 3 }
 
 describe('comes back from text as it was:', () => {
-  const notes: Note[] = [
+  const notes: PendingRecord[] = [
     note('a'),
     note('a', {}, { failedAttempts: 2, retryAt: 9, begunAt: 7 }),
     note('a', {}, { failedAttempts: 1, stateText: '{"a":"b\\nc"}' }),
     note('a', {}, { stateText: '' }),
     question('go-1', { scope: 'race#1.a' }, ''),
   ]
-  test.each(notes)('the note %j', (noted) => expect(decodeNote(encodeNote(noted))).toEqual(noted))
+  test.each(notes)('the note %j', (noted) => expect(decodePendingRecord(encodePendingRecord(noted))).toEqual(noted))
 
-  const intents: Intent[] = [
+  const intents: UndoRecord[] = [
     charge,
     { ...charge, value: '{"id":"line\\nbreak"}', record: 4 },
     { ...charge, undoing: { failedAttempts: 1, retryAt: 9, steps: { 'refund#1': '' } }, failed: true },
   ]
-  test.each(intents)('the intent %j', (intent) => expect(decodeIntent(encodeIntent(intent))).toEqual(intent))
+  test.each(intents)('the intent %j', (intent) => expect(decodeUndoRecord(encodeUndoRecord(intent))).toEqual(intent))
 })
 
 test('a question is outstanding until it is answered, also with nothing', () => {
@@ -40,8 +46,8 @@ test('an undoing is over once it succeeded or is out of attempts', () => {
 })
 
 test('the call of onCancel comes after every undo', () => {
-  expect(onCancelIntent(5)).toMatchObject({ id: 'onCancel', begunAt: 5 })
-  expect(onCancelIntent(5).order).toBeLessThan(0)
+  expect(onCancelRecord(5)).toMatchObject({ id: 'onCancel', begunAt: 5 })
+  expect(onCancelRecord(5).order).toBeLessThan(0)
 })
 
 describe('the scope of a branch', () => {
@@ -74,7 +80,7 @@ describe('the scope of a branch', () => {
     ['race#1.a', '', false],
     ['', '', false],
   ])('%j and %j are siblings: %s', (one, other, are) => {
-    const reach = new Reach()
+    const reach = new Dependents()
     reach.add({ segment: 0, scope: one, seq: 7 } as LogRecord)
     const isBehind = (segment: number, after: number) => reach.isBehind({ segment, scope: other, after })
     expect([isBehind(0, 6), isBehind(0, 7)]).toEqual([false, !are])

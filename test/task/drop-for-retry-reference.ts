@@ -6,7 +6,7 @@ import type { TaskHead } from '../../src/task/head.js'
 import type { ReadRecord } from '../../src/task/integrity.js'
 import type { LogRecord } from '../../src/task/log.js'
 import type { Message } from '../../src/task/message.js'
-import type { Note } from '../../src/task/note.js'
+import type { PendingRecord } from '../../src/task/note.js'
 import type { TaskError } from '../../src/task/outcome.js'
 import { messageOf } from '../../src/task/plan-retry.js'
 import { isWithin } from '../../src/task/scope.js'
@@ -16,7 +16,7 @@ export interface Dropping {
   readonly kept: readonly ReadRecord[]
   readonly dropped: readonly ReadRecord[]
   /** Notes of asks that go. */
-  readonly ended: readonly Note[]
+  readonly ended: readonly PendingRecord[]
   /** Messages that dropped records had received, and that go back to their place. */
   readonly returned: readonly Message[]
 }
@@ -26,7 +26,7 @@ type Asking = Pick<LogRecord, 'after' | 'segment' | 'scope'>
 
 /** Branches were cancelled for another one. */
 interface Decided {
-  readonly asked: LogRecord | Note
+  readonly asked: LogRecord | PendingRecord
   /** Their scopes. */
   readonly lost: readonly string[]
 }
@@ -45,7 +45,7 @@ export function dropForRetry(
   log: readonly ReadRecord[],
   error: TaskError,
   { keptFrom, checkpoints }: Pick<TaskHead, 'keptFrom' | 'checkpoints'>,
-  { notes = [], undone = new Set() }: { notes?: readonly Note[]; undone?: ReadonlySet<number> } = {},
+  { notes = [], undone = new Set() }: { notes?: readonly PendingRecord[]; undone?: ReadonlySet<number> } = {},
 ): Dropping {
   const escaped = new Set(failedRecords(error))
   const records = log.map(({ record }) => record)

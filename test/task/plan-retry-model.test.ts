@@ -6,7 +6,7 @@ import { addChecksum } from '../../src/checksum.js'
 import { includes } from '../../src/task/dropped.js'
 import type { ReadRecord } from '../../src/task/integrity.js'
 import { countedIn, encodeRecord, type LogRecord } from '../../src/task/log.js'
-import type { Note } from '../../src/task/note.js'
+import type { PendingRecord } from '../../src/task/note.js'
 import { describeError, stepFailure, type TaskError } from '../../src/task/outcome.js'
 import { messageOf } from '../../src/task/plan-retry.js'
 import { branchScope, isWithin } from '../../src/task/scope.js'
@@ -43,7 +43,7 @@ interface Waiting {
 }
 interface Case {
   readonly log: ReadRecord[]
-  readonly notes: Note[]
+  readonly notes: PendingRecord[]
   readonly undone: Set<number>
   readonly error: TaskError
   readonly head: { keptFrom: number; checkpoints: { body: number; client: number } }
@@ -137,7 +137,7 @@ function play(random: () => number, events: number): Case {
       numbers.clear()
     }
   }
-  const notes = waiting.map(({ kind, scope, ask, after, lost }): Note => {
+  const notes = waiting.map(({ kind, scope, ask, after, lost }): PendingRecord => {
     const decided = kind === 'decision' && lost ? { decided: { branch: 'b', lost, at: 0 } } : {}
     return { id: `${scope}/${ask}`, segment, scope, ask, after, failedAttempts: 0, ...decided }
   })

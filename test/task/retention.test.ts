@@ -11,7 +11,15 @@ import { PREFIX } from '../../src/task/segment.js'
 import { added, cleanUpTally, settledTally, sweptTally } from '../../src/task/tally.js'
 import type { TaskEvent } from '../../src/task/task-event.js'
 import { transition } from '../../src/task/transition.js'
-import { bytesOf, grown, pruned, shrunk, stateUsage, TASK_BYTES, usageOf } from '../../src/task/usage.js'
+import {
+  byteCountOf,
+  bytesOf,
+  grownCount,
+  prunedCount,
+  shrunkCount,
+  stateUsage,
+  TASK_BYTES,
+} from '../../src/task/usage.js'
 import { planned } from './planned.js'
 
 const newTask: NewTask = {
@@ -81,12 +89,12 @@ describe('time', () => {
 
 describe('bytes', () => {
   test('count what is written, what is dropped, and what a prune drops', () => {
-    expect(usageOf(born)).toEqual({ kept: TASK_BYTES + bytesOf('{"é":1}'), prunable: 0 })
-    expect(usageOf(head({ bytes: undefined }))).toEqual({ kept: TASK_BYTES, prunable: 0 })
-    expect(grown(head({ bytes: { kept: 10, prunable: 5 } }), 3)).toEqual({ kept: 13, prunable: 5 })
-    expect(grown(head({ bytes: { kept: 10, prunable: 5 } }), 3, 2)).toEqual({ kept: 13, prunable: 8 })
-    expect(grown(head({ bytes: { kept: 10, prunable: 5 } }), -30, 2)).toEqual({ kept: 0, prunable: 0 })
-    expect(pruned(head({ bytes: { kept: 10, prunable: 6 } }), 3)).toEqual({ kept: 7, prunable: 3 })
+    expect(byteCountOf(born)).toEqual({ kept: TASK_BYTES + bytesOf('{"é":1}'), prunable: 0 })
+    expect(byteCountOf(head({ bytes: undefined }))).toEqual({ kept: TASK_BYTES, prunable: 0 })
+    expect(grownCount(head({ bytes: { kept: 10, prunable: 5 } }), 3)).toEqual({ kept: 13, prunable: 5 })
+    expect(grownCount(head({ bytes: { kept: 10, prunable: 5 } }), 3, 2)).toEqual({ kept: 13, prunable: 8 })
+    expect(grownCount(head({ bytes: { kept: 10, prunable: 5 } }), -30, 2)).toEqual({ kept: 0, prunable: 0 })
+    expect(prunedCount(head({ bytes: { kept: 10, prunable: 6 } }), 3)).toEqual({ kept: 7, prunable: 3 })
   })
 
   test('go down by what a retry drops, with the states that were there, and never below zero', () => {
@@ -107,11 +115,11 @@ describe('bytes', () => {
     expect(bytes(0)).toEqual({ kept: records, prunable: (records * 3) / 4 })
     expect(bytes(1).kept).toBe(records + stateUsage(0))
     expect(bytes(9).kept).toBe(records + stateUsage(0) + stateUsage(40))
-    expect(shrunk(head({ bytes: { kept: 10, prunable: 5 } }), { kept: 3, prunable: 2 })).toEqual({
+    expect(shrunkCount(head({ bytes: { kept: 10, prunable: 5 } }), { kept: 3, prunable: 2 })).toEqual({
       kept: 7,
       prunable: 3,
     })
-    expect(shrunk(head({ bytes: { kept: 10, prunable: 5 } }), bytes(9))).toEqual({ kept: 0, prunable: 0 })
+    expect(shrunkCount(head({ bytes: { kept: 10, prunable: 5 } }), bytes(9))).toEqual({ kept: 0, prunable: 0 })
   })
 
   test('of a checkpoint, and of the states it makes room with, are counted by the decision', () => {
@@ -124,10 +132,10 @@ describe('bytes', () => {
     })
     const one = transition(head({ checkpoints: { body: 0, client: 3 } }), save(), 2_000)
     expect(one.head.checkpoints.client).toBe(4)
-    expect(usageOf(one.head).kept).toBe(usageOf(born).kept + stateUsage(5))
+    expect(byteCountOf(one.head).kept).toBe(byteCountOf(born).kept + stateUsage(5))
     const other = transition(one.head, save([{ checkpointId: 'cp-1', stateBytes: 5 }]), 2_000)
     expect(other.head.checkpoints.client).toBe(4)
-    expect(usageOf(other.head)).toEqual(usageOf(one.head))
+    expect(byteCountOf(other.head)).toEqual(byteCountOf(one.head))
     expect(other.changes).toContainEqual({ kind: 'drop-checkpoint', checkpointId: 'cp-1' })
     const body = transition(
       head({ checkpoints: { body: 2, client: 0 } }),

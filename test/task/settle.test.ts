@@ -3,7 +3,7 @@
 import { describe, expect, test } from 'vitest'
 import { createTask, type NewTask } from '../../src/task/create.js'
 import { isLive, isSettled, type StoppedBy, type TaskHead } from '../../src/task/head.js'
-import { type Intent, onCancelIntent, type Undoing, undoneRecords } from '../../src/task/intent.js'
+import { onCancelRecord, type Undoing, type UndoRecord, undoneRecords } from '../../src/task/intent.js'
 import type { Outcome } from '../../src/task/outcome.js'
 import type { EventOf, TaskEvent } from '../../src/task/task-event.js'
 import { RunFenced, transition } from '../../src/task/transition.js'
@@ -21,7 +21,7 @@ const withIntent = (head: TaskHead) =>
 const withChild = (head: TaskHead) =>
   transition(head, { kind: 'note', run: 1, beside: { begun: [note('c', {}, { child: CHILD })] } }, NOW).head
 const CHILD = { taskId: 'task-2', startedAt: 0 }
-const PAY: Intent = { ...onCancelIntent(NOW), id: 'pay', name: 'pay', order: 0 }
+const PAY: UndoRecord = { ...onCancelRecord(NOW), id: 'pay', name: 'pay', order: 0 }
 
 type More = Partial<Omit<EventOf<'settle'>, 'kind' | 'outcome'>>
 const settle = (head: TaskHead, outcome: Outcome, more: More = {}) =>
@@ -213,7 +213,7 @@ describe('once a clean-up is over', () => {
 
 describe('an undo', () => {
   const pending = settle(withIntent(running()), ERROR).head
-  const undo = (undoing: Undoing, more: Partial<Intent> = {}) =>
+  const undo = (undoing: Undoing, more: Partial<UndoRecord> = {}) =>
     transition(pending, { kind: 'undo', run: 2, intent: { ...PAY, undoing, ...more } }, NOW + 2)
 
   test('that goes on is written, and not audited', () => {
@@ -234,7 +234,7 @@ describe('an undo', () => {
   })
 
   test('is not what onCancel is: its end is the end of the clean-up', () => {
-    expect(undo({ failedAttempts: 0, doneAt: 9 }, onCancelIntent(0)).changes.map(({ kind }) => kind)).toEqual([
+    expect(undo({ failedAttempts: 0, doneAt: 9 }, onCancelRecord(0)).changes.map(({ kind }) => kind)).toEqual([
       'head',
       'intent',
     ])

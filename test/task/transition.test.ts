@@ -1,10 +1,10 @@
 // Goal: every status meets every event, and each meeting is either the change that is written down here or refused.
 // Method: one table of status × event; the events are the real ones, on heads that earlier decisions made.
 import { describe, expect, test } from 'vitest'
-import type { Change, Decision } from '../../src/task/changes.js'
+import type { Change, TaskDecision } from '../../src/task/changes.js'
 import { createTask } from '../../src/task/create.js'
 import { TASK_STATUSES, type TaskHead, type TaskStatus } from '../../src/task/head.js'
-import { onCancelIntent } from '../../src/task/intent.js'
+import { onCancelRecord } from '../../src/task/intent.js'
 import type { Outcome } from '../../src/task/outcome.js'
 import { PREFIX } from '../../src/task/segment.js'
 import type { TaskEvent } from '../../src/task/task-event.js'
@@ -47,7 +47,7 @@ const OF_A_BODY: Record<string, TaskEvent> = {
   patch: { kind: 'patch', run: 1, answers: [{ segment: 0, text: '[]' }] },
   unload: { kind: 'unload', run: 1, wakeAt: NOW + 9, listens: false },
   'return a result': { kind: 'settle', run: 1, outcome: { kind: 'result' }, by: 'body', retentionMs: 1 },
-  'undo a step of a loser': { kind: 'undo', run: 1, intent: { ...onCancelIntent(NOW), id: 'x' } },
+  'undo a step of a loser': { kind: 'undo', run: 1, intent: { ...onCancelRecord(NOW), id: 'x' } },
 }
 
 const FROM_OUTSIDE: Record<string, TaskEvent> = {
@@ -63,7 +63,7 @@ const FROM_OUTSIDE: Record<string, TaskEvent> = {
   'settle as cancelled': { kind: 'settle', outcome: { kind: 'cancelled' }, by: 'admin', retentionMs: 1 },
   park: { kind: 'park', parked: { code: 'CODE_CHANGED', reason: 'renamed' } },
   'save a checkpoint': { kind: 'save-checkpoint', checkpointId: 'cp-9', stateText: '1', by: 'alice' },
-  'a late result': { kind: 'late-result', intent: { ...onCancelIntent(NOW), id: 'x' } },
+  'a late result': { kind: 'late-result', intent: { ...onCancelRecord(NOW), id: 'x' } },
 }
 
 const EVENTS = { ...OF_A_BODY, ...FROM_OUTSIDE }
@@ -175,7 +175,7 @@ describe('runs', () => {
 })
 
 describe('recording', () => {
-  const apply = (head: TaskHead, event: TaskEvent): Decision => transition(head, event, NOW + 5)
+  const apply = (head: TaskHead, event: TaskEvent): TaskDecision => transition(head, event, NOW + 5)
   const kinds = (changes: readonly Change[]) => changes.map(({ kind }) => kind)
 
   test('a step counts in its segment, and as completed unless it failed', () => {

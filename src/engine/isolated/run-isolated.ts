@@ -13,7 +13,7 @@ import { fromJson, type JsonValue } from '../../json.js'
 import { reviveError } from '../../task/outcome.js'
 import { killGroup, passOn, startChild, tell, wordOf } from './child.js'
 import { groupMeasure } from './usage.js'
-import { MIB, Watch, type Watched } from './watch.js'
+import { BYTES_PER_MIB, Watch, type Watched } from './watch.js'
 
 /** What is to be run. */
 export interface IsolatedCall extends Watched {
@@ -97,7 +97,7 @@ export function runIsolated(
     const { step, moduleUrl, exportName, argsText = '', idempotencyKey, attempt, resultBytesMax: bytesMax } = call
     const what = `The result of step '${step}'`
     const { memoryMb, cpuMs } = call.limits
-    const allowed = { memoryBytes: memoryMb * MIB, cpuMs }
+    const allowed = { memoryBytes: memoryMb * BYTES_PER_MIB, cpuMs }
     const request = { moduleUrl, exportName, argsText, idempotencyKey, attempt, what, bytesMax, ...allowed }
     tell(process, { kind: 'run', request })
   })

@@ -9,7 +9,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { platform } from 'node:process'
 
 /** What processes use. */
-export interface Usage {
+export interface ProcessUsage {
   readonly memoryBytes: number
   readonly cpuMs: number
   /** How many processes have that memory. One that has ended and was not waited for has none. */
@@ -30,7 +30,7 @@ let pageBytes: number | undefined
  * that it has started, and of theirs. Pages that they share are counted for each.
  * @returns measures; `undefined` where the kernel says nothing, or the leader is gone
  */
-export function groupMeasure(leader: number): () => Usage | undefined {
+export function groupMeasure(leader: number): () => ProcessUsage | undefined {
   if (platform !== 'linux') return () => undefined
   // What was there before belongs to others; only what came later has to be looked at. The kernel counts upwards.
   let others: ReadonlySet<number> = new Set([...listed()].filter((pid) => pid <= leader))
@@ -44,16 +44,16 @@ export function groupMeasure(leader: number): () => Usage | undefined {
   }
   return () => {
     if (calls++ % LOOK_EVERY === 0) look()
-    const own = usageOf(leader)
+    const own = processUsageOf(leader)
     if (!own) return undefined
-    const theirs = members.map((pid) => ({ pid, usage: usageOf(pid, leader) }))
+    const theirs = members.map((pid) => ({ pid, usage: processUsageOf(pid, leader) }))
     members = theirs.filter(({ usage }) => usage !== undefined).map(({ pid }) => pid)
     return theirs.reduce((sum, { usage }) => (usage ? plus(sum, usage) : sum), own)
   }
 }
 
 /** What the kernel says of a process; `undefined` if it says nothing, or the process is gone or in no such group. */
-export function usageOf(pid: number, group?: number): Usage | undefined {
+export function processUsageOf(pid: number, group?: number): ProcessUsage | undefined {
   if (platform !== 'linux') return undefined
   const fields = statOf(pid)
   if (!fields || (group !== undefined && Number(fields[FIELD.group]) !== group)) return undefined
@@ -66,7 +66,7 @@ export function usageOf(pid: number, group?: number): Usage | undefined {
   return Number.isFinite(usage.cpuMs + usage.memoryBytes) ? usage : undefined
 }
 
-function plus(one: Usage, other: Usage): Usage {
+function plus(one: ProcessUsage, other: ProcessUsage): ProcessUsage {
   return {
     memoryBytes: one.memoryBytes + other.memoryBytes,
     cpuMs: one.cpuMs + other.cpuMs,

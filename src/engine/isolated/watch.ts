@@ -3,10 +3,10 @@ import { createInterface } from 'node:readline'
 import { HoldfastError } from '../../errors.js'
 import type { ResourceLimits } from '../../task/isolated.js'
 import type { Child } from './child.js'
-import type { Usage } from './usage.js'
+import type { ProcessUsage } from './usage.js'
 
 const SAMPLE_EVERY_MS = 50
-export const MIB = 1024 * 1024
+export const BYTES_PER_MIB = 1024 * 1024
 // V8's last words when an array can't be made, or its heap is full. Nothing else tells that from any other abort.
 const OUT_OF_MEMORY = /heap out of memory|Allocation failed|invalid size error/
 const TAIL_CHARS = 200
@@ -21,13 +21,13 @@ export interface Watched {
 export class Watch {
   /** What it used until its function began: Node's own start, which isn't the function's. */
   #cpuMsBefore: number | undefined
-  #reported: Usage | undefined
+  #reported: ProcessUsage | undefined
   #peakBytes = 0
   #ranOut = false
   #tail = ''
   /** How many processes had the most memory. */
   #peakProcesses = 1
-  #measure: () => Usage | undefined = () => undefined
+  #measure: () => ProcessUsage | undefined = () => undefined
   readonly #sampling: NodeJS.Timeout
 
   /**
@@ -37,7 +37,7 @@ export class Watch {
   constructor(
     child: Child,
     private readonly watched: Watched,
-    measureOf: (pid: number) => () => Usage | undefined,
+    measureOf: (pid: number) => () => ProcessUsage | undefined,
     private readonly onExceeded: (error: HoldfastError) => void,
   ) {
     const { pid } = child.process
@@ -73,13 +73,13 @@ export class Watch {
     this.onExceeded(error)
   }
 
-  #excessOf(usage: Usage): HoldfastError | undefined {
+  #excessOf(usage: ProcessUsage): HoldfastError | undefined {
     if (usage.memoryBytes > this.#peakBytes) {
       this.#peakBytes = usage.memoryBytes
       this.#peakProcesses = usage.processes
     }
     const { memoryMb, cpuMs } = this.watched.limits
-    if (usage.memoryBytes > memoryMb * MIB) return this.#tooMuchMemory()
+    if (usage.memoryBytes > memoryMb * BYTES_PER_MIB) return this.#tooMuchMemory()
     const used = usage.cpuMs - (this.#cpuMsBefore ?? usage.cpuMs)
     return cpuMs !== undefined && used > cpuMs ? this.#tooMuchCpu(Math.round(used), cpuMs) : undefined
   }
@@ -97,7 +97,7 @@ export class Watch {
   }
 
   #tooMuchMemory(): HoldfastError {
-    const measured = Math.ceil(this.#peakBytes / MIB)
+    const measured = Math.ceil(this.#peakBytes / BYTES_PER_MIB)
     const { memoryMb: limit } = this.watched.limits
     const ran = measured > limit ? `took ${measured} MiB of memory` : 'asked for more memory than it could get'
     const whose = this.#peakProcesses > 1 ? `${this.#peakProcesses} processes of its group` : 'its process'

@@ -38,7 +38,7 @@ export interface AskOptions {
 }
 
 /** The questions that one request's client is asked. */
-export class Asking {
+export class InputAsker {
   readonly #asked = new Map<string, AbortController>()
 
   constructor(private readonly options: AskOptions) {}

@@ -20,7 +20,7 @@ import { toThrow } from '../outcome.js'
 import { ProgressFeed } from '../progress-feed.js'
 import { invalidParams, parkedAnswerOf, RPC, refusalOf, stoppedWordsOf } from '../refusal.js'
 import { waitForEnd } from '../wait.js'
-import { Asking } from './ask-inputs.js'
+import { InputAsker } from './ask-inputs.js'
 import { projectNewTask } from './project-task.js'
 import type { Attachment, DurableBinding, Extra, OpenCall } from './types.js'
 
@@ -135,7 +135,7 @@ async function answerInline(
           send: (progress) =>
             extra.sendNotification({ method: 'notifications/progress', params: { progressToken, ...progress } }),
         })
-  const asking = new Asking({ durable, attachment, taskId, caller, extra, isInline: true })
+  const asking = new InputAsker({ durable, attachment, taskId, caller, extra, isInline: true })
   try {
     const end = await waitForEnd(core, taskId, {
       owner,

@@ -31,7 +31,7 @@ import { attachTo, capabilitiesOf } from './attach.js'
 import { createHttpHandler, type HttpHandler } from './http/handler.js'
 import type { HttpOptions } from './http/options.js'
 import type { CreateServer } from './http/session.js'
-import { ERA, projectStoreTask, projectTask, storeAnswer } from './project-task.js'
+import { projectStoreTask, projectTask, REVISION, storeAnswer } from './project-task.js'
 import { registerFallback } from './register-fallback-tools.js'
 import { mayPush, notifyOfStatus } from './status-notifications.js'
 import { type StdioOptions, serveOverStdio } from './stdio.js'
@@ -165,7 +165,7 @@ export class DurableTasks {
   async answer(view: TaskView, known?: Origin): Promise<Answer> {
     const { records } = this.core
     const origin = known ?? (await records.readOrigin(view.taskId))
-    if (origin?.kind !== 'store') return this.core.answer(ERA, view, origin)
+    if (origin?.kind !== 'store') return this.core.answer(REVISION, view, origin)
     const state = await readStoreState(records.records, view.taskId)
     const result = view.status === 'cancelled' ? undefined : (state?.result as ToolResult | undefined)
     return result ? { kind: 'result', result } : storeAnswer(view)

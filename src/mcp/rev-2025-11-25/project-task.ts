@@ -8,7 +8,7 @@ import { cleanText } from '../text.js'
 import type { StoreState } from './store-state.js'
 
 /** Names this revision in what is stored for it. */
-export const ERA = '2025-11-25'
+export const REVISION = '2025-11-25'
 
 const STATUS_MESSAGE_BYTES_MAX = 500
 

@@ -2,7 +2,7 @@
  * Sends `notifications/tasks/status`: to the sessions of the task's owner, and where nobody is distinguished only to the
  * session that made it. `authorize` is asked for each of them, as for a read. A call that waits for its result is no task to its client, and nothing is sent about it.
  */
-import { Serial } from '../../engine/serial.js'
+import { KeyedMutex } from '../../engine/serial.js'
 import { faultOf } from '../../fault.js'
 import { isSettled } from '../../task/head.js'
 import type { Caller } from '../caller.js'
@@ -12,7 +12,7 @@ import type { Attachment, DurableBinding } from './types.js'
 /** Begins to listen. */
 export function notifyOfStatus(durable: DurableBinding): void {
   const { core, attachments } = durable
-  const serial = new Serial()
+  const serial = new KeyedMutex()
   // One after the other: `authorize` may take longer for an earlier one.
   const tell = (news: { taskId: string }) => serial.run(news.taskId, () => tellOf(news))
   const tellOf = async ({ taskId }: { taskId: string }): Promise<void> => {

@@ -6,7 +6,7 @@
  *     from 0 in each process, may be that of another question now.
  */
 import type { QueuedMessage, TaskMessageQueue } from '@modelcontextprotocol/sdk/experimental/tasks/interfaces.js'
-import { Serial } from '../../engine/serial.js'
+import { KeyedMutex } from '../../engine/serial.js'
 import type { Attachment, DurableBinding, Extra } from './types.js'
 
 interface Queued {
@@ -16,7 +16,7 @@ interface Queued {
 }
 
 export class DurableTaskMessageQueue implements TaskMessageQueue {
-  readonly #serial = new Serial()
+  readonly #serial = new KeyedMutex()
   /** Of this process: unlike any other. */
   #self: string | undefined
   readonly #old = new WeakSet<QueuedMessage>()

@@ -13,7 +13,7 @@ import { toThrow } from '../outcome.js'
 import { type Params, taskIdOf } from '../params.js'
 import { invalidParams, RPC, refusalOf, stoppedWordsOf } from '../refusal.js'
 import { waitForEnd } from '../wait.js'
-import { Asking } from './ask-inputs.js'
+import { InputAsker } from './ask-inputs.js'
 import type { Attachment, DurableBinding, Extra } from './types.js'
 
 const PAGE = 50
@@ -51,7 +51,7 @@ export function installTaskMethods(durable: DurableBinding, attachment: Attachme
   serve(durable, attachment, 'tasks/result', async (params, caller, extra) => {
     const taskId = taskIdOf(params)
     const scope = await core.scope('read', caller, { taskId })
-    const asking = new Asking({ durable, attachment, taskId, caller, extra, isInline: false })
+    const asking = new InputAsker({ durable, attachment, taskId, caller, extra, isInline: false })
     const { signal } = extra
     // Questions that a handler of the author's own asks within a task wait in the queue, if there is one.
     let relayed = Promise.resolve()

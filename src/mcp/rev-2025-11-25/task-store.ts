@@ -7,7 +7,7 @@
  */
 import type { CreateTaskOptions, TaskStore } from '@modelcontextprotocol/sdk/experimental/tasks/interfaces.js'
 import type { Request, RequestId, Result, Task } from '@modelcontextprotocol/sdk/types.js'
-import { Serial } from '../../engine/serial.js'
+import { KeyedMutex } from '../../engine/serial.js'
 import type { TaskView } from '../../engine/view.js'
 import { HoldfastError } from '../../errors.js'
 import { faultOf } from '../../fault.js'
@@ -33,7 +33,7 @@ const ORPHANED = 'The server was restarted while it worked on this task, and not
 
 export class DurableTaskStore implements TaskStore {
   /** Changes of one task happen one after the other: what was said first stands first. */
-  readonly #serial = new Serial()
+  readonly #serial = new KeyedMutex()
   readonly #made = new Set<string>()
   readonly #queue: DurableTaskMessageQueue
   #orphans: Promise<void> | undefined

@@ -23,7 +23,7 @@ import { TASKS_EXTENSION } from './extension.js'
 import { createHttpHandler, type HttpHandler } from './http/handler.js'
 import { noteFailure } from './http/making.js'
 import type { HttpOptions } from './http/options.js'
-import { type DetailedTask, ERA, projectSettled, projectTask } from './project-task.js'
+import { type DetailedTask, projectSettled, projectTask, REVISION } from './project-task.js'
 import { registerFallback } from './register-fallback-tools.js'
 import { RequestStates } from './request-state.js'
 import { type StdioOptions, serveOverStdio } from './stdio/serve.js'
@@ -154,7 +154,7 @@ export class DurableTasks {
 
   /** @internal What clients are told of a settled task. */
   async answer(view: TaskView): Promise<Answer> {
-    return this.core.answer(ERA, view, await this.core.records.readOrigin(view.taskId))
+    return this.core.answer(REVISION, view, await this.core.records.readOrigin(view.taskId))
   }
 
   /** @internal The task as `tasks/get` says it. */

@@ -7,7 +7,7 @@ import { cleanText } from '../text.js'
 import type { ToolResult } from '../tool.js'
 
 /** Names this revision in what is stored for it. */
-export const ERA = '2026-07-28'
+export const REVISION = '2026-07-28'
 
 const STATUS_MESSAGE_BYTES_MAX = 500
 

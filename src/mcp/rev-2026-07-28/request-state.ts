@@ -7,7 +7,7 @@
  * - No two rounds carry the same state: clients may tell rounds apart by it.
  */
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto'
-import { Serial } from '../../engine/serial.js'
+import { KeyedMutex } from '../../engine/serial.js'
 import type { McpCore } from '../core.js'
 import { invalidParams } from '../refusal.js'
 
@@ -26,7 +26,7 @@ export interface OpenRound {
 }
 
 export class RequestStates {
-  readonly #serial = new Serial()
+  readonly #serial = new KeyedMutex()
   #keys: readonly Key[] | undefined
 
   constructor(private readonly core: McpCore) {}

@@ -23,7 +23,15 @@ import { type Kept, KeptEvents } from './kept-events.js'
 import { isWait, type KeptRequest } from './kept-request.js'
 import type { CheckedHttpOptions } from './options.js'
 import type { EventRecord, OpenRecord, SessionRecords } from './session-records.js'
-import { idOf, newStream, note, STANDALONE, STANDALONE_OF_TRANSPORT, type Stream, takeOpening } from './streams.js'
+import {
+  newStream,
+  note,
+  STANDALONE,
+  STANDALONE_OF_TRANSPORT,
+  type Stream,
+  streamIdOf,
+  takeOpening,
+} from './streams.js'
 
 /** The event of a stream of which nothing is kept: whoever comes back with it finds nothing, and need not come again. */
 export const UNKEPT_EVENT = 'unkept_0'
@@ -120,7 +128,7 @@ export class SessionEvents implements EventStore {
 
   /** Where a client stands that has everything of a stream so far. */
   lastId(name: string): string {
-    return idOf({ stream: name, number: this.#streamOf(name).next - 1 })
+    return streamIdOf({ stream: name, number: this.#streamOf(name).next - 1 })
   }
 
   /** The progress that the client was sent last on a stream. */
@@ -149,10 +157,10 @@ export class SessionEvents implements EventStore {
     note(stream, number, message)
     const { rejoinKey } = stream
     const event = { stream: name, number, at: this.clock.now(), message, rejoinKey }
-    if (this.#isClosed) return idOf(event)
+    if (this.#isClosed) return streamIdOf(event)
     if (stream.final !== number) {
       await this.#write(stream, this.records.records.write(this.#add(event)))
-      return idOf(event)
+      return streamIdOf(event)
     }
     this.#forgetRequest(stream)
     const answered = [this.records.answered(this.sessionId, name)]
@@ -161,7 +169,7 @@ export class SessionEvents implements EventStore {
       answered.push(this.records.records.own(rejoinKey, undefined))
     }
     await this.#write(stream, this.records.records.write([...this.#add(event), ...answered]))
-    return idOf(event)
+    return streamIdOf(event)
   }
 
   /** The client cancelled a request: no answer to it is kept, and there is nothing to take up. */
@@ -187,7 +195,7 @@ export class SessionEvents implements EventStore {
       const newest = stream.next - 1
       if (number >= newest) return stream.id
       for (const event of await this.records.readEvents(this.sessionId, stream.name, number)) {
-        if (event.number <= newest && event.message) await send(idOf(event), event.message)
+        if (event.number <= newest && event.message) await send(streamIdOf(event), event.message)
       }
       number = newest
     }
@@ -198,7 +206,7 @@ export class SessionEvents implements EventStore {
     const stream = this.#streams.get(name)
     await Promise.all(stream?.writes ?? [])
     const events = await this.records.readEvents(this.sessionId, name, after)
-    return events.flatMap((event) => (event.message ? [{ id: idOf(event), message: event.message }] : []))
+    return events.flatMap((event) => (event.message ? [{ id: streamIdOf(event), message: event.message }] : []))
   }
 
   /** Forgets what is older than it has to be kept. @returns whether there is something left that will be too old */
@@ -227,7 +235,7 @@ export class SessionEvents implements EventStore {
       // Its client has been away for as long as anybody knows.
       stream.leftAt = this.clock.now()
       this.#wait(stream, what.request)
-      return idOf({ stream: stream.name, number: stream.next - 1 })
+      return streamIdOf({ stream: stream.name, number: stream.next - 1 })
     }
     const stream = this.#streamOf(streamId)
     const event = { stream: streamId, number: stream.next++, at: this.clock.now() }
@@ -238,7 +246,7 @@ export class SessionEvents implements EventStore {
       const open: OpenRecord = { stream: streamId, request, ...(call ? { call } : {}) }
       return [...this.#add(event), this.records.open(this.sessionId, open)]
     })
-    if (await this.#write(stream, begun)) return idOf(event)
+    if (await this.#write(stream, begun)) return streamIdOf(event)
     this.#forgetRequest(stream)
     this.#streams.delete(streamId)
     return this.#openUnkept(streamId)

@@ -98,6 +98,6 @@ export function note(stream: Stream, number: number, message: JSONRPCMessage): v
 }
 
 /** The ID of an event. */
-export function idOf({ stream, number }: Pick<EventRecord, 'stream' | 'number'>): string {
+export function streamIdOf({ stream, number }: Pick<EventRecord, 'stream' | 'number'>): string {
   return `${stream}_${number}`
 }
