@@ -2,32 +2,16 @@
  * The public API of `holdfast`: what is exported here, and nothing else. `holdfast/testing` has what tests need.
  */
 
-export type { Clock } from './clock.js'
-export type { Duration } from './duration.js'
-export type { AuditOptions } from './engine/audit.js'
-export type {
-  CancelOptions,
-  ClientRestoreOptions,
-  ClientSaveOptions,
-  CloseOptions,
-  OwnerOption,
-  ResultOptions,
-  SendOptions,
-  SessionTaskOptions,
-} from './engine/call-options.js'
-export { Holdfast } from './engine/holdfast.js'
-export type { Limits } from './engine/limits.js'
-export type { ListOptions, TaskPage } from './engine/list-tasks.js'
-export type { OpenOptions, RateOptions } from './engine/options.js'
-export type { OwnerScope } from './engine/owner-scope.js'
-export type { Responded } from './engine/respond.js'
-export type { Sent } from './engine/send.js'
-export type { ServiceLevels } from './engine/service-levels.js'
-export type { Started, StartOptions } from './engine/start-task.js'
-export type { Stats } from './engine/stats.js'
-export type { SegmentInfo, StepInfo } from './engine/steps.js'
-export type { TaskId } from './engine/task-id.js'
-export type { InputRequest, TaskView, UndoneStep } from './engine/view.js'
+export type { AuditOptions } from './api/audit.js'
+export { Holdfast } from './api/holdfast.js'
+export type { ListOptions, TaskPage } from './api/list.js'
+export type { OwnerScope } from './api/owner-scope.js'
+export type { Stats } from './api/stats.js'
+export type { SegmentInfo, StepInfo } from './api/steps.js'
+export type { TaskId } from './api/task-id.js'
+export type { InputRequest, TaskView, UndoneStep } from './api/task-view.js'
+export type { Clock } from './base/clock.js'
+export type { Duration } from './base/duration.js'
 export {
   ERROR_CODES,
   type ErrorCode,
@@ -39,13 +23,30 @@ export {
   TaskCancelledError,
   TaskFailedError,
   TaskInterruptedError,
-} from './errors.js'
-export type { EventName, HoldfastEvents } from './events.js'
-export type { Jsonified, JsonValue } from './json.js'
-export { type Logger, type LogLevel, silentLogger, stderrLogger } from './logger.js'
-export type { RecoveredTask, RecoveryReport, SuspectedTask } from './recovery/report.js'
+} from './base/errors.js'
+export type { EventName, HoldfastEvents } from './base/events.js'
+export type { Jsonified, JsonValue } from './base/json.js'
+export { type Logger, type LogLevel, silentLogger, stderrLogger } from './base/logger.js'
+export type {
+  CancelOptions,
+  ClientRestoreOptions,
+  ClientSaveOptions,
+  CloseOptions,
+  OwnerOption,
+  ResultOptions,
+  SendOptions,
+  SessionTaskOptions,
+} from './engine/checks/call-options.js'
+export type { Limits } from './engine/checks/limits.js'
+export type { OpenOptions, RateOptions } from './engine/checks/open-options.js'
+export type { RecoveredTask, RecoveryReport, SuspectedTask } from './engine/core/recovery-report.js'
+export type { ServiceLevels } from './engine/core/service-levels.js'
+export type { Responded } from './engine/lifecycle/respond.js'
+export type { Sent } from './engine/lifecycle/send.js'
+export type { Started, StartOptions } from './engine/lifecycle/start.js'
 export type { AuditEntry } from './task/changes.js'
 export type { CheckpointInfo, SavedBy } from './task/checkpoint.js'
+export type { ForkPoint, StepPoint } from './task/decisions/fork.js'
 export type {
   BranchesOf,
   Cancelled,
@@ -57,7 +58,7 @@ export type {
   StepToUndo,
   TaskContext,
   WaitOptions,
-} from './task/context.js'
+} from './task/definition/context.js'
 export {
   type AnyTaskDefinition,
   type CleanUpOptions,
@@ -66,10 +67,9 @@ export {
   type TaskDefinition,
   type TaskOptions,
   type Undo,
-} from './task/definition.js'
-export type { ForkPoint, StepPoint } from './task/fork.js'
+} from './task/definition/definition.js'
+export type { IsolatedContext, IsolatedOptions } from './task/definition/isolated-options.js'
+export type { RetryOptions, RetryPolicy } from './task/definition/retry-options.js'
+export type { InterruptedStep, StepOptions } from './task/definition/step-options.js'
 export type { Durability, Parked, Progress, StoppedBy, TaskStatus } from './task/head.js'
-export type { IsolatedContext, IsolatedOptions } from './task/isolated.js'
-export type { Outcome, TaskError } from './task/outcome.js'
-export type { RetryOptions, RetryPolicy } from './task/retry-options.js'
-export type { InterruptedStep, StepOptions } from './task/step-options.js'
+export type { Outcome, TaskError } from './task/log/outcome.js'

@@ -126,10 +126,10 @@ describe('the code in docs', () => {
 })
 
 test.each([
-  ['DurableOptions', 'src/mcp/options.ts'],
-  ['TtlOptions', 'src/mcp/options.ts'],
-  ['McpLimits', 'src/mcp/options.ts'],
-  ['ToolOptions', 'src/mcp/tool.ts'],
+  ['DurableOptions', 'src/mcp/access/options.ts'],
+  ['TtlOptions', 'src/mcp/access/options.ts'],
+  ['McpLimits', 'src/mcp/access/options.ts'],
+  ['ToolOptions', 'src/mcp/tools/tool.ts'],
   ['CommonHttpOptions', 'src/mcp/http/options.ts'],
   ['HttpOptions', 'src/mcp/rev-2025-11-25/http/options.ts'],
   ['StdioLifeOptions', 'src/mcp/stdio/options.ts', 'docs/mcp/stdio.md'],

@@ -2,11 +2,12 @@
  * Assesses a store that was just opened: compares its database with itself, with `holdfast.json` and with the anchor (store-2).
  * Reads only. The caller refuses the damage, or accepts it and writes `repairs`.
  */
-import { type AnchorFound, readAnchor } from './anchor.js'
-import { acceptOperation, readChain } from './chain.js'
+
+import type { Operation } from './disk/layout.js'
+import type { Level } from './disk/level.js'
 import { checkIdentity, type Identity, identityOperation } from './init.js'
-import type { Operation } from './layout.js'
-import type { Level } from './level.js'
+import { type AnchorFound, readAnchor } from './integrity/anchor.js'
+import { acceptOperation, readChain } from './integrity/chain.js'
 
 /** What is left of a store, and what is wrong with it. */
 export interface Assessment {

@@ -3,9 +3,9 @@
  * task lies under `beside/`, so that it goes when the task goes; the rest is the binding's own to delete.
  */
 import type { BindingRecord } from '../task/changes.js'
-import { unseal } from './envelope.js'
-import * as layout from './layout.js'
-import { pages } from './pages.js'
+import * as layout from './disk/layout.js'
+import { pages } from './disk/pages.js'
+import { unseal } from './integrity/envelope.js'
 import type { Store } from './store.js'
 
 /** A record as it was read; `key` is what the binding called it. */

@@ -7,6 +7,8 @@
  * clear-dropped-2. Records are deleted while the next attempt runs, since nobody meets them: readers pass over what is
  *                  in the list. The list is deleted with the last of them, unless a retry has added to it meanwhile.
  */
+
+import { messageOf } from '../task/decisions/retry-drops.js'
 import {
   cleared,
   type Dropped,
@@ -15,13 +17,12 @@ import {
   includes,
   isUncleared,
   type Ranges,
-} from '../task/dropped.js'
-import { decodeRecord } from '../task/log.js'
-import { messageOf } from '../task/plan-retry.js'
-import { seal, unseal, unsealJson } from './envelope.js'
-import type { Operation } from './layout.js'
-import * as layout from './layout.js'
-import type { Level } from './level.js'
+} from '../task/log/dropped-records.js'
+import { decodeRecord } from '../task/log/records.js'
+import type { Operation } from './disk/layout.js'
+import * as layout from './disk/layout.js'
+import type { Level } from './disk/level.js'
+import { seal, unseal, unsealJson } from './integrity/envelope.js'
 import { readEntries, readKeys } from './reads.js'
 import type { Store } from './store.js'
 

@@ -14,13 +14,13 @@
  *     and it was the last one: another process may write there. A caller's commits are refused then, and the engine's own
  *     never settle.
  */
-import { HoldfastError } from '../errors.js'
-import type { Logger } from '../logger.js'
-import type { Tally } from '../task/tally.js'
-import { COMMIT_LOG_BYTES_MIN, chainOperation, logBytesAtLeast, newestIs } from './chain.js'
+import { HoldfastError } from '../base/errors.js'
+import type { Logger } from '../base/logger.js'
+import type { Tally } from '../task/counters.js'
 import { type Connection, isLost, unavailable } from './connection.js'
-import type { Operation } from './layout.js'
-import type { Level } from './level.js'
+import type { Operation } from './disk/layout.js'
+import type { Level } from './disk/level.js'
+import { COMMIT_LOG_BYTES_MIN, chainOperation, logBytesAtLeast, newestIs } from './integrity/chain.js'
 import type { TotalsKeeper } from './totals.js'
 
 // A batch of a thousand operations blocks the main thread for 7–11 ms; a hundred share the wait for the disk as well.

@@ -5,12 +5,12 @@
  * open. So the first failed write is the handle's last: it is closed, the database is opened again, with patience, and
  * what the failed write left is read back. Between the two nothing is read or written.
  */
-import type { Clock } from '../clock.js'
-import { deferred } from '../deferred.js'
-import { HoldfastError } from '../errors.js'
-import type { Logger } from '../logger.js'
-import { databaseBroken, explain, isBroken } from './damage.js'
-import type { Level } from './level.js'
+import type { Clock } from '../base/clock.js'
+import { deferred } from '../base/deferred.js'
+import { HoldfastError } from '../base/errors.js'
+import type { Logger } from '../base/logger.js'
+import { databaseBroken, explain, isBroken } from './disk/damage.js'
+import type { Level } from './disk/level.js'
 
 const REOPEN_MS_FIRST = 50
 const REOPEN_MS_MAX = 2_000
@@ -141,7 +141,7 @@ export class Connection {
     })
   }
 
-  /** Another process may own the directory: nothing is read or written any more. Returns `false` if that was known. */
+  /** Another process may hold the directory: nothing is read or written any more. Returns `false` if that was known. */
   lose(lost: HoldfastError): boolean {
     if (this.#lost) return false
     this.#lost = lost
@@ -224,7 +224,7 @@ export class Connection {
   }
 }
 
-/** True if `error` says that another process may own the directory. */
+/** True if `error` says that another process may hold the directory. */
 export function isLost(error: unknown): error is HoldfastError {
   return error instanceof HoldfastError && error.code === 'STORE_LOST'
 }

@@ -9,11 +9,10 @@
 import { constants } from 'node:fs'
 import { access, mkdir, readdir, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
-import { HoldfastError } from '../errors.js'
-import type { Ids } from '../ids.js'
+import { HoldfastError } from '../base/errors.js'
+import type { Ids } from '../base/ids.js'
 import { writeBatch } from './commit.js'
-import { databaseBroken, explain } from './damage.js'
-import { seal, unsealJson } from './envelope.js'
+import { databaseBroken, explain } from './disk/damage.js'
 import {
   ANCHOR_FILE,
   DATABASE_DIR,
@@ -24,10 +23,11 @@ import {
   LOCK_FILE,
   readIfPresent,
   writeFileAtomically,
-} from './files.js'
-import type { Operation } from './layout.js'
-import { FORMAT_VERSION, META_FORMAT } from './layout.js'
-import type { Level, OpenLevel } from './level.js'
+} from './disk/files.js'
+import type { Operation } from './disk/layout.js'
+import { FORMAT_VERSION, META_FORMAT } from './disk/layout.js'
+import type { Level, OpenLevel } from './disk/level.js'
+import { seal, unsealJson } from './integrity/envelope.js'
 
 /** Who a store is. */
 export interface Identity {

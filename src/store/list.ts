@@ -3,13 +3,14 @@
  * of a page, and a page costs what it holds however many tasks the store has; but one of a status or a type reads past
  * all that doesn't match.
  */
+
+import { byteCountOf } from '../task/byte-count.js'
 import { isSettled, type TaskHead, type TaskStatus } from '../task/head.js'
-import { byteCountOf } from '../task/usage.js'
-import { unseal } from './envelope.js'
-import { DONE, doneKey, type KeyRange, LIVE, lastPart, liveKey, ownerPrefix, under } from './layout.js'
-import type { Level } from './level.js'
+import { DONE, doneKey, type KeyRange, LIVE, lastPart, liveKey, ownerPrefix, under } from './disk/layout.js'
+import type { Level } from './disk/level.js'
+import { pages } from './disk/pages.js'
+import { unseal } from './integrity/envelope.js'
 import { decodeHead } from './operations.js'
-import { pages } from './pages.js'
 
 /** What to list. */
 export interface ListQuery {

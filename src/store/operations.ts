@@ -4,12 +4,11 @@
  */
 
 import type { AuditEntry, Change, TaskDecision } from '../task/changes.js'
-import { sweepAt } from '../task/expiry.js'
+import { sweepAt } from '../task/decisions/expiry.js'
 import { HEAD_BYTES_MAX, isLive, isSettled, type TaskHead } from '../task/head.js'
-import { encodeUndoRecord } from '../task/intent.js'
-import { encodePendingRecord } from '../task/note.js'
-import { damaged, seal } from './envelope.js'
-import type { Operation } from './layout.js'
+import { encodePendingRecord } from '../task/log/pending-record.js'
+import { encodeUndoRecord } from '../task/log/undo-record.js'
+import type { Operation } from './disk/layout.js'
 import {
   auditKey,
   checkpointKey,
@@ -31,7 +30,8 @@ import {
   stateKey,
   timerKey,
   trailKey,
-} from './layout.js'
+} from './disk/layout.js'
+import { damaged, seal } from './integrity/envelope.js'
 
 /** What stands in the owner's index for a task that another task started. */
 export const CHILD = 'child'

@@ -3,16 +3,16 @@
  * may not be deleted yet; it is passed over.
  */
 import type { CheckpointInfo, SavedBy } from '../task/checkpoint.js'
-import { type Dropped, decodeDropped, includes } from '../task/dropped.js'
 import type { TaskHead } from '../task/head.js'
-import { LogSums, type ReadRecord } from '../task/integrity.js'
-import { countedIn, decodeRecord } from '../task/log.js'
-import { decodePatches, type PatchAnswers } from '../task/patches.js'
-import { PREFIX } from '../task/segment.js'
-import { damaged, unseal, unsealJson } from './envelope.js'
-import * as layout from './layout.js'
-import type { Level } from './level.js'
-import { collect, pages } from './pages.js'
+import { type Dropped, decodeDropped, includes } from '../task/log/dropped-records.js'
+import { LogSums, type ReadRecord } from '../task/log/log-sums.js'
+import { decodePatches, type PatchAnswers } from '../task/log/patch-answers.js'
+import { countedIn, decodeRecord } from '../task/log/records.js'
+import { PREFIX } from '../task/log/segment.js'
+import * as layout from './disk/layout.js'
+import type { Level } from './disk/level.js'
+import { collect, pages } from './disk/pages.js'
+import { damaged, unseal, unsealJson } from './integrity/envelope.js'
 
 /**
  * The log of a task in the order of its records, checked for holes: one range scan.

@@ -3,19 +3,19 @@
  * disk: nothing that is only decided.
  */
 
-import { firstTaskIdAt, taskIdTime } from '../ids.js'
+import { firstTaskIdAt, taskIdTime } from '../base/ids.js'
 import type { AuditEntry, IdempotencyEntry, IdempotencyScope } from '../task/changes.js'
 import type { CheckpointInfo } from '../task/checkpoint.js'
 import type { TaskHead } from '../task/head.js'
-import { decodeUndoRecord, type UndoRecord } from '../task/intent.js'
+import type { Outcome } from '../task/log/outcome.js'
+import { decodePendingRecord, type PendingRecord, type Place } from '../task/log/pending-record.js'
+import { decodeUndoRecord, type UndoRecord } from '../task/log/undo-record.js'
 import type { Message, MessageKey } from '../task/message.js'
-import { decodePendingRecord, type PendingRecord, type Place } from '../task/note.js'
-import type { Outcome } from '../task/outcome.js'
-import { damaged, unseal, unsealJson } from './envelope.js'
-import * as layout from './layout.js'
-import type { Level } from './level.js'
+import * as layout from './disk/layout.js'
+import type { Level } from './disk/level.js'
+import { collect, pages } from './disk/pages.js'
+import { damaged, unseal, unsealJson } from './integrity/envelope.js'
 import { CHILD, decodeHead } from './operations.js'
-import { collect, pages } from './pages.js'
 
 /** The head of a task, wherever it lies. */
 export async function readHead(level: Level, taskId: string): Promise<TaskHead | undefined> {

@@ -4,26 +4,26 @@
  *
  *   layout.ts   what lies where          commit.ts   the one way in         reads.ts, read-log.ts, list.ts   the ways out
  */
-import type { Clock } from '../clock.js'
-import { HoldfastError } from '../errors.js'
-import { faultOf } from '../fault.js'
-import type { Ids } from '../ids.js'
-import type { Logger } from '../logger.js'
+import type { Clock } from '../base/clock.js'
+import { HoldfastError } from '../base/errors.js'
+import { faultOf } from '../base/fault.js'
+import type { Ids } from '../base/ids.js'
+import type { Logger } from '../base/logger.js'
 import type { BindingRecord, IdempotencyScope, TaskDecision } from '../task/changes.js'
+import type { Tally, Totals } from '../task/counters.js'
 import { type Durability, isLive } from '../task/head.js'
-import type { Tally, Totals } from '../task/tally.js'
-import type { AnchorFaults } from './anchor.js'
 import { type CommitAnchor, Committer, type Fate, type Reload } from './commit.js'
 import { Connection } from './connection.js'
-import { explain } from './damage.js'
-import { seal, unsealJson } from './envelope.js'
-import { runAll } from './in-turn.js'
-import type { Operation } from './layout.js'
-import * as layout from './layout.js'
-import type { Level } from './level.js'
-import { type LastOpening, type OpeningRecord, openingOperation, readLastOpening } from './life.js'
+import { explain } from './disk/damage.js'
+import type { Operation } from './disk/layout.js'
+import * as layout from './disk/layout.js'
+import type { Level } from './disk/level.js'
+import { pages } from './disk/pages.js'
+import { runAll } from './disk/release-steps.js'
+import type { AnchorFaults } from './integrity/anchor.js'
+import { seal, unsealJson } from './integrity/envelope.js'
+import { type LastOpening, type OpeningRecord, openingOperation, readLastOpening } from './opening-record.js'
 import { toOperations } from './operations.js'
-import { pages } from './pages.js'
 import { TotalsKeeper } from './totals.js'
 
 /** What a store stands on. */
@@ -100,7 +100,7 @@ export class Store {
     this.#committer.onReload(reload)
   }
 
-  /** Who stops when another process may own the directory. Called once; every call is refused with `lost` by then. */
+  /** Who stops when another process may hold the directory. Called once; every call is refused with `lost` by then. */
   onLost(stop: (lost: HoldfastError) => void): void {
     this.#onLost = stop
   }

@@ -3,13 +3,13 @@
  * none is lost that is on disk, and none counted twice.
  */
 
-import { faultOf } from '../fault.js'
-import type { Logger } from '../logger.js'
-import { added, type Tally, type Totals } from '../task/tally.js'
-import { seal, unsealJson } from './envelope.js'
-import type { Operation } from './layout.js'
-import { META_TOTALS } from './layout.js'
-import type { Level } from './level.js'
+import { faultOf } from '../base/fault.js'
+import type { Logger } from '../base/logger.js'
+import { added, type Tally, type Totals } from '../task/counters.js'
+import type { Operation } from './disk/layout.js'
+import { META_TOTALS } from './disk/layout.js'
+import type { Level } from './disk/level.js'
+import { seal, unsealJson } from './integrity/envelope.js'
 
 /** Reads the counters. Ones that can't be read begin anew: no task depends on them. */
 export async function readTotals(level: Level, logger: Logger): Promise<Totals> {

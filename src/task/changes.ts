@@ -3,12 +3,12 @@
  * `store/operations.ts` turns the list into the operations of one batch.
  */
 import type { CheckpointInfo } from './checkpoint.js'
+import type { Tally } from './counters.js'
 import type { TaskHead } from './head.js'
-import type { UndoRecord } from './intent.js'
-import type { LogRecord } from './log.js'
+import type { PendingRecord } from './log/pending-record.js'
+import type { LogRecord } from './log/records.js'
+import type { UndoRecord } from './log/undo-record.js'
 import type { Message, MessageKey } from './message.js'
-import type { PendingRecord } from './note.js'
-import type { Tally } from './tally.js'
 
 /** Something that happened to a task, as the audit keeps it. */
 export interface AuditEntry {

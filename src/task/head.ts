@@ -4,10 +4,10 @@
  * results and states have keys of their own.
  */
 
-import type { ErrorCode } from '../errors.js'
+import type { ErrorCode } from '../base/errors.js'
+import type { ByteCount } from './byte-count.js'
 import type { SavedBy } from './checkpoint.js'
-import type { SegmentSum } from './segment.js'
-import type { ByteCount } from './usage.js'
+import type { SegmentSum } from './log/segment.js'
 
 /** Status of a task. The last three are final. */
 export type TaskStatus = 'pending' | 'running' | 'input_required' | 'completed' | 'failed' | 'cancelled'
@@ -121,17 +121,17 @@ export interface TaskHead {
   readonly depth?: number | undefined
   /** Its body asked `patched`; without the flag no answers are looked for. */
   readonly hasPatches?: boolean | undefined
-  /** A retry dropped records; without the flag no list of them is looked for (dropped.ts). */
+  /** A retry dropped records; without the flag no list of them is looked for (dropped-records.ts). */
   readonly hasDropped?: boolean | undefined
   /** Where it comes from, if it was made by `fork`. */
   readonly forkedFrom?: ForkedFrom | undefined
-  /** The life of the store in which it began to run; gone once it records something or waits (deaths.ts). */
+  /** The life of the store in which it began to run; gone once it records something or waits (crash-count.ts). */
   readonly life?: number | undefined
   /** Number of processes in a row that crashed while the task ran and recorded nothing. */
   readonly deaths?: number | undefined
   /** What it began last, noted only of a task that may be parked for the next death. */
   readonly begun?: string | undefined
-  /** Bytes of it in the store (usage.ts). */
+  /** Bytes of it in the store (byte-count.ts). */
   readonly bytes?: ByteCount | undefined
   /** It is being swept: for everybody but the sweeper it is gone. */
   readonly sweeping?: true | undefined

@@ -1,5 +1,5 @@
 /** Messages from outside, kept in the order they came until a body receives them. */
-import { bytesOf } from './usage.js'
+import { bytesOf } from './byte-count.js'
 
 /** One message. */
 export interface Message {

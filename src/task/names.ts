@@ -1,5 +1,5 @@
 /** The words that users give to things: task types, steps, owners, labels, keys. They become parts of keys and of heads. */
-import { expected, InvalidArgument } from '../expected.js'
+import { expected, InvalidArgument } from '../base/expected.js'
 
 /** The most UTF-8 bytes of each, so that a head of all of them stays under its 2 KiB. */
 export const NAME_BYTES_MAX = {

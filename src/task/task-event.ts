@@ -1,8 +1,11 @@
 /** What can happen to a task after it was created. `transition` decides what becomes of it. */
 
-import type { Dropped } from './dropped.js'
+import type { ByteCount } from './byte-count.js'
 import type { Parked, Progress, StoppedBy } from './head.js'
-import type { UndoRecord } from './intent.js'
+import type { Dropped } from './log/dropped-records.js'
+import type { Outcome } from './log/outcome.js'
+import type { StoredPatches } from './log/patch-answers.js'
+import type { PendingRecord } from './log/pending-record.js'
 import type {
   CheckpointRecord,
   ChildRecord,
@@ -11,13 +14,10 @@ import type {
   ReceiveRecord,
   SleepRecord,
   StepRecord,
-} from './log.js'
+} from './log/records.js'
+import type { SegmentSum } from './log/segment.js'
+import type { UndoRecord } from './log/undo-record.js'
 import type { Message, MessageKey } from './message.js'
-import type { PendingRecord } from './note.js'
-import type { Outcome } from './outcome.js'
-import type { StoredPatches } from './patches.js'
-import type { SegmentSum } from './segment.js'
-import type { ByteCount } from './usage.js'
 
 /** A record before it has its place and time in the log. */
 export type NewRecord =
@@ -50,7 +50,7 @@ export type TaskEvent =
       readonly run: number
       readonly timeoutMs?: number | undefined
       readonly recovered: boolean
-      /** The number of this process (deaths.ts). */
+      /** The number of this process (crash-count.ts). */
       readonly life?: number | undefined
     }
   /** Something that was asked for ended, or a body's checkpoint is saved. */

@@ -1,5 +1,5 @@
 /** A clock that stands still until a test moves it. */
-import type { Clock, TimerOptions } from '../clock.js'
+import type { Clock, TimerOptions } from '../base/clock.js'
 
 interface Timer {
   dueAt: number

@@ -2,7 +2,7 @@
  * A disk in memory that a test can pull the plug of, at any write. It holds what was written; a handle is what a
  * process has open on it. When the process dies, its handles go silent: nothing they were asked for is ever answered.
  */
-import type { Level, LevelBatch, LevelRange } from '../store/level.js'
+import type { Level, LevelBatch, LevelRange } from '../store/disk/level.js'
 
 /** A fault at a chosen write. `applied`: the write reached the disk, and only its acknowledgement is lost. */
 export interface Fault {

@@ -1,7 +1,7 @@
 /** Waits until nothing can go on without the test: in place of a number of turns of the event loop, or a delay. */
 
-import { bindingOf } from '../engine/binding.js'
-import type { Holdfast } from '../engine/holdfast.js'
+import { bindingOf } from '../api/binding.js'
+import type { Holdfast } from '../api/holdfast.js'
 import { isInMemory } from './open-in-memory.js'
 
 /** Immediates that calls of `untilIdle` have queued themselves. */

@@ -8,13 +8,13 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { AUDIT_OPTIONS } from '../../src/engine/audit.js'
-import { CALL_OPTIONS } from '../../src/engine/call-options.js'
-import { DEFAULT_LIMITS } from '../../src/engine/limits.js'
-import { LIST_OPTIONS } from '../../src/engine/list-tasks.js'
-import { OPEN_OPTIONS } from '../../src/engine/options.js'
-import { START_OPTIONS } from '../../src/engine/start-task.js'
-import { STEP_OPTIONS } from '../../src/engine/step-call.js'
+import { AUDIT_OPTIONS } from '../../src/api/audit.js'
+import { LIST_OPTIONS } from '../../src/api/list.js'
+import { STEP_OPTIONS } from '../../src/engine/calls/checked-step.js'
+import { CALL_OPTIONS } from '../../src/engine/checks/call-options.js'
+import { DEFAULT_LIMITS } from '../../src/engine/checks/limits.js'
+import { OPEN_OPTIONS } from '../../src/engine/checks/open-options.js'
+import { START_OPTIONS } from '../../src/engine/lifecycle/start.js'
 import {
   type AuditOptions,
   type CancelOptions,
@@ -44,10 +44,10 @@ import {
   type TaskOptions,
   type WaitOptions,
 } from '../../src/index.js'
-import { CHILD_OPTIONS, SAVE_OPTIONS, WAIT_OPTIONS } from '../../src/task/context.js'
-import { CLEAN_UP_OPTIONS, TASK_OPTIONS } from '../../src/task/definition.js'
-import { ISOLATED_OPTIONS } from '../../src/task/isolated.js'
-import { RETRY_OPTIONS } from '../../src/task/retry-options.js'
+import { CHILD_OPTIONS, SAVE_OPTIONS, WAIT_OPTIONS } from '../../src/task/definition/context.js'
+import { CLEAN_UP_OPTIONS, TASK_OPTIONS } from '../../src/task/definition/definition.js'
+import { ISOLATED_OPTIONS } from '../../src/task/definition/isolated-options.js'
+import { RETRY_OPTIONS } from '../../src/task/definition/retry-options.js'
 import { ManualClock, MemoryDisk, openInMemory } from '../../src/testing/index.js'
 
 // --- what no option of a kind may be --------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 // Goal: task IDs sort by creation, whatever the clock does, and keep enough random bits to serve as a bearer token.
 // Method: IDs and tasks are created while the clock stands still or is set back, also over openings of one store.
 import { describe, expect, test } from 'vitest'
-import { createIds, taskIdTime } from '../../src/ids.js'
+import { createIds, taskIdTime } from '../../src/base/ids.js'
 import { defineTask, type Holdfast } from '../../src/index.js'
 import { ManualClock, MemoryDisk, openInMemory } from '../../src/testing/index.js'
 

@@ -3,7 +3,7 @@
 import { defineTask } from 'holdfast'
 import { MemoryDisk, openInMemory } from 'holdfast/testing'
 import { expect, test, vi } from 'vitest'
-import { bindingOf } from '../../src/engine/binding.js'
+import { bindingOf } from '../../src/api/binding.js'
 
 const done = defineTask({ name: 'done' }, async () => 1)
 const waits = defineTask({ name: 'waits' }, async (task) => task.receive('never'))

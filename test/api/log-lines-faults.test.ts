@@ -2,7 +2,7 @@
 // and however often the fault is met, at most once a minute.
 // Method: a disk in memory whose records rot and whose writes fail; a logger that keeps every line.
 import { expect, test } from 'vitest'
-import { faultOf } from '../../src/fault.js'
+import { faultOf } from '../../src/base/fault.js'
 import { defineTask, HoldfastError, type Logger } from '../../src/index.js'
 import { type InMemoryOptions, ManualClock, MemoryDisk, openInMemory, untilIdle } from '../../src/testing/index.js'
 

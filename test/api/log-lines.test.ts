@@ -2,8 +2,8 @@
 // Method: a logger keeps every line of a store in memory; the default logger is tested through standard error.
 import { readFileSync } from 'node:fs'
 import { afterEach, expect, test, vi } from 'vitest'
+import { defaultLogger, LOG_LEVELS } from '../../src/base/logger.js'
 import { defineTask, type Logger } from '../../src/index.js'
-import { defaultLogger, LOG_LEVELS } from '../../src/logger.js'
 import { ManualClock, MemoryDisk, openInMemory } from '../../src/testing/index.js'
 
 type Line = [level: string, message: string, fields?: Record<string, unknown>]

@@ -12,7 +12,7 @@ import { Holdfast } from 'holdfast'
 import { durableTasks as legacyTasks } from 'holdfast/mcp/2025-11-25'
 import { durableTasks } from 'holdfast/mcp/2026-07-28'
 import { z } from 'zod'
-import { serveNode } from '../../src/mcp/http/node.js'
+import { serveNode } from '../../src/http/node.js'
 
 const [port, revision, kind, dir] = process.argv.slice(2) as [string, string, 'bare' | 'holdfast', string]
 const info = { name: 'everything', version: '1.0.0' }

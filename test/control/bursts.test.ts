@@ -2,11 +2,11 @@
 // Method: what happens between two turns of the event loop is counted; no time is measured.
 import { setImmediate as turn } from 'node:timers/promises'
 import { describe, expect, test, vi } from 'vitest'
-import { CALLS_PER_SLICE } from '../../src/engine/beginnings.js'
-import { ANSWERS_PER_TURN, Engine } from '../../src/engine/engine.js'
-import { TurnGate } from '../../src/engine/gate.js'
+import { ANSWERS_PER_TURN, Engine } from '../../src/engine/core/engine.js'
+import { CALLS_PER_SLICE } from '../../src/engine/replay/begin-calls.js'
+import { TurnGate } from '../../src/engine/scheduling/turn-gate.js'
 import { defineTask } from '../../src/index.js'
-import type { Level } from '../../src/store/level.js'
+import type { Level } from '../../src/store/disk/level.js'
 import { MemoryDisk, openInMemory, untilIdle } from '../../src/testing/index.js'
 
 /** Counts something by turns of the event loop until `isOver`; resolves with the most that happened in one turn. */

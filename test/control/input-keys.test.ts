@@ -3,7 +3,7 @@
 import { defineTask, type Holdfast, type TaskContext } from 'holdfast'
 import { ManualClock, MemoryDisk, openInMemory, untilIdle } from 'holdfast/testing'
 import { describe, expect, test } from 'vitest'
-import { seal, unseal } from '../../src/store/envelope.js'
+import { seal, unseal } from '../../src/store/integrity/envelope.js'
 
 const keysOf = (disk: MemoryDisk, prefix: string) => [...disk.content.keys()].filter((key) => key.startsWith(prefix))
 

@@ -2,16 +2,16 @@
 // Method: a thousand starts at once against each limit; time in hand; random waits and cancels against plain rules.
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { Admission } from '../../src/engine/admission.js'
-import { LiveTasks } from '../../src/engine/live-tasks.js'
-import { OwnerRates } from '../../src/engine/owner-rates.js'
-import { type QueuedRun, Scheduler } from '../../src/engine/scheduler.js'
-import { Events } from '../../src/events.js'
-import { createIds } from '../../src/ids.js'
+import { Events } from '../../src/base/events.js'
+import { createIds } from '../../src/base/ids.js'
+import { LiveTasks } from '../../src/engine/core/live-tasks.js'
+import { Admission } from '../../src/engine/scheduling/admission.js'
+import { OwnerRates } from '../../src/engine/scheduling/rate-limit.js'
+import { type QueuedRun, Scheduler } from '../../src/engine/scheduling/scheduler.js'
 import { defineTask, type Holdfast, type HoldfastError, type TaskContext } from '../../src/index.js'
 import { toOperations } from '../../src/store/operations.js'
 import { readOwnerStarts } from '../../src/store/reads.js'
-import { createTask } from '../../src/task/create.js'
+import { createTask } from '../../src/task/decisions/create.js'
 import { ManualClock, MemoryDisk, openInMemory, silentLogger } from '../../src/testing/index.js'
 
 const turns = async (count = 30) => {

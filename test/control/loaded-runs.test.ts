@@ -2,9 +2,9 @@
 // Method: time in hand; what the disk says is unloaded; scenarios at the smallest limit with a crash at every write.
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { type IdleRun, LoadedRuns } from '../../src/engine/loaded-runs.js'
-import { checkOptions } from '../../src/engine/options.js'
-import { type QueuedRun, Scheduler } from '../../src/engine/scheduler.js'
+import { checkOptions } from '../../src/engine/checks/open-options.js'
+import { type IdleRun, LoadedRuns } from '../../src/engine/scheduling/loaded-runs.js'
+import { type QueuedRun, Scheduler } from '../../src/engine/scheduling/scheduler.js'
 import { type AnyTaskDefinition, defineTask, type Holdfast, type TaskContext } from '../../src/index.js'
 import { type InMemoryOptions, ManualClock, MemoryDisk, openInMemory, untilIdle } from '../../src/testing/index.js'
 import { everyCrash } from './every-crash.js'

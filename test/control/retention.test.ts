@@ -3,8 +3,8 @@
 // what is left on the disk is compared with what a play without a crash leaves.
 import { describe, expect, test } from 'vitest'
 import { defineTask, type Holdfast } from '../../src/index.js'
-import { seal, unsealJson } from '../../src/store/envelope.js'
-import { timerKey } from '../../src/store/layout.js'
+import { timerKey } from '../../src/store/disk/layout.js'
+import { seal, unsealJson } from '../../src/store/integrity/envelope.js'
 import { type InMemoryOptions, ManualClock, MemoryDisk, openInMemory } from '../../src/testing/index.js'
 
 const MINUTE = 60_000

@@ -4,7 +4,7 @@
 // moments while the process dies, and the disk refuses writes, at random ones. The disk is looked at, not the engine.
 import { encodeTime } from 'ulid'
 import { expect, test } from 'vitest'
-import type { Ids } from '../../src/ids.js'
+import type { Ids } from '../../src/base/ids.js'
 import {
   type AnyTaskDefinition,
   type CleanUpContext,
@@ -14,10 +14,10 @@ import {
   type StepContext,
   type TaskContext,
 } from '../../src/index.js'
-import { unseal } from '../../src/store/envelope.js'
-import { doneKey, intentPrefix, LIVE, liveKey } from '../../src/store/layout.js'
+import { doneKey, intentPrefix, LIVE, liveKey } from '../../src/store/disk/layout.js'
+import { unseal } from '../../src/store/integrity/envelope.js'
 import type { TaskHead } from '../../src/task/head.js'
-import { decodeUndoRecord, type UndoRecord } from '../../src/task/intent.js'
+import { decodeUndoRecord, type UndoRecord } from '../../src/task/log/undo-record.js'
 import { type InMemoryOptions, ManualClock, MemoryDisk, openInMemory } from '../../src/testing/index.js'
 import { randomOf, seedFor, turns } from '../crash/simulation.js'
 

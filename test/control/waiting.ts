@@ -1,6 +1,6 @@
 /** What the tests of inputs and messages share: turns, a promise looked at without waiting for it, somebody who answers. */
 import { setImmediate as turn } from 'node:timers/promises'
-import type { Clock } from '../../src/clock.js'
+import type { Clock } from '../../src/base/clock.js'
 import type { Holdfast } from '../../src/index.js'
 import { ManualClock, MemoryDisk } from '../../src/testing/index.js'
 

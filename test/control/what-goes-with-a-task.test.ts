@@ -3,7 +3,7 @@
 import { defineTask, type Holdfast } from 'holdfast'
 import { ManualClock, MemoryDisk, openInMemory, untilIdle } from 'holdfast/testing'
 import { describe, expect, test } from 'vitest'
-import { bindingOf } from '../../src/engine/binding.js'
+import { bindingOf } from '../../src/api/binding.js'
 
 const waits = defineTask({ name: 'waits' }, async (task) => task.receive('the end'))
 const takes = defineTask({ name: 'takes' }, async (task) => {

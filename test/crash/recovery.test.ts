@@ -6,7 +6,7 @@
 import { defineTask, type Holdfast, type OpenOptions, type RecoveredTask } from 'holdfast'
 import { ManualClock, MemoryDisk, openInMemory } from 'holdfast/testing'
 import { describe, expect, test } from 'vitest'
-import type { Level } from '../../src/store/level.js'
+import type { Level } from '../../src/store/disk/level.js'
 import { endOfTime, Notebook, randomOf, seedFor, turns, until, within } from './simulation.js'
 
 /** A machine: its disk, its clock, and a task type whose steps wait for a signal where a test wants it. */

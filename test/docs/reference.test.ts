@@ -5,12 +5,12 @@ import { ERROR_CODES, type HoldfastEvents } from 'holdfast'
 import { describe, expect, test } from 'vitest'
 import { pagesOf } from '../../scripts/reference/pages.js'
 import { parseDoc, readSource } from '../../scripts/reference/source.js'
-import { durationMs } from '../../src/duration.js'
-import { checkOptions } from '../../src/engine/options.js'
-import { EVENT_NAMES } from '../../src/events.js'
-import { checkDurableOptions } from '../../src/mcp/options.js'
-import { defineTask } from '../../src/task/definition.js'
-import { retryPolicy } from '../../src/task/retry-options.js'
+import { durationMs } from '../../src/base/duration.js'
+import { EVENT_NAMES } from '../../src/base/events.js'
+import { checkOptions } from '../../src/engine/checks/open-options.js'
+import { checkDurableOptions } from '../../src/mcp/access/options.js'
+import { defineTask } from '../../src/task/definition/definition.js'
+import { retryPolicy } from '../../src/task/definition/retry-options.js'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const source = readSource(root)

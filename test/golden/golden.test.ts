@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { Holdfast, silentLogger } from '../../src/index.js'
-import { FORMAT_VERSION } from '../../src/store/layout.js'
+import { FORMAT_VERSION } from '../../src/store/disk/layout.js'
 import { ManualClock } from '../../src/testing/index.js'
 import { goldenTasks, START } from './tasks.js'
 

@@ -5,7 +5,7 @@
 import { rm } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { Holdfast, silentLogger } from '../../src/index.js'
-import { FORMAT_VERSION } from '../../src/store/layout.js'
+import { FORMAT_VERSION } from '../../src/store/disk/layout.js'
 import { ManualClock } from '../../src/testing/index.js'
 import { goldenTasks, START } from './tasks.js'
 

@@ -2,8 +2,8 @@
  * For the negative control: without rule 1. A checkpoint opens no segment, so names are numbered through from the first
  * line of the body, and a restore moves nothing.
  */
-import type { Ask, History } from '../../src/task/history.js'
-import type { CheckpointRecord, LogRecord, NamedKind, RecordName } from '../../src/task/log.js'
+import type { Ask, History } from '../../src/task/log/history.js'
+import type { CheckpointRecord, LogRecord, NamedKind, RecordName } from '../../src/task/log/records.js'
 
 /** What the engine uses of a history. */
 type AsUsed = { [Member in keyof History]: History[Member] }

@@ -11,11 +11,11 @@
  * All waits are turns of the event loop, counted from the seed, so a trial that fails, fails again in the same way;
  * `timers` gives that up.
  */
-import type { Clock } from '../../src/clock.js'
-import { createIds } from '../../src/ids.js'
+import type { Clock } from '../../src/base/clock.js'
+import { createIds } from '../../src/base/ids.js'
 import { defineTask, type Holdfast } from '../../src/index.js'
-import { unseal } from '../../src/store/envelope.js'
-import { decodeRecord } from '../../src/task/log.js'
+import { unseal } from '../../src/store/integrity/envelope.js'
+import { decodeRecord } from '../../src/task/log/records.js'
 import { MemoryDisk, openInMemory } from '../../src/testing/index.js'
 import { type BodyShape, makeBody, type Witness } from './bodies.js'
 

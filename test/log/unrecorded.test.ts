@@ -5,7 +5,7 @@
  * how often the event loop has turned.
  */
 import { describe, expect, test } from 'vitest'
-import { Turns } from '../../src/engine/turns.js'
+import { Turns } from '../../src/engine/replay/turns.js'
 import { type CleanUpContext, defineTask, type HoldfastError, type TaskContext } from '../../src/index.js'
 import { ManualClock, MemoryDisk, openInMemory, untilIdle } from '../../src/testing/index.js'
 import { type Body, dies, play, refusal } from './play.js'

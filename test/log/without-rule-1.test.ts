@@ -7,8 +7,8 @@ import { expect, test, vi } from 'vitest'
 import { newTally, runTrial } from './trial.js'
 import { trialShape } from './trials.js'
 
-vi.mock('../../src/task/history.js', async (importOriginal) => ({
-  ...(await importOriginal<typeof import('../../src/task/history.js')>()),
+vi.mock('../../src/task/log/history.js', async (importOriginal) => ({
+  ...(await importOriginal<typeof import('../../src/task/log/history.js')>()),
   History: (await import('./history-of-one-segment.js')).HistoryOfOneSegment,
 }))
 

@@ -7,7 +7,7 @@ import { expect, test, vi } from 'vitest'
 import { newTally, runTrial } from './trial.js'
 import { trialShape } from './trials.js'
 
-vi.mock('../../src/engine/turns.js', async () => ({ Turns: (await import('./turns-at-once.js')).TurnsAtOnce }))
+vi.mock('../../src/engine/replay/turns.js', async () => ({ Turns: (await import('./turns-at-once.js')).TurnsAtOnce }))
 
 test('without rule 2, chains side by side get the answers of each other, or are stuck', {
   timeout: 120_000,

@@ -1,7 +1,7 @@
 // Goal: what an account may do in a minute it may do again a minute later, whatever the machine's clock is set to.
 import { expect, test } from 'vitest'
-import { RequestQuotas } from '../../src/mcp/counts.js'
-import { checkDurableOptions } from '../../src/mcp/options.js'
+import { checkDurableOptions } from '../../src/mcp/access/options.js'
+import { RequestQuotas } from '../../src/mcp/access/quotas.js'
 import { ManualClock } from '../../src/testing/index.js'
 
 test.each([60_000, -3_600_000, 365 * 86_400_000])(

@@ -3,8 +3,8 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { defineTask } from '../../src/index.js'
-import { McpCore } from '../../src/mcp/core.js'
-import { waitForEnd } from '../../src/mcp/wait.js'
+import { McpCore } from '../../src/mcp/tools/mcp-core.js'
+import { waitForEnd } from '../../src/mcp/tools/wait.js'
 import { ManualClock, openInMemory } from '../../src/testing/index.js'
 
 async function working(ends: boolean) {

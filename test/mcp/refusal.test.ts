@@ -1,9 +1,9 @@
 // Goal: what a client receives depends on typed fields of an error, never on the words of its message.
 // Method: errors whose message was reworded, or that only look like a refusal, through the function that answers clients.
 import { expect, test } from 'vitest'
-import { InvalidArgument } from '../../src/expected.js'
+import { InvalidArgument } from '../../src/base/expected.js'
 import { HoldfastError, silentLogger } from '../../src/index.js'
-import { refusalOf } from '../../src/mcp/refusal.js'
+import { refusalOf } from '../../src/mcp/access/refusal.js'
 
 test('a task that does not exist is named by the field `taskId` of the error', () => {
   const error = new HoldfastError('TASK_NOT_FOUND', 'Reworded, and with "another" ending', {

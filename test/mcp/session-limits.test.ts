@@ -4,9 +4,9 @@
 // in a header. What a start reads is what it asks the store for.
 import type { Logger } from 'holdfast'
 import { afterEach, describe, expect, test, vi } from 'vitest'
-import { deferred } from '../../src/deferred.js'
+import { deferred } from '../../src/base/deferred.js'
 import { BindingRecords } from '../../src/store/binding-records.js'
-import { seal } from '../../src/store/envelope.js'
+import { seal } from '../../src/store/integrity/envelope.js'
 import { ManualClock, untilIdle } from '../../src/testing/index.js'
 import { HttpServer, type HttpServerOptions, initialize } from './http-server.js'
 import { double, never } from './tools.js'

@@ -15,7 +15,7 @@ const tscOf = (name: string) => join(root, 'node_modules', name, 'bin/tsc')
 const home = mkdtempSync(join(tmpdir(), 'holdfast-declarations-'))
 const ours = join(home, 'node_modules/holdfast')
 const program = join(home, 'program.ts')
-const EVENTS = fileURLToPath(new URL('../../src/events.ts', import.meta.url))
+const EVENTS = fileURLToPath(new URL('../../src/base/events.ts', import.meta.url))
 const OPTIONS = { target: 'ES2022', module: 'NodeNext', types: [], strict: true, skipLibCheck: false, noEmit: true }
 
 beforeAll(() => {

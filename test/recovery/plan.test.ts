@@ -1,10 +1,10 @@
 // Goal: what a recovery does with each kind of head, and how a life begins after each kind of end.
 // Method: heads and notes made by hand.
 import { describe, expect, test } from 'vitest'
-import { beginOpening, FRUITLESS_STARTS } from '../../src/recovery/lives.js'
-import { inOrderOfTrial, planRecovery } from '../../src/recovery/plan.js'
-import type { LastOpening } from '../../src/store/life.js'
-import { createTask } from '../../src/task/create.js'
+import { beginOpening, FRUITLESS_STARTS } from '../../src/engine/recovery/begin-opening.js'
+import type { LastOpening } from '../../src/store/opening-record.js'
+import { createTask } from '../../src/task/decisions/create.js'
+import { inOrderOfTrial, planRecovery } from '../../src/task/decisions/recovery-plan.js'
 import type { TaskHead } from '../../src/task/head.js'
 
 const head = (more: Partial<TaskHead> = {}): TaskHead => ({

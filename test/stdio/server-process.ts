@@ -1,4 +1,4 @@
-/** Starts the server of child.ts, speaks to it line by line, and stops it as the clients do that were measured. */
+/** Starts the server of process.ts, speaks to it line by line, and stops it as the clients do that were measured. */
 import { type ChildProcessByStdio, spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { defineTask, Holdfast, silentLogger } from 'holdfast'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import { readAnchor } from '../../src/store/anchor.js'
+import { readAnchor } from '../../src/store/integrity/anchor.js'
 
 let dir: string
 /** The methods of every file handle. */

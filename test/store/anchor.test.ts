@@ -1,10 +1,10 @@
-/** The anchor file (anchor-1 to anchor-4 in src/store/anchor.ts): how late it may be, and what damage it survives. */
+/** The anchor file (anchor-1 to anchor-4 in src/store/integrity/anchor.ts): how late it may be, and what damage it survives. */
 import { mkdtemp, open, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import type { Clock } from '../../src/clock.js'
-import { Anchor, LAG_COMMITS_MAX, LAG_MS_MAX, readAnchor, SLOT_BYTES } from '../../src/store/anchor.js'
+import type { Clock } from '../../src/base/clock.js'
+import { Anchor, LAG_COMMITS_MAX, LAG_MS_MAX, readAnchor, SLOT_BYTES } from '../../src/store/integrity/anchor.js'
 
 /** Time that moves when told to. */
 class TestClock implements Clock {

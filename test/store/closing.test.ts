@@ -8,10 +8,10 @@ import { join } from 'node:path'
 import { Holdfast, HoldfastError, type Logger, silentLogger } from 'holdfast'
 import { ManualClock } from 'holdfast/testing'
 import { afterEach, describe, expect, test } from 'vitest'
-import { checkOptions } from '../../src/engine/options.js'
-import { createIds } from '../../src/ids.js'
-import { CompactionTurns } from '../../src/store/compaction-turns.js'
-import { type Level, type OpenLevel, openClassicLevel } from '../../src/store/level.js'
+import { createIds } from '../../src/base/ids.js'
+import { checkOptions } from '../../src/engine/checks/open-options.js'
+import { CompactionTurns } from '../../src/store/disk/compaction-turns.js'
+import { type Level, type OpenLevel, openClassicLevel } from '../../src/store/disk/level.js'
 import { openStore } from '../../src/store/open.js'
 
 const folders: string[] = []
@@ -184,8 +184,8 @@ describe('the directory of a store', () => {
       const script = `
         process.setgroups([]); process.setgid(54321); process.setuid(54321)
         const { openStore } = await import(${JSON.stringify(join(process.cwd(), 'dist/store/open.js'))})
-        const { checkOptions } = await import(${JSON.stringify(join(process.cwd(), 'dist/engine/options.js'))})
-        const { createIds } = await import(${JSON.stringify(join(process.cwd(), 'dist/ids.js'))})
+        const { checkOptions } = await import(${JSON.stringify(join(process.cwd(), 'dist/engine/checks/open-options.js'))})
+        const { createIds } = await import(${JSON.stringify(join(process.cwd(), 'dist/base/ids.js'))})
         const lines = []
         const logger = { debug() {}, info() {}, error() {}, warn: (line) => lines.push(line) }
         const store = await openStore({ ...checkOptions({ dir: ${JSON.stringify(volume)}, logger }), ids: createIds() })

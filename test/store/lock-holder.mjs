@@ -12,9 +12,9 @@ import { ClassicLevel } from 'classic-level'
 import { register } from 'tsx/esm/api'
 
 register() // here and not by `--import tsx`, which does nothing in a worker thread
-const { acquireLock } = await import('../../src/store/lock.js')
+const { acquireLock } = await import('../../src/store/lock/lock.js')
 
-/** @type {Map<string, { lock: import('../../src/store/lock.js').DirectoryLock, db?: ClassicLevel }>} */
+/** @type {Map<string, { lock: import('../../src/store/lock/lock.js').DirectoryLock, db?: ClassicLevel }>} */
 const held = new Map()
 
 /** @param {string} dir */

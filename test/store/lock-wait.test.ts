@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { Holdfast, type Logger, silentLogger } from 'holdfast'
 import { ManualClock } from 'holdfast/testing'
 import { afterEach, expect, test } from 'vitest'
-import { openWhenUnlocked } from '../../src/store/lock-wait.js'
+import { openWhenUnlocked } from '../../src/store/lock/lock-wait.js'
 
 const folders: string[] = []
 const folder = () => {

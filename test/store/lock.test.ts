@@ -1,5 +1,5 @@
 /**
- * The directory's lock (lock-1 to lock-7 in src/store/lock.ts): who is refused, who gets in, and that a refusal never harms the
+ * The directory's lock (lock-1 to lock-7 in src/store/lock/lock.ts): who is refused, who gets in, and that a refusal never harms the
  * holder. A holder is realistic: it has our lock and LevelDB's. The rules are cited in brackets.
  */
 import { execFileSync, spawnSync } from 'node:child_process'
@@ -22,8 +22,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { ClassicLevel } from 'classic-level'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
-import { HoldfastError } from '../../src/errors.js'
-import { acquireLock, type DirectoryLock, type LockHolder } from '../../src/store/lock.js'
+import { HoldfastError } from '../../src/base/errors.js'
+import { acquireLock, type DirectoryLock, type LockHolder } from '../../src/store/lock/lock.js'
 import { type Actor, CONTAINER, killAll, startProcess, startThread } from './lock-actors.js'
 
 const ids = { seed: () => randomUUID() }
@@ -240,7 +240,7 @@ describe('a second open in the same process (lock-1)', () => {
   it('is refused to a second copy of the package', async () => {
     const dir = folder()
     const { db } = await openHere(dir)
-    const specifier = '../../src/store/lock.js?copy'
+    const specifier = '../../src/store/lock/lock.js?copy'
     const copy = (await import(specifier)) as { acquireLock: typeof acquireLock }
     expect(copy.acquireLock).not.toBe(acquireLock)
     const changedAt = statSync(dir).ctimeMs

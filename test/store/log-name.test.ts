@@ -1,12 +1,12 @@
 /**
- * Goal: the directory is synced once for each log that LevelDB begins, and for no other write (src/store/log-name.ts).
+ * Goal: the directory is synced once for each log that LevelDB begins, and for no other write (src/store/disk/log-name.ts).
  * Method: a real database; the numbers of its logs are held against the writes that had to wait for a sync.
  */
 import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import { type Level, openClassicLevel } from '../../src/store/level.js'
+import { type Level, openClassicLevel } from '../../src/store/disk/level.js'
 
 vi.mock('node:fs', async (original) => {
   const fs = await original<typeof import('node:fs')>()

@@ -5,15 +5,15 @@
  */
 import { ManualClock, MemoryDisk } from 'holdfast/testing'
 import { afterEach, expect, test, vi } from 'vitest'
-import { createIds } from '../../src/ids.js'
-import { silentLogger } from '../../src/logger.js'
-import { NO_ANCHOR } from '../../src/store/anchor.js'
-import * as chain from '../../src/store/chain.js'
-import type { Level } from '../../src/store/level.js'
+import { createIds } from '../../src/base/ids.js'
+import { silentLogger } from '../../src/base/logger.js'
+import type { Level } from '../../src/store/disk/level.js'
+import { NO_ANCHOR } from '../../src/store/integrity/anchor.js'
+import * as chain from '../../src/store/integrity/chain.js'
 import { Store } from '../../src/store/store.js'
-import { added } from '../../src/task/tally.js'
+import { added } from '../../src/task/counters.js'
 
-vi.mock('../../src/store/chain.js', async (original) => {
+vi.mock('../../src/store/integrity/chain.js', async (original) => {
   const actual = await original<typeof chain>()
   return { ...actual, chainOperation: vi.fn(actual.chainOperation) }
 })

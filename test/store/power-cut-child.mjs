@@ -13,16 +13,16 @@ import { register } from 'tsx/esm/api'
 const [, , dir = '', acknowledgements = '', mode] = process.argv
 
 register()
-const { systemClock } = await import('../../src/clock.js')
-const { createIds } = await import('../../src/ids.js')
-const { silentLogger } = await import('../../src/logger.js')
-const { openClassicLevel } = await import('../../src/store/level.js')
+const { systemClock } = await import('../../src/base/clock.js')
+const { createIds } = await import('../../src/base/ids.js')
+const { silentLogger } = await import('../../src/base/logger.js')
+const { openClassicLevel } = await import('../../src/store/disk/level.js')
 const { openStore } = await import('../../src/store/open.js')
 
 const file = openSync(acknowledgements, 'w')
 let commits = 0
 
-/** @type {import('../../src/store/level.js').OpenLevel} */
+/** @type {import('../../src/store/disk/level.js').OpenLevel} */
 const openLevel = async (path, options) => {
   const level = await openClassicLevel(path, { ...options, writeBufferBytes: 64 * 1024 })
   if (mode === 'unnamed') level.afterWrite = () => undefined

@@ -4,12 +4,12 @@
  */
 import { ManualClock, MemoryDisk } from 'holdfast/testing'
 import { describe, expect, test } from 'vitest'
-import { createIds } from '../../src/ids.js'
-import { silentLogger } from '../../src/logger.js'
-import { NO_ANCHOR } from '../../src/store/anchor.js'
-import { seal, unseal } from '../../src/store/envelope.js'
+import { createIds } from '../../src/base/ids.js'
+import { silentLogger } from '../../src/base/logger.js'
+import { NO_ANCHOR } from '../../src/store/integrity/anchor.js'
+import { seal, unseal } from '../../src/store/integrity/envelope.js'
 import { Store } from '../../src/store/store.js'
-import { added } from '../../src/task/tally.js'
+import { added } from '../../src/task/counters.js'
 
 async function openStore() {
   const disk = new MemoryDisk()

@@ -10,10 +10,10 @@ import { createInterface } from 'node:readline'
 import { register } from 'tsx/esm/api'
 
 register()
-const { systemClock } = await import('../../src/clock.js')
-const { createIds } = await import('../../src/ids.js')
-const { silentLogger } = await import('../../src/logger.js')
-const { readAnchor } = await import('../../src/store/anchor.js')
+const { systemClock } = await import('../../src/base/clock.js')
+const { createIds } = await import('../../src/base/ids.js')
+const { silentLogger } = await import('../../src/base/logger.js')
+const { readAnchor } = await import('../../src/store/integrity/anchor.js')
 const { openStore } = await import('../../src/store/open.js')
 
 const [, , dir = '', commitsText = ''] = process.argv

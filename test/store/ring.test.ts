@@ -1,5 +1,5 @@
 /**
- * Goal: the ring of commits (src/store/chain.ts) outlasts the logs that LevelDB replays at an open. Every open that lacks
+ * Goal: the ring of commits (src/store/integrity/chain.ts) outlasts the logs that LevelDB replays at an open. Every open that lacks
  * an acknowledged commit refuses the store, however small the commits are (store-2).
  * Method: 50,000 synced commits of one byte, then copies of the store, each with one bit flipped in another place of the
  * logs. The same again with a copy that was taken while two logs were there: `strace` delays the sync of a table.
@@ -20,13 +20,13 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { systemClock } from '../../src/clock.js'
-import { HoldfastError } from '../../src/errors.js'
-import { createIds } from '../../src/ids.js'
-import { silentLogger } from '../../src/logger.js'
-import { under } from '../../src/store/layout.js'
+import { systemClock } from '../../src/base/clock.js'
+import { HoldfastError } from '../../src/base/errors.js'
+import { createIds } from '../../src/base/ids.js'
+import { silentLogger } from '../../src/base/logger.js'
+import { under } from '../../src/store/disk/layout.js'
+import { pages } from '../../src/store/disk/pages.js'
 import { openStore } from '../../src/store/open.js'
-import { pages } from '../../src/store/pages.js'
 import { canAttach, IN_MEMORY } from './strace.js'
 
 const COMMITS = 50_000

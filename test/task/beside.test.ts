@@ -2,13 +2,13 @@
 // Method: notes, answers and messages go through real decisions, one after the other.
 import { describe, expect, test } from 'vitest'
 import type { Change, TaskDecision } from '../../src/task/changes.js'
-import { createTask } from '../../src/task/create.js'
-import { encodeDropped, joinDropped } from '../../src/task/dropped.js'
+import { createTask } from '../../src/task/decisions/create.js'
+import { transition } from '../../src/task/decisions/transition.js'
 import type { TaskHead } from '../../src/task/head.js'
-import { onCancelRecord, type UndoRecord } from '../../src/task/intent.js'
-import type { PendingRecord } from '../../src/task/note.js'
+import { encodeDropped, joinDropped } from '../../src/task/log/dropped-records.js'
+import type { PendingRecord } from '../../src/task/log/pending-record.js'
+import { onCancelRecord, type UndoRecord } from '../../src/task/log/undo-record.js'
 import type { AuxiliaryChanges, RetryPlan } from '../../src/task/task-event.js'
-import { transition } from '../../src/task/transition.js'
 import { asked, NO_DROPS, newTask, note, question, receive, step } from './build-log.js'
 
 const NEW = createTask(newTask(), 0).head

@@ -1,12 +1,12 @@
 /** Logs as real decisions make them, and the parts that they are made of. */
-import { createTask, type NewTask } from '../../src/task/create.js'
+import { createTask, type NewTask } from '../../src/task/decisions/create.js'
+import { transition } from '../../src/task/decisions/transition.js'
 import type { TaskHead } from '../../src/task/head.js'
-import type { ReadRecord } from '../../src/task/integrity.js'
-import { encodeRecord, type LogRecord } from '../../src/task/log.js'
-import type { PendingRecord } from '../../src/task/note.js'
-import { emptySegment, PREFIX } from '../../src/task/segment.js'
+import type { ReadRecord } from '../../src/task/log/log-sums.js'
+import type { PendingRecord } from '../../src/task/log/pending-record.js'
+import { encodeRecord, type LogRecord } from '../../src/task/log/records.js'
+import { emptySegment, PREFIX } from '../../src/task/log/segment.js'
 import type { NewRecord, RetryPlan } from '../../src/task/task-event.js'
-import { transition } from '../../src/task/transition.js'
 
 /** A retry that drops nothing, of a log that nothing is recorded in. */
 export const NO_DROPS: RetryPlan = {

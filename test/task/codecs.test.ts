@@ -1,15 +1,20 @@
 import { describe, expect, test } from 'vitest'
+import { Dependents } from '../../src/task/log/dependents.js'
+import {
+  decodePendingRecord,
+  encodePendingRecord,
+  isOutstanding,
+  type PendingRecord,
+} from '../../src/task/log/pending-record.js'
+import type { LogRecord } from '../../src/task/log/records.js'
+import { branchScope, isWithin } from '../../src/task/log/scope.js'
 import {
   decodeUndoRecord,
   encodeUndoRecord,
   isUndoingOver,
   onCancelRecord,
   type UndoRecord,
-} from '../../src/task/intent.js'
-import type { LogRecord } from '../../src/task/log.js'
-import { decodePendingRecord, encodePendingRecord, isOutstanding, type PendingRecord } from '../../src/task/note.js'
-import { Dependents } from '../../src/task/reach.js'
-import { branchScope, isWithin } from '../../src/task/scope.js'
+} from '../../src/task/log/undo-record.js'
 import { note, question } from './build-log.js'
 
 const charge: UndoRecord = { ...onCancelRecord(5), id: 'x', name: 'charge', order: 3 }

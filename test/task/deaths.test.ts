@@ -1,7 +1,6 @@
 // Goal: what the death of a process counts for, event by event and count by count.
 // Method: heads and events made by hand.
 import { describe, expect, test } from 'vitest'
-import { createTask } from '../../src/task/create.js'
 import {
   countDeath,
   countsAgainst,
@@ -11,10 +10,11 @@ import {
   marksAfter,
   mustNoteBegun,
   poisoned,
-} from '../../src/task/deaths.js'
+} from '../../src/task/decisions/crash-count.js'
+import { createTask } from '../../src/task/decisions/create.js'
+import { transition } from '../../src/task/decisions/transition.js'
 import { HEAD_BYTES_MAX, PARKED_REASON_BYTES_MAX, type TaskHead } from '../../src/task/head.js'
 import type { TaskEvent } from '../../src/task/task-event.js'
-import { transition } from '../../src/task/transition.js'
 import { NO_DROPS } from './build-log.js'
 
 const newTask = { taskId: 'task-1', seed: 's', type: 'job', kind: 'body', durability: 'synced', by: 'admin' } as const

@@ -1,15 +1,16 @@
 /**
  * The first planner of retries, which compares each record with each: quadratic, and plain. The planner of today is held
- * against it (plan-retry-model.test.ts). The rules plan-retry-1 to plan-retry-3 stand in src/task/plan-retry.ts.
+ * against it (plan-retry-model.test.ts). The rules retry-drops-1 to retry-drops-3 stand in src/task/decisions/retry-drops.ts.
  */
+
+import { messageOf } from '../../src/task/decisions/retry-drops.js'
 import type { TaskHead } from '../../src/task/head.js'
-import type { ReadRecord } from '../../src/task/integrity.js'
-import type { LogRecord } from '../../src/task/log.js'
+import type { ReadRecord } from '../../src/task/log/log-sums.js'
+import type { TaskError } from '../../src/task/log/outcome.js'
+import type { PendingRecord } from '../../src/task/log/pending-record.js'
+import type { LogRecord } from '../../src/task/log/records.js'
+import { isWithin } from '../../src/task/log/scope.js'
 import type { Message } from '../../src/task/message.js'
-import type { PendingRecord } from '../../src/task/note.js'
-import type { TaskError } from '../../src/task/outcome.js'
-import { messageOf } from '../../src/task/plan-retry.js'
-import { isWithin } from '../../src/task/scope.js'
 
 /** What becomes of the log. */
 export interface Dropping {

@@ -10,7 +10,7 @@ import {
   isUncleared,
   joinDropped,
   RangesBuilder,
-} from '../../src/task/dropped.js'
+} from '../../src/task/log/dropped-records.js'
 
 const at = (seq: number, segment = 0) => ({ segment, seq })
 const dropped = (numbers: readonly number[], more: Partial<Dropped> = {}): Dropped => ({

@@ -3,8 +3,8 @@
 import { describe, expect, test } from 'vitest'
 import type { Change } from '../../src/task/changes.js'
 import type { CheckpointInfo } from '../../src/task/checkpoint.js'
-import type { NewTask } from '../../src/task/create.js'
-import { createTask } from '../../src/task/create.js'
+import type { NewTask } from '../../src/task/decisions/create.js'
+import { createTask } from '../../src/task/decisions/create.js'
 import {
   checkForkPoint,
   type ForkSource,
@@ -13,11 +13,11 @@ import {
   inBatches,
   isUndone,
   planFork,
-} from '../../src/task/fork.js'
+} from '../../src/task/decisions/fork.js'
 import { firstInstantOf, type TaskHead } from '../../src/task/head.js'
-import { findHole, type ReadRecord } from '../../src/task/integrity.js'
-import { encodeRecord, type LogRecord, withRecord } from '../../src/task/log.js'
-import { emptySegment, PREFIX } from '../../src/task/segment.js'
+import { findHole, type ReadRecord } from '../../src/task/log/log-sums.js'
+import { encodeRecord, type LogRecord, withRecord } from '../../src/task/log/records.js'
+import { emptySegment, PREFIX } from '../../src/task/log/segment.js'
 
 const NOW = 1_000_000
 

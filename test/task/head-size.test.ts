@@ -2,8 +2,9 @@
 // Method: a head is born as long as it may be, then everything in it that can grow is as long as it can get. A field that
 // is added to `TaskHead` doesn't compile until it is here.
 import { describe, expect, test } from 'vitest'
-import { ERROR_CODES, type ErrorCode } from '../../src/errors.js'
-import { createTask, type NewTask } from '../../src/task/create.js'
+import { ERROR_CODES, type ErrorCode } from '../../src/base/errors.js'
+import { createTask, type NewTask } from '../../src/task/decisions/create.js'
+import { transition } from '../../src/task/decisions/transition.js'
 import {
   HEAD_BYTES_MAX,
   isLive,
@@ -13,8 +14,7 @@ import {
   PROGRESS_MESSAGE_BYTES_MAX,
   type TaskHead,
 } from '../../src/task/head.js'
-import { PREFIX } from '../../src/task/segment.js'
-import { transition } from '../../src/task/transition.js'
+import { PREFIX } from '../../src/task/log/segment.js'
 import { newTask } from './build-log.js'
 
 const bytesOf = (head: TaskHead) => Buffer.byteLength(JSON.stringify(head))

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { CodeChanged, History, idOf } from '../../src/task/history.js'
+import { CodeChanged, History, idOf } from '../../src/task/log/history.js'
 import {
   type CheckpointRecord,
   decodeRecord,
@@ -7,8 +7,8 @@ import {
   encodeRecord,
   type LogRecord,
   type StepRecord,
-} from '../../src/task/log.js'
-import { PREFIX } from '../../src/task/segment.js'
+} from '../../src/task/log/records.js'
+import { PREFIX } from '../../src/task/log/segment.js'
 
 function step(seq: number, name: string, at: { ask: number; segment?: number; number?: number }): StepRecord {
   const { ask, segment = PREFIX, number = 1 } = at

@@ -1,7 +1,7 @@
 // Goal: no question of a task gets a key that an earlier one had, and the first of a name gets the name.
 // Method: the candidates of heads from both times, in words.
 import { expect, test } from 'vitest'
-import { inputKeys, isOlderKey, withInputs } from '../../src/task/input-keys.js'
+import { inputKeys, isOlderKey, withInputs } from '../../src/task/decisions/input-keys.js'
 
 const first = (count: number, keys: Iterator<string>) => Array.from({ length: count }, () => keys.next().value)
 

@@ -1,10 +1,10 @@
 // Goal: a record that is missing, or is another one, is noticed in every place of a log.
 // Method: a log is built by real decisions; then each record in turn is taken out or changed.
 import { expect, test } from 'vitest'
-import { dueAt } from '../../src/task/expiry.js'
-import { findHole, type ReadRecord } from '../../src/task/integrity.js'
-import type { LogRecord } from '../../src/task/log.js'
-import { PREFIX } from '../../src/task/segment.js'
+import { dueAt } from '../../src/task/decisions/expiry.js'
+import { findHole, type ReadRecord } from '../../src/task/log/log-sums.js'
+import type { LogRecord } from '../../src/task/log/records.js'
+import { PREFIX } from '../../src/task/log/segment.js'
 import { build, save, step } from './build-log.js'
 
 const loads = (segment: number, ...asks: number[]) => asks.map((ask) => step('load', { segment, ask, number: ask + 1 }))

@@ -1,10 +1,10 @@
 // Goal: what a task's limits are made of: priority, concurrency, the options of an isolated step, an error's figures.
 import { describe, expect, test } from 'vitest'
-import { HoldfastError } from '../../src/errors.js'
-import { createTask, type NewTask } from '../../src/task/create.js'
-import { defineTask } from '../../src/task/definition.js'
-import { checkIsolated } from '../../src/task/isolated.js'
-import { describeError, reviveError, stepFailure } from '../../src/task/outcome.js'
+import { HoldfastError } from '../../src/base/errors.js'
+import { createTask, type NewTask } from '../../src/task/decisions/create.js'
+import { defineTask } from '../../src/task/definition/definition.js'
+import { checkIsolated } from '../../src/task/definition/isolated-options.js'
+import { describeError, reviveError, stepFailure } from '../../src/task/log/outcome.js'
 
 const about: NewTask = {
   taskId: 'task-1',

@@ -7,7 +7,7 @@ import {
   PATCHES_PER_SEGMENT_MAX,
   Patches,
   patchesForFork,
-} from '../../src/task/patches.js'
+} from '../../src/task/log/patch-answers.js'
 
 const at = (segment: number, isBehind: boolean, after = -1) => ({ segment, isBehind, after })
 

@@ -1,13 +1,13 @@
 // Goal: the next attempt of a task finds everything in its log but the failure that escaped and what came of it.
 // Method: logs are built by real decisions; what a retry drops is written down, and the log that is left is whole.
 import { describe, expect, test } from 'vitest'
-import { includes } from '../../src/task/dropped.js'
-import { findHole, type ReadRecord } from '../../src/task/integrity.js'
-import { describeError, stepFailure, type TaskError, waitFailure } from '../../src/task/outcome.js'
-import { type BesideLog, messageOf } from '../../src/task/plan-retry.js'
-import { emptySegment, PREFIX } from '../../src/task/segment.js'
+import { type BesideLog, messageOf } from '../../src/task/decisions/retry-drops.js'
+import { transition } from '../../src/task/decisions/transition.js'
+import { includes } from '../../src/task/log/dropped-records.js'
+import { findHole, type ReadRecord } from '../../src/task/log/log-sums.js'
+import { describeError, stepFailure, type TaskError, waitFailure } from '../../src/task/log/outcome.js'
+import { emptySegment, PREFIX } from '../../src/task/log/segment.js'
 import type { NewRecord } from '../../src/task/task-event.js'
-import { transition } from '../../src/task/transition.js'
 import { asked, build, decision, failing, note, receive, save, step } from './build-log.js'
 import { planned } from './planned.js'
 

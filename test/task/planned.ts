@@ -1,9 +1,10 @@
 /** A planned retry, told in records in place of their numbers. */
-import { includes } from '../../src/task/dropped.js'
+
+import { type BesideLog, planRetry } from '../../src/task/decisions/retry-drops.js'
 import type { TaskHead } from '../../src/task/head.js'
-import type { ReadRecord } from '../../src/task/integrity.js'
-import type { TaskError } from '../../src/task/outcome.js'
-import { type BesideLog, planRetry } from '../../src/task/plan-retry.js'
+import { includes } from '../../src/task/log/dropped-records.js'
+import type { ReadRecord } from '../../src/task/log/log-sums.js'
+import type { TaskError } from '../../src/task/log/outcome.js'
 import type { RetryPlan } from '../../src/task/task-event.js'
 
 export interface Planned {

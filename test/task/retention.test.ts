@@ -1,16 +1,5 @@
 // Goal: when a task's time is over, what it takes up, and which counters it moves: decided from its head alone.
 import { describe, expect, test } from 'vitest'
-import { createSettled, createTask, type NewTask } from '../../src/task/create.js'
-import { defineTask } from '../../src/task/definition.js'
-import { deadlineOf, endOfTime, expiresAt, forgetAt, isOutOfTime, sweepAt, timeLimit } from '../../src/task/expiry.js'
-import type { TaskHead } from '../../src/task/head.js'
-import { History } from '../../src/task/history.js'
-import type { ReadRecord } from '../../src/task/integrity.js'
-import type { Outcome } from '../../src/task/outcome.js'
-import { PREFIX } from '../../src/task/segment.js'
-import { added, cleanUpTally, settledTally, sweptTally } from '../../src/task/tally.js'
-import type { TaskEvent } from '../../src/task/task-event.js'
-import { transition } from '../../src/task/transition.js'
 import {
   byteCountOf,
   bytesOf,
@@ -19,7 +8,26 @@ import {
   shrunkCount,
   stateUsage,
   TASK_BYTES,
-} from '../../src/task/usage.js'
+} from '../../src/task/byte-count.js'
+import { added, cleanUpTally, settledTally, sweptTally } from '../../src/task/counters.js'
+import { createSettled, createTask, type NewTask } from '../../src/task/decisions/create.js'
+import {
+  deadlineOf,
+  endOfTime,
+  expiresAt,
+  forgetAt,
+  isOutOfTime,
+  sweepAt,
+  timeLimit,
+} from '../../src/task/decisions/expiry.js'
+import { transition } from '../../src/task/decisions/transition.js'
+import { defineTask } from '../../src/task/definition/definition.js'
+import type { TaskHead } from '../../src/task/head.js'
+import { History } from '../../src/task/log/history.js'
+import type { ReadRecord } from '../../src/task/log/log-sums.js'
+import type { Outcome } from '../../src/task/log/outcome.js'
+import { PREFIX } from '../../src/task/log/segment.js'
+import type { TaskEvent } from '../../src/task/task-event.js'
 import { planned } from './planned.js'
 
 const newTask: NewTask = {

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest'
-import { NonRetryableError, RetryAfterError } from '../../src/errors.js'
-import { describeError, reviveError, stepFailure } from '../../src/task/outcome.js'
-import { nextAttemptAt } from '../../src/task/retry.js'
-import { retryPolicy } from '../../src/task/retry-options.js'
+import { NonRetryableError, RetryAfterError } from '../../src/base/errors.js'
+import { nextAttemptAt } from '../../src/task/decisions/retry.js'
+import { retryPolicy } from '../../src/task/definition/retry-options.js'
+import { describeError, reviveError, stepFailure } from '../../src/task/log/outcome.js'
 
 describe('the next attempt', () => {
   const failed = { attempt: 1, error: new Error('no'), now: 1_000, dueAt: undefined, fraction: 0 }

@@ -1,12 +1,12 @@
 // Goal: a task ends once, and what is left behind it is cleaned up by a run of its own, without touching the outcome.
 // Method: heads that earlier decisions made meet their end, and then everything that may still happen to them.
 import { describe, expect, test } from 'vitest'
-import { createTask, type NewTask } from '../../src/task/create.js'
+import { createTask, type NewTask } from '../../src/task/decisions/create.js'
+import { RunFenced, transition } from '../../src/task/decisions/transition.js'
 import { isLive, isSettled, type StoppedBy, type TaskHead } from '../../src/task/head.js'
-import { onCancelRecord, type Undoing, type UndoRecord, undoneRecords } from '../../src/task/intent.js'
-import type { Outcome } from '../../src/task/outcome.js'
+import type { Outcome } from '../../src/task/log/outcome.js'
+import { onCancelRecord, type Undoing, type UndoRecord, undoneRecords } from '../../src/task/log/undo-record.js'
 import type { EventOf, TaskEvent } from '../../src/task/task-event.js'
-import { RunFenced, transition } from '../../src/task/transition.js'
 import { NO_DROPS, newTask, note, question, step } from './build-log.js'
 
 const NOW = 1_000_000

@@ -2,13 +2,13 @@
 // Method: one table of status × event; the events are the real ones, on heads that earlier decisions made.
 import { describe, expect, test } from 'vitest'
 import type { Change, TaskDecision } from '../../src/task/changes.js'
-import { createTask } from '../../src/task/create.js'
+import { createTask } from '../../src/task/decisions/create.js'
+import { RunFenced, transition } from '../../src/task/decisions/transition.js'
 import { TASK_STATUSES, type TaskHead, type TaskStatus } from '../../src/task/head.js'
-import { onCancelRecord } from '../../src/task/intent.js'
-import type { Outcome } from '../../src/task/outcome.js'
-import { PREFIX } from '../../src/task/segment.js'
+import type { Outcome } from '../../src/task/log/outcome.js'
+import { PREFIX } from '../../src/task/log/segment.js'
+import { onCancelRecord } from '../../src/task/log/undo-record.js'
 import type { TaskEvent } from '../../src/task/task-event.js'
-import { RunFenced, transition } from '../../src/task/transition.js'
 import { asked, failing, NO_DROPS, newTask, note, question, save, step } from './build-log.js'
 
 const NOW = 1_000_000

@@ -1,12 +1,17 @@
 import { runInNewContext } from 'node:vm'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
-import { DURATION_MS_MAX, durationMs } from '../../src/duration.js'
-import { HoldfastError, ProtocolError, StepFailedError, TaskCancelledError, TaskFailedError } from '../../src/errors.js'
-import { defineTask } from '../../src/task/definition.js'
-import { forgetAt } from '../../src/task/expiry.js'
+import { DURATION_MS_MAX, durationMs } from '../../src/base/duration.js'
+import {
+  HoldfastError,
+  ProtocolError,
+  StepFailedError,
+  TaskCancelledError,
+  TaskFailedError,
+} from '../../src/base/errors.js'
+import { forgetAt } from '../../src/task/decisions/expiry.js'
+import { defineTask } from '../../src/task/definition/definition.js'
 import type { TaskHead } from '../../src/task/head.js'
-import { checkName, cutText } from '../../src/task/names.js'
 import {
   describeError,
   failureCode,
@@ -14,7 +19,8 @@ import {
   stepFailure,
   type TaskError,
   waitFailure,
-} from '../../src/task/outcome.js'
+} from '../../src/task/log/outcome.js'
+import { checkName, cutText } from '../../src/task/names.js'
 
 describe('a duration', () => {
   test.each([

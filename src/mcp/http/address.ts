@@ -3,8 +3,8 @@
  * only. An address gives no right to anything.
  */
 import { createHash } from 'node:crypto'
-import type { Logger } from '../../logger.js'
-import type { FetchContext } from './node.js'
+import type { Logger } from '../../base/logger.js'
+import type { FetchContext } from '../../http/node.js'
 
 /** Which address a request counts for; `undefined` if there is none. */
 export type AddressOf = (request: Request, context: FetchContext) => string | undefined

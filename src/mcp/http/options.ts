@@ -1,6 +1,6 @@
 /** The options of `durable.httpHandler` that both protocol revisions take, checked and with their defaults. */
-import { type Duration, durationMs } from '../../duration.js'
-import { checkCount, checkFunction, checkOptionsOf, expected, type Names } from '../../expected.js'
+import { type Duration, durationMs } from '../../base/duration.js'
+import { checkCount, checkFunction, checkOptionsOf, expected, type Names } from '../../base/expected.js'
 import { type AddressOf, remoteNetwork } from './address.js'
 
 /** The options of `durable.httpHandler` that both protocol revisions take. */

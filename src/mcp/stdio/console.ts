@@ -1,6 +1,6 @@
 /** Keeps `console` off standard output, which carries the protocol of a stdio server. */
 import { Console } from 'node:console'
-import type { Logger } from '../../logger.js'
+import type { Logger } from '../../base/logger.js'
 
 // All that write to standard output, and what keeps the state of some of them.
 const NAMES = [

@@ -7,9 +7,9 @@
  * - Open calls are answered while the client may be there. Once it is gone, nothing is written.
  * - The process exits at most `WATCHDOG_MS` after the grace, whatever hangs.
  */
-import { type Clock, systemClock } from '../../clock.js'
-import { faultOf } from '../../fault.js'
-import type { McpCore } from '../core.js'
+import { type Clock, systemClock } from '../../base/clock.js'
+import { faultOf } from '../../base/fault.js'
+import type { McpCore } from '../tools/mcp-core.js'
 import { redirectConsole } from './console.js'
 import { exitNow, hasWaitingThread } from './exit.js'
 import type { CheckedStdioOptions } from './options.js'

@@ -1,6 +1,6 @@
 /** The options of `durable.serveStdio` that both revisions have, checked and with their defaults. */
-import { type Duration, durationMs } from '../../duration.js'
-import { checkFlag, type Names, oneOf } from '../../expected.js'
+import { type Duration, durationMs } from '../../base/duration.js'
+import { checkFlag, type Names, oneOf } from '../../base/expected.js'
 
 /** The options for the start and the end of a stdio server. */
 export interface StdioLifeOptions {

@@ -8,7 +8,7 @@ import {
   RELATED_TASK_META_KEY,
   type RequestId,
 } from '@modelcontextprotocol/sdk/types.js'
-import { isLongName } from '../../names.js'
+import { isLongName } from '../../access/client-names.js'
 
 /** A request as it is kept. It takes less than 1 KiB together with its call. */
 export interface KeptRequest {

@@ -1,11 +1,11 @@
 /** Answers to questions whose own request is gone. */
 import { CreateMessageResultSchema, ElicitResultSchema, type JSONRPCMessage } from '@modelcontextprotocol/sdk/types.js'
 import { z } from 'zod'
-import { faultOf } from '../../../fault.js'
-import { callerOf } from '../../caller.js'
-import { answerInputs } from '../../inputs.js'
-import { isStoreAway } from '../../refusal.js'
-import type { DurableBinding } from '../types.js'
+import { faultOf } from '../../../base/fault.js'
+import { callerOf } from '../../access/caller.js'
+import { isStoreAway } from '../../access/refusal.js'
+import { answerInputs } from '../../tools/inputs.js'
+import type { DurableBinding } from '../server/types.js'
 
 // The SDK checks what answers a request of its own; these come around it.
 const ANSWERS = z.union([ElicitResultSchema, CreateMessageResultSchema])

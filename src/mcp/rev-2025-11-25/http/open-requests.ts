@@ -3,7 +3,7 @@
  * client that hangs up and asks again keeps the server waiting twice.
  */
 import type { JSONRPCMessage, RequestId } from '@modelcontextprotocol/sdk/types.js'
-import { RPC } from '../../refusal.js'
+import { RPC } from '../../access/refusal.js'
 import type { CheckedHttpOptions } from './options.js'
 
 /** The limits of open requests. */

@@ -1,6 +1,6 @@
 /** The options of `durable.httpHandler` of 2025-11-25, checked and with their defaults. */
-import { type Duration, durationMs } from '../../../duration.js'
-import type { Names } from '../../../expected.js'
+import { type Duration, durationMs } from '../../../base/duration.js'
+import type { Names } from '../../../base/expected.js'
 import {
   type CheckedCommonHttpOptions,
   COMMON_HTTP_OPTIONS,

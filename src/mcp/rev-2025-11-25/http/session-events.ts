@@ -14,10 +14,10 @@
  */
 import type { EventStore } from '@modelcontextprotocol/sdk/server/webStandardStreamableHttp.js'
 import type { JSONRPCMessage, RequestId } from '@modelcontextprotocol/sdk/types.js'
-import type { Clock } from '../../../clock.js'
-import { HoldfastError } from '../../../errors.js'
+import type { Clock } from '../../../base/clock.js'
+import { HoldfastError } from '../../../base/errors.js'
 import type { BindingRecord } from '../../../task/changes.js'
-import { isStoreAway } from '../../refusal.js'
+import { isStoreAway } from '../../access/refusal.js'
 import { Connections } from './connections.js'
 import { type Kept, KeptEvents } from './kept-events.js'
 import { isWait, type KeptRequest } from './kept-request.js'

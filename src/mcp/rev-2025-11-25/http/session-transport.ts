@@ -13,11 +13,11 @@ import {
   type MessageExtraInfo,
   type RequestId,
 } from '@modelcontextprotocol/sdk/types.js'
-import { type Deferred, deferred } from '../../../deferred.js'
-import { HoldfastError } from '../../../errors.js'
-import { isStoreAway } from '../../refusal.js'
-import { DurableTransport, questionIn } from '../transport.js'
-import type { OpenCall } from '../types.js'
+import { type Deferred, deferred } from '../../../base/deferred.js'
+import { HoldfastError } from '../../../base/errors.js'
+import { isStoreAway } from '../../access/refusal.js'
+import { DurableTransport, questionIn } from '../server/transport.js'
+import type { OpenCall } from '../server/types.js'
 import type { OpenRequests } from './open-requests.js'
 
 /**

@@ -8,8 +8,8 @@
  *     when it is needed.
  */
 import type { JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
-import { faultOf } from '../../../fault.js'
-import { isStoreAway } from '../../refusal.js'
+import { faultOf } from '../../../base/fault.js'
+import { isStoreAway } from '../../access/refusal.js'
 import { OpenRequests } from './open-requests.js'
 import { Session, type SessionParts, type SessionStart } from './session.js'
 import { SessionEvents } from './session-events.js'

@@ -6,10 +6,10 @@
  * - Where tasks are all that was asked for, the SDK ends its stream at once. Ours continues; what the SDK said at the end
  *     is said when the server closes.
  */
-import type { Clock } from '../../../clock.js'
-import type { Caller } from '../../caller.js'
-import { type Notification, TaskSubscription } from '../subscription.js'
-import type { DurableBinding } from '../types.js'
+import type { Clock } from '../../../base/clock.js'
+import type { Caller } from '../../access/caller.js'
+import { type Notification, TaskSubscription } from '../server/subscription.js'
+import type { DurableBinding } from '../server/types.js'
 
 const KEEP_ALIVE_MS = 15_000
 

@@ -1,6 +1,6 @@
 /** The options of `durable.httpHandler`, checked and with their defaults. */
-import { checkCount, checkFunction } from '../../../expected.js'
-import type { FetchContext } from '../../http/node.js'
+import { checkCount, checkFunction } from '../../../base/expected.js'
+import type { FetchContext } from '../../../http/node.js'
 import {
   type CheckedCommonHttpOptions,
   COMMON_HTTP_OPTIONS,

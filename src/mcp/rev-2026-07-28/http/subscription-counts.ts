@@ -1,5 +1,5 @@
 /** Counts the subscriptions of each owner, or address, so that nobody takes all there may be. */
-import { invalidParams } from '../../refusal.js'
+import { invalidParams } from '../../access/refusal.js'
 
 export class SubscriptionCounts {
   readonly #open = new Map<string, number>()

@@ -11,12 +11,12 @@ import {
   type Transport,
   type TransportSendOptions,
 } from '@modelcontextprotocol/server'
-import { ProtocolError } from '../../../errors.js'
-import { callerOf } from '../../caller.js'
-import { knowsTasks, tasksNotDeclared } from '../extension.js'
+import { ProtocolError } from '../../../base/errors.js'
+import { callerOf } from '../../access/caller.js'
 import { errorOf } from '../http/handler.js'
-import { acceptTasks, type Notification, TaskSubscription, taskIdsIn } from '../subscription.js'
-import type { DurableBinding } from '../types.js'
+import { knowsTasks, tasksNotDeclared } from '../server/extension.js'
+import { acceptTasks, type Notification, TaskSubscription, taskIdsIn } from '../server/subscription.js'
+import type { DurableBinding } from '../server/types.js'
 
 const VERSION_META = 'io.modelcontextprotocol/protocolVersion'
 const CAPABILITIES_META = 'io.modelcontextprotocol/clientCapabilities'

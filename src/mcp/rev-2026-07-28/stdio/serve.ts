@@ -4,13 +4,13 @@
  */
 import type { Transport } from '@modelcontextprotocol/server'
 import { StdioServerTransport, serveStdio } from '@modelcontextprotocol/server/stdio'
-import { checkFunction, checkOptionsOf } from '../../../expected.js'
-import { faultOf } from '../../../fault.js'
+import { checkFunction, checkOptionsOf } from '../../../base/expected.js'
+import { faultOf } from '../../../base/fault.js'
 import { type StdioHandle, StdioLife } from '../../stdio/life.js'
 import { checkStdioOptions, STDIO_OPTIONS, type StdioLifeOptions } from '../../stdio/options.js'
 import { ProcessStreams } from '../../stdio/process-streams.js'
 import { StdioWire } from '../../stdio/wire.js'
-import type { CreateServer, DurableBinding } from '../types.js'
+import type { CreateServer, DurableBinding } from '../server/types.js'
 import { ListeningTransport } from './listening-transport.js'
 import { NegotiatedConnection } from './negotiated-connection.js'
 

@@ -1,0 +1,97 @@
+/** Checkpoints from outside: a client's state beside a task. They never move a body. */
+import { HoldfastError } from '../base/errors.js'
+import { toJson } from '../base/json.js'
+import { missingCheckpoint } from '../engine/calls/restore-checkpoint.js'
+import { STATES_DROPPED_MAX } from '../engine/calls/save-checkpoint.js'
+import { readConsistent } from '../engine/core/consistent-read.js'
+import type { Engine } from '../engine/core/engine.js'
+import type { LiveTask } from '../engine/core/live-task.js'
+import { readCheckpoints } from '../store/read-log.js'
+import { readState } from '../store/reads.js'
+import { stateUsage } from '../task/byte-count.js'
+import type { CheckpointInfo, SavedBy } from '../task/checkpoint.js'
+import type { RestoredCheckpoint } from '../task/definition/context.js'
+import type { TaskHead } from '../task/head.js'
+
+/** Saves a client's state. */
+export async function saveClientCheckpoint(
+  engine: Engine,
+  task: LiveTask,
+  state: unknown,
+  about: { label: string | undefined; by: string },
+): Promise<{ checkpointId: string }> {
+  const keep = engine.keepCheckpointsOf(task.head.type)
+  const save = () => saveOne(engine, task, state, { ...about, keep })
+  // One after the other, so that two saves don't make room by dropping the same one.
+  return keep === undefined ? save() : engine.saves.run(task.taskId, save)
+}
+
+async function saveOne(
+  engine: Engine,
+  task: LiveTask,
+  state: unknown,
+  { label, by, keep }: { label: string | undefined; by: string; keep: number | undefined },
+): Promise<{ checkpointId: string }> {
+  const { stateBytesMax: bytesMax, checkpointsPerTaskMax: max } = engine.limits
+  const stateText =
+    toJson(state, { what: 'the state of the checkpoint', bytesMax, option: 'limits.stateBytesMax' }) ?? ''
+  const { taskId, type, checkpoints, owner } = task.head
+  const tooMany = keep === undefined ? 0 : Math.min(STATES_DROPPED_MAX, Math.max(0, checkpoints.client - (keep - 1)))
+  const drops = tooMany === 0 ? [] : await oldest(engine, task.head, tooMany)
+  if (checkpoints.client - drops.length >= max) {
+    throw new HoldfastError(
+      'LIMIT_EXCEEDED',
+      `Task ${taskId} keeps ${max} checkpoints of clients already (option \`limits.checkpointsPerTaskMax\`). Raise it, or set \`keepCheckpoints\` to keep only the newest.`,
+      { details: { taskId, max, option: 'limits.checkpointsPerTaskMax' } },
+    )
+  }
+  await engine.usage.load(owner)
+  engine.usage.assertRoom(owner, stateUsage(Buffer.byteLength(stateText)))
+  const checkpointId = engine.ids.checkpointId(engine.clock.now())
+  await engine.recordForCaller(task, { kind: 'save-checkpoint', checkpointId, stateText, label, by, drops })
+  engine.events.emit('checkpoint:saved', { taskId, type, checkpointId, savedBy: 'client' })
+  return { checkpointId }
+}
+
+/** The oldest states of clients that are kept. What is decided about them and not on disk yet is waited for. */
+async function oldest(engine: Engine, { taskId }: TaskHead, count: number): Promise<CheckpointInfo[]> {
+  const task = engine.tasks.get(taskId)
+  await task?.settledCommits()
+  const kept = task?.committed
+  if (!kept) return []
+  const saved = await engine.store.read((level) => readCheckpoints(level, kept))
+  return saved.filter(({ savedBy }) => savedBy === 'client').slice(0, count)
+}
+
+/** Reads a checkpoint, the latest by default, and notes in the audit that it was restored. */
+export async function restoreClientCheckpoint(
+  engine: Engine,
+  head: TaskHead,
+  { checkpointId, savedBy, by }: { checkpointId: string | undefined; savedBy: SavedBy | undefined; by: string },
+): Promise<RestoredCheckpoint> {
+  const { taskId } = head
+  const { value } = await readConsistent(engine, head, async (level, now) => {
+    const all = (await readCheckpoints(level, now)).filter(
+      (known) => savedBy === undefined || known.savedBy === savedBy,
+    )
+    const info = checkpointId === undefined ? all.at(-1) : all.find((known) => known.checkpointId === checkpointId)
+    if (!info) throw noSuchCheckpoint(now, checkpointId, all)
+    return { info, state: await readState(level, taskId, info.checkpointId) }
+  })
+  const { info, state } = value
+  await engine.noteRestored(head, info.checkpointId, by, false)
+  const { completedSteps, createdAt } = info
+  return { checkpointId: info.checkpointId, state, completedSteps, createdAt }
+}
+
+function noSuchCheckpoint(head: TaskHead, checkpointId: string | undefined, all: readonly CheckpointInfo[]) {
+  if (checkpointId !== undefined) {
+    // Nobody knows who saved it: it is as old as what was dropped of the body's, or of the clients'.
+    const first = (by: SavedBy) => all.find(({ savedBy }) => savedBy === by)?.checkpointId
+    const oldestKept = [first('body'), first('client')].filter((id) => id !== undefined).sort()
+    return missingCheckpoint(head, checkpointId, oldestKept.at(-1))
+  }
+  return new HoldfastError('CHECKPOINT_NOT_FOUND', `Task ${head.taskId} has no checkpoint yet`, {
+    details: { taskId: head.taskId },
+  })
+}

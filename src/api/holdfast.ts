@@ -1,0 +1,349 @@
+/**
+ * The public face: checks arguments, finds the task and its owner, and hands on. What happens then is in the file of
+ * its name: start-task, wait-for-result, client-checkpoints, steps, engine.
+ */
+
+/// <reference lib="esnext.disposable" preserve="true" />
+
+import type { EventName, HoldfastEvents } from '../base/events.js'
+import {
+  type CancelOptions,
+  type ClientRestoreOptions,
+  type ClientSaveOptions,
+  type CloseOptions,
+  checkCancel,
+  checkClientRestore,
+  checkClientSave,
+  checkResult,
+  checkSend,
+  graceOf,
+  type OwnerOption,
+  ownerOption,
+  type ResultOptions,
+  type SendOptions,
+  type SessionTaskOptions,
+} from '../engine/checks/call-options.js'
+import { checkOptions, type OpenOptions } from '../engine/checks/open-options.js'
+import type { Engine } from '../engine/core/engine.js'
+import { findTask } from '../engine/core/find-task.js'
+import type { LiveTask } from '../engine/core/live-task.js'
+import type { RecoveryReport } from '../engine/core/recovery-report.js'
+import { cancelTask } from '../engine/lifecycle/cancel.js'
+import { forkOf } from '../engine/lifecycle/fork.js'
+import { type Responded, respondForCaller } from '../engine/lifecycle/respond.js'
+import { resumeTask } from '../engine/lifecycle/resume.js'
+import { type Sent, send } from '../engine/lifecycle/send.js'
+import { completeSession } from '../engine/lifecycle/settle.js'
+import { createSessionTask, type Started, type StartOptions, startTask } from '../engine/lifecycle/start.js'
+import { startSweeping } from '../engine/retention/sweeper.js'
+import { openStore } from '../store/open.js'
+import { readCheckpoints } from '../store/read-log.js'
+import type { AuditEntry } from '../task/changes.js'
+import type { CheckpointInfo } from '../task/checkpoint.js'
+import type { ForkPoint } from '../task/decisions/fork.js'
+import { settledAlready } from '../task/decisions/transition.js'
+import type { RestoredCheckpoint } from '../task/definition/context.js'
+import type { AnyTaskDefinition, TaskDefinition } from '../task/definition/definition.js'
+import { isSettled, type TaskHead } from '../task/head.js'
+import type { Outcome } from '../task/log/outcome.js'
+import { assembleEngine } from './assemble-engine.js'
+import { type AuditOptions, auditOf } from './audit.js'
+import { openToBindings } from './binding.js'
+import { restoreClientCheckpoint, saveClientCheckpoint } from './client-checkpoints.js'
+import { type ListOptions, listTasks, type TaskPage } from './list.js'
+import { OwnerScope } from './owner-scope.js'
+import { waitForResult } from './result.js'
+import { readStats, type Stats } from './stats.js'
+import { readSteps, type SegmentInfo } from './steps.js'
+import type { StartedAs, TaskId } from './task-id.js'
+import { type TaskView, viewOf, wholeViewOf } from './task-view.js'
+
+/** Durable tasks in one directory. Made by `Holdfast.open`. Once the store is lost, every call rejects with `STORE_LOST`. */
+export class Holdfast {
+  readonly #engine: Engine
+  readonly #stopSweeping: () => void
+  #closing: Promise<void> | undefined
+
+  /** @internal Use `Holdfast.open`. */
+  private constructor(engine: Engine) {
+    this.#engine = engine
+    this.#stopSweeping = startSweeping(engine)
+    openToBindings(this, engine)
+  }
+
+  /**
+   * Opens the store in `dir`, or makes one there, and resumes every unfinished task behind the caller's back.
+   * @throws HoldfastError `STORE_LOCKED`, `STORE_UNUSABLE`, `STORE_TOO_NEW`, `STORE_DAMAGED`; the directory is unchanged
+   * @throws TypeError for an option of the wrong type; HoldfastError `STORE_UNAVAILABLE`: the disk refuses writes
+   */
+  static async open(options: OpenOptions): Promise<Holdfast> {
+    const checked = checkOptions(options)
+    return Holdfast.over(assembleEngine(await openStore(checked), checked), checked.recover)
+  }
+
+  /** @internal Over an engine on a store of any kind: the one in a directory, or the simulation's. */
+  static async over(engine: Engine, recover: 'auto' | 'manual'): Promise<Holdfast> {
+    await engine.load().catch(async (error: unknown) => {
+      // What the load failed of is what the caller is to know.
+      await engine.close(0).catch(() => {})
+      throw error
+    })
+    if (recover === 'auto' && engine.report.heldReason === undefined) engine.recover()
+    return new Holdfast(engine)
+  }
+
+  /** The report of this instance's recovery. It grows as tasks are resumed. `recovery.done` resolves when all are. */
+  get recovery(): RecoveryReport {
+    return this.#engine.report
+  }
+
+  /** Resumes the unfinished tasks, after `recover: 'manual'` or if the recovery was held. A second call changes nothing. */
+  async recover(): Promise<RecoveryReport> {
+    this.#engine.assertOpen()
+    await this.#engine.openings.release()
+    return this.#engine.recover()
+  }
+
+  /**
+   * Adds a task definition. Tasks of that type that were parked without it continue.
+   * @throws TypeError when another definition has the name
+   */
+  register(definition: AnyTaskDefinition): void {
+    this.#engine.assertOpen()
+    this.#engine.register(definition)
+  }
+
+  /**
+   * Starts a task; resolves once it is durable.
+   * @param definition a definition (registered now if it is not yet), or the name of a registered one
+   * @throws HoldfastError `INVALID_INPUT`, `NOT_SERIALIZABLE`, `TOO_LARGE`, `TASK_TYPE_UNKNOWN`,
+   *   `IDEMPOTENCY_CONFLICT`, `RESULT_GONE`, `LIMIT_EXCEEDED`, `STORE_UNAVAILABLE`: no task; `START_UNKNOWN`: perhaps one
+   */
+  start<Input, Output>(
+    definition: TaskDefinition<Input, Output>,
+    input: Input,
+    options?: StartOptions,
+  ): Promise<StartedAs<Output>>
+  start(definition: string, input?: unknown, options?: StartOptions): Promise<Started>
+  async start(definition: string | AnyTaskDefinition, input?: unknown, options: StartOptions = {}): Promise<Started> {
+    this.#engine.assertOpen()
+    if (typeof definition !== 'string') this.register(definition)
+    const name = typeof definition === 'string' ? definition : definition.name
+    return startTask(this.#engine, this.#engine.registry.require(name), input, options)
+  }
+
+  /**
+   * A task as it is now; with its outcome, once it has settled.
+   * @throws HoldfastError `TASK_NOT_FOUND` for an unknown task and for another owner's alike; `RECORD_DAMAGED`
+   */
+  async get(taskId: string, options?: OwnerOption): Promise<TaskView> {
+    return this.#view(await this.#find(taskId, ownerOption('get', options)), true)
+  }
+
+  /**
+   * Lists tasks in the order of their creation, a page at a time. The ID of a child or a fork is made before the task is
+   * created, so such a task may be listed before older ones, behind a cursor that has passed its place.
+   * @throws HoldfastError `INVALID_CURSOR`
+   */
+  list(options: ListOptions = {}): Promise<TaskPage> {
+    return listTasks(this.#engine, options)
+  }
+
+  /**
+   * Waits for a task's end, without polling.
+   * @returns its output
+   * @throws TaskFailedError, TaskCancelledError
+   * @throws HoldfastError `TASK_NOT_FOUND`, `TASK_PARKED`, `WAIT_TIMEOUT`, `CLOSED`
+   */
+  result<Output>(taskId: TaskId<Output>, options?: ResultOptions): Promise<Output>
+  async result(taskId: string, options: ResultOptions = {}): Promise<unknown> {
+    const checked = checkResult(options)
+    return waitForResult(this.#engine, taskId, () => this.#find(taskId, checked.owner), checked)
+  }
+
+  /**
+   * Cancels a task. From the commit that records it the task is `cancelled`, whatever its body does afterwards. So is a
+   * parked one; its clean-up waits, parked too, until the definition is registered that it needs.
+   * @throws HoldfastError `TASK_NOT_FOUND`, `TASK_SETTLED`, `STORE_UNAVAILABLE`
+   * @throws TypeError for `force` together with `owner`
+   */
+  async cancel(taskId: string, options: CancelOptions = {}): Promise<TaskView> {
+    const checked = checkCancel(options)
+    const task = await this.#findUnfinished(taskId, checked.owner)
+    await cancelTask(this.#engine, task, checked)
+    return this.#view(task.head)
+  }
+
+  /**
+   * Answers open inputs of a task. Their keys are those of `get(taskId).inputRequests`. Resolves once it is durable. An
+   * answer that is not accepted is ignored, and the result has the reason. A hundred answers share a commit: of more,
+   * some may be accepted where the call rejects with `STORE_UNAVAILABLE`. Call again: those are ignored as `answered`.
+   * @param responses any JSON values, by key
+   * @throws HoldfastError `TASK_NOT_FOUND`, `NOT_SERIALIZABLE`, `TOO_LARGE`, `STORE_UNAVAILABLE`
+   */
+  async respond(
+    taskId: string,
+    responses: Readonly<Record<string, unknown>>,
+    options?: OwnerOption,
+  ): Promise<Responded> {
+    const owner = ownerOption('respond', options)
+    return respondForCaller(this.#engine, taskId, responses, owner, () => this.#find(taskId, owner))
+  }
+
+  /**
+   * Sends a message to a task, which its body takes with `task.receive(name)`. It waits in the store until then.
+   * @throws HoldfastError `TASK_NOT_FOUND`, `TASK_SETTLED`, `NOT_SERIALIZABLE`, `TOO_LARGE`, `LIMIT_EXCEEDED`,
+   *   `IDEMPOTENCY_CONFLICT`, `STORE_UNAVAILABLE`
+   */
+  async send(taskId: string, name: string, payload?: unknown, options: SendOptions = {}): Promise<Sent> {
+    const { owner, idempotencyKey } = checkSend(options)
+    const find = () => this.#findUnfinished(taskId, owner)
+    return send(this.#engine, taskId, find, name, payload, { idempotencyKey, by: owner ?? 'admin' })
+  }
+
+  /**
+   * Tries a parked task again, at once: also one that is `POISONED`, whose crash count is reset. A settled task whose
+   * clean-up is parked is resumed in the same way.
+   * @throws HoldfastError `TASK_NOT_FOUND`, `TASK_SETTLED`, `NOT_PARKED`, `TASK_TYPE_UNKNOWN`, `STORE_UNAVAILABLE`
+   */
+  async resume(taskId: string, options?: OwnerOption): Promise<TaskView> {
+    const owner = ownerOption('resume', options)
+    this.#engine.assertOpen()
+    const head = await this.#find(taskId, owner)
+    const task = this.#engine.tasks.get(taskId)
+    if (!task) throw settledAlready(head)
+    await resumeTask(this.#engine, task, owner ?? 'admin')
+    return this.#view(task.head)
+  }
+
+  /**
+   * Saves a client's state with an unfinished task. The body of the task is not affected.
+   * @throws HoldfastError `TASK_NOT_FOUND`, `TASK_SETTLED`, `NOT_SERIALIZABLE`, `TOO_LARGE`, `LIMIT_EXCEEDED`
+   */
+  async saveCheckpoint(
+    taskId: string,
+    state: unknown,
+    options: ClientSaveOptions = {},
+  ): Promise<{ checkpointId: string }> {
+    const { label, owner } = checkClientSave(options)
+    const task = await this.#findUnfinished(taskId, owner)
+    return saveClientCheckpoint(this.#engine, task, state, { label, by: owner ?? 'admin' })
+  }
+
+  /**
+   * Reads a checkpoint of a task, a client's or its body's: the one of that ID, or the latest.
+   * @throws HoldfastError `TASK_NOT_FOUND`, `CHECKPOINT_NOT_FOUND`, `CHECKPOINT_PRUNED`
+   */
+  async restoreCheckpoint<State = unknown>(
+    taskId: string,
+    options: ClientRestoreOptions = {},
+  ): Promise<RestoredCheckpoint<State>> {
+    const { owner, checkpointId, savedBy } = checkClientRestore(options)
+    this.#engine.assertOpen()
+    const by = owner ?? 'admin'
+    const restored = await this.#engine.sweeps.using(taskId, async () =>
+      restoreClientCheckpoint(this.#engine, await this.#find(taskId, owner), { checkpointId, savedBy, by }),
+    )
+    return restored as RestoredCheckpoint<State>
+  }
+
+  /** The checkpoints of a task, oldest first, without their states. @throws HoldfastError `TASK_NOT_FOUND` */
+  async listCheckpoints(taskId: string, options?: OwnerOption): Promise<readonly CheckpointInfo[]> {
+    const head = await this.#find(taskId, ownerOption('listCheckpoints', options))
+    return this.#engine.store.read((level) => readCheckpoints(level, head))
+  }
+
+  /**
+   * Makes a new task that continues from a past point of this one, settled or not, with its answers up to there.
+   * @param point `{ checkpointId }` of a checkpoint that its body saved, or `{ afterStep }`
+   * @throws HoldfastError `CHECKPOINT_NOT_FOUND`, `CHECKPOINT_PRUNED`, `STEP_NOT_FOUND`, `STEP_UNDONE`; as `get` and `start`
+   */
+  fork<Output>(taskId: TaskId<Output>, point: ForkPoint, options: StartOptions = {}): Promise<StartedAs<Output>> {
+    return forkOf(this.#engine, taskId, point, options)
+  }
+
+  /** The log of a task by segment, with states and times. @throws HoldfastError `TASK_NOT_FOUND`, `RECORD_DAMAGED` */
+  async steps(taskId: string, options?: OwnerOption): Promise<readonly SegmentInfo[]> {
+    return readSteps(this.#engine, await this.#find(taskId, ownerOption('steps', options)))
+  }
+
+  /**
+   * Creates a task without a body: it is driven from outside, through checkpoints, and settled by
+   * `completeSessionTask` or `cancel`.
+   */
+  async createSessionTask(options: SessionTaskOptions): Promise<{ taskId: TaskId }> {
+    this.#engine.assertOpen()
+    const { taskId } = await createSessionTask(this.#engine, options)
+    return { taskId }
+  }
+
+  /**
+   * Settles a session task.
+   * @param outcome `{ kind: 'result', result }`, `{ kind: 'error', error: { name, message } }` or `{ kind: 'cancelled', reason? }`
+   * @throws HoldfastError `TASK_NOT_FOUND`, `TASK_SETTLED`, `NOT_A_SESSION_TASK`, `NOT_SERIALIZABLE`, `TOO_LARGE`
+   */
+  async completeSessionTask(taskId: string, outcome: Outcome, options?: OwnerOption): Promise<TaskView> {
+    const owner = ownerOption('completeSessionTask', options)
+    const task = await this.#findUnfinished(taskId, owner)
+    await completeSession(this.#engine, task, outcome, owner ?? 'admin')
+    return this.#view(task.head)
+  }
+
+  /** Returns the same calls, limited to the tasks of one owner. */
+  forOwner(owner: string): OwnerScope {
+    return new OwnerScope(this, owner)
+  }
+
+  /**
+   * Returns the audit entries, oldest first: every change of status, every checkpoint saved or restored, every recovery.
+   */
+  async audit(options: AuditOptions = {}): Promise<readonly AuditEntry[]> {
+    return auditOf(this.#engine, options)
+  }
+
+  /** Counts, sizes and service levels of the whole store. Costs the same however many settled tasks there are. */
+  async stats(): Promise<Stats> {
+    this.#engine.assertOpen()
+    return readStats(this.#engine)
+  }
+
+  /** Calls `listener` whenever `event` happened, after it is on disk. Returns how to stop. */
+  on<Name extends EventName>(event: Name, listener: (event: HoldfastEvents[Name]) => void): () => void {
+    return this.#engine.events.on(event, listener)
+  }
+
+  /**
+   * Commits that this process ends on request, so that a kill counts as a crash of no task. No new step begins, steps in
+   * flight may finish within the grace, the store is closed. Every unfinished task continues at the next open.
+   */
+  async close(options: CloseOptions = {}): Promise<void> {
+    const graceMs = graceOf(options)
+    this.#stopSweeping()
+    this.#closing ??= this.#engine.close(graceMs).then(() => this.#engine.lines.closed(this.#engine.tasks.size))
+    return this.#closing
+  }
+
+  /** For `await using`: the same as `close()`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  #find(taskId: string, owner: string | undefined): Promise<TaskHead> {
+    return findTask(this.#engine, taskId, owner)
+  }
+
+  /** @throws HoldfastError `TASK_SETTLED` when there is nothing left to change */
+  async #findUnfinished(taskId: string, owner: string | undefined): Promise<LiveTask> {
+    this.#engine.assertOpen()
+    const head = await this.#find(taskId, owner)
+    const task = this.#engine.tasks.get(taskId)
+    if (task && !task.isTold) return task
+    throw settledAlready(isSettled(head.status) ? head : await this.#find(taskId, owner))
+  }
+
+  #view(head: TaskHead): TaskView
+  #view(head: TaskHead, isWhole: true): Promise<TaskView>
+  #view(head: TaskHead, isWhole = false): TaskView | Promise<TaskView> {
+    return isWhole ? wholeViewOf(this.#engine, head) : viewOf(head, this.#engine.tasks.get(head.taskId))
+  }
+}

@@ -1,0 +1,132 @@
+/** The calls of one owner: every one of them reaches that owner's tasks, and nobody else's. */
+
+import { isObject } from '../base/expected.js'
+import type {
+  CancelOptions,
+  ClientRestoreOptions,
+  ClientSaveOptions,
+  ResultOptions,
+  SendOptions,
+  SessionTaskOptions,
+} from '../engine/checks/call-options.js'
+import type { Responded } from '../engine/lifecycle/respond.js'
+import type { Sent } from '../engine/lifecycle/send.js'
+import type { Started, StartOptions } from '../engine/lifecycle/start.js'
+import type { CheckpointInfo } from '../task/checkpoint.js'
+import type { ForkPoint } from '../task/decisions/fork.js'
+import type { RestoredCheckpoint } from '../task/definition/context.js'
+import type { AnyTaskDefinition, TaskDefinition } from '../task/definition/definition.js'
+import type { Outcome } from '../task/log/outcome.js'
+import { checkName, NAME_BYTES_MAX } from '../task/names.js'
+import type { Holdfast } from './holdfast.js'
+import type { ListOptions, TaskPage } from './list.js'
+import type { SegmentInfo } from './steps.js'
+import type { StartedAs, TaskId } from './task-id.js'
+import type { TaskView } from './task-view.js'
+
+/** Made by `holdfast.forOwner(owner)`. Each method is the one of `Holdfast` with `owner` filled in. */
+export class OwnerScope {
+  // Hidden at run time too: whoever is handed a scope must not get at the unscoped calls through it.
+  readonly #holdfast: Holdfast
+
+  constructor(
+    holdfast: Holdfast,
+    /** Whose calls these are. */
+    readonly owner: string,
+  ) {
+    this.#holdfast = holdfast
+    checkName(owner, 'owner', NAME_BYTES_MAX.owner)
+  }
+
+  start<Input, Output>(
+    definition: TaskDefinition<Input, Output>,
+    input: Input,
+    options?: Omit<StartOptions, 'owner'>,
+  ): Promise<StartedAs<Output>>
+  start(
+    definition: string | AnyTaskDefinition,
+    input?: unknown,
+    options?: Omit<StartOptions, 'owner'>,
+  ): Promise<Started>
+  start(
+    definition: string | AnyTaskDefinition,
+    input?: unknown,
+    options?: Omit<StartOptions, 'owner'>,
+  ): Promise<Started> {
+    return this.#holdfast.start(definition as string, input, this.#mine(options))
+  }
+
+  get(taskId: string): Promise<TaskView> {
+    return this.#holdfast.get(taskId, { owner: this.owner })
+  }
+
+  list(options?: Omit<ListOptions, 'owner'>): Promise<TaskPage> {
+    return this.#holdfast.list(this.#mine(options))
+  }
+
+  result<Output>(taskId: TaskId<Output>, options?: Omit<ResultOptions, 'owner'>): Promise<Output> {
+    return this.#holdfast.result(taskId, this.#mine(options))
+  }
+
+  cancel(taskId: string, options?: Omit<CancelOptions, 'owner' | 'force'>): Promise<TaskView> {
+    return this.#holdfast.cancel(taskId, this.#mine(options))
+  }
+
+  respond(taskId: string, responses: Readonly<Record<string, unknown>>): Promise<Responded> {
+    return this.#holdfast.respond(taskId, responses, { owner: this.owner })
+  }
+
+  resume(taskId: string): Promise<TaskView> {
+    return this.#holdfast.resume(taskId, { owner: this.owner })
+  }
+
+  send(taskId: string, name: string, payload?: unknown, options?: Omit<SendOptions, 'owner'>): Promise<Sent> {
+    return this.#holdfast.send(taskId, name, payload, this.#mine(options))
+  }
+
+  saveCheckpoint(
+    taskId: string,
+    state: unknown,
+    options?: Omit<ClientSaveOptions, 'owner'>,
+  ): Promise<{ checkpointId: string }> {
+    return this.#holdfast.saveCheckpoint(taskId, state, this.#mine(options))
+  }
+
+  restoreCheckpoint<State = unknown>(
+    taskId: string,
+    options?: Omit<ClientRestoreOptions, 'owner'>,
+  ): Promise<RestoredCheckpoint<State>> {
+    return this.#holdfast.restoreCheckpoint<State>(taskId, this.#mine(options))
+  }
+
+  listCheckpoints(taskId: string): Promise<readonly CheckpointInfo[]> {
+    return this.#holdfast.listCheckpoints(taskId, { owner: this.owner })
+  }
+
+  fork<Output>(
+    taskId: TaskId<Output>,
+    point: ForkPoint,
+    options?: Omit<StartOptions, 'owner'>,
+  ): Promise<StartedAs<Output>> {
+    return this.#holdfast.fork(taskId, point, this.#mine(options))
+  }
+
+  steps(taskId: string): Promise<readonly SegmentInfo[]> {
+    return this.#holdfast.steps(taskId, { owner: this.owner })
+  }
+
+  createSessionTask(options: Omit<SessionTaskOptions, 'owner'>): Promise<{ taskId: TaskId }> {
+    return this.#holdfast.createSessionTask(this.#mine(options))
+  }
+
+  completeSessionTask(taskId: string, outcome: Outcome): Promise<TaskView> {
+    return this.#holdfast.completeSessionTask(taskId, outcome, { owner: this.owner })
+  }
+
+  #mine<Options extends object>(options: Options | undefined): Options & { owner: string } {
+    // What is no object is refused by the call itself.
+    return options === undefined || isObject(options)
+      ? { ...(options as Options), owner: this.owner }
+      : (options as Options & { owner: string })
+  }
+}

@@ -1,0 +1,86 @@
+/** Waits for a task's end, without polling, and turns the outcome into a value or an error. */
+
+import { HoldfastError, TaskCancelledError, TaskFailedError } from '../base/errors.js'
+import type { JsonValue } from '../base/json.js'
+import { onAbort } from '../base/on-abort.js'
+import type { checkResult } from '../engine/checks/call-options.js'
+import { readConsistentOutcome } from '../engine/core/consistent-read.js'
+import type { Engine } from '../engine/core/engine.js'
+import type { WaitEnd } from '../engine/core/waiters.js'
+import { isLive, isSettled, type TaskHead } from '../task/head.js'
+import { failureCode, type Outcome, reviveError } from '../task/log/outcome.js'
+
+/**
+ * The output of the task, once it has settled.
+ * @param find reads the task's head as it is on disk, and refuses another owner's
+ */
+export async function waitForResult(
+  engine: Engine,
+  taskId: string,
+  find: () => Promise<TaskHead>,
+  { signal, timeoutMs, waitParked = false }: ReturnType<typeof checkResult>,
+): Promise<JsonValue | undefined> {
+  const giveUpAt = timeoutMs === undefined ? undefined : engine.clock.now() + timeoutMs
+  for (;;) {
+    const head = await find()
+    if (!isLive(head)) return unwrap(taskId, await readConsistentOutcome(engine, head))
+    signal?.throwIfAborted()
+    // One that is about to be tried again may find code that fits.
+    if (head.parked && !waitParked && !engine.tasks.get(taskId)?.awaitsRun) throw parkedError(head)
+    // From here to `add` nothing is awaited: a task that settles is told after this, or has left the map before it.
+    if (!engine.tasks.has(taskId)) continue
+    engine.assertOpen()
+    const end = await nextEnd(engine, taskId, signal, giveUpAt)
+    if (end === 'late') {
+      throw new HoldfastError(
+        'WAIT_TIMEOUT',
+        `Task ${taskId} did not settle within ${timeoutMs} ms. The task continues.`,
+        {
+          details: { taskId, timeoutMs },
+        },
+      )
+    }
+    if (end.kind === 'settled') return unwrap(taskId, JSON.parse(end.outcomeText) as Outcome)
+    if (end.kind === 'closed') engine.assertOpen()
+  }
+}
+
+function nextEnd(
+  engine: Engine,
+  taskId: string,
+  signal: AbortSignal | undefined,
+  giveUpAt: number | undefined,
+): Promise<WaitEnd | 'late'> {
+  return new Promise((resolve, reject) => {
+    const over = (settle: () => void) => {
+      stopWaiting()
+      disarm()
+      stopListening()
+      settle()
+    }
+    const stopListening = signal ? onAbort(signal, () => over(() => reject(signal.reason))) : () => {}
+    const stopWaiting = engine.waiters.add(taskId, (end) => over(() => resolve(end)))
+    const giveUp = () => over(() => resolve('late'))
+    const disarm = giveUpAt === undefined ? () => {} : engine.clock.setTimer(giveUpAt, giveUp, { elapsed: true })
+  })
+}
+
+function unwrap(taskId: string, outcome: Outcome): JsonValue | undefined {
+  if (outcome.kind === 'result') return outcome.result
+  if (outcome.kind === 'cancelled') throw new TaskCancelledError(taskId, outcome.reason)
+  const { error } = outcome
+  throw new TaskFailedError(taskId, failureCode(error), `Task ${taskId} failed: ${error.message}`, reviveError(error))
+}
+
+/** The refusal of what a parked task can't do. */
+function parkedError({ taskId, status, parked }: TaskHead): HoldfastError {
+  const why = parked ? `${parked.code}: ${parked.reason}` : 'it is parked'
+  const [what, then] = isSettled(status)
+    ? [`Task ${taskId} is '${status}', and its clean-up`, '`waitParked` waits for that, and `resume` tries it again.']
+    : [`Task ${taskId}`, '`resume` tries it again, and `cancel` settles it.']
+  return new HoldfastError(
+    'TASK_PARKED',
+    `${what} is parked: ${why}. It stays parked until the cause is fixed; ${then}`,
+    { details: { taskId, parked } },
+  )
+}

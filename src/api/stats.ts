@@ -1,0 +1,98 @@
+/**
+ * What `stats()` says: of unfinished tasks from counts in memory, of settled ones from counters, of bytes from the
+ * database.
+ */
+
+import type { Engine } from '../engine/core/engine.js'
+import type { ServiceLevels } from '../engine/core/service-levels.js'
+import { KINDS, timersDue } from '../store/disk/layout.js'
+import type { Level } from '../store/disk/level.js'
+import { readKeys } from '../store/reads.js'
+import type { TaskStatus } from '../task/head.js'
+
+/** Result of `holdfast.stats()`. Instants are milliseconds since the epoch. */
+export interface Stats {
+  /**
+   * Tasks that are kept, by status: unfinished ones as they are on disk; settled ones by counters that each settling and
+   * each sweep moves, so no range is walked.
+   */
+  readonly tasks: Readonly<Record<TaskStatus, number>>
+  /** Of the unfinished ones, those that can't continue. */
+  readonly parked: number
+  /** The unfinished task that was created first. */
+  readonly oldest: { readonly taskId: string; readonly type: string; readonly createdAt: number } | undefined
+  readonly bytes: {
+    /** Bytes that budgets count: the values of tasks as JSON, and a fixed sum for each task. */
+    readonly counted: number
+    /**
+     * Bytes of the database's files by kind of key, compressed, and with what is deleted and not compacted
+     * yet. The last writes, up to 4 MiB, are not counted.
+     */
+    readonly onDisk: Readonly<Record<keyof typeof KINDS, number>>
+  }
+  /** Timers whose time has come and that the next sweep acts on: 10,000 stands for that many or more. */
+  readonly timersDue: number
+  /** Runs in memory: bodies that have a slot, and those that wait and are not unloaded. See `limits.loadedRunsMax`. */
+  readonly loadedRuns: number
+  /** Functions of steps that still run although no task waits for them. */
+  readonly leakedFunctions: number
+  /** Faults of the anchor file since this instance was opened. Each is logged. */
+  readonly anchor: {
+    /** Writes that failed. */
+    readonly failedWrites: number
+    /** Slots that were damaged at the open, and were written again. */
+    readonly damagedSlots: number
+  }
+  readonly levels: {
+    /** Since this instance was opened. */
+    readonly sinceOpen: ServiceLevels
+    /** Over the store's life. */
+    readonly overLife: ServiceLevels
+  }
+}
+
+const TIMERS_COUNTED_MAX = 10_000
+
+/** Reads the figures. */
+export async function readStats(engine: Engine): Promise<Stats> {
+  const { store, clock, leaks, loaded, usage, serviceLevels } = engine
+  const { bytes, timers } = await store.read(async (level) => ({
+    bytes: await bytesOnDisk(level),
+    timers: (await readKeys(level, timersDue(clock.now()), TIMERS_COUNTED_MAX)).length,
+  }))
+  return {
+    ...countTasks(engine),
+    bytes: { counted: usage.total, onDisk: bytes },
+    timersDue: timers,
+    loadedRuns: loaded.count,
+    leakedFunctions: leaks.running,
+    anchor: store.anchorFaults,
+    levels: { sinceOpen: serviceLevels.sinceOpen, overLife: serviceLevels.overLife },
+  }
+}
+
+function countTasks({ store, tasks }: Engine): Pick<Stats, 'tasks' | 'parked' | 'oldest'> {
+  const { completed, failed, cancelled, sweptCompleted, sweptFailed, sweptCancelled } = store.totals.current
+  const { byStatus, parked } = tasks.counts
+  const oldest = tasks.oldest?.committed
+  return {
+    tasks: {
+      ...byStatus,
+      completed: completed - sweptCompleted,
+      failed: failed - sweptFailed,
+      cancelled: cancelled - sweptCancelled,
+    },
+    parked,
+    oldest: oldest && { taskId: oldest.taskId, type: oldest.type, createdAt: oldest.createdAt },
+  }
+}
+
+async function bytesOnDisk(level: Level): Promise<Stats['bytes']['onDisk']> {
+  const sizes: [string, number][] = []
+  for (const [kind, prefixes] of Object.entries(KINDS)) {
+    let bytes = 0
+    for (const prefix of prefixes) bytes += await level.approximateSize(`${prefix}/`, `${prefix}0`)
+    sizes.push([kind, bytes])
+  }
+  return Object.fromEntries(sizes) as Stats['bytes']['onDisk']
+}

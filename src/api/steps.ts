@@ -1,0 +1,73 @@
+/** The log of a task as people read it: by segment, with states and times, and without results. */
+
+import { readConsistent } from '../engine/core/consistent-read.js'
+import type { Engine } from '../engine/core/engine.js'
+import { readLog } from '../store/read-log.js'
+import type { TaskHead } from '../task/head.js'
+import { countedIn, type LogRecord, type NamedKind } from '../task/log/records.js'
+import { PREFIX } from '../task/log/segment.js'
+
+/** One entry of the log. Instants are milliseconds since the epoch. */
+export interface StepInfo {
+  readonly kind: NamedKind | 'checkpoint'
+  /** Its name, or the checkpoint's ID. */
+  readonly name: string
+  /** Number of the call among those of its name in its segment, from 1. A checkpoint has number 1. */
+  readonly number: number
+  /** The branch it stands in, such as `race#1.timeout`; `undefined` in the body itself. */
+  readonly branch?: string | undefined
+  readonly state: 'running' | 'completed' | 'failed'
+  /** Start of the call; a checkpoint has none. */
+  readonly startedAt: number | undefined
+  /** Instant of the record; `undefined` while the call runs. */
+  readonly recordedAt: number | undefined
+  readonly attempts: number
+  /** A failed step's error: name and message. */
+  readonly error?: { readonly name: string; readonly message: string } | undefined
+  /** A checkpoint's label. */
+  readonly label?: string | undefined
+}
+
+/** The entries of one segment, in the order they were recorded; what is running comes last. */
+export interface SegmentInfo {
+  /** `'prefix'` before the first restore or save, then 0, 1, … */
+  readonly segment: 'prefix' | number
+  readonly steps: readonly StepInfo[]
+}
+
+/** Reads the log of a task. */
+export async function readSteps(engine: Engine, found: TaskHead): Promise<SegmentInfo[]> {
+  const { head, value: log } = await readConsistent(engine, found, readLog)
+  const segments = new Map<number, StepInfo[]>()
+  const add = (segment: number, info: StepInfo) => {
+    const there = segments.get(segment)
+    if (there) there.push(info)
+    else segments.set(segment, [info])
+  }
+  for (const { record } of log) add(countedIn(record), infoOf(record))
+  const recorded = new Set(log.map(({ record }) => `${record.segment}/${record.scope}/${record.ask}`))
+  for (const { ask, startedAt } of engine.tasks.get(head.taskId)?.run?.begun ?? []) {
+    const { name } = ask
+    if (name.kind === 'checkpoint' || recorded.has(`${ask.segment}/${ask.scope}/${ask.ask}`)) continue
+    const running = { state: 'running', startedAt, recordedAt: undefined, attempts: 1 } as const
+    const branch = ask.scope === '' ? undefined : ask.scope
+    add(ask.segment, { ...running, kind: name.kind, name: name.name, number: name.number, branch })
+  }
+  return [...segments]
+    .sort(([one], [other]) => one - other)
+    .map(([segment, steps]) => ({ segment: segment === PREFIX ? 'prefix' : segment, steps }))
+}
+
+function infoOf(record: LogRecord): StepInfo {
+  const { kind, at: recordedAt } = record
+  if (record.kind === 'checkpoint') {
+    const { checkpointId: name, label } = record
+    return { kind, name, number: 1, state: 'completed', startedAt: undefined, recordedAt, attempts: 1, label }
+  }
+  const { name, number, startedAt, scope } = record
+  const failed = 'failed' in record ? record.failed : undefined
+  const attempts = record.kind === 'step' ? record.attempts : 1
+  const error = failed && { name: failed.name, message: failed.message }
+  const branch = scope === '' ? undefined : scope
+  return { kind, name, number, branch, state: failed ? 'failed' : 'completed', startedAt, recordedAt, attempts, error }
+}

@@ -1,0 +1,137 @@
+/** What a caller sees of a task. */
+
+import { readConsistentOutcome } from '../engine/core/consistent-read.js'
+import type { Engine } from '../engine/core/engine.js'
+import { readPendingRecords, readUndoRecords } from '../store/reads.js'
+import { deadlineOf } from '../task/decisions/expiry.js'
+import { type Durability, isSettled, type Parked, type Progress, type TaskHead, type TaskStatus } from '../task/head.js'
+import type { Outcome } from '../task/log/outcome.js'
+import { type AskedInput, isOutstanding } from '../task/log/pending-record.js'
+import { ON_CANCEL, type UndoRecord } from '../task/log/undo-record.js'
+
+/** A task as `get` and `list` show it. Instants are milliseconds since the epoch. */
+export interface TaskView {
+  readonly taskId: string
+  readonly type: string
+  /** `session` for a task without a body, driven from outside. */
+  readonly kind: 'body' | 'session'
+  readonly version: string | undefined
+  readonly owner: string | undefined
+  readonly status: TaskStatus
+  /** `buffered` if any of it was written without waiting for the disk. */
+  readonly durability: Durability
+  readonly createdAt: number
+  readonly updatedAt: number
+  /** Start of its first run. */
+  readonly startedAt: number | undefined
+  readonly settledAt: number | undefined
+  /**
+   * Time that the task is kept, in milliseconds from its creation. Unfinished after it, the task fails with `EXPIRED`;
+   * settled, it is deleted. `undefined` for a task without one.
+   */
+  readonly ttl: number | undefined
+  /** Instant at which it fails with `TIMEOUT` if it is unfinished. */
+  readonly deadlineAt: number | undefined
+  /** Order among the waiting tasks of its owner: from -100 to 100, higher ones first. */
+  readonly priority: number
+  readonly attempt: number
+  /** Number of its completed steps. */
+  readonly completedSteps: number
+  /** The task it is a fork of, and the number of the last of its records that it has; `undefined` if it is none. */
+  readonly forkedFrom: { readonly taskId: string; readonly at: number } | undefined
+  /** Last reported progress. */
+  readonly progress: Progress | undefined
+  /** Reason for which it cannot continue, if it is parked. */
+  readonly parked: Parked | undefined
+  /** Whose child it is. */
+  readonly parentId: string | undefined
+  /** State of the clean-up after its end: children, undos, `onCancel`. The outcome does not depend on it. */
+  readonly cleanUp: 'none' | 'pending' | 'done' | 'failed'
+  /** Reason for which its clean-up failed: `NOT_RUN` for a parked task that was cancelled with `force`. */
+  readonly cleanUpReason: string | undefined
+  /** Error of a failed task: name, message and code, without the stack. */
+  readonly error: TaskHead['error']
+  /** Outcome of a settled task; `get` only. */
+  readonly outcome?: Outcome | undefined
+  /** Open inputs by key, while it is `input_required`; `get` only. */
+  readonly inputRequests?: Readonly<Record<string, InputRequest>> | undefined
+  /** Steps that were, or are to be, undone, the newest first; `get` only, and only where there are any. */
+  readonly undone?: readonly UndoneStep[] | undefined
+}
+
+/** An open input of a task. */
+export interface InputRequest extends Omit<AskedInput, 'key' | 'answer'> {}
+
+/** A step that has an undo, of a task that did not complete. */
+export interface UndoneStep {
+  readonly step: string
+  /** Number of the step among those of its name in its segment, from 1. */
+  readonly number: number
+  /** `failed`: its undo is out of attempts, or the clean-up was given up before it. */
+  readonly state: 'pending' | 'undone' | 'failed'
+  /** Number of failed attempts of its undo. */
+  readonly failedAttempts: number
+  /** Last error of its undo; `NOT_RUN` where it never ran and never will. */
+  readonly error?: string | undefined
+}
+
+/** Shows `head`, with what is known of the task in memory: what its body said since, and whether it is being tried again. */
+export function viewOf(
+  head: TaskHead,
+  live: { readonly progress?: Progress | undefined; readonly awaitsRun: boolean } | undefined,
+): TaskView {
+  return {
+    taskId: head.taskId,
+    type: head.type,
+    kind: head.kind,
+    version: head.version,
+    owner: head.owner,
+    status: head.status,
+    durability: head.durability,
+    createdAt: head.createdAt,
+    updatedAt: head.updatedAt,
+    startedAt: head.startedAt,
+    settledAt: head.settledAt,
+    ttl: head.ttlMs,
+    deadlineAt: deadlineOf(head),
+    priority: head.priority ?? 0,
+    attempt: head.attempt,
+    completedSteps: head.completedSteps,
+    forkedFrom: head.forkedFrom && { taskId: head.forkedFrom.taskId, at: head.forkedFrom.at },
+    progress: live?.progress ?? head.progress,
+    parked: live?.awaitsRun ? undefined : head.parked,
+    parentId: head.parentId,
+    cleanUp: head.cleanUp,
+    cleanUpReason: head.cleanUpReason,
+    error: head.error,
+  }
+}
+
+/** The same, with what lies beside the head: its outcome, what it asks for, what was undone. */
+export async function wholeViewOf(engine: Engine, head: TaskHead): Promise<TaskView> {
+  const { store, tasks } = engine
+  const view = viewOf(head, tasks.get(head.taskId))
+  const { taskId, status } = head
+  if (isSettled(status)) {
+    const outcome = await readConsistentOutcome(engine, head)
+    const undoes = head.intents !== undefined && status !== 'completed'
+    const intents = undoes ? await store.read((level) => readUndoRecords(level, taskId)) : []
+    const undone = intents.filter(({ id }) => id !== ON_CANCEL).map((intent) => undoneStep(intent, head))
+    return { ...view, outcome, ...(undone.length > 0 ? { undone } : {}) }
+  }
+  if (head.inputs === undefined) return view
+  const notes = [...(await store.read((level) => readPendingRecords(level, taskId))).values()].filter(isOutstanding)
+  const asked = notes.map(({ input }) => input as AskedInput)
+  asked.sort((one, other) => one.requestedAt - other.requestedAt)
+  const inputRequests = Object.fromEntries(asked.map(({ key, answer: _, ...request }) => [key, request]))
+  return { ...view, inputRequests }
+}
+
+function undoneStep({ name: step, number, undoing }: UndoRecord, { cleanUp, cleanUpReason }: TaskHead): UndoneStep {
+  const { doneAt, failedAt, failedAttempts = 0, error } = undoing ?? {}
+  if (doneAt !== undefined) return { step, number, state: 'undone', failedAttempts, error }
+  // A clean-up that was given up undoes nothing more.
+  const isOver = failedAt !== undefined || cleanUp === 'failed'
+  const why = failedAt === undefined && isOver ? (error ?? cleanUpReason) : error
+  return { step, number, state: isOver ? 'failed' : 'pending', failedAttempts, error: why }
+}

@@ -1,0 +1,35 @@
+/** A step as its body asked for it, with its options checked. */
+import { durationMs } from '../../base/duration.js'
+import { currentContext, type KeptContext } from '../../base/empty-context.js'
+import { checkFunction, checkOptionsOf, expected, type Names } from '../../base/expected.js'
+import type { StepContext } from '../../task/definition/context.js'
+import { ONE_ATTEMPT, type RetryPolicy, retryPolicy } from '../../task/definition/retry-options.js'
+import type { StepOptions } from '../../task/definition/step-options.js'
+
+export interface StepCall {
+  readonly name: string
+  readonly fn: (step: StepContext) => unknown
+  readonly retry: RetryPolicy
+  readonly timeoutMs: number | undefined
+  readonly onInterrupted: NonNullable<StepOptions['onInterrupted']>
+  /** The context that the body called in: its functions run there. */
+  readonly context: KeptContext
+}
+
+/** The names of the options of a step. */
+export const STEP_OPTIONS: Names<StepOptions> = { retry: true, timeout: true, onInterrupted: true }
+
+const INTERRUPTED: readonly unknown[] = ['retry', 'fail', 'ask']
+
+/** @throws TypeError naming the argument or option, what was expected and what was given */
+export function checkStep(name: string, fn: (step: StepContext) => unknown, options: StepOptions): StepCall {
+  checkFunction('fn', fn)
+  checkOptionsOf('task.step', options, STEP_OPTIONS)
+  const { retry, timeout, onInterrupted = 'retry' } = options
+  if (typeof onInterrupted !== 'function' && !INTERRUPTED.includes(onInterrupted)) {
+    throw expected('onInterrupted', "'retry', 'fail', 'ask' or a function", onInterrupted)
+  }
+  const timeoutMs = timeout === undefined ? undefined : durationMs(timeout, 'timeout')
+  const policy = retry === undefined ? ONE_ATTEMPT : retryPolicy(retry)
+  return { name, fn, retry: policy, timeoutMs, onInterrupted, context: currentContext() }
+}

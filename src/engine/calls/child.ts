@@ -1,0 +1,70 @@
+/**
+ * Runs one child: starts a task that belongs to this one, and waits until it has ended, its clean-up included.
+ *
+ * What if it dies here? The child's ID is noted before the child is created; whoever takes the note up creates the child
+ * if it is not there, and waits for it if it is.
+ */
+import { type HoldfastError, TaskCancelledError, TaskFailedError } from '../../base/errors.js'
+import { readHead, readOutcome } from '../../store/reads.js'
+import { isLive, NEVER } from '../../task/head.js'
+import { describeError, failureCode, type Outcome, reviveError } from '../../task/log/outcome.js'
+import type { ChildCall } from '../core/collaborators.js'
+import { settleIfLate } from '../replay/begin-calls.js'
+import { newPendingRecord, type PendingCall, placeOf } from '../replay/pending-call.js'
+import type { Run } from '../replay/run.js'
+import { recordResult } from './record-result.js'
+
+/** Starts a child, or takes it up, and records how it ended. Never rejects. */
+export async function runChild(run: Run, asked: PendingCall, call: () => Promise<ChildCall>): Promise<void> {
+  const { host, task } = run
+  const { clock, ids, store } = host
+  await recordResult(run, asked, async () => {
+    let note = run.noteOf(asked)
+    if (note && note.id !== asked.ask.id) return undefined
+    const startedAt = note?.child?.startedAt ?? clock.now()
+    const failed = (error: unknown, childId: string) => ({
+      record: { kind: 'child', ...placeOf(asked), startedAt, childId, failed: describeError(error) } as const,
+      beside: { ended: note ? [note] : [] },
+    })
+    const begun = note?.child?.taskId
+    let child: ChildCall | undefined
+    // One that has begun is waited for, whatever this process knows of its type or makes of its input: it was parsed then.
+    if (begun === undefined || !(await store.readPatiently((level) => readHead(level, begun)))) {
+      try {
+        child = await call()
+      } catch (error) {
+        return failed(error, begun ?? '')
+      }
+    }
+    if (!note?.child) {
+      if (run.isOverFor(asked)) return undefined
+      note = { ...newPendingRecord(asked), child: { taskId: ids.taskId(startedAt), startedAt } }
+      await host.record(task, { kind: 'note', run: run.number, beside: { begun: [note] } })
+    }
+    const childId = note.child?.taskId ?? ''
+    if (run.isOverFor(asked) || (child && settleIfLate(run))) return undefined
+    try {
+      if (child) await host.children.create(task, childId, child)
+    } catch (error) {
+      return failed(error, childId)
+    }
+    // Nothing is awaited between the look and the wait: a child that ends nudges whoever waits by then.
+    while (host.isUnfinished(childId)) {
+      if (!(await run.waits.until(asked, NEVER, true))) return undefined
+    }
+    const ended = await store.readPatiently(async (level) => {
+      const head = await readHead(level, childId)
+      return head && !isLive(head) ? await readOutcome(level, childId) : undefined
+    })
+    if (!ended) return undefined
+    if (ended.kind !== 'result') return failed(failureOf(childId, ended), childId)
+    const value = ended.result === undefined ? undefined : JSON.stringify(ended.result)
+    return { record: { kind: 'child', ...placeOf(asked), startedAt, childId, value }, beside: { ended: [note] } }
+  })
+}
+
+function failureOf(childId: string, outcome: Exclude<Outcome, { kind: 'result' }>): HoldfastError {
+  if (outcome.kind === 'cancelled') return new TaskCancelledError(childId, outcome.reason)
+  const { error } = outcome
+  return new TaskFailedError(childId, failureCode(error), error.message, reviveError(error))
+}

@@ -1,0 +1,38 @@
+/** Runs one input: asks for it, waits for the answer or the timeout, and records which came. */
+import { HoldfastError } from '../../base/errors.js'
+import { describeError } from '../../task/log/outcome.js'
+import { newPendingRecord, type PendingCall, placeOf } from '../replay/pending-call.js'
+import type { Run } from '../replay/run.js'
+import { askAndWait, type InputQuestion } from './question.js'
+import { commitResult, recordResult } from './record-result.js'
+
+/** Asks for an input and records the answer. Never rejects. */
+export async function runInput(run: Run, asked: PendingCall, question: InputQuestion): Promise<void> {
+  await recordResult(run, asked, async () => {
+    const note = run.noteOf(asked) ?? newPendingRecord(asked)
+    if (note.id !== asked.ask.id) return undefined
+    return askAndWait(run, asked, note, question, async (answered, answer) => {
+      const { key = '', requestedAt: startedAt = 0, refused } = answered.input ?? {}
+      const failure =
+        refused === undefined
+          ? answer === undefined && tooLate(run.task.taskId, key)
+          : unavailable(run.task.taskId, key, refused)
+      const end = failure ? { failed: describeError(failure) } : { value: answer === '' ? undefined : answer }
+      const record = { kind: 'input', ...placeOf(asked), startedAt, key, ...end } as const
+      await commitResult(run, asked, { record, beside: { ended: [answered] } })
+      return 'recorded' as const
+    })
+  })
+}
+
+function unavailable(taskId: string, key: string, why: string): HoldfastError {
+  return new HoldfastError('INPUT_UNAVAILABLE', `Input '${key}' of task ${taskId} can't be asked for: ${why}`, {
+    details: { taskId, key },
+  })
+}
+
+function tooLate(taskId: string, key: string): HoldfastError {
+  return new HoldfastError('INPUT_TIMEOUT', `Nobody answered input '${key}' of task ${taskId} in time`, {
+    details: { taskId, key },
+  })
+}

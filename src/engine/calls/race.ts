@@ -1,0 +1,150 @@
+/**
+ * Branches side by side: `all`, `race`, `any`. Each branch has a scope of its own, so that its names and numbers depend on
+ * nothing that the others do. Branches run in the body's turns like any chain of promises; what is special is the end of
+ * those that are not waited for any more.
+ *
+ * - Which branch decides is known in a turn, by the log: the same one in every run. From that moment on the losers are
+ *     answered nothing, in this run and in a replay alike.
+ * - The body is told when the decision is recorded, and not before its losers are cleaned up (branch-decision.ts).
+ * - A branch that lost is left where it waits. Its signal is aborted.
+ */
+import { isObject, shown } from '../../base/expected.js'
+import type { BranchesOf, TaskContext } from '../../task/definition/context.js'
+import { branchScope } from '../../task/log/scope.js'
+import { checkName, NAME_BYTES_MAX } from '../../task/names.js'
+import { Branch } from '../replay/branch-scopes.js'
+import type { PendingCall } from '../replay/pending-call.js'
+import type { Run } from '../replay/run.js'
+import { type BranchDecision, runBranchDecision } from './branch-decision.js'
+
+/** How a call of branches ends. */
+export type Kind = 'all' | 'race' | 'any'
+
+const BRANCHES_MAX = 1_000
+
+interface Member {
+  readonly name: string
+  readonly branch: Branch
+  readonly fn: (task: TaskContext) => unknown
+  state: 'running' | 'fulfilled' | 'rejected'
+  value?: unknown
+}
+
+/**
+ * Runs the branches.
+ * @param makeContext the context of a branch
+ * @throws TypeError for branches that are none
+ */
+export function runBranches(
+  run: Run,
+  within: Branch | undefined,
+  kind: Kind,
+  given: BranchesOf<unknown>,
+  makeContext: (branch: Branch) => TaskContext,
+): Promise<unknown> {
+  const fns = checkBranches(kind, given)
+  run.refuseWhileLeaving()
+  const scope = within?.scope ?? ''
+  const { segment } = run.history
+  const number = run.history.nextNumber('branches', kind, scope)
+  const members = fns.map(([name, fn]): Member => {
+    const branch = new Branch(segment, branchScope(scope, kind, number, name), within)
+    return { name, fn, branch, state: 'running' }
+  })
+  const end = run.branches.begin(within)
+  return new Promise<unknown>((resolve, reject) => {
+    let isDecided = false
+    /** Tells the body, where nothing is to be recorded for it. */
+    const tellUnrecorded = (tell: () => void) => {
+      const answer = run.unrecorded.derive(`task.${kind}(…)`, undefined, within)
+      if (answer) answer.then(tell, reject)
+      else tell()
+    }
+    /** The branch whose end ends the call. */
+    const decide = (member: Member) => {
+      isDecided = true
+      const tell = () => (member.state === 'fulfilled' ? resolve(member.value) : reject(member.value))
+      const lost = members.filter(({ state }) => state === 'running').map(({ branch }) => branch)
+      if (lost.length === 0) return tellUnrecorded(tell)
+      record(run, within, kind, number, { branch: member.name, lost, awaitsFunctions: kind === 'all' }).then(
+        tell,
+        reject,
+      )
+    }
+    const ended = (member: Member, state: 'fulfilled' | 'rejected', value: unknown) => {
+      if (isDecided) return
+      try {
+        // Outside a turn it can't be repeated: it waited for something that is not a step. Refused also where others are
+        // waited for still: which one ends last is another matter after a crash.
+        if (run.enter(`the end of branch '${member.name}' of task.${kind}(…)`, within)) return
+      } catch (error) {
+        isDecided = true
+        return reject(error)
+      }
+      Object.assign(member, { state, value })
+      if (kind === 'race' || (state === 'fulfilled') === (kind === 'any')) return decide(member)
+      if (members.some((other) => other.state === 'running')) return
+      isDecided = true
+      tellUnrecorded(() => (kind === 'any' ? reject(allFailed(members)) : resolve(resultsOf(members))))
+    }
+    if (members.length === 0) tellUnrecorded(() => resolve({}))
+    for (const member of members) {
+      new Promise((settle) => settle(member.fn(makeContext(member.branch)))).then(
+        (value) => ended(member, 'fulfilled', value),
+        (error: unknown) => ended(member, 'rejected', error),
+      )
+    }
+  }).finally(end)
+}
+
+function resultsOf(members: readonly Member[]): Record<string, unknown> {
+  return Object.fromEntries(members.map(({ name, value }) => [name, value]))
+}
+
+function allFailed(members: readonly Member[]): AggregateError {
+  return new AggregateError(
+    members.map(({ value }) => value),
+    'Every branch of `task.any` failed',
+  )
+}
+
+async function record(
+  run: Run,
+  within: Branch | undefined,
+  kind: Kind,
+  number: number,
+  decision: BranchDecision,
+): Promise<unknown> {
+  run.closeBranches(decision.lost)
+  const begin = (asked: PendingCall) => runBranchDecision(run, asked, decision)
+  const branch = await run.ask(
+    () => run.history.askNumbered('decision', kind, number, within?.scope ?? ''),
+    begin,
+    within,
+  )
+  if (branch === decision.branch) return undefined
+  return run.park(`branch '${String(branch)}' had decided task.${kind} where the code now lets '${decision.branch}'`)
+}
+
+function checkBranches(kind: Kind, given: unknown): [string, (task: TaskContext) => unknown][] {
+  if (!isObject(given)) {
+    throw new TypeError(
+      `Expected the branches of \`task.${kind}\` to be an object of functions, by name, got ${shown(given)}`,
+    )
+  }
+  const branches = Object.entries(given)
+  if (kind !== 'all' && branches.length === 0) {
+    throw new TypeError(`Expected \`task.${kind}\` to be given at least one branch: with none it would never end`)
+  }
+  if (branches.length > BRANCHES_MAX) {
+    throw new TypeError(
+      `Expected \`task.${kind}\` to be given at most ${BRANCHES_MAX} branches, got ${branches.length}`,
+    )
+  }
+  for (const [name, fn] of branches) {
+    checkName(name, 'branch', NAME_BYTES_MAX.branch)
+    if (typeof fn === 'function') continue
+    throw new TypeError(`Expected branch '${name}' of \`task.${kind}\` to be a function, got ${shown(fn)}`)
+  }
+  return branches as [string, (task: TaskContext) => unknown][]
+}

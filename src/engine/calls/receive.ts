@@ -1,0 +1,60 @@
+/**
+ * Runs one receive: takes the oldest message of its name, or waits for one. It is taken in the batch that records it, so
+ * no message is received twice, and none is lost.
+ */
+import { HoldfastError } from '../../base/errors.js'
+import { readMessage } from '../../store/reads.js'
+import { NEVER } from '../../task/head.js'
+import { describeError } from '../../task/log/outcome.js'
+import { newPendingRecord, type PendingCall, placeOf } from '../replay/pending-call.js'
+import type { Run } from '../replay/run.js'
+import { commitResult, recordResult } from './record-result.js'
+
+/** The order in which the messages of a task come and go. */
+export const messagesOf = (taskId: string) => `messages/${taskId}`
+
+/** Receives a message and records it. Never rejects. */
+export async function runReceive(
+  run: Run,
+  asked: PendingCall,
+  name: string,
+  timeoutMs: number | undefined,
+): Promise<void> {
+  const { host, task } = run
+  const { clock, keys, store } = host
+  const { taskId } = task
+  await recordResult(run, asked, async () => {
+    let note = run.noteOf(asked)
+    if (note && note.id !== asked.ask.id) return undefined
+    const startedAt = note?.wait?.startedAt ?? clock.now()
+    const dueAt = note?.wait?.dueAt ?? (timeoutMs === undefined ? NEVER : startedAt + timeoutMs)
+    for (;;) {
+      const next = await keys.run(messagesOf(taskId), async () => {
+        if (run.isOverFor(asked)) return { waiting: Promise.resolve(false) }
+        const first = task.head.messages && (await store.readPatiently((level) => readMessage(level, taskId, name)))
+        if (!first && dueAt > clock.now()) {
+          if (!note) {
+            note = { ...newPendingRecord(asked), wait: { startedAt, dueAt } }
+            await host.record(task, { kind: 'note', run: run.number, beside: { begun: [note] } })
+          }
+          return { waiting: run.waits.until(asked, dueAt, true) }
+        }
+        const end = first
+          ? { message: first.order, value: first.text === '' ? undefined : first.text }
+          : { failed: describeError(tooLate(taskId, name)) }
+        const beside = { taken: first || undefined, ended: note && [note] }
+        const record = { kind: 'receive', ...placeOf(asked), startedAt, ...end } as const
+        await commitResult(run, asked, { record, beside })
+        return { recorded: 'recorded' as const }
+      })
+      if ('recorded' in next) return next.recorded
+      if (!(await next.waiting)) return undefined
+    }
+  })
+}
+
+function tooLate(taskId: string, name: string): HoldfastError {
+  return new HoldfastError('RECEIVE_TIMEOUT', `No message '${name}' came for task ${taskId} in time`, {
+    details: { taskId, name },
+  })
+}

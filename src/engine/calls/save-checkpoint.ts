@@ -1,0 +1,133 @@
+/** Saves a checkpoint of the body: closes the segment it is in, and opens the next (rule 1 of the log). */
+import { HoldfastError } from '../../base/errors.js'
+import { checkFlag, checkOptionsOf } from '../../base/expected.js'
+import { faultOf } from '../../base/fault.js'
+import { toJson } from '../../base/json.js'
+import { isFenced } from '../../task/decisions/transition.js'
+import { SAVE_OPTIONS, type SaveCheckpointOptions } from '../../task/definition/context.js'
+import { describeRecord } from '../../task/log/records.js'
+import { checkName, NAME_BYTES_MAX } from '../../task/names.js'
+import type { PendingCall } from '../replay/pending-call.js'
+import type { Run } from '../replay/run.js'
+
+/** Where fewer are kept from now on than before, the rest goes with the next saves: a batch stays small. */
+export const STATES_DROPPED_MAX = 30
+
+// What the body gave to its latest save in this run: the state of that one may be dropped from the store by now.
+const handedOver = new WeakMap<Run, string>()
+
+/** The state, as JSON text, that the body handed to its latest save in this run. */
+export function latestSavedState(run: Run): string | undefined {
+  return handedOver.get(run)
+}
+
+/** What the body's `saveCheckpoint` does, once it may be called at all. */
+export function saveCheckpoint(
+  run: Run,
+  state: unknown,
+  options: SaveCheckpointOptions,
+  restoredInPrefix: boolean,
+): Promise<unknown> {
+  checkOptionsOf('task.saveCheckpoint', options, SAVE_OPTIONS)
+  const { label, prune = false } = options
+  checkFlag('prune', prune)
+  if (label !== undefined) checkName(label, 'label', NAME_BYTES_MAX.label)
+  const stateText = stateToJson(run, state)
+  run.refuseInFlight('saved')
+  if (prune && !restoredInPrefix) throw pruneNeedsRestore(run)
+  const parked = leaveSegment(run, 'saved')
+  if (parked) return parked
+  handedOver.set(run, stateText)
+  const begin = (asked: PendingCall) => record(run, asked, { stateText, prune, label })
+  return run.ask(() => run.history.askCheckpoint(), begin, undefined, prune)
+}
+
+async function record(
+  run: Run,
+  asked: PendingCall,
+  { stateText, prune, label }: { stateText: string; prune: boolean; label: string | undefined },
+): Promise<void> {
+  const { host, task } = run
+  const { name, segment, scope, ask, after } = asked.ask
+  const { checkpointsPerTaskMax: max } = host.limits
+  const drops = outOfDate(run, prune)
+  if (!prune && task.head.checkpoints.body - drops.length >= max) {
+    run.fail(tooManyCheckpoints(task.taskId, max))
+    return run.dropped(asked)
+  }
+  const opens = name.kind === 'checkpoint' ? name.opens : 0
+  const checkpointId = host.ids.checkpointId(host.clock.now())
+  try {
+    const decided = await host.record(task, {
+      kind: 'record',
+      run: run.number,
+      record: { kind: 'checkpoint', checkpointId, label, opens, segment, scope, ask, after },
+      checkpoint: { stateText, prune, drops },
+      progress: task.progress,
+    })
+    if (!decided.record) return run.dropped(asked)
+    run.recorded(asked, decided.record)
+    const { taskId, type } = task.head
+    host.events.emit('checkpoint:saved', { taskId, type, checkpointId, savedBy: 'body' })
+    // Behind: the head on disk says already what is dropped.
+    if (prune) void host.store.deletePruned(taskId, opens).catch((error: unknown) => logPruning(run, error))
+  } catch (error) {
+    run.dropped(asked)
+    if (!isFenced(error)) run.fail(error)
+  }
+}
+
+/** The states that are dropped with the save: all but as many as are kept beside the new one. */
+function outOfDate({ host, task, history }: Run, prune: boolean): { checkpointId: string; stateBytes: number }[] {
+  // Asked for in any case: what is older is let go of in memory too.
+  const saves = history.saves(task.head.checkpoints.body)
+  const keep = host.keepCheckpointsOf(task.head.type)
+  if (keep === undefined || prune) return []
+  return saves
+    .slice(0, Math.max(0, saves.length - (keep - 1)))
+    .slice(0, STATES_DROPPED_MAX)
+    .map(({ checkpointId, stateBytes = 0 }) => ({ checkpointId, stateBytes }))
+}
+
+/** A state as the store keeps it; empty text for `undefined`. */
+function stateToJson(run: Run, state: unknown): string {
+  const { stateBytesMax: bytesMax } = run.host.limits
+  return toJson(state, { what: 'the state of the checkpoint', bytesMax, option: 'limits.stateBytesMax' }) ?? ''
+}
+
+/**
+ * A segment is left with nothing of its log unasked for (rule 3). Asked last, so that what is refused in a first run is
+ * refused in a replay too, which has records ahead.
+ * @returns a promise that stays pending if the task is parked for it
+ */
+export function leaveSegment(run: Run, done: 'saved' | 'restored'): Promise<never> | undefined {
+  const left = run.history.leftBehind(new Map())
+  // A recorded save that closes this segment is what the body asks for next.
+  if (!left || left.segment !== run.history.segment || left.kind === 'checkpoint') return undefined
+  return run.park(
+    `a checkpoint is ${done}, and the code did not ask for ${describeRecord(left)}, which the log has before it`,
+  )
+}
+
+function pruneNeedsRestore(run: Run): HoldfastError {
+  return new HoldfastError(
+    'PRUNE_NEEDS_RESTORE',
+    `Task ${run.task.taskId} saved a checkpoint with \`prune\`, but did not restore one: the next run would need what is pruned. Begin the body with \`const { state } = (await task.restoreCheckpoint()) ?? { state: first }\`.`,
+    { details: { taskId: run.task.taskId } },
+  )
+}
+
+function tooManyCheckpoints(taskId: string, max: number): HoldfastError {
+  return new HoldfastError(
+    'LIMIT_EXCEEDED',
+    `Task ${taskId} keeps ${max} checkpoints already (option \`limits.checkpointsPerTaskMax\`). Save with \`prune: true\` to keep only the newest, or set \`keepCheckpoints\`.`,
+    { details: { taskId, max, option: 'limits.checkpointsPerTaskMax' } },
+  )
+}
+
+function logPruning(run: Run, error: unknown): void {
+  run.host.logger.debug('What a checkpoint pruned could not be deleted; the next run does it', {
+    taskId: run.task.taskId,
+    error: faultOf(error),
+  })
+}

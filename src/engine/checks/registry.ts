@@ -1,0 +1,43 @@
+/** The task definitions of this process, by name. */
+import { HoldfastError } from '../../base/errors.js'
+import { isObject, shown } from '../../base/expected.js'
+import type { AnyTaskDefinition } from '../../task/definition/definition.js'
+
+/** The definitions. */
+export class Registry {
+  readonly #definitions = new Map<string, AnyTaskDefinition>()
+
+  /** The definition of that name. */
+  get(name: string): AnyTaskDefinition | undefined {
+    return this.#definitions.get(name)
+  }
+
+  /** @throws HoldfastError `TASK_TYPE_UNKNOWN` */
+  require(name: string): AnyTaskDefinition {
+    const definition = this.#definitions.get(name)
+    if (definition) return definition
+    const known = [...this.#definitions.keys()].map((known) => `'${known}'`).join(', ') || 'none'
+    throw new HoldfastError(
+      'TASK_TYPE_UNKNOWN',
+      `No task named '${name}' is registered (registered: ${known}). Pass its definition in \`tasks\`, or call \`register\`.`,
+      { details: { type: name } },
+    )
+  }
+
+  /**
+   * Adds a definition.
+   * @returns whether it is new
+   * @throws TypeError when another definition has the name: after a crash the name has to find the code again
+   */
+  add(definition: AnyTaskDefinition): boolean {
+    const { body, name, retry, cleanUp }: Partial<AnyTaskDefinition> = definition ?? {}
+    if (typeof body !== 'function' || typeof name !== 'string' || !isObject(retry) || !isObject(cleanUp)) {
+      throw new TypeError(`Expected a definition made by \`defineTask\`, got ${shown(definition)}`)
+    }
+    const there = this.#definitions.get(definition.name)
+    if (there === definition) return false
+    if (there) throw new TypeError(`Another definition is registered under the name '${definition.name}'`)
+    this.#definitions.set(definition.name, definition)
+    return true
+  }
+}

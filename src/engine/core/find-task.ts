@@ -1,0 +1,53 @@
+/**
+ * Finds a task for a caller, as it is on disk. Another owner's task and no task at all are refused alike, damaged ones
+ * included: whoever guesses IDs learns nothing.
+ */
+import { expected } from '../../base/expected.js'
+import { liveKey } from '../../store/disk/layout.js'
+import { damaged } from '../../store/integrity/envelope.js'
+import { hasTraces, readHead } from '../../store/reads.js'
+import type { Store } from '../../store/store.js'
+import type { TaskHead } from '../../task/head.js'
+import { isTaskId } from '../checks/arguments.js'
+import type { SweepGuard } from './collaborators.js'
+import { taskNotFound } from './consistent-read.js'
+import type { LiveTasks } from './live-tasks.js'
+
+/** What finding a task needs of the engine. */
+interface Findable {
+  readonly store: Store
+  readonly tasks: LiveTasks
+  readonly sweeps: Pick<SweepGuard, 'isSweeping'>
+  readonly isClosed: boolean
+  assertOpen(): void
+}
+
+/**
+ * The head of the task, if it is `owner`'s (or, without an owner, anybody's).
+ * @throws HoldfastError `TASK_NOT_FOUND`, `RECORD_DAMAGED`, `STORE_UNAVAILABLE`, `CLOSED`
+ */
+export async function findTask(engine: Findable, taskId: string, owner: string | undefined): Promise<TaskHead> {
+  if (typeof taskId !== 'string') throw expected('taskId', 'a string', taskId)
+  if (engine.isClosed) engine.assertOpen()
+  const isBeingSwept = engine.sweeps.isSweeping(taskId)
+  const found =
+    engine.tasks.get(taskId)?.committed ?? (isTaskId(taskId) ? await readFromDisk(engine, taskId, owner) : undefined)
+  // Half of it may be there still.
+  const head = isBeingSwept || found?.sweeping ? undefined : found
+  if (head && (owner === undefined || head.owner === owner)) return head
+  throw taskNotFound(taskId)
+}
+
+function readFromDisk(engine: Findable, taskId: string, owner: string | undefined): Promise<TaskHead | undefined> {
+  return engine.store.read(async (level) => {
+    let lost: unknown = damaged(liveKey(taskId), 'it is missing')
+    try {
+      const head = await readHead(level, taskId)
+      if (head) return head
+    } catch (error) {
+      lost = error
+    }
+    if (await hasTraces(level, taskId, owner)) throw lost
+    return undefined
+  })
+}

@@ -1,0 +1,32 @@
+/** Cancels tasks: for a caller, and the children of a task that is over. The clean-up starts behind it (settle.ts). */
+
+import { faultOf } from '../../base/fault.js'
+import { isFenced } from '../../task/decisions/transition.js'
+import { isSettled } from '../../task/head.js'
+import type { Outcome } from '../../task/log/outcome.js'
+import type { CancelOptions } from '../checks/call-options.js'
+import type { Engine } from '../core/engine.js'
+import type { LiveTask } from '../core/live-task.js'
+
+/**
+ * Cancels a task for a caller. A parked one with `force` is given up: nothing of it is cleaned up.
+ * @throws HoldfastError `TASK_SETTLED`, `STORE_UNAVAILABLE`
+ */
+export async function cancelTask(engine: Engine, task: LiveTask, options: CancelOptions): Promise<void> {
+  const { owner, reason, force } = options
+  const givesUp = force === true && task.head.parked !== undefined && !task.awaitsRun
+  const settling = { by: owner ?? 'admin', patient: false, stoppedBy: 'cancel', givesUp } as const
+  await engine.settle(task, { kind: 'cancelled', reason }, settling)
+}
+
+/** Cancels a task whose parent is over. */
+export async function endOrphan(engine: Engine, taskId: string): Promise<void> {
+  const task = engine.tasks.get(taskId)
+  if (!task || isSettled(task.head.status)) return
+  const outcome: Outcome = { kind: 'cancelled', reason: `its parent task ${task.head.parentId} is over` }
+  try {
+    await engine.settle(task, outcome, { by: 'engine', patient: true, stoppedBy: 'cancel' })
+  } catch (error) {
+    if (!isFenced(error)) engine.logger.debug('A child could not be cancelled', { taskId, error: faultOf(error) })
+  }
+}

@@ -1,0 +1,61 @@
+/** Clears behind a retry what it dropped from the log, in order with other retries of the task (store/clear-dropped.ts). */
+
+import { faultOf } from '../../base/fault.js'
+import { clearForAttempt, deleteDropped } from '../../store/clear-dropped.js'
+import { DROPPED, lastPart, under } from '../../store/disk/layout.js'
+import { readKeys } from '../../store/reads.js'
+import type { Engine } from '../core/engine.js'
+
+/** The order in which the list of what a task's retries dropped changes. */
+export const droppedOf = (taskId: string) => `dropped/${taskId}`
+
+/**
+ * Clears what the next attempt could meet; resolves once that is on disk. Records are deleted behind that.
+ * @throws HoldfastError `RECORD_DAMAGED`
+ */
+export async function clearDropped(engine: Engine, taskId: string): Promise<void> {
+  const { store, keys, sweeps } = engine
+  await sweeps.using(taskId, async () => {
+    const isLeft = await keys.run(droppedOf(taskId), () => clearForAttempt(store, taskId))
+    if (isLeft) void deleteBehind(engine, taskId)
+  })
+}
+
+/** Clears what earlier processes left, of tasks that have ended or wait for long too. Behind a recovery, one by one. */
+export async function clearAllDropped(engine: Engine): Promise<void> {
+  const { store, keys, sweeps } = engine
+  const found = await store.readPatiently((level) => readKeys(level, under(DROPPED), Number.POSITIVE_INFINITY))
+  for (const taskId of found.map(lastPart)) {
+    if (engine.closing) return
+    if (sweeps.isSweeping(taskId)) continue
+    try {
+      await sweeps.using(taskId, async () => {
+        if (await keys.run(droppedOf(taskId), () => clearForAttempt(store, taskId))) await deleteBehind(engine, taskId)
+      })
+    } catch (error) {
+      logClearing(engine, taskId, error)
+    }
+  }
+}
+
+async function deleteBehind(engine: Engine, taskId: string): Promise<void> {
+  const { store, keys, sweeps } = engine
+  const { deletingDropped } = sweeps
+  if (deletingDropped.has(taskId)) return
+  deletingDropped.add(taskId)
+  const inOrder = <T>(act: () => Promise<T>) => keys.run(droppedOf(taskId), act)
+  try {
+    await sweeps.using(taskId, () => deleteDropped(store, taskId, { inOrder, mayContinue: () => !engine.closing }))
+  } catch (error) {
+    logClearing(engine, taskId, error)
+  } finally {
+    deletingDropped.delete(taskId)
+  }
+}
+
+/** Logs that something could not be cleared. While the engine closes, that is what a close does. */
+export function logClearing(engine: Engine, taskId: string, error: unknown): void {
+  if (engine.closing) return
+  const fields = { taskId, error: faultOf(error) }
+  engine.logger.debug('Records that a retry dropped could not be deleted. The next open does it.', fields)
+}

@@ -1,0 +1,248 @@
+/**
+ * Executes a task once: loads its log, runs the body over it, and settles or parks the task by how the body ended.
+ *
+ * What if it dies here? Between any two lines: the task is unfinished on disk, the next open finds it in the live range
+ * and executes it again, answered from what was recorded.
+ */
+import { setImmediate as turn } from 'node:timers/promises'
+import { fromJson, toJson } from '../../base/json.js'
+import { noteKey } from '../../store/disk/layout.js'
+import { readDropped, readLog, readPatches } from '../../store/read-log.js'
+import { readInput, readPendingRecords, readUndoRecords } from '../../store/reads.js'
+import { dueAt, isOutOfTime } from '../../task/decisions/expiry.js'
+import { nextAttemptAt } from '../../task/decisions/retry.js'
+import { planRetry } from '../../task/decisions/retry-drops.js'
+import { isFenced } from '../../task/decisions/transition.js'
+import type { AnyTaskDefinition } from '../../task/definition/definition.js'
+import { History } from '../../task/log/history.js'
+import { describeError, type Outcome, type TaskError } from '../../task/log/outcome.js'
+import { type PatchAnswers, Patches } from '../../task/log/patch-answers.js'
+import type { PendingRecord } from '../../task/log/pending-record.js'
+import { undoneRecords } from '../../task/log/undo-record.js'
+import { Patched } from '../calls/patched.js'
+import { inputsOf } from '../calls/question.js'
+import { messagesOf } from '../calls/receive.js'
+import { taskContext } from '../calls/task-context.js'
+import { checkOutput } from '../checks/schemas.js'
+import type { Engine } from '../core/engine.js'
+import type { LiveTask } from '../core/live-task.js'
+import type { RunEnd } from '../replay/pending-call.js'
+import { Run } from '../replay/run.js'
+import { clearDropped, droppedOf, logClearing } from './clear-after-retry.js'
+
+/**
+ * Runs the body of `task` to its end, its parking, or the close of the engine. The caller holds a slot for it.
+ * @param fresh the input of a task that was created as running; without it the run's start is recorded first
+ */
+export async function executeTask(
+  engine: Engine,
+  task: LiveTask,
+  fresh: { readonly inputText: string | undefined } | undefined,
+): Promise<void> {
+  // It may have waited for its slot, or for its next attempt, until now.
+  if (isOutOfTime(task.head, engine.clock.now())) return engine.timeOut(task)
+  const recovered = !fresh && task.head.run > 0 && task.head.wakeAt === undefined
+  const loaded = fresh
+    ? { input: fresh.inputText, history: new History([]), notes: new Map(), patches: new Map() }
+    : await load(engine, task)
+  if (!loaded || isGone(engine, task)) return
+  const definition = engine.registry.require(task.head.type)
+  if (!fresh && !(await startRun(engine, task, definition, recovered))) return
+  if (isGone(engine, task)) return
+
+  const { taskId, type } = task.head
+  const report = (replayed: number, next: string | undefined) => {
+    const { clock } = engine
+    engine.report.note({ taskId, type, action: 'resumed', replayed, resumedAt: next }, clock.now())
+  }
+  const patched = new Patched(new Patches(loaded.patches), [...loaded.notes.values()])
+  const run = new Run(engine, task, loaded.history, loaded.notes, patched, definition, recovered, report)
+  task.run = run
+  // What came while it was loaded is looked for by each wait before it begins.
+  task.wakesAtOnce = false
+  if (fresh) engine.events.emit('task:started', { taskId, type, run: run.number, recovered })
+  const context = taskContext(run)
+  const body = () => definition.body(context, fromJson(loaded.input) as never)
+  const end = await run.execute(body)
+  try {
+    await conclude(engine, task, definition, run, end)
+  } finally {
+    run.ending = false
+  }
+}
+
+/** What a run needs from the store: one range scan for the log. `undefined` if it is damaged; the task is parked then. */
+async function load(engine: Engine, task: LiveTask) {
+  const { store } = engine
+  try {
+    if (task.head.hasDropped) await clearDropped(engine, task.taskId)
+    return await store.readPatiently(async (level) => ({
+      input: await readInput(level, task.head),
+      history: new History(
+        // A head that was found at open may be an old one, and its log says so. Of another it is known to be empty.
+        task.head.nextRecord === 0 && !task.wasFound
+          ? []
+          : (await readLog(level, task.head)).map(({ record }) => record),
+      ),
+      notes: task.head.hasStepStates ? await readPendingRecords(level, task.taskId) : new Map<string, PendingRecord>(),
+      patches: task.head.hasPatches ? await readPatches(level, task.head) : new Map<number, PatchAnswers>(),
+    }))
+  } catch (error) {
+    // Whatever it is, the task is not left pending in silence (recovery-6); the next open tries again.
+    await engine.park(task, { code: 'RECORD_DAMAGED', reason: error instanceof Error ? error.message : String(error) })
+    return undefined
+  }
+}
+
+/**
+ * Records that a run begins. Its number is decided at once, so that whatever the run writes comes after.
+ * @returns whether it is on disk; not if the task was settled meanwhile: then no body of it may run
+ */
+async function startRun(
+  engine: Engine,
+  task: LiveTask,
+  definition: AnyTaskDefinition,
+  recovered: boolean,
+): Promise<boolean> {
+  if (!engine.store.connection.isUp) await engine.store.connection.up
+  const { timeoutMs } = definition
+  const run = task.head.run + 1
+  const started = engine.record(task, { kind: 'start', run, timeoutMs, recovered, life: engine.openings.life })
+  engine.arm(task)
+  // On disk before any of its code runs: `now()` says it before any answer, and a body that brings the process down at
+  // once must be known to have run.
+  try {
+    await started
+  } catch (error) {
+    if (isFenced(error)) return false
+    throw error
+  }
+  task.awaitsRun = false
+  const { taskId, type } = task.head
+  engine.events.emit('task:started', { taskId, type, run, recovered })
+  return true
+}
+
+async function conclude(
+  engine: Engine,
+  task: LiveTask,
+  definition: AnyTaskDefinition,
+  run: Run,
+  end: RunEnd,
+): Promise<void> {
+  if (end.kind === 'over') return
+  if (end.kind === 'park') {
+    run.abandon()
+    return engine.park(task, { code: end.code, reason: end.reason }, run.number)
+  }
+  if (end.kind === 'unload') {
+    const { wakeAt, listens } = end
+    await engine.record(task, { kind: 'unload', run: run.number, wakeAt, listens }).catch((error: unknown) => {
+      if (!isFenced(error)) throw error
+    })
+    return
+  }
+  if (end.kind === 'threw' && !end.isFinal && (await tryAgain(engine, task, definition, run, end.error))) return
+  const outcome = end.kind === 'returned' ? await outcomeOf(engine, definition, end.value) : failure(end.error)
+  try {
+    await engine.settle(task, outcome, { run: run.number, by: 'body', patient: true })
+  } catch (error) {
+    // Somebody settled it first; what the body returned changes nothing (recovery-3), and is noted.
+    if (!isFenced(error)) throw error
+    if (end.kind === 'returned') engine.noteDropped(task)
+  }
+}
+
+/** True if the body, which threw, is tried again. Decided and on disk before anything else happens to the task. */
+async function tryAgain(
+  engine: Engine,
+  task: LiveTask,
+  definition: AnyTaskDefinition,
+  run: Run,
+  thrown: unknown,
+): Promise<boolean> {
+  const { clock, ids } = engine
+  const { head } = task
+  const retryAt = nextAttemptAt(definition.retry, {
+    attempt: head.attempt,
+    error: thrown,
+    now: clock.now(),
+    dueAt: dueAt(head),
+    fraction: ids.fraction(),
+  })
+  if (retryAt === undefined) return false
+  const error = describeError(thrown)
+  // A sibling's record may be on its way still; what is counted below is what is on disk.
+  await task.settledCommits()
+  const why = `${error.name}: ${error.message}`.slice(0, 200)
+  try {
+    await retry(engine, task, run, { error, wakeAt: retryAt, why })
+  } catch (cause) {
+    // Settled meanwhile: there is nothing left to try, and nothing to settle.
+    if (!isFenced(cause)) throw cause
+  }
+  return true
+}
+
+/** Takes out of the log what the next attempt must not be answered. Questions and messages stand still meanwhile (commit-5). */
+async function retry(
+  engine: Engine,
+  task: LiveTask,
+  run: Run,
+  { error, wakeAt, why }: { error: TaskError; wakeAt: number; why: string },
+): Promise<void> {
+  const { store, keys } = engine
+  const { taskId, head } = task
+  const log = await store.readPatiently((level) => readLog(level, task.head))
+  const intents = head.intents ? await store.readPatiently((level) => readUndoRecords(level, taskId)) : []
+  const undone = undoneRecords(intents)
+  const read = () =>
+    head.hasStepStates ? store.readPatiently((level) => readPendingRecords(level, taskId)) : new Map()
+  const notes: ReadonlyMap<string, PendingRecord> = await read()
+  const plan = await inSlices(planRetry(log, error, task.head, { notes: [...notes.values()], undone }))
+  // Children that the next attempt doesn't know of end first: whoever dies here comes to the same throw again.
+  for (const { child } of plan.ended) if (child) await engine.children.end(child.taskId, why)
+  const record = async () => {
+    // A question that goes may have been answered meanwhile, and counts as answered then.
+    const now: ReadonlyMap<string, PendingRecord> = plan.ended.length > 0 ? await read() : notes
+    const ended = plan.ended.map((note) => now.get(noteKey(taskId, note)) ?? note)
+    const earlier = await store.readPatiently((level) => readDropped(level, task.head))
+    await engine.record(task, { kind: 'retry', run: run.number, wakeAt, why, plan: { ...plan, ended }, earlier })
+  }
+  await keys.run(inputsOf(taskId), () => keys.run(messagesOf(taskId), () => keys.run(droppedOf(taskId), record)))
+  // Behind: the head on disk says already what is dropped. What is left when the process dies is for the next open.
+  clearDropped(engine, taskId).catch((cause: unknown) => logClearing(engine, taskId, cause))
+}
+
+/** True if there is nothing to execute any more: it was settled, or left the engine, or the engine closes. */
+function isGone(engine: Engine, task: LiveTask): boolean {
+  return engine.closing || task.isTold || engine.tasks.get(task.taskId) !== task
+}
+
+async function outcomeOf(engine: Engine, definition: AnyTaskDefinition, value: unknown): Promise<Outcome> {
+  try {
+    const checked = await checkOutput(definition, value)
+    const { outputBytesMax: bytesMax } = engine.limits
+    const text = toJson(checked, {
+      what: `the output of task '${definition.name}'`,
+      bytesMax,
+      option: 'limits.outputBytesMax',
+    })
+    return { kind: 'result', result: fromJson(text) }
+  } catch (error) {
+    return failure(error)
+  }
+}
+
+function failure(thrown: unknown): Outcome {
+  return { kind: 'error', error: describeError(thrown) }
+}
+
+/** Does long work a slice at a time, with a turn of the event loop in between. Returns its result. */
+export async function inSlices<T>(work: Generator<void, T>): Promise<T> {
+  for (;;) {
+    const { done, value } = work.next()
+    if (done) return value as T
+    await turn()
+  }
+}

@@ -1,0 +1,202 @@
+/**
+ * Forks a task: copies what the plan says under a new ID, and makes it a task with the last commit.
+ *
+ * What if it dies here? Until the head's commit there is no task: what is copied lies under an ID that nobody knows, and
+ * a timer, written before the first of it, says when it is swept. The head's commit takes the timer away. After it there
+ * is a task like any other; the caller finds it under its idempotency key.
+ */
+import { HoldfastError } from '../../base/errors.js'
+import { faultOf } from '../../base/fault.js'
+import { fromJson } from '../../base/json.js'
+import type { Level } from '../../store/disk/level.js'
+import { readCheckpoints, readLog, readPatches } from '../../store/read-log.js'
+import { readHead, readInput, readStateText, readUndoRecords } from '../../store/reads.js'
+import type { Change } from '../../task/changes.js'
+import type { CheckpointInfo } from '../../task/checkpoint.js'
+import type { NewTask } from '../../task/decisions/create.js'
+import {
+  type CheckedPoint,
+  checkForkPoint,
+  type ForkPlan,
+  type ForkPoint,
+  findPoint,
+  forkTask,
+  inBatches,
+  planFork,
+} from '../../task/decisions/fork.js'
+import { firstInstantOf, type TaskHead } from '../../task/head.js'
+import { countedIn } from '../../task/log/records.js'
+import { undoneRecords } from '../../task/log/undo-record.js'
+import { missingCheckpoint } from '../calls/restore-checkpoint.js'
+import { readConsistent } from '../core/consistent-read.js'
+import type { Engine } from '../core/engine.js'
+import { findTask } from '../core/find-task.js'
+import { checkStartOptions, commitNew, fingerprintOf, onceUnderKey, type Started, type StartOptions } from './start.js'
+
+// Long enough for the longest copy; the sweeper leaves alone what a fork of this process is still copying.
+const ORPHAN_AFTER_MS = 3_600_000
+// A few operations more than a batch holds would make a batch of one of each (commit-1).
+const BATCH = { count: 90, bytes: 512 * 1024 }
+
+/** Forks a task that its caller may see. */
+export async function forkOf(
+  engine: Engine,
+  taskId: string,
+  givenPoint: ForkPoint,
+  options: StartOptions,
+): Promise<Started> {
+  const { key, owner: asker, ttlMs, deadlineAt, priority } = checkStartOptions(options, 'fork')
+  const point = checkForkPoint(givenPoint)
+  engine.assertOpen()
+  const found = await findTask(engine, taskId, asker)
+  if (found.kind === 'session') throw noBody(taskId)
+  const { timeoutMs } = engine.registry.require(found.type)
+  // An unscoped call is about somebody's task, and so is what comes of it.
+  const owner = asker ?? found.owner
+  const fingerprint = fingerprintOf(fromJson(JSON.stringify({ fork: taskId, ...point })))
+  const scope = key === undefined ? undefined : { owner, type: found.type, key }
+  return onceUnderKey(engine, scope, fingerprint, async () => {
+    const { head, value } = await engine.sweeps.using(taskId, () =>
+      readConsistent(engine, found, (level, now) => read(level, now, point)),
+    )
+    const { clock, ids, store } = engine
+    const now = clock.now()
+    const about: NewTask = {
+      taskId: ids.taskId(now),
+      seed: head.seed,
+      type: head.type,
+      kind: 'body',
+      version: head.version,
+      owner,
+      durability: store.durability,
+      ttlMs,
+      deadlineAt,
+      priority,
+      timeoutMs,
+      idempotency: key === undefined ? undefined : { key, fingerprint },
+      inputText: value.inputText,
+      forkedFrom: { taskId, at: value.plan.at, startedAt: firstInstantOf(head) },
+      // It is answered from its log first, so it takes its turn like a task that is taken up.
+      startNow: false,
+      by: asker ?? 'admin',
+    }
+    await make(engine, head, about, value.plan, now + ORPHAN_AFTER_MS)
+    return { taskId: about.taskId, created: true }
+  })
+}
+
+/** Copies, commits the head, and has the task run; what was copied for nothing goes at once, or, if that can't be, when it is swept. */
+async function make(engine: Engine, source: TaskHead, about: NewTask, plan: ForkPlan, sweepAt: number): Promise<void> {
+  const { store, clock, logger, copying } = engine
+  const { taskId } = about
+  const decide = (task: NewTask, now: number) => forkTask(task, plan, sweepAt, now)
+  // Decided once before anything is written: names that leave no room in a head are refused then.
+  const { head } = decide(about, clock.now())
+  copying.add(taskId)
+  try {
+    await copy(engine, source, head, plan, sweepAt)
+    await engine.admission.ready(about)
+    engine.assertOpen()
+    const admitted = engine.admission.admit(about)
+    const task = await commitNew(engine, about, admitted, decide)
+    if (admitted.startNow) engine.begin(task)
+    else if (!admitted.isLate) engine.schedule(task)
+    admitted.queued()
+  } catch (error) {
+    // The head may be on the disk: then what was copied is its own.
+    if (error instanceof HoldfastError && error.code === 'START_UNKNOWN') throw error
+    void store.deleteOrphan(taskId, sweepAt).catch((cause: unknown) => {
+      logger.debug('What was copied for a fork is left for the sweeper', { taskId, error: faultOf(cause) })
+    })
+    throw error
+  } finally {
+    copying.delete(taskId)
+  }
+}
+
+/** Everything the plan needs, in one reading; the states are read one by one while they are copied. */
+async function read(
+  level: Level,
+  head: TaskHead,
+  at: CheckedPoint,
+): Promise<{ plan: ForkPlan; inputText: string | undefined }> {
+  const log = await readLog(level, head)
+  const checkpoints = await readCheckpoints(level, head)
+  const point = findPoint(log, at)
+  if (!point) throw noSuchPoint(head, at, checkpoints)
+  const patches = head.hasPatches ? await readPatches(level, head) : new Map()
+  const inputText = await readInput(level, head)
+  const undone = undoneRecords(head.intents ? await readUndoRecords(level, head.taskId) : [])
+  const bodies = checkpoints.filter(({ savedBy }) => savedBy === 'body')
+  const plan = planFork({ head, log, checkpoints: bodies, patches, undone }, point)
+  return { plan, inputText }
+}
+
+/** Copies what the head will stand on, in commits of bounded size, the timer that has it swept first. */
+async function copy(engine: Engine, source: TaskHead, head: TaskHead, plan: ForkPlan, sweepAt: number): Promise<void> {
+  const { taskId } = head
+  const commit = async (changes: readonly Change[]) => {
+    engine.assertOpen()
+    await engine.store.commit({ head, changes }, { patient: false })
+  }
+  await commit([{ kind: 'sweep-orphan', at: sweepAt, isDone: false }])
+  const records = plan.records.map(
+    ({ record, text }): Change => ({
+      kind: 'record',
+      segment: countedIn(record),
+      seq: record.seq,
+      text,
+    }),
+  )
+  const inputKeys = plan.inputKeys.map((key): Change => ({ kind: 'input-key', key }))
+  for (const batch of inBatches([...records, ...plan.patches, ...inputKeys], BATCH)) await commit(batch)
+  for (const { checkpointId, ...about } of plan.checkpoints) {
+    const stateText = await engine.store
+      .read((level) => readStateText(level, source.taskId, checkpointId))
+      .catch(prunedMeanwhile)
+    await commit([{ kind: 'checkpoint', info: { ...about, checkpointId, taskId }, stateText }])
+  }
+
+  // The task it comes from goes on meanwhile, and may prune; if it stands still, the state is lost.
+  async function prunedMeanwhile(cause: unknown): Promise<never> {
+    if (!(cause instanceof HoldfastError && cause.code === 'RECORD_DAMAGED')) throw cause
+    const now = await engine.store.read((level) => readHead(level, source.taskId))
+    if (now?.seq === source.seq) throw cause
+    const said = `Task ${source.taskId} dropped checkpoints while it was being forked. Fork it again, or at a later point.`
+    throw new HoldfastError('CHECKPOINT_PRUNED', said, { cause, details: { taskId: source.taskId } })
+  }
+}
+
+function noSuchPoint(head: TaskHead, at: CheckedPoint, checkpoints: readonly CheckpointInfo[]): HoldfastError {
+  const { taskId } = head
+  if (at.kind === 'checkpoint') {
+    const { checkpointId } = at
+    if (checkpoints.some((known) => known.checkpointId === checkpointId)) {
+      const said = `Checkpoint ${checkpointId} of task ${taskId} was saved by a client and is no point of its log`
+      const more = 'Name one that its body saved, or a step.'
+      return new HoldfastError('CHECKPOINT_NOT_FOUND', `${said}. ${more}`, { details: { taskId, checkpointId } })
+    }
+    const oldestKept = checkpoints.find(({ savedBy }) => savedBy === 'body')?.checkpointId
+    return missingCheckpoint(head, checkpointId, oldestKept)
+  }
+  const { name, number, segment } = at
+  const details = { taskId, name, number, segment }
+  if (typeof segment === 'number' && segment < head.keptFrom) {
+    const said = `Segment ${segment} of task ${taskId} was pruned by a later save; ${head.keptFrom} is the first that is kept`
+    return new HoldfastError('CHECKPOINT_PRUNED', said, { details })
+  }
+  const which = `${number === undefined ? '' : ` (number ${number})`}${segment === undefined ? '' : ` in segment ${segment}`}`
+  return new HoldfastError(
+    'STEP_NOT_FOUND',
+    `The log of task ${taskId} has no '${name}'${which} that was recorded and is kept. \`steps\` lists what there is.`,
+    { details },
+  )
+}
+
+function noBody(taskId: string): HoldfastError {
+  return new HoldfastError(
+    'STEP_NOT_FOUND',
+    `Task ${taskId} is a session task: it has no steps, and no body that could continue from one. Restore one of its checkpoints, and save that in a new session task.`,
+    { details: { taskId } },
+  )
+}

@@ -1,0 +1,79 @@
+/** Settles tasks: the event, the notifications, and the start of the clean-up. Completes session tasks. */
+
+import { HoldfastError } from '../../base/errors.js'
+import { faultOf } from '../../base/fault.js'
+import type { TaskHead } from '../../task/head.js'
+import type { Outcome } from '../../task/log/outcome.js'
+import type { EventOf } from '../../task/task-event.js'
+import { checkOutcome } from '../checks/arguments.js'
+import type { Settling } from '../core/collaborators.js'
+import type { Engine } from '../core/engine.js'
+import type { LiveTask } from '../core/live-task.js'
+import { removeTask } from '../core/remove-task.js'
+import { startCleanUp } from '../undo/clean-up.js'
+import { endOrphan } from './cancel.js'
+
+/** The event that settles a task of this type, with what it needs to know of the definition and the options. */
+export function settleEvent(
+  { registry, retentionMs }: Engine,
+  { type, kind }: Pick<TaskHead, 'type' | 'kind'>,
+  outcome: Outcome,
+  who: Omit<Settling, 'patient'>,
+): EventOf<'settle'> {
+  const definition = registry.get(type)
+  const onCancel = kind === 'session' ? false : definition ? definition.onCancel !== undefined : 'unknown'
+  return { kind: 'settle', outcome, retentionMs, onCancel, ...who }
+}
+
+/** Tells everybody that a task is settled, once that is on disk, and cleans up behind it. Told before, it does nothing. */
+export function tellSettled(engine: Engine, task: LiveTask): void {
+  if (task.isTold) return
+  task.isTold = true
+  const { taskId, type, status, error } = task.head
+  task.disarm()
+  task.disarmWake()
+  engine.scheduler.remove(taskId)
+  engine.suspects.over(task)
+  if (status === 'failed') engine.lines.failed(taskId, type, error?.code)
+  const settled = status as 'completed' | 'failed' | 'cancelled'
+  engine.events.emit('task:settled', { taskId, type, status: settled, code: error?.code })
+  engine.report.note(
+    { taskId, type, action: 'settled', reason: error ? `${settled}: ${error.code}` : settled },
+    engine.clock.now(),
+  )
+  const { run } = task
+  run?.interrupt()
+  if (task.head.cleanUp === 'pending') {
+    startCleanUp(engine, task, run)
+    return
+  }
+  // A task that was given up has children still.
+  for (const child of engine.children.of(taskId)) void endOrphan(engine, child)
+  removeTask(engine, task)
+}
+
+/** What a body returned after its task was settled changes nothing, and is noted. */
+export async function noteDropped(engine: Engine, { head }: LiveTask): Promise<void> {
+  const entry = { at: engine.clock.now(), action: 'result-dropped', by: 'body', why: head.status } as const
+  try {
+    await engine.sweeps.using(head.taskId, async () => {
+      await engine.store.commit({ head, changes: [{ kind: 'audit', entry }] }, { patient: true })
+    })
+  } catch (error) {
+    engine.logger.debug('A dropped result could not be noted', { taskId: head.taskId, error: faultOf(error) })
+  }
+}
+
+/** Settles a session task, which has no body to do so. @throws HoldfastError `NOT_A_SESSION_TASK`, `TASK_SETTLED`, `NOT_SERIALIZABLE`, `TOO_LARGE`, `STORE_UNAVAILABLE` */
+export async function completeSession(engine: Engine, task: LiveTask, outcome: Outcome, by: string): Promise<void> {
+  const { taskId } = task
+  if (task.head.kind !== 'session') {
+    throw new HoldfastError(
+      'NOT_A_SESSION_TASK',
+      `Task ${taskId} has a body, which alone completes it. Only a task made by \`createSessionTask\` is completed from outside; \`cancel\` works on both.`,
+      { details: { taskId } },
+    )
+  }
+  const checked = checkOutcome(outcome, engine.limits.outputBytesMax)
+  await engine.settle(task, checked, { by, patient: false })
+}

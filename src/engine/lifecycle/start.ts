@@ -1,0 +1,338 @@
+/**
+ * Starts a task: checks the input, settles what an idempotency key means, decides, commits, and only then lets it run.
+ *
+ * What if it dies here? Before the commit there is no task. After it there is one, whether or not the caller was told:
+ * the next open runs it, and the caller finds it under its idempotency key.
+ */
+import { createHash } from 'node:crypto'
+import { type Duration, durationMs, instantOf } from '../../base/duration.js'
+import { HoldfastError } from '../../base/errors.js'
+import { checkOptionsOf, type Names } from '../../base/expected.js'
+import { canonicalJson, type JsonUse, type JsonValue, toJson, toPlain } from '../../base/json.js'
+import { isLost } from '../../store/connection.js'
+import { readHead, readIdempotency } from '../../store/reads.js'
+import { byteCountOf } from '../../task/byte-count.js'
+import type { BindingRecord, IdempotencyEntry, IdempotencyScope, TaskDecision } from '../../task/changes.js'
+import { createSettled, createTask, type NewTask } from '../../task/decisions/create.js'
+import { endOfTime, forgetAt } from '../../task/decisions/expiry.js'
+import type { AnyTaskDefinition } from '../../task/definition/definition.js'
+import { isSettled, type TaskHead } from '../../task/head.js'
+import { checkName, NAME_BYTES_MAX } from '../../task/names.js'
+import { checkPriority } from '../checks/arguments.js'
+import { checkOwner, checkSessionTask, type SessionTaskOptions } from '../checks/call-options.js'
+import { checkInput } from '../checks/schemas.js'
+import type { Engine } from '../core/engine.js'
+import { LiveTask } from '../core/live-task.js'
+import type { Admitted, Quota } from '../scheduling/admission.js'
+import { settleEvent, tellSettled } from './settle.js'
+
+/** The options of `start`. */
+export interface StartOptions {
+  /** Principal that the task belongs to, never a session. Without it, only calls without an owner reach the task. */
+  readonly owner?: string | undefined
+  /**
+   * Key of the start. A second start of the same task type, owner and key returns the first task, with another input
+   * it is refused with `IDEMPOTENCY_CONFLICT`, and after the first task was deleted with `RESULT_GONE`. The key is kept
+   * until `idempotencyRetention` of `Holdfast.open` is over.
+   */
+  readonly idempotencyKey?: string | undefined
+  /**
+   * Time that the task is kept, from its creation. A task that is unfinished after it fails with `EXPIRED`. A settled one is
+   * deleted with everything that belongs to it.
+   * @default none: a settled task is kept for `retention` of `Holdfast.open`
+   */
+  readonly ttl?: Duration | undefined
+  /**
+   * Instant at which an unfinished task fails with `TIMEOUT`: a `Date`, or milliseconds since the epoch. No function of a
+   * step begins then or later. If the instant is in the past, the task is created as failed.
+   */
+  readonly deadline?: Date | number | undefined
+  /**
+   * Order among the waiting tasks of one owner: an integer from -100 to 100, higher ones first. A waiting task gains 1 per
+   * 30 s of waiting. Owners take turns, whatever the priorities of their tasks.
+   * @default 0
+   */
+  readonly priority?: number | undefined
+}
+
+/** Result of `start`, once the task is durable. */
+export interface Started {
+  readonly taskId: string
+  /** `false` if the idempotency key had a task already. */
+  readonly created: boolean
+}
+
+/** What a binding wants written in the batch that creates the task of this ID. */
+export type BindingRecordsOf = (taskId: string) => readonly BindingRecord[]
+
+/** What a protocol binding adds to a start. */
+export interface BindingStart {
+  readonly beside?: BindingRecordsOf
+  /** Limits of the client for whom it starts the task. */
+  readonly quota?: Quota | undefined
+}
+
+/** Starts a task of `definition`. */
+export async function startTask(
+  engine: Engine,
+  definition: AnyTaskDefinition,
+  input: unknown,
+  options: StartOptions,
+  { beside = () => [], quota }: BindingStart = {},
+): Promise<Started> {
+  const { owner, key, ttlMs, deadlineAt, priority } = checkStartOptions(options)
+  const use: JsonUse = {
+    what: `the input of task '${definition.name}'`,
+    bytesMax: engine.limits.inputBytesMax,
+    option: 'limits.inputBytesMax',
+  }
+  // The raw input is what a repeat is compared with; the parsed one is what is stored, and never parsed again.
+  const raw = toPlain(input, use)
+  const parsed = await checkInput(definition, input)
+  const inputText = toJson(parsed === input ? raw : parsed, use)
+  engine.assertOpen()
+
+  const { clock, ids, store } = engine
+  const fingerprint = key === undefined ? '' : fingerprintOf(raw)
+  const create = async (): Promise<Started> => {
+    await engine.usage.load(owner)
+    await engine.admission.ready({ owner, type: definition.name, kind: 'body', quota })
+    const now = clock.now()
+    const taskId = ids.taskId(now)
+    const task: Omit<NewTask, 'startNow' | 'life'> = {
+      taskId,
+      beside: beside(taskId),
+      seed: ids.seed(),
+      type: definition.name,
+      kind: 'body',
+      version: definition.version,
+      owner,
+      durability: store.durability,
+      ttlMs,
+      deadlineAt,
+      priority,
+      timeoutMs: definition.timeoutMs,
+      idempotency: key === undefined ? undefined : { key, fingerprint },
+      inputText,
+      by: owner ?? 'admin',
+    }
+    return { taskId: await createAndRun(engine, task, quota), created: true }
+  }
+  return onceUnderKey(
+    engine,
+    key === undefined ? undefined : { owner, type: definition.name, key },
+    fingerprint,
+    create,
+  )
+}
+
+/** The names of the options of `start`, and of `fork`. */
+export const START_OPTIONS: Names<StartOptions> = {
+  owner: true,
+  idempotencyKey: true,
+  ttl: true,
+  deadline: true,
+  priority: true,
+}
+
+/** The options of a start, or of a fork, checked. @throws TypeError */
+export function checkStartOptions(options: StartOptions, call = 'start') {
+  checkOptionsOf(call, options, START_OPTIONS)
+  const { owner, idempotencyKey: key, ttl, deadline, priority } = options
+  checkOwner(owner)
+  if (key !== undefined) checkName(key, 'idempotencyKey', NAME_BYTES_MAX.idempotencyKey)
+  const ttlMs = ttl === undefined ? undefined : durationMs(ttl, 'ttl')
+  const deadlineAt = deadline === undefined ? undefined : instantOf(deadline, 'deadline')
+  if (priority !== undefined) checkPriority(priority)
+  return { owner, key, ttlMs, deadlineAt, priority }
+}
+
+/** What a repeat under the same idempotency key is compared by. */
+export function fingerprintOf(asked: JsonValue | undefined): string {
+  return createHash('sha256').update(canonicalJson(asked)).digest('hex')
+}
+
+/**
+ * Creates a task, unless its idempotency key has one already. Without a scope it has no key.
+ * @throws HoldfastError `IDEMPOTENCY_CONFLICT`; `RESULT_GONE` if that task is swept
+ */
+export async function onceUnderKey(
+  engine: Engine,
+  scope: IdempotencyScope | undefined,
+  fingerprint: string,
+  create: () => Promise<Started>,
+): Promise<Started> {
+  if (!scope) return create()
+  return engine.keys.run(JSON.stringify(scope), async () => {
+    const first = await engine.store.read((level) => readIdempotency(level, scope))
+    const head = first && (await headOf(engine, first.taskId))
+    if (!first || isForgotten(engine, first, head)) return create()
+    if (first.fingerprint === fingerprint) {
+      if (!head || head.sweeping) throw resultGone(first, head)
+      return { taskId: first.taskId, created: false }
+    }
+    throw new HoldfastError(
+      'IDEMPOTENCY_CONFLICT',
+      `The idempotency key '${scope.key}' started task ${first.taskId} of type '${scope.type}' with another input. Use another key, or the same input.`,
+      { details: { taskId: first.taskId, idempotencyKey: scope.key } },
+    )
+  })
+}
+
+/** Creates a task without a body, driven from outside. */
+export async function createSessionTask(
+  engine: Engine,
+  options: SessionTaskOptions,
+  { beside = () => [], quota }: BindingStart = {},
+): Promise<Started> {
+  const { type, owner, ttlMs } = checkSessionTask(options)
+  const { clock, ids, store, admission } = engine
+  await engine.usage.load(owner)
+  await admission.ready({ owner, type, kind: 'session', quota })
+  const now = clock.now()
+  const taskId = ids.taskId(now)
+  const task: NewTask = {
+    taskId,
+    beside: beside(taskId),
+    seed: ids.seed(),
+    type,
+    kind: 'session',
+    owner,
+    durability: store.durability,
+    ttlMs,
+    startNow: true,
+    by: owner ?? 'admin',
+  }
+  engine.assertOpen()
+  const admitted = admission.admit({ ...task, quota })
+  return { taskId: (await commitNew(engine, task, admitted)).taskId, created: true }
+}
+
+async function createAndRun(
+  engine: Engine,
+  about: Omit<NewTask, 'startNow' | 'life'>,
+  quota: Quota | undefined,
+): Promise<string> {
+  engine.assertOpen()
+  const admitted = engine.admission.admit({ ...about, quota })
+  const { startNow } = admitted
+  const task = await commitNew(engine, { ...about, startNow, life: engine.openings.life }, admitted)
+  beginAdmitted(engine, task, admitted, about)
+  return task.taskId
+}
+
+/** Has a new task run, in the slot that it was given or once it gets one. One that was late is settled by now. */
+export function beginAdmitted(
+  engine: Engine,
+  task: LiveTask,
+  { startNow, isLate, queued }: Admitted,
+  { inputText }: Pick<NewTask, 'inputText'>,
+): void {
+  if (startNow) engine.begin(task, { inputText })
+  else if (!isLate) engine.schedule(task)
+  // Counted as waiting until here, and by the queue itself from here on.
+  queued()
+}
+
+/** The decision that creates a task: as settled, if its time is over already. */
+export function decideNew(engine: Engine, { isLate }: Admitted, created: TaskDecision, now: number): TaskDecision {
+  const end = isLate ? endOfTime(created.head) : undefined
+  if (!end) return created
+  const { outcome, stoppedBy } = end
+  return createSettled(created, settleEvent(engine, created.head, outcome, { by: 'engine', stoppedBy }), now)
+}
+
+/** A new task is on disk. One whose time was over is settled, and what that leaves to do begins. */
+export function announceNew(engine: Engine, task: LiveTask, { head, changes }: TaskDecision): void {
+  const { taskId, type, owner } = head
+  task.committed = head
+  task.admitted = undefined
+  engine.arm(task)
+  engine.events.emit('task:created', { taskId, type, owner })
+  if (!isSettled(head.status)) return
+  task.outcomeText = changes.find((change) => change.kind === 'outcome')?.text
+  tellSettled(engine, task)
+}
+
+/**
+ * Writes what makes a task that was let in, and has it in memory from then on. Nothing of it runs yet. Whatever goes
+ * wrong, what it was given is given back.
+ */
+export async function commitNew(
+  engine: Engine,
+  about: NewTask,
+  admitted: Admitted,
+  decide: (about: NewTask, now: number) => TaskDecision = createTask,
+): Promise<LiveTask> {
+  try {
+    const now = engine.clock.now()
+    return await writeNew(engine, decideNew(engine, admitted, decide(about, now), now), admitted)
+  } catch (error) {
+    admitted.giveBack({ unknown: error instanceof HoldfastError && error.code === 'START_UNKNOWN' })
+    throw error
+  }
+}
+
+async function writeNew(engine: Engine, decision: TaskDecision, admitted: Admitted): Promise<LiveTask> {
+  const { tasks, store } = engine
+  engine.usage.assertRoom(decision.head.owner, byteCountOf(decision.head).kept)
+  const task = new LiveTask(decision.head)
+  task.admitted = admitted
+  task.account = admitted.account
+  const { taskId } = decision.head
+  engine.add(task)
+  try {
+    await store.commit(decision, { patient: false })
+  } catch (error) {
+    // Whether it landed is read once the store is open again; until then the task stays here, and nobody sees it.
+    if (isUnknown(error)) throw startUnknown(taskId, error)
+    tasks.delete(taskId)
+    throw error
+  }
+  announceNew(engine, task, decision)
+  return task
+}
+
+async function headOf({ tasks, store }: Engine, taskId: string): Promise<TaskHead | undefined> {
+  return tasks.get(taskId)?.head ?? (await store.read((level) => readHead(level, taskId)))
+}
+
+/** A key whose task is settled for longer than the retention counts no more; of a swept task's the key itself says when. */
+function isForgotten(
+  { retentionMs, clock }: Engine,
+  { forgetAt: keptUntil }: IdempotencyEntry,
+  head: TaskHead | undefined,
+): boolean {
+  const at = head ? forgetAt(head, retentionMs) : (keptUntil ?? 0)
+  return at !== undefined && at <= clock.now()
+}
+
+/** The refusal of a start whose result was deleted: to start it anew would do again what is done. */
+function resultGone({ taskId, ...entry }: IdempotencyEntry, head: TaskHead | undefined): HoldfastError {
+  const settledAt = head?.settledAt ?? entry.settledAt
+  const when = settledAt === undefined ? '' : ` at ${new Date(settledAt).toISOString()}`
+  const said = `This idempotency key started task ${taskId}, which settled${when} and has been deleted since, with its result`
+  return new HoldfastError('RESULT_GONE', `${said}. Nothing was started. Use another key to run it again.`, {
+    details: { taskId, ...(settledAt === undefined ? {} : { settledAt }) },
+  })
+}
+
+function isUnknown(error: unknown): boolean {
+  return error instanceof HoldfastError && error.mayBeWritten
+}
+
+function startUnknown(taskId: string, cause: unknown): HoldfastError {
+  if (isLost(cause)) {
+    const message = `${cause.message} Whether task ${taskId} was created is unknown.`
+    return new HoldfastError('STORE_LOST', message, {
+      cause,
+      details: { ...cause.details, taskId },
+      mayBeWritten: true,
+    })
+  }
+  return new HoldfastError(
+    'START_UNKNOWN',
+    `The disk failed while task ${taskId} was being created; whether it was is unknown. Look with \`get\`, or start it again under the same idempotency key.`,
+    { cause, details: { taskId }, mayBeWritten: true },
+  )
+}

@@ -1,0 +1,21 @@
+/** Settles a task whose time is over: its timeout, its deadline or its `ttl`, whichever struck first. */
+
+import { faultOf } from '../../base/fault.js'
+import { endOfTime } from '../../task/decisions/expiry.js'
+import { isFenced } from '../../task/decisions/transition.js'
+import { isSettled } from '../../task/head.js'
+import type { Engine } from '../core/engine.js'
+import type { LiveTask } from '../core/live-task.js'
+
+/** Settles it as failed, with `TIMEOUT` or `EXPIRED`. Settled meanwhile, it stays as it is. */
+export async function timeOut(engine: Engine, task: LiveTask): Promise<void> {
+  const { head, taskId } = task
+  const end = isSettled(head.status) ? undefined : endOfTime(head)
+  if (!end) return
+  try {
+    await engine.settle(task, end.outcome, { by: 'engine', patient: true, stoppedBy: end.stoppedBy })
+  } catch (cause) {
+    if (isFenced(cause)) return
+    engine.logger.debug('The end of a task’s time could not be recorded', { taskId, error: faultOf(cause) })
+  }
+}

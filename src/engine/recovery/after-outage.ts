@@ -1,0 +1,86 @@
+/**
+ * Brings the tasks in memory back to what is on disk, after the store was down: what was decided for a commit that is
+ * unknown or lost must not be what the next decision is made on.
+ */
+import { HoldfastError } from '../../base/errors.js'
+import type { Level } from '../../store/disk/level.js'
+import { readHead, readOutcome } from '../../store/reads.js'
+import { isLive, isSettled, type TaskHead } from '../../task/head.js'
+import type { Engine } from '../core/engine.js'
+import type { LiveTask } from '../core/live-task.js'
+import { tellCleanedUp } from '../core/remove-task.js'
+import { tellSettled } from '../lifecycle/settle.js'
+
+/** Reads the heads of these tasks. Returns what is to be told once the store is up. */
+export async function reloadHeads(engine: Engine, level: Level, taskIds: ReadonlySet<string>): Promise<() => void> {
+  const heads = new Map<LiveTask, TaskHead | undefined>()
+  const settled: LiveTask[] = []
+  const harmed: LiveTask[] = []
+  for (const taskId of taskIds) {
+    const task = engine.tasks.get(taskId)
+    if (!task) continue
+    try {
+      const head = await readHead(level, taskId)
+      heads.set(task, head)
+      if (!head || !isSettled(head.status)) continue
+      task.outcomeText = JSON.stringify(await readOutcome(level, taskId))
+      settled.push(task)
+    } catch (error) {
+      if (!(error instanceof HoldfastError && error.code === 'RECORD_DAMAGED')) throw error
+      harmed.push(task)
+    }
+  }
+  const landed: LiveTask[] = []
+  for (const [task, head] of heads) {
+    // A start that didn't land: its caller knows that it is unknown.
+    if (!head) {
+      if (!task.coming) {
+        forget(engine, task)
+        task.admitted?.giveBack({ unknown: false })
+      }
+    } else {
+      task.admitted = undefined
+      if (!task.committed && !task.coming) landed.push(task)
+      task.head = task.committed = head
+      engine.usage.note(task)
+    }
+  }
+  return () => {
+    for (const task of landed) adopt(engine, task)
+    for (const task of settled) tellAgain(engine, task)
+    // An answer or a message may have landed whose caller could not be told, and who therefore told nobody.
+    for (const [task, head] of heads) if (head?.hasNews) engine.hasNews(task)
+    for (const task of harmed) quarantine(engine, task)
+  }
+}
+
+/** It is settled on disk. If that was told before, it may be its clean-up whose end could not be told. */
+function tellAgain(engine: Engine, task: LiveTask): void {
+  tellSettled(engine, task)
+  if (!isLive(task.head)) void tellCleanedUp(engine, task)
+}
+
+function forget(engine: Engine, task: LiveTask): void {
+  engine.tasks.delete(task.taskId)
+  engine.children.delete(task.head)
+}
+
+/** A start that did land, although its caller could not be told. */
+function adopt(engine: Engine, task: LiveTask): void {
+  const { taskId, type, owner, kind, status } = task.head
+  engine.arm(task)
+  engine.events.emit('task:created', { taskId, type, owner })
+  // One that was created as settled has nothing to run.
+  if (kind === 'body' && !isSettled(status)) engine.schedule(task)
+}
+
+/** One damaged task must not keep the others down: it is left alone, and whoever asks for it is told. */
+function quarantine(engine: Engine, task: LiveTask): void {
+  const { taskId } = task.head
+  engine.logger.error('A task is damaged on disk and left alone', { taskId })
+  forget(engine, task)
+  task.disarm()
+  task.disarmWake()
+  task.run?.abandon()
+  engine.waiters.tell(taskId, { kind: 'parked' })
+}

@@ -1,0 +1,115 @@
+/** Loads the unfinished tasks at an open, and resumes them after `open` has returned, as apply-plan.ts decides. */
+
+import { faultOf } from '../../base/fault.js'
+import { liveKey } from '../../store/disk/layout.js'
+import { readLiveHeads, readNewestTaskId } from '../../store/reads.js'
+import type { AnyTaskDefinition } from '../../task/definition/definition.js'
+import { isSettled, type TaskHead } from '../../task/head.js'
+import { codeMark } from '../checks/code-mark.js'
+import type { Engine } from '../core/engine.js'
+import { LiveTask } from '../core/live-task.js'
+import { endOrphan } from '../lifecycle/cancel.js'
+import { clearAllDropped, logClearing } from '../lifecycle/clear-after-retry.js'
+import { startCleanUp } from '../undo/clean-up.js'
+import { recover } from './apply-plan.js'
+import type { ParkedRetries } from './parked-retries.js'
+
+/** Reads the live range into memory, and counts what the last process died of. Bodies don't run yet. */
+export async function loadTasks(engine: Engine): Promise<TaskHead[]> {
+  const { store, openings, report, logger, options, clock, ids } = engine
+  const { heads: live, damaged, stale } = await store.read(readLiveHeads)
+  const newest = await store.read(readNewestTaskId)
+  if (newest !== undefined) ids.continueAfter(newest)
+  const { heads, heldReason } = await openings.begin(live, options.recover, clock.now())
+  report.heldReason = heldReason
+  for (const read of heads) {
+    // What this process writes of it is no more durable than the store is now.
+    const head: TaskHead = store.durability === 'buffered' ? { ...read, durability: 'buffered' } : read
+    const task = new LiveTask(head, head)
+    task.awaitsRecovery = true
+    task.wasFound = true
+    // By the process that settled it, or by nobody: either way only its clean-up goes on, and once.
+    task.isTold = isSettled(head.status)
+    engine.add(task)
+  }
+  for (const { taskId, reason } of damaged) {
+    logger.error('The head of a task is damaged; the task is left alone', { taskId, reason })
+    report.tasks.push({ taskId, type: '', action: 'damaged', replayed: 0, reason })
+  }
+  for (const taskId of stale) await dropStaleHead(engine, taskId)
+  return heads
+}
+
+/** Deletes a live head of a settled task. Without this, a later opening or a read would believe it (recovery-3). */
+async function dropStaleHead({ store, logger, report }: Engine, taskId: string): Promise<void> {
+  const reason = 'stale head: the task is settled, and an earlier state of it was found as unfinished; that was deleted'
+  logger.error('A settled task was found as unfinished too. It stays settled; the stale head is deleted.', { taskId })
+  await store.put(taskId, [{ key: liveKey(taskId) }])
+  report.tasks.push({ taskId, type: '', action: 'damaged', replayed: 0, reason })
+}
+
+/** Takes up the tasks with these heads, oldest first. */
+export function resumeTasks(engine: Engine, parkedRetries: ParkedRetries, found: readonly TaskHead[]): void {
+  const { report, clock, tasks } = engine
+  // As they are now: with recovery held back, one may have been resumed or cancelled since it was read.
+  const heads = found.flatMap(({ taskId }) => tasks.get(taskId)?.head ?? [])
+  const taskOf = (taskId: string) => tasks.get(taskId) as LiveTask
+  report.begin(
+    heads.map(({ taskId }) => taskId),
+    clock.now(),
+  )
+  for (const { taskId } of heads) {
+    taskOf(taskId).awaitsRecovery = false
+    engine.arm(taskOf(taskId))
+  }
+  for (const { taskId, parentId } of heads) {
+    if (parentId !== undefined && !tasks.has(parentId)) void endOrphan(engine, taskId)
+  }
+  recover(heads, report, {
+    now: () => clock.now(),
+    maximumRecoveries: engine.options.maximumRecoveries,
+    codeMark: (type) => {
+      const definition = engine.registry.get(type)
+      return definition && codeMark(definition)
+    },
+    resume: (taskId) => engine.schedule(taskOf(taskId), { now: true }),
+    retryParked: (taskId) => parkedRetries.add(taskOf(taskId)),
+    wait: (taskId) => engine.schedule(taskOf(taskId)),
+    park: (taskId, parked) => engine.park(taskOf(taskId), parked),
+    cleanUp: (taskId) => {
+      if (!taskOf(taskId).cleaning) startCleanUp(engine, taskOf(taskId))
+    },
+    timeOut: (taskId) => engine.timeOut(taskOf(taskId)),
+  })
+  clearAllDropped(engine).catch((error: unknown) => logClearing(engine, '', error))
+  parkedRetries.flush()
+  void report.done.then((report) => engine.openings.recovered(report))
+  void report.done.then(() => {
+    if (report.finishedAt === undefined) return
+    engine.lines.recovered(report)
+    engine.serviceLevels.recovered(report).catch((error: unknown) => {
+      if (!engine.closing) engine.logger.debug('A recovery could not be counted', { error: faultOf(error) })
+    })
+    engine.events.emit('recovery:done', {
+      resumed: report.count('resumed'),
+      parked: report.count('parked'),
+      settled: report.count('settled'),
+      damaged: report.count('damaged'),
+    })
+  })
+}
+
+/** A definition is registered: the tasks of its type go on that were parked for lack of it. */
+export function resumeType(engine: Engine, parkedRetries: ParkedRetries, definition: AnyTaskDefinition): void {
+  if (engine.report.startedAt === undefined) return
+  const mark = codeMark(definition)
+  for (const task of engine.tasks.values()) {
+    const { type, parked, status, triedWith } = task.head
+    if (type !== definition.name) continue
+    if (parked?.code === 'CODE_CHANGED' && triedWith === mark) parkedRetries.add(task)
+    else if (parked?.code !== 'TASK_TYPE_UNKNOWN' && parked?.code !== 'CODE_CHANGED') continue
+    // Now, even if it sleeps: its run shows that it isn't parked any more.
+    else if (!isSettled(status)) engine.schedule(task, { now: true })
+    else if (!task.cleaning) startCleanUp(engine, task)
+  }
+}

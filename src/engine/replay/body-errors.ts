@@ -1,0 +1,79 @@
+/** What a body is refused, each with what to write instead. */
+import { HoldfastError } from '../../base/errors.js'
+import { describeError } from '../../task/log/outcome.js'
+import { describeRecord, type LogRecord, type RecordName } from '../../task/log/records.js'
+import { cutText, NAME_BYTES_MAX } from '../../task/names.js'
+
+/** As many refusals in a row fail the task. */
+export const REFUSALS_MAX = 100
+/** As many derived answers in a row fail the task. */
+export const DERIVED_MAX = 100_000
+
+const CALL_BYTES_MAX = NAME_BYTES_MAX.step + 50
+
+/** A body that calls again whatever it is refused. `last` is what it was refused with. */
+export function refusedTooOften(taskId: string, call: string, last: unknown): HoldfastError {
+  return new HoldfastError(
+    'REFUSED_TOO_OFTEN',
+    `Task ${taskId} was refused ${REFUSALS_MAX} times in a row with nothing recorded in between, the last time for ${shown(call)}: ${describeError(last).message}. No refusal goes away by itself: wait for what it names, or let the error leave the body.`,
+    { cause: last, details: { taskId, call: shown(call), refusals: REFUSALS_MAX } },
+  )
+}
+
+/** A body that loops over calls which nothing is recorded for. */
+export function noProgress(taskId: string, call: string): HoldfastError {
+  return new HoldfastError(
+    'NO_PROGRESS',
+    `Task ${taskId} got ${DERIVED_MAX} answers in a row with nothing recorded in between, the last one for ${shown(call)}. A loop over such calls never ends: \`task.now()\` stays the time of the last record. To wait, use \`await task.sleep('a name', duration)\`.`,
+    { details: { taskId, call: shown(call), answers: DERIVED_MAX } },
+  )
+}
+
+/** A call as a message names it: its name is the body's, and has not been checked. */
+function shown(call: string): string {
+  return cutText(call, CALL_BYTES_MAX)
+}
+
+/** A checkpoint with something in flight, or something asked for while a checkpoint is. */
+export function inFlight(taskId: string, done: string): HoldfastError {
+  return new HoldfastError(
+    'STEPS_IN_FLIGHT',
+    `Task ${taskId}: ${done} with something in flight. Await what was asked for before: \`await\` each step and each checkpoint, or \`await Promise.all([…])\`.`,
+    { details: { taskId } },
+  )
+}
+
+/** A call outside a turn. Nothing tells a step's function that calls from a body that waited, so the message names both. */
+export function ambiguous(taskId: string, call: string): HoldfastError {
+  return new HoldfastError(
+    'STEP_AMBIGUOUS',
+    `Task ${taskId} called ${shown(call)} where no replay could repeat it: after waiting for something that is not a step, or inside a step's function. Put the wait into a step: \`const value = await task.step('a name', () => theWait())\`. What a step's function calls, call in the body, before or after the step.`,
+    { details: { taskId, call: shown(call) } },
+  )
+}
+
+/** Why a body that is at rest is parked. A wait that began before a step, and is awaited after it, looks like this too. */
+export function unaskedFor(record: LogRecord): string {
+  return `the log continues with ${describeRecord(record)}, and the code does not make that call, or waits for something other than a call of the context`
+}
+
+/** Why a body that ended is parked; what it threw is not lost. */
+export function leftAtEnd(left: LogRecord, end: { readonly kind: string; readonly error?: unknown }): string {
+  const how = end.kind === 'threw' ? `the body threw (${describeError(end.error).message})` : 'the body ended'
+  return `${how}, and had not asked for ${describeRecord(left)}, which the log has`
+}
+
+/** A body that returns in the turn in which it makes a call. */
+export function notAwaited(taskId: string, name: RecordName): HoldfastError {
+  const call = shown(describeRecord(name))
+  return new HoldfastError(
+    'CALL_NOT_AWAITED',
+    `The body returned without waiting for ${call}, which therefore never began. Await every call of the context before the body returns.`,
+    { details: { taskId, call } },
+  )
+}
+
+/** Why a body is parked that asks for one thing where another had begun. */
+export function begunAsAnother(name: RecordName): string {
+  return `something else had begun where the code now asks for ${describeRecord(name)}`
+}

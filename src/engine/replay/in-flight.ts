@@ -1,0 +1,53 @@
+/** What a run has begun and not recorded: functions of steps, writes on their way. Waits are not in flight. */
+import type { PendingCall } from './pending-call.js'
+
+export class InFlight {
+  readonly #asked = new Set<PendingCall>()
+  #waiting: { readonly isSo: () => boolean; readonly resolve: () => void }[] = []
+
+  constructor(
+    /** Told of each function whose signal is aborted while it continues. */
+    private readonly onAborted: (name: string, working: Promise<unknown>) => void,
+  ) {}
+
+  get size(): number {
+    return this.#asked.size
+  }
+
+  add(asked: PendingCall): void {
+    this.#asked.add(asked)
+  }
+
+  delete(asked: PendingCall): void {
+    this.#asked.delete(asked)
+  }
+
+  some(isMeant: (asked: PendingCall) => boolean): boolean {
+    return [...this.#asked].some(isMeant)
+  }
+
+  /** Aborts the signals of functions. */
+  abort(reason: unknown, isMeant: (asked: PendingCall) => boolean = () => true): void {
+    for (const asked of [...this.#asked].filter(isMeant)) {
+      asked.aborted = true
+      asked.aborter?.abort(reason)
+      const { ask, working } = asked
+      if (working && ask.name.kind !== 'checkpoint') this.onAborted(ask.name.name, working)
+    }
+  }
+
+  /** Resolves once `isSo`. It is looked at now, and whenever `look` is called. */
+  until(isSo: () => boolean): Promise<void> {
+    return new Promise((resolve) => {
+      this.#waiting.push({ isSo, resolve })
+      this.look()
+    })
+  }
+
+  look(): void {
+    if (this.#waiting.length === 0) return
+    const [over, left] = [this.#waiting.filter(({ isSo }) => isSo()), this.#waiting.filter(({ isSo }) => !isSo())]
+    this.#waiting = left
+    for (const { resolve } of over) resolve()
+  }
+}

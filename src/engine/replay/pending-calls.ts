@@ -1,0 +1,116 @@
+/**
+ * The pending calls of a run: what its body asked for and has not been answered, by identity. Keeps the log of the task
+ * within `limits.recordsPerTaskMax`: a call counts from the moment it is made, so calls that are made at once cannot
+ * exceed the limit together, and none of them begins.
+ */
+import { HoldfastError } from '../../base/errors.js'
+import { describeRecord, type RecordName } from '../../task/log/records.js'
+import type { RunCore } from './host.js'
+import type { PendingCall } from './pending-call.js'
+
+const NONE: readonly PendingCall[] = []
+
+/** A map like any other, that also counts the calls which have no record yet. */
+export class PendingCalls extends Map<string, PendingCall> {
+  // Fields are set after `Map`'s own constructor, which adds nothing here.
+  readonly #unrecorded = new Set<PendingCall>()
+  readonly #fresh = new Set<PendingCall>()
+  readonly #run: RunCore
+
+  constructor(run: RunCore) {
+    super()
+    this.#run = run
+  }
+
+  /** The calls that have begun. */
+  get begun(): PendingCall[] {
+    return [...this.values()].filter(({ startedAt }) => startedAt !== undefined)
+  }
+
+  /** Takes the calls that are to begin once the log is used up: each of them once, in their order. */
+  takeFresh(): readonly PendingCall[] {
+    if (this.#fresh.size === 0) return NONE
+    const fresh = [...this.#fresh]
+    this.#fresh.clear()
+    return fresh
+  }
+
+  /**
+   * Adds a call of the body.
+   * @throws HoldfastError `LIMIT_EXCEEDED` if its record would be one too many. The task fails with it, also if the body
+   *   catches it.
+   */
+  add(asked: PendingCall): void {
+    // One that the log answers is counted by its record.
+    if (!this.#run.history.isRecorded(asked.ask)) {
+      this.#checkLimit(asked)
+      this.#unrecorded.add(asked)
+    }
+    this.#fresh.add(asked)
+    this.set(asked.ask.id, asked)
+  }
+
+  /** The call is answered, or never will be. */
+  override delete(id: string): boolean {
+    const asked = this.get(id)
+    if (asked) this.#fresh.delete(asked)
+    return super.delete(id)
+  }
+
+  /** The record of the call is on disk. */
+  recorded(asked: PendingCall): void {
+    this.#unrecorded.delete(asked)
+  }
+
+  /** Removes the calls of branches that lost: these are answered no more. */
+  deleteOver(): void {
+    for (const [id, asked] of this) {
+      if (!asked.branch?.isOver) continue
+      this.delete(id)
+      this.#unrecorded.delete(asked)
+    }
+  }
+
+  #checkLimit({ ask, prunes }: PendingCall): void {
+    const { host, task } = this.#run
+    const { recordsPerTaskMax: max } = host.limits
+    // As on disk: the records on their way there are those of pending calls.
+    const { records } = task.committed ?? task.head
+    const number = records + this.#unrecorded.size + 1
+    if (prunes || number <= max) return
+    const error = tooManyRecords(task.taskId, describeRecord(ask.name), number, max)
+    this.#run.fail(error)
+    throw error
+  }
+}
+
+function tooManyRecords(taskId: string, record: string, number: number, max: number): HoldfastError {
+  const said = `Task ${taskId} asked for ${record}, which would be record ${number} of its log`
+  const more = `${max} are kept (option \`limits.recordsPerTaskMax\`), calls without a record yet included`
+  return new HoldfastError(
+    'LIMIT_EXCEEDED',
+    `${said}; ${more}. Save checkpoints with \`prune: true\` to keep the log short.`,
+    { details: { taskId, record, number, max, option: 'limits.recordsPerTaskMax' } },
+  )
+}
+
+/** The calls that are pending when a body returns. */
+interface PendingAtReturn {
+  /** The first call that was made in the turn in which the body returns. */
+  readonly forgotten: RecordName | undefined
+  /** The first call that was made in an earlier turn. */
+  readonly earlier: RecordName | undefined
+}
+
+/**
+ * Divides the pending calls of a body that returns.
+ * @param turn the number of the turn in which it returns; `undefined` if it returns outside a turn
+ */
+export function pendingAtReturn(pending: Iterable<PendingCall>, turn: number | undefined): PendingAtReturn {
+  let earlier: RecordName | undefined
+  for (const asked of pending) {
+    if (asked.turn === turn) return { forgotten: asked.ask.name, earlier }
+    earlier ??= asked.ask.name
+  }
+  return { forgotten: undefined, earlier }
+}

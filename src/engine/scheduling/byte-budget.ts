@@ -1,0 +1,131 @@
+/**
+ * How much the tasks take up, in all and by owner, and whether there is room for more. Every head counts its own bytes
+ * (task/byte-count.ts); here they are summed: of unfinished tasks in memory, of settled ones by a counter in the store. An
+ * owner's settled tasks are read once, when that owner first starts something under `limits.ownerBytesMax`.
+ *
+ * - A budget refuses what makes the store grow from outside: `start`, `createSessionTask`, a client's checkpoint, a
+ *     message. It never refuses what a running task records: the effect took place, and only its record keeps it from
+ *     happening again.
+ */
+import { HoldfastError } from '../../base/errors.js'
+import type { Level } from '../../store/disk/level.js'
+import { readSettledOf } from '../../store/list.js'
+import type { Store } from '../../store/store.js'
+import { byteCountOf } from '../../task/byte-count.js'
+import { isSettled, type TaskHead } from '../../task/head.js'
+
+/** The budgets in bytes; `Infinity` for none. */
+export interface Budgets {
+  readonly storeBytesMax: number
+  readonly ownerBytesMax: number
+}
+
+/** A task, as far as its bytes are counted. */
+interface CountedBytes {
+  readonly head: TaskHead
+  readonly committed: TaskHead | undefined
+}
+
+interface OwnerSum {
+  settled: number
+  /** There while the owner's settled tasks are read: what became of tasks meanwhile, which counts more. */
+  meanwhile: Map<string, number> | undefined
+  loading: Promise<void> | undefined
+}
+
+export class ByteBudget {
+  #live = 0
+  readonly #liveOf = new Map<string, number>()
+  readonly #counted = new WeakMap<CountedBytes, number>()
+  readonly #settledOf = new Map<string, OwnerSum>()
+
+  constructor(
+    private readonly store: Store,
+    private readonly budgets: Budgets,
+  ) {}
+
+  /** Bytes of everything that is kept. */
+  get total(): number {
+    return this.#live + this.store.totals.current.settledBytes
+  }
+
+  /** Counts a task as its head says now. */
+  note(task: CountedBytes): void {
+    this.#count(task, byteCountOf(task.head).kept)
+  }
+
+  /** A task leaves the memory: it is settled, or was never there. */
+  leave(task: CountedBytes): void {
+    this.#count(task, 0)
+    const { committed } = task
+    if (committed && isSettled(committed.status)) this.#settled(committed, byteCountOf(committed).kept)
+  }
+
+  /** A settled task is swept. */
+  swept(head: TaskHead): void {
+    this.#settled(head, 0)
+  }
+
+  /** Reads what the owner's settled tasks take up, once. `undefined` where nothing is to be read: most often. */
+  load(owner: string | undefined): Promise<void> | undefined {
+    if (owner === undefined || this.budgets.ownerBytesMax === Number.POSITIVE_INFINITY) return undefined
+    const there = this.#settledOf.get(owner)
+    if (there) return there.loading
+    const sum: OwnerSum = { settled: 0, meanwhile: new Map(), loading: undefined }
+    this.#settledOf.set(owner, sum)
+    sum.loading = this.#read(owner, sum)
+    return sum.loading
+  }
+
+  /**
+   * Call `load` before, and write in the same turn.
+   * @throws HoldfastError `LIMIT_EXCEEDED` where `bytes` more of the owner would not fit
+   */
+  assertRoom(owner: string | undefined, bytes: number): void {
+    const { storeBytesMax, ownerBytesMax } = this.budgets
+    if (this.total + bytes > storeBytesMax) throw full('The store', this.total, bytes, 'storeBytesMax', storeBytesMax)
+    if (owner === undefined || ownerBytesMax === Number.POSITIVE_INFINITY) return
+    const used = (this.#liveOf.get(owner) ?? 0) + (this.#settledOf.get(owner)?.settled ?? 0)
+    if (used + bytes > ownerBytesMax) throw full('The owner', used, bytes, 'ownerBytesMax', ownerBytesMax)
+  }
+
+  #count(task: CountedBytes, bytes: number): void {
+    const more = bytes - (this.#counted.get(task) ?? 0)
+    if (more === 0) return
+    this.#counted.set(task, bytes)
+    this.#live += more
+    const { owner } = task.head
+    if (owner === undefined || this.budgets.ownerBytesMax === Number.POSITIVE_INFINITY) return
+    const sum = (this.#liveOf.get(owner) ?? 0) + more
+    if (sum === 0) this.#liveOf.delete(owner)
+    else this.#liveOf.set(owner, sum)
+  }
+
+  #settled(head: TaskHead, bytes: number): void {
+    const sum = head.owner === undefined ? undefined : this.#settledOf.get(head.owner)
+    if (sum?.meanwhile) sum.meanwhile.set(head.taskId, bytes)
+    else if (sum) sum.settled += bytes === 0 ? -byteCountOf(head).kept : bytes
+  }
+
+  async #read(owner: string, sum: OwnerSum): Promise<void> {
+    try {
+      const read = await this.store.read((level: Level) => readSettledOf(level, owner))
+      for (const [taskId, bytes] of sum.meanwhile ?? []) read.set(taskId, bytes)
+      for (const bytes of read.values()) sum.settled += bytes
+      sum.meanwhile = undefined
+      sum.loading = undefined
+    } catch (error) {
+      // The next call reads again.
+      this.#settledOf.delete(owner)
+      throw error
+    }
+  }
+}
+
+function full(what: string, used: number, bytes: number, limit: keyof Budgets, max: number): HoldfastError {
+  return new HoldfastError(
+    'LIMIT_EXCEEDED',
+    `${what} uses ${used} bytes, and ${bytes} more are over its budget of ${max} (option \`limits.${limit}\`). Nothing was written, and unfinished tasks continue. Raise the budget, or give tasks a \`ttl\` (or the store a \`retention\`), so that settled ones are swept.`,
+    { details: { used, bytes, max, option: `limits.${limit}` } },
+  )
+}

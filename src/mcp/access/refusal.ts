@@ -1,0 +1,118 @@
+/**
+ * How a request is refused: JSON-RPC codes, and what the engine's own errors become. A task that isn't there and one
+ * that is somebody else's are refused by the same function, so that they answer alike in every byte.
+ */
+import { ERROR_CODES, type ErrorCode, HoldfastError, ProtocolError } from '../../base/errors.js'
+import { InvalidArgument } from '../../base/expected.js'
+import { faultOf } from '../../base/fault.js'
+import type { Logger } from '../../base/logger.js'
+import type { Parked } from '../../task/head.js'
+import { cleanText } from './clean-text.js'
+
+/** The codes of JSON-RPC that a task server answers with. */
+export const RPC = {
+  invalidRequest: -32_600,
+  methodNotFound: -32_601,
+  invalidParams: -32_602,
+  internal: -32_603,
+} as const
+
+/** A refusal because of what was asked for. */
+export function invalidParams(message: string, data?: unknown): ProtocolError {
+  return new ProtocolError(RPC.invalidParams, message, data)
+}
+
+/** Refuses a call about a task that does not exist, or that the caller may not see. */
+export class TaskNotFound extends ProtocolError {
+  constructor(taskId: unknown) {
+    const shown = typeof taskId === 'string' ? cleanText(taskId, 80) : typeof taskId
+    super(RPC.invalidParams, `Task not found: ${shown}`)
+  }
+}
+
+/** The refusal of a task that does not exist, or that the caller may not see. */
+export function noSuchTask(taskId: unknown): TaskNotFound {
+  return new TaskNotFound(taskId)
+}
+
+/** The caller may not do this. */
+export function denied(what: string): ProtocolError {
+  return new ProtocolError(RPC.invalidRequest, `Not allowed: ${what}`)
+}
+
+// The caller's doing; everything else is the server's.
+const THE_CALLERS = new Set<string>([
+  'INVALID_INPUT',
+  'NOT_SERIALIZABLE',
+  'TOO_LARGE',
+  'LIMIT_EXCEEDED',
+  'IDEMPOTENCY_CONFLICT',
+  'RESULT_GONE',
+  'TASK_SETTLED',
+  'CHECKPOINT_NOT_FOUND',
+  'CHECKPOINT_PRUNED',
+  'NOT_A_SESSION_TASK',
+])
+
+// What these say is of the server's own disk: paths, keys, the database's words.
+const THE_SERVERS: ReadonlySet<string | undefined> = new Set<ErrorCode>([
+  'STORE_UNAVAILABLE',
+  'STORE_LOST',
+  'CLOSED',
+  'STORE_DAMAGED',
+  'STORE_UNUSABLE',
+  'STORE_LOCKED',
+  'STORE_TOO_NEW',
+  'START_UNKNOWN',
+  'RECORD_DAMAGED',
+])
+
+/** What a client is told of an error of the engine's: its message, but for those whose message speaks of the server's disk. */
+export function clientWordsOf(code: string | undefined, message: string): string {
+  return THE_SERVERS.has(code) ? ERROR_CODES[code as ErrorCode] : message
+}
+
+/** What a call is answered whose task is parked. The task is named once, also where the reason does so. */
+export function parkedAnswerOf(taskId: string, parked: Pick<Parked, 'code' | 'reason'>): string {
+  const words = parkedWordsOf(parked)
+  const which = words.includes(taskId) ? 'The task' : `Task ${taskId}`
+  return `${which} is parked: ${words}. It is kept, and continues once the cause is fixed.`
+}
+
+/** Why a task is parked, as a client is told. */
+export function parkedWordsOf({ code, reason }: Pick<Parked, 'code' | 'reason'>): string {
+  return `${code}: ${clientWordsOf(code, reason)}`
+}
+
+/** What a call that is open is answered with when its server is stopped. */
+export function stoppedWordsOf(taskId: string): string {
+  return `The server was stopped before task ${taskId} ended. The task is not lost: it continues at the next start of the server.`
+}
+
+const AWAY = new Set<string>(['STORE_UNAVAILABLE', 'STORE_LOST', 'CLOSED'])
+
+/** True if the store could not take a call now: it is down, lost or closed. The same call may succeed later. */
+export function isStoreAway(error: unknown): error is HoldfastError {
+  return error instanceof HoldfastError && AWAY.has(error.code)
+}
+
+/** What a client is told when a call on the engine failed. Never what an unexpected error says: that goes to the log. */
+export function refusalOf(error: unknown, logger: Logger): ProtocolError {
+  if (error instanceof ProtocolError) return error
+  if (error instanceof HoldfastError) {
+    if (THE_SERVERS.has(error.code)) {
+      logger.warn('A request was refused', { code: error.code, error: faultOf(error) })
+      const { taskId } = error.details
+      const data = { code: error.code, ...(taskId === undefined ? {} : { taskId }) }
+      return new ProtocolError(RPC.internal, ERROR_CODES[error.code], data)
+    }
+    if (error.code === 'TASK_NOT_FOUND') return noSuchTask(error.details['taskId'])
+    if (error.code === 'INVALID_CURSOR') return invalidParams('Invalid cursor', { code: error.code })
+    const code = THE_CALLERS.has(error.code) ? RPC.invalidParams : RPC.internal
+    return new ProtocolError(code, error.message, { code: error.code, ...error.details })
+  }
+  // The engine refuses a label or a name that is no text, or is too long.
+  if (error instanceof InvalidArgument) return invalidParams(error.message)
+  logger.error('A request failed unexpectedly', { error: faultOf(error) })
+  return new ProtocolError(RPC.internal, 'Internal error')
+}

@@ -1,0 +1,118 @@
+/**
+ * `tasks/get`, `tasks/result`, `tasks/list` and `tasks/cancel`. `params.taskId` is the truth, whatever a request's
+ * related-task hint says. Parameters are checked here and not by the SDK's schemas, which would answer -32603.
+ */
+import { type CallToolResult, RELATED_TASK_META_KEY } from '@modelcontextprotocol/sdk/types.js'
+import { z } from 'zod'
+import type { TaskView } from '../../../api/task-view.js'
+import { ProtocolError } from '../../../base/errors.js'
+import { isSettled } from '../../../task/head.js'
+import { type Caller, callerOf } from '../../access/caller.js'
+import { type Params, taskIdOf } from '../../access/params.js'
+import { invalidParams, RPC, refusalOf, stoppedWordsOf } from '../../access/refusal.js'
+import { checkpointMethods } from '../../checkpoints/checkpoint-methods.js'
+import { toThrow } from '../../tools/answer.js'
+import { waitForEnd } from '../../tools/wait.js'
+import { InputAsker } from './ask-inputs.js'
+import type { Attachment, DurableBinding, Extra } from './types.js'
+
+const PAGE = 50
+
+/** Handles a request: whoever asks is known, and what is thrown becomes an answer. */
+export function serve(
+  durable: DurableBinding,
+  { server }: Attachment,
+  method: string,
+  handle: (params: Params, caller: Caller, extra: Extra) => Promise<Record<string, unknown>>,
+): void {
+  const schema = z.object({ method: z.literal(method), params: z.looseObject({}).optional() })
+  server.server.setRequestHandler(
+    schema as never,
+    (async (request: { params?: Params }, extra: Extra) => {
+      try {
+        await durable.core.ready()
+        return await handle(request.params ?? {}, await callerOf(durable.core.options, extra), extra)
+      } catch (error) {
+        throw refusalOf(error, durable.core.logger)
+      }
+    }) as never,
+  )
+}
+
+export function installTaskMethods(durable: DurableBinding, attachment: Attachment): void {
+  const { core } = durable
+
+  serve(durable, attachment, 'tasks/get', async (params, caller) => {
+    const taskId = taskIdOf(params)
+    const scope = await core.scope('read', caller, { taskId })
+    return { ...(await durable.project(await core.holdfast.get(taskId, scope))) }
+  })
+
+  serve(durable, attachment, 'tasks/result', async (params, caller, extra) => {
+    const taskId = taskIdOf(params)
+    const scope = await core.scope('read', caller, { taskId })
+    const asking = new InputAsker({ durable, attachment, taskId, caller, extra, isInline: false })
+    const { signal } = extra
+    // Questions that a handler of the author's own asks within a task wait in the queue, if there is one.
+    let relayed = Promise.resolve()
+    const relay = () => {
+      relayed = relayed.then(() => durable.queue?.relay(taskId, attachment, extra)).catch(() => {})
+    }
+    const onLook = (view: TaskView) => {
+      asking.look(view)
+      relay()
+    }
+    const { kind, view } = await waitForEnd(core, taskId, { ...scope, signal, onLook }).finally(() => asking.stop())
+    // An error, since a result would be taken for the task's own.
+    if (kind === 'stopping') throw new ProtocolError(RPC.internal, stoppedWordsOf(taskId), { code: 'CLOSED', taskId })
+    relay()
+    await relayed
+    // Cancelled by its client: the SDK sends no answer.
+    if (!view) return {}
+    core.logger.debug('A result was fetched', { taskId, by: caller.owner })
+    const answer = await durable.answer(view)
+    if (answer.kind === 'error') throw toThrow(answer.error)
+    const result = answer.result as CallToolResult
+    return { ...result, _meta: { ...result._meta, [RELATED_TASK_META_KEY]: { taskId } } }
+  })
+
+  serve(durable, attachment, 'tasks/cancel', async (params, caller) => {
+    const taskId = taskIdOf(params)
+    const scope = await core.scope('cancel', caller, { taskId })
+    const { status } = await core.holdfast.get(taskId, scope)
+    if (isSettled(status)) throw invalidParams(`Cannot cancel task: already in terminal status '${status}'`)
+    const reason = 'The client cancelled the task'
+    return { ...(await durable.project(await core.holdfast.cancel(taskId, { ...scope, reason }))) }
+  })
+
+  // Without authentication the ID is the only key to a task: a list would hand out everybody's.
+  if (core.options.access === 'open') {
+    server(attachment).removeRequestHandler('tasks/list')
+    return
+  }
+  serve(durable, attachment, 'tasks/list', async ({ cursor }, caller) => {
+    if (cursor !== undefined && typeof cursor !== 'string') throw invalidParams('Invalid cursor')
+    // An administrator's list is his own too: everybody's tasks in one list help nobody, and need no right.
+    await core.scope('read', caller)
+    const page = await core.holdfast.list({ owner: caller.owner, limit: PAGE, cursor })
+    const tasks = await Promise.all(page.tasks.map((view) => durable.project(view)))
+    return { tasks, ...(page.cursor === undefined ? {} : { nextCursor: page.cursor }) }
+  })
+}
+
+function server(attachment: Attachment) {
+  return attachment.server.server
+}
+
+export function installCheckpointMethods(durable: DurableBinding, attachment: Attachment): void {
+  const { core, checkpoints } = durable
+  const methods = checkpointMethods({
+    core,
+    checkpoints,
+    show: (view) => durable.project(view),
+    answer: (view) => durable.answer(view),
+  })
+  for (const [method, handle] of Object.entries(methods)) {
+    serve(durable, attachment, method, (params, caller, { signal }) => handle(params, caller, signal))
+  }
+}

@@ -1,0 +1,77 @@
+/**
+ * Sends `notifications/tasks/status`: to the sessions of the task's owner, and where nobody is distinguished only to the
+ * session that made it. `authorize` is asked for each of them, as for a read. A call that waits for its result is no task to its client, and nothing is sent about it.
+ */
+
+import { faultOf } from '../../../base/fault.js'
+import { KeyedMutex } from '../../../base/mutex.js'
+import { isSettled } from '../../../task/head.js'
+import type { Caller } from '../../access/caller.js'
+import { mayBeTold } from '../../access/rights.js'
+import type { Attachment, DurableBinding } from './types.js'
+
+/** Begins to listen. */
+export function notifyOfStatus(durable: DurableBinding): void {
+  const { core, attachments } = durable
+  const serial = new KeyedMutex()
+  // One after the other: `authorize` may take longer for an earlier one.
+  const tell = (news: { taskId: string }) => serial.run(news.taskId, () => tellOf(news))
+  const tellOf = async ({ taskId }: { taskId: string }): Promise<void> => {
+    if (attachments.size === 0 || core.openCalls.has(taskId)) return
+    const origin = await core.records.readOrigin(taskId)
+    if (!origin || origin.kind === 'inline') return
+    const view = await core.holdfast.get(taskId)
+    const task = await durable.project(view, origin)
+    for (const attachment of [...attachments]) {
+      if (!concerns(attachment, taskId, view.owner, origin.sessionId, core.options.access === 'open')) continue
+      const isTold = await mayPush(durable, attachment, taskId, attachment.created.get(taskId))
+      if (isSettled(view.status)) attachment.created.delete(taskId)
+      if (!isTold) continue
+      const params = { ...task } as Record<string, unknown>
+      await attachment.server.server
+        .notification({ method: 'notifications/tasks/status', params } as never)
+        .catch(() => {}) // The connection is gone; its client asks when it is back.
+    }
+  }
+  core.opening.whenOpen((holdfast) => {
+    holdfast.on('task:settled', tell)
+    holdfast.on('task:parked', tell)
+    holdfast.on('task:input-required', tell)
+  })
+}
+
+/**
+ * True if the client of a connection may be told of a task, unasked.
+ * @param maker who made the task through it; counts where it is not known who reads
+ */
+export async function mayPush(
+  { core }: DurableBinding,
+  { reader }: Attachment,
+  taskId: string,
+  maker: Caller | undefined,
+): Promise<boolean> {
+  const { options, logger } = core
+  if (!options.authorize) return true
+  const caller = reader ?? maker
+  // A session that was taken up after a restart, and whose client is not back yet: he reads how the task is when he is.
+  if (!caller) return false
+  return mayBeTold(options, caller, taskId).catch((error: unknown) => {
+    logger.warn('`authorize` threw for a notification about a task. The notification was not sent.', {
+      taskId,
+      error: faultOf(error),
+    })
+    return false
+  })
+}
+
+function concerns(
+  { owner, created, transport }: Attachment,
+  taskId: string,
+  taskOwner: string | undefined,
+  sessionId: string | undefined,
+  isOpen: boolean,
+): boolean {
+  if (created.has(taskId)) return true
+  if (isOpen) return sessionId !== undefined && transport?.sessionId === sessionId
+  return owner !== undefined && owner === taskOwner
+}

@@ -1,0 +1,134 @@
+/**
+ * Deletes a task with everything that belongs to it, a small batch at a time, its head last.
+ *
+ * - A task that fits one batch goes in one. Of a larger one the head says first that it is being swept, which hides it
+ *     from everybody, so nobody ever sees half a task.
+ * - What leads to the task (its timer, its owner's entry) goes with its head, in the last batch. A sweep that dies
+ *     anywhere is found again, and done again from its beginning.
+ * - An entry of the trail and the audit entry it points at go in one batch.
+ * - So do a binding's record of a task and the binding's own records that it names.
+ */
+import type { IdempotencyEntry } from '../task/changes.js'
+import { sweptTally } from '../task/counters.js'
+import type { TaskHead } from '../task/head.js'
+import type { Operation } from './disk/layout.js'
+import * as layout from './disk/layout.js'
+import type { Level } from './disk/level.js'
+import { seal, unsealJson } from './integrity/envelope.js'
+import { readKeys } from './reads.js'
+import type { Store } from './store.js'
+
+// A batch of about a hundred operations shares its sync with whatever else is waiting, and blocks nobody for long.
+const DELETES_PER_COMMIT = 64
+const ONE_BATCH_KEYS = 70
+
+/** What is swept, and what led to it. */
+export interface Swept {
+  readonly taskId: string
+  /** `undefined` for what a task without a head left behind. */
+  readonly head: TaskHead | undefined
+  /** The timer, or the entry among the settled tasks, that led here. */
+  readonly marker: string
+  /** When its idempotency key stops counting; from now on the key's own entry has to say it. */
+  readonly forgetAt?: number | undefined
+}
+
+/**
+ * Sweeps one task. Nobody else may decide anything about it, or about its idempotency key, meanwhile.
+ * @param mayGoOn asked between two batches; the next sweep does the rest
+ * @returns whether it is gone
+ */
+export async function sweepTask(store: Store, swept: Swept, mayGoOn: () => boolean): Promise<boolean> {
+  const { taskId, head } = swept
+  const first = await keysOf(store, swept, ONE_BATCH_KEYS + 1)
+  if (first.length > ONE_BATCH_KEYS) {
+    if (head && !head.sweeping) await store.put(taskId, [hide(head)])
+    for (let keys = first; keys.length > 0; keys = await keysOf(store, swept, ONE_BATCH_KEYS + 1)) {
+      for (let at = 0; at < keys.length; at += DELETES_PER_COMMIT) {
+        if (!mayGoOn()) return false
+        await store.put(taskId, await toDeletes(store, taskId, keys.slice(at, at + DELETES_PER_COMMIT)))
+      }
+    }
+    first.length = 0
+  }
+  const last = await store.read((level) => lastOperations(level, swept))
+  const single = layout.keysOf(taskId, head).map((key) => ({ key }))
+  const parts = await toDeletes(store, taskId, first)
+  await store.put(taskId, [...parts, ...single, ...last], head && sweptTally(head))
+  return true
+}
+
+/** Some of the keys of a task's parts: as many as `limit`, or all. */
+async function keysOf(store: Store, { taskId, head }: Swept, limit: number): Promise<string[]> {
+  return store.read(async (level) => {
+    const found = await Promise.all(layout.rangesOf(taskId, head).map((range) => readKeys(level, range, limit)))
+    return found.flat().slice(0, limit)
+  })
+}
+
+/** Writes the keys that end each kind, if they are not there. Before the first sweep of a process. */
+export async function writeGuards(store: Store): Promise<void> {
+  const found = await store.read((level) => level.getMany([...layout.GUARDS]))
+  const missing = layout.GUARDS.filter((_, index) => found[index] === undefined)
+  const operations = missing.map((key) => ({ key, value: seal(key, 0, '') }))
+  if (operations.length > 0) await store.put('', operations)
+}
+
+async function toDeletes(store: Store, taskId: string, keys: readonly string[]): Promise<Operation[]> {
+  const trail = layout.trailPrefix(taskId)
+  const beside = layout.besidePrefix(taskId)
+  const own = await ownRecordsOf(
+    store,
+    keys.filter((key) => key.startsWith(beside)),
+  )
+  const all = keys.flatMap((key) =>
+    key.startsWith(trail) ? [{ key: layout.auditKey(layout.lastPart(key)) }, { key }] : [{ key }],
+  )
+  return [...own.map((key) => ({ key })), ...all]
+}
+
+/** The own records of bindings that these records of a task name, as far as they are still there. */
+async function ownRecordsOf(store: Store, keys: readonly string[]): Promise<string[]> {
+  if (keys.length === 0) return []
+  return store.read(async (level) => {
+    const texts = await level.getMany([...keys])
+    const named = keys.flatMap((key, index) => ownKeysIn(key, texts[index]))
+    if (named.length === 0) return []
+    const found = await level.getMany(named)
+    return named.filter((_, index) => found[index] !== undefined)
+  })
+}
+
+function ownKeysIn(key: string, text: string | undefined): string[] {
+  if (text === undefined) return []
+  try {
+    const { own } = unsealJson<{ own?: unknown }>(key, text)
+    const prefix = layout.bindingPrefix(layout.bindingOfBeside(key))
+    return Array.isArray(own) ? own.map((name) => `${prefix}${String(name)}`) : []
+  } catch {
+    // Damaged, or a text of the binding's that is no JSON: it names nothing.
+    return []
+  }
+}
+
+function hide(head: TaskHead): Operation {
+  const key = layout.doneKey(head.taskId)
+  return { key, value: seal(key, head.seq, JSON.stringify({ ...head, sweeping: true })) }
+}
+
+/** What goes at the very end; the idempotency key stays, and says itself until when, and when the task settled. */
+async function lastOperations(level: Level, { taskId, head, marker, forgetAt }: Swept): Promise<Operation[]> {
+  if (!head) return [{ key: marker }]
+  const { owner, type, idempotencyKey, settledAt } = head
+  const operations: Operation[] = owner === undefined ? [] : [{ key: layout.ownerKey(owner, taskId) }]
+  if (idempotencyKey !== undefined && forgetAt !== undefined) {
+    const key = layout.idempotencyKey(owner, type, idempotencyKey)
+    const text = await level.get(key)
+    const entry = text === undefined ? undefined : unsealJson<IdempotencyEntry>(key, text)
+    // The key may have a new task by now.
+    if (entry?.taskId === taskId) {
+      operations.push({ key, value: seal(key, 0, JSON.stringify({ ...entry, forgetAt, settledAt })) })
+    }
+  }
+  return [...operations, { key: marker }, { key: layout.doneKey(taskId) }]
+}

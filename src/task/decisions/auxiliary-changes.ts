@@ -1,0 +1,46 @@
+/** What a decision changes beside the log: notes of what has begun, intents, messages. Counts of them are in the head. */
+
+import { grownCount } from '../byte-count.js'
+import type { Change } from '../changes.js'
+import type { TaskHead } from '../head.js'
+import { type AskedInput, isOutstanding, type PendingRecord } from '../log/pending-record.js'
+import type { AuxiliaryChanges } from '../task-event.js'
+import { inputKeyUsage, withInputs } from './input-keys.js'
+
+/** The head with all of that counted, and the changes that write it. */
+export function withAuxiliaryChanges(
+  head: TaskHead,
+  beside: AuxiliaryChanges | undefined,
+): { head: TaskHead; changes: Change[] } {
+  if (!beside) return { head, changes: [] }
+  const { begun = [], changed = [], ended = [], intent, isNewIntent, taken, returned = [] } = beside
+  const put = [...begun, ...changed]
+  const order = head.intents ?? 0
+  const keys = begun.filter(isOutstanding).map(({ input }) => (input as AskedInput).key)
+  const inputs = keys.length
+  const hasChild = ({ child }: PendingRecord) => child !== undefined
+  const counted: TaskHead = {
+    ...head,
+    hasStepStates: head.hasStepStates || put.length > 0 || undefined,
+    inputs: sum(head.inputs, inputs, -ended.filter(isOutstanding).length),
+    ...withInputs(head, inputs),
+    children: sum(head.children, begun.filter(hasChild).length, -ended.filter(hasChild).length),
+    intents: sum(head.intents, isNewIntent ? 1 : 0),
+    messages: sum(head.messages, returned.length, taken ? -1 : 0),
+    bytes: keys.reduce((bytes, key) => grownCount({ ...head, bytes }, inputKeyUsage(key)), head.bytes),
+  }
+  const changes: Change[] = [
+    ...put.map((note): Change => ({ kind: 'note', note })),
+    ...keys.map((key): Change => ({ kind: 'input-key', key })),
+    ...ended.map((note): Change => ({ kind: 'drop-note', note })),
+    ...(intent ? [{ kind: 'intent', intent: isNewIntent ? { ...intent, order } : intent } as const] : []),
+    ...(taken ? [{ kind: 'drop-message', name: taken.name, order: taken.order } as const] : []),
+    ...returned.map((message): Change => ({ kind: 'message', message })),
+  ]
+  return { head: counted, changes }
+}
+
+/** A count with more, or less. Zero takes no room in a head. */
+export function sum(count: number | undefined, ...more: readonly number[]): number | undefined {
+  return more.reduce((total, add) => total + add, count ?? 0) || undefined
+}

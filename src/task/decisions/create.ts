@@ -1,0 +1,109 @@
+/** Decides how a task comes to be: its first head, and what is written with it. Pure. */
+import { HoldfastError } from '../../base/errors.js'
+import { bytesOf, TASK_BYTES } from '../byte-count.js'
+import type { BindingRecord, Change, IdempotencyEntry, TaskDecision } from '../changes.js'
+import { type ForkedFrom, NEW_HEAD_BYTES_MAX, type TaskHead } from '../head.js'
+import { emptySegment, PREFIX } from '../log/segment.js'
+import type { EventOf } from '../task-event.js'
+import { transition } from './transition.js'
+
+/** What a new task is made of. */
+export interface NewTask {
+  readonly taskId: string
+  readonly seed: string
+  readonly type: string
+  readonly kind: 'body' | 'session'
+  readonly version?: string | undefined
+  readonly owner?: string | undefined
+  readonly durability: TaskHead['durability']
+  readonly ttlMs?: number | undefined
+  readonly deadlineAt?: number | undefined
+  readonly timeoutMs?: number | undefined
+  readonly priority?: number | undefined
+  readonly idempotency?: { readonly key: string; readonly fingerprint: string } | undefined
+  readonly inputText?: string | undefined
+  /** Where it comes from, if it is a fork. */
+  readonly forkedFrom?: ForkedFrom | undefined
+  /** It begins to run with the batch that creates it, so that a free slot costs no second commit. */
+  readonly startNow: boolean
+  readonly parentId?: string | undefined
+  readonly depth?: number | undefined
+  /** The number of this process, if a body begins to run in it (crash-count.ts). */
+  readonly life?: number | undefined
+  readonly by: string
+  /** What a protocol binding wants to be true of the task from its first moment: written in the same batch. */
+  readonly beside?: readonly BindingRecord[] | undefined
+}
+
+/**
+ * The decision that creates a task.
+ * @throws HoldfastError `TOO_LARGE` when its names leave no room in the head
+ */
+export function createTask(task: NewTask, now: number): TaskDecision {
+  const head: TaskHead = {
+    taskId: task.taskId,
+    type: task.type,
+    kind: task.kind,
+    version: task.version,
+    owner: task.owner,
+    status: task.startNow ? 'running' : 'pending',
+    durability: task.durability,
+    createdAt: now,
+    updatedAt: now,
+    startedAt: task.startNow ? now : undefined,
+    ttlMs: task.ttlMs,
+    timeoutAt: task.startNow && task.timeoutMs !== undefined ? now + task.timeoutMs : undefined,
+    deadlineAt: task.deadlineAt,
+    // The ordinary priority takes no room.
+    priority: task.priority === 0 ? undefined : task.priority,
+    idempotencyKey: task.idempotency?.key,
+    parentId: task.parentId,
+    depth: task.depth,
+    hasInput: task.inputText !== undefined,
+    seed: task.seed,
+    forkedFrom: task.forkedFrom,
+    run: task.startNow ? 1 : 0,
+    attempt: 1,
+    seq: 1,
+    nextRecord: 0,
+    prefix: emptySegment(PREFIX),
+    open: emptySegment(PREFIX),
+    keptFrom: 0,
+    records: 0,
+    completedSteps: 0,
+    checkpoints: { body: 0, client: 0 },
+    bytes: { kept: TASK_BYTES + (task.inputText === undefined ? 0 : bytesOf(task.inputText)), prunable: 0 },
+    life: task.startNow ? task.life : undefined,
+    cleanUp: 'none',
+  }
+  const bytes = Buffer.byteLength(JSON.stringify(head))
+  if (bytes > NEW_HEAD_BYTES_MAX) {
+    const said = `The names of the task take ${bytes} bytes together; ${NEW_HEAD_BYTES_MAX} fit`
+    throw new HoldfastError('TOO_LARGE', `${said}. Shorten its type, version, owner or idempotency key.`, {
+      details: { bytes, bytesMax: NEW_HEAD_BYTES_MAX },
+    })
+  }
+  const changes: Change[] = [
+    { kind: 'head', head },
+    { kind: 'audit', entry: { at: now, action: 'created', to: head.status, by: task.by } },
+  ]
+  if (task.inputText !== undefined) changes.push({ kind: 'input', text: task.inputText })
+  if (task.owner !== undefined) changes.push({ kind: 'owner', owner: task.owner, isChild: task.parentId !== undefined })
+  if (task.idempotency) {
+    const entry: IdempotencyEntry = { owner: task.owner, type: task.type, taskId: task.taskId, ...task.idempotency }
+    changes.push({ kind: 'idempotency', entry })
+  }
+  for (const record of task.beside ?? []) changes.push({ kind: 'binding', record })
+  return { head, changes }
+}
+
+/**
+ * The decision that creates a task whose time is over already: it is settled with the commit that creates it, and no
+ * function of its steps ever begins.
+ * @param created what `createTask` or `forkTask` decided, for a task that does not run yet
+ * @param end settles it as failed
+ */
+export function createSettled({ head, changes }: TaskDecision, end: EventOf<'settle'>, now: number): TaskDecision {
+  const settled = transition(head, end, now)
+  return { ...settled, changes: [...changes.filter(({ kind }) => kind !== 'head'), ...settled.changes] }
+}

@@ -1,0 +1,278 @@
+/**
+ * Decides what a fork is made of: a new task that continues from a past point of another. Pure.
+ *
+ * - It has the answers up to and including the point, in the order of the records, as they are: their numbers, ask
+ *     indexes and times. Every ask for one of them was made before the point was handed over, so a replay makes it again
+ *     in the same place; what was asked for by then and recorded later is not copied, and begins anew.
+ * - What a replay is told besides the answers is the same too: the seed of `uuid()`, what `now()` says first, the
+ *     version, the states of its checkpoints, what `patched` said before the point.
+ * - Nothing unfinished comes along: no intent, wait, child or message. What was copied is never undone by the fork.
+ * - The task it comes from is not changed; its audit says that it was forked.
+ */
+import { HoldfastError } from '../../base/errors.js'
+import { checkCount, checkObject, expected, InvalidArgument, isObject, type Names } from '../../base/expected.js'
+import { type ByteCount, bytesOf, grownCount, stateUsage } from '../byte-count.js'
+import type { Change, TaskDecision } from '../changes.js'
+import type { CheckpointInfo } from '../checkpoint.js'
+import type { TaskHead } from '../head.js'
+import type { ReadRecord } from '../log/log-sums.js'
+import { type PatchAnswers, patchesForFork } from '../log/patch-answers.js'
+import { countedIn, describeRecord, type LogRecord, withRecord } from '../log/records.js'
+import { emptySegment, PREFIX, type SegmentSum } from '../log/segment.js'
+import { createTask, type NewTask } from './create.js'
+import { inputKeyUsage, withInputs } from './input-keys.js'
+
+/** The name of a step or a wait, as `steps()` shows it. */
+export interface StepPoint {
+  /** Name of the call. */
+  readonly name: string
+  /**
+   * Number of the call among those of its name in the segment, from 1.
+   * @default the last one recorded
+   */
+  readonly number?: number | undefined
+  /**
+   * Segment of the log.
+   * @default the last segment that has such a call
+   */
+  readonly segment?: 'prefix' | number | undefined
+}
+
+/** The past point that a fork continues from. */
+export type ForkPoint =
+  /** Directly after a checkpoint that the body saved. */
+  | { readonly checkpointId: string; readonly afterStep?: undefined }
+  /** Directly after the record of a step: the last of that name, or the one named exactly. */
+  | { readonly afterStep: string | StepPoint; readonly checkpointId?: undefined }
+
+/** The names of what a point may say. */
+const POINTS: Names<{ checkpointId: string; afterStep: string | StepPoint }> = { checkpointId: true, afterStep: true }
+const STEP_POINT: Names<StepPoint> = { name: true, number: true, segment: true }
+
+/** The same, checked. */
+export type CheckedPoint =
+  | { readonly kind: 'checkpoint'; readonly checkpointId: string }
+  | ({ readonly kind: 'step' } & StepPoint)
+
+/** @throws TypeError naming the option, what was expected and what was given */
+export function checkForkPoint(given: unknown): CheckedPoint {
+  const what = '{ checkpointId } or { afterStep }'
+  if (!isObject(given)) throw expected('point', what, given)
+  checkObject('point', given, POINTS)
+  const { checkpointId, afterStep } = given
+  if ((checkpointId === undefined) === (afterStep === undefined)) {
+    throw new InvalidArgument(`Expected \`point\` to be ${what}, got { ${Object.keys(given).join(', ')} }`)
+  }
+  if (checkpointId !== undefined) {
+    if (typeof checkpointId !== 'string') throw expected('checkpointId', 'a string', checkpointId)
+    return { kind: 'checkpoint', checkpointId }
+  }
+  if (typeof afterStep === 'string') return { kind: 'step', name: afterStep }
+  if (!isObject(afterStep)) throw expected('afterStep', 'a step’s name, or { name, number?, segment? }', afterStep)
+  checkObject('afterStep', afterStep, STEP_POINT)
+  const { name, number, segment } = afterStep
+  if (typeof name !== 'string') throw expected('afterStep.name', 'a string', name)
+  if (number !== undefined) checkCount('afterStep.number', number)
+  if (segment !== undefined && segment !== 'prefix' && !(Number.isInteger(segment) && segment >= 0)) {
+    throw expected('afterStep.segment', "'prefix' or an integer >= 0", segment)
+  }
+  return { kind: 'step', name, number, segment }
+}
+
+/** The record that `point` names: the last one, if several would do. */
+export function findPoint(log: readonly ReadRecord[], point: CheckedPoint): LogRecord | undefined {
+  return log.findLast(({ record }) => {
+    if (point.kind === 'checkpoint') return record.kind === 'checkpoint' && record.checkpointId === point.checkpointId
+    const { name, number = numberOf(record), segment = shown(record.segment) } = point
+    return (
+      record.kind !== 'checkpoint' &&
+      record.name === name &&
+      numberOf(record) === number &&
+      shown(record.segment) === segment
+    )
+  })?.record
+}
+
+/** What a fork is planned from: the task, as it is on disk. */
+export interface ForkSource {
+  readonly head: TaskHead
+  /** What is kept of its log. */
+  readonly log: readonly ReadRecord[]
+  /** The checkpoints whose states are kept, in the order they were saved. */
+  readonly checkpoints: readonly CheckpointInfo[]
+  readonly patches: ReadonlyMap<number, PatchAnswers>
+  /** The numbers of the records whose steps were undone, or are being undone. */
+  readonly undone: ReadonlySet<number>
+}
+
+/** What a fork is made of. */
+export interface ForkPlan {
+  /** The number of the last record that is copied. */
+  readonly at: number
+  readonly records: readonly ReadRecord[]
+  readonly checkpoints: readonly CheckpointInfo[]
+  readonly patches: Change[]
+  /** Keys of the questions whose answers are copied: the fork gives none of them again. */
+  readonly inputKeys: readonly string[]
+  /** What the new head says of its log. */
+  readonly log: Pick<
+    TaskHead,
+    | 'seq'
+    | 'nextRecord'
+    | 'prefix'
+    | 'open'
+    | 'keptFrom'
+    | 'records'
+    | 'completedSteps'
+    | 'checkpoints'
+    | 'hasPatches'
+    | 'hasStepStates'
+    | 'inputsAsked'
+    | 'hasInputKeys'
+  >
+  /** The point as people read it: `step 'load' (number 2) of segment 3`. */
+  readonly described: string
+}
+
+/**
+ * Plans the fork of `source` after its record `point`.
+ * @throws HoldfastError `STEP_UNDONE`; `CHECKPOINT_PRUNED` when the state of the checkpoint before the point is dropped
+ */
+export function planFork({ head, log, checkpoints, patches, undone }: ForkSource, point: LogRecord): ForkPlan {
+  const at = point.seq
+  const records = log.filter(({ record }) => record.seq <= at)
+  const step = isUndone(records, undone)
+  if (step) throw undoneStep(head.taskId, point, step)
+  const saved = records.flatMap(({ record }) => (record.kind === 'checkpoint' ? record : []))
+  const last = saved.at(-1)
+  const savedIds = new Set(saved.map(({ checkpointId }) => checkpointId))
+  const copied = checkpoints.filter(({ checkpointId }) => savedIds.has(checkpointId))
+  const lastInfo = copied.find(({ checkpointId }) => checkpointId === last?.checkpointId)
+  if (last && !lastInfo) throw stateDropped(head.taskId, point, last.checkpointId)
+  const open = records.reduce((newest, { record }) => Math.max(newest, countedIn(record)), PREFIX)
+  const kept = patchesForFork(patches, at)
+  const inputKeys = [...new Set(records.flatMap(({ record }) => (record.kind === 'input' ? record.key : [])))]
+  const completedSince = records.filter(
+    ({ record }) => record.kind === 'step' && !record.failed && record.seq > (last?.seq ?? -1),
+  ).length
+  return {
+    at,
+    records,
+    checkpoints: copied,
+    patches: kept.map((answers): Change => ({ kind: 'patches', ...answers })),
+    inputKeys,
+    described: describePoint(point),
+    log: {
+      // Above those of the checkpoints that are copied: a later one has a higher number.
+      seq: Math.max(0, ...copied.map(({ seq }) => seq)) + 1,
+      nextRecord: at + 1,
+      prefix: sumOf(records, PREFIX),
+      open: open === PREFIX ? emptySegment(PREFIX) : sumOf(records, open),
+      keptFrom: open === PREFIX ? 0 : head.keptFrom,
+      records: records.length,
+      completedSteps: (lastInfo?.completedSteps ?? 0) + completedSince,
+      checkpoints: { body: copied.length, client: 0 },
+      hasPatches: kept.length > 0 ? true : undefined,
+      hasStepStates: undefined,
+      ...withInputs({}, inputKeys.length),
+    },
+  }
+}
+
+/** What the new task takes up: what every new one does, and its copies. */
+function bytesWith(created: TaskHead, { records, checkpoints, inputKeys }: ForkPlan): ByteCount {
+  const states = new Map(checkpoints.map(({ checkpointId, stateBytes }) => [checkpointId, stateUsage(stateBytes)]))
+  const asked = grownCount(
+    created,
+    inputKeys.reduce((bytes, key) => bytes + inputKeyUsage(key), 0),
+  )
+  return records.reduce((bytes, { record, text }) => {
+    const state = record.kind === 'checkpoint' ? (states.get(record.checkpointId) ?? 0) : 0
+    return grownCount({ ...created, bytes }, bytesOf(text) + state, countedIn(record))
+  }, asked)
+}
+
+/** The decision that makes the fork: its head, once what it stands on is copied. */
+export function forkTask(about: NewTask, plan: ForkPlan, sweepAt: number, now: number): TaskDecision {
+  const created = createTask(about, now)
+  const head: TaskHead = { ...created.head, ...plan.log, bytes: bytesWith(created.head, plan) }
+  const from = about.forkedFrom?.taskId
+  const { by, taskId } = about
+  return {
+    head,
+    changes: [
+      { kind: 'head', head },
+      ...created.changes.filter(({ kind }) => kind !== 'head'),
+      { kind: 'audit', entry: { at: now, action: 'forked', by, why: `from ${from}, after ${plan.described}` } },
+      {
+        kind: 'audit',
+        taskId: from,
+        entry: { at: now, action: 'forked', by, why: `${taskId}, after ${plan.described}` },
+      },
+      { kind: 'sweep-orphan', at: sweepAt, isDone: true },
+    ],
+  }
+}
+
+/**
+ * The first of `records` whose step was undone, if one was: what it did is not there any more, so nothing may continue from it.
+ * @param undone the numbers of the records whose steps were undone, or are being undone
+ */
+export function isUndone(records: readonly ReadRecord[], undone: ReadonlySet<number>): LogRecord | undefined {
+  return records.find(({ record }) => undone.has(record.seq))?.record
+}
+
+/** Groups changes into commits of bounded size. A large one has a commit to itself. */
+export function inBatches(changes: Iterable<Change>, { count, bytes }: { count: number; bytes: number }): Change[][] {
+  const batches: Change[][] = []
+  let size = 0
+  for (const change of changes) {
+    const taken = 'text' in change ? change.text.length : 0
+    const batch = batches.at(-1)
+    if (batch && batch.length < count && size + taken <= bytes) {
+      batch.push(change)
+      size += taken
+    } else {
+      batches.push([change])
+      size = taken
+    }
+  }
+  return batches
+}
+
+/** The point as people read it. */
+function describePoint(record: LogRecord): string {
+  if (record.kind === 'checkpoint') return `checkpoint ${record.checkpointId}`
+  const where = record.segment === PREFIX ? 'the prefix' : `segment ${record.segment}`
+  return `${describeRecord(record)} of ${where}`
+}
+
+function sumOf(records: readonly ReadRecord[], segment: number): SegmentSum {
+  return records
+    .filter(({ record }) => countedIn(record) === segment)
+    .reduce((sum, { text }) => withRecord(sum, text), emptySegment(segment))
+}
+
+function shown(segment: number): 'prefix' | number {
+  return segment === PREFIX ? 'prefix' : segment
+}
+
+function numberOf(record: LogRecord): number {
+  return record.kind === 'checkpoint' ? 1 : record.number
+}
+
+function undoneStep(taskId: string, point: LogRecord, step: LogRecord): HoldfastError {
+  return new HoldfastError(
+    'STEP_UNDONE',
+    `Task ${taskId} cannot be forked after ${describePoint(point)}: ${describePoint(step)} is before it, and was undone. Fork before that, or start a new task.`,
+    { details: { taskId } },
+  )
+}
+
+function stateDropped(taskId: string, point: LogRecord, checkpointId: string): HoldfastError {
+  return new HoldfastError(
+    'CHECKPOINT_PRUNED',
+    `Task ${taskId} cannot be forked after ${describePoint(point)}: the state of ${checkpointId}, which a restore there would need, is not kept any more. Fork at a later point.`,
+    { details: { taskId, checkpointId } },
+  )
+}

@@ -1,0 +1,315 @@
+/**
+ * Decides what a retry of the task takes out of its log (R1's one exception), so that the next attempt is answered
+ * everything but the failure that escaped and what came of it. Pure, and near-linear; a long log is planned in slices.
+ *
+ * retry-drops-1. Each failure that escaped goes, with later failures and all that was asked for after it was handed over, in its
+ *     scope and in those around it. Sibling branches keep theirs.
+ * retry-drops-2. A branch that lost is tried again if the decision it lost by goes (by each that it lost by, if they are several).
+ *     Then what it can't be answered any more goes too, with what came of that inside the branch: steps that were undone,
+ *     so that they run again, and what it had received, since the messages are back already. Inside a branch that stays
+ *     lost nothing goes: the next attempt leaves it at the same point.
+ * retry-drops-3. Nothing goes where nothing would be left to continue from: the states before were dropped to make room, and what
+ *     they stood for was pruned.
+ */
+
+import { addChecksum } from '../../base/checksum.js'
+import { bytesOf, stateUsage } from '../byte-count.js'
+import type { TaskHead } from '../head.js'
+import { ByScope, type CallPlace, Dependents, PendingDependents } from '../log/dependents.js'
+import { RangesBuilder, type RecordPlace } from '../log/dropped-records.js'
+import type { ReadRecord } from '../log/log-sums.js'
+import type { TaskError } from '../log/outcome.js'
+import type { PendingRecord } from '../log/pending-record.js'
+import { type CheckpointRecord, countedIn, type LogRecord, type ReceiveRecord } from '../log/records.js'
+import { emptySegment, PREFIX } from '../log/segment.js'
+import type { Message } from '../message.js'
+import type { RetryPlan } from '../task-event.js'
+
+/** What lies beside the log. */
+export interface BesideLog {
+  readonly notes?: readonly PendingRecord[] | undefined
+  /** The records of steps that were undone while the task continued. */
+  readonly undone?: ReadonlySet<number> | undefined
+}
+
+/** Branches were cancelled for another one. */
+interface Decided {
+  readonly asked: CallPlace
+  /** Their scopes. */
+  readonly lost: readonly string[]
+  /** What goes with it, if all else goes that it lost by. */
+  losers: Loser[] | undefined
+  isGone: boolean
+}
+
+/** A record in a branch that lost, which can't be answered any more once the branch is tried again. */
+interface Loser {
+  readonly record: LogRecord
+  /** The outermost branch that the record stands in of those that lost. */
+  readonly within: string
+  /** The number of decisions that it lost by and that do not go. */
+  staying: number
+}
+
+// A record costs a few microseconds, whatever its branches: so a slice takes a few milliseconds.
+const PER_SLICE = 1_000
+
+/**
+ * Plans what is dropped, in slices: each `next` takes a few milliseconds. Without a failed record in `error` (or with one
+ * that was pruned) nothing is.
+ */
+export function* planRetry(
+  log: readonly ReadRecord[],
+  error: TaskError,
+  head: Pick<TaskHead, 'keptFrom' | 'checkpoints'>,
+  { notes = [], undone = new Set() }: BesideLog = {},
+): Generator<void, RetryPlan> {
+  const slices = new Slices()
+  /** The numbers of records that go whatever was asked for before them. */
+  const roots = new Set(failedRecords(error))
+  const reach = new Dependents()
+  const failures = new Dependents()
+  const decisions: Decided[] = []
+  yield* slices.over(log, ({ record }) => {
+    if (roots.has(record.seq)) {
+      reach.add(record)
+      failures.add(record)
+    }
+    if (record.kind === 'decision') decisions.push(decided(record, record.lost))
+  })
+  // One that is noted and not recorded yet has undone steps, and given messages back, as well.
+  for (const note of notes) if (note.decided) decisions.push(decided(note, note.decided.lost))
+  const losses = new Losses(decisions)
+  yield* dropLosers(log, { losses, decisions, roots, reach, undone }, slices)
+
+  const isDropped = (record: LogRecord) =>
+    reach.isBehind(record) ||
+    roots.has(record.seq) ||
+    (hasFailed(record) && failures.isBehind({ ...record, after: record.seq }))
+  const counted = yield* count(log, isDropped, head, losses, slices)
+  const isStuck = counted.saves > 0 && head.keptFrom > 0 && counted.saves >= head.checkpoints.body
+  if (isStuck) return { ...(yield* count(log, () => false, head, losses, slices)), ended: [] }
+  const ended: PendingRecord[] = []
+  yield* slices.over(notes, (note) => {
+    if (reach.isBehind(note)) ended.push(note)
+  })
+  return { ...counted, ended }
+}
+
+/** The message that a record received, if it did. */
+export function messageOf({ name, message, value = '' }: ReceiveRecord): Message[] {
+  return message === undefined ? [] : [{ name, order: message, text: value }]
+}
+
+/** A branch that lost, and the decision that it lost by. */
+interface Loss {
+  readonly branch: string
+  readonly decision: Decided
+}
+
+const NO_LOSSES: readonly Loss[] = []
+
+/** The decision that each branch lost by: a call has one. */
+class Losses {
+  readonly #byBranch = new ByScope<Decided>()
+  #isRead = false
+
+  constructor(private readonly decisions: readonly Decided[]) {}
+
+  /** To be called before `of` or `isLost`. Most retries call neither. */
+  *read(slices: Slices): Generator<void, void> {
+    if (this.#isRead) return
+    this.#isRead = true
+    yield* slices.over(this.decisions, (decision) => {
+      const [branch] = decision.lost
+      if (branch !== undefined) this.#byBranch.set(decision.asked.segment, branch, decision)
+    })
+    for (const decision of this.decisions) {
+      if (decision.lost.length < 2) continue
+      yield* slices.over(decision.lost, (branch) => this.#byBranch.set(decision.asked.segment, branch, decision))
+    }
+  }
+
+  /** The branches that a record stands in and that lost, the outermost first. */
+  of({ segment, scope }: LogRecord): readonly Loss[] {
+    const decisions = scope === '' ? undefined : this.#byBranch.of(segment)
+    if (decisions === undefined) return NO_LOSSES
+    const found: Loss[] = []
+    for (const branch of branchesOf(scope)) {
+      const decision = decisions.get(branch)
+      if (decision) found.push({ branch, decision })
+    }
+    return found
+  }
+
+  /** True if the record stands in a branch that lost. */
+  isLost({ segment, scope }: LogRecord): boolean {
+    const decisions = scope === '' ? undefined : this.#byBranch.of(segment)
+    return decisions !== undefined && branchesOf(scope).some((branch) => decisions.has(branch))
+  }
+}
+
+/**
+ * Adds to the roots what goes in branches that lost (retry-drops-2). A decision that goes may let another go, inside the branch that
+ * it cancelled: until nothing more comes of it.
+ */
+function* dropLosers(
+  log: readonly ReadRecord[],
+  {
+    losses,
+    decisions,
+    roots,
+    reach,
+    undone,
+  }: {
+    losses: Losses
+    decisions: readonly Decided[]
+    roots: Set<number>
+    reach: Dependents
+    undone: ReadonlySet<number>
+  },
+  slices: Slices,
+): Generator<void, void> {
+  const gone: Decided[] = []
+  const staying: Decided[] = []
+  yield* slices.over(decisions, (decision) => {
+    decision.isGone = reach.isBehind(decision.asked)
+    if (decision.isGone) gone.push(decision)
+    else if (decision.asked.scope !== '') staying.push(decision)
+  })
+  if (gone.length === 0) return
+  yield* losses.read(slices)
+  yield* slices.over(log, ({ record }) => {
+    if (record.scope === '' || !(record.kind === 'receive' || undone.has(record.seq))) return
+    const by = losses.of(record)
+    const [outermost] = by
+    if (outermost === undefined) return
+    const loser: Loser = { record, within: outermost.branch, staying: by.length }
+    for (const { decision } of by) {
+      decision.losers ??= []
+      decision.losers.push(loser)
+    }
+  })
+  const pending = new PendingDependents<Decided>()
+  yield* slices.over(staying, (decision) => pending.add(decision))
+  for (let decision = gone.pop(); decision; decision = gone.pop()) {
+    if (decision.losers === undefined) continue
+    const free: Loser[] = []
+    yield* slices.over(decision.losers, (loser) => {
+      if (--loser.staying === 0) free.push(loser)
+    })
+    for (const { record, within } of free) {
+      roots.add(record.seq)
+      reach.add(record, within)
+      yield* slices.over(pending.take(record, within), (other) => {
+        if (!other.isGone) gone.push(other)
+        other.isGone = true
+      })
+    }
+  }
+}
+
+/** Counts what goes and sums what is left. */
+function* count(
+  log: readonly ReadRecord[],
+  isDropped: (record: LogRecord) => boolean,
+  { checkpoints }: Pick<TaskHead, 'checkpoints'>,
+  losses: Losses,
+  slices: Slices,
+): Generator<void, Omit<RetryPlan, 'ended'>> {
+  const [prefix, open] = [{ ...emptySegment(PREFIX) }, { ...emptySegment(PREFIX) }]
+  const numbers = new RangesBuilder()
+  const saves: CheckpointRecord[] = []
+  const received: LogRecord[] = []
+  const ends: RecordPlace[] = []
+  let [records, steps, kept, prunable] = [0, 0, 0, 0]
+  let wasDropped = false
+  yield* slices.over(log, ({ record, text }) => {
+    const segment = countedIn(record)
+    if (!isDropped(record)) {
+      wasDropped = false
+      records++
+      if (segment > open.segment) Object.assign(open, emptySegment(segment))
+      const sum = segment === open.segment && segment !== PREFIX ? open : prefix
+      sum.count++
+      sum.sum = addChecksum(sum.sum, text)
+      return
+    }
+    numbers.add(record.seq, wasDropped)
+    wasDropped = true
+    ends[ends.length === 0 ? 0 : 1] = { segment, seq: record.seq }
+    kept += bytesOf(text)
+    if (segment !== PREFIX) prunable += bytesOf(text)
+    if (record.kind === 'checkpoint') saves.push(record)
+    if (record.kind === 'step' && !record.failed) steps++
+    if (record.kind === 'receive' && record.message !== undefined) received.push(record)
+  })
+  const returned = new RangesBuilder()
+  let messages = 0
+  if (received.length > 0) yield* losses.read(slices)
+  yield* slices.over(received, (record) => {
+    // What a branch that lost had received is back already.
+    if (losses.isLost(record)) return
+    // A number in between may be that of a receive which an earlier retry dropped, and whose message was returned then.
+    returned.add(record.seq, returned.ranges.at(-1) === record.seq - 1)
+    messages++
+  })
+  // What is dropped is the newest, so of the states that are kept as many go as checkpoints are dropped.
+  const states = saves
+    .slice(Math.max(0, saves.length - checkpoints.body))
+    .reduce((bytes, { stateBytes = 0 }) => bytes + stateUsage(stateBytes), 0)
+  const [from, to = from] = ends
+  const dropped = from &&
+    to && {
+      from,
+      to,
+      numbers: numbers.ranges,
+      returned: messages > 0 ? returned.ranges : undefined,
+      opens: saves[0]?.opens,
+    }
+  const bytes = { kept: kept + states, prunable: prunable + states }
+  return { dropped, prefix, open, records, steps, saves: saves.length, messages, bytes }
+}
+
+/** Counts the work, and yields whenever a slice is full. */
+class Slices {
+  #count = 0;
+
+  *over<T>(items: Iterable<T>, act: (item: T) => void): Generator<void, void> {
+    // Each list is counted too, since many short ones, or empty ones, take time as well.
+    if (this.#isFull()) yield
+    for (const item of items) {
+      if (this.#isFull()) yield
+      act(item)
+    }
+  }
+
+  #isFull(): boolean {
+    if (++this.#count < PER_SLICE) return false
+    this.#count = 0
+    return true
+  }
+}
+
+function decided(asked: CallPlace, lost: readonly string[]): Decided {
+  return { asked, lost, losers: undefined, isGone: false }
+}
+
+/** The branches on the way to a scope, the outermost first, itself included. */
+function branchesOf(scope: string): string[] {
+  let end = scope.indexOf('/')
+  if (end < 0) return [scope]
+  const branches: string[] = []
+  for (; end >= 0; end = scope.indexOf('/', end + 1)) branches.push(scope.slice(0, end))
+  return [...branches, scope]
+}
+
+function hasFailed(record: LogRecord): boolean {
+  return 'failed' in record && record.failed !== undefined
+}
+
+/** The records whose failures are in `error`, its causes and its parts. */
+function failedRecords({ record, cause, errors = [] }: TaskError): number[] {
+  const own = record === undefined ? [] : [record]
+  return [...own, ...(cause ? failedRecords(cause) : []), ...errors.flatMap(failedRecords)]
+}

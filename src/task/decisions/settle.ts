@@ -1,0 +1,98 @@
+/**
+ * Decides how a task ends, and what its clean-up comes to. The outcome stands from the commit that settles it; the
+ * clean-up behind it has a state of its own, and never changes the outcome.
+ *
+ * settle-1. Children that have not ended are cleaned up behind every outcome; steps with an undo behind a failure, a cancel, a
+ *     timeout and an expiry; `onCancel` runs behind the last three.
+ * - What settles a task ends its run: the clean-up has a run of its own, and only that may write (commit-6).
+ */
+
+import { bytesOf, grownCount } from '../byte-count.js'
+import type { Change, TaskDecision } from '../changes.js'
+import { cleanUpTally, settledTally } from '../counters.js'
+import { bytesLeft, type TaskHead } from '../head.js'
+import { failureCode, type TaskError } from '../log/outcome.js'
+import { isUndoingOver, ON_CANCEL } from '../log/undo-record.js'
+import { cutText } from '../names.js'
+import type { EventOf } from '../task-event.js'
+import { decide, type Entry } from './decide.js'
+import { forgetAt } from './expiry.js'
+
+const HEADLINE_BYTES_MAX = 400
+// A clean-up may be parked: that much is left for saying so.
+const PARKING_BYTES = 90
+
+/** Why a clean-up was given up without a try. */
+export const NOT_RUN = 'NOT_RUN'
+
+/** The end of a task. */
+export function settle(head: TaskHead, event: EventOf<'settle'>, now: number): TaskDecision {
+  const { outcome, by, stoppedBy, givesUp } = event
+  const action = ({ result: 'completed', error: 'failed', cancelled: 'cancelled' } as const)[outcome.kind]
+  const cleanUp = givesUp ? 'failed' : needsCleanUp(head, event) ? 'pending' : 'none'
+  const text = JSON.stringify(outcome)
+  const bare: TaskHead = {
+    ...head,
+    bytes: grownCount(head, bytesOf(text)),
+    status: action,
+    settledAt: now,
+    run: head.run + 1,
+    parked: undefined,
+    triedWith: undefined,
+    wakeAt: undefined,
+    listens: undefined,
+    hasNews: undefined,
+    inputs: undefined,
+    progress: event.progress ?? head.progress,
+    stoppedBy,
+    cleanUp,
+    cleanUpReason: givesUp ? NOT_RUN : undefined,
+  }
+  const settled: TaskHead = outcome.kind === 'error' ? { ...bare, error: headline(bare, outcome.error) } : bare
+  const why = outcome.kind === 'cancelled' ? outcome.reason : settled.error?.code
+  const entry: Entry = { at: now, action, from: head.status, to: action, by, why }
+  const { owner, type, idempotencyKey: key } = head
+  const at = forgetAt(settled, event.retentionMs)
+  const forget: Change[] =
+    key === undefined || at === undefined ? [] : [{ kind: 'forget-key', at, scope: { owner, type, key } }]
+  const tally = givesUp ? { ...settledTally(settled), notCleanedUp: 1 } : settledTally(settled)
+  return { ...decide(settled, entry, { kind: 'outcome', text }, ...forget), tally }
+}
+
+/** True if anything is left behind that has to be taken back (settle-1). */
+function needsCleanUp(head: TaskHead, { outcome, stoppedBy, onCancel }: EventOf<'settle'>): boolean {
+  if (head.children !== undefined) return true
+  if (outcome.kind === 'result') return false
+  return head.intents !== undefined || (stoppedBy !== undefined && onCancel !== undefined && onCancel !== false)
+}
+
+/** An undo that came further. Its end is an audit entry. */
+export function decideUndo(head: TaskHead, { intent }: EventOf<'undo'>, now: number): TaskDecision {
+  const change: Change = { kind: 'intent', intent }
+  if (!isUndoingOver(intent) || intent.id === ON_CANCEL) return decide(head, undefined, change)
+  const { name, number, undoing } = intent
+  const why = number === 1 ? name : `${name} (number ${number})`
+  const action = undoing?.doneAt === undefined ? 'undo-failed' : 'undone'
+  return decide(head, { at: now, action, by: 'engine', why }, change)
+}
+
+/** The end of a clean-up. */
+export function cleanedUp(head: TaskHead, { failed }: EventOf<'cleaned-up'>, now: number): TaskDecision {
+  const reason = failed === undefined ? undefined : cutText(failed, HEADLINE_BYTES_MAX)
+  const action = reason === undefined ? 'cleaned-up' : 'clean-up-failed'
+  const over: TaskHead = {
+    ...head,
+    parked: undefined,
+    children: undefined,
+    cleanUp: reason === undefined ? 'done' : 'failed',
+    cleanUpReason: reason,
+  }
+  return { ...decide(over, { at: now, action, by: 'engine', why: reason }), tally: cleanUpTally(over) }
+}
+
+function headline(head: TaskHead, error: TaskError): NonNullable<TaskHead['error']> {
+  const bare = { name: '', message: '', code: failureCode(error) }
+  const left = bytesLeft({ ...head, error: bare }, 2 * HEADLINE_BYTES_MAX + PARKING_BYTES) - PARKING_BYTES
+  const bytesMax = Math.max(0, Math.floor(left / 2))
+  return { ...bare, name: cutText(error.name, bytesMax), message: cutText(error.message, bytesMax) }
+}

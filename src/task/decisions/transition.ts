@@ -1,0 +1,302 @@
+/**
+ * Decides what an event makes of a task. Pure: no clock, no store, no
+ * randomness; the same head, event and time give the same decision.
+ *
+ *             create ──► pending ──start──► running ⇄ input_required
+ *                           │                  │            │
+ *                           └───── settle ─────┴────────────┘
+ *                                     ▼
+ *                      completed · failed · cancelled          (never left again)
+ *
+ * - A settled task refuses every event that would change it (`TASK_SETTLED`); who settles first wins (recovery-3).
+ * - What a body does names its run; another run's is refused (`RunFenced`, commit-6).
+ * - Parked is no status: an unfinished task keeps its status while it is parked.
+ * - Every change of status, every saved checkpoint, every parking is an audit entry in the same batch.
+ * - While its clean-up is pending, a settled task takes what the clean-up says, a parking, and nothing else.
+ */
+import { HoldfastError } from '../../base/errors.js'
+import { bytesOf, grownCount, prunedCount, shrunkCount, stateUsage } from '../byte-count.js'
+import type { Change, TaskDecision } from '../changes.js'
+import { bytesLeft, isLive, isSettled, PARKED_REASON_BYTES_MAX, type Parked, type TaskHead } from '../head.js'
+import { encodeDropped, joinDropped } from '../log/dropped-records.js'
+import {
+  type CheckpointRecord,
+  countedIn,
+  encodeRecord,
+  type LogRecord,
+  type NamedRecord,
+  withRecord,
+} from '../log/records.js'
+import { emptySegment, PREFIX, type SegmentSum } from '../log/segment.js'
+import { messageKeyUsage } from '../message.js'
+import { cutText } from '../names.js'
+import type { DroppedState, EventOf, NewState, TaskEvent } from '../task-event.js'
+import { sum, withAuxiliaryChanges } from './auxiliary-changes.js'
+import { marksAfter } from './crash-count.js'
+import { decide } from './decide.js'
+import { cleanedUp, decideUndo, settle } from './settle.js'
+
+/** What a superseded run is told instead of being written (commit-6). It never leaves the engine. */
+export class RunFenced extends Error {}
+
+/** True if a commit was refused because its run is superseded, or because its task is settled: nothing was written. */
+export function isFenced(error: unknown): boolean {
+  return error instanceof RunFenced || (error instanceof HoldfastError && error.code === 'TASK_SETTLED')
+}
+
+/**
+ * What `event` makes of a task.
+ * @throws HoldfastError `TASK_SETTLED` when it is settled already
+ * @throws RunFenced when the event comes from a run that no longer counts
+ */
+export function transition(head: TaskHead, event: TaskEvent, now: number): TaskDecision {
+  if ('run' in event && event.run !== undefined && !BEGINNINGS.has(event.kind) && event.run !== head.run) {
+    throw new RunFenced(`Run ${event.run} of task ${head.taskId} is over; run ${head.run} has taken its place`)
+  }
+  if (isSettled(head.status) && !(isLive(head) && CLEAN_UP.has(event.kind))) throw settledAlready(head)
+  const next: TaskHead = { ...head, ...marksAfter(head, event), updatedAt: now, seq: head.seq + 1 }
+  switch (event.kind) {
+    case 'start':
+      return start(next, event, now)
+    case 'record':
+      return record(next, event, now)
+    case 'note': {
+      const noted = withAuxiliaryChanges(next, event.beside)
+      return asInput(head, decide(noted.head, undefined, ...noted.changes), now)
+    }
+    case 'unload': {
+      // What came since the run began is not known to it: it looks at once.
+      const wakeAt = next.hasNews && event.listens ? now : event.wakeAt
+      return decide({ ...next, wakeAt, listens: event.listens || undefined })
+    }
+    case 'patch': {
+      const patches = event.answers.map((answers): Change => ({ kind: 'patches', ...answers }))
+      return decide({ ...next, hasPatches: true }, undefined, ...patches)
+    }
+    case 'excuse':
+    case 'begin':
+      return decide(next)
+    case 'resume':
+      return decide(
+        { ...next, parked: undefined, triedWith: undefined },
+        { at: now, action: 'resumed', by: event.by, why: head.parked?.code },
+      )
+    case 'retry':
+      return retry(next, event, now)
+    case 'answer': {
+      const { by, notes } = event
+      const answered: TaskHead = { ...woken(next), inputs: sum(next.inputs, -notes.length) }
+      const changes = notes.map((note): Change => ({ kind: 'note', note }))
+      const why = notes.map(({ input }) => input?.key).join(', ')
+      return asInput(head, decide(answered, { at: now, action: 'answered', by, why }, ...changes), now)
+    }
+    case 'send': {
+      const { message, by } = event
+      const sent: TaskHead = { ...woken(next), messages: (next.messages ?? 0) + 1, messagesSent: message.order + 1 }
+      const { head: counted, changes } = withMessageKey(sent, event)
+      const entry = { at: now, action: 'message-sent', by, why: message.name } as const
+      return decide(counted, entry, { kind: 'message', message }, ...changes)
+    }
+    case 'settle':
+      return settle(next, event, now)
+    case 'clean-up':
+      return decide({ ...next, run: event.run, parked: undefined })
+    case 'undo':
+      return decideUndo(next, event, now)
+    case 'late-result':
+      return decide(next, undefined, { kind: 'intent', intent: event.intent })
+    case 'cleaned-up':
+      return cleanedUp(next, event, now)
+    case 'park': {
+      const bare: Parked = { code: event.parked.code, reason: '', since: now }
+      const { triedWith } = event
+      const bytesMax = bytesLeft({ ...next, triedWith, parked: bare }, PARKED_REASON_BYTES_MAX)
+      const parked: Parked = { ...bare, reason: cutText(event.parked.reason, bytesMax) }
+      const why = `${parked.code}: ${parked.reason}`
+      return decide({ ...next, triedWith, parked }, { at: now, action: 'parked', by: 'engine', why })
+    }
+    case 'save-checkpoint':
+      return saveCheckpoint(next, event, now)
+  }
+}
+
+/** These name the run that they begin. */
+const BEGINNINGS: ReadonlySet<TaskEvent['kind']> = new Set(['start', 'clean-up'])
+
+const CLEAN_UP: ReadonlySet<TaskEvent['kind']> = new Set([
+  'clean-up',
+  'undo',
+  'late-result',
+  'cleaned-up',
+  'park',
+  'resume',
+])
+
+/** The head that counts the key of a sent message, without the keys that are dropped for it. */
+function withMessageKey(head: TaskHead, { key, droppedKeys = [] }: EventOf<'send'>): TaskDecision {
+  if (!key) return { head, changes: [] }
+  const more = droppedKeys.reduce((bytes, dropped) => bytes - messageKeyUsage(dropped), messageKeyUsage(key))
+  const messageKeys = Math.max(0, (head.messageKeys ?? 0) - droppedKeys.length) + 1
+  const drops = droppedKeys.map((dropped): Change => ({ kind: 'drop-message-key', key: dropped.key }))
+  return {
+    head: { ...head, messageKeys, bytes: grownCount(head, more) },
+    changes: [{ kind: 'message-key', entry: key }, ...drops],
+  }
+}
+
+/** The refusal of anything that would change a settled task. */
+export function settledAlready(head: TaskHead): HoldfastError {
+  const details = { taskId: head.taskId, status: head.status }
+  return new HoldfastError('TASK_SETTLED', `Task ${head.taskId} is already '${head.status}' and never changes again`, {
+    details,
+  })
+}
+
+/** An unloaded task that listens is to be run again. One that runs is told so; the flag is for the one that is being unloaded. */
+function woken(head: TaskHead): TaskHead {
+  return { ...head, hasNews: true, wakeAt: head.listens ? undefined : head.wakeAt, listens: undefined }
+}
+
+/** The decision with the status that its outstanding inputs give, and an audit entry where that is another one. */
+function asInput(before: TaskHead, { head, changes, record: made }: TaskDecision, now: number): TaskDecision {
+  const status = head.inputs === undefined ? 'running' : 'input_required'
+  if (status === before.status) return { head, changes, record: made }
+  const action = status === 'running' ? 'input-over' : 'input-required'
+  const entry = { at: now, action, from: before.status, to: status, by: 'body' } as const
+  const changed: TaskHead = { ...head, status }
+  return { ...decide(changed, entry, ...changes.filter(({ kind }) => kind !== 'head')), record: made }
+}
+
+function start(head: TaskHead, event: EventOf<'start'>, now: number): TaskDecision {
+  const startedAt = head.startedAt ?? now
+  // Counted from the first run's start, over crashes and down time, and therefore decided only once.
+  const timeoutAt = head.timeoutAt ?? (event.timeoutMs === undefined ? undefined : startedAt + event.timeoutMs)
+  const status = head.status === 'pending' ? 'running' : head.status
+  const started: TaskHead = {
+    ...head,
+    status,
+    run: event.run,
+    startedAt,
+    timeoutAt,
+    parked: undefined,
+    triedWith: undefined,
+    wakeAt: undefined,
+    listens: undefined,
+    hasNews: undefined,
+  }
+  return decide(started, {
+    at: now,
+    action: event.recovered ? 'recovered' : 'started',
+    from: head.status,
+    to: status,
+    by: event.recovered ? 'recovery' : 'engine',
+  })
+}
+
+function record(head: TaskHead, event: EventOf<'record'>, now: number): TaskDecision {
+  const seq = head.nextRecord
+  const before: TaskHead = { ...head, nextRecord: seq + 1, progress: event.progress ?? head.progress }
+  if (event.record.kind !== 'checkpoint') {
+    const named = { ...event.record, seq, at: now } as NamedRecord
+    const text = encodeRecord(named)
+    const completedSteps = head.completedSteps + (named.kind === 'step' && !named.failed ? 1 : 0)
+    const bytes = grownCount(head, bytesOf(text), named.segment)
+    const after = { ...before, ...withSegment(head, named, text), records: head.records + 1, completedSteps, bytes }
+    const { beside } = event
+    const intent = beside?.intent && { ...beside.intent, record: seq }
+    const { head: counted, changes } = withAuxiliaryChanges(after, beside && { ...beside, intent })
+    const decided = { ...decide(counted, undefined, recordChange(named, text), ...changes), record: named }
+    return beside ? asInput(head, decided, now) : decided
+  }
+  const { stateText, prune, drops = [] } = event.checkpoint as NewState
+  const closes = event.record.segment === PREFIX ? head.prefix : segmentOf(head, event.record.segment)
+  const stateBytes = Buffer.byteLength(stateText)
+  const saved: CheckpointRecord = { ...event.record, seq, at: now, stateBytes, closes }
+  const text = encodeRecord(saved)
+  const more = bytesOf(text) + stateUsage(stateBytes)
+  const open = withRecord(emptySegment(saved.opens), text)
+  const after: TaskHead = {
+    ...before,
+    open,
+    keptFrom: prune ? saved.opens : head.keptFrom,
+    records: prune ? head.prefix.count + 1 : head.records + 1,
+    checkpoints: { ...head.checkpoints, body: prune ? 1 : head.checkpoints.body + 1 - drops.length },
+    bytes: prune ? prunedCount(head, more) : grownCount(head, more - dropped(drops), saved.opens),
+  }
+  const { checkpointId, label, opens } = saved
+  const by = 'body'
+  return {
+    ...decide(
+      after,
+      { at: now, action: 'checkpoint-saved', by, why: label },
+      recordChange(saved, text),
+      checkpointChange(after, { checkpointId, label, opens, savedBy: by }, stateText, now),
+      ...drops.map(({ checkpointId }): Change => ({ kind: 'drop-state', checkpointId })),
+    ),
+    record: saved,
+  }
+}
+
+function retry(head: TaskHead, { plan, earlier, wakeAt, why }: EventOf<'retry'>, now: number): TaskDecision {
+  const { dropped, ended, prefix, open, records } = plan
+  const next: TaskHead = {
+    ...head,
+    attempt: head.attempt + 1,
+    wakeAt,
+    prefix,
+    open,
+    records,
+    completedSteps: head.completedSteps - plan.steps,
+    checkpoints: { ...head.checkpoints, body: Math.max(0, head.checkpoints.body - plan.saves) },
+    messages: sum(head.messages, plan.messages),
+    bytes: shrunkCount(head, plan.bytes),
+    hasDropped: head.hasDropped || dropped !== undefined || undefined,
+  }
+  // One list, however much it is. What it names is cleared and deleted behind this commit (store/clear-dropped.ts).
+  const text = dropped && encodeDropped(joinDropped(earlier, dropped))
+  const list: Change[] = text === undefined ? [] : [{ kind: 'dropped', text }]
+  const { head: counted, changes } = withAuxiliaryChanges(next, { ended })
+  const entry = { at: now, action: 'retried', by: 'engine', why } as const
+  return asInput(head, decide(counted, entry, ...list, ...changes), now)
+}
+
+function saveCheckpoint(head: TaskHead, event: EventOf<'save-checkpoint'>, now: number): TaskDecision {
+  const { checkpointId, label, by, stateText, drops = [] } = event
+  const checkpoints = { ...head.checkpoints, client: head.checkpoints.client + 1 - drops.length }
+  const bytes = grownCount(head, stateUsage(Buffer.byteLength(stateText)) - dropped(drops))
+  return decide(
+    { ...head, checkpoints, bytes },
+    { at: now, action: 'checkpoint-saved', by, why: label },
+    checkpointChange(head, { checkpointId, label, savedBy: 'client' }, stateText, now),
+    ...drops.map(({ checkpointId }): Change => ({ kind: 'drop-checkpoint', checkpointId })),
+  )
+}
+
+function dropped(states: readonly DroppedState[]): number {
+  return states.reduce((sum, { stateBytes }) => sum + stateUsage(stateBytes), 0)
+}
+
+function recordChange(record: LogRecord, text: string): Change {
+  return { kind: 'record', segment: countedIn(record), seq: record.seq, text }
+}
+
+function checkpointChange(
+  head: TaskHead,
+  about: { checkpointId: string; label?: string | undefined; opens?: number; savedBy: 'body' | 'client' },
+  stateText: string,
+  createdAt: number,
+): Change {
+  const { taskId, completedSteps, seq } = head
+  const stateBytes = Buffer.byteLength(stateText)
+  return { kind: 'checkpoint', info: { ...about, taskId, seq, createdAt, completedSteps, stateBytes }, stateText }
+}
+
+/** The segment as far as it is written; one that a restore opened has no record yet. */
+function segmentOf(head: TaskHead, segment: number): SegmentSum {
+  return head.open.segment === segment ? head.open : emptySegment(segment)
+}
+
+function withSegment(head: TaskHead, step: NamedRecord, text: string): Pick<TaskHead, 'prefix' | 'open'> {
+  if (step.segment === PREFIX) return { prefix: withRecord(head.prefix, text), open: head.open }
+  return { prefix: head.prefix, open: withRecord(segmentOf(head, step.segment), text) }
+}

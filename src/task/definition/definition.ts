@@ -1,0 +1,210 @@
+/** What a user defines: a named task, its options and its body. */
+import type { input as ZodInput, output as ZodOutput, ZodType } from 'zod'
+import { type Duration, durationMs } from '../../base/duration.js'
+import {
+  checkCount,
+  checkFunction,
+  checkObject,
+  checkOptionsOf,
+  expected,
+  isObject,
+  type Names,
+} from '../../base/expected.js'
+import type { Jsonified } from '../../base/json.js'
+import { checkName, NAME_BYTES_MAX } from '../names.js'
+import type { Cancelled, CleanUpContext, StepToUndo, TaskContext } from './context.js'
+import { RETRY_OPTIONS, type RetryOptions, type RetryPolicy, retryPolicy } from './retry-options.js'
+
+/** The options of `defineTask`. */
+export interface TaskOptions<Input extends ZodType | undefined, Output extends ZodType | undefined> {
+  /** Name of the task type, in at most 128 bytes. It is stored with every task, and finds the code again after a crash. */
+  readonly name: string
+  /** Version of the code, in at most 64 bytes. It is stored with every task, and `task.version` returns it. */
+  readonly version?: string | undefined
+  /**
+   * Schema that checks the input when a task is started. The parsed input is stored and is not parsed again.
+   * @default any JSON value
+   */
+  readonly input?: Input | undefined
+  /**
+   * Schema that checks the value that the body returns.
+   * @default any JSON value
+   */
+  readonly output?: Output | undefined
+  /**
+   * Longest time of a task, from the start of its first run, over crashes and down time. It then fails with `TIMEOUT`.
+   * @default none
+   */
+  readonly timeout?: Duration | undefined
+  /**
+   * Number of bodies of this type that run at once.
+   * @default none
+   */
+  readonly concurrency?: number | undefined
+  /**
+   * Retries of the body after it throws. An attempt continues from the log of the attempt before, without the failure that
+   * ended that attempt and without the records that depend on the failure.
+   * @default one attempt
+   */
+  readonly retry?: RetryOptions | undefined
+  /**
+   * Number of checkpoints of a task that keep their state. Older ones cannot be restored. A replay needs no older one.
+   * @default `keepCheckpoints` of `Holdfast.open`
+   */
+  readonly keepCheckpoints?: number | undefined
+  /**
+   * Functions that reverse steps, by the name of the step. When the task fails, is cancelled, times out or expires, the
+   * steps that ran or may have run are undone, the newest first. An undo needs no replay, so it works in a later
+   * process and after a `prune`.
+   */
+  readonly undo?: Readonly<Record<string, Undo<Parsed<Input, unknown>>>> | undefined
+  /** Function that runs when the task is cancelled, times out or expires, after its steps are undone. */
+  readonly onCancel?: ((context: CleanUpContext, cancelled: Cancelled<Parsed<Input, unknown>>) => unknown) | undefined
+  /**
+   * Retries, timeout and grace of each undo and of `onCancel`.
+   * @default { retry: { maximumAttempts: 5 }, timeout: '1m', grace: '5s' }
+   */
+  readonly cleanUp?: CleanUpOptions | undefined
+}
+
+/** Function that reverses a step. Its second parameter may name the type of the step's result. */
+export type Undo<Input = unknown> = {
+  // A method's parameters may be narrower than those declared here, so that an undo can name the type of the result.
+  undo(context: CleanUpContext, step: StepToUndo<Input>): unknown
+}['undo']
+
+/** The names of the options. */
+export const TASK_OPTIONS: Names<TaskOptions<undefined, undefined>> = {
+  name: true,
+  version: true,
+  input: true,
+  output: true,
+  timeout: true,
+  concurrency: true,
+  retry: true,
+  keepCheckpoints: true,
+  undo: true,
+  onCancel: true,
+  cleanUp: true,
+}
+
+/** The options of a clean-up, for each undo and for `onCancel`. */
+export interface CleanUpOptions {
+  /**
+   * Retries of a function that throws. The first delay is 1 s, and each delay is twice the one before.
+   * @default { maximumAttempts: 5 }
+   */
+  readonly retry?: RetryOptions | undefined
+  /**
+   * Longest time of one attempt.
+   * @default '1m'
+   */
+  readonly timeout?: Duration | undefined
+  /**
+   * Longest wait for functions that still run when the task ends, before their steps are undone.
+   * @default '5s'
+   */
+  readonly grace?: Duration | undefined
+}
+
+/** The names of the options of a clean-up. */
+export const CLEAN_UP_OPTIONS: Names<CleanUpOptions> = { retry: true, timeout: true, grace: true }
+
+/** Complete options of a clean-up. */
+export interface CleanUpPolicy {
+  readonly retry: RetryPolicy
+  readonly timeoutMs: number
+  readonly graceMs: number
+}
+
+/** A task that can be started and recovered. Made by `defineTask`; its types are what `start` and `result` infer from. */
+export interface TaskDefinition<Input = unknown, Output = unknown> {
+  readonly name: string
+  readonly version: string | undefined
+  readonly input: ZodType | undefined
+  readonly output: ZodType | undefined
+  readonly timeoutMs: number | undefined
+  readonly concurrency: number | undefined
+  readonly retry: RetryPolicy
+  readonly keepCheckpoints: number | undefined
+  readonly undo: Readonly<Record<string, Undo<never>>> | undefined
+  readonly onCancel: ((context: CleanUpContext, cancelled: Cancelled<never>) => unknown) | undefined
+  readonly cleanUp: CleanUpPolicy
+  readonly body: (task: TaskContext, input: never) => unknown
+  /** For type inference only; never there. */
+  readonly types?: { readonly input: Input; readonly output: Output }
+}
+
+/** A definition of any task. */
+export type AnyTaskDefinition = TaskDefinition<never, unknown> | TaskDefinition
+
+type InputOf<I, Given> = I extends ZodType ? ZodInput<I> : Given
+type Parsed<I, Given> = I extends ZodType ? Jsonified<ZodOutput<I>> : Given
+type OutputOf<O, Returned> = O extends ZodType ? Jsonified<ZodOutput<O>> : Jsonified<Awaited<Returned>>
+type Returns<O> = O extends ZodType ? ZodInput<O> : unknown
+
+/**
+ * Defines a task.
+ * @param options its name, schemas and limits
+ * @param body runs from its first line in every run; what it waits for goes through `task`
+ * @throws TypeError for an option of the wrong type, naming it
+ */
+export function defineTask<
+  I extends ZodType | undefined = undefined,
+  O extends ZodType | undefined = undefined,
+  Given = unknown,
+  Returned extends Returns<O> | Promise<Returns<O>> = Returns<O> | Promise<Returns<O>>,
+>(
+  options: TaskOptions<I, O>,
+  body: (task: TaskContext, input: Parsed<I, Given>) => Returned,
+): TaskDefinition<InputOf<I, Given>, OutputOf<O, Returned>> {
+  checkOptionsOf('defineTask', options, TASK_OPTIONS)
+  checkName(options.name, 'name', NAME_BYTES_MAX.type)
+  if (options.version !== undefined) checkName(options.version, 'version', NAME_BYTES_MAX.version)
+  checkSchema(options.input, 'input')
+  checkSchema(options.output, 'output')
+  checkFunction('body', body)
+  if (options.keepCheckpoints !== undefined) checkCount('keepCheckpoints', options.keepCheckpoints)
+  if (options.concurrency !== undefined) checkCount('concurrency', options.concurrency)
+  if (options.onCancel !== undefined) checkFunction('onCancel', options.onCancel)
+  checkUndo(options.undo)
+  return {
+    name: options.name,
+    version: options.version,
+    input: options.input,
+    output: options.output,
+    timeoutMs: options.timeout === undefined ? undefined : durationMs(options.timeout, 'timeout'),
+    concurrency: options.concurrency,
+    retry: retryPolicy(options.retry),
+    keepCheckpoints: options.keepCheckpoints,
+    undo: options.undo,
+    onCancel: options.onCancel,
+    cleanUp: cleanUpPolicy(options.cleanUp),
+    body,
+  }
+}
+
+function checkSchema(schema: unknown, option: string): void {
+  if (schema === undefined || typeof (schema as ZodType | null)?.safeParseAsync === 'function') return
+  throw expected(option, 'a zod schema', schema)
+}
+
+function checkUndo(undo: unknown): void {
+  if (undo === undefined) return
+  if (!isObject(undo)) throw expected('undo', 'an object of functions, by the names of steps', undo)
+  for (const [step, undoes] of Object.entries(undo)) checkFunction(`undo.${step}`, undoes)
+}
+
+const UNDO_ATTEMPTS = 5
+
+function cleanUpPolicy(options: CleanUpOptions = {}): CleanUpPolicy {
+  checkObject('cleanUp', options, CLEAN_UP_OPTIONS)
+  const { retry = {}, timeout = '1m', grace = '5s' } = options
+  checkObject('cleanUp.retry', retry, RETRY_OPTIONS)
+  const { maximumAttempts = UNDO_ATTEMPTS } = retry
+  return {
+    retry: retryPolicy({ ...retry, maximumAttempts }, 'cleanUp.retry'),
+    timeoutMs: durationMs(timeout, 'cleanUp.timeout'),
+    graceMs: durationMs(grace, 'cleanUp.grace', { zero: true }),
+  }
+}

@@ -1,0 +1,37 @@
+/** The options of a step. */
+import type { Duration } from '../../base/duration.js'
+import type { RetryOptions } from './retry-options.js'
+
+/** A step that was running when the process crashed, so it is not known if its effect took place. */
+export interface InterruptedStep {
+  readonly name: string
+  /** The key it was begun under: the service it called may know it. */
+  readonly idempotencyKey: string
+  /** Start of the attempt, in milliseconds since the epoch. */
+  readonly startedAt: number
+  /** Number of the attempt, from 1. */
+  readonly attempt: number
+}
+
+/** The options of a step. */
+export interface StepOptions {
+  /**
+   * Retries after an attempt that throws.
+   * @default one attempt
+   */
+  readonly retry?: RetryOptions | undefined
+  /**
+   * Longest time of one attempt. After it, the signal of the step is aborted and the attempt fails with `STEP_TIMEOUT`.
+   * @default none
+   */
+  readonly timeout?: Duration | undefined
+  /**
+   * Reaction to a crash, or a close, of the process while the step runs. With `'retry'`, the step runs again, so it runs at
+   * least once. With `'fail'`, it fails with `STEP_IN_DOUBT` and never begins twice. A function finds out what happened, and
+   * its result is recorded as the result of the step. With `'ask'`, the task is `input_required`: the answer
+   * `{ tookPlace: true, result }` gives the step its result, and after `{ tookPlace: false }` the step runs again. Every
+   * value but `'retry'` costs one write more.
+   * @default 'retry'
+   */
+  readonly onInterrupted?: 'retry' | 'fail' | 'ask' | ((step: InterruptedStep) => unknown) | undefined
+}
