@@ -30,7 +30,7 @@ const LIMIT_MAX = 10_000
 export const AUDIT_OPTIONS: Names<AuditOptions> = { taskId: true, since: true, limit: true }
 
 /** Entries, oldest first. */
-export async function auditOf({ store }: Engine, options: AuditOptions): Promise<readonly AuditEntry[]> {
+export async function auditOf({ store }: Pick<Engine, 'store'>, options: AuditOptions): Promise<readonly AuditEntry[]> {
   checkOptionsOf('audit', options, AUDIT_OPTIONS)
   const { taskId, since = 0, limit = 1_000 } = options
   if (taskId !== undefined && typeof taskId !== 'string') throw expected('taskId', 'a string', taskId)

@@ -54,7 +54,11 @@ async function saveOne(
 }
 
 /** The oldest states of clients that are kept. What is decided about them and not on disk yet is waited for. */
-async function oldest(engine: Engine, { taskId }: TaskHead, count: number): Promise<CheckpointInfo[]> {
+async function oldest(
+  engine: Pick<Engine, 'tasks' | 'store'>,
+  { taskId }: TaskHead,
+  count: number,
+): Promise<CheckpointInfo[]> {
   const task = engine.tasks.get(taskId)
   await task?.settledCommits()
   const kept = task?.committed
@@ -65,7 +69,7 @@ async function oldest(engine: Engine, { taskId }: TaskHead, count: number): Prom
 
 /** Reads a checkpoint, the latest by default, and notes in the audit that it was restored. */
 export async function restoreClientCheckpoint(
-  engine: Engine,
+  engine: Pick<Engine, 'store' | 'noteRestored'>,
   head: TaskHead,
   { checkpointId, savedBy, by }: { checkpointId: string | undefined; savedBy: SavedBy | undefined; by: string },
 ): Promise<RestoredCheckpoint> {

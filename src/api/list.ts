@@ -80,7 +80,7 @@ export async function listTasks(engine: Engine, options: ListOptions): Promise<T
  * depend on how many tasks have settled.
  */
 function listUnfinished(
-  engine: Engine,
+  engine: Pick<Engine, 'isClosed' | 'assertOpen' | 'tasks'>,
   { owner, statuses, type, after = '', limit }: ListQuery,
 ): { heads: TaskHead[]; more: boolean } {
   if (engine.isClosed) engine.assertOpen()

@@ -46,7 +46,7 @@ export async function waitForResult(
 }
 
 function nextEnd(
-  engine: Engine,
+  engine: Pick<Engine, 'waiters' | 'clock'>,
   taskId: string,
   signal: AbortSignal | undefined,
   giveUpAt: number | undefined,

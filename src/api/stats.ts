@@ -71,7 +71,7 @@ export async function readStats(engine: Engine): Promise<Stats> {
   }
 }
 
-function countTasks({ store, tasks }: Engine): Pick<Stats, 'tasks' | 'parked' | 'oldest'> {
+function countTasks({ store, tasks }: Pick<Engine, 'store' | 'tasks'>): Pick<Stats, 'tasks' | 'parked' | 'oldest'> {
   const { completed, failed, cancelled, sweptCompleted, sweptFailed, sweptCancelled } = store.totals.current
   const { byStatus, parked } = tasks.counts
   const oldest = tasks.oldest?.committed

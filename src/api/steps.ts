@@ -36,7 +36,7 @@ export interface SegmentInfo {
 }
 
 /** Reads the log of a task. */
-export async function readSteps(engine: Engine, found: TaskHead): Promise<SegmentInfo[]> {
+export async function readSteps(engine: Pick<Engine, 'store' | 'tasks'>, found: TaskHead): Promise<SegmentInfo[]> {
   const { head, value: log } = await readConsistent(engine, found, readLog)
   const segments = new Map<number, StepInfo[]>()
   const add = (segment: number, info: StepInfo) => {

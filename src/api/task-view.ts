@@ -108,7 +108,7 @@ export function viewOf(
 }
 
 /** The same, with what lies beside the head: its outcome, what it asks for, what was undone. */
-export async function wholeViewOf(engine: Engine, head: TaskHead): Promise<TaskView> {
+export async function wholeViewOf(engine: Pick<Engine, 'store' | 'tasks'>, head: TaskHead): Promise<TaskView> {
   const { store, tasks } = engine
   const view = viewOf(head, tasks.get(head.taskId))
   const { taskId, status } = head

@@ -15,7 +15,7 @@ export async function tellCleanedUp(engine: Engine, task: LiveTask): Promise<voi
 }
 
 /** Takes the task out of memory, and tells those who wait for it, its parent among them. */
-export function removeTask(engine: Engine, task: LiveTask): void {
+export function removeTask(engine: Pick<Engine, 'tasks' | 'children' | 'waiters' | 'hasNews'>, task: LiveTask): void {
   const { taskId, parentId } = task.head
   if (!engine.tasks.delete(taskId)) return
   engine.children.delete(task.head)

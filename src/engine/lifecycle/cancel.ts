@@ -12,7 +12,11 @@ import type { LiveTask } from '../core/live-task.js'
  * Cancels a task for a caller. A parked one with `force` is given up: nothing of it is cleaned up.
  * @throws HoldfastError `TASK_SETTLED`, `STORE_UNAVAILABLE`
  */
-export async function cancelTask(engine: Engine, task: LiveTask, options: CancelOptions): Promise<void> {
+export async function cancelTask(
+  engine: Pick<Engine, 'settle'>,
+  task: LiveTask,
+  options: CancelOptions,
+): Promise<void> {
   const { owner, reason, force } = options
   const givesUp = force === true && task.head.parked !== undefined && !task.awaitsRun
   const settling = { by: owner ?? 'admin', patient: false, stoppedBy: 'cancel', givesUp } as const
@@ -20,7 +24,7 @@ export async function cancelTask(engine: Engine, task: LiveTask, options: Cancel
 }
 
 /** Cancels a task whose parent is over. */
-export async function endOrphan(engine: Engine, taskId: string): Promise<void> {
+export async function endOrphan(engine: Pick<Engine, 'tasks' | 'settle' | 'logger'>, taskId: string): Promise<void> {
   const task = engine.tasks.get(taskId)
   if (!task || isSettled(task.head.status)) return
   const outcome: Outcome = { kind: 'cancelled', reason: `its parent task ${task.head.parentId} is over` }

@@ -54,7 +54,7 @@ async function deleteBehind(engine: Engine, taskId: string): Promise<void> {
 }
 
 /** Logs that something could not be cleared. While the engine closes, that is what a close does. */
-export function logClearing(engine: Engine, taskId: string, error: unknown): void {
+export function logClearing(engine: Pick<Engine, 'closing' | 'logger'>, taskId: string, error: unknown): void {
   if (engine.closing) return
   const fields = { taskId, error: faultOf(error) }
   engine.logger.debug('Records that a retry dropped could not be deleted. The next open does it.', fields)

@@ -215,11 +215,15 @@ async function retry(
 }
 
 /** True if there is nothing to execute any more: it was settled, or left the engine, or the engine closes. */
-function isGone(engine: Engine, task: LiveTask): boolean {
+function isGone(engine: Pick<Engine, 'closing' | 'tasks'>, task: LiveTask): boolean {
   return engine.closing || task.isTold || engine.tasks.get(task.taskId) !== task
 }
 
-async function outcomeOf(engine: Engine, definition: AnyTaskDefinition, value: unknown): Promise<Outcome> {
+async function outcomeOf(
+  engine: Pick<Engine, 'limits'>,
+  definition: AnyTaskDefinition,
+  value: unknown,
+): Promise<Outcome> {
   try {
     const checked = await checkOutput(definition, value)
     const { outputBytesMax: bytesMax } = engine.limits

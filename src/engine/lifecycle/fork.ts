@@ -133,7 +133,13 @@ async function read(
 }
 
 /** Copies what the head will stand on, in commits of bounded size, the timer that has it swept first. */
-async function copy(engine: Engine, source: TaskHead, head: TaskHead, plan: ForkPlan, sweepAt: number): Promise<void> {
+async function copy(
+  engine: Pick<Engine, 'assertOpen' | 'store'>,
+  source: TaskHead,
+  head: TaskHead,
+  plan: ForkPlan,
+  sweepAt: number,
+): Promise<void> {
   const { taskId } = head
   const commit = async (changes: readonly Change[]) => {
     engine.assertOpen()

@@ -43,7 +43,7 @@ export async function respondForCaller(
 }
 
 /** @throws TypeError, HoldfastError `NOT_SERIALIZABLE`, `TOO_LARGE`: nothing was answered */
-function checkResponses(engine: Engine, responses: unknown): Map<string, string> {
+function checkResponses(engine: Pick<Engine, 'limits'>, responses: unknown): Map<string, string> {
   if (!isObject(responses)) throw expected('responses', 'an object of answers, by the keys of inputs', responses)
   const { resultBytesMax: bytesMax } = engine.limits
   return new Map(
@@ -84,7 +84,7 @@ export function respond(
 }
 
 async function respondSome(
-  engine: Engine,
+  engine: Pick<Engine, 'tasks' | 'recordForCaller' | 'hasNews' | 'store'>,
   taskId: string,
   answers: readonly (readonly [key: string, answer: string])[],
   by: string,
@@ -122,7 +122,7 @@ async function respondSome(
 
 /** The notes of the questions that are asked for under these keys. */
 async function readAsked(
-  engine: Engine,
+  engine: Pick<Engine, 'store'>,
   task: LiveTask,
   answers: readonly (readonly [key: string, answer: string])[],
 ): Promise<Map<string, PendingRecord>> {
@@ -147,7 +147,11 @@ function ignoreAll(answers: readonly (readonly [key: string, answer: string])[])
 }
 
 /** Those of `keys` that earlier questions of the task have had. */
-async function earlierKeys({ store }: Engine, head: TaskHead, keys: readonly string[]): Promise<ReadonlySet<string>> {
+async function earlierKeys(
+  { store }: Pick<Engine, 'store'>,
+  head: TaskHead,
+  keys: readonly string[],
+): Promise<ReadonlySet<string>> {
   if (!head.inputsAsked || keys.length === 0) return new Set()
   const older = keys.filter((key) => isOlderKey(key, head))
   const possible = keys.filter((key) => Buffer.byteLength(key) <= INPUT_KEY_BYTES_MAX)

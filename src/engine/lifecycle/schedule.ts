@@ -21,7 +21,7 @@ export function schedule(engine: Engine, task: LiveTask, { now = false } = {}): 
 }
 
 /** True if it waits for a child that has ended, or has never come to be, with nobody there to tell it. */
-function hasMissedChild({ children }: Engine, { taskId, head }: LiveTask): boolean {
+function hasMissedChild({ children }: Pick<Engine, 'children'>, { taskId, head }: LiveTask): boolean {
   return head.listens === true && (head.children ?? 0) > children.of(taskId).length
 }
 

@@ -64,7 +64,7 @@ export async function send(
 }
 
 /** The keys that make room for one more. Read in one go, and seldom: each time so many are dropped as one send may drop. */
-async function oldestKeys(engine: Engine, { taskId, head }: LiveTask): Promise<MessageKey[]> {
+async function oldestKeys(engine: Pick<Engine, 'limits' | 'store'>, { taskId, head }: LiveTask): Promise<MessageKey[]> {
   const { messagesPerTaskMax: max } = engine.limits
   if ((head.messageKeys ?? 0) < max + MESSAGE_KEYS_DROPPED_MAX - 1) return []
   return droppedMessageKeys(await engine.store.read((level) => readMessageKeys(level, taskId)), max)

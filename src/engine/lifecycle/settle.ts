@@ -15,7 +15,7 @@ import { endOrphan } from './cancel.js'
 
 /** The event that settles a task of this type, with what it needs to know of the definition and the options. */
 export function settleEvent(
-  { registry, retentionMs }: Engine,
+  { registry, retentionMs }: Pick<Engine, 'registry' | 'retentionMs'>,
   { type, kind }: Pick<TaskHead, 'type' | 'kind'>,
   outcome: Outcome,
   who: Omit<Settling, 'patient'>,
@@ -53,7 +53,10 @@ export function tellSettled(engine: Engine, task: LiveTask): void {
 }
 
 /** What a body returned after its task was settled changes nothing, and is noted. */
-export async function noteDropped(engine: Engine, { head }: LiveTask): Promise<void> {
+export async function noteDropped(
+  engine: Pick<Engine, 'clock' | 'sweeps' | 'store' | 'logger'>,
+  { head }: LiveTask,
+): Promise<void> {
   const entry = { at: engine.clock.now(), action: 'result-dropped', by: 'body', why: head.status } as const
   try {
     await engine.sweeps.using(head.taskId, async () => {
@@ -65,7 +68,12 @@ export async function noteDropped(engine: Engine, { head }: LiveTask): Promise<v
 }
 
 /** Settles a session task, which has no body to do so. @throws HoldfastError `NOT_A_SESSION_TASK`, `TASK_SETTLED`, `NOT_SERIALIZABLE`, `TOO_LARGE`, `STORE_UNAVAILABLE` */
-export async function completeSession(engine: Engine, task: LiveTask, outcome: Outcome, by: string): Promise<void> {
+export async function completeSession(
+  engine: Pick<Engine, 'limits' | 'settle'>,
+  task: LiveTask,
+  outcome: Outcome,
+  by: string,
+): Promise<void> {
   const { taskId } = task
   if (task.head.kind !== 'session') {
     throw new HoldfastError(

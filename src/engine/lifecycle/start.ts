@@ -223,7 +223,7 @@ async function createAndRun(
 
 /** Has a new task run, in the slot that it was given or once it gets one. One that was late is settled by now. */
 export function beginAdmitted(
-  engine: Engine,
+  engine: Pick<Engine, 'begin' | 'schedule'>,
   task: LiveTask,
   { startNow, isLate, queued }: Admitted,
   { inputText }: Pick<NewTask, 'inputText'>,
@@ -235,7 +235,12 @@ export function beginAdmitted(
 }
 
 /** The decision that creates a task: as settled, if its time is over already. */
-export function decideNew(engine: Engine, { isLate }: Admitted, created: TaskDecision, now: number): TaskDecision {
+export function decideNew(
+  engine: Pick<Engine, 'registry' | 'retentionMs'>,
+  { isLate }: Admitted,
+  created: TaskDecision,
+  now: number,
+): TaskDecision {
   const end = isLate ? endOfTime(created.head) : undefined
   if (!end) return created
   const { outcome, stoppedBy } = end
@@ -293,13 +298,16 @@ async function writeNew(engine: Engine, decision: TaskDecision, admitted: Admitt
   return task
 }
 
-async function headOf({ tasks, store }: Engine, taskId: string): Promise<TaskHead | undefined> {
+async function headOf(
+  { tasks, store }: Pick<Engine, 'tasks' | 'store'>,
+  taskId: string,
+): Promise<TaskHead | undefined> {
   return tasks.get(taskId)?.head ?? (await store.read((level) => readHead(level, taskId)))
 }
 
 /** A key whose task is settled for longer than the retention counts no more; of a swept task's the key itself says when. */
 function isForgotten(
-  { retentionMs, clock }: Engine,
+  { retentionMs, clock }: Pick<Engine, 'retentionMs' | 'clock'>,
   { forgetAt: keptUntil }: IdempotencyEntry,
   head: TaskHead | undefined,
 ): boolean {

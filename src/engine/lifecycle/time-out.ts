@@ -8,7 +8,7 @@ import type { Engine } from '../core/engine.js'
 import type { LiveTask } from '../core/live-task.js'
 
 /** Settles it as failed, with `TIMEOUT` or `EXPIRED`. Settled meanwhile, it stays as it is. */
-export async function timeOut(engine: Engine, task: LiveTask): Promise<void> {
+export async function timeOut(engine: Pick<Engine, 'settle' | 'logger'>, task: LiveTask): Promise<void> {
   const { head, taskId } = task
   const end = isSettled(head.status) ? undefined : endOfTime(head)
   if (!end) return

@@ -7,7 +7,7 @@ import type { LiveTask } from '../core/live-task.js'
  * Something came from outside, or a child ended: whoever waits for it looks, or is run again to look.
  * @param answered the identities of the questions that were answered, if that is all that came
  */
-export function wakeTask(engine: Engine, task: LiveTask, answered?: readonly string[]): void {
+export function wakeTask(engine: Pick<Engine, 'schedule'>, task: LiveTask, answered?: readonly string[]): void {
   // A session task has no body that could look.
   if (task.isTold || task.head.kind === 'session') return
   if (task.run && !task.run.isOver) {
@@ -25,7 +25,7 @@ export function wakeTask(engine: Engine, task: LiveTask, answered?: readonly str
 }
 
 /** Its run is over, and the task is not: it waits for long, it is to be tried again, or news came while it was let go of. */
-export function scheduleAfterRun(engine: Engine, task: LiveTask): void {
+export function scheduleAfterRun(engine: Pick<Engine, 'tasks' | 'schedule'>, task: LiveTask): void {
   const now = task.wakesAtOnce && listensForNews(task.head)
   task.wakesAtOnce = false
   const isToRun = task.head.wakeAt !== undefined || (now && !task.head.parked)

@@ -60,13 +60,13 @@ function tellAgain(engine: Engine, task: LiveTask): void {
   if (!isLive(task.head)) void tellCleanedUp(engine, task)
 }
 
-function forget(engine: Engine, task: LiveTask): void {
+function forget(engine: Pick<Engine, 'tasks' | 'children'>, task: LiveTask): void {
   engine.tasks.delete(task.taskId)
   engine.children.delete(task.head)
 }
 
 /** A start that did land, although its caller could not be told. */
-function adopt(engine: Engine, task: LiveTask): void {
+function adopt(engine: Pick<Engine, 'arm' | 'events' | 'schedule'>, task: LiveTask): void {
   const { taskId, type, owner, kind, status } = task.head
   engine.arm(task)
   engine.events.emit('task:created', { taskId, type, owner })
@@ -75,7 +75,7 @@ function adopt(engine: Engine, task: LiveTask): void {
 }
 
 /** One damaged task must not keep the others down: it is left alone, and whoever asks for it is told. */
-function quarantine(engine: Engine, task: LiveTask): void {
+function quarantine(engine: Pick<Engine, 'logger' | 'waiters' | 'tasks' | 'children'>, task: LiveTask): void {
   const { taskId } = task.head
   engine.logger.error('A task is damaged on disk and left alone', { taskId })
   forget(engine, task)

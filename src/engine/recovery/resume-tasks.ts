@@ -41,7 +41,10 @@ export async function loadTasks(engine: Engine): Promise<TaskHead[]> {
 }
 
 /** Deletes a live head of a settled task. Without this, a later opening or a read would believe it (recovery-3). */
-async function dropStaleHead({ store, logger, report }: Engine, taskId: string): Promise<void> {
+async function dropStaleHead(
+  { store, logger, report }: Pick<Engine, 'store' | 'logger' | 'report'>,
+  taskId: string,
+): Promise<void> {
   const reason = 'stale head: the task is settled, and an earlier state of it was found as unfinished; that was deleted'
   logger.error('A settled task was found as unfinished too. It stays settled; the stale head is deleted.', { taskId })
   await store.put(taskId, [{ key: liveKey(taskId) }])

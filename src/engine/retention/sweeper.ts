@@ -63,7 +63,7 @@ export async function sweep(engine: Engine): Promise<void> {
 
 /** Does `act` for each entry of a range, a few at once. */
 async function eachOf(
-  engine: Engine,
+  engine: Pick<Engine, 'store' | 'sweeps' | 'closing' | 'logger'>,
   range: KeyRange,
   act: (key: string, text: string) => Promise<void> | undefined,
 ): Promise<void> {
@@ -81,7 +81,11 @@ async function eachOf(
   }
 }
 
-async function attempt(engine: Engine, key: string, act: () => Promise<void>): Promise<void> {
+async function attempt(
+  engine: Pick<Engine, 'closing' | 'store' | 'logger'>,
+  key: string,
+  act: () => Promise<void>,
+): Promise<void> {
   try {
     await act()
   } catch (error) {
@@ -116,14 +120,22 @@ async function sweepOne(engine: Engine, marker: string, taskId: string): Promise
 }
 
 /** True if an unfinished parent has not heard of its child's end yet: with the child gone it would start it again. */
-async function isAwaited({ tasks, store }: Engine, parentId: string, taskId: string): Promise<boolean> {
+async function isAwaited(
+  { tasks, store }: Pick<Engine, 'tasks' | 'store'>,
+  parentId: string,
+  taskId: string,
+): Promise<boolean> {
   if (!tasks.get(parentId)?.head.hasStepStates) return false
   const notes = await store.read((level) => readPendingRecords(level, parentId))
   return [...notes.values()].some(({ child }) => child?.taskId === taskId)
 }
 
 /** Deletes an idempotency key that counts no more. */
-async function forget(engine: Engine, timer: string, scope: IdempotencyScope): Promise<void> {
+async function forget(
+  engine: Pick<Engine, 'store' | 'retentionMs' | 'clock'>,
+  timer: string,
+  scope: IdempotencyScope,
+): Promise<void> {
   const { store, retentionMs, clock } = engine
   const taskId = lastPart(timer)
   const [entry, head] = await store.read(

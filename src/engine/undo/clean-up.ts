@@ -180,7 +180,10 @@ async function lastCheckpoint(
 }
 
 /** Waits. Returns whether to continue: not if the engine closes meanwhile. */
-async function untilClosing(engine: Engine, instant: number): Promise<boolean> {
+async function untilClosing(
+  engine: Pick<Engine, 'clock' | 'closingBegan' | 'closing'>,
+  instant: number,
+): Promise<boolean> {
   let disarm = () => {}
   const time = new Promise<void>((resolve) => {
     disarm = engine.clock.setTimer(instant, resolve)
