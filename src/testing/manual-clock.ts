@@ -1,9 +1,12 @@
 /** A clock that stands still until a test moves it. */
 import type { Clock, TimerOptions } from '../base/clock.js'
+import { hasImmediates, turn } from './immediates.js'
 
 interface Timer {
   dueAt: number
   readonly elapsed: boolean
+  /** True for housekeeping, which a move does once, at its end. */
+  readonly background: boolean
   readonly order: number
   readonly fire: () => void
 }
@@ -13,6 +16,8 @@ export class ManualClock implements Clock {
   #now: number
   #timers = new Set<Timer>()
   #order = 0
+  /** Resolves once the moves that were called have ended. */
+  #moving: Promise<void> = Promise.resolve()
 
   /** @param now where it begins; the default is an ordinary instant, so that IDs and dates look ordinary */
   constructor(now = Date.UTC(2026, 0, 1)) {
@@ -23,8 +28,8 @@ export class ManualClock implements Clock {
     return this.#now
   }
 
-  setTimer(dueAt: number, fire: () => void, { elapsed = false }: TimerOptions = {}): () => void {
-    const timer: Timer = { dueAt, elapsed, order: this.#order++, fire }
+  setTimer(dueAt: number, fire: () => void, { elapsed = false, background = false }: TimerOptions = {}): () => void {
+    const timer: Timer = { dueAt, elapsed, background, order: this.#order++, fire }
     this.#timers.add(timer)
     // One that is due already fires soon, as on the machine's clock, and not inside this call.
     if (dueAt <= this.#now) queueMicrotask(() => this.#fire(timer))
@@ -42,38 +47,66 @@ export class ManualClock implements Clock {
   }
 
   /**
-   * Moves on by `ms`, firing what is due on the way, in order, and letting each take effect before the next. Of two that
-   * overlap, each moves on from where the clock was when it was called; neither sets it back.
+   * Moves on by `ms`. First, what is ready begins: a task that was just started reaches its first sleep. Then each timer that
+   * is due on the way fires, in order, and takes effect before the next one. The engine's sweep, which is due every minute,
+   * runs once, at the end. Calls that overlap are carried out one after the other.
+   *
+   * What waits for a file, a socket or another process is not waited for: with a store on a disk, use `untilIdle` before.
    */
-  async advance(ms: number): Promise<void> {
-    await this.advanceTo(this.#now + ms)
+  advance(ms: number): Promise<void> {
+    return this.#inTurn(async () => {
+      await atRest()
+      await this.#moveTo(this.#now + ms)
+    })
   }
 
-  /** Moves on to `instant`. */
-  async advanceTo(instant: number): Promise<void> {
-    for (let timer = this.#earliest(); timer && timer.dueAt <= instant; timer = this.#earliest()) {
-      this.#now = Math.max(this.#now, timer.dueAt)
-      this.#fire(timer)
-      await settle()
-    }
-    // Another one may have moved on further meanwhile.
-    this.#now = Math.max(this.#now, instant)
-    await settle()
+  /** Moves on to `instant`, in the same way. */
+  advanceTo(instant: number): Promise<void> {
+    return this.#inTurn(async () => {
+      await atRest()
+      await this.#moveTo(instant)
+    })
   }
 
   /**
    * Sets the clock forward, or back by a negative `ms`, as an administrator does: no time passes. What waits for an
    * instant that has come by then fires; what waits for a duration waits as long as before.
    */
-  async jump(ms: number): Promise<void> {
-    this.#now += ms
-    for (const timer of this.#timers) if (timer.elapsed) timer.dueAt += ms
-    await this.advanceTo(this.#now)
+  jump(ms: number): Promise<void> {
+    return this.#inTurn(async () => {
+      this.#now += ms
+      for (const timer of this.#timers) if (timer.elapsed) timer.dueAt += ms
+      await this.#moveTo(this.#now)
+    })
   }
 
-  #earliest(): Timer | undefined {
+  async #moveTo(instant: number): Promise<void> {
+    const isAhead = ({ background }: Timer) => !background
+    for (let timer = this.#earliest(isAhead); timer && timer.dueAt <= instant; timer = this.#earliest(isAhead)) {
+      this.#now = Math.max(this.#now, timer.dueAt)
+      this.#fire(timer)
+      await atRest()
+    }
+    this.#now = Math.max(this.#now, instant)
+    await atRest()
+    // The engine sweeps every minute: in a year that would be half a million times, of which the last one does it all.
+    const housekeeping = [...this.#timers].filter(({ background, dueAt }) => background && dueAt <= this.#now)
+    for (const timer of housekeeping) {
+      this.#fire(timer)
+      await atRest()
+    }
+  }
+
+  #inTurn(move: () => Promise<void>): Promise<void> {
+    const moved = this.#moving.then(move)
+    this.#moving = moved.catch(() => {})
+    return moved
+  }
+
+  #earliest(isMeant: (timer: Timer) => boolean = () => true): Timer | undefined {
     let first: Timer | undefined
     for (const timer of this.#timers) {
+      if (!isMeant(timer)) continue
       if (!first || timer.dueAt < first.dueAt || (timer.dueAt === first.dueAt && timer.order < first.order))
         first = timer
     }
@@ -85,7 +118,8 @@ export class ManualClock implements Clock {
   }
 }
 
-// A few turns of the event loop, so that what a timer woke comes to rest.
-async function settle(): Promise<void> {
-  for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve))
+/** Resolves once no microtask and no immediate of the process is left. With the disk in memory, nothing waits for anything else. */
+async function atRest(): Promise<void> {
+  do await turn()
+  while (hasImmediates())
 }

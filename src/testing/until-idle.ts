@@ -2,10 +2,8 @@
 
 import { bindingOf } from '../api/binding.js'
 import type { Holdfast } from '../api/holdfast.js'
+import { hasImmediates, turn } from './immediates.js'
 import { isInMemory } from './open-in-memory.js'
-
-/** Immediates that calls of `untilIdle` have queued themselves. */
-let ownImmediates = 0
 
 /**
  * Resolves once nothing can continue unless a clock moves or an input comes from outside. Then:
@@ -34,24 +32,4 @@ export async function untilIdle(holdfast: Holdfast): Promise<void> {
   const storeIsAtRest = isInMemory(holdfast) ? () => true : () => engine.storeIsAtRest
   do await turn()
   while (hasImmediates() || !storeIsAtRest())
-}
-
-/** Lets the event loop turn once. Before it does, Node runs every microtask there is. */
-function turn(): Promise<void> {
-  ownImmediates++
-  return new Promise((resolve) =>
-    setImmediate(() => {
-      ownImmediates--
-      resolve()
-    }),
-  )
-}
-
-/**
- * True if anybody else has an immediate queued, as every planned turn of a body has. The one that runs now is not
- * counted.
- */
-function hasImmediates(): boolean {
-  const resources = process.getActiveResourcesInfo()
-  return resources.filter((resource) => resource === 'Immediate').length > ownImmediates
 }
