@@ -18,7 +18,7 @@ const INFO = { name: 'bench', version: '1.0.0' }
 const work = defineTask({ name: 'work', input, output }, (task, { n }) => task.step('work', () => ({ n: n + 1 })))
 const holdfast = await Holdfast.open({ dir: mkdtempSync(join(process.argv[2] ?? '.', 'mcp-')), tasks: [work] })
 const limits = { requestsPerMinute: 10_000_000 }
-const ratePerOwner = { starts: 10_000_000, per: '1m' }
+const ratePerOwner = /** @type {const} */ ({ starts: 10_000_000, per: '1m' })
 const durable = durableTasks(holdfast, { access: 'open', limits, ratePerOwner }).tool(work)
 const handler = durable.httpHandler(() => durable.attach(new McpServer(INFO, durable.serverOptions())))
 

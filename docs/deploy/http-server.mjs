@@ -10,7 +10,7 @@ const holdfast = await Holdfast.open({
   dir: `${DIR ?? STATE_DIRECTORY ?? '/var/lib/flights'}/store`,
   tasks: [importFlights],
   // The process before this one may still be closing.
-  lockWait: LOCK_WAIT,
+  lockWait: /** @type {import('holdfast').Duration} */ (LOCK_WAIT),
 })
 // Behind a proxy that verifies tokens, use `access: 'principal'` and pass on `authInfo`.
 const durable = durableTasks(holdfast, { access: 'open' })

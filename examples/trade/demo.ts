@@ -5,10 +5,12 @@
  * The 30 minutes pass on a simulated clock; `--timeout 5s` lets a shorter time pass on the machine's. Exit code 0 if all
  * claims hold, 1 if one doesn't, 2 for a wrong command line.
  */
+
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Command, InvalidArgumentError } from 'commander'
+import type { Duration } from 'holdfast'
 import { checkClaims, runProcess } from '../shared/demo.js'
 import { type Deed, deedsOf, freeCents } from './broker.js'
 import type { FromServer, Job } from './server.js'
@@ -23,7 +25,7 @@ const { timeout } = new Command('npm run demo:trade --')
   .option('--timeout <seconds>', 'let so much real time pass instead of 30 simulated minutes, as in 5s', parseTimeout)
   .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : 2))
   .parse()
-  .opts<{ timeout?: string }>()
+  .opts<{ timeout?: `${number}s` }>()
 
 function parseTimeout(text: string): string {
   if (/^[1-9]\d?s$/.test(text)) return text
@@ -45,7 +47,7 @@ async function server(
 ): Promise<void> {
   const simulated = timeout ? undefined : { now: Date.UTC(2026, 0, 5, 9) + at * MINUTE_MS, passMs: minutes * MINUTE_MS }
   // The second trade is not about time: a slow machine shall not make it too late.
-  const patience = name === 'A' && timeout ? timeout : '30m'
+  const patience: Duration = name === 'A' && timeout ? timeout : '30m'
   const about = { name, cents: CENTS, timeout: patience, simulated, fills, hangsAt: killAt }
   const job: Job = { store: join(dir, 'store'), broker, ...about }
   const ended = await runProcess<FromServer>(new URL('./server.ts', import.meta.url), job, (message) => {

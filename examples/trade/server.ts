@@ -3,7 +3,7 @@
  * (or finds that it is there), does what its job says, and waits for the trade's end.
  */
 import { setTimeout as delay } from 'node:timers/promises'
-import { Holdfast } from 'holdfast'
+import { type Duration, Holdfast } from 'holdfast'
 import { ManualClock } from 'holdfast/testing'
 import { leave, readJob, tell } from '../shared/demo.js'
 import { Broker, type Deed, deedsOf } from './broker.js'
@@ -15,7 +15,7 @@ export interface Job {
   readonly broker: string
   readonly name: string
   readonly cents: number
-  readonly timeout: string
+  readonly timeout: Duration
   /** What time it is on a clock of the demo's own, and how far it is moved on; without it, the machine's. */
   readonly simulated?: { readonly now: number; readonly passMs: number } | undefined
   /** Where the line to the broker goes dead, so that the kill comes while nobody hears of it. */

@@ -34,6 +34,7 @@ import { type Responded, respondForCaller } from '../engine/lifecycle/respond.js
 import { resumeTask } from '../engine/lifecycle/resume.js'
 import { type Sent, send } from '../engine/lifecycle/send.js'
 import { completeSession } from '../engine/lifecycle/settle.js'
+import { checkConstructed } from '../engine/checks/registry.js'
 import { createSessionTask, type Started, type StartOptions, startTask } from '../engine/lifecycle/start.js'
 import { startSweeping } from '../engine/retention/sweeper.js'
 import { openStore } from '../store/open.js'
@@ -66,7 +67,7 @@ export class Holdfast {
 
   /** @internal Use `Holdfast.open`. */
   private constructor(engine: Engine) {
-    this.#engine = engine
+    this.#engine = checkConstructed(engine)
     this.#stopSweeping = startSweeping(engine)
     openToBindings(this, engine)
   }
@@ -127,7 +128,7 @@ export class Holdfast {
   start(definition: string, input?: unknown, options?: StartOptions): Promise<Started>
   async start(definition: string | AnyTaskDefinition, input?: unknown, options: StartOptions = {}): Promise<Started> {
     this.#engine.assertOpen()
-    if (typeof definition !== 'string') this.register(definition)
+    if (typeof definition !== 'string') this.#engine.register(definition, true)
     const name = typeof definition === 'string' ? definition : definition.name
     return startTask(this.#engine, this.#engine.registry.require(name), input, options)
   }

@@ -69,7 +69,9 @@ function unwrap(taskId: string, outcome: Outcome): JsonValue | undefined {
   if (outcome.kind === 'result') return outcome.result
   if (outcome.kind === 'cancelled') throw new TaskCancelledError(taskId, outcome.reason)
   const { error } = outcome
-  throw new TaskFailedError(taskId, failureCode(error), `Task ${taskId} failed: ${error.message}`, reviveError(error))
+  // The engine's own reasons may name the task already.
+  const said = error.message.includes(taskId) ? error.message : `Task ${taskId} failed: ${error.message}`
+  throw new TaskFailedError(taskId, failureCode(error), said, reviveError(error))
 }
 
 /** The refusal of what a parked task can't do. */

@@ -2,7 +2,7 @@
 import { expected } from './expected.js'
 
 /** Milliseconds, or a number and a unit: `'250ms'`, `'30s'`, `'15m'`, `'2h'`, `'7d'`. */
-export type Duration = number | `${number}${'ms' | 's' | 'm' | 'h' | 'd'}` | (string & {})
+export type Duration = number | `${number}${'ms' | 's' | 'm' | 'h' | 'd'}`
 
 const UNIT_MS: Record<string, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
 
@@ -13,7 +13,7 @@ export const DURATION_MS_MAX = 365_000 * 86_400_000
  * Milliseconds of `value`, a whole number above zero (`{ zero: true }` allows zero).
  * @throws TypeError naming the option, what was expected and what was given
  */
-export function durationMs(value: Duration, option: string, { zero = false } = {}): number {
+export function durationMs(value: number | string, option: string, { zero = false } = {}): number {
   const ms = typeof value === 'number' ? value : parse(value)
   if (ms === undefined || !Number.isFinite(ms) || ms > DURATION_MS_MAX || ms < 0 || (ms === 0 && !zero)) {
     const what = `milliseconds or a string such as '30s' (ms, s, m, h, d), ${zero ? 'zero or more' : 'above zero'}`

@@ -80,6 +80,24 @@ export function checkFunctionsOf(option: string, given: unknown, names: readonly
   if (missing !== undefined) throw expected(option, `an object with the functions ${names.join(', ')}`, given)
 }
 
+/** @throws TypeError for a schema of zod 3 and for a raw shape, with what to write instead */
+export function refuseOldSchema(option: string, schema: unknown): void {
+  const given = (schema ?? {}) as { _zod?: unknown; _def?: unknown }
+  if (given._zod !== undefined) return
+  const isOld = given._def !== undefined
+  const isShape = isObject(schema) && Object.values(schema).every((field) => isSchema(field))
+  if (!isOld && !isShape) return
+  const what = isOld ? 'a schema of zod 3' : 'a raw shape'
+  throw new InvalidArgument(
+    `Expected \`${option}\` to be a schema of zod 4, got ${what}: wrap it in z.object({…}) of zod 4`,
+  )
+}
+
+function isSchema(value: unknown): boolean {
+  const { _zod, _def } = (value ?? {}) as { _zod?: unknown; _def?: unknown }
+  return _zod !== undefined || _def !== undefined
+}
+
 export function isObject(value: unknown): value is object {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -617,7 +617,7 @@ describe('a call on an instance', () => {
       await clock.advance(1)
       expect(await told).toMatchObject({
         code: 'TIMEOUT',
-        message: expect.stringMatching(/its deadline passed at 19(70|69)-/),
+        message: expect.stringMatching(/its `deadline` passed at 19(70|69)-/),
       })
       await holdfast.close()
     }

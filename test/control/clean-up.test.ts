@@ -7,6 +7,7 @@ import {
   type AuditEntry,
   type Cancelled,
   type CleanUpOptions,
+  type Duration,
   defineTask,
   type HoldfastError,
   type StepContext,
@@ -513,7 +514,7 @@ describe('a task that is cancelled', () => {
 
 describe('onCancel', () => {
   const asked = async (options: {
-    timeout?: string
+    timeout?: Duration
     deadline?: number
     reason?: string
     saves?: boolean
@@ -582,7 +583,7 @@ describe('onCancel', () => {
     [{ timeout: '5h', deadline: HOUR }, 'deadline'],
     [{ timeout: '1h', down: true }, 'timeout'],
     [{ deadline: HOUR, down: true }, 'deadline'],
-  ])('runs when time is over: %j', async (options, stoppedBy) => {
+  ] as const)('runs when time is over: %j', async (options, stoppedBy) => {
     const { calls, error, view } = await asked(options)
     expect(calls).toEqual([{ input: { n: 7 }, lastCheckpoint, reason: 'TIMEOUT', stoppedBy }])
     expect(error).toMatchObject({ code: 'TIMEOUT', message: expect.stringContaining(stoppedBy) })

@@ -139,7 +139,7 @@ describe('patched', () => {
     [
       'a step between two attempts',
       async (task) => {
-        const retry = { maximumAttempts: 2, initialInterval: '30d', maximumInterval: '30d' }
+        const retry = { maximumAttempts: 2, initialInterval: '30d', maximumInterval: '30d' } as const
         const fails = ({ attempt }: { attempt: number }) => {
           if (attempt === 1) throw new Error('once')
         }

@@ -294,7 +294,7 @@ describe('an answer', () => {
     expect(await holdfast.result(taskId)).toBe(accepted[0])
   })
 
-  test.each(['10s', '2m'])('that races a timeout of %s counts exactly if it was accepted', async (timeout) => {
+  test.each(['10s', '2m'] as const)('that races a timeout of %s counts exactly if it was accepted', async (timeout) => {
     const ends = new Set<string>()
     // The answer is given some turns before, in, and some turns after the moment of the timeout.
     for (let offset = -8; offset <= 28; offset += 2) {

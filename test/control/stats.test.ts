@@ -6,7 +6,7 @@ import { describe, expect, test, vi } from 'vitest'
 import { LiveTask } from '../../src/engine/core/live-task.js'
 import { LiveTasks } from '../../src/engine/core/live-tasks.js'
 import { ByteBudget } from '../../src/engine/scheduling/byte-budget.js'
-import { defineTask, Holdfast } from '../../src/index.js'
+import { type Duration, defineTask, Holdfast } from '../../src/index.js'
 import type { TaskHead } from '../../src/task/head.js'
 import { ManualClock, MemoryDisk, openInMemory, silentLogger, untilIdle } from '../../src/testing/index.js'
 
@@ -310,7 +310,7 @@ describe('a budget', () => {
     const disk = new MemoryDisk()
     const options = { disk, clock, tasks: [quick], limits: { ownerBytesMax: 50_000 } }
     const first = await openInMemory(options)
-    const start = (holdfast: Holdfast, owner: string | undefined, ttl?: string) =>
+    const start = (holdfast: Holdfast, owner: string | undefined, ttl?: Duration) =>
       holdfast.start(quick, big, { ...(owner ? { owner } : {}), ...(ttl ? { ttl } : {}) })
     for (const owner of ['alice', 'alice', 'bob', undefined, undefined, undefined]) {
       await first.result((await start(first, owner, '1h')).taskId as never)
@@ -399,9 +399,13 @@ describe('an option', () => {
     expect(await holdfast.start(quick, null)).toMatchObject({ created: true })
   })
 
-  test.each([[0], [-1], [Number.POSITIVE_INFINITY], ['soon'], ['5w']])('`ttl: %j` is refused by name', async (ttl) => {
-    const holdfast = await openInMemory({ tasks: [quick] })
-    await expect(holdfast.start(quick, null, { ttl })).rejects.toThrow(/`ttl`/)
-    await expect(holdfast.createSessionTask({ type: 'talk', ttl })).rejects.toThrow(/`ttl`/)
-  })
+  test.each([[0], [-1], [Number.POSITIVE_INFINITY], ['soon'], ['5w']])(
+    '`ttl: %j` is refused by name',
+    async (given) => {
+      const ttl = given as never
+      const holdfast = await openInMemory({ tasks: [quick] })
+      await expect(holdfast.start(quick, null, { ttl })).rejects.toThrow(/`ttl`/)
+      await expect(holdfast.createSessionTask({ type: 'talk', ttl })).rejects.toThrow(/`ttl`/)
+    },
+  )
 })

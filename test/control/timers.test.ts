@@ -289,7 +289,7 @@ describe('the clock is set while', () => {
   test.each(['while it runs', 'while it is down'] as const)(
     'a task sleeps, retries, and waits for inputs, messages, children and branches: %s',
     async (how) => {
-      const options = { retry: { maximumAttempts: 2, initialInterval: '15m' } }
+      const options = { retry: { maximumAttempts: 2, initialInterval: '15m' } } as const
       const calm = await play(waits, options, undefined)
       expect(calm).toMatchObject({ outcome: { kind: 'result', result: { child: 'child', all: { one: 1, two: 2 } } } })
       expect(calm.log).toEqual([

@@ -6,6 +6,7 @@ import { describe, expect, test } from 'vitest'
 import {
   type CleanUpContext,
   type CleanUpOptions,
+  type Duration,
   defineTask,
   type Holdfast,
   type HoldfastError,
@@ -63,7 +64,7 @@ describe('a task that fails', () => {
   /** Plays it with a crash at every write. What was seen last is that of the life in which it came to its end. */
   async function play(
     body: (task: TaskContext, seen: Seen) => unknown,
-    options: { timeout?: string; retry?: object; cleanUp?: CleanUpOptions; undoes?: (log: string[]) => void } = {},
+    options: { timeout?: Duration; retry?: object; cleanUp?: CleanUpOptions; undoes?: (log: string[]) => void } = {},
   ) {
     let seen: Seen = { log: [], keys: new Map() }
     const { undoes, ...rest } = options

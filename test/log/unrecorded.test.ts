@@ -6,7 +6,7 @@
  */
 import { describe, expect, test } from 'vitest'
 import { Turns } from '../../src/engine/replay/turns.js'
-import { type CleanUpContext, defineTask, type HoldfastError, type TaskContext } from '../../src/index.js'
+import { type CleanUpContext, type Duration, defineTask, type HoldfastError, type TaskContext } from '../../src/index.js'
 import { ManualClock, MemoryDisk, openInMemory, untilIdle } from '../../src/testing/index.js'
 import { type Body, dies, play, refusal } from './play.js'
 
@@ -34,10 +34,10 @@ describe('a body that is refused again and again', () => {
     ["step('', …)", (task) => task.step('', never)],
     ["step('x', …)", (task) => task.step('x', whatever('no function'))],
     ["isolated('x', …)", (task) => task.isolated('x', './relative.js')],
-    ["sleep('x', …)", (task) => task.sleep('x', 'soon')],
-    ["sleepUntil('x', …)", (task) => task.sleepUntil('x', whatever('soon'))],
-    ["input('x', …)", (task) => task.input('x', null, { timeout: 'soon' })],
-    ["receive('x', …)", (task) => task.receive('x', { timeout: 'soon' })],
+    ["sleep('x', …)", (task) => task.sleep('x', 'soon' as never)],
+    ["sleepUntil('x', …)", (task) => task.sleepUntil('x', whatever('soon' as never))],
+    ["input('x', …)", (task) => task.input('x', null, { timeout: 'soon' as never })],
+    ["receive('x', …)", (task) => task.receive('x', { timeout: 'soon' as never })],
     ["child('x', …)", (task) => task.child('x', 1, { name: '' })],
     ['all(…)', (task) => task.all(whatever({ one: 'no function' }))],
     ['race(…)', (task) => task.race({})],
@@ -207,7 +207,7 @@ describe('a body that asks for nothing that is recorded', () => {
 
   describe('meanwhile', () => {
     /** A task that loops; what its body was told at its end. */
-    async function looping(timeout?: string) {
+    async function looping(timeout?: Duration) {
       const told: string[] = []
       const clock = new ManualClock()
       const loop = defineTask({ name: 'loop', ...(timeout && { timeout }) }, async (task) => {

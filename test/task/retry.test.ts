@@ -61,7 +61,7 @@ describe('the next attempt', () => {
     expect(nextAttemptAt(policy, { ...failed, error: new RetryAfterError('2s') })).toBe(3_000)
     const revived = reviveError(describeError(new RetryAfterError('2s')))
     expect(nextAttemptAt(policy, { ...failed, error: new Error('outer', { cause: revived }) })).toBe(3_000)
-    expect(() => new RetryAfterError('soon')).toThrow(TypeError)
+    expect(() => new RetryAfterError('soon' as never)).toThrow(TypeError)
   })
 
   test('comes only where `retryIf` says so; one that throws says no', () => {

@@ -238,9 +238,14 @@ export class Engine {
     this.children.add(task.head)
   }
 
-  /** Adds a definition. Tasks of its type that were parked for lack of it continue. */
-  register(definition: AnyTaskDefinition): void {
-    if (this.registry.add(definition)) this.#recovery.resumeType(definition)
+  /**
+   * Adds a definition. Tasks of its type that were parked for lack of it continue.
+   * @param atStart true if a start names the definition, and the author did not register it
+   */
+  register(definition: AnyTaskDefinition, atStart = false): void {
+    if (!this.registry.add(definition)) return
+    if (atStart) this.lines.startedUnregistered(definition.name)
+    this.#recovery.resumeType(definition)
   }
 
   /** Takes up what was found at open, behind the caller's back. Once is enough. */

@@ -36,6 +36,14 @@ export class TaskLines {
     this.logger.warn('A step failed three times and is tried again.', { taskId, type, step })
   }
 
+  /** A task was started of a definition that was not registered. */
+  startedUnregistered(type: string): void {
+    this.logger.warn(
+      'A task was started of a definition that is not registered, so a restart parks the task. Pass the definition in `tasks` of `Holdfast.open`.',
+      { type },
+    )
+  }
+
   /** The recovery at open is done. */
   recovered(report: RecoveryReport): void {
     this.logger.info(recoveryLine(report.tasks))

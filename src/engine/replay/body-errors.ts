@@ -1,7 +1,7 @@
 /** What a body is refused, each with what to write instead. */
 import { HoldfastError } from '../../base/errors.js'
 import { describeError } from '../../task/log/outcome.js'
-import { describeRecord, type LogRecord, type RecordName } from '../../task/log/records.js'
+import { BEHIND_PATCHED, describeRecord, type LogRecord, type RecordName } from '../../task/log/records.js'
 import { cutText, NAME_BYTES_MAX } from '../../task/names.js'
 
 /** As many refusals in a row fail the task. */
@@ -54,13 +54,13 @@ export function ambiguous(taskId: string, call: string): HoldfastError {
 
 /** Why a body that is at rest is parked. A wait that began before a step, and is awaited after it, looks like this too. */
 export function unaskedFor(record: LogRecord): string {
-  return `the log continues with ${describeRecord(record)}, and the code does not make that call, or waits for something other than a call of the context`
+  return `the log continues with ${describeRecord(record)}, and the code does not make that call, or waits for something other than a call of the context${BEHIND_PATCHED}`
 }
 
 /** Why a body that ended is parked; what it threw is not lost. */
 export function leftAtEnd(left: LogRecord, end: { readonly kind: string; readonly error?: unknown }): string {
   const how = end.kind === 'threw' ? `the body threw (${describeError(end.error).message})` : 'the body ended'
-  return `${how}, and had not asked for ${describeRecord(left)}, which the log has`
+  return `${how}, and had not asked for ${describeRecord(left)}, which the log has${BEHIND_PATCHED}`
 }
 
 /** A body that returns in the turn in which it makes a call. */
@@ -74,6 +74,6 @@ export function notAwaited(taskId: string, name: RecordName): HoldfastError {
 }
 
 /** Why a body is parked that asks for one thing where another had begun. */
-export function begunAsAnother(name: RecordName): string {
-  return `something else had begun where the code now asks for ${describeRecord(name)}`
+export function begunAsAnother(begun: RecordName, name: RecordName): string {
+  return `${describeRecord(begun)} had begun where the code now asks for ${describeRecord(name)}${BEHIND_PATCHED}`
 }

@@ -20,7 +20,7 @@ import type { AnyTaskDefinition } from '../../task/definition/definition.js'
 import { firstInstantOf, type Parked } from '../../task/head.js'
 import { type Ask, type CodeChanged, type History, idOf } from '../../task/log/history.js'
 import type { PendingRecord } from '../../task/log/pending-record.js'
-import { describeRecord, type LogRecord } from '../../task/log/records.js'
+import { describeRecord, type LogRecord, nameIn } from '../../task/log/records.js'
 import type { LiveTask } from '../core/live-task.js'
 import { Beginnings } from './begin-calls.js'
 import { ambiguous, begunAsAnother, inFlight, leftAtEnd, notAwaited, unaskedFor } from './body-errors.js'
@@ -113,7 +113,7 @@ export class Run implements RunCore {
   /** What an earlier run noted of this. A note of another identity shows that the code changed; the task is parked. */
   noteOf({ ask }: PendingCall): PendingRecord | undefined {
     const stored = this.notes.get(noteKey(this.task.taskId, ask))
-    if (stored && stored.id !== ask.id) void this.park(begunAsAnother(ask.name))
+    if (stored && stored.id !== ask.id) void this.park(begunAsAnother(nameIn(stored.id), ask.name))
     return stored
   }
 

@@ -4,7 +4,7 @@
  */
 import { type ZodType, z } from 'zod'
 import { type Duration, durationMs } from '../../base/duration.js'
-import { checkFlag, checkFunction, checkOptionsOf, type Names, oneOf } from '../../base/expected.js'
+import { checkFlag, checkFunction, checkOptionsOf, type Names, oneOf, refuseOldSchema } from '../../base/expected.js'
 import type { JsonValue } from '../../base/json.js'
 import type { AuthInfoLike } from '../../http/node.js'
 import type { AnyTaskDefinition, TaskDefinition } from '../../task/definition/definition.js'
@@ -225,6 +225,7 @@ function isObjectSchema(schema: ZodType): schema is z.ZodObject {
 }
 
 function checkSchema(tool: string, option: string, schema: ZodType, io: 'input' | 'output'): void {
+  refuseOldSchema(option, schema)
   if (!isObjectSchema(schema)) {
     throw new TypeError(
       `Expected \`${option}\` of tool '${tool}' to be a z.object(…): the protocol lists tools with objects only`,

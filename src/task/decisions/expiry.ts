@@ -42,7 +42,9 @@ export function endOfTime(head: TaskHead): { readonly outcome: Outcome; readonly
   const limit = timeLimit(head)
   if (!limit) return undefined
   const { which, at } = limit
-  const passed = `its ${which === 'ttl' ? '`ttl`' : which} passed at ${new Date(at).toISOString()}`
+  const value =
+    which === 'deadline' ? '' : ` of ${at - (which === 'ttl' ? head.createdAt : (head.startedAt as number))} ms`
+  const passed = `its \`${which}\`${value} passed at ${new Date(at).toISOString()}`
   const code = which === 'ttl' ? 'EXPIRED' : 'TIMEOUT'
   const message = `Task ${head.taskId} ran out of time: ${passed}`
   const error = { name: 'TaskFailedError', message, code, ours: true } as const

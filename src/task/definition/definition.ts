@@ -9,6 +9,7 @@ import {
   expected,
   isObject,
   type Names,
+  refuseOldSchema,
 } from '../../base/expected.js'
 import type { Jsonified } from '../../base/json.js'
 import { checkName, NAME_BYTES_MAX } from '../names.js'
@@ -185,7 +186,9 @@ export function defineTask<
 }
 
 function checkSchema(schema: unknown, option: string): void {
-  if (schema === undefined || typeof (schema as ZodType | null)?.safeParseAsync === 'function') return
+  if (schema === undefined) return
+  refuseOldSchema(option, schema)
+  if (typeof (schema as ZodType | null)?.safeParseAsync === 'function') return
   throw expected(option, 'a zod schema', schema)
 }
 

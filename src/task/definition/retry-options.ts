@@ -1,14 +1,14 @@
 /** The options of a retry, checked and complete. */
 import { type Duration, durationMs } from '../../base/duration.js'
-import { checkCount, checkFunction, checkObject, expected, type Names } from '../../base/expected.js'
+import { checkFunction, checkObject, expected, type Names } from '../../base/expected.js'
 
 /** The options of a retry: how often, and when, a failed attempt is repeated. */
 export interface RetryOptions {
   /**
-   * Number of attempts in all. One by default, so that an error of a tool reaches its caller.
+   * Number of attempts in all, or `'unlimited'`. One by default, so that an error of a tool reaches its caller.
    * @default 1
    */
-  readonly maximumAttempts?: number | undefined
+  readonly maximumAttempts?: number | 'unlimited' | undefined
   /**
    * Delay before the second attempt: milliseconds, or a string such as `'30s'`. Each delay is shortened by a random amount
    * of up to half.
@@ -66,7 +66,10 @@ export function retryPolicy(options: RetryOptions = {}, option = 'retry'): Retry
     maximumInterval,
     retryIf = () => true,
   } = options
-  checkCount(`${option}.maximumAttempts`, maximumAttempts)
+  const isUnlimited = maximumAttempts === 'unlimited'
+  if (!isUnlimited && !(Number.isSafeInteger(maximumAttempts) && maximumAttempts >= 1)) {
+    throw expected(`${option}.maximumAttempts`, "an integer >= 1 or 'unlimited'", maximumAttempts)
+  }
   if (!(Number.isFinite(backoffCoefficient) && backoffCoefficient >= 1)) {
     throw expected(`${option}.backoffCoefficient`, 'a number >= 1', backoffCoefficient)
   }
@@ -76,7 +79,13 @@ export function retryPolicy(options: RetryOptions = {}, option = 'retry'): Retry
     maximumInterval === undefined
       ? initialMs * INTERVALS_IN_MAXIMUM
       : durationMs(maximumInterval, `${option}.maximumInterval`)
-  return { maximumAttempts, initialMs, coefficient: backoffCoefficient, maximumMs, retryIf }
+  return {
+    maximumAttempts: isUnlimited ? Number.POSITIVE_INFINITY : maximumAttempts,
+    initialMs,
+    coefficient: backoffCoefficient,
+    maximumMs,
+    retryIf,
+  }
 }
 
 /** One attempt: what a step does that says nothing else, made once and not for each of a million steps. */

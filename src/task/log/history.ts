@@ -9,6 +9,7 @@
  */
 
 import {
+  BEHIND_PATCHED,
   type CheckpointRecord,
   describeRecord,
   type LogRecord,
@@ -169,7 +170,9 @@ export class History {
     const id = recordId(this.#segment, scope, name)
     const there = this.#byAsk.get(place(this.#segment, scope, ask))
     if (there && idOf(there) !== id) {
-      throw new CodeChanged(`the log has ${describeRecord(there)} where the code now asks for ${describeRecord(name)}`)
+      throw new CodeChanged(
+        `the log has ${describeRecord(there)} where the code now asks for ${describeRecord(name)}${BEHIND_PATCHED}`,
+      )
     }
     return { id, segment: this.#segment, scope, name, ask, after: this.#position }
   }

@@ -109,12 +109,23 @@ export function recordId(segment: number, scope: string, record: RecordName): st
   return `${segment}\n${scope}\n${record.kind}\n${which}`
 }
 
+/** The name in an identity that `recordId` made. The scope may have several lines; a name has one. */
+export function nameIn(id: string): RecordName {
+  const parts = id.split('\n')
+  const last = parts.at(-1) as string
+  if (parts.at(-2) === 'checkpoint') return { kind: 'checkpoint', opens: Number(last) }
+  return { kind: parts.at(-3) as NamedKind, name: parts.at(-2) as string, number: Number(last) }
+}
+
 /** A record as a person reads it: `step 'load' (its 2nd)`. */
 export function describeRecord(record: RecordName): string {
   if (record.kind === 'checkpoint') return `checkpoint ${record.opens}`
   const named = `${record.kind} '${record.name}'`
   return record.number === 1 ? named : `${named} (number ${record.number})`
 }
+
+/** Ends the reason of a task that is parked as `CODE_CHANGED`. */
+export const BEHIND_PATCHED = ". Put what changed behind `await task.patched('a name')`, or bring the old code back."
 
 // A result is JSON already, and JSON has no raw line break, so it follows its record on a line of its own
 // instead of being escaped a second time, and is parsed only when a body asks for it.
