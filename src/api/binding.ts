@@ -140,3 +140,9 @@ export class Binding {
     return this.#engine.tasks.get(taskId)?.head
   }
 }
+
+/** Refuses `new Holdfast()`, which JavaScript reaches though the types hide it. @throws TypeError */
+export function checkConstructed<T>(engine: T): T {
+  if (typeof engine === 'object' && engine !== null && 'registry' in engine) return engine
+  throw new TypeError('Holdfast has no public constructor: await Holdfast.open({ dir })')
+}

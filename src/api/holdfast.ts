@@ -34,7 +34,6 @@ import { type Responded, respondForCaller } from '../engine/lifecycle/respond.js
 import { resumeTask } from '../engine/lifecycle/resume.js'
 import { type Sent, send } from '../engine/lifecycle/send.js'
 import { completeSession } from '../engine/lifecycle/settle.js'
-import { checkConstructed } from '../engine/checks/registry.js'
 import { createSessionTask, type Started, type StartOptions, startTask } from '../engine/lifecycle/start.js'
 import { startSweeping } from '../engine/retention/sweeper.js'
 import { openStore } from '../store/open.js'
@@ -49,7 +48,7 @@ import { isSettled, type TaskHead } from '../task/head.js'
 import type { Outcome } from '../task/log/outcome.js'
 import { assembleEngine } from './assemble-engine.js'
 import { type AuditOptions, auditOf } from './audit.js'
-import { openToBindings } from './binding.js'
+import { checkConstructed, openToBindings } from './binding.js'
 import { restoreClientCheckpoint, saveClientCheckpoint } from './client-checkpoints.js'
 import { type ListOptions, listTasks, type TaskPage } from './list.js'
 import { OwnerScope } from './owner-scope.js'
@@ -129,7 +128,7 @@ export class Holdfast {
   async start(definition: string | AnyTaskDefinition, input?: unknown, options: StartOptions = {}): Promise<Started> {
     this.#engine.assertOpen()
     if (typeof definition !== 'string') this.#engine.register(definition, true)
-    const name = typeof definition === 'string' ? definition : definition.name
+    const { name } = typeof definition === 'string' ? { name: definition } : definition
     return startTask(this.#engine, this.#engine.registry.require(name), input, options)
   }
 

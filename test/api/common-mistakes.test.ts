@@ -60,14 +60,14 @@ test('a start of a definition that is not registered warns once that a restart p
   for (const definition of [known, late, late]) await holdfast.result((await holdfast.start(definition, null)).taskId)
   expect(warnings).toEqual([
     [
-      'A task was started of a definition that is not registered, so a restart parks the task. Pass the definition in `tasks` of `Holdfast.open`.',
+      'A task was started of a definition that is not registered, so a restart parks the task. Pass the definition to Holdfast.open as an option.',
       { type: 'late' },
     ],
   ])
 })
 
 describe('CODE_CHANGED', () => {
-  const HOW = "Put what changed behind `await task.patched('a name')`, or bring the old code back."
+  const HOW = "Put what changed behind `task.patched('a name')`, or bring the old code back."
 
   test('names the sleep that had begun, and `patched`', async () => {
     const disk = new MemoryDisk()

@@ -41,9 +41,3 @@ export class Registry {
     return true
   }
 }
-
-/** Refuses `new Holdfast()`, which JavaScript reaches though the types hide it. @throws TypeError */
-export function checkConstructed<T>(engine: T): T {
-  if (isObject(engine) && 'registry' in engine) return engine
-  throw new TypeError('Holdfast has no public constructor: await Holdfast.open({ dir })')
-}

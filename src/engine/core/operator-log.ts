@@ -39,7 +39,7 @@ export class TaskLines {
   /** A task was started of a definition that was not registered. */
   startedUnregistered(type: string): void {
     this.logger.warn(
-      'A task was started of a definition that is not registered, so a restart parks the task. Pass the definition in `tasks` of `Holdfast.open`.',
+      'A task was started of a definition that is not registered, so a restart parks the task. Pass the definition to Holdfast.open as an option.',
       { type },
     )
   }

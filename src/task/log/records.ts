@@ -125,7 +125,7 @@ export function describeRecord(record: RecordName): string {
 }
 
 /** Ends the reason of a task that is parked as `CODE_CHANGED`. */
-export const BEHIND_PATCHED = ". Put what changed behind `await task.patched('a name')`, or bring the old code back."
+export const BEHIND_PATCHED = ". Put what changed behind `task.patched('a name')`, or bring the old code back."
 
 // A result is JSON already, and JSON has no raw line break, so it follows its record on a line of its own
 // instead of being escaped a second time, and is parsed only when a body asks for it.
