@@ -55,7 +55,7 @@ import { OwnerScope } from './owner-scope.js'
 import { waitForResult } from './result.js'
 import { readStats, type Stats } from './stats.js'
 import { readSteps, type SegmentInfo } from './steps.js'
-import type { StartedAs, TaskId } from './task-id.js'
+import type { Startable, StartArguments, StartedAs, StartedOf, TaskId } from './task-id.js'
 import { type TaskView, viewOf, wholeViewOf } from './task-view.js'
 
 /** Durable tasks in one directory. Made by `Holdfast.open`. Once the store is lost, every call rejects with `STORE_LOST`. */
@@ -124,11 +124,11 @@ export class Holdfast {
     input: Input,
     options?: StartOptions,
   ): Promise<StartedAs<Output>>
-  start(definition: string, input?: unknown, options?: StartOptions): Promise<Started>
+  start<D extends Startable>(definition: D, ...given: StartArguments<D, StartOptions>): Promise<StartedOf<D>>
   async start(definition: string | AnyTaskDefinition, input?: unknown, options: StartOptions = {}): Promise<Started> {
     this.#engine.assertOpen()
     if (typeof definition !== 'string') this.#engine.register(definition, true)
-    const { name } = typeof definition === 'string' ? { name: definition } : definition
+    const name = typeof definition === 'string' ? definition : definition.name
     return startTask(this.#engine, this.#engine.registry.require(name), input, options)
   }
 

@@ -21,7 +21,7 @@ import { checkName, NAME_BYTES_MAX } from '../task/names.js'
 import type { Holdfast } from './holdfast.js'
 import type { ListOptions, TaskPage } from './list.js'
 import type { SegmentInfo } from './steps.js'
-import type { StartedAs, TaskId } from './task-id.js'
+import type { Startable, StartArguments, StartedAs, StartedOf, TaskId } from './task-id.js'
 import type { TaskView } from './task-view.js'
 
 /** Made by `holdfast.forOwner(owner)`. Each method is the one of `Holdfast` with `owner` filled in. */
@@ -43,11 +43,10 @@ export class OwnerScope {
     input: Input,
     options?: Omit<StartOptions, 'owner'>,
   ): Promise<StartedAs<Output>>
-  start(
-    definition: string | AnyTaskDefinition,
-    input?: unknown,
-    options?: Omit<StartOptions, 'owner'>,
-  ): Promise<Started>
+  start<Definition extends Startable>(
+    definition: Definition,
+    ...inputAndOptions: StartArguments<Definition, Omit<StartOptions, 'owner'>>
+  ): Promise<StartedOf<Definition>>
   start(
     definition: string | AnyTaskDefinition,
     input?: unknown,

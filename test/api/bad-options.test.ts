@@ -593,6 +593,7 @@ describe('a call on an instance', () => {
     const { holdfast, settled } = made
     const before = bytesOn(made.disk)
     expect(await holdfast.respond(settled, { 'q-1': 'yes' })).toEqual({
+      open: [],
       accepted: [],
       ignored: [{ key: 'q-1', reason: 'settled' }],
     })

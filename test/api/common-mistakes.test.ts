@@ -1,6 +1,6 @@
 // Goal: what new users get wrong first is answered with words that say what to do.
 // Method: each mistake as it is written, with the exact message.
-import { defineTask, Holdfast, type Logger, NonRetryableError } from 'holdfast'
+import { defineTask, Holdfast, type Logger, NonRetryableError, type TaskContext } from 'holdfast'
 import { durableTasks } from 'holdfast/mcp/2025-11-25'
 import { ManualClock, MemoryDisk, openInMemory, untilIdle } from 'holdfast/testing'
 import { describe, expect, test } from 'vitest'
@@ -173,4 +173,79 @@ test('a NonRetryableError anywhere in the chain of causes stops the retries', as
   const holdfast = await openInMemory({ tasks: [tries] })
   await expect(holdfast.result((await holdfast.start(tries, null)).taskId)).rejects.toThrow()
   expect(attempts).toBe(1)
+})
+
+test('an undo for a step that did not occur in a completed task is warned of once', async () => {
+  const { logger, warnings } = keeping()
+  const undo = { chrage: () => {}, charge: () => {} }
+  const order = defineTask({ name: 'order', undo }, (task) => task.step('charge', () => 1))
+  const holdfast = await openInMemory({ logger, tasks: [order] })
+  for (let i = 0; i < 2; i++) await holdfast.result((await holdfast.start(order)).taskId)
+  await untilIdle(holdfast)
+  expect(warnings).toEqual([
+    [
+      'A task completed without a step that has an undo. Compare the name in `undo` with that of the step.',
+      { type: 'order', step: 'chrage' },
+    ],
+  ])
+})
+
+test('an undo is not warned of while the task may have done its step before a checkpoint', async () => {
+  const { logger, warnings } = keeping()
+  const order = defineTask({ name: 'order', undo: { other: () => {} } }, async (task) => {
+    await task.step('charge', () => 1)
+    await task.saveCheckpoint(1)
+  })
+  const holdfast = await openInMemory({ logger, tasks: [order] })
+  await holdfast.result((await holdfast.start(order)).taskId)
+  await untilIdle(holdfast)
+  expect(warnings).toEqual([])
+})
+
+test('`respond` names the questions that can be answered now', async () => {
+  const asks = defineTask({ name: 'asks' }, async (task) => {
+    const [name, size] = await Promise.all([task.input('name'), task.input('size')])
+    return [name, size, await task.input('colour')]
+  })
+  const holdfast = await openInMemory({ tasks: [asks] })
+  const { taskId } = await holdfast.start(asks)
+  await untilIdle(holdfast)
+  expect(await holdfast.respond(taskId, { nmae: 'a' })).toEqual({
+    accepted: [],
+    ignored: [{ key: 'nmae', reason: 'unknown' }],
+    open: ['name', 'size'],
+  })
+  expect(await holdfast.respond(taskId, { name: 'a' })).toEqual({ accepted: ['name'], ignored: [], open: ['size'] })
+  expect((await holdfast.respond(taskId, { size: 1 })).open).toEqual([])
+  await untilIdle(holdfast)
+  expect((await holdfast.respond(taskId, {})).open).toEqual(['colour'])
+  await holdfast.respond(taskId, { colour: 'red' })
+  await holdfast.result(taskId)
+  expect((await holdfast.respond(taskId, { colour: 'blue' })).open).toEqual([])
+})
+
+test('a fork from the start begins anew, with the same input and the code of now', async () => {
+  let runs = 0
+  const body = async (task: TaskContext, input: { n: number }) => [
+    input.n,
+    await task.uuid(),
+    await task.step('a', () => ++runs),
+  ]
+  const disk = new MemoryDisk()
+  const first = await openInMemory({ disk, tasks: [defineTask({ name: 'x', version: '1' }, body)] })
+  const { taskId } = await first.start('x', { n: 7 })
+  const [n, uuid, run] = (await first.result(taskId)) as unknown[]
+  expect([n, run]).toEqual([7, 1])
+  await first.close()
+  const second = await openInMemory({ disk, tasks: [defineTask({ name: 'x', version: '2' }, body)] })
+  const fork = await second.fork(taskId, { from: 'start' })
+  const again = (await second.result(fork.taskId)) as unknown[]
+  expect([again[0], again[2]]).toEqual([7, 2])
+  expect(again[1]).not.toBe(uuid)
+  expect(await second.get(fork.taskId)).toMatchObject({ version: '2', status: 'completed' })
+  const entries = await second.audit({ taskId: fork.taskId })
+  expect(entries.map(({ why }) => why)).toContain(`from ${taskId}, from its start`)
+  await expect(second.fork(taskId, { from: 'end' as never })).rejects.toThrow(
+    new TypeError("Expected `from` to be 'start', got 'end' (string)"),
+  )
 })

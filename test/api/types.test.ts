@@ -1,7 +1,7 @@
 // Goal: what TypeScript infers is what JSON makes of the values. Checked by `npm run typecheck`; run only to be counted.
 import { expectTypeOf, test } from 'vitest'
 import { z } from 'zod'
-import { defineTask, type Holdfast, type StepToUndo, type TaskContext } from '../../src/index.js'
+import { defineTask, type Holdfast, type StepToUndo, type TaskContext, type TaskDefinition } from '../../src/index.js'
 
 declare const holdfast: Holdfast
 declare const task: TaskContext
@@ -80,5 +80,24 @@ test('an undo may name the type of the step’s result', () => {
       },
       () => {},
     )
+  })
+})
+
+test('a start without the input that its definition wants is "Expected 2-3 arguments, but got 1"', () => {
+  neverRun(async () => {
+    const wants = defineTask({ name: 'x', input: z.object({ rows: z.number() }) }, () => 1)
+    // @ts-expect-error the input is missing
+    await holdfast.start(wants)
+    // @ts-expect-error the input is missing
+    await holdfast.forOwner('ann').start(wants)
+    const { taskId } = await holdfast.start(defineTask({ name: 'y' }, () => 1))
+    expectTypeOf(await holdfast.result(taskId)).toEqualTypeOf<number>()
+    await holdfast.start('x')
+    await holdfast.start('x', { rows: 1 })
+    // A caller that is generic itself.
+    async function start<Input, Output>(definition: TaskDefinition<Input, Output>, input: Input): Promise<Output> {
+      return holdfast.result((await holdfast.start(definition, input)).taskId)
+    }
+    return start
   })
 })

@@ -13,6 +13,7 @@ import {
   inBatches,
   isUndone,
   planFork,
+  type RecordedPoint,
 } from '../../src/task/decisions/fork.js'
 import { firstInstantOf, type TaskHead } from '../../src/task/head.js'
 import { findHole, type ReadRecord } from '../../src/task/log/log-sums.js'
@@ -87,7 +88,7 @@ describe('the point', () => {
     [{ afterStep: { name: 'plan', segment: 0 } }, undefined],
     [{ afterStep: { name: 'plan', number: 2 } }, undefined],
   ] as const)('%j is record %j', (point, seq) => {
-    expect(findPoint(log, checkForkPoint(point))?.seq).toBe(seq)
+    expect(findPoint(log, checkForkPoint(point) as RecordedPoint)?.seq).toBe(seq)
   })
 
   test.each([

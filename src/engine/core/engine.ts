@@ -238,10 +238,7 @@ export class Engine {
     this.children.add(task.head)
   }
 
-  /**
-   * Adds a definition. Tasks of its type that were parked for lack of it continue.
-   * @param atStart true if a start names the definition, and the author did not register it
-   */
+  /** Adds a definition; `atStart`: a start brought it. Tasks of its type that were parked for lack of it continue. */
   register(definition: AnyTaskDefinition, atStart = false): void {
     if (!this.registry.add(definition)) return
     if (atStart) this.lines.startedUnregistered(definition.name)

@@ -2,9 +2,9 @@
 import type { Deferred } from '../../base/deferred.js'
 import type { Progress, TaskHead } from '../../task/head.js'
 import type { Ask } from '../../task/log/history.js'
-import type { Place } from '../../task/log/pending-record.js'
 import type { Admitted } from '../scheduling/admission.js'
 import type { IdleRun } from '../scheduling/loaded-runs.js'
+import type { QuestionPlace } from './question-places.js'
 import type { CountedAs, TaskCounts } from './task-counts.js'
 
 /** A run in memory, as the engine sees it. */
@@ -62,7 +62,7 @@ export class LiveTask {
   /** Found at open and not taken up yet. What comes for it is kept; its body doesn't run before `recover`. */
   awaitsRecovery = false
   /** Where its questions lie, by key, as far as that is known (question-places.ts). */
-  questions: Map<string, Place> | undefined
+  questions: Map<string, QuestionPlace> | undefined
   /** How it is counted in `counts`. */
   counted: CountedAs | undefined
   /** Said by the body since the last commit. */

@@ -2,6 +2,7 @@
 import type { LimitedLogger } from '../../base/line-limit.js'
 import type { Logger } from '../../base/logger.js'
 import type { AnyTaskDefinition } from '../../task/definition/definition.js'
+import type { TaskHead } from '../../task/head.js'
 import { describeRecord, type RecordName } from '../../task/log/records.js'
 import { cutText, NAME_BYTES_MAX } from '../../task/names.js'
 import type { RecoveredTask, RecoveryReport } from './recovery-report.js'
@@ -12,9 +13,12 @@ const NAMED_MAX = 5
 export class TaskLines {
   /** Warns of calls that a body did not await. */
   readonly forgotten: Forgotten
+  /** Warns of undos for steps that did not occur. */
+  readonly undos: UnusedUndos
 
   constructor(private readonly logger: LimitedLogger) {
     this.forgotten = new Forgotten(logger)
+    this.undos = new UnusedUndos(logger)
   }
 
   /** A task is parked. */
@@ -88,6 +92,32 @@ export class Forgotten {
     this.logger.warn(
       'A body returned without waiting for a call that it had made, so the call may not have run. Await it, unless it lost a race.',
       { taskId, type: definition.name, call: cutText(describeRecord(call), NAME_BYTES_MAX.step) },
+    )
+  }
+}
+
+/** Warns of undos that name no step of a completed task, once for each definition. */
+export class UnusedUndos {
+  readonly #looked = new WeakSet<AnyTaskDefinition>()
+
+  constructor(private readonly logger: Logger) {}
+
+  /** A task completed. A body that saved checkpoints may have skipped steps, so the task says nothing. */
+  note(
+    definition: AnyTaskDefinition,
+    { head }: { readonly head: TaskHead },
+    stepNames: ReadonlySet<string> | undefined,
+  ): void {
+    if (!stepNames || head.checkpoints.body > 0 || this.#looked.has(definition)) return
+    const unused = Object.keys(definition.undo ?? {}).filter((name) => !stepNames.has(name))
+    if (unused.length === 0) return
+    this.#looked.add(definition)
+    this.logger.warn(
+      'A task completed without a step that has an undo. Compare the name in `undo` with that of the step.',
+      {
+        type: definition.name,
+        step: cutText(unused.join(', '), NAME_BYTES_MAX.step),
+      },
     )
   }
 }

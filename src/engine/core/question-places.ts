@@ -12,6 +12,11 @@ import type { Change, TaskDecision } from '../../task/changes.js'
 import type { PendingRecord, Place } from '../../task/log/pending-record.js'
 import type { LiveTask } from './live-task.js'
 
+/** Where a question stands. `isAnswered`: its body has not taken the answer yet. */
+export interface QuestionPlace extends Place {
+  readonly isAnswered: boolean
+}
+
 /** Keeps what a decision, which is on disk now, changes. To be called while `task.committed` is the head before it. */
 export function noteQuestions(task: LiveTask, { head, changes }: TaskDecision): void {
   if (head.inputsAsked === undefined) return
@@ -23,7 +28,7 @@ export function noteQuestions(task: LiveTask, { head, changes }: TaskDecision): 
 export async function placesOf(
   { store }: { readonly store: Store },
   task: LiveTask,
-): Promise<ReadonlyMap<string, Place>> {
+): Promise<ReadonlyMap<string, QuestionPlace>> {
   if (!task.questions) {
     const { taskId, head } = task
     const found =
@@ -36,11 +41,11 @@ export async function placesOf(
   return task.questions
 }
 
-function keep(places: Map<string, Place>, change: Change): void {
+function keep(places: Map<string, QuestionPlace>, change: Change): void {
   if (change.kind === 'note' && change.note.input) places.set(change.note.input.key, placeOf(change.note))
   if (change.kind === 'drop-note' && change.note.input) places.delete(change.note.input.key)
 }
 
-function placeOf({ segment, scope, ask }: PendingRecord): Place {
-  return { segment, scope, ask }
+function placeOf({ segment, scope, ask, input }: PendingRecord): QuestionPlace {
+  return { segment, scope, ask, isAnswered: input?.answer !== undefined }
 }

@@ -146,6 +146,7 @@ async function conclude(
   const outcome = end.kind === 'returned' ? await outcomeOf(engine, definition, end.value) : failure(end.error)
   try {
     await engine.settle(task, outcome, { run: run.number, by: 'body', patient: true })
+    if (outcome.kind === 'result') engine.lines.undos.note(definition, task, run.stepNames)
   } catch (error) {
     // Somebody settled it first; what the body returned changes nothing (recovery-3), and is noted.
     if (!isFenced(error)) throw error

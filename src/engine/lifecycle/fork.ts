@@ -23,6 +23,8 @@ import {
   forkTask,
   inBatches,
   planFork,
+  planFromStart,
+  type RecordedPoint,
 } from '../../task/decisions/fork.js'
 import { firstInstantOf, type TaskHead } from '../../task/head.js'
 import { countedIn } from '../../task/log/records.js'
@@ -50,7 +52,7 @@ export async function forkOf(
   engine.assertOpen()
   const found = await findTask(engine, taskId, asker)
   if (found.kind === 'session') throw noBody(taskId)
-  const { timeoutMs } = engine.registry.require(found.type)
+  const { timeoutMs, version } = engine.registry.require(found.type)
   // An unscoped call is about somebody's task, and so is what comes of it.
   const owner = asker ?? found.owner
   const fingerprint = fingerprintOf(fromJson(JSON.stringify({ fork: taskId, ...point })))
@@ -61,12 +63,13 @@ export async function forkOf(
     )
     const { clock, ids, store } = engine
     const now = clock.now()
+    const isAnew = point.kind === 'start'
     const about: NewTask = {
       taskId: ids.taskId(now),
-      seed: head.seed,
+      seed: isAnew ? ids.seed() : head.seed,
       type: head.type,
       kind: 'body',
-      version: head.version,
+      version: isAnew ? version : head.version,
       owner,
       durability: store.durability,
       ttlMs,
@@ -75,7 +78,7 @@ export async function forkOf(
       timeoutMs,
       idempotency: key === undefined ? undefined : { key, fingerprint },
       inputText: value.inputText,
-      forkedFrom: { taskId, at: value.plan.at, startedAt: firstInstantOf(head) },
+      forkedFrom: { taskId, at: value.plan.at, startedAt: isAnew ? now : firstInstantOf(head) },
       // It is answered from its log first, so it takes its turn like a task that is taken up.
       startNow: false,
       by: asker ?? 'admin',
@@ -120,12 +123,13 @@ async function read(
   head: TaskHead,
   at: CheckedPoint,
 ): Promise<{ plan: ForkPlan; inputText: string | undefined }> {
+  const inputText = await readInput(level, head)
+  if (at.kind === 'start') return { plan: planFromStart(), inputText }
   const log = await readLog(level, head)
   const checkpoints = await readCheckpoints(level, head)
   const point = findPoint(log, at)
   if (!point) throw noSuchPoint(head, at, checkpoints)
   const patches = head.hasPatches ? await readPatches(level, head) : new Map()
-  const inputText = await readInput(level, head)
   const undone = undoneRecords(head.intents ? await readUndoRecords(level, head.taskId) : [])
   const bodies = checkpoints.filter(({ savedBy }) => savedBy === 'body')
   const plan = planFork({ head, log, checkpoints: bodies, patches, undone }, point)
@@ -173,7 +177,7 @@ async function copy(
   }
 }
 
-function noSuchPoint(head: TaskHead, at: CheckedPoint, checkpoints: readonly CheckpointInfo[]): HoldfastError {
+function noSuchPoint(head: TaskHead, at: RecordedPoint, checkpoints: readonly CheckpointInfo[]): HoldfastError {
   const { taskId } = head
   if (at.kind === 'checkpoint') {
     const { checkpointId } = at

@@ -25,6 +25,8 @@ export interface Responded {
    * is not `{ tookPlace: boolean }`.
    */
   readonly ignored: readonly { readonly key: string; readonly reason: 'unknown' | 'answered' | 'settled' | 'invalid' }[]
+  /** Keys that can be answered now: of the questions that are not answered yet, the oldest 1,000. */
+  readonly open: readonly string[]
 }
 
 /** What `respond` of the instance does: it checks the answers at once, and looks for the task in its turn. */
@@ -79,8 +81,21 @@ export function respond(
       accepted.push(...some.accepted)
       ignored.push(...some.ignored)
     }
-    return { accepted, ignored }
+    return { accepted, ignored, open: await openKeys(engine, taskId) }
   })
+}
+
+const OPEN_KEYS_MAX = 1_000
+
+async function openKeys(engine: Engine, taskId: string): Promise<string[]> {
+  const task = engine.tasks.get(taskId)
+  if (!task || isSettled(task.head.status)) return []
+  const open: string[] = []
+  for (const [key, { isAnswered }] of await placesOf(engine, task)) {
+    if (!isAnswered) open.push(key)
+    if (open.length === OPEN_KEYS_MAX) break
+  }
+  return open
 }
 
 async function respondSome(
@@ -89,7 +104,7 @@ async function respondSome(
   answers: readonly (readonly [key: string, answer: string])[],
   by: string,
   refused: string | undefined,
-): Promise<Responded> {
+): Promise<Omit<Responded, 'open'>> {
   const task = engine.tasks.get(taskId)
   if (!task || isSettled(task.head.status)) return ignoreAll(answers)
   const asked = await readAsked(engine, task, answers)
@@ -142,7 +157,7 @@ async function readAsked(
   )
 }
 
-function ignoreAll(answers: readonly (readonly [key: string, answer: string])[]): Responded {
+function ignoreAll(answers: readonly (readonly [key: string, answer: string])[]): Omit<Responded, 'open'> {
   return { accepted: [], ignored: answers.map(([key]) => ({ key, reason: 'settled' })) }
 }
 

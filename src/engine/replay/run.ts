@@ -57,6 +57,8 @@ export class Run implements RunCore {
   readonly waits: Waits
   /** The branches that are open, and those that lost. */
   readonly branches = new Branches()
+  /** Names of the steps that the body called; absent for a definition without undos. */
+  readonly stepNames: Set<string> | undefined
   /** Functions of steps with an undo whose result is not on disk, by the step's identity: an undo waits for them. */
   readonly functions = new Map<string, Promise<unknown>>()
   /** The undoing behind a decision, while it continues. */
@@ -75,6 +77,7 @@ export class Run implements RunCore {
     private readonly onReplayed: (answered: number, next: string | undefined) => void,
   ) {
     this.number = task.head.run
+    this.stepNames = definition.undo && new Set()
     this.waits = new Waits(this, {
       inFlight: this.#inFlight,
       onlyWaits: (pauses) => pauses >= this.#waiting.size && !this.#turns.planned && !this.#restoring.goesOn,

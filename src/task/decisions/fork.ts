@@ -41,27 +41,40 @@ export interface StepPoint {
 /** The past point that a fork continues from. */
 export type ForkPoint =
   /** Directly after a checkpoint that the body saved. */
-  | { readonly checkpointId: string; readonly afterStep?: undefined }
+  | { readonly checkpointId: string; readonly afterStep?: undefined; readonly from?: undefined }
   /** Directly after the record of a step: the last of that name, or the one named exactly. */
-  | { readonly afterStep: string | StepPoint; readonly checkpointId?: undefined }
+  | { readonly afterStep: string | StepPoint; readonly checkpointId?: undefined; readonly from?: undefined }
+  /** Before the first record: a new task of the registered definition, with the same input. */
+  | { readonly from: 'start'; readonly checkpointId?: undefined; readonly afterStep?: undefined }
 
 /** The names of what a point may say. */
-const POINTS: Names<{ checkpointId: string; afterStep: string | StepPoint }> = { checkpointId: true, afterStep: true }
+const POINTS: Names<{ checkpointId: string; afterStep: string | StepPoint; from: 'start' }> = {
+  checkpointId: true,
+  afterStep: true,
+  from: true,
+}
 const STEP_POINT: Names<StepPoint> = { name: true, number: true, segment: true }
 
 /** The same, checked. */
-export type CheckedPoint =
+export type CheckedPoint = { readonly kind: 'start' } | RecordedPoint
+
+/** A point that a record stands for, checked. */
+export type RecordedPoint =
   | { readonly kind: 'checkpoint'; readonly checkpointId: string }
   | ({ readonly kind: 'step' } & StepPoint)
 
 /** @throws TypeError naming the option, what was expected and what was given */
 export function checkForkPoint(given: unknown): CheckedPoint {
-  const what = '{ checkpointId } or { afterStep }'
+  const what = "{ checkpointId }, { afterStep } or { from: 'start' }"
   if (!isObject(given)) throw expected('point', what, given)
   checkObject('point', given, POINTS)
-  const { checkpointId, afterStep } = given
-  if ((checkpointId === undefined) === (afterStep === undefined)) {
+  const { checkpointId, afterStep, from } = given
+  if ([checkpointId, afterStep, from].filter((one) => one !== undefined).length !== 1) {
     throw new InvalidArgument(`Expected \`point\` to be ${what}, got { ${Object.keys(given).join(', ')} }`)
+  }
+  if (from !== undefined) {
+    if (from !== 'start') throw expected('from', "'start'", from)
+    return { kind: 'start' }
   }
   if (checkpointId !== undefined) {
     if (typeof checkpointId !== 'string') throw expected('checkpointId', 'a string', checkpointId)
@@ -80,7 +93,7 @@ export function checkForkPoint(given: unknown): CheckedPoint {
 }
 
 /** The record that `point` names: the last one, if several would do. */
-export function findPoint(log: readonly ReadRecord[], point: CheckedPoint): LogRecord | undefined {
+export function findPoint(log: readonly ReadRecord[], point: RecordedPoint): LogRecord | undefined {
   return log.findLast(({ record }) => {
     if (point.kind === 'checkpoint') return record.kind === 'checkpoint' && record.checkpointId === point.checkpointId
     const { name, number = numberOf(record), segment = shown(record.segment) } = point
@@ -130,8 +143,30 @@ export interface ForkPlan {
     | 'inputsAsked'
     | 'hasInputKeys'
   >
-  /** The point as people read it: `step 'load' (number 2) of segment 3`. */
-  readonly described: string
+  /** The point as people read it: `step 'load' (number 2) of segment 3`; `undefined` for the start. */
+  readonly described: string | undefined
+}
+
+/** Plans a fork that begins anew: nothing is copied but the input. */
+export function planFromStart(): ForkPlan {
+  return {
+    at: -1,
+    records: [],
+    checkpoints: [],
+    patches: [],
+    inputKeys: [],
+    described: undefined,
+    log: {
+      seq: 1,
+      nextRecord: 0,
+      prefix: emptySegment(PREFIX),
+      open: emptySegment(PREFIX),
+      keptFrom: 0,
+      records: 0,
+      completedSteps: 0,
+      checkpoints: { body: 0, client: 0 },
+    },
+  }
 }
 
 /**
@@ -198,16 +233,17 @@ export function forkTask(about: NewTask, plan: ForkPlan, sweepAt: number, now: n
   const head: TaskHead = { ...created.head, ...plan.log, bytes: bytesWith(created.head, plan) }
   const from = about.forkedFrom?.taskId
   const { by, taskId } = about
+  const where = plan.described === undefined ? 'from its start' : `after ${plan.described}`
   return {
     head,
     changes: [
       { kind: 'head', head },
       ...created.changes.filter(({ kind }) => kind !== 'head'),
-      { kind: 'audit', entry: { at: now, action: 'forked', by, why: `from ${from}, after ${plan.described}` } },
+      { kind: 'audit', entry: { at: now, action: 'forked', by, why: `from ${from}, ${where}` } },
       {
         kind: 'audit',
         taskId: from,
-        entry: { at: now, action: 'forked', by, why: `${taskId}, after ${plan.described}` },
+        entry: { at: now, action: 'forked', by, why: `${taskId}, ${where}` },
       },
       { kind: 'sweep-orphan', at: sweepAt, isDone: true },
     ],
