@@ -55,7 +55,7 @@ import { OwnerScope } from './owner-scope.js'
 import { waitForResult } from './result.js'
 import { readStats, type Stats } from './stats.js'
 import { readSteps, type SegmentInfo } from './steps.js'
-import type { Startable, StartArguments, StartedAs, StartedOf, TaskId } from './task-id.js'
+import type { StartArguments, Startable, StartedAs, StartedOf, TaskId } from './task-id.js'
 import { type TaskView, viewOf, wholeViewOf } from './task-view.js'
 
 /** Durable tasks in one directory. Made by `Holdfast.open`. Once the store is lost, every call rejects with `STORE_LOST`. */

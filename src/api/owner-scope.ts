@@ -21,7 +21,7 @@ import { checkName, NAME_BYTES_MAX } from '../task/names.js'
 import type { Holdfast } from './holdfast.js'
 import type { ListOptions, TaskPage } from './list.js'
 import type { SegmentInfo } from './steps.js'
-import type { Startable, StartArguments, StartedAs, StartedOf, TaskId } from './task-id.js'
+import type { StartArguments, Startable, StartedAs, StartedOf, TaskId } from './task-id.js'
 import type { TaskView } from './task-view.js'
 
 /** Made by `holdfast.forOwner(owner)`. Each method is the one of `Holdfast` with `owner` filled in. */

@@ -1,5 +1,5 @@
 /** The ID of a task, and the arguments of a start, as the types know them. */
-import type { TaskDefinition } from '../task/definition.js'
+import type { TaskDefinition } from '../task/definition/definition.js'
 
 /** The ID of a task whose output is an `Output`. It is a string, and may be stored and sent as one. */
 export type TaskId<Output = unknown> = string & { readonly [outputOf]?: Output }

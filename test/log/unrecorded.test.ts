@@ -6,7 +6,13 @@
  */
 import { describe, expect, test } from 'vitest'
 import { Turns } from '../../src/engine/replay/turns.js'
-import { type CleanUpContext, type Duration, defineTask, type HoldfastError, type TaskContext } from '../../src/index.js'
+import {
+  type CleanUpContext,
+  type Duration,
+  defineTask,
+  type HoldfastError,
+  type TaskContext,
+} from '../../src/index.js'
 import { ManualClock, MemoryDisk, openInMemory, untilIdle } from '../../src/testing/index.js'
 import { type Body, dies, play, refusal } from './play.js'
 
