@@ -24,11 +24,11 @@ const CALL =
   /\blogger\??\.(warn|info|error)\(\s*(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"|`((?:[^`\\]|\\.)*)`|([^\s]))/g
 /** The calls whose line is not written as a literal, with an example of each. */
 const COMPOSED: Record<string, readonly string[]> = {
-  'engine/task-lines.ts': [
+  'engine/core/operator-log.ts': [
     'The store is open. No task was unfinished.',
     '1 task resumed, 1 parked: TASK_TYPE_UNKNOWN (gone)',
   ],
-  'mcp/core.ts': ['`createServer` returned a server without durable tasks: return `durable.attach(server)`'],
+  'mcp/tools/mcp-core.ts': ['`createServer` returned a server without durable tasks: return `durable.attach(server)`'],
 }
 
 const composed: string[] = []

@@ -198,7 +198,7 @@ describe('time', () => {
     expect(await holdfast.get(one.taskId)).toMatchObject({ status: 'running' })
     await clock.advance(1)
     expect(await holdfast.get(one.taskId)).toMatchObject(timedOut)
-    await expect(holdfast.result(one.taskId)).rejects.toThrow(failing('TIMEOUT', /its timeout passed/))
+    await expect(holdfast.result(one.taskId)).rejects.toThrow(failing('TIMEOUT', /its `timeout` of \d+ ms passed/))
     // Its slot is free again, and the second one's time counts from its own start.
     expect(await holdfast.get(two.taskId)).toMatchObject({ status: 'running' })
     await clock.advance(10 * 60_000)
@@ -212,7 +212,7 @@ describe('time', () => {
     const { taskId } = await holdfast.start(hang, null, { deadline: clock.now() + 1_000 })
     await clock.advance(1_000)
     expect(await holdfast.get(taskId)).toMatchObject(timedOut)
-    await expect(holdfast.result(taskId)).rejects.toThrow(failing('TIMEOUT', /its deadline passed/))
+    await expect(holdfast.result(taskId)).rejects.toThrow(failing('TIMEOUT', /its `deadline` passed/))
   })
 
   test('that passed while the server was down fails the task at the next open', async () => {

@@ -556,9 +556,9 @@ describe('a fork is refused', () => {
   })
 
   test.each([
-    [undefined, {}, /\{ checkpointId \} or \{ afterStep \}/],
-    [{}, {}, /\{ checkpointId \} or \{ afterStep \}/],
-    [{ afterStep: 'a', checkpointId: 'b' }, {}, /\{ checkpointId \} or \{ afterStep \}/],
+    [undefined, {}, /\{ checkpointId \}, \{ afterStep \} or \{ from: 'start' \}/],
+    [{}, {}, /\{ checkpointId \}, \{ afterStep \} or \{ from: 'start' \}/],
+    [{ afterStep: 'a', checkpointId: 'b' }, {}, /\{ checkpointId \}, \{ afterStep \} or \{ from: 'start' \}/],
     [{ afterStep: 5 }, {}, /`afterStep`/],
     [{ afterStep: { name: 'a', number: Number.NaN } }, {}, /`afterStep.number`/],
     [{ afterStep: { name: 'a', segment: 0.5 } }, {}, /`afterStep.segment`/],

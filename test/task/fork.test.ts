@@ -92,7 +92,7 @@ describe('the point', () => {
   })
 
   test.each([
-    [undefined, /\{ checkpointId \} or \{ afterStep \}, got undefined/],
+    [undefined, /\{ checkpointId \}, \{ afterStep \} or \{ from: 'start' \}, got undefined/],
     [null, /got null/],
     ['load', /got 'load' \(string\)/],
     [{}, /got \{ {2}\}/],

@@ -96,7 +96,7 @@ export function taskContext(run: Run, branch?: Branch): TaskContext {
     step<T>(name: string, fn: (step: StepContext) => T | Promise<T>, options: StepOptions = {}) {
       return call<Jsonified<T>>(callOf('step', name), () => {
         const step = checkStep(name, fn, options)
-        run.stepNames?.add(name)
+        if (run.definition.undo) run.stepNames.add(name)
         return ask('step', name, (asked) => runStep(run, asked, step))
       })
     },

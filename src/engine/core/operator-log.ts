@@ -103,13 +103,9 @@ export class UnusedUndos {
   constructor(private readonly logger: Logger) {}
 
   /** A task completed. A body that saved checkpoints may have skipped steps, so the task says nothing. */
-  note(
-    definition: AnyTaskDefinition,
-    { head }: { readonly head: TaskHead },
-    stepNames: ReadonlySet<string> | undefined,
-  ): void {
-    if (!stepNames || head.checkpoints.body > 0 || this.#looked.has(definition)) return
-    const unused = Object.keys(definition.undo ?? {}).filter((name) => !stepNames.has(name))
+  note(definition: AnyTaskDefinition, { head }: { readonly head: TaskHead }, stepNames: ReadonlySet<string>): void {
+    if (!definition.undo || head.checkpoints.body > 0 || this.#looked.has(definition)) return
+    const unused = Object.keys(definition.undo).filter((name) => !stepNames.has(name))
     if (unused.length === 0) return
     this.#looked.add(definition)
     this.logger.warn(

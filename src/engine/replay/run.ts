@@ -28,8 +28,7 @@ import { type Branch, Branches } from './branch-scopes.js'
 import type { PatchKeeper, RunCore, RunHost } from './host.js'
 import { InFlight } from './in-flight.js'
 import { Interruption, rejectOneByOne } from './interruption.js'
-import type { PendingCall, RunEnd } from './pending-call.js'
-import { handAnswer } from './pending-call.js'
+import { handAnswer, type PendingCall, type RunEnd } from './pending-call.js'
 import { PendingCalls, pendingAtReturn } from './pending-calls.js'
 import { RestoreRead } from './restore-read.js'
 import { Turns } from './turns.js'
@@ -55,11 +54,10 @@ export class Run implements RunCore {
   readonly #inFlight = new InFlight((step, working) => this.#watch(step, working))
   readonly #beginnings = new Beginnings(this, this.#inFlight)
   readonly waits: Waits
-  /** The branches that are open, and those that lost. */
   readonly branches = new Branches()
-  /** Names of the steps that the body called; absent for a definition without undos. */
-  readonly stepNames: Set<string> | undefined
-  /** Functions of steps with an undo whose result is not on disk, by the step's identity: an undo waits for them. */
+  /** Names of the steps that the body called; empty for a definition without undos. */
+  readonly stepNames = new Set<string>()
+  /** Functions of steps with an undo whose result is not on disk, by identity: an undo waits for them. */
   readonly functions = new Map<string, Promise<unknown>>()
   /** The undoing behind a decision, while it continues. */
   readonly undoing = new Map<PendingCall, Promise<unknown>>()
@@ -77,7 +75,6 @@ export class Run implements RunCore {
     private readonly onReplayed: (answered: number, next: string | undefined) => void,
   ) {
     this.number = task.head.run
-    this.stepNames = definition.undo && new Set()
     this.waits = new Waits(this, {
       inFlight: this.#inFlight,
       onlyWaits: (pauses) => pauses >= this.#waiting.size && !this.#turns.planned && !this.#restoring.goesOn,

@@ -9,6 +9,14 @@
  */
 import { setImmediate, setTimeout } from 'node:timers'
 
+/** Turns of all bodies of this process that are about to begin, or going on. */
+let plannedInProcess = 0
+
+/** True if a body of this process is in a turn, or about to begin one. */
+export function anyBodyHasTurn(): boolean {
+  return plannedInProcess > 0
+}
+
 export class Turns {
   #open = false
   #number = 0
@@ -37,6 +45,7 @@ export class Turns {
   /** Begins a turn with `answer`, soon. Turns begin in the order in which they were planned. */
   plan(answer: () => void): void {
     this.#planned++
+    plannedInProcess++
     if (this.#held) this.#held.push(answer)
     else this.#begin(answer)
   }
@@ -63,6 +72,7 @@ export class Turns {
     setImmediate(() => {
       this.#open = false
       this.#planned--
+      plannedInProcess--
       this.rest()
     })
   }
