@@ -6,8 +6,6 @@ import { hasImmediates, turn } from './immediates.js'
 interface Timer {
   dueAt: number
   readonly elapsed: boolean
-  /** True for housekeeping, which a move does once, at its end. */
-  readonly background: boolean
   readonly order: number
   readonly fire: () => void
 }
@@ -17,6 +15,8 @@ export class ManualClock implements Clock {
   #now: number
   #timers = new Set<Timer>()
   #order = 0
+  /** Where the move that goes on, or went on last, ends. */
+  #target = Number.NEGATIVE_INFINITY
   /** Resolves once the moves that were called have ended. */
   #moving: Promise<void> = Promise.resolve()
 
@@ -30,7 +30,7 @@ export class ManualClock implements Clock {
   }
 
   setTimer(dueAt: number, fire: () => void, { elapsed = false, background = false }: TimerOptions = {}): () => void {
-    const timer: Timer = { dueAt, elapsed, background, order: this.#order++, fire }
+    const timer: Timer = { dueAt: background ? this.#lastOf(dueAt) : dueAt, elapsed, order: this.#order++, fire }
     this.#timers.add(timer)
     // One that is due already fires soon, as on the machine's clock, and not inside this call.
     if (dueAt <= this.#now) queueMicrotask(() => this.#fire(timer))
@@ -49,8 +49,8 @@ export class ManualClock implements Clock {
 
   /**
    * Moves on by `ms`. First, what is ready begins: a task that was just started reaches its first sleep. Then each timer that
-   * is due on the way fires, in order, and takes effect before the next one. The engine's sweep, which is due every minute,
-   * runs once, at the end. Calls that overlap are carried out one after the other.
+   * is due on the way fires, in order, and takes effect before the next one. Of the engine's sweeps, of which one is due every
+   * minute, the first and the last run. Calls that overlap are carried out one after the other.
    *
    * What waits for a file, a socket or another process is not waited for: with a store on a disk, use `untilIdle` before.
    */
@@ -81,21 +81,25 @@ export class ManualClock implements Clock {
     })
   }
 
+  /**
+   * The last instant of a move at which housekeeping is due that is armed again each time. The engine sweeps every minute, which
+   * in a year would be half a million times; the last one does it all.
+   */
+  #lastOf(dueAt: number): number {
+    const every = dueAt - this.#now
+    const times = every > 0 ? Math.floor((this.#target - this.#now) / every) : 0
+    return times > 1 ? this.#now + times * every : dueAt
+  }
+
   async #moveTo(instant: number): Promise<void> {
-    const isAhead = ({ background }: Timer) => !background
-    for (let timer = this.#earliest(isAhead); timer && timer.dueAt <= instant; timer = this.#earliest(isAhead)) {
+    this.#target = instant
+    for (let timer = this.#earliest(); timer && timer.dueAt <= instant; timer = this.#earliest()) {
       this.#now = Math.max(this.#now, timer.dueAt)
       this.#fire(timer)
       await atRest()
     }
     this.#now = Math.max(this.#now, instant)
     await atRest()
-    // The engine sweeps every minute: in a year that would be half a million times, of which the last one does it all.
-    const housekeeping = [...this.#timers].filter(({ background, dueAt }) => background && dueAt <= this.#now)
-    for (const timer of housekeeping) {
-      this.#fire(timer)
-      await atRest()
-    }
   }
 
   #inTurn(move: () => Promise<void>): Promise<void> {
@@ -104,10 +108,9 @@ export class ManualClock implements Clock {
     return moved
   }
 
-  #earliest(isMeant: (timer: Timer) => boolean = () => true): Timer | undefined {
+  #earliest(): Timer | undefined {
     let first: Timer | undefined
     for (const timer of this.#timers) {
-      if (!isMeant(timer)) continue
       if (!first || timer.dueAt < first.dueAt || (timer.dueAt === first.dueAt && timer.order < first.order))
         first = timer
     }

@@ -652,6 +652,7 @@ describe('race', () => {
     expect(after.status).toBe('running')
     expect(after.inputRequests ?? {}).toEqual({})
     expect(await holdfast.respond(taskId, { [key]: 1 })).toEqual({
+      open: [],
       accepted: [],
       ignored: [{ key, reason: 'answered' }],
     })

@@ -275,6 +275,7 @@ describe("a step that was interrupted, under 'ask',", () => {
       { result: 1 },
     ])
       expect(await holdfast.respond(taskId, { buy: answer })).toEqual({
+        open: ['buy'],
         accepted: [],
         ignored: [{ key: 'buy', reason: 'invalid' }],
       })
@@ -385,7 +386,7 @@ describe("a step that was interrupted, under 'ask',", () => {
     await holdfast.cancel(taskId)
     expect((await holdfast.get(taskId)).inputRequests).toBeUndefined()
     expect(await cameTo(holdfast.respond(taskId, { buy: { tookPlace: false } }), 30)).toEqual({
-      value: { accepted: [], ignored: [{ key: 'buy', reason: 'settled' }] },
+      value: { accepted: [], ignored: [{ key: 'buy', reason: 'settled' }], open: [] },
     })
     expect(await cameTo(holdfast.result(taskId), 30)).toEqual({ code: 'TASK_CANCELLED' })
   })

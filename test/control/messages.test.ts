@@ -390,7 +390,7 @@ describe('a receive', () => {
       const late = offset % 12
       const sent = offset < 12 ? holdfast.send(taskId, 'm', 'it') : undefined
       await turns(late)
-      const moving = clock.advance(1)
+      const moving = clock.jump(1)
       await turns(late)
       await (sent ?? holdfast.send(taskId, 'm', 'it'))
       await moving
