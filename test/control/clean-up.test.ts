@@ -1162,7 +1162,7 @@ describe('defineTask refuses', () => {
     [
       'cleanUp.retry',
       { cleanUp: { retry: { maximumAttempts: 0 } } },
-      /^Expected `cleanUp\.retry\.maximumAttempts` to be an integer >= 1, got 0/,
+      /^Expected `cleanUp\.retry\.maximumAttempts` to be an integer >= 1 or 'unlimited', got 0/,
     ],
     [
       'cleanUp.retry',
