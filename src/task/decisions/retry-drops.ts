@@ -121,18 +121,17 @@ class Losses {
     if (this.#isRead) return
     this.#isRead = true
     yield* slices.over(this.decisions, (decision) => {
-      const [branch] = decision.lost
-      if (branch !== undefined) this.#byBranch.set(decision.asked.segment, branch, decision)
+      if (decision.lost.length === 1) this.#byBranch.set(decision.asked.segment, decision.lost[0] as string, decision)
     })
     for (const decision of this.decisions) {
-      if (decision.lost.length < 2) continue
+      if (decision.lost.length === 1) continue
       yield* slices.over(decision.lost, (branch) => this.#byBranch.set(decision.asked.segment, branch, decision))
     }
   }
 
   /** The branches that a record stands in and that lost, the outermost first. */
   of({ segment, scope }: LogRecord): readonly Loss[] {
-    const decisions = scope === '' ? undefined : this.#byBranch.of(segment)
+    const decisions = this.#byBranch.of(segment)
     if (decisions === undefined) return NO_LOSSES
     const found: Loss[] = []
     for (const branch of branchesOf(scope)) {

@@ -112,9 +112,7 @@ export function recordId(segment: number, scope: string, record: RecordName): st
 /** The name in an identity that `recordId` made. The scope may have several lines; a name has one. */
 export function nameIn(id: string): RecordName {
   const parts = id.split('\n')
-  const last = parts.at(-1) as string
-  if (parts.at(-2) === 'checkpoint') return { kind: 'checkpoint', opens: Number(last) }
-  return { kind: parts.at(-3) as NamedKind, name: parts.at(-2) as string, number: Number(last) }
+  return { kind: parts.at(-3) as NamedKind, name: parts.at(-2) as string, number: Number(parts.at(-1)) }
 }
 
 /** A record as a person reads it: `step 'load' (its 2nd)`. */
