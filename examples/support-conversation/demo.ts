@@ -61,7 +61,7 @@ try {
     ['It is one task, and it settled once', [left?.status, left?.settled], ['completed', 1]],
     ['Its result is what was agreed', output, { wish: 'refund' }],
     ['Monday can still be read', monday.state, reply(NEW, SAYS[0] as string)],
-    ['Another customer is told that there is no such conversation', another, 'TASK_NOT_FOUND'],
+    ['Another customer gets the answer that there is no such conversation', another, 'TASK_NOT_FOUND'],
     ['Nothing can be added once it is over', late, 'TASK_SETTLED'],
   ])
 } finally {

@@ -98,7 +98,7 @@ try {
   checkClaims([
     ['Every kill hit', kills, 3],
     ['A: it timed out, and not before its time', [unfilled?.code, took >= limit], ['TIMEOUT', true]],
-    ['A: it was undone once, the newest step first; then the customer was told', a, [...DONE, ...UNDONE]],
+    ['A: it was undone once, the newest step first; then the customer was notified', a, [...DONE, ...UNDONE]],
     [
       'A: of its undos only the one that was killed was begun again',
       called('A'),

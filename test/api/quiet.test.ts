@@ -82,7 +82,7 @@ test('a body that is interrupted while the store is being closed is heard by nob
   }
 })
 
-test('a logger that throws harms nobody', async () => {
+test('a logger that throws disturbs no task', async () => {
   const said: string[] = []
   const fails = (message: string) => {
     said.push(message)

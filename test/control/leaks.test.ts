@@ -91,7 +91,7 @@ describe('a body that catches its interruption and goes round', () => {
     ['branches', (task) => task.all({ a: (t) => t.sleep('nap', '1s') })],
     ['a checkpoint', (task) => task.saveCheckpoint(1)],
   ]
-  test.each(loops)('is left where it waits, and keeps nobody from anything: %s', async (_, ask) => {
+  test.each(loops)('is left where it waits, and holds up no other task: %s', async (_, ask) => {
     const clock = new ManualClock()
     const said: string[] = []
     const say = (message: string) => void said.push(message)

@@ -86,7 +86,7 @@ test('a server that cannot be made has a line without the message', async () => 
   ])
 })
 
-test('a session that cannot be taken up after a restart has a line', async () => {
+test('a session that cannot be restored after a restart has a line', async () => {
   const { lines, logger } = keeping()
   let broken = false
   const setUp = () => {

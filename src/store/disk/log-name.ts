@@ -52,8 +52,8 @@ export class LogName {
     const bytes = bufferBytesMax(operations)
     this.#bufferedBytesMax += bytes
     // Windows journals names by itself.
-    if (!sync || process.platform === 'win32') return undefined
-    if (!this.#mayBeNew()) {
+    if (process.platform === 'win32') return undefined
+    if (!sync || !this.#mayBeNew()) {
       this.#bytes = undefined
       return undefined
     }
