@@ -14,8 +14,12 @@ const WORKED = { text: '{"worked":"kill"}' }
 // Longer than a call of theirs may take: a call that is answered later is a failure of the test's own time limit.
 const PATIENCE_MS = 60_000
 
-const tried = (client: string, transport: 'stdio' | 'http', speaks: Speaks, patienceMs = PATIENCE_MS) =>
-  run({ client, transport, speaks, outageMs: 0, patienceMs, retryInterval: '4s' })
+const tried = (
+  client: string,
+  transport: 'stdio' | 'http',
+  speaks: Speaks,
+  { patienceMs = PATIENCE_MS, outageMs = 0 } = {},
+) => run({ client, transport, speaks, outageMs, patienceMs, retryInterval: '4s' })
 
 /** @param reported the progress of the call. Over stdio a client drops what comes in one read with the result (openings.test.ts). */
 function expectUsable({ tools, call, progress, input }: Outcome, reported?: readonly number[]): void {
@@ -61,7 +65,7 @@ describe.concurrent('the clients that are dependencies anyway', { timeout: 120_0
   })
 
   test('client, HTTP, 2026-07-28: the client is told nothing, and the same call joins its task', async () => {
-    const outcome = await tried('client', 'http', 'both', 0)
+    const outcome = await tried('client', 'http', 'both', { patienceMs: 0 })
     expectUsable(outcome, [1, 2, 3])
     expect(outcome.revision).toBe('2026-07-28')
     expect(outcome.kill).toMatchObject({ pending: undefined, again: WORKED, reconnected: false, begun: 1 })
@@ -74,7 +78,11 @@ describe.concurrent('the clients that are dependencies anyway', { timeout: 120_0
   })
 
   test('ext-tasks, HTTP and stdio, 2026-07-28: the request fails that was open, and the task is resumed', async () => {
-    const [http, stdio] = await Promise.all([tried('ext-tasks', 'http', 'both'), tried('ext-tasks', 'stdio', 'both')])
+    const [http, stdio] = await Promise.all([
+      // Longer than twice its poll interval: of a shorter outage its polls may see nothing.
+      tried('ext-tasks', 'http', 'both', { outageMs: 3_000 }),
+      tried('ext-tasks', 'stdio', 'both'),
+    ])
     for (const outcome of [http, stdio]) {
       expectUsable(outcome)
       expect(outcome.revision).toBe('2026-07-28')
