@@ -3,6 +3,7 @@
 import { InMemoryTransport } from '@modelcontextprotocol/sdk/inMemory.js'
 import { Server as LegacyLowServer } from '@modelcontextprotocol/sdk/server/index.js'
 import { McpServer as LegacyServer } from '@modelcontextprotocol/sdk/server/mcp.js'
+import { CallToolRequestSchema, ListToolsRequestSchema } from '@modelcontextprotocol/sdk/types.js'
 import { McpServer, Server } from '@modelcontextprotocol/server'
 import { defineTask, type Holdfast, type Logger } from 'holdfast'
 import { durableTasks as legacyTasks } from 'holdfast/mcp/2025-11-25'
@@ -110,6 +111,48 @@ test('a server of the other revision’s SDK is a TypeError that names both', as
     expect(() => old.attach(none as never)).toThrow(/^Expected a server of @modelcontextprotocol\/sdk.*; got/)
     expect(() => modern.attach(none as never)).toThrow(/^Expected a server of @modelcontextprotocol\/server.*; got/)
   }
+})
+
+describe('attached too late', () => {
+  const tooLate = 'durable.attach(server) comes too late: the server'
+  const callFirst = `${tooLate} has a \`tools/call\` handler already.`
+  const listFirst = `${tooLate} has a \`tools/list\` handler already.`
+  const order =
+    'Attach before the first tool is registered, and make the server with `durable.serverOptions(…)`, without `capabilities.tools`.'
+  const lowOrder =
+    'Call `durable.attach(server)` right after `new Server(…)`, and set your handlers of `tools/list` and `tools/call` after that.'
+  const tools = { capabilities: { tools: {} } }
+
+  test('a server names the handler that is there, and the order to use (2025-11-25)', async () => {
+    const durable = legacyTasks(await openInMemory(), { access: 'local' })
+    const high = new LegacyServer(INFO)
+    high.registerTool('own', {}, () => ({ content: [] }))
+    expect(() => durable.attach(high)).toThrow(new Error(`${callFirst} ${order}`))
+    const calls = new LegacyLowServer(INFO, tools)
+    calls.setRequestHandler(CallToolRequestSchema, () => ({ content: [] }))
+    expect(() => durable.attach(calls)).toThrow(new Error(`${callFirst} ${lowOrder}`))
+    const lists = new LegacyLowServer(INFO, tools)
+    lists.setRequestHandler(ListToolsRequestSchema, () => ({ tools: [] }))
+    expect(() => durable.attach(lists)).toThrow(new Error(`${listFirst} ${lowOrder}`))
+    const connected = new LegacyLowServer(INFO, tools)
+    await connected.connect(InMemoryTransport.createLinkedPair()[0])
+    expect(() => durable.attach(connected)).toThrow(new Error(`${tooLate} is connected already`))
+    expect(() => durable.attach(new LegacyLowServer(INFO, tools))).not.toThrow()
+  })
+
+  test('a server names the handler that is there, and the order to use (2026-07-28)', async () => {
+    const durable = durableTasks(await openInMemory(), { access: 'local' })
+    const high = new McpServer(INFO)
+    high.registerTool('own', {}, () => ({ content: [] }))
+    expect(() => durable.attach(high)).toThrow(new Error(`${callFirst} ${order}`))
+    const calls = new Server(INFO, tools)
+    calls.setRequestHandler('tools/call', () => ({ content: [] }))
+    expect(() => durable.attach(calls)).toThrow(new Error(`${callFirst} ${lowOrder}`))
+    const lists = new Server(INFO, tools)
+    lists.setRequestHandler('tools/list', () => ({ tools: [] }))
+    expect(() => durable.attach(lists)).toThrow(new Error(`${listFirst} ${lowOrder}`))
+    expect(() => durable.attach(new Server(INFO, tools))).not.toThrow()
+  })
 })
 
 test.each([

@@ -6,6 +6,7 @@ import {
   StreamableHTTPClientTransport,
   type StreamableHTTPClientTransportOptions,
 } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
+import type { Server as LowLevelServer } from '@modelcontextprotocol/sdk/server/index.js'
 import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
 import type { AnyTaskDefinition, Clock, Holdfast, Logger } from 'holdfast'
 import {
@@ -25,6 +26,8 @@ export interface HttpServerOptions {
   readonly durable?: Partial<DurableOptions>
   readonly http?: HttpOptions
   readonly setUp?: (server: McpServer) => void
+  /** Makes an attached server, in place of an `McpServer`. */
+  readonly lowLevel?: (durable: DurableTasks) => LowLevelServer
   readonly logger?: Logger
   readonly clock?: Clock
   readonly concurrency?: number
@@ -57,6 +60,7 @@ export class HttpServer {
 
   async start(): Promise<void> {
     const { tools, durable = {}, http = {}, setUp, logger, clock, concurrency } = this.options
+    const { lowLevel } = this.options
     const { around = (_, handle) => handle() } = this.options
     const given = { ...(logger && { logger }), ...(clock && { clock }), ...(concurrency && { concurrency }) }
     this.holdfast = await openInMemory({ disk: this.disk, ...given })
@@ -64,6 +68,7 @@ export class HttpServer {
     for (const tool of tools) this.durable.tool(tool as never, this.options.options as never)
     this.handler = this.durable.httpHandler(
       () => {
+        if (lowLevel) return lowLevel(this.durable)
         const server = this.durable.attach(new McpServer(INFO, this.durable.serverOptions()))
         setUp?.(server)
         return server

@@ -4,14 +4,16 @@
 import { request } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
+import { Server } from '@modelcontextprotocol/sdk/server/index.js'
 import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
 import {
+  CallToolRequestSchema,
   CallToolResultSchema,
   ElicitRequestSchema,
   SUPPORTED_PROTOCOL_VERSIONS,
 } from '@modelcontextprotocol/sdk/types.js'
 import { defineTask, type Logger } from 'holdfast'
-import { durableTasks } from 'holdfast/mcp/2025-11-25'
+import { type DurableTasks, durableTasks } from 'holdfast/mcp/2025-11-25'
 import { MemoryDisk, openInMemory } from 'holdfast/testing'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { z } from 'zod'
@@ -70,6 +72,29 @@ describe('a pending call', () => {
     expect(await pending).toMatchObject({ content: [{ text: 'counted to 40' }] })
     expect(seen).toEqual(Array.from({ length: 40 }, (_, n) => n + 1))
     expect(transport.sessionId).toBe(session)
+    expect((await server.holdfast.list()).tasks).toHaveLength(1)
+    await client.close()
+  })
+
+  test('of a low-level server resolves after the server died', async () => {
+    const lowLevel = (durable: DurableTasks) => {
+      const server = durable.attach(new Server(INFO, { capabilities: { tools: {} } }))
+      server.setRequestHandler(CallToolRequestSchema, ({ params }) => ({
+        content: [{ type: 'text', text: `own ${params.name}` }],
+      }))
+      return server
+    }
+    await start({ tools: [counting], http: { retryInterval: 500 }, lowLevel })
+    const { client } = await server.connect()
+    let done = 0
+    const onprogress = ({ progress }: { progress: number }) => {
+      done = progress
+    }
+    const pending = client.callTool({ name: 'counting', arguments: { to: 40 } }, undefined, { onprogress })
+    await until(() => done >= 5)
+    await server.restart()
+    expect(await pending).toMatchObject({ content: [{ text: 'counted to 40' }] })
+    expect(await client.callTool({ name: 'own' })).toMatchObject({ content: [{ text: 'own own' }] })
     expect((await server.holdfast.list()).tasks).toHaveLength(1)
     await client.close()
   })

@@ -1,6 +1,7 @@
 /** A client that sends what it is told to, and shows what comes: for what the SDK's own client would not send or show. */
 import { InMemoryTransport } from '@modelcontextprotocol/sdk/inMemory.js'
 import type { AuthInfo } from '@modelcontextprotocol/sdk/server/auth/types.js'
+import type { Server } from '@modelcontextprotocol/sdk/server/index.js'
 import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
 import type { JSONRPCMessage } from '@modelcontextprotocol/sdk/types.js'
 import type { DurableTasks } from 'holdfast/mcp/2025-11-25'
@@ -14,15 +15,24 @@ export interface Answer {
   readonly error?: { readonly code: number; readonly message: string; readonly data?: unknown }
 }
 
-export interface RawOptions {
+export interface RawOptions<S extends McpServer | Server = McpServer> {
   readonly authInfo?: AuthInfo | undefined
   readonly capabilities?: Record<string, unknown>
   readonly setUp?: (server: McpServer) => void
+  /** An attached server, in place of a new `McpServer`. */
+  readonly server?: S
 }
 
-export async function rawClient(durable: DurableTasks, { authInfo, capabilities = {}, setUp }: RawOptions = {}) {
+function serverOf(durable: DurableTasks, setUp: RawOptions['setUp']): McpServer {
   const server = durable.attach(new McpServer(INFO, durable.serverOptions()))
   setUp?.(server)
+  return server
+}
+
+export async function rawClient<S extends McpServer | Server = McpServer>(
+  durable: DurableTasks,
+  { authInfo, capabilities = {}, setUp, server = serverOf(durable, setUp) as S }: RawOptions<S> = {},
+) {
   const [ours, theirs] = InMemoryTransport.createLinkedPair()
   const notifications: { method: string; params: Record<string, unknown> }[] = []
   const requests: { id: string | number; method: string; params: Record<string, unknown> }[] = []

@@ -1,8 +1,14 @@
 // Goal: what `durable.tool` and `durable.attach` promise a server's author.
 // Method: the SDK's own client, or a raw one, on a real server in memory.
 import { setTimeout as delay } from 'node:timers/promises'
+import { Server } from '@modelcontextprotocol/sdk/server/index.js'
 import { McpServer, type RegisteredTool } from '@modelcontextprotocol/sdk/server/mcp.js'
-import { CallToolResultSchema, McpError } from '@modelcontextprotocol/sdk/types.js'
+import {
+  CallToolRequestSchema,
+  CallToolResultSchema,
+  ListToolsRequestSchema,
+  McpError,
+} from '@modelcontextprotocol/sdk/types.js'
 import { defineTask, ProtocolError } from 'holdfast'
 import { type DurableOptions, durableTasks } from 'holdfast/mcp/2025-11-25'
 import { MemoryDisk, openInMemory } from 'holdfast/testing'
@@ -90,6 +96,106 @@ test('a tool is listed as its author said', async () => {
     { name: 'slow', execution: { taskSupport: 'required' } },
     { name: 'never', execution: { taskSupport: 'forbidden' } },
   ])
+})
+
+describe('a low-level server', () => {
+  const own = { name: 'own', inputSchema: { type: 'object' as const } }
+  const text = (text: string) => ({ content: [{ type: 'text' as const, text }] })
+  const lowLevel = async () => {
+    const { holdfast, durable } = await local()
+    durable.tool(double, { start: true }).tool(slow).tool(never, { taskSupport: 'forbidden', title: 'Never' })
+    return { holdfast, durable, server: durable.attach(new Server(INFO, durable.serverOptions())) }
+  }
+
+  test('lists and answers the durable tools, the fallback tools and the author’s own as an McpServer does', async () => {
+    const { durable, server } = await lowLevel()
+    server.setRequestHandler(ListToolsRequestSchema, () => ({ tools: [own] }))
+    server.setRequestHandler(CallToolRequestSchema, ({ params }) => text(`own ${params.name}`))
+    durable.registerFallbackTools(server, { prefix: 'jobs_' })
+    const high = durable.attach(new McpServer(INFO, durable.serverOptions()))
+    durable.registerFallbackTools(high, { prefix: 'jobs_' })
+    high.registerTool('own', {}, () => text('own own'))
+    const lists = []
+    for (const server_ of [server, high]) {
+      const { request, call, initialized } = await rawClient(durable, { server: server_ })
+      expect(initialized.result.capabilities).toMatchObject({ tools: {}, tasks: { requests: { tools: { call: {} } } } })
+      lists.push((await request('tools/list')).result.tools)
+      expect((await call('own')).result).toEqual(text('own own'))
+      expect((await call('double', { n: 4 })).result.structuredContent).toEqual({ n: 8 })
+      expect((await call('double', { n: 'four' })).result.isError).toBe(true)
+      const { taskId } = (await call('slow', { ms: 1 }, { task: {} })).result.task
+      expect((await request('tasks/result', { taskId })).result.content).toEqual([{ type: 'text', text: 'slept' }])
+      const started = (await call('start_double', { n: 2 })).result.structuredContent
+      expect((await call('jobs_wait_for_task', started)).result.structuredContent).toMatchObject({
+        status: 'completed',
+      })
+      expect((await call('jobs_wait_for_task', {})).result.isError).toBe(true)
+      expect((await call('jobs_wait_for_task', started, { task: {} })).error?.code).toBe(-32_601)
+      expect((await call('never', {}, { task: {} })).error?.code).toBe(-32_601)
+    }
+    const [ofLow, ofHigh] = lists
+    expect(ofLow).toHaveLength(ofHigh.length)
+    const find = (name: string) => ofHigh.find((tool: { name: string }) => tool.name === name)
+    for (const tool of ofLow) expect({ execution: tool.execution, ...find(tool.name) }).toMatchObject(tool)
+  })
+
+  test('without handlers of the author’s lists the durable tools, and refuses any other', async () => {
+    const { durable, server } = await lowLevel()
+    const { request, call } = await rawClient(durable, { server })
+    const { tools } = (await request('tools/list')).result
+    expect(tools.map(({ name }: { name: string }) => name)).toEqual(['double', 'start_double', 'slow', 'never'])
+    expect((await call('other')).error).toEqual({
+      code: -32_602,
+      message: expect.stringContaining('Tool other not found'),
+    })
+  })
+
+  test('lists the durable tools on the first page only, and each name once', async () => {
+    const { durable, server } = await lowLevel()
+    const second = { ...own, name: 'second' }
+    // The schema of an author who reads no more than the method.
+    server.setRequestHandler(z.object({ method: z.literal('tools/list') }), () => ({ tools: [own], nextCursor: 'two' }))
+    const { request } = await rawClient(durable, { server })
+    server.setRequestHandler(ListToolsRequestSchema, ({ params }) =>
+      params?.cursor === 'two' ? { tools: [second] } : { tools: [{ ...own, name: 'double' }, own], nextCursor: 'two' },
+    )
+    const first = (await request('tools/list')).result
+    expect(first.nextCursor).toBe('two')
+    expect(first.tools.map(({ name }: { name: string }) => name)).toEqual([
+      'double',
+      'start_double',
+      'slow',
+      'never',
+      'own',
+    ])
+    expect(first.tools[0].outputSchema).toMatchObject({ type: 'object' })
+    expect((await request('tools/list', { cursor: 'two' })).result).toEqual({ tools: [second] })
+  })
+
+  test('passes a call with a task for the author’s tool to the author', async () => {
+    const { durable, server } = await lowLevel()
+    const task = {
+      taskId: 'theirs',
+      status: 'working' as const,
+      ttl: 60_000,
+      createdAt: '2026-01-01T00:00:00Z',
+      lastUpdatedAt: '2026-01-01T00:00:00Z',
+    }
+    server.setRequestHandler(CallToolRequestSchema, () => ({ task }))
+    const { call } = await rawClient(durable, { server })
+    expect((await call('own', {}, { task: {} })).result).toEqual({ task })
+  })
+
+  test('takes a fallback tool only once it is attached, and under a name of its own', async () => {
+    const { durable, server } = await lowLevel()
+    expect(() => durable.registerFallbackTools(new Server(INFO))).toThrow(
+      new Error('Call durable.attach(server) before durable.registerFallbackTools(server)'),
+    )
+    durable.registerFallbackTools(server, { only: ['get_task_status'] })
+    expect(() => durable.registerFallbackTools(server, { only: ['get_task_status'] })).toThrow(
+      "The name 'get_task_status' is taken on this server.",
+    )
+  })
 })
 
 describe('attach', () => {

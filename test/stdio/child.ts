@@ -1,7 +1,9 @@
 /** A stdio server as the docs write it, for the tests of its life. Each step that begins leaves a line in the journal. */
 import { appendFileSync } from 'node:fs'
+import { Server as LegacyLowServer } from '@modelcontextprotocol/sdk/server/index.js'
 import { McpServer as LegacyServer } from '@modelcontextprotocol/sdk/server/mcp.js'
-import { McpServer } from '@modelcontextprotocol/server'
+import { CallToolRequestSchema, ListToolsRequestSchema } from '@modelcontextprotocol/sdk/types.js'
+import { McpServer, Server } from '@modelcontextprotocol/server'
 import { defineTask, Holdfast } from 'holdfast'
 import * as legacyEra from 'holdfast/mcp/2025-11-25'
 import * as modernEra from 'holdfast/mcp/2026-07-28'
@@ -13,6 +15,8 @@ interface Job {
   readonly revision: '2025-11-25' | '2026-07-28'
   readonly options?: modernEra.StdioOptions
   readonly prints?: boolean
+  /** True for a server of the SDK's low-level class. */
+  readonly lowLevel?: boolean
   readonly maximumRecoveries?: number
 }
 const job = JSON.parse(process.argv[2] as string) as Job
@@ -50,21 +54,36 @@ const print = () => {
   if (job.prints) console.log('not a message')
   return { content: [{ type: 'text' as const, text: 'plain' }] }
 }
-const serve = () => {
-  if (job.revision === '2025-11-25') {
-    const durable = addTools(legacyEra.durableTasks(open, { access: 'local' }))
-    return durable.serveStdio(() => {
-      const server = durable.attach(new LegacyServer(info, durable.serverOptions()))
-      server.registerTool('plain', {}, print)
-      return server
-    }, job.options)
+const plain = { name: 'plain', inputSchema: { type: 'object' as const } }
+const legacyServer = (durable: legacyEra.DurableTasks) => {
+  if (!job.lowLevel) {
+    const server = durable.attach(new LegacyServer(info, durable.serverOptions()))
+    server.registerTool('plain', {}, print)
+    return server
   }
-  const durable = addTools(modernEra.durableTasks(open, { access: 'local' }))
-  return durable.serveStdio(() => {
+  const server = durable.attach(new LegacyLowServer(info, durable.serverOptions()))
+  server.setRequestHandler(ListToolsRequestSchema, () => ({ tools: [plain] }))
+  server.setRequestHandler(CallToolRequestSchema, print)
+  return server
+}
+const modernServer = (durable: modernEra.DurableTasks) => {
+  if (!job.lowLevel) {
     const server = durable.attach(new McpServer(info, durable.serverOptions()))
     server.registerTool('plain', {}, print)
     return server
-  }, job.options)
+  }
+  const server = durable.attach(new Server(info, durable.serverOptions()))
+  server.setRequestHandler('tools/list', () => ({ tools: [plain] }))
+  server.setRequestHandler('tools/call', print)
+  return server
+}
+const serve = () => {
+  if (job.revision === '2025-11-25') {
+    const durable = addTools(legacyEra.durableTasks(open, { access: 'local' }))
+    return durable.serveStdio(() => legacyServer(durable), job.options)
+  }
+  const durable = addTools(modernEra.durableTasks(open, { access: 'local' }))
+  return durable.serveStdio(() => modernServer(durable), job.options)
 }
 const handle = serve()
 void handle.ended.then((reason) => {

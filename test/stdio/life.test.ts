@@ -141,6 +141,29 @@ test.each(REVISIONS)(
 )
 
 test.each(REVISIONS)(
+  'a low-level server lists and answers durable tools and its own, and continues its tasks (%s)',
+  async (revision) => {
+    const here = place()
+    const first = here.start(revision, { lowLevel: true })
+    await first.connect()
+    const { result } = await first.request('tools/list')
+    expect(result.tools.map(({ name }: { name: string }) => name).sort()).toEqual(
+      ['book', 'plain', 'quick', 'start_book', 'start_work', 'work'].sort(),
+    )
+    expect((await first.call('plain')).result.content[0].text).toBe('plain')
+    const taskId = await first.start('work')
+    await here.until('step', 1)
+    expect(await first.stop('Codex')).toEqual({ code: 0, signal: null })
+    const second = here.start(revision, { lowLevel: true })
+    await second.connect()
+    expect(statusIn(await second.request('tasks/get', { taskId }))).toBe('working')
+    await here.until('step', 2)
+    await second.stop('Codex')
+  },
+  60_000,
+)
+
+test.each(REVISIONS)(
   'with `console: keep` a line of console.log goes to standard output (%s)',
   async (revision) => {
     const here = place()

@@ -3,7 +3,7 @@
  * tasks.
  */
 import type { TaskMessageQueue, TaskStore } from '@modelcontextprotocol/sdk/experimental/tasks/interfaces.js'
-import type { ServerOptions } from '@modelcontextprotocol/sdk/server/index.js'
+import type { Server, ServerOptions } from '@modelcontextprotocol/sdk/server/index.js'
 import type { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
 import {
   type ProgressToken,
@@ -49,7 +49,7 @@ export class DurableTasks {
   /** @internal The servers that are connected. */
   readonly attachments = new Set<Attachment>()
   /** @internal By server, connected or not. */
-  readonly attachmentOf = new WeakMap<McpServer, Attachment>()
+  readonly attachmentOf = new WeakMap<McpServer | Server, Attachment>()
   #attached = false
   #store: TaskStore | undefined
   /** @internal Once somebody asked for it. */
@@ -83,18 +83,20 @@ export class DurableTasks {
   }
 
   /**
-   * Adds the durable tools to a server. One server per session; call it before the first tool of the server's own.
+   * Adds the durable tools to a server: an `McpServer`, or a low-level `Server`. One server per session; call it before the
+   * first tool, or handler of `tools/list` or `tools/call`, of the server's own. Such handlers are called for your own tools,
+   * and their list is merged with ours.
    * @returns the server
    * @throws TypeError for a server of another SDK
-   * @throws Error when the server has tools, or a connection, already
+   * @throws Error when the server has tools, such a handler, or a connection, already
    */
-  attach(server: McpServer): McpServer {
+  attach<S extends McpServer | Server>(server: S): S {
     this.#attached = true
     this.attachmentOf.set(server, attachTo(this, server))
     return server
   }
 
-  /** Options for `new McpServer(info, …)`: yours, without what would install the handlers too early. */
+  /** Options for `new McpServer(info, …)`, or `new Server(info, …)`: yours, without what would install the handlers too early. */
   serverOptions(options: ServerOptions = {}): ServerOptions {
     const { tools: _, ...capabilities } = options.capabilities ?? {}
     return { ...options, capabilities }
@@ -130,9 +132,10 @@ export class DurableTasks {
 
   /**
    * Adds plain tools for clients that know nothing of tasks: to look at one, wait for it, cancel it, keep a session.
+   * @param server a low-level `Server` only after `attach`
    * @throws Error when a name is taken
    */
-  registerFallbackTools(server: McpServer, options: FallbackOptions = {}): this {
+  registerFallbackTools(server: McpServer | Server, options: FallbackOptions = {}): this {
     registerFallback(this, server, options)
     return this
   }
@@ -198,9 +201,9 @@ export class DurableTasks {
     const { binding, options, hub } = this.core
     const _meta = { [RELATED_TASK_META_KEY]: { taskId } }
     const push = async (progress: SentProgress) => {
-      if (!server.isConnected() || !(await mayPush(this, attachment, taskId, maker))) return
+      if (!server.transport || !(await mayPush(this, attachment, taskId, maker))) return
       const params = { progressToken, ...progress, _meta }
-      await server.server.notification({ method: 'notifications/progress', params })
+      await server.notification({ method: 'notifications/progress', params })
     }
     // In their order, though `authorize` may take longer for an earlier one.
     let pushing: Promise<void> = Promise.resolve()

@@ -30,3 +30,33 @@ export class NotAttached extends TypeError {
     super('`createServer` returned a server without durable tasks: return `durable.attach(server)`')
   }
 }
+
+/** What is used of a low-level server, of either SDK. */
+interface LowLevelServer {
+  assertCanSetRequestHandler(method: string): void
+  readonly transport?: unknown
+}
+
+const TOO_LATE = 'durable.attach(server) comes too late: the server'
+const ORDER =
+  'Attach before the first tool is registered, and make the server with `durable.serverOptions(…)`, without `capabilities.tools`.'
+const LOW_LEVEL_ORDER =
+  'Call `durable.attach(server)` right after `new Server(…)`, and set your handlers of `tools/list` and `tools/call` after that.'
+
+/**
+ * Checks that a server has no handler of tools yet, and no connection. `durable.attach` wraps handlers that are set later.
+ * One that was set before would never be wrapped, and on a low-level server it would be replaced.
+ * @param isLowLevel false for the server in an `McpServer`, which sets its handlers with its first tool
+ * @throws Error that names the handler and the order to use
+ */
+export function checkInTime(server: LowLevelServer, isLowLevel: boolean): void {
+  for (const method of ['tools/call', 'tools/list']) {
+    try {
+      server.assertCanSetRequestHandler(method)
+    } catch (cause) {
+      const order = isLowLevel ? LOW_LEVEL_ORDER : ORDER
+      throw new Error(`${TOO_LATE} has a \`${method}\` handler already. ${order}`, { cause })
+    }
+  }
+  if (server.transport) throw new Error(`${TOO_LATE} is connected already`)
+}

@@ -6,6 +6,7 @@
  * - Open requests of durable tools are taken up again: their task is waited for, and no author's code runs for it.
  *     Anything else is answered with an error, at once: nobody knows what it had done already.
  */
+import type { Server } from '@modelcontextprotocol/sdk/server/index.js'
 import type { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
 import { WebStandardStreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/webStandardStreamableHttp.js'
 import {
@@ -39,7 +40,7 @@ import { SessionTransport } from './session-transport.js'
 import { type Opening, opens, STANDALONE } from './streams.js'
 
 /** Makes the server of one session: a new one each time, attached. */
-export type CreateServer = () => McpServer | Promise<McpServer>
+export type CreateServer = () => McpServer | Server | Promise<McpServer | Server>
 
 /** What sessions are made of. */
 export interface SessionParts {
@@ -281,8 +282,7 @@ export class Session {
   #durableCall(request: JSONRPCRequest): CallToolRequest | undefined {
     if (request.method !== 'tools/call') return undefined
     const parsed = CallToolRequestSchema.safeParse(withTtl(request))
-    if (!parsed.success || !this.parts.durable.core.tools.has(parsed.data.params.name)) return undefined
-    return this.attachment.registered.get(parsed.data.params.name)?.enabled ? parsed.data : undefined
+    return parsed.success && this.attachment.serves(parsed.data.params.name) ? parsed.data : undefined
   }
 
   #preflight(id: RequestId, opened: Promise<OpenCall>): void {

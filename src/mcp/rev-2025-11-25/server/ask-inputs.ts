@@ -69,7 +69,7 @@ export class InputAsker {
     const { logger } = durable.core
     let failure: unknown
     try {
-      if (!canAnswer(attachment.server.server.getClientCapabilities(), question.method)) {
+      if (!canAnswer(attachment.server.getClientCapabilities(), question.method)) {
         if (isInline) await refuseInput(durable.core, taskId, key, `The client can't answer ${question.method}`)
         return
       }

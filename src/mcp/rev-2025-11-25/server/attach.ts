@@ -1,70 +1,90 @@
 /**
- * Puts durable tools into an `McpServer`, through its public surface only. Plain tools stay the SDK's business.
+ * Puts durable tools into a server, through its public surface only. Plain tools stay the author's and the SDK's business.
  *
- * attach-2025-1. The `tools/call` handler is installed with the first tool, so the wrap has to be there before: too late, it would
- *     do nothing and say nothing. That is detected, and refused.
+ * attach-2025-1. An `McpServer` installs its `tools/call` handler with the first tool, so the wrap has to be there before: too
+ *     late, it would do nothing and say nothing. That is detected, and refused.
  * - Durable tools are listed by the SDK and answered by us; its own way to them polls once a second.
+ * - A low-level `Server` has one handler for all tools. The author's is called for what is not ours, and its list is merged
+ *     with ours, whenever it is set.
  */
 
+import type { Server } from '@modelcontextprotocol/sdk/server/index.js'
 import type { McpServer, RegisteredTool } from '@modelcontextprotocol/sdk/server/mcp.js'
 import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js'
-import { CallToolRequestSchema, type ServerCapabilities, type Tool } from '@modelcontextprotocol/sdk/types.js'
+import {
+  CallToolRequestSchema,
+  ListToolsRequestSchema,
+  type ServerCapabilities,
+  type Tool,
+} from '@modelcontextprotocol/sdk/types.js'
 import { z } from 'zod'
-import { checkServer } from '../../tools/check-server.js'
+import { invalidParams } from '../../access/refusal.js'
+import { checkInTime, checkServer } from '../../tools/check-server.js'
 import type { DurableTool } from '../../tools/tool.js'
+import { configOf, type ListedTool, listedTool, mergedList } from '../../tools/tool-list.js'
 import { callTool } from './call-tool.js'
 import { installCheckpointMethods, installTaskMethods } from './methods.js'
 import { DurableTransport } from './transport.js'
-import type { Attachment, DurableBinding } from './types.js'
+import type { Attachment, DurableBinding, Extra } from './types.js'
 
 // The SDK checks these requests twice, and calls what a client got wrong an internal error the first time.
 const anyCall = z.object({ method: z.literal('tools/call'), params: z.unknown() })
+const anyList = z.looseObject({ method: z.literal('tools/list') })
 
-type Handler = (request: never, extra: never) => unknown
-type SetRequestHandler = (schema: { shape?: { method?: { value?: unknown } } }, handler: Handler) => void
+type Handler = (request: never, extra: Extra) => unknown
+interface Schema {
+  parse(request: unknown): never
+  readonly shape?: { method?: { value?: unknown; _zod?: { def?: { values?: unknown[] } } } }
+}
+type SetRequestHandler = (schema: unknown, handler: Handler) => void
 
 /** Attaches. @throws TypeError for a server of another SDK; Error when it is too late */
-export function attachTo(durable: DurableBinding, server: McpServer): Attachment {
-  checkServer(server, '2025-11-25')
-  const inner = server.server
-  try {
-    inner.assertCanSetRequestHandler('tools/call')
-  } catch (cause) {
-    throw new Error(
-      'durable.attach(server) comes too late: the server has a `tools/call` handler already. Attach before the first tool is registered, and make the server with `durable.serverOptions(…)`, without `capabilities.tools`.',
-      { cause },
-    )
-  }
-  if (inner.transport) throw new Error('durable.attach(server) comes too late: the server is connected already')
+export function attachTo(durable: DurableBinding, given: McpServer | Server): Attachment {
+  checkServer(given, '2025-11-25')
+  const mcp = 'registerTool' in given ? given : undefined
+  const server = mcp ? mcp.server : (given as Server)
+  checkInTime(server, !mcp)
 
   let listTools: Handler | undefined
+  const registered = new Map<string, RegisteredTool>()
+  const plain: Attachment['plain'] = new Map()
   const attachment: Attachment = {
     server,
+    mcp,
     owner: durable.core.options.access === 'local' ? 'local' : undefined,
     transport: undefined,
     reader: undefined,
     created: new Map(),
     followed: new Map(),
-    registered: new Map(),
-    taskSupportOf: taskSupportIn(server, () => listTools),
+    plain,
+    serves: (name) => (mcp ? registered.get(name)?.enabled === true : durable.core.tools.has(name)),
+    taskSupportOf: mcp
+      ? taskSupportIn(mcp, () => listTools)
+      : async (name) => (plain.has(name) ? 'forbidden' : 'unknown'),
   }
 
-  const original = inner.setRequestHandler.bind(inner) as SetRequestHandler
-  inner.setRequestHandler = ((schema: Parameters<SetRequestHandler>[0], handler: Handler) => {
-    const method = schema.shape?.method?.value
+  const original = server.setRequestHandler.bind(server) as SetRequestHandler
+  server.setRequestHandler = ((schema: Schema, handler: Handler) => {
+    const method = methodOf(schema)
     if (method === 'tools/list') listTools = handler
-    if (method !== 'tools/call') return original(schema, handler)
-    return original(
-      anyCall as never,
-      (async (request: unknown, extra: never) => {
+    if (method === 'tools/call') {
+      original(anyCall, (request, extra) => {
         const call = CallToolRequestSchema.parse(request)
-        return callTool(durable, attachment, call, extra, () => handler(call as never, extra))
-      }) as Handler,
-    )
-  }) as typeof inner.setRequestHandler
+        const fallback = plain.get(call.params.name)
+        const next = () =>
+          fallback ? fallback.run(call.params.arguments ?? {}, extra) : handler(schema.parse(request), extra)
+        return callTool(durable, attachment, call, extra, next)
+      })
+    } else if (method === 'tools/list' && !mcp) {
+      original(anyList, async (request: { params?: unknown }, extra) => {
+        const list = await handler(schema.parse(request), extra)
+        return mergedList(oursFor(durable, attachment), request.params, list)
+      })
+    } else original(schema, handler)
+  }) as typeof server.setRequestHandler
 
-  const connect = inner.connect.bind(inner)
-  inner.connect = async (transport: Transport) => {
+  const connect = server.connect.bind(server)
+  server.connect = async (transport: Transport) => {
     const ours = transport instanceof DurableTransport ? transport : new DurableTransport(transport)
     attachment.transport = ours
     ours.onOver = () => {
@@ -76,49 +96,60 @@ export function attachTo(durable: DurableBinding, server: McpServer): Attachment
     await connect(ours)
   }
 
-  inner.registerCapabilities(durable.capabilities())
+  server.registerCapabilities(durable.capabilities())
   installTaskMethods(durable, attachment)
   installCheckpointMethods(durable, attachment)
-  for (const { tool, role } of durable.core.tools.values()) list(attachment, tool, role)
+  if (mcp) {
+    for (const { tool, role } of durable.core.tools.values()) register(mcp, registered, tool, role)
+  } else {
+    server.registerCapabilities({ tools: {} })
+    server.setRequestHandler(ListToolsRequestSchema, () => ({ tools: [] }))
+    server.setRequestHandler(CallToolRequestSchema, ({ params }) => {
+      throw invalidParams(`Tool ${params.name} not found`)
+    })
+  }
   return attachment
 }
 
-function list({ server, registered }: Attachment, tool: DurableTool, role: 'call' | 'start'): void {
-  const { title, description, annotations, _meta, taskSupport, inputSchema, outputSchema } = tool
-  const keep = (name: string, tool: RegisteredTool) => {
-    registered.set(name, tool)
-    const { update } = tool
-    // Taken off this server's list, or renamed: it is not ours to answer any more.
-    tool.update = (updates) => {
-      if (updates.name !== undefined && updates.name !== name) registered.delete(name)
-      update(updates)
-    }
-  }
-  const shown = { ...(title ? { title } : {}), ...(annotations ? { annotations } : {}), ...(_meta ? { _meta } : {}) }
-  const schemas = { ...(inputSchema ? { inputSchema } : {}) }
-  if (role === 'start') {
-    const name = tool.startName as string
-    const how = `Starts ${tool.name} in the background and returns its taskId at once, instead of waiting for the result.`
-    const config = { ...shown, ...schemas, description: description ? `${how} ${description}` : how }
-    keep(name, server.registerTool(name, config as never, unanswered as never))
-    return
-  }
-  const config = {
-    ...shown,
-    ...schemas,
-    ...(description ? { description } : {}),
-    ...(outputSchema ? { outputSchema } : {}),
-  }
-  if (taskSupport === 'forbidden') {
-    keep(tool.name, server.registerTool(tool.name, config as never, unanswered as never))
-    return
-  }
+/** The method of the requests that a schema of zod is for. A literal of zod's mini variant has no `value`. */
+function methodOf({ shape }: Schema): unknown {
+  return shape?.method?.value ?? shape?.method?._zod?.def?.values?.[0]
+}
+
+/** The durable tools and the fallback tools of a low-level server. */
+function oursFor(durable: DurableBinding, { plain }: Attachment): ListedTool[] {
+  const durables = [...durable.core.tools.values()].map(({ tool, role }) => ({
+    ...listedTool(tool, role, 'draft-7'),
+    execution: { taskSupport: taskSupportFor(tool, role) },
+  }))
+  return [...durables, ...[...plain.values()].map(({ listed }) => listed)]
+}
+
+function taskSupportFor(tool: DurableTool, role: 'call' | 'start') {
+  return role === 'start' ? 'forbidden' : tool.taskSupport
+}
+
+function register(
+  mcp: McpServer,
+  registered: Map<string, RegisteredTool>,
+  tool: DurableTool,
+  role: 'call' | 'start',
+): void {
+  const { name, ...config } = configOf(tool, role)
+  const taskSupport = taskSupportFor(tool, role)
   const handler = { createTask: unanswered, getTask: unanswered, getTaskResult: unanswered }
-  const { tasks } = server.experimental
-  keep(
-    tool.name,
-    tasks.registerToolTask(tool.name, { ...config, execution: { taskSupport } } as never, handler as never),
-  )
+  const { tasks } = mcp.experimental
+  const made =
+    taskSupport === 'forbidden'
+      ? mcp.registerTool(name, config as never, unanswered as never)
+      : tasks.registerToolTask(name, { ...config, execution: { taskSupport } } as never, handler as never)
+  registered.set(name, made)
+  const { update } = made
+  // Taken off this server's list, or renamed: it is not ours to answer any more.
+  made.update = (updates) => {
+    if (updates.name !== undefined && updates.name !== name) registered.delete(name)
+    update(updates)
+  }
 }
 
 async function unanswered(): Promise<never> {

@@ -33,8 +33,7 @@ export async function callTool(
   next: () => unknown,
 ): Promise<unknown> {
   const { name, task } = request.params
-  const found = durable.core.tools.get(name)
-  if (!found || !attachment.registered.get(name)?.enabled) return callForeign(attachment, request, next)
+  if (!attachment.serves(name)) return callForeign(attachment, request, next)
   const { transport } = attachment
   const preflight = transport?.preflights.get(extra.requestId)
   try {

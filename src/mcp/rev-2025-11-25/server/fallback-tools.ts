@@ -1,6 +1,6 @@
-/** Registers the tools for clients without tasks on a server of this SDK. */
+/** Registers the tools for clients without tasks on a server of this SDK, whichever of its two kinds. */
+import type { Server } from '@modelcontextprotocol/sdk/server/index.js'
 import type { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
-import type { CallToolResult } from '@modelcontextprotocol/sdk/types.js'
 import { callerOf } from '../../access/caller.js'
 import {
   checkFallbackOptions,
@@ -9,10 +9,14 @@ import {
   nameIsTaken,
   runFallback,
 } from '../../tools/fallback-tools.js'
+import { plainTool } from '../../tools/tool-list.js'
 import type { DurableBinding, Extra } from './types.js'
 
-/** @throws TypeError for an unknown name; Error when one is taken */
-export function registerFallback(durable: DurableBinding, server: McpServer, options: FallbackOptions): void {
+/** @throws TypeError for an unknown name; Error when one is taken, and for a low-level server that is not attached */
+export function registerFallback(durable: DurableBinding, server: McpServer | Server, options: FallbackOptions): void {
+  const mcp = 'registerTool' in server ? server : undefined
+  const plain = mcp ? undefined : durable.attachmentOf.get(server)?.plain
+  if (!mcp && !plain) throw new Error('Call durable.attach(server) before durable.registerFallbackTools(server)')
   const { prefix, only } = checkFallbackOptions(options)
   const { core, checkpoints } = durable
   const parts = {
@@ -23,17 +27,20 @@ export function registerFallback(durable: DurableBinding, server: McpServer, opt
   }
   for (const tool of fallbackTools(parts, prefix)) {
     if (!only.includes(tool.name)) continue
+    const name = `${prefix}${tool.name}`
+    const run = async (args: Record<string, unknown>, extra: Extra) =>
+      runFallback(tool, args, await callerOf(core.options, extra), { signal: extra.signal, core })
+    if (plain) {
+      if (plain.has(name) || core.tools.has(name)) throw nameIsTaken(name)
+      plain.set(name, plainTool(name, tool, 'draft-7', run))
+      continue
+    }
     const { title, description, annotations, inputSchema, outputSchema } = tool
-    const handler = async (args: Record<string, unknown>, extra: Extra) =>
-      (await runFallback(tool, args, await callerOf(core.options, extra), {
-        signal: extra.signal,
-        core,
-      })) as CallToolResult
+    const config = { title, description, annotations, inputSchema, outputSchema }
     try {
-      const config = { title, description, annotations, inputSchema, outputSchema }
-      server.registerTool(`${prefix}${tool.name}`, config as never, handler as never)
+      mcp?.registerTool(name, config as never, run as never)
     } catch (cause) {
-      throw nameIsTaken(`${prefix}${tool.name}`, cause)
+      throw nameIsTaken(name, cause)
     }
   }
 }

@@ -26,7 +26,7 @@ export function serve(
   handle: (params: Params, caller: Caller, extra: Extra) => Promise<Record<string, unknown>>,
 ): void {
   const schema = z.object({ method: z.literal(method), params: z.looseObject({}).optional() })
-  server.server.setRequestHandler(
+  server.setRequestHandler(
     schema as never,
     (async (request: { params?: Params }, extra: Extra) => {
       try {
@@ -87,7 +87,7 @@ export function installTaskMethods(durable: DurableBinding, attachment: Attachme
 
   // Without authentication the ID is the only key to a task: a list would hand out everybody's.
   if (core.options.access === 'open') {
-    server(attachment).removeRequestHandler('tasks/list')
+    attachment.server.removeRequestHandler('tasks/list')
     return
   }
   serve(durable, attachment, 'tasks/list', async ({ cursor }, caller) => {
@@ -98,10 +98,6 @@ export function installTaskMethods(durable: DurableBinding, attachment: Attachme
     const tasks = await Promise.all(page.tasks.map((view) => durable.project(view)))
     return { tasks, ...(page.cursor === undefined ? {} : { nextCursor: page.cursor }) }
   })
-}
-
-function server(attachment: Attachment) {
-  return attachment.server.server
 }
 
 export function installCheckpointMethods(durable: DurableBinding, attachment: Attachment): void {

@@ -28,9 +28,7 @@ export function notifyOfStatus(durable: DurableBinding): void {
       if (isSettled(view.status)) attachment.created.delete(taskId)
       if (!isTold) continue
       const params = { ...task } as Record<string, unknown>
-      await attachment.server.server
-        .notification({ method: 'notifications/tasks/status', params } as never)
-        .catch(() => {}) // The connection is gone; its client asks when it is back.
+      await attachment.server.notification({ method: 'notifications/tasks/status', params } as never).catch(() => {}) // The connection is gone; its client asks when it is back.
     }
   }
   core.opening.whenOpen((holdfast) => {

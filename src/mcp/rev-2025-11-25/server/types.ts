@@ -1,5 +1,6 @@
 /** The interfaces that the parts of this binding share: what is attached to, a call, and what they use of `DurableTasks`. */
-import type { McpServer, RegisteredTool } from '@modelcontextprotocol/sdk/server/mcp.js'
+import type { Server } from '@modelcontextprotocol/sdk/server/index.js'
+import type { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
 import type { RequestHandlerExtra } from '@modelcontextprotocol/sdk/shared/protocol.js'
 import type {
   ProgressToken,
@@ -16,6 +17,7 @@ import type { Answer } from '../../tools/answer.js'
 import type { IsHeard } from '../../tools/join-call.js'
 import type { McpCore, StartedCall } from '../../tools/mcp-core.js'
 import type { DurableTool } from '../../tools/tool.js'
+import type { PlainTool } from '../../tools/tool-list.js'
 import type { Origin } from '../../tools/tool-records.js'
 import type { DurableTransport } from './transport.js'
 
@@ -26,7 +28,7 @@ export interface DurableBinding {
   /** The servers that are connected. */
   readonly attachments: Set<Attachment>
   /** Each server that is attached, connected or not. */
-  readonly attachmentOf: WeakMap<McpServer, Attachment>
+  readonly attachmentOf: WeakMap<McpServer | Server, Attachment>
   /** The queue of the author's own handlers; `undefined` until it is used. */
   readonly queue: MessageRelay | undefined
   /** True if the author was handed `taskStore`. */
@@ -48,7 +50,9 @@ export interface MessageRelay {
 
 /** A server that durable tasks are attached to. */
 export interface Attachment {
-  readonly server: McpServer
+  /** The low-level one, always. */
+  readonly server: Server
+  readonly mcp: McpServer | undefined
   /** Whose session it is, where that is known from outside a request. */
   owner: string | undefined
   transport: DurableTransport | undefined
@@ -58,8 +62,14 @@ export interface Attachment {
   readonly created: Map<string, Caller>
   /** What ends the progress of a task whose call was answered, by task. Each holds the server, so all end with the connection. */
   readonly followed: Map<string, () => void>
-  readonly registered: Map<string, RegisteredTool>
-  /** Task support of a tool that is not ours: clients may, must or can't call it with a task. */
+  /** Fallback tools by their names with prefix; empty with an `McpServer`, which has its own. */
+  readonly plain: Map<string, PlainTool<Extra>>
+  /** True if calls of the tool are answered by its durable task here. An author may disable, rename or remove a tool. */
+  readonly serves: (name: string) => boolean
+  /**
+   * Task support of a tool that is not ours: clients may, must or can't call it with a task. `'unknown'` for
+   * an author's tool on a low-level server.
+   */
   readonly taskSupportOf: (name: string) => Promise<NonNullable<Tool['execution']>['taskSupport'] | 'unknown'>
 }
 

@@ -1,5 +1,4 @@
 /** Serves one client over this process's standard input and output, on the SDK of 2025-11-25. */
-import type { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
 import { StdioServerTransport } from '@modelcontextprotocol/sdk/server/stdio.js'
 import { checkFunction, checkOptionsOf } from '../../../base/expected.js'
 import { type StdioHandle, StdioLife } from '../../stdio/life.js'
@@ -42,7 +41,7 @@ export function serveOverStdio(
   return life.handle
 }
 
-async function connect(durable: DurableBinding, made: McpServer | Promise<McpServer>, wire: StdioWire): Promise<void> {
+async function connect(durable: DurableBinding, made: ReturnType<CreateServer>, wire: StdioWire): Promise<void> {
   const server = await made
   // A server of the author's with our task store has tasks without being attached to.
   if (!durable.attachmentOf.has(server) && !durable.hasTaskStore) {

@@ -8,35 +8,25 @@
  *     merged with ours, whenever it is set.
  */
 
-import type { McpServer, RegisteredTool, Server, ServerContext, Tool } from '@modelcontextprotocol/server'
-import { checkServer } from '../../tools/check-server.js'
-import type { DurableTool } from '../../tools/tool.js'
+import type { McpServer, RegisteredTool, Server, ServerContext } from '@modelcontextprotocol/server'
+import { checkInTime, checkServer } from '../../tools/check-server.js'
+import { configOf, type ListedTool, listedTool, mergedList } from '../../tools/tool-list.js'
 import { type CallParams, callTool, unknownTool } from './call-tool.js'
 import { CAPABILITIES } from './extension.js'
-import { jsonSchemaOf } from './json-schema.js'
 import { installCheckpointMethods, installTaskMethods } from './methods.js'
-import type { Attachment, DurableBinding, PlainTool } from './types.js'
+import type { Attachment, DurableBinding } from './types.js'
 
 type Handler = (request: never, ctx: ServerContext) => unknown
-type ListResult = { tools: Tool[] } & Record<string, unknown>
-
-const TOO_LATE =
-  'durable.attach(server) comes too late: the server has a `tools/call` handler already. Attach before the first tool is registered, and make the server with `durable.serverOptions(…)`, without `capabilities.tools` if it is an `McpServer`.'
 
 /** Attaches. @throws TypeError for a server of another SDK; Error when it is too late */
 export function attachTo(durable: DurableBinding, given: McpServer | Server): Attachment {
   checkServer(given, '2026-07-28')
   const mcp = 'registerTool' in given ? given : undefined
   const server = mcp ? mcp.server : (given as Server)
-  try {
-    server.assertCanSetRequestHandler('tools/call')
-  } catch (cause) {
-    throw new Error(TOO_LATE, { cause })
-  }
-  if (server.transport) throw new Error('durable.attach(server) comes too late: the server is connected already')
+  checkInTime(server, !mcp)
 
   const registered = new Map<string, RegisteredTool>()
-  const plain = new Map<string, PlainTool>()
+  const plain: Attachment['plain'] = new Map()
   const serves = (name: string) => !mcp || registered.get(name)?.enabled === true
   const attachment: Attachment = { server, mcp, plain, serves }
 
@@ -51,7 +41,10 @@ export function attachTo(durable: DurableBinding, given: McpServer | Server): At
         callAny(durable, attachment, paramsIn(request) as CallParams, ctx, () => handler(request, ctx)),
       )
     } else if (method === 'tools/list' && !mcp) {
-      install(async (request, ctx) => merged(durable, attachment, paramsIn(request), await handler(request, ctx)))
+      install(async (request, ctx) => {
+        const list = await handler(request, ctx)
+        return mergedList(oursFor(durable, attachment), paramsIn(request), list)
+      })
     } else original(method, ...rest)
   }) as typeof server.setRequestHandler
 
@@ -84,39 +77,10 @@ function callAny(
   return plain ? plain.run(params.arguments ?? {}, ctx) : callTool(durable, attachment, params, ctx, next)
 }
 
-/** The author's list with our tools before it, on its first page. */
-function merged(durable: DurableBinding, attachment: Attachment, params: unknown, theirs: unknown): ListResult {
-  const list = theirs as ListResult
-  if ((params as { cursor?: string } | undefined)?.cursor !== undefined) return list
-  const durables = [...durable.core.tools.values()].map(({ tool, role }) => listed(tool, role))
-  const ours = [...durables, ...[...attachment.plain.values()].map((plain) => plain.listed)]
-  const names = new Set(ours.map(({ name }) => name))
-  return { ...list, tools: [...ours, ...list.tools.filter(({ name }) => !names.has(name))] }
-}
-
-function listed(tool: DurableTool, role: 'call' | 'start'): Tool {
-  const { inputSchema, outputSchema, ...shown } = configOf(tool, role)
-  return {
-    ...shown,
-    inputSchema: inputSchema ? jsonSchemaOf(inputSchema, 'input') : { type: 'object', properties: {} },
-    ...(outputSchema ? { outputSchema: jsonSchemaOf(outputSchema, 'output') } : {}),
-  } as Tool
-}
-
-/** How a tool is shown. */
-function configOf(tool: DurableTool, role: 'call' | 'start') {
-  const { title, description, annotations, _meta, inputSchema, outputSchema } = tool
-  const how = `Starts ${tool.name} in the background and returns its taskId at once, instead of waiting for the result.`
-  const said = role === 'call' ? description : description ? `${how} ${description}` : how
-  return {
-    name: role === 'call' ? tool.name : (tool.startName as string),
-    ...(title ? { title } : {}),
-    ...(said ? { description: said } : {}),
-    ...(annotations ? { annotations } : {}),
-    ...(_meta ? { _meta } : {}),
-    ...(inputSchema ? { inputSchema } : {}),
-    ...(role === 'call' && outputSchema ? { outputSchema } : {}),
-  }
+/** The durable tools and the fallback tools of a low-level server. */
+function oursFor(durable: DurableBinding, { plain }: Attachment): ListedTool[] {
+  const durables = [...durable.core.tools.values()].map(({ tool, role }) => listedTool(tool, role, 'draft-2020-12'))
+  return [...durables, ...[...plain.values()].map(({ listed }) => listed)]
 }
 
 async function unanswered(): Promise<never> {

@@ -1,5 +1,5 @@
 /** Registers the tools for clients without tasks on a server of this SDK, whichever of its two kinds. */
-import type { ServerContext, Tool } from '@modelcontextprotocol/server'
+import type { ServerContext } from '@modelcontextprotocol/server'
 import { callerOf } from '../../access/caller.js'
 import {
   checkFallbackOptions,
@@ -8,7 +8,7 @@ import {
   nameIsTaken,
   runFallback,
 } from '../../tools/fallback-tools.js'
-import { jsonSchemaOf } from './json-schema.js'
+import { plainTool } from '../../tools/tool-list.js'
 import type { Attachment, DurableBinding } from './types.js'
 
 /** @throws TypeError for an unknown name; Error when one is taken */
@@ -24,30 +24,19 @@ export function registerFallback(durable: DurableBinding, attachment: Attachment
   for (const tool of fallbackTools(parts, prefix)) {
     if (!only.includes(tool.name)) continue
     const name = `${prefix}${tool.name}`
-    const { title, description, annotations, inputSchema, outputSchema } = tool
-    const config = { title, description, annotations }
     const run = async (args: Record<string, unknown>, ctx: ServerContext) => {
       const caller = await callerOf(core.options, { authInfo: ctx.http?.authInfo, sessionId: ctx.sessionId })
       return runFallback(tool, args, caller, { signal: ctx.mcpReq.signal, core })
     }
     if (!attachment.mcp) {
       if (attachment.plain.has(name) || core.tools.has(name)) throw nameIsTaken(name)
-      const schemas = {
-        inputSchema: jsonSchemaOf(inputSchema, 'input'),
-        outputSchema: jsonSchemaOf(outputSchema, 'output'),
-      }
-      attachment.plain.set(name, {
-        listed: { name, ...config, ...schemas } as Tool,
-        run: async (args, ctx) => {
-          const parsed = inputSchema.safeParse(args)
-          if (parsed.success) return run(parsed.data, ctx)
-          return { content: [{ type: 'text', text: `Invalid arguments: ${parsed.error.message}` }], isError: true }
-        },
-      })
+      attachment.plain.set(name, plainTool(name, tool, 'draft-2020-12', run))
       continue
     }
+    const { title, description, annotations, inputSchema, outputSchema } = tool
+    const config = { title, description, annotations, inputSchema, outputSchema }
     try {
-      attachment.mcp.registerTool(name, { ...config, inputSchema, outputSchema } as never, run as never)
+      attachment.mcp.registerTool(name, config as never, run as never)
     } catch (cause) {
       throw nameIsTaken(name, cause)
     }
