@@ -17,7 +17,15 @@
 import { HoldfastError } from '../../base/errors.js'
 import { bytesOf, grownCount, prunedCount, shrunkCount, stateUsage } from '../byte-count.js'
 import type { Change, TaskDecision } from '../changes.js'
-import { bytesLeft, isLive, isSettled, PARKED_REASON_BYTES_MAX, type Parked, type TaskHead } from '../head.js'
+import {
+  bytesLeft,
+  isLive,
+  isSettled,
+  PARKED_REASON_BYTES_MAX,
+  type Parked,
+  type TaskHead,
+  type TaskStatus,
+} from '../head.js'
 import { encodeDropped, joinDropped } from '../log/dropped-records.js'
 import {
   type CheckpointRecord,
@@ -54,7 +62,7 @@ export function transition(head: TaskHead, event: TaskEvent, now: number): TaskD
     throw new RunFenced(`Run ${event.run} of task ${head.taskId} is over; run ${head.run} has taken its place`)
   }
   if (isSettled(head.status) && !(isLive(head) && CLEAN_UP.has(event.kind))) throw settledAlready(head)
-  const next: TaskHead = { ...head, ...marksAfter(head, event), updatedAt: now, seq: head.seq + 1 }
+  const next = nextHead(head, event, now)
   switch (event.kind) {
     case 'start':
       return start(next, event, now)
@@ -62,7 +70,7 @@ export function transition(head: TaskHead, event: TaskEvent, now: number): TaskD
       return record(next, event, now)
     case 'note': {
       const noted = withAuxiliaryChanges(next, event.beside)
-      return asInput(head, decide(noted.head, undefined, ...noted.changes), now)
+      return asInput(head.status, decide(noted.head, undefined, ...noted.changes), now)
     }
     case 'unload': {
       // What came since the run began is not known to it: it looks at once.
@@ -88,7 +96,7 @@ export function transition(head: TaskHead, event: TaskEvent, now: number): TaskD
       const answered: TaskHead = { ...woken(next), inputs: sum(next.inputs, -notes.length) }
       const changes = notes.map((note): Change => ({ kind: 'note', note }))
       const why = notes.map(({ input }) => input?.key).join(', ')
-      return asInput(head, decide(answered, { at: now, action: 'answered', by, why }, ...changes), now)
+      return asInput(head.status, decide(answered, { at: now, action: 'answered', by, why }, ...changes), now)
     }
     case 'send': {
       const { message, by } = event
@@ -118,6 +126,17 @@ export function transition(head: TaskHead, event: TaskEvent, now: number): TaskD
     case 'save-checkpoint':
       return saveCheckpoint(next, event, now)
   }
+}
+
+/** A head that one decision makes, and that nothing else has yet: the decision may still change it. */
+type HeadDraft = { -readonly [Name in keyof TaskHead]: TaskHead[Name] }
+
+/** The head with the time and the number of this commit. One copy, since a copy with another shape costs microseconds. */
+function nextHead(head: TaskHead, event: TaskEvent, now: number): HeadDraft {
+  const next: HeadDraft = Object.assign({ ...head }, marksAfter(head, event))
+  next.updatedAt = now
+  next.seq = head.seq + 1
+  return next
 }
 
 /** These name the run that they begin. */
@@ -158,11 +177,11 @@ function woken(head: TaskHead): TaskHead {
 }
 
 /** The decision with the status that its outstanding inputs give, and an audit entry where that is another one. */
-function asInput(before: TaskHead, { head, changes, record: made }: TaskDecision, now: number): TaskDecision {
+function asInput(before: TaskStatus, { head, changes, record: made }: TaskDecision, now: number): TaskDecision {
   const status = head.inputs === undefined ? 'running' : 'input_required'
-  if (status === before.status) return { head, changes, record: made }
+  if (status === before) return { head, changes, record: made }
   const action = status === 'running' ? 'input-over' : 'input-required'
-  const entry = { at: now, action, from: before.status, to: status, by: 'body' } as const
+  const entry = { at: now, action, from: before, to: status, by: 'body' } as const
   const changed: TaskHead = { ...head, status }
   return { ...decide(changed, entry, ...changes.filter(({ kind }) => kind !== 'head')), record: made }
 }
@@ -193,21 +212,11 @@ function start(head: TaskHead, event: EventOf<'start'>, now: number): TaskDecisi
   })
 }
 
-function record(head: TaskHead, event: EventOf<'record'>, now: number): TaskDecision {
+function record(head: HeadDraft, event: EventOf<'record'>, now: number): TaskDecision {
   const seq = head.nextRecord
-  const before: TaskHead = { ...head, nextRecord: seq + 1, progress: event.progress ?? head.progress }
-  if (event.record.kind !== 'checkpoint') {
-    const named = { ...event.record, seq, at: now } as NamedRecord
-    const text = encodeRecord(named)
-    const completedSteps = head.completedSteps + (named.kind === 'step' && !named.failed ? 1 : 0)
-    const bytes = grownCount(head, bytesOf(text), named.segment)
-    const after = { ...before, ...withSegment(head, named, text), records: head.records + 1, completedSteps, bytes }
-    const { beside } = event
-    const intent = beside?.intent && { ...beside.intent, record: seq }
-    const { head: counted, changes } = withAuxiliaryChanges(after, beside && { ...beside, intent })
-    const decided = { ...decide(counted, undefined, recordChange(named, text), ...changes), record: named }
-    return beside ? asInput(head, decided, now) : decided
-  }
+  head.nextRecord = seq + 1
+  if (event.progress !== undefined) head.progress = event.progress
+  if (event.record.kind !== 'checkpoint') return recordNamed(head, event, seq, now)
   const { stateText, prune, drops = [] } = event.checkpoint as NewState
   const closes = event.record.segment === PREFIX ? head.prefix : segmentOf(head, event.record.segment)
   const stateBytes = Buffer.byteLength(stateText)
@@ -216,7 +225,7 @@ function record(head: TaskHead, event: EventOf<'record'>, now: number): TaskDeci
   const more = bytesOf(text) + stateUsage(stateBytes)
   const open = withRecord(emptySegment(saved.opens), text)
   const after: TaskHead = {
-    ...before,
+    ...head,
     open,
     keptFrom: prune ? saved.opens : head.keptFrom,
     records: prune ? head.prefix.count + 1 : head.records + 1,
@@ -235,6 +244,25 @@ function record(head: TaskHead, event: EventOf<'record'>, now: number): TaskDeci
     ),
     record: saved,
   }
+}
+
+/** The decision that records what a call with a name came to. Most commits of a task are of this kind. */
+function recordNamed(head: HeadDraft, event: EventOf<'record'>, seq: number, now: number): TaskDecision {
+  const { beside } = event
+  const { status } = head
+  const named = { ...event.record, seq, at: now } as NamedRecord
+  const text = encodeRecord(named)
+  const { segment } = named
+  if (segment === PREFIX) head.prefix = withRecord(head.prefix, text)
+  else head.open = withRecord(segmentOf(head, segment), text)
+  head.records++
+  if (named.kind === 'step' && !named.failed) head.completedSteps++
+  head.bytes = grownCount(head, bytesOf(text), segment)
+  const change = recordChange(named, text)
+  if (!beside) return { head, changes: [{ kind: 'head', head }, change], record: named }
+  const intent = beside.intent && { ...beside.intent, record: seq }
+  const { head: counted, changes } = withAuxiliaryChanges(head, { ...beside, intent })
+  return asInput(status, { ...decide(counted, undefined, change, ...changes), record: named }, now)
 }
 
 function retry(head: TaskHead, { plan, earlier, wakeAt, why }: EventOf<'retry'>, now: number): TaskDecision {
@@ -257,7 +285,7 @@ function retry(head: TaskHead, { plan, earlier, wakeAt, why }: EventOf<'retry'>,
   const list: Change[] = text === undefined ? [] : [{ kind: 'dropped', text }]
   const { head: counted, changes } = withAuxiliaryChanges(next, { ended })
   const entry = { at: now, action: 'retried', by: 'engine', why } as const
-  return asInput(head, decide(counted, entry, ...list, ...changes), now)
+  return asInput(head.status, decide(counted, entry, ...list, ...changes), now)
 }
 
 function saveCheckpoint(head: TaskHead, event: EventOf<'save-checkpoint'>, now: number): TaskDecision {
@@ -294,9 +322,4 @@ function checkpointChange(
 /** The segment as far as it is written; one that a restore opened has no record yet. */
 function segmentOf(head: TaskHead, segment: number): SegmentSum {
   return head.open.segment === segment ? head.open : emptySegment(segment)
-}
-
-function withSegment(head: TaskHead, step: NamedRecord, text: string): Pick<TaskHead, 'prefix' | 'open'> {
-  if (step.segment === PREFIX) return { prefix: withRecord(head.prefix, text), open: head.open }
-  return { prefix: head.prefix, open: withRecord(segmentOf(head, step.segment), text) }
 }
