@@ -1,6 +1,4 @@
-/**
- * The public API of `holdfast`: what is exported here, and nothing else. `holdfast/testing` has what tests need.
- */
+/** The public API of `holdfast`. `holdfast/testing` has helpers for tests. */
 
 export type { AuditOptions } from './api/audit.js'
 export { Holdfast } from './api/holdfast.js'

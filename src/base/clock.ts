@@ -1,20 +1,23 @@
 /**
- * Time, handed in. The engine asks a `Clock` for the hour and for timers, and
- * nothing else in `src` reads the machine's clock, so the whole of it runs
- * under a simulated one (`ManualClock` in `holdfast/testing`).
+ * Time as a parameter. The engine gets the current time and its timers from a `Clock`. No other file of `src` reads the
+ * clock of the machine, so the engine also runs under a simulated one (`ManualClock` in `holdfast/testing`).
  *
- * - What is stored is an instant, and the clock's word is what counts: a timer for it never fires before `now()` says
- *     so, and soon after that, also where the clock was set forward or back meanwhile.
- * - What is only a duration in this process (a step's timeout, a grace) is `elapsed` time: setting the clock neither
- *     shortens nor lengthens it.
+ * - An instant that is stored is compared with `now()`. A timer for an instant never fires before `now()` reaches the
+ *   instant, and
+ *  fires soon after that, also if the clock was set forward or back meanwhile.
+ * - A duration within this process, such as a step's timeout, is `elapsed` time. Setting the clock neither shortens nor
+ *   lengthens it.
  */
 import { Heap } from './heap.js'
 
-/** How a timer is meant. */
+/** Options of a timer. */
 export interface TimerOptions {
-  /** It is housekeeping: it doesn't keep the process alive. */
+  /** True if the timer does not keep the process alive. It is for housekeeping. */
   readonly background?: boolean
-  /** `dueAt` is `now()` and a duration: it fires once so much time has passed, whatever the clock is set to meanwhile. */
+  /**
+   * True if `dueAt` is `now()` plus a duration. The timer fires once that duration has passed, even if the clock is set
+   * meanwhile.
+   */
   readonly elapsed?: boolean
 }
 
@@ -22,15 +25,18 @@ export interface TimerOptions {
 export interface Clock {
   /** The current instant. */
   now(): number
-  /** Calls `fire` once, at `dueAt` or soon after, at once if that has passed. Returns how to disarm it. */
+  /**
+   * Calls `fire` once, at `dueAt` or soon after; soon if `dueAt` has passed. Returns a function that disarms the timer.
+   */
   setTimer(dueAt: number, fire: () => void, options?: TimerOptions): () => void
 }
 
-// Node fires a longer timer after one millisecond, with a warning, so longer waits are walked in stages.
+// Node fires a timer longer than this after one millisecond, with a warning. So a longer wait is made of several
+// timers.
 const TIMER_MS_MAX = 2 ** 31 - 1
 
-// So late it is noticed that the clock was set forward, or that the machine was asleep; and so often the process is woken
-// for all that it waits for.
+// Longest time between two looks at the clock. After a forward jump of the clock, or a sleep of the machine, a due
+// timer fires at most this much late.
 const LOOK_EVERY_MS = 60_000
 
 interface Waiting {
@@ -39,7 +45,7 @@ interface Waiting {
   readonly background: boolean
 }
 
-/** The machine's clock. All instants share one timer of Node's, which looks at the clock whether their time has come. */
+/** Clock of the machine. All instants share one timer of Node's, which checks the clock for due ones. */
 class SystemClock implements Clock {
   readonly #waiting = new Heap<Waiting>((one, other) => one.dueAt < other.dueAt)
   #foreground = 0
@@ -56,7 +62,7 @@ class SystemClock implements Clock {
     this.#waiting.add(waiting)
     if (!background) this.#foreground++
     const first = this.#waiting.first as Waiting
-    // The clock was set forward, where another is due that was not: what is armed is for later.
+    // After a forward jump of the clock, an earlier instant may be due. Without re-arming, it would fire late.
     if (first === waiting || first.dueAt <= Date.now()) this.#arm()
     else if (!background) this.#timer?.ref()
     return () => this.#remove(waiting)
@@ -71,7 +77,7 @@ class SystemClock implements Clock {
   #arm(): void {
     const { first } = this.#waiting
     const left = first ? Math.max(0, Math.min(first.dueAt - Date.now(), LOOK_EVERY_MS)) : LOOK_EVERY_MS
-    // Put off again and again by those that are armed meanwhile, it would never look.
+    // If each new timer postponed this look, it would never take place.
     if (this.#looksSoon && left === 0) return
     clearTimeout(this.#timer)
     this.#looksSoon = left === 0
@@ -83,7 +89,8 @@ class SystemClock implements Clock {
   #look(): void {
     this.#looksSoon = false
     try {
-      // One that is armed by what fires here, and due already, is for the next look.
+      // A timer that is armed by `fire`, and is due already, fires in the next look. Without this limit, the loop could
+      // run forever.
       for (let left = this.#waiting.size; left > 0; left--) {
         const { first } = this.#waiting
         if (!first || first.dueAt > Date.now()) break

@@ -1,11 +1,11 @@
-/** A promise and the two ways to settle it, apart. (`Promise.withResolvers` begins with Node 22.) */
+/** A promise and the two functions that settle it. (`Promise.withResolvers` begins with Node 22.) */
 export interface Deferred<T> {
   readonly promise: Promise<T>
   readonly resolve: (value: T) => void
   readonly reject: (error: unknown) => void
 }
 
-/** Makes one. */
+/** Creates a pending promise with its `resolve` and `reject`. */
 export function deferred<T = void>(): Deferred<T> {
   let resolve: (value: T) => void = () => {}
   let reject: (error: unknown) => void = () => {}

@@ -10,8 +10,8 @@ const UNIT_MS: Record<string, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_0
 export const DURATION_MS_MAX = 365_000 * 86_400_000
 
 /**
- * Milliseconds of `value`, a whole number above zero (`{ zero: true }` allows zero).
- * @throws TypeError naming the option, what was expected and what was given
+ * Milliseconds of `value`, a whole number above zero. `{ zero: true }` also allows zero.
+ * @throws TypeError naming the option, the expected and the given value
  */
 export function durationMs(value: number | string, option: string, { zero = false } = {}): number {
   const ms = typeof value === 'number' ? value : parse(value)
@@ -31,11 +31,11 @@ function parse(text: unknown): number | undefined {
   return match ? Number(match[1]) * (UNIT_MS[match[2] as string] as number) : undefined
 }
 
-const INSTANT_MS_MAX = 8.64e15 // the last one that `Date` can show
+const INSTANT_MS_MAX = 8.64e15 // The last instant that a `Date` can represent.
 
 /**
- * Milliseconds since the epoch of a `Date`, or of a number that is that already.
- * @throws TypeError naming the option, what was expected and what was given
+ * Milliseconds since the epoch of a `Date`, or of a number that is an instant already.
+ * @throws TypeError naming the option, the expected and the given value
  */
 export function instantOf(value: Date | number, option: string): number {
   const at = value instanceof Date ? value.getTime() : value

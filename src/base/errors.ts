@@ -1,12 +1,12 @@
 /**
- * Every error the library throws at its users. A `code` never changes inside a
- * major version; messages may. Mistakes in a program (a wrong option, a wrong
- * argument) are `TypeError`s without a code: nobody should branch on them.
+ * Every error that the library throws at its users. A `code` never changes within a major version; a message may. A
+ * mistake in a program (a wrong option or argument) is a `TypeError` without a code, because no program should branch
+ * on it.
  */
 
 import { type Duration, durationMs } from './duration.js'
 
-/** Each code, when it occurs and what to do. The reference of errors is generated from this table. */
+/** Error codes, each with its cause and the action to take. The reference of errors is generated from this table. */
 export const ERROR_CODES = {
   STORE_LOCKED: 'Another open holds the directory: another process, or this one. Close it, or use another directory.',
   STORE_UNUSABLE:
@@ -72,7 +72,7 @@ export const ERROR_CODES = {
   NOT_A_SESSION_TASK: 'Only a session task is completed from outside.',
 } as const satisfies Record<string, string>
 
-/** A stable name for what went wrong. */
+/** Stable name of an error. */
 export type ErrorCode = keyof typeof ERROR_CODES
 
 interface ErrorOptions {
@@ -185,18 +185,23 @@ export class ProtocolError extends Error {
 
 const ERROR_TAGS = new Set(['[object Error]', '[object DOMException]'])
 
-/** True if `value` is an error of this realm or of another: that of a `vm` context, in which Jest runs its tests. */
+/**
+ * True if `value` is an error of this realm or of another one, such as a `vm` context, in which Jest runs its tests.
+ */
 export function isError(value: unknown): value is Error {
   return value instanceof Error || ERROR_TAGS.has(Object.prototype.toString.call(value))
 }
 
-/** True if an error, or what the store keeps of one, is for the protocol: by its name, since there are several copies. */
+/**
+ * True if an error, or its stored form, is meant for the protocol. Checks the name, because several copies of the class
+ * can be loaded.
+ */
 export function isProtocolError<T extends { name: string }>(error: T): error is T & { code: number; data?: unknown } {
   const named = error.name === 'ProtocolError' || error.name === 'McpError'
   return named && Number.isSafeInteger((error as { code?: unknown }).code)
 }
 
-/** Interrupts the body of a task that was settled behind its back: cancelled, timed out or expired. */
+/** Error in the body of a task that was cancelled, timed out or expired while its body ran. */
 export class TaskInterruptedError extends HoldfastError {
   constructor(readonly taskId: string) {
     super('TASK_INTERRUPTED', `Task ${taskId} is settled; later calls of its body have no effect`, {

@@ -1,13 +1,13 @@
 /**
- * What the engine tells, once it is on disk. A listener is called in the order of the commits, and cannot harm the
- * engine: what it throws is logged.
+ * Events of the engine, emitted after their commit is on disk. Listeners are called in the order of the commits. A
+ * listener cannot harm the engine: an error that it throws is logged.
  */
 import { callIn } from './empty-context.js'
 import { checkFunction, expected, type Names } from './expected.js'
 import { faultOf } from './fault.js'
 import type { Logger } from './logger.js'
 
-/** Every event and what its listeners get. Never inputs, results or states. */
+/** Every event with the fields that its listeners receive. Inputs, results and states are never among them. */
 export interface HoldfastEvents {
   /** A task is durable. */
   'task:created': {
@@ -61,7 +61,7 @@ export interface HoldfastEvents {
     /** Explanation for a person. */
     reason: string
   }
-  /** A body reported its progress. The progress is not on disk yet: the next record takes it along. */
+  /** A body reported its progress. The progress is not on disk yet: the next record includes it. */
   'task:progress': {
     taskId: string
     type: string
@@ -138,13 +138,16 @@ export const EVENT_NAMES: Names<HoldfastEvents> = {
 
 type Listener = (event: never) => void
 
-/** Calls listeners, in the empty context: whoever did what they hear of is no concern of theirs. */
+/**
+ * Calls listeners in the empty context, so that a listener does not see the `AsyncLocalStorage` of the caller that
+ * caused the event.
+ */
 export class Events {
   readonly #listeners = new Map<EventName, Set<Listener>>()
 
   constructor(private readonly logger: Logger) {}
 
-  /** Adds a listener; returns how to remove it. */
+  /** Adds a listener. Returns a function that removes it. */
   on<Name extends EventName>(name: Name, listener: (event: HoldfastEvents[Name]) => void): () => void {
     if (!Object.hasOwn(EVENT_NAMES, name)) {
       throw expected('event', `one of ${Object.keys(EVENT_NAMES).join(', ')}`, name)
@@ -156,10 +159,10 @@ export class Events {
     return () => listeners.delete(listener)
   }
 
-  /** Tells everybody who listens. */
+  /** Calls every listener of the event. */
   emit<Name extends EventName>(name: Name, event: HoldfastEvents[Name]): void {
     for (const listener of this.#listeners.get(name) ?? []) {
-      // An async listener throws later; either way nobody but the log hears of it.
+      // An async listener rejects later. Both kinds of failure are only logged.
       const hear = () => (listener as (event: HoldfastEvents[Name]) => unknown)(event)
       const heard = new Promise((resolve) => resolve(callIn(hear)))
       heard.catch((error: unknown) => this.logger.error(`A listener of '${name}' threw`, { error: faultOf(error) }))

@@ -1,15 +1,15 @@
 /**
- * Refuses what callers get wrong. Each refusal is a `TypeError` that names the option, what was expected and what was
- * given; nothing was begun. An option that is `undefined` counts as left out, and one that nobody knows is refused: a
- * misspelt limit would be no limit.
+ * Checks of options and arguments. Each refusal is a `TypeError` that names the option, the expected and the given
+ * value, and is thrown before the call begins. An option that is `undefined` counts as left out. An unknown option is
+ * refused: a misspelt limit would not limit anything.
  */
 
-/** Every name of an interface of options. The compiler sees to it that none is missing, and the tests that each is tried. */
+/** Every name of an interface of options. The compiler rejects a table that lacks one, and tests try each name. */
 export type Names<Options> = Readonly<Record<keyof Options, true>>
 
 const TEXT_SHOWN_MAX = 40
 
-/** What was given, as a message shows it. */
+/** Text that shows a given value in a message. */
 export function shown(value: unknown): string {
   if (value === null || value === undefined) return String(value)
   if (Array.isArray(value)) return 'an array'
@@ -22,15 +22,15 @@ export function shown(value: unknown): string {
   return typeof value === 'function' ? 'a function' : `${String(value)} (${typeof value})`
 }
 
-/** A `TypeError` about an argument of a caller, told apart by its class from one that a fault of the code throws. */
+/** Error about an argument of a caller. Its class differs from the `TypeError` that a fault of the code throws. */
 export class InvalidArgument extends TypeError {}
 
-/** The refusal of `option`. */
+/** Creates the error that refuses `option`. */
 export function expected(option: string, what: string, given: unknown): InvalidArgument {
   return new InvalidArgument(`Expected \`${option}\` to be ${what}, got ${shown(given)}`)
 }
 
-/** The options of a call: an object with no other names than these. */
+/** Checks that the options of a call are an object without unknown names. */
 export function checkOptionsOf<Options>(
   call: string,
   given: unknown,
@@ -42,7 +42,7 @@ export function checkOptionsOf<Options>(
   refuseUnknown(given, names, '', ` of \`${call}\``)
 }
 
-/** An option that is an object, with no other names than these. */
+/** Checks that an option is an object without unknown names. */
 export function checkObject<Options>(
   option: string,
   given: unknown,
@@ -57,7 +57,7 @@ export function checkCount(option: string, given: unknown, min = 1): asserts giv
   if (!Number.isSafeInteger(given) || (given as number) < min) throw expected(option, `an integer >= ${min}`, given)
 }
 
-/** @throws TypeError for anything but `true` and `false`: a text such as `'no'` would count as yes */
+/** @throws TypeError for anything but `true` and `false`. A text such as `'no'` would count as true. */
 export function checkFlag(option: string, given: unknown): asserts given is boolean {
   if (typeof given !== 'boolean') throw expected(option, 'true or false', given)
 }
@@ -80,7 +80,7 @@ export function checkFunctionsOf(option: string, given: unknown, names: readonly
   if (missing !== undefined) throw expected(option, `an object with the functions ${names.join(', ')}`, given)
 }
 
-/** @throws TypeError for a schema of zod 3 and for a raw shape, with what to write instead */
+/** @throws TypeError for a schema of zod 3 or a raw shape. The message shows the form to write instead. */
 export function refuseOldSchema(option: string, schema: unknown): void {
   const given = (schema ?? {}) as { _zod?: unknown; _def?: unknown }
   if (given._zod !== undefined) return

@@ -1,4 +1,4 @@
-/** What a log line says of an error. */
+/** Descriptions of errors for the log. */
 import { HoldfastError } from './errors.js'
 
 const CODE = /^[A-Za-z][A-Za-z0-9_]{0,63}$/
@@ -6,9 +6,9 @@ const FRAME = /^ {4}at .*\d+:\d+\)?$/m
 const TEXT_LENGTH_MAX = 500
 
 /**
- * Describes what was thrown, for a line of the log: its class, its code and the place in the code. Its message only where the
- * store or the operating system wrote it, because the message of another error can hold inputs, results or secrets.
- * Never throws, whatever was thrown.
+ * Describes a thrown value for a line of the log: its class, its code and the place in the code. Includes the message
+ * only of an error of the store or of the operating system, because the message of another error can contain inputs,
+ * results or secrets. Never throws.
  */
 export function faultOf(thrown: unknown): string {
   try {
@@ -18,7 +18,7 @@ export function faultOf(thrown: unknown): string {
     const { code } = thrown as { code?: unknown }
     const what = CODE.test(name) ? name : 'Error'
     const which = typeof code === 'string' && CODE.test(code) ? ` ${code}` : ''
-    // The message is part of the stack, and may look like a place.
+    // The message is part of the stack, and may look like a place. So the search begins after it.
     const at = stack.indexOf(message)
     const where = at < 0 ? undefined : FRAME.exec(stack.slice(at + message.length))?.[0].trim()
     return `${what}${which}${where === undefined ? '' : ` ${where}`}`.slice(0, TEXT_LENGTH_MAX)

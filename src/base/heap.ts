@@ -1,33 +1,36 @@
-/** A heap that knows where each of its items is, so that one can be taken out of the middle: all of it O(log n). */
+/** Priority queue that can remove any of its items. Each operation takes O(log n). */
 export class Heap<T> {
   readonly #items: T[] = []
   readonly #places = new Map<T, number>()
 
-  /** @param isBefore whether one comes out before another; while an item is inside, the answer must not change */
+  /**
+   * @param isBefore true if `one` leaves the heap before `other`. The order of two items must not change while they are
+   * inside.
+   */
   constructor(private readonly isBefore: (one: T, other: T) => boolean) {}
 
   get size(): number {
     return this.#items.length
   }
 
-  /** The one that comes out next. */
+  /** The item that leaves the heap next. */
   get first(): T | undefined {
     return this.#items[0]
   }
 
-  /** All that are inside, in no order. */
+  /** All items, in no order. */
   items(): T[] {
     return [...this.#items]
   }
 
-  /** Puts an item in; one that is inside stays where it is. */
+  /** Adds an item. An item that is inside already stays where it is. */
   add(item: T): void {
     if (this.#places.has(item)) return
     this.#put(item, this.#items.length)
     this.#rise(this.#items.length - 1)
   }
 
-  /** Takes an item out. Returns whether it was inside. */
+  /** Removes an item. Returns true if it was inside. */
   remove(item: T): boolean {
     const at = this.#places.get(item)
     if (at === undefined) return false

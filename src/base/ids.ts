@@ -9,24 +9,27 @@
 import { createHash, randomBytes, randomUUID } from 'node:crypto'
 import { decodeTime, encodeTime, monotonicFactory, ulid } from 'ulid'
 
-/** The engine's source of IDs and of randomness. */
+/** Source of the engine's IDs and of its random numbers. */
 export interface Ids {
   /** `task-` + 10 characters of time + 2 of a counter + 24 random ones (Crockford base 32). Sorts after the ID before it. */
   taskId(now: number): string
   /**
-   * Where the newest task ID sorts, of those created or passed to `continueAfter`; `undefined` before the first. The ID
-   * without its random part, so that noting it discloses no ID.
+   * Part of the newest task ID that decides its order, of the IDs created or passed to `continueAfter`; `undefined`
+   * before the first one. The random part is left out, so that storing this value discloses no ID.
    */
   readonly newestOrder: string | undefined
-  /** Every later task ID sorts after this one, whatever the clock says. @param order a task ID, or what `newestOrder` was */
+  /**
+   * Makes every later task ID sort after `order`, also if the clock was set back.
+   * @param order a task ID, or a `newestOrder`
+   */
   continueAfter(order: string): void
   /** `cp-` + ULID. */
   checkpointId(now: number): string
   /** A ULID that sorts after the one before it, even in the same millisecond. */
   auditId(now: number): string
-  /** A random number from 0 to 1: the jitter of a wait. */
+  /** A random number from 0 up to, and without, 1. It varies the delay before a retry. */
   fraction(): number
-  /** 128 random bits as text: a task's seed for `uuid()`, a lock's token. */
+  /** 128 random bits as text, for the seed of a task's `uuid()` and the token of a lock. */
   seed(): string
 }
 
@@ -37,21 +40,21 @@ const TASK_RANDOM_CHARS = 24 // 5 bits each: 120
 const COUNTER_VALUES = 32 ** COUNTER_CHARS
 const ORDER = /^task-[0-7][0-9A-HJKMNP-TV-Z]{11}/
 
-/** What every task ID of an instant, and of none before it, sorts after. */
+/** Text that sorts before every task ID of `instant`, and after the IDs of earlier instants. */
 export function firstTaskIdAt(instant: number): string {
   return `task-${encodeTime(Math.max(0, instant), TIME_CHARS)}`
 }
 
 /**
- * The time part of a task ID, in milliseconds since the epoch: when the task was created, or later than that if the
- * clock had been set back (ids-1).
+ * Time part of a task ID, in milliseconds since the epoch. It is the creation of the task, or a later instant if the
+ * clock had been set back before (ids-1).
  */
 export function taskIdTime(taskId: string): number {
-  // `decodeTime` wants the length of a ULID: the time, and 16 of the characters after it.
+  // `decodeTime` requires the length of a ULID: the time, and 16 more characters.
   return decodeTime(taskId.slice('task-'.length, 'task-'.length + 26))
 }
 
-// Asked for in bulk: one call per character, as `ulid` makes them, costs more than the rest of the ID.
+// Reads random bytes in blocks. One call per character, as in `ulid`, would cost more than the rest of the ID.
 function randomPool(): () => number {
   let pool = randomBytes(0)
   let next = 0
@@ -64,7 +67,7 @@ function randomPool(): () => number {
   }
 }
 
-/** IDs from `node:crypto`. */
+/** Creates a source of IDs that uses `node:crypto`. */
 export function createIds(): Ids {
   const randomByte = randomPool()
   const randomFraction = () => randomByte() / 256
@@ -106,7 +109,10 @@ export function createIds(): Ids {
   }
 }
 
-/** The key that a step hands to the services it calls: the same in every attempt and run, and of no other step. */
+/**
+ * Idempotency key that a step sends to other services: the same in every attempt and run of the step, and different for
+ * each step.
+ */
 export function idempotencyKeyOf(taskId: string, recordId: string): string {
   const hash = createHash('sha256').update(recordId).digest('hex')
   return `${taskId}-${hash.slice(0, 32)}`

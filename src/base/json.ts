@@ -1,8 +1,7 @@
 /**
- * What the store can carry, and how it is checked. A value goes in through
- * `toJson`, which names the path of the first thing JSON would lose, and every
- * reader, the first run included, gets what `JSON.parse` makes of the text: a
- * `Date` or an `undefined` cannot differ between the first run and a replay.
+ * Conversion of values to JSON for the store. `toJson` checks a value, and names the path of the first part that JSON
+ * would lose. Every reader, the first run included, receives the parsed text. So a `Date` or an `undefined` cannot
+ * differ between the first run and a replay.
  */
 import { HoldfastError } from './errors.js'
 
@@ -26,10 +25,12 @@ export type Jsonified<T> = unknown extends T
               ? undefined
               : never
 
-/** Nested deeper than this, a value is refused instead of overflowing the stack of a later reader. */
+/**
+ * Deepest nesting of a value. A deeper value is refused. Without this, it could overflow the stack of a later reader.
+ */
 export const JSON_DEPTH_MAX = 500
 
-/** What a value is and how large it may be, for the error's sentence. */
+/** Description and limit of a value, for the sentence of an error. */
 export interface JsonUse {
   /** `the result of step 'load'`, `the input` … */
   readonly what: string
@@ -55,8 +56,8 @@ export function toJson(value: unknown, use: JsonUse): string | undefined {
 }
 
 /**
- * A copy of `value` that holds JSON's types only: what its JSON text would be parsed to.
- * @throws HoldfastError `NOT_SERIALIZABLE`, `TOO_LARGE` as `toJson`, of which the size is a lower bound
+ * A copy of `value` that holds only the types of JSON, as if its JSON text were parsed.
+ * @throws HoldfastError `NOT_SERIALIZABLE`, `TOO_LARGE` as `toJson`. The size in that error is a lower bound.
  */
 export function toPlain(value: unknown, use: JsonUse): JsonValue | undefined {
   return new Conversion(use).convert(value)
@@ -77,15 +78,15 @@ export function canonicalJson(value: JsonValue | undefined): string {
   return JSON.stringify(value) ?? 'undefined'
 }
 
-// Their content lives in internal slots: JSON.stringify would write `{}` and lose it without a word.
+// The content of these is in internal slots. `JSON.stringify` would write `{}` and lose the content without an error.
 const OPAQUE = [Map, Set, WeakMap, WeakSet, WeakRef, Promise, ArrayBuffer, RegExp, Error] as const
 
-/** One conversion: where it is, and how many bytes of JSON it has made at least. */
+/** One conversion of a value, with the position inside the value and a lower bound of the bytes of its JSON. */
 class Conversion {
   #bytes = 0
-  /** The objects around the value at hand. */
+  /** The objects that contain the current value. */
   readonly #above: object[] = []
-  /** Where the value at hand is: the keys and indexes that lead there. A text is made of them for an error only. */
+  /** Keys and indexes that lead to the current value. Only an error turns them into a text. */
   readonly #path: (string | number)[] = []
 
   constructor(private readonly use: JsonUse) {}
@@ -132,7 +133,7 @@ class Conversion {
       return converted
     }
     if (!isPlain) {
-      // As JSON.stringify does.
+      // `JSON.stringify` unwraps these three as well.
       if (value instanceof Number || value instanceof String || value instanceof Boolean) {
         return this.convert(value.valueOf())
       }
@@ -200,8 +201,8 @@ function hasPlainPrototype(value: object): boolean {
   return prototype === null || prototype === Object.prototype || prototype === Array.prototype
 }
 
-// A `Headers`, a `Blob`, a class with private fields: an instance that shows none of what it holds. An array of another
-// realm, or of a subclass, is no such instance.
+// True for an instance without own fields, such as a `Headers`, a `Blob`, or an object of a class with private fields.
+// An array of another realm, or of a subclass, is no such instance.
 function hidesItsContent(value: object): boolean {
   return !Array.isArray(value) && Object.keys(value).length === 0
 }

@@ -1,4 +1,4 @@
-/** An abort signal that is made when somebody asks for it: most bodies and steps never do, and a signal is not cheap. */
+/** An abort signal that is created on first use. Most bodies and steps never read it, and a signal is not cheap. */
 import { setMaxListeners } from 'node:events'
 import { callIn } from './empty-context.js'
 
@@ -7,7 +7,7 @@ export class LazyAbort {
   #isAborted = false
   #reason: unknown
 
-  /** The signal; aborted already if it is asked for too late. */
+  /** The signal. A signal that is read first after `abort` is aborted already. */
   get signal(): AbortSignal {
     this.#controller ??= makeController()
     if (this.#isAborted) this.#controller.abort(this.#reason)
@@ -18,12 +18,13 @@ export class LazyAbort {
     this.#isAborted = true
     this.#reason = reason
     const controller = this.#controller
-    // Listeners are called at once, and whoever aborts may be another owner's request.
+    // Listeners run at once, and the caller of `abort` may serve a request of another owner. So they run in the empty
+    // context.
     if (controller) callIn(() => controller.abort(reason))
   }
 }
 
-/** A signal that is aborted when one of these is. */
+/** A signal that is aborted when one of `signals` is. */
 export function anyOf(signals: AbortSignal[]): AbortSignal {
   const any = AbortSignal.any(signals)
   setMaxListeners(0, any)
@@ -32,7 +33,7 @@ export function anyOf(signals: AbortSignal[]): AbortSignal {
 
 function makeController(): AbortController {
   const controller = new AbortController()
-  // A body that hands its signal to a dozen calls side by side leaks nothing, and Node would warn that it does.
+  // A body may pass its signal to a dozen calls at a time. That is no leak, and Node would warn of one.
   setMaxListeners(0, controller.signal)
   return controller
 }

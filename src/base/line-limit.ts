@@ -1,13 +1,13 @@
 /**
- * Keeps clients from writing the log. Of warnings and errors with the same message, code and task type, one line is written in a
- * minute, and the others are counted. Owns these counts.
+ * Limits the lines of the log that clients can cause. Of warnings and errors with the same message, code and task type,
+ * one line a minute is written, and the others are counted. Owns these counts.
  */
 import type { Clock } from './clock.js'
 import type { Logger } from './logger.js'
 
-/** A line of the same kind is written once in this time. */
+/** Time in which one line of each kind is written. */
 const WINDOW_MS = 60_000
-/** So many kinds of lines have counts of their own; lines of further kinds are counted together. */
+/** Number of kinds of lines that have counts of their own. Lines of further kinds are counted together. */
 const KINDS_MAX = 100
 
 type Fields = Record<string, unknown>
@@ -25,7 +25,7 @@ export class LimitedLogger implements Logger {
   #disarm: (() => void) | undefined
 
   constructor(
-    /** Writes every line: for what a task's own code logs. */
+    /** Writes every line. It is for the lines of a task's own code. */
     readonly unlimited: Logger,
     private readonly clock: Clock,
   ) {}
@@ -46,7 +46,7 @@ export class LimitedLogger implements Logger {
     this.#write('error', message, fields)
   }
 
-  /** Writes how many lines of each kind were only counted, and begins a new minute. */
+  /** Writes, for each kind, the number of lines that were only counted. Begins a new minute. */
   flush(): void {
     this.#disarm?.()
     this.#disarm = undefined
@@ -76,7 +76,7 @@ export class LimitedLogger implements Logger {
   }
 }
 
-/** The same fields; where another text repeats the task's ID or the key of a record, it names the field. */
+/** Replaces the task's ID, and the key of a record, in other fields of a line by the name of their field. */
 function withIdOnce(fields: Fields): Fields {
   const { taskId, key } = fields
   const shown = Object.entries(fields).map(([name, value]) => {

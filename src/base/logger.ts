@@ -1,8 +1,9 @@
-/** Where the library's own words go. Inputs, results and states are never among them. */
+/** Loggers. Inputs, results and states are never logged. */
 
 /**
- * Takes a sentence and a few fields (IDs, codes, counts). Winston's loggers fit, and `console` where nothing speaks a
- * protocol on standard output. Pino wants them the other way round: `info: (message, fields) => log.info(fields, message)`.
+ * Destination of log lines: a sentence and a few fields (IDs, codes, counts). A Winston logger fits, and so does
+ * `console` in a program without a protocol on standard output. Pino has the parameters in the other order: `info:
+ * (message, fields) => log.info(fields, message)`.
  */
 export interface Logger {
   debug(message: string, fields?: Record<string, unknown>): void
@@ -17,8 +18,7 @@ export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent'
 /** All levels, the least severe first. */
 export const LOG_LEVELS: readonly LogLevel[] = ['debug', 'info', 'warn', 'error', 'silent']
 
-// A line that is written after standard error was closed fails with an event. Without a listener, that ends the process: a
-// server would not outlive whoever reads its lines.
+// A write to a closed standard error fails with an event. Without a listener, that event would end the server.
 let outlivesStderr = false
 function outliveStderr(): void {
   if (outlivesStderr) return
@@ -46,8 +46,8 @@ export function stderrLoggerAt(level: LogLevel): Logger {
 }
 
 /**
- * The logger that is used where `open` is given none. `environment`, the value of `HOLDFAST_LOG`, comes before
- * `logLevel`: it belongs to the operator. A value that is no level is reported once, and then not considered.
+ * Creates the logger that `open` uses by default. `environment`, the value of `HOLDFAST_LOG`, overrides `logLevel`,
+ * because it belongs to the operator. A value that is no level is reported once and otherwise ignored.
  */
 export function defaultLogger(logLevel: LogLevel, environment: string | undefined): Logger {
   if (environment === undefined || environment === '') return stderrLoggerAt(logLevel)
@@ -63,13 +63,16 @@ export const stderrLogger: Logger = stderrLoggerAt('info')
 /** A logger that writes nothing. */
 export const silentLogger: Logger = { debug: quiet, info: quiet, warn: quiet, error: quiet }
 
-/** The same logger; what it throws is dropped, for there is nobody to tell, and no task fails for a line of a log. */
+/**
+ * Wraps a logger so that it never throws. An error of a logger is dropped, so no task fails because of a line of the
+ * log.
+ */
 export function unfailing(logger: Logger): Logger {
   const say = (level: keyof Logger) => (message: string, fields?: Record<string, unknown>) => {
     try {
       logger[level](message, fields)
     } catch {
-      // It may be closed, or its disk be full.
+      // The logger may be closed, or its disk full.
     }
   }
   return { debug: say('debug'), info: say('info'), warn: say('warn'), error: say('error') }

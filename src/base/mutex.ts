@@ -1,8 +1,11 @@
-/** Does what concerns one key one after the other, so that two starts under one idempotency key can't both decide (commit-5). */
+/**
+ * Runs the actions of one key one after the other. Without this, two starts under one idempotency key could both create
+ * a task (commit-5).
+ */
 export class KeyedMutex {
   readonly #last = new Map<string, Promise<unknown>>()
 
-  /** Runs `act` once everything before it under `key` is over. */
+  /** Runs `act` once all earlier actions of `key` are over. */
   async run<T>(key: string, act: () => Promise<T>): Promise<T> {
     const before = this.#last.get(key) ?? Promise.resolve()
     const mine = before.then(act, act)

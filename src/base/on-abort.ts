@@ -1,6 +1,6 @@
 /**
- * Listens to signals of callers. A server hands the same one, that of its shutdown, to every wait; from the eleventh
- * listener on Node would warn of a leak that is none, so each signal is listened to once.
+ * Listens to abort signals of callers. A server may pass one signal, such as that of its shutdown, to every wait. Node
+ * warns of a leak from the eleventh listener on, so each signal gets one listener here.
  */
 interface Heard {
   readonly acts: Set<() => void>
@@ -9,7 +9,7 @@ interface Heard {
 
 const heard = new WeakMap<AbortSignal, Heard>()
 
-/** Calls `act` when `signal` is aborted. Returns how to stop listening. */
+/** Calls `act` when `signal` is aborted. Returns a function that stops listening. */
 export function onAbort(signal: AbortSignal, act: () => void): () => void {
   const of = heard.get(signal) ?? listenTo(signal)
   of.acts.add(act)

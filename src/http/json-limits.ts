@@ -1,7 +1,9 @@
-/** Limits of JSON from outside: how many values it holds and how deep they are nested. Checked before other code walks it. */
+/**
+ * Limits of JSON from outside: the number of values and the depth of nesting. Checked before other code walks the JSON.
+ */
 import { ProtocolError } from '../base/errors.js'
 
-/** The limits that are checked here. */
+/** Limits that this file checks. */
 export interface JsonLimits {
   readonly jsonDepthMax: number
   readonly jsonValuesMax: number
@@ -16,9 +18,9 @@ const OPEN_ARRAY = 0x5b
 const OPEN_OBJECT = 0x7b
 
 /**
- * True if a JSON text holds more than `max` values. Counts commas and opening brackets outside strings, so each array or
- * object in another one counts as two. A byte scan that stops at the limit: nothing is parsed. For text that is not JSON
- * the count means nothing, and `JSON.parse` refuses that text afterwards.
+ * True if a JSON text holds more than `max` values. Counts commas and opening brackets outside strings, so an array or
+ * object within another one counts as two. Scans bytes up to the limit, without parsing. For text that is not JSON the
+ * count means nothing, and `JSON.parse` refuses that text afterwards.
  */
 export function holdsMoreValues(json: Uint8Array, max: number): boolean {
   let values = 0
@@ -34,8 +36,9 @@ export function holdsMoreValues(json: Uint8Array, max: number): boolean {
 }
 
 /**
- * Checks a parsed value. Counts what the byte scan counts. Stops at the first limit that is passed, so the cost is bound by `jsonValuesMax`.
- * @param what the value, for the sentence of the error
+ * Checks the depth and the number of values of a parsed value. Counts as the byte scan does. Stops at the first limit
+ * that is passed, so the cost is bounded by `jsonValuesMax`.
+ * @param what name of the value, for the sentence of the error
  * @throws ProtocolError `-32602` naming the limit
  */
 export function checkJson(value: unknown, what: string, { jsonDepthMax, jsonValuesMax }: JsonLimits): void {

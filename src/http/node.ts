@@ -1,11 +1,11 @@
-/** Between Node's `http` and the web's `Request` and `Response`. */
+/** Adapter from Node's `http` to the web's `Request` and `Response`. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
 import { httpError } from './reply.js'
 
 /** Context of a request. */
 export interface FetchContext {
-  /** As the SDK's `requireBearerAuth` makes it. */
+  /** Authentication, in the form of the SDK's `requireBearerAuth`. */
   readonly authInfo?: AuthInfoLike | undefined
   /** The body of the request, if it is parsed already. */
   readonly parsedBody?: unknown
@@ -14,7 +14,8 @@ export interface FetchContext {
 }
 
 /**
- * The part of Node's `IncomingMessage`, or Express's `Request`, that is used. Without it, these types would need
+ * The part of Node's `IncomingMessage`, or Express's `Request`, that is used. An own type, so that these types do not
+ * need
  * @types/node.
  */
 export interface NodeRequest {
@@ -25,7 +26,7 @@ export interface NodeRequest {
   readonly socket: { readonly remoteAddress?: string | undefined }
   /** The body, if a parser has read it. */
   readonly body?: unknown
-  /** As the SDK's `requireBearerAuth` makes it. */
+  /** Authentication, in the form of the SDK's `requireBearerAuth`. */
   readonly auth?: AuthInfoLike | undefined
 }
 
@@ -42,7 +43,7 @@ type Incoming = IncomingMessage & { body?: unknown; auth?: AuthInfoLike }
 
 /**
  * Answers one request. Never rejects.
- * @param signal the request's own, where somebody wants to know that its client hung up
+ * @param signal signal of the request, for a `fetch` that has to notice that the client disconnected
  */
 export async function serveNode(
   request: NodeRequest,
@@ -56,7 +57,7 @@ export async function serveNode(
     const response = await answer(request as Incoming, fetch, bodyBytesMax, signal)
     await write(response, res)
   } catch {
-    // Malformed beyond what a `Request` can hold, or the connection is gone.
+    // The request cannot become a `Request`, or the connection is gone.
     if (res.headersSent) res.destroy()
     else await write(httpError(400, -32_600, 'Bad Request'), res).catch(() => res.destroy())
   }
@@ -75,7 +76,7 @@ function answer(
   }
   const method = req.method ?? 'GET'
   const url = new URL((req as { originalUrl?: string }).originalUrl ?? req.url ?? '/', urlOf(host))
-  // Somebody's parser has read the body: nothing is left of the stream.
+  // A body parser, such as Express's, has read the stream already.
   const parsedBody = req.body
   const isLong = Number(req.headers['content-length']) > bodyBytesMax
   const hasBody = method === 'POST' && parsedBody === undefined && !isLong
@@ -90,7 +91,7 @@ function answer(
   return fetch(request, { authInfo: req.auth, remoteAddress, ...(parsedBody === undefined ? {} : { parsedBody }) })
 }
 
-// A host that is no host is refused by its name, and must not throw before that.
+// A malformed host must not throw here. `checkOrigin` refuses it later by its name.
 function urlOf(host: string): string {
   try {
     return new URL(`http://${host}`).href
@@ -101,7 +102,7 @@ function urlOf(host: string): string {
 
 async function write(response: Response, res: ServerResponse): Promise<void> {
   if (res.destroyed) {
-    // The client didn't wait; nobody else will tell the stream.
+    // The client disconnected before the answer. So the body is cancelled here.
     await response.body?.cancel()
     return
   }
@@ -112,7 +113,7 @@ async function write(response: Response, res: ServerResponse): Promise<void> {
   }
   res.flushHeaders()
   const reader = response.body.getReader()
-  // The client hung up: the stream is told, and what it waits for goes on without it.
+  // The client disconnected. Cancelling the reader stops the body; work that it waited for continues.
   res.once('close', () => void reader.cancel().catch(() => {}))
   for (;;) {
     const { done, value } = await reader.read()

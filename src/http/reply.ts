@@ -1,14 +1,14 @@
-/** What every HTTP endpoint reads of requests, and how it refuses them: no session, no state, no SDK. */
+/** Checks of HTTP requests and refusals, shared by all endpoints. They hold no session, no state and no SDK. */
 import { ERROR_CODES, type HoldfastError } from '../base/errors.js'
 import { checkJson, holdsMoreValues } from './json-limits.js'
 
-/** Who requests may be sent to, and from; this machine, where nothing is said. */
+/** Hosts and origins that requests may name. If a list is missing, only this machine is allowed. */
 export interface AllowedSenders {
   readonly allowedHosts: readonly string[] | undefined
   readonly allowedOrigins: readonly string[] | undefined
 }
 
-/** An error that belongs to no request of JSON-RPC's. */
+/** Creates an error response that belongs to no JSON-RPC request. */
 export function httpError(
   status: number,
   code: number,
@@ -19,14 +19,20 @@ export function httpError(
   return new Response(body, { status, headers: { 'content-type': 'application/json', ...headers } })
 }
 
-/** The answer while the store is down, or after it was closed: nothing was acknowledged, and it may be sent again. */
+/**
+ * Creates the response while the store is unavailable or closed. Nothing was acknowledged, so the client may send the
+ * request again.
+ */
 export function storeAway({ code }: HoldfastError): Response {
   return httpError(503, -32_603, ERROR_CODES[code], { 'retry-after': '1' })
 }
 
 const LOOPBACK = new Set(['localhost', '127.0.0.1', '[::1]'])
 
-/** Refuses what a page on the web could make a browser send here (DNS rebinding). */
+/**
+ * Refuses a request that a web page could make a browser send here (DNS rebinding). Returns `undefined` for an allowed
+ * one.
+ */
 export function checkOrigin(request: Request, { allowedHosts, allowedOrigins }: AllowedSenders): Response | undefined {
   const host = request.headers.get('host') ?? new URL(request.url).host
   const name = hostNameOf(`http://${host}`)
@@ -56,7 +62,7 @@ export interface BodyLimits {
   readonly jsonValuesMax: number
 }
 
-/** The body as JSON, or the refusal of it. Bytes and values are counted before anything is parsed. */
+/** Reads the body as JSON, or returns its refusal. Bytes and values are counted before anything is parsed. */
 export async function readBody(
   request: Request,
   { bodyBytesMax: bytesMax, jsonValuesMax }: BodyLimits,
@@ -73,7 +79,7 @@ export async function readBody(
       chunks.push(chunk)
     }
   } catch {
-    // Its client gave up half-way, and reads no answer. That is nothing for a log.
+    // The client disconnected while it sent the body, and reads no answer. So nothing is logged.
     return httpError(400, -32_700, 'Parse error: the body was cut off')
   }
   const json = Buffer.concat(chunks)
@@ -85,7 +91,7 @@ export async function readBody(
   }
 }
 
-/** The refusal of a body that the host's framework parsed, if it holds too many values. */
+/** Refuses a body that the host's framework parsed, if it holds too many values. */
 export function refusalOfParsed(
   body: unknown,
   { jsonValuesMax }: Pick<BodyLimits, 'jsonValuesMax'>,
@@ -98,7 +104,7 @@ export function refusalOfParsed(
   }
 }
 
-/** The refusal of one more request of an owner that had too many refused. */
+/** Creates the refusal of a request whose owner had too many requests refused. */
 export function tooManyRequests(): Response {
   return httpError(429, -32_000, 'Too many requests (limit `requestsPerMinute`). Try again in a minute.', {
     'retry-after': '60',

@@ -1,9 +1,9 @@
-/** Turns of the event loop, and whether anything waits for the next one. */
+/** Turns of the event loop, and a check for queued immediates. */
 
-/** Immediates that `turn` has queued itself. */
+/** Number of queued immediates of `turn` itself. */
 let ownImmediates = 0
 
-/** Lets the event loop turn once. Before it does, Node runs every microtask there is. */
+/** Waits for one turn of the event loop. Before that, Node runs every microtask. */
 export function turn(): Promise<void> {
   ownImmediates++
   return new Promise((resolve) =>
@@ -14,7 +14,10 @@ export function turn(): Promise<void> {
   )
 }
 
-/** True if anybody else has an immediate queued, as every planned turn of a body has. The one that runs now is not counted. */
+/**
+ * True if an immediate of other code is queued. Every planned turn of a body is one. The immediate that runs now is not
+ * counted.
+ */
 export function hasImmediates(): boolean {
   const resources = process.getActiveResourcesInfo()
   return resources.filter((resource) => resource === 'Immediate').length > ownImmediates

@@ -15,12 +15,12 @@ export class ManualClock implements Clock {
   #now: number
   #timers = new Set<Timer>()
   #order = 0
-  /** Where the move that goes on, or went on last, ends. */
+  /** End of the current move, or of the last one. */
   #target = Number.NEGATIVE_INFINITY
-  /** Resolves once the moves that were called have ended. */
+  /** Resolves once all moves so far have ended. */
   #moving: Promise<void> = Promise.resolve()
 
-  /** @param now where it begins; the default is an ordinary instant, so that IDs and dates look ordinary */
+  /** @param now instant at which the clock begins; by default an ordinary one, so that IDs and dates look ordinary */
   constructor(now = Date.UTC(2026, 0, 1)) {
     this.#now = now
   }
@@ -32,7 +32,7 @@ export class ManualClock implements Clock {
   setTimer(dueAt: number, fire: () => void, { elapsed = false, background = false }: TimerOptions = {}): () => void {
     const timer: Timer = { dueAt: background ? this.#lastOf(dueAt) : dueAt, elapsed, order: this.#order++, fire }
     this.#timers.add(timer)
-    // One that is due already fires soon, as on the machine's clock, and not inside this call.
+    // A timer that is due already fires soon, as on the machine's clock, and not inside this call.
     if (dueAt <= this.#now) queueMicrotask(() => this.#fire(timer))
     return () => void this.#timers.delete(timer)
   }
@@ -48,11 +48,12 @@ export class ManualClock implements Clock {
   }
 
   /**
-   * Moves on by `ms`. First, what is ready begins: a task that was just started reaches its first sleep. Then each timer that
-   * is due on the way fires, in order, and takes effect before the next one. Of the engine's sweeps, of which one is due every
-   * minute, the first and the last run. Calls that overlap are carried out one after the other.
+   * Moves forward by `ms`. First, ready work begins: a task that was just started reaches its first sleep. Then each
+   * timer that is due on the way fires, in order, and takes effect before the next one. Of the engine's sweeps, of
+   * which one is due every minute, the first and the last run. Calls that overlap are carried out one after the other.
    *
-   * What waits for a file, a socket or another process is not waited for: with a store on a disk, use `untilIdle` before.
+   * Work that waits for a file, a socket or another process is not waited for. With a store on a disk, call `untilIdle`
+   * before.
    */
   advance(ms: number): Promise<void> {
     return this.#inTurn(async () => {
@@ -61,7 +62,7 @@ export class ManualClock implements Clock {
     })
   }
 
-  /** Moves on to `instant`, in the same way. */
+  /** Moves forward to `instant`, in the same way. */
   advanceTo(instant: number): Promise<void> {
     return this.#inTurn(async () => {
       await atRest()
@@ -70,8 +71,8 @@ export class ManualClock implements Clock {
   }
 
   /**
-   * Sets the clock forward, or back by a negative `ms`, as an administrator does: no time passes. What waits for an
-   * instant that has come by then fires; what waits for a duration waits as long as before.
+   * Sets the clock forward, or back by a negative `ms`, as an administrator does: no time passes. Timers for an instant
+   * that has passed then fire. Timers for a duration wait as long as before.
    */
   jump(ms: number): Promise<void> {
     return this.#inTurn(async () => {
@@ -82,8 +83,8 @@ export class ManualClock implements Clock {
   }
 
   /**
-   * The last instant of a move at which housekeeping is due that is armed again each time. The engine sweeps every minute, which
-   * in a year would be half a million times; the last one does it all.
+   * Instant for a background timer that is armed again at each firing: the last one within the move. The engine sweeps
+   * every minute, which would be half a million sweeps in a year. One sweep at the end deletes the same records.
    */
   #lastOf(dueAt: number): number {
     const every = dueAt - this.#now
@@ -122,12 +123,12 @@ export class ManualClock implements Clock {
   }
 }
 
-// More turns than a commit, a read and the begin of a step take one after the other, with the disk in memory.
+// More turns than a commit, a read and the start of a step need in sequence, with the disk in memory.
 const QUIET_TURNS = 50
 
 /**
- * Resolves once no body is in a turn and no immediate of the process is left. A test that queues immediates for ever, as one
- * that polls does, is waited for no longer than some turns after the last one of a body.
+ * Resolves once no body is in a turn and no immediate of the process is queued. A test that queues immediates for ever,
+ * as a polling test does, delays this only for some turns after the last turn of a body.
  */
 async function atRest(): Promise<void> {
   for (let quiet = 0; quiet < QUIET_TURNS; quiet = anyBodyHasTurn() ? 0 : quiet + 1) {

@@ -1,22 +1,22 @@
 /**
- * A disk in memory that a test can pull the plug of, at any write. It holds what was written; a handle is what a
- * process has open on it. When the process dies, its handles go silent: nothing they were asked for is ever answered.
+ * A disk in memory that a test can crash at any write. The disk keeps the written data. A handle is the access of one
+ * process. After the process crashes, the calls of its handles never settle.
  */
 import type { Level, LevelBatch, LevelRange } from '../store/disk/level.js'
 
-/** A fault at a chosen write. `applied`: the write reached the disk, and only its acknowledgement is lost. */
+/** A fault at a chosen write. With `applied`, the write reaches the disk and only its acknowledgement is lost. */
 export interface Fault {
   /** Number of the write, counted from the next one as 1. */
   readonly atWrite: number
   readonly applied: boolean
 }
 
-/** A disk that outlives the processes on it. */
+/** A disk in memory. It keeps its data when the process on it crashes or closes. */
 export class MemoryDisk {
   readonly #content = new Map<string, string>()
-  /** Every key, in order, as it was when a range was read last. */
+  /** Every key in order, as of the last read of a range. */
   #sorted: readonly string[] = []
-  /** Keys that were added, or removed, since then. */
+  /** Keys that were added or removed since then. */
   readonly #changed = new Set<string>()
   #handles = new Set<MemoryLevel>()
   #writes = 0
@@ -26,7 +26,7 @@ export class MemoryDisk {
   #full = false
   #crashes = 0
 
-  /** @param latency what every write waits for; the default is one turn of the event loop */
+  /** @param latency delay of every write; one turn of the event loop by default */
   constructor(
     private readonly latency: () => Promise<unknown> = () => new Promise((resolve) => setImmediate(resolve)),
   ) {}
@@ -36,12 +36,12 @@ export class MemoryDisk {
     return this.#writes
   }
 
-  /** True if a process is on it. */
+  /** True if a process has the disk open. */
   get isOpen(): boolean {
     return this.#handles.size > 0
   }
 
-  /** Everything on it, by key. */
+  /** Every value on the disk, by its key. */
   get content(): ReadonlyMap<string, string> {
     return this.#content
   }
@@ -51,12 +51,12 @@ export class MemoryDisk {
     this.#death = { ...fault, atWrite: this.#writes + fault.atWrite }
   }
 
-  /** A write fails: without reaching the disk, or (`applied`) although it did. Later ones work again. */
+  /** Makes a write fail: without reaching the disk, or (`applied`) although it did. Later writes work again. */
   failAt(fault: Fault, error = new Error('IO error: No space left on device')): void {
     this.#failure = { ...fault, atWrite: this.#writes + fault.atWrite, error }
   }
 
-  /** From now on every write fails, and so does opening, until there is room again. */
+  /** True if the disk is full: every write fails, and so does opening, until this is set to false. */
   set full(full: boolean) {
     this.#full = full
   }
@@ -96,7 +96,7 @@ export class MemoryDisk {
   async open(): Promise<Level> {
     const crashes = this.#crashes
     await this.latency()
-    // The process that is opening it died meanwhile.
+    // The process that opens the disk crashed meanwhile.
     if (this.#crashes !== crashes) return new Promise(() => {})
     if (this.#full) throw new Error('IO error: No space left on device')
     if (this.#handles.size > 0) throw new Error('The disk is open already')
@@ -136,7 +136,7 @@ export class MemoryDisk {
   }
 }
 
-/** A process's handle. */
+/** Access of one process to the disk. */
 class MemoryLevel implements Level {
   isDead = false
 
@@ -190,7 +190,7 @@ class MemoryLevel implements Level {
   }
 }
 
-/** Where the first key that is not less than `key` is, or would be. */
+/** Index of the first key that is not less than `key`. */
 function firstAtLeast(keys: readonly string[], key: string): number {
   let from = 0
   let to = keys.length
@@ -202,7 +202,7 @@ function firstAtLeast(keys: readonly string[], key: string): number {
   return from
 }
 
-/** Both lists in one, in order. */
+/** Merges two sorted lists into one. */
 function merged(one: readonly string[], other: readonly string[]): string[] {
   const all: string[] = []
   let at = 0

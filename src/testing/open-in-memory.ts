@@ -1,4 +1,4 @@
-/** Opens a Holdfast on a disk in memory: the real engine and the real commit path, without files, locks or waiting. */
+/** Opens a Holdfast on a disk in memory: the real engine and the real commit path, without files, locks or delays. */
 import { assembleEngine } from '../api/assemble-engine.js'
 import { Holdfast } from '../api/holdfast.js'
 import { createIds, type Ids } from '../base/ids.js'
@@ -26,7 +26,7 @@ export interface InMemoryOptions extends Omit<OpenOptions, 'dir' | 'anchor' | 'a
 
 const inMemory = new WeakSet<Holdfast>()
 
-/** True if `openInMemory` made it. */
+/** True if `openInMemory` created `holdfast`. */
 export function isInMemory(holdfast: Holdfast): boolean {
   return inMemory.has(holdfast)
 }
@@ -50,7 +50,8 @@ export async function openInMemory({
   disk.onDeath(() => {
     isDead = true
   })
-  // A dead process that was about to open its disk again never does: its writes would meet the next one's.
+  // A crashed process that was about to open the disk again never does. Its writes would mix with those of the next
+  // process.
   const reopen = () => (isDead ? new Promise<never>(() => {}) : disk.open())
   const level = await reopen()
   const { newest } = await readChain(level, 0)
@@ -72,7 +73,7 @@ export async function openInMemory({
   })
   const engine = assembleEngine(store, checked)
   disk.onDeath(() => {
-    // What a dead process can't do: begin a step, or take a task from the queue.
+    // A crashed process begins no step and starts no queued task.
     engine.closing = true
     engine.scheduler.stop()
     for (const task of engine.tasks.values()) task.disarm()

@@ -1,4 +1,4 @@
-/** Waits until nothing can go on without the test: in place of a number of turns of the event loop, or a delay. */
+/** Waits until the engine cannot continue without the test. Replaces delays and counted turns of the event loop. */
 
 import { bindingOf } from '../api/binding.js'
 import type { Holdfast } from '../api/holdfast.js'
@@ -28,7 +28,7 @@ import { isInMemory } from './open-in-memory.js'
  */
 export async function untilIdle(holdfast: Holdfast): Promise<void> {
   const engine = bindingOf(holdfast)
-  // All that a disk in memory waits for is an immediate, or the test.
+  // A disk in memory only waits for immediates, or for the test.
   const storeIsAtRest = isInMemory(holdfast) ? () => true : () => engine.storeIsAtRest
   do await turn()
   while (hasImmediates() || !storeIsAtRest())
