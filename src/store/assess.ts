@@ -1,6 +1,6 @@
 /**
- * Assesses a store that was just opened: compares its database with itself, with `holdfast.json` and with the anchor (store-2).
- * Reads only. The caller refuses the damage, or accepts it and writes `repairs`.
+ * Assesses a store that was just opened: compares its database with itself, with `holdfast.json` and with the anchor
+ * (store-2). Only reads. The caller refuses the damage, or accepts it and writes `repairs`.
  */
 
 import type { Operation } from './disk/layout.js'
@@ -9,19 +9,22 @@ import { checkIdentity, type Identity, identityOperation } from './init.js'
 import { type AnchorFound, readAnchor } from './integrity/anchor.js'
 import { acceptOperation, readChain } from './integrity/chain.js'
 
-/** What is left of a store, and what is wrong with it. */
+/** Result of an assessment: the newest commit, and the damage. */
 export interface Assessment {
-  /** The number of the newest commit. After damage is accepted, later commits are numbered from the anchor's on. */
+  /** Number of the newest commit. After damage is accepted, later commits are numbered from the anchor's number on. */
   readonly newest: number
-  /** A sentence about what is missing or damaged, or `undefined`. */
+  /** A sentence about the missing or damaged parts, or `undefined`. */
   readonly damage: string | undefined
-  /** True if all of the damage is commits that were not synced, which a power cut may take from a buffered store. */
+  /** True if the damage is only commits that were not synced. A power cut may remove these from a buffered store. */
   readonly isBuffered: boolean
-  /** Written once the damage is accepted, so that no later open finds it again. */
+  /** Operations that the caller writes once the damage is accepted, so that no later open finds the damage again. */
   readonly repairs: readonly Operation[]
 }
 
-/** @throws HoldfastError `STORE_UNUSABLE`, `STORE_DAMAGED` for what cannot be accepted */
+/**
+ * Compares the parts of a store.
+ * @throws HoldfastError `STORE_UNUSABLE`, or `STORE_DAMAGED` for damage that cannot be accepted
+ */
 export async function assess(dir: string, level: Level, identity: Identity, anchorPath: string): Promise<Assessment> {
   const identityDamage = await checkIdentity(dir, level, identity)
   const anchor = await readAnchor(anchorPath)
@@ -43,7 +46,7 @@ export async function assess(dir: string, level: Level, identity: Identity, anch
   }
 }
 
-/** A sentence about an anchor that cannot tell whether the newest commits are there. */
+/** A sentence about an anchor that cannot show whether the newest commits are in the database. */
 function complaintOf(anchor: AnchorFound, { storeId }: Identity, newest: number): string | undefined {
   const consequence = 'so nothing shows whether the newest commits are there'
   switch (anchor.kind) {
@@ -52,7 +55,7 @@ function complaintOf(anchor: AnchorFound, { storeId }: Identity, newest: number)
     case 'damaged':
       return `both slots of the anchor file are damaged, ${consequence}`
     case 'missing':
-      // A process that makes a store may die before the anchor is there, and never after its first commit.
+      // The anchor file is created before the first commit. So after a crash, only a store without commits may lack it.
       return newest === 0 ? undefined : `the anchor file is missing, ${consequence}`
   }
 }

@@ -1,6 +1,6 @@
 /**
- * What a protocol binding keeps in the store, under keys of its own. The engine never looks at it. What belongs to a
- * task lies under `beside/`, so that it goes when the task goes; the rest is the binding's own to delete.
+ * Records that a protocol binding keeps in the store, under keys of its own. The engine never reads them. Records of a
+ * task are stored under `beside/` and are deleted with the task. The binding deletes the others itself.
  */
 import type { BindingRecord } from '../task/changes.js'
 import * as layout from './disk/layout.js'
@@ -8,17 +8,17 @@ import { pages } from './disk/pages.js'
 import { unseal } from './integrity/envelope.js'
 import type { Store } from './store.js'
 
-/** A record as it was read; `key` is what the binding called it. */
+/** A record that was read. `key` is the binding's own name of the record. */
 export interface ReadBindingRecord {
   readonly key: string
   readonly text: string
 }
 
-/** What is known of tasks that records are written for. */
+/** Access to the tasks that records are written for. */
 export interface TasksInUse {
-  /** Keeps the sweeper off a task until `act` has ended. */
+  /** Runs `act`. The sweeper does not delete the task meanwhile. */
   using<T>(taskId: string, act: () => Promise<T>): Promise<T>
-  /** True if there is such a task. Waits while the store is down. */
+  /** True if the task exists. Waits while the store is down. */
   exists(taskId: string): Promise<boolean>
 }
 
@@ -26,7 +26,7 @@ export interface TasksInUse {
 export class BindingRecords {
   readonly #prefix: string
 
-  /** @param tasks keeps the sweeper off a task while something is written for it */
+  /** @param tasks keeps the sweeper from deleting a task while a record of it is written */
   constructor(
     private readonly store: Store,
     private readonly binding: string,
@@ -35,19 +35,19 @@ export class BindingRecords {
     this.#prefix = layout.bindingPrefix(binding)
   }
 
-  /** A record of the binding's own; without a text it is deleted. */
+  /** Makes a record of the binding's own. Without a text, the record is deleted. */
   own(key: string, text: string | undefined): BindingRecord {
     return { key: `${this.#prefix}${key}`, text }
   }
 
-  /** A record that belongs to a task. */
+  /** Makes a record that belongs to a task. */
   beside(taskId: string, what: string, text: string | undefined): BindingRecord {
     return { key: layout.besideKey(taskId, this.binding, what), text }
   }
 
   /**
-   * Writes all of them or none; resolves once they are on disk. While the store is down it waits. Records of a task that
-   * is swept already are left out: nothing would ever delete them.
+   * Writes all records or none. Resolves once they are on disk. Waits while the store is down. Leaves out the records
+   * of a task that is swept already: nothing would ever delete them.
    * @throws HoldfastError `STORE_UNAVAILABLE` for a write that is not `patient`
    */
   async write(records: readonly BindingRecord[], { patient = true }: { patient?: boolean } = {}): Promise<void> {
@@ -62,22 +62,30 @@ export class BindingRecords {
     })
   }
 
-  /** @throws HoldfastError `RECORD_DAMAGED`, `STORE_UNAVAILABLE` */
+  /**
+   * Reads a record of the binding's own.
+   * @throws HoldfastError `RECORD_DAMAGED`, `STORE_UNAVAILABLE`
+   */
   get(key: string): Promise<string | undefined> {
     return this.#read(`${this.#prefix}${key}`)
   }
 
-  /** @throws HoldfastError `RECORD_DAMAGED`, `STORE_UNAVAILABLE` */
+  /**
+   * Reads a record of a task.
+   * @throws HoldfastError `RECORD_DAMAGED`, `STORE_UNAVAILABLE`
+   */
   getBeside(taskId: string, what: string): Promise<string | undefined> {
     return this.#read(layout.besideKey(taskId, this.binding, what))
   }
 
-  /** The records whose keys begin with `prefix` and come after `after`, in the order of their keys. */
+  /** Reads the own records whose keys begin with `prefix` and sort after `after`, in the order of their keys. */
   list(prefix: string, range: { after?: string } = {}): Promise<ReadBindingRecord[]> {
     return this.collect(prefix, (record) => record, range)
   }
 
-  /** What `take` makes of each of those records: where the records are large, only that is kept in memory. */
+  /**
+   * Reads the same records and returns `take` of each. For large records, only the results of `take` stay in memory.
+   */
   async collect<T>(
     prefix: string,
     take: (record: ReadBindingRecord) => T,
@@ -94,7 +102,7 @@ export class BindingRecords {
     })
   }
 
-  /** The keys that begin with `prefix`, in their order. The records themselves are not read. */
+  /** Reads the keys that begin with `prefix`, in order, without the records. */
   async keys(prefix: string): Promise<string[]> {
     return this.store.read(async (level) => {
       const found: string[] = []
@@ -106,8 +114,8 @@ export class BindingRecords {
   }
 
   /**
-   * The different parts that follow `prefix` in keys, up to the next `/`. One look for each part, so it does not matter
-   * how many records have the part in common.
+   * Lists the different parts that follow `prefix` in keys, up to the next `/`. Takes one read for each part,
+   * regardless of the number of records that share the part.
    * @param prefix ends in `/`
    */
   async parts(prefix: string): Promise<string[]> {
@@ -125,7 +133,7 @@ export class BindingRecords {
     })
   }
 
-  /** The records beside a task whose names begin with `prefix`, in the order of their names. */
+  /** Reads the records of a task whose names begin with `prefix`, in the order of their names. */
   async listBeside(taskId: string, prefix: string): Promise<ReadBindingRecord[]> {
     const from = layout.besideKey(taskId, this.binding, prefix)
     const all = layout.besideKey(taskId, this.binding, '')

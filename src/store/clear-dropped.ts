@@ -1,11 +1,12 @@
 /**
- * Clears what retries dropped from the log of a task: behind the commit that says so, in slices, and again after a crash.
+ * Clears the records that retries dropped from the log of a task, after the commit of the retry, in slices. A crash
+ * interrupts this; the next open repeats it.
  *
- * clear-dropped-1. What the next attempt could meet goes before it begins: messages return to their place, checkpoints
- *                  and patches of dropped segments are deleted. The list says so in the batch of the last of it. Without
- *                  this, a message that the next attempt receives would return once more after a crash.
- * clear-dropped-2. Records are deleted while the next attempt runs, since nobody meets them: readers pass over what is
- *                  in the list. The list is deleted with the last of them, unless a retry has added to it meanwhile.
+ * clear-dropped-1. Everything that the next attempt could read is cleared before that attempt begins: messages return
+ *   to their place, checkpoints and patches of dropped segments are deleted. The last batch of this also updates the
+ *   list. Without this, a message that the next attempt receives would return once more after a crash.
+ * clear-dropped-2. Records are deleted while the next attempt runs, because readers skip the records of the list. The
+ *   list is deleted with the last of them, unless a retry has added to it meanwhile.
  */
 
 import { messageOf } from '../task/decisions/retry-drops.js'
@@ -30,11 +31,11 @@ const PER_READ = 500
 const OPERATIONS_PER_COMMIT = 64
 const BYTES_PER_COMMIT = 512 * 1024
 
-/** Does what concerns the list of one task in order with the retries that add to it. */
+/** Runs an action in order with the retries of the task, which add to its list. */
 export type InOrder = <T>(act: () => Promise<T>) => Promise<T>
 
 /**
- * Clears what the next attempt could meet (clear-dropped-1).
+ * Clears everything that the next attempt could read (clear-dropped-1).
  * @returns true if records are left to be deleted
  * @throws HoldfastError `RECORD_DAMAGED`
  */
@@ -61,8 +62,8 @@ export async function clearForAttempt(store: Store, taskId: string): Promise<boo
 }
 
 /**
- * Deletes the records that are in the list, and the list (clear-dropped-2).
- * @param mayContinue asked between two batches; the next open does the rest
+ * Deletes the records of the list, and then the list (clear-dropped-2).
+ * @param mayContinue called between two batches; if it returns false, the next open deletes the rest
  */
 export async function deleteDropped(
   store: Store,
@@ -71,7 +72,7 @@ export async function deleteDropped(
 ): Promise<void> {
   for (let isOver = false; !isOver; ) {
     const text = await readList(store, taskId)
-    // One that is not cleared yet is deleted behind its clearing: records still hold messages that return.
+    // An uncleared list waits for `clearForAttempt`: its records still hold messages that return.
     if (text === undefined || isUncleared(decodeDropped(text))) return
     const last = await deleteAllButLast(store, taskId, decodeDropped(text), mayContinue)
     if (!last) return
@@ -84,7 +85,10 @@ export async function deleteDropped(
   }
 }
 
-/** @returns the deletes of the last slice, which are not written; `undefined` if it may not continue */
+/**
+ * Deletes all slices but the last.
+ * @returns the deletes of the last slice, which are not written; `undefined` if `mayContinue` returned false
+ */
 async function deleteAllButLast(
   store: Store,
   taskId: string,
@@ -109,7 +113,7 @@ async function deleteAllButLast(
   }
 }
 
-/** What is to be written before the next attempt, a page at a time. */
+/** Operations to write before the next attempt, a page at a time. */
 async function* uncleared(
   store: Store,
   taskId: string,

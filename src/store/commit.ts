@@ -1,18 +1,21 @@
 /**
- * THE write. Every change of the store goes through here, and the one place that calls the database’s batch is below.
+ * The only write to the database. Every change of the store goes through `Committer`, and `writeBatch` below is the
+ * only caller of the database's batch.
  *
- * Owns the queue of commits and the number of the next one. Commits that arrive while a batch is being written form
- * the next batch (group commit), so a hundred tasks that finish a step at once cost one wait for the disk.
+ * Owns the queue of commits and the number of the next commit. Commits that arrive while a batch is being written form
+ * the next batch (group commit). So a hundred tasks that finish a step at once wait for the disk once.
  *
- * commit-1. One batch in flight, of about 100 operations or 1 MiB; each carries the next commit number, and is synced.
- * commit-2. A commit's promise settles only when its batch is on disk. Nobody is told before.
- * commit-3. A failed batch is the handle's last (connection.ts). The database is opened again and read: the batch's own
- *     number says whether it landed. Whatever was queued behind it was decided on what is now unknown, so it is
- *     `lost`: its owner reads again and decides again. A repeatable commit is not lost: it keeps its place in the queue.
- * commit-4. Nothing of a user's runs in here.
- * commit-9. Before a batch is acknowledged, the lock file must still be ours (lock-7). If it is not, the batch is not acknowledged,
- *     and it was the last one: another process may write there. A caller's commits are refused then, and the engine's own
- *     never settle.
+ * commit-1. One batch is in flight, of about 100 operations or 1 MiB. Each batch has the next commit number, and is
+ *   synced.
+ * commit-2. The promise of a commit settles only when its batch is on disk. Callers are notified after that.
+ * commit-3. A failed batch is the last one of its database handle (connection.ts). The database is opened again and
+ *   read: the number of the batch shows whether it reached the disk. The commits queued after it were decided on a
+ *   state that is now unknown, so they are `lost`: their owners read again and decide again. A repeatable commit is not
+ *   lost: it keeps its place in the queue.
+ * commit-4. No user function runs in this file.
+ * commit-9. Before a batch is acknowledged, the lock file must still be ours (lock-7). If it is not, the batch is not
+ *   acknowledged and no batch follows it, because another process may write to the store. The commits of callers are
+ *   then refused. The engine's own never settle.
  */
 import { HoldfastError } from '../base/errors.js'
 import type { Logger } from '../base/logger.js'
@@ -23,33 +26,37 @@ import type { Level } from './disk/level.js'
 import { COMMIT_LOG_BYTES_MIN, chainOperation, logBytesAtLeast, newestIs } from './integrity/chain.js'
 import type { TotalsKeeper } from './totals.js'
 
-// A batch of a thousand operations blocks the main thread for 7–11 ms; a hundred share the wait for the disk as well.
+// A batch of a thousand operations blocks the main thread for 7 to 11 ms. A hundred operations share the wait for the
+// disk as well.
 const OPERATIONS_PER_BATCH = 100
 const BYTES_PER_BATCH = 1024 * 1024
 
-// `await null` would make another promise each time.
+// A shared promise. `await null` would create another promise each time.
 const RESOLVED = Promise.resolve()
 
-/** What became of a commit: it is on disk, or it is not and must be decided again. */
+/** Result of a commit: it is on disk, or it is not and must be decided again. */
 export type Fate = 'written' | 'lost'
 
-/** Whose commit it is, and whether it waits while the store is down. */
+/** Options of a commit: its task, and its behaviour while the store is down. */
 export interface CommitOptions {
   readonly taskId: string
-  /** The engine's own commits wait and are decided again; a caller's are refused with `STORE_UNAVAILABLE`. */
+  /**
+   * True for a commit of the engine, which waits and is decided again. A caller's commit is refused with
+   * `STORE_UNAVAILABLE`.
+   */
   readonly patient: boolean
   /**
    * True if the operations depend on nothing that is read first. A patient commit of that kind is never `lost`: the committer
    * writes it again, before any commit that came later. Without this, a later write of the same key would be overwritten.
    */
   readonly isRepeatable?: boolean | undefined
-  /** How far it moves the counters; they are written in its batch. */
+  /** Changes of the counters, written in the same batch. */
   readonly tally?: Tally | undefined
 }
 
 /**
- * Reads the heads of tasks whose commits are unknown or lost, before anybody else sees the store again. Returns what is
- * to be told once the store is up: a commit whose caller was refused may have landed.
+ * Reads the heads of tasks whose commits are unknown or lost, before the store is used again. Returns a function that
+ * notifies waiting callers once the store is up: a commit whose caller was refused may be on disk.
  */
 export type Reload = (level: Level, taskIds: ReadonlySet<string>) => Promise<() => void>
 
@@ -59,24 +66,27 @@ interface QueuedCommit extends CommitOptions {
   readonly reject: (error: unknown) => void
 }
 
-/** What a committer tells the anchor (anchor.ts). */
+/** The part of the anchor that a committer calls (anchor.ts). */
 export interface CommitAnchor {
   note(seq: number): void
-  /** @throws Error if the anchor is not exact then */
+  /**
+   * Writes the anchor and waits for it.
+   * @throws Error if the anchor file is not exact after that
+   */
   writeNow(): Promise<void>
 }
 
-/** What a committer needs. */
+/** Parts and settings of a committer. */
 export interface CommitterOptions {
   readonly connection: Connection
   readonly anchor: CommitAnchor
   readonly sync: boolean
   readonly logger: Logger
-  /** Called once, when the store is lost and what waited was refused. */
+  /** Called once, when the store is lost and all waiting commits were refused. */
   readonly onLost: (lost: HoldfastError) => void
-  /** The newest commit in the database. */
+  /** Number of the newest commit in the database. */
   readonly newest: number
-  /** Wait for the anchor at every commit, instead of letting it lag. */
+  /** True if each commit waits for the anchor. Otherwise the anchor lags. */
   readonly anchorEach: boolean
   readonly totals: TotalsKeeper
 }
@@ -91,7 +101,7 @@ export class Committer {
     this.#newest = options.newest
   }
 
-  /** The number of the newest commit. */
+  /** Number of the newest commit. */
   get newest(): number {
     return this.#newest
   }
@@ -101,13 +111,13 @@ export class Committer {
     return this.#draining === undefined || !this.options.connection.isUp
   }
 
-  /** Who reads heads again after the store was down. */
+  /** Sets the function that reads heads again after the store was down. */
   onReload(reload: Reload): void {
     this.#reload = reload
   }
 
   /**
-   * Writes `operations` in one batch with whatever else is waiting. Settles when they are on disk, or known not to be.
+   * Writes `operations` in one batch with the other waiting commits. Settles once they are on disk, or known not to be.
    * @throws HoldfastError `STORE_UNAVAILABLE`, `STORE_LOST` for an impatient commit, with `mayBeWritten`
    */
   commit(operations: readonly Operation[], options: CommitOptions): Promise<Fate> {
@@ -119,14 +129,17 @@ export class Committer {
     })
   }
 
-  /** Resolves once nothing is queued, or the store is down: what is queued then is not on disk, and nobody was told it is. */
+  /**
+   * Resolves once nothing is queued, or the store is down. Commits that are queued then are not on disk and not
+   * acknowledged.
+   */
   async flushed(): Promise<void> {
     const { connection } = this.options
     while (this.#draining && connection.isUp) await Promise.race([this.#draining, connection.down])
   }
 
   async #drain(): Promise<void> {
-    // Let everything that is decided in this turn of the event loop join the first batch.
+    // Waits until everything that is decided in this turn of the event loop has joined the first batch.
     await RESOLVED
     while (this.#queue.length > 0) {
       const group = this.#nextGroup()
@@ -164,7 +177,7 @@ export class Committer {
     await writeBatch(connection.level, operations, sync)
     connection.assertHeld()
     anchor.note(seq)
-    // A failing anchor is an outage like a failed batch: the commit is not acknowledged before the anchor says it.
+    // A failing anchor is an outage like a failed batch: no commit is acknowledged before the anchor includes it.
     if (anchorEach) await anchor.writeNow()
     this.#newest = seq
     totals.landed()
@@ -213,8 +226,8 @@ export class Committer {
 }
 
 /**
- * The one place where bytes go to the database: all of `operations`, or none. With `sync` they survive a power cut, and so
- * does the name of the file that they are in.
+ * Writes `operations` to the database: all of them, or none. No other code writes a batch. With `sync`, they survive a
+ * power cut, and so does the name of the file that holds them.
  */
 export function writeBatch(level: Level, operations: readonly Operation[], sync: boolean): Promise<void> {
   const batch = level.batch()
@@ -226,14 +239,17 @@ export function writeBatch(level: Level, operations: readonly Operation[], sync:
   return level.afterWrite ? written.then(() => level.afterWrite?.(operations, sync)) : written
 }
 
-/** A smaller commit would let the logs hold more commits than the ring has slots (chain.ts). */
+/**
+ * Checks the padding of a batch. With smaller commits, LevelDB's logs could hold more commits than the ring has slots
+ * (chain.ts).
+ */
 function assertPadded(operations: readonly Operation[]): void {
   const bytes = logBytesAtLeast(operations)
   if (bytes >= COMMIT_LOG_BYTES_MIN) return
   throw new Error(`A commit takes ${bytes} bytes of the log; it has to take at least ${COMMIT_LOG_BYTES_MIN}`)
 }
 
-/** True if the commit is written again as it is, in its place, after the store was down. */
+/** True if the commit is written again unchanged, in its place, after the store was down. */
 function keepsItsPlace({ isRepeatable, patient }: QueuedCommit): boolean {
   return isRepeatable === true && patient
 }

@@ -1,9 +1,9 @@
 /**
- * Owns the open database handle, and what happens when a write on it fails (commit-3).
+ * Owns the open database handle, and handles a failed write on it (commit-3).
  *
- * LevelDB goes on accepting writes after its log could not be written, acknowledges them, and drops them at the next
- * open. So the first failed write is the handle's last: it is closed, the database is opened again, with patience, and
- * what the failed write left is read back. Between the two nothing is read or written.
+ * LevelDB accepts writes after it could not write its log, acknowledges them, and drops them at the next open. So the
+ * first failed write is the last one of its handle: the handle is closed, the database is opened again after some
+ * attempts, and the result of the failed write is read. Between the two, nothing is read or written.
  */
 import type { Clock } from '../base/clock.js'
 import { deferred } from '../base/deferred.js'
@@ -15,11 +15,14 @@ import type { Level } from './disk/level.js'
 const REOPEN_MS_FIRST = 50
 const REOPEN_MS_MAX = 2_000
 
-/** What a connection needs to open its database again. */
+/** Functions and parts that a connection needs to open its database again. */
 export interface ConnectionOptions {
-  /** Rejects with `STORE_LOST` if the directory is no longer ours: then it is not tried again. */
+  /**
+   * Opens the database again. Rejects with `STORE_LOST` if the directory is no longer ours; then there is no further
+   * attempt.
+   */
   readonly reopen: () => Promise<Level>
-  /** See `DirectoryLock#assertHeld`. */
+  /** Checks that the directory is still ours. See `DirectoryLock#assertHeld`. */
   readonly assertHeld: () => void
   readonly clock: Clock
   readonly logger: Logger
@@ -37,7 +40,7 @@ export class Connection {
   #reopening: Promise<unknown> = Promise.resolve()
   #wake: () => void = () => {}
   #reads = 0
-  /** Opening the database again, and not in the pause between two attempts. */
+  /** True while the database is being opened again, and false in the pause between two attempts. */
   #isOpening = false
 
   constructor(
@@ -53,39 +56,51 @@ export class Connection {
     return this.#isUp && !this.#closed
   }
 
-  /** True if no read is going on, and no attempt to open the database again. */
+  /** True if no read is running, and no attempt to open the database again. */
   get isAtRest(): boolean {
     return this.#reads === 0 && !this.#isOpening
   }
 
-  /** @throws HoldfastError `STORE_LOST`, `CLOSED` */
+  /**
+   * Checks that the store is neither closed nor lost.
+   * @throws HoldfastError `STORE_LOST`, `CLOSED`
+   */
   assertOpen(): void {
     if (this.#closed) throw new HoldfastError('CLOSED', 'The store is closed')
     if (this.#lost) throw this.#lost
   }
 
-  /** @throws HoldfastError `STORE_UNAVAILABLE`, `STORE_LOST`, `CLOSED`: a write now would be refused */
+  /**
+   * Checks that a write would be accepted now.
+   * @throws HoldfastError `STORE_UNAVAILABLE`, `STORE_LOST`, `CLOSED`
+   */
   assertUp(): void {
     this.assertOpen()
     if (!this.#isUp) throw unavailable(this.#cause)
   }
 
-  /** @throws HoldfastError `STORE_LOST`; a system error if that is unknown: what was just written may not be acknowledged */
+  /**
+   * Checks that the directory is still ours, after a write and before its acknowledgement.
+   * @throws HoldfastError `STORE_LOST`; a system error if the check itself fails
+   */
   assertHeld(): void {
     this.options.assertHeld()
   }
 
-  /** Resolves once reads and writes are possible; after `close` or `lose` never. */
+  /** Resolves once reads and writes are possible. Never resolves after `close` or `lose`. */
   get up(): Promise<void> {
     return this.#up.promise
   }
 
-  /** Resolves once they are not any more. */
+  /** Resolves once reads and writes are no longer possible. */
   get down(): Promise<void> {
     return this.#down.promise
   }
 
-  /** The handle. @throws HoldfastError `STORE_UNAVAILABLE` while there is none, `STORE_LOST`, `CLOSED` after `close` */
+  /**
+   * The open database.
+   * @throws HoldfastError `STORE_UNAVAILABLE` while there is none, `STORE_LOST`, `CLOSED` after `close`
+   */
   get level(): Level {
     if (this.#level === undefined || this.#closed) this.assertUp()
     if (this.#level === undefined) throw unavailable(this.#cause)
@@ -93,7 +108,7 @@ export class Connection {
   }
 
   /**
-   * Runs a read. A failure of the database becomes `STORE_UNAVAILABLE`, `STORE_DAMAGED` where its files are broken, or
+   * Runs a read. A failure of the database becomes `STORE_UNAVAILABLE`, `STORE_DAMAGED` if its files are damaged, or
    * `STORE_LOST`.
    */
   async read<T>(read: (level: Level) => Promise<T>): Promise<T> {
@@ -109,10 +124,7 @@ export class Connection {
     }
   }
 
-  /**
-   * Runs a read for the engine itself: while the store is down it waits instead of failing, after `close` or `lose` for
-   * ever.
-   */
+  /** Runs a read of the engine itself. Waits while the store is down. Never settles after `close` or `lose`. */
   async readPatiently<T>(read: (level: Level) => Promise<T>): Promise<T> {
     for (;;) {
       await this.#up.promise
@@ -121,13 +133,13 @@ export class Connection {
         return await this.read(read)
       } catch (error) {
         if (this.#closed) return new Promise<never>(() => {})
-        // It may have gone down again in the very moment in which this went on.
+        // The store may have gone down again just before this read, and is then waited for again.
         if (level !== undefined && this.#level === level) throw error
       }
     }
   }
 
-  /** No more on this handle: the write that failed with `cause` may or may not be in the database. */
+  /** Stops using the handle. The write that failed with `cause` may or may not be in the database. */
   poison(cause: unknown): void {
     this.#cause = cause
     this.#isUp = false
@@ -141,11 +153,15 @@ export class Connection {
     })
   }
 
-  /** Another process may hold the directory: nothing is read or written any more. Returns `false` if that was known. */
+  /**
+   * Stops all reads and writes, because another process may hold the directory. Returns `false` if the store was lost
+   * already.
+   */
   lose(lost: HoldfastError): boolean {
     if (this.#lost) return false
     this.#lost = lost
-    // Reads wait for it, and get an answer. LevelDB must not go on merging files in a directory that is another process's.
+    // `close` waits for running reads, which still return. An open LevelDB could merge files in a directory of another
+    // process.
     this.#closing = this.#level?.close().catch(() => {}) ?? this.#closing
     this.#level = undefined
     if (this.#isUp) this.#up = deferred()
@@ -159,7 +175,8 @@ export class Connection {
   }
 
   /**
-   * Opens the database again, however long it takes; `check` sees it before anybody else. Never resolves after `close`.
+   * Opens the database again, with as many attempts as it takes. `check` reads it before any other code. Never resolves
+   * after `close`.
    * @throws HoldfastError `STORE_LOST`
    */
   async reopen<T>(check: (level: Level) => Promise<T>): Promise<T> {
@@ -193,7 +210,7 @@ export class Connection {
     return undefined
   }
 
-  /** Says that the store is whole again. */
+  /** Marks the store as usable again. */
   resume(): void {
     this.options.logger.warn('The store is open again')
     this.options.logger.debug('An outage ends')
@@ -202,11 +219,11 @@ export class Connection {
     this.#up.resolve()
   }
 
-  /** Closes the handle; pending reads are waited for. */
+  /** Closes the handle, and waits for running reads. */
   async close(): Promise<void> {
     this.#closed = true
     this.#wake()
-    await this.#reopening.catch(() => {}) // its caller was told
+    await this.#reopening.catch(() => {}) // Its caller received the error.
     await this.#closing
     await this.#level?.close()
   }
@@ -224,12 +241,12 @@ export class Connection {
   }
 }
 
-/** True if `error` says that another process may hold the directory. */
+/** True if `error` means that another process may hold the directory. */
 export function isLost(error: unknown): error is HoldfastError {
   return error instanceof HoldfastError && error.code === 'STORE_LOST'
 }
 
-/** The refusal of a call while the disk does not take writes. */
+/** Creates the refusal of a call while the disk does not accept writes. */
 export function unavailable(cause: unknown, mayBeWritten = false): HoldfastError {
   const said = mayBeWritten ? 'Whether this call was written is unknown' : 'Nothing of this call was written'
   return new HoldfastError(

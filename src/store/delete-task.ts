@@ -1,12 +1,12 @@
 /**
- * Deletes a task with everything that belongs to it, a small batch at a time, its head last.
+ * Deletes a task with everything that belongs to it, in small batches, its head last.
  *
- * - A task that fits one batch goes in one. Of a larger one the head says first that it is being swept, which hides it
- *     from everybody, so nobody ever sees half a task.
- * - What leads to the task (its timer, its owner's entry) goes with its head, in the last batch. A sweep that dies
- *     anywhere is found again, and done again from its beginning.
- * - An entry of the trail and the audit entry it points at go in one batch.
- * - So do a binding's record of a task and the binding's own records that it names.
+ * - A task that fits one batch is deleted in one. The head of a larger task is marked as swept first, which hides the
+ *   task from all reads, so no reader sees half a task.
+ * - The records that lead the sweeper to the task (its timer, its owner's entry) are deleted with its head, in the last
+ *   batch. So a sweep that was interrupted by a crash is found again and repeated from its beginning.
+ * - An entry of the trail and its audit entry are deleted in one batch.
+ * - A binding's record of a task and the binding's own records that it names are deleted in one batch.
  */
 import type { IdempotencyEntry } from '../task/changes.js'
 import { sweptTally } from '../task/counters.js'
@@ -18,25 +18,29 @@ import { seal, unsealJson } from './integrity/envelope.js'
 import { readKeys } from './reads.js'
 import type { Store } from './store.js'
 
-// A batch of about a hundred operations shares its sync with whatever else is waiting, and blocks nobody for long.
+// A batch of about a hundred operations shares its sync with other waiting commits, and blocks the main thread only
+// briefly.
 const DELETES_PER_COMMIT = 64
 const ONE_BATCH_KEYS = 70
 
-/** What is swept, and what led to it. */
+/** A task to sweep, and the record that led to it. */
 export interface Swept {
   readonly taskId: string
-  /** `undefined` for what a task without a head left behind. */
+  /** Head of the task; `undefined` if only other records are left of it. */
   readonly head: TaskHead | undefined
-  /** The timer, or the entry among the settled tasks, that led here. */
+  /** Key of the timer, or of the entry among the settled tasks, that led to the task. */
   readonly marker: string
-  /** When its idempotency key stops counting; from now on the key's own entry has to say it. */
+  /**
+   * Instant at which the task's idempotency key is forgotten. After the sweep, only the entry of the key holds this
+   * instant.
+   */
   readonly forgetAt?: number | undefined
 }
 
 /**
- * Sweeps one task. Nobody else may decide anything about it, or about its idempotency key, meanwhile.
- * @param mayGoOn asked between two batches; the next sweep does the rest
- * @returns whether it is gone
+ * Sweeps one task. No other decision about the task, or about its idempotency key, may be made meanwhile.
+ * @param mayGoOn called between two batches; if it returns false, the next sweep deletes the rest
+ * @returns true if the task is deleted
  */
 export async function sweepTask(store: Store, swept: Swept, mayGoOn: () => boolean): Promise<boolean> {
   const { taskId, head } = swept
@@ -58,7 +62,7 @@ export async function sweepTask(store: Store, swept: Swept, mayGoOn: () => boole
   return true
 }
 
-/** Some of the keys of a task's parts: as many as `limit`, or all. */
+/** Keys of a task's records: up to `limit`. */
 async function keysOf(store: Store, { taskId, head }: Swept, limit: number): Promise<string[]> {
   return store.read(async (level) => {
     const found = await Promise.all(layout.rangesOf(taskId, head).map((range) => readKeys(level, range, limit)))
@@ -66,7 +70,7 @@ async function keysOf(store: Store, { taskId, head }: Swept, limit: number): Pro
   })
 }
 
-/** Writes the keys that end each kind, if they are not there. Before the first sweep of a process. */
+/** Writes the missing keys that end each kind (`GUARDS` in layout.ts). Called before the first sweep of a process. */
 export async function writeGuards(store: Store): Promise<void> {
   const found = await store.read((level) => level.getMany([...layout.GUARDS]))
   const missing = layout.GUARDS.filter((_, index) => found[index] === undefined)
@@ -87,7 +91,7 @@ async function toDeletes(store: Store, taskId: string, keys: readonly string[]):
   return [...own.map((key) => ({ key })), ...all]
 }
 
-/** The own records of bindings that these records of a task name, as far as they are still there. */
+/** Existing own records of bindings that these records of a task name. */
 async function ownRecordsOf(store: Store, keys: readonly string[]): Promise<string[]> {
   if (keys.length === 0) return []
   return store.read(async (level) => {
@@ -106,7 +110,7 @@ function ownKeysIn(key: string, text: string | undefined): string[] {
     const prefix = layout.bindingPrefix(layout.bindingOfBeside(key))
     return Array.isArray(own) ? own.map((name) => `${prefix}${String(name)}`) : []
   } catch {
-    // Damaged, or a text of the binding's that is no JSON: it names nothing.
+    // A damaged record, or a text that is not JSON, names no records.
     return []
   }
 }
@@ -116,7 +120,7 @@ function hide(head: TaskHead): Operation {
   return { key, value: seal(key, head.seq, JSON.stringify({ ...head, sweeping: true })) }
 }
 
-/** What goes at the very end; the idempotency key stays, and says itself until when, and when the task settled. */
+/** Operations of the last batch. The idempotency key is kept, with the instants of its end and of the settlement. */
 async function lastOperations(level: Level, { taskId, head, marker, forgetAt }: Swept): Promise<Operation[]> {
   if (!head) return [{ key: marker }]
   const { owner, type, idempotencyKey, settledAt } = head
@@ -125,7 +129,7 @@ async function lastOperations(level: Level, { taskId, head, marker, forgetAt }: 
     const key = layout.idempotencyKey(owner, type, idempotencyKey)
     const text = await level.get(key)
     const entry = text === undefined ? undefined : unsealJson<IdempotencyEntry>(key, text)
-    // The key may have a new task by now.
+    // The key may belong to a new task by now.
     if (entry?.taskId === taskId) {
       operations.push({ key, value: seal(key, 0, JSON.stringify({ ...entry, forgetAt, settledAt })) })
     }

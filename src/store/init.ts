@@ -1,10 +1,11 @@
 /**
- * Looks at a directory before anything in it is opened, and makes a new store.
+ * Inspects a directory before anything in it is opened, and creates a new store.
  *
- * - Whatever is not ours is left alone: nothing is written, deleted or locked before the look is over.
- * - The database is made aside, closed, synced, and renamed into place (store-3): LevelDB cannot open one that a power cut
- *     left half made. `holdfast.json` comes first, so that a folder with half a store in it is known to be ours.
- * - A store that was used (it has an anchor) and has no database is damaged. It is never made anew.
+ * - Files that are not ours are not touched: nothing is written, deleted or locked before the inspection is over.
+ * - A database is created under another name, closed, synced, and renamed (store-3): LevelDB cannot open one that a
+ *   power cut left incomplete. `holdfast.json` is written first, so that a folder with an incomplete store is
+ *   recognised as ours.
+ * - A store that was used (it has an anchor) and has no database is damaged. It is never created again.
  */
 import { constants } from 'node:fs'
 import { access, mkdir, readdir, rename, rm, stat } from 'node:fs/promises'
@@ -29,7 +30,7 @@ import { FORMAT_VERSION, META_FORMAT } from './disk/layout.js'
 import type { Level, OpenLevel } from './disk/level.js'
 import { seal, unsealJson } from './integrity/envelope.js'
 
-/** Who a store is. */
+/** Identity of a store. */
 export interface Identity {
   readonly format: number
   readonly storeId: string
@@ -40,12 +41,13 @@ const DATABASE_ASIDE = `${DATABASE_DIR}.new`
 
 // The file system keeps this folder in the root of a volume.
 const FILE_SYSTEMS_OWN = ['lost+found']
-// What a process that was killed while it made a store, or took a lock, may have left in an otherwise empty folder.
+// Files that a process may have left in an otherwise empty folder, if it was killed while it created a store or took a
+// lock.
 const OUR_LEFTOVERS = [IDENTITY_FILE, `${IDENTITY_FILE}.new`, LOCK_FILE, DATABASE_ASIDE]
 const OUR_LEFTOVER_PREFIXES = [`${LOCK_FILE}.new-`, `${LOCK_FILE}.taken-`, 'probe-']
 
 /**
- * The identity of the store in `dir`, or `undefined` where a new one can be made.
+ * Reads the identity of the store in `dir`. Returns `undefined` if a new store can be created there.
  * @throws HoldfastError `STORE_UNUSABLE`, `STORE_TOO_NEW`, `STORE_DAMAGED`
  */
 export async function inspectDirectory(dir: string): Promise<Identity | undefined> {
@@ -103,9 +105,9 @@ function parseIdentity(dir: string, text: string): Identity {
 }
 
 /**
- * Makes `dir` and whatever is missing above it. Folder by folder: Node's own recursive `mkdir` never returns where a
- * parent such as `/proc` refuses.
- * @returns the folders that were made, innermost first
+ * Creates `dir` and its missing parents, one folder at a time: Node's own recursive `mkdir` never returns if a parent
+ * such as `/proc` refuses.
+ * @returns the folders that were created, innermost first
  */
 export async function makeDirectory(dir: string): Promise<string[]> {
   const missing: string[] = []
@@ -127,7 +129,7 @@ export async function makeDirectory(dir: string): Promise<string[]> {
   return missing
 }
 
-/** Makes a store in `dir`, which exists, is empty and is locked by us. */
+/** Creates a store in `dir`, which exists, is empty and is locked by us. */
 export async function createStore(dir: string, openLevel: OpenLevel, ids: Ids, now: number): Promise<Identity> {
   const identity: Identity = { format: FORMAT_VERSION, storeId: ids.seed(), createdAt: now }
   const aside = join(dir, DATABASE_ASIDE)
@@ -151,12 +153,12 @@ export async function createStore(dir: string, openLevel: OpenLevel, ids: Ids, n
   }
 }
 
-/** The operation that writes the identity into the database. */
+/** Operation that writes the identity into the database. */
 export function identityOperation(identity: Identity): Operation {
   return { key: META_FORMAT, value: seal(META_FORMAT, 0, JSON.stringify(identity)) }
 }
 
-/** Takes away a store that was made a moment ago and never opened, so that the next try finds an empty folder. */
+/** Removes a store that was just created and never opened, so that the next attempt finds an empty folder. */
 export async function removeStore(dir: string): Promise<void> {
   for (const name of [DATABASE_DIR, DATABASE_ASIDE, IDENTITY_FILE, ANCHOR_FILE]) {
     await rm(join(dir, name), { recursive: true, force: true }).catch(() => {})
@@ -165,8 +167,9 @@ export async function removeStore(dir: string): Promise<void> {
 
 /**
  * Compares the identity in the database with the one in `holdfast.json`.
- * @returns a sentence about a record that is there and cannot be read
- * @throws HoldfastError `STORE_UNUSABLE` when the database belongs to another store, `STORE_DAMAGED` when it lacks the record
+ * @returns a sentence about an identity that cannot be read
+ * @throws HoldfastError `STORE_UNUSABLE` if the database belongs to another store, `STORE_DAMAGED` if it lacks the
+ * identity
  */
 export async function checkIdentity(dir: string, level: Level, identity: Identity): Promise<string | undefined> {
   const text = await level.get(META_FORMAT)
@@ -183,7 +186,7 @@ export async function checkIdentity(dir: string, level: Level, identity: Identit
   throw unusableStore(dir, `its database belongs to another store than its ${IDENTITY_FILE}; put the two back together`)
 }
 
-/** The refusal of a directory, with the reason. */
+/** Creates the refusal of a directory, with the reason. */
 export function unusableStore(dir: string, why: string, cause?: unknown): HoldfastError {
   return new HoldfastError('STORE_UNUSABLE', `The directory ${dir} cannot be a store: ${why}. Nothing was changed.`, {
     cause,

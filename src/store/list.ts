@@ -1,7 +1,7 @@
 /**
- * Lists tasks in the order of their creation, a page at a time. Task IDs sort by creation (ids.ts), so the cursor is the last ID
- * of a page, and a page costs what it holds however many tasks the store has; but one of a status or a type reads past
- * all that doesn't match.
+ * Lists tasks in the order of their creation, a page at a time. Task IDs sort by creation (ids.ts), so the cursor is
+ * the last ID of a page, and the cost of a page does not depend on the number of tasks in the store. A page of one
+ * status or type also reads the tasks that do not match.
  */
 
 import { byteCountOf } from '../task/byte-count.js'
@@ -12,17 +12,20 @@ import { pages } from './disk/pages.js'
 import { unseal } from './integrity/envelope.js'
 import { decodeHead } from './operations.js'
 
-/** What to list. */
+/** Filter, cursor and size of a page. */
 export interface ListQuery {
   readonly owner?: string | undefined
   readonly statuses?: readonly TaskStatus[] | undefined
   readonly type?: string | undefined
-  /** The last ID of the page before. */
+  /** The last ID of the previous page. */
   readonly after?: string | undefined
   readonly limit: number
 }
 
-/** Up to `limit` heads, and whether there are more. A head that can't be read is passed to `onDamaged` and left out. */
+/**
+ * Reads up to `limit` heads. `more` is true if others follow. A head that cannot be read is passed to `onDamaged` and
+ * left out.
+ */
 export async function listHeads(
   level: Level,
   query: ListQuery,
@@ -47,7 +50,7 @@ export async function listHeads(
   return { heads, more: false }
 }
 
-/** What each settled task of an owner takes up, by ID. */
+/** Bytes that each settled task of an owner occupies, by task ID. */
 export async function readSettledOf(level: Level, owner: string): Promise<Map<string, number>> {
   const bytes = new Map<string, number>()
   for await (const { taskId, key, text } of headsOf(level, owner, { limit: 0 })) {
@@ -55,7 +58,7 @@ export async function readSettledOf(level: Level, owner: string): Promise<Map<st
     try {
       bytes.set(taskId, byteCountOf(decodeHead(key, unseal(key, text).body)).kept)
     } catch {
-      // A damaged head says nothing; whoever reads that task is told.
+      // A damaged head has no size here. A read of that task reports the damage.
     }
   }
   return bytes
@@ -75,11 +78,11 @@ function afterwards(prefix: string, after: string | undefined): KeyRange {
 const PAGE = 200
 
 /**
- * The live and the settled range, merged by ID. For each stretch of IDs the live range is read first: a task that settles
- * in between is then seen twice, and never not at all.
+ * Merges the live and the settled range by task ID. Each part of the live range is read before its settled part. So a
+ * task that settles in between is seen twice, and never missed.
  */
 async function* allHeads(level: Level, { statuses, after }: ListQuery): AsyncGenerator<Found> {
-  // A task that is settled and not cleaned up is live still, so that range is always walked.
+  // A settled task whose clean-up is not done is still in the live range, so that range is always read.
   const readsDone = !statuses || statuses.some(isSettled)
   let from = after
   for await (const page of pages(level, afterwards(LIVE, after), PAGE)) {
@@ -99,7 +102,7 @@ async function* settledIn(level: Level, from: string | undefined, to: string | u
   for await (const page of pages(level, range, PAGE)) for (const entry of page) yield foundIn(entry)
 }
 
-/** Both in the order of their IDs. Of one that is in both, the settled one. */
+/** Merges both by task ID. A task that is in both is returned once, as settled. */
 async function* merged(live: readonly Found[], settled: AsyncIterable<Found>): AsyncGenerator<Found> {
   let at = 0
   for await (const done of settled) {
@@ -125,7 +128,7 @@ async function* headsOf(level: Level, owner: string, { after }: ListQuery): Asyn
 async function headsById(level: Level, taskIds: readonly string[]): Promise<Found[]> {
   const live = taskIds.map(liveKey)
   const done = taskIds.map(doneKey)
-  // Live first, for the same reason as above.
+  // The live heads are read first. Without this, a task that settles in between could be missed.
   const fromLive = await level.getMany(live)
   const fromDone = await level.getMany(done)
   return taskIds.flatMap((taskId, index) => {

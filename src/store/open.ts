@@ -1,4 +1,7 @@
-/** Opens a store in a directory: look, lock, make or open, and hold what is found against the anchor. */
+/**
+ * Opens a store in a directory: inspects and locks the directory, creates or opens the database, and compares it with
+ * the anchor.
+ */
 import { realpath, rmdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Clock } from '../base/clock.js'
@@ -23,14 +26,14 @@ import { openWhenUnlocked } from './lock/lock-wait.js'
 import { Store } from './store.js'
 import { readTotals } from './totals.js'
 
-/** How to open a store. */
+/** Options of an open. */
 export interface OpenStoreOptions {
   readonly dir: string
   readonly durability: Durability
   /** `behind`: the anchor lags by at most 256 commits or 100 ms. `each`: it is exact at every commit. */
   readonly anchor: 'behind' | 'each'
   readonly acceptDamage: boolean
-  /** How long to wait while another process holds the directory. Default 0. */
+  /** Longest time to wait while another process holds the directory, in milliseconds. Default 0. */
   readonly lockWaitMs?: number | undefined
   readonly clock: Clock
   readonly ids: Ids
@@ -39,8 +42,8 @@ export interface OpenStoreOptions {
 }
 
 /**
- * Opens the store in `dir`, or makes one there.
- * @throws HoldfastError `STORE_LOCKED`, `STORE_UNUSABLE`, `STORE_TOO_NEW`, `STORE_DAMAGED`; nothing was changed
+ * Opens the store in `dir`, or creates one there.
+ * @throws HoldfastError `STORE_LOCKED`, `STORE_UNUSABLE`, `STORE_TOO_NEW`, `STORE_DAMAGED`. Nothing was changed.
  */
 export function openStore(options: OpenStoreOptions): Promise<Store> {
   return openWhenUnlocked(() => openOnce(options), options)
@@ -50,7 +53,8 @@ async function openOnce(options: OpenStoreOptions): Promise<Store> {
   const { clock, ids } = options
   await inspectDirectory(options.dir)
   const made = await makeDirectory(options.dir)
-  // Aliases (a symbolic link, `..`) must meet in one name: LevelDB would open the same files twice under two.
+  // Two paths of one directory (a symbolic link, `..`) must become one name. LevelDB would open the same files twice
+  // under two names.
   const dir = await realpath(options.dir)
   await untilEnded(dir, clock)
   let lock: DirectoryLock
@@ -66,7 +70,7 @@ async function openOnce(options: OpenStoreOptions): Promise<Store> {
   try {
     return await openLocked(dir, options, { lock, openLevel: bounded.open, release }, undo)
   } catch (error) {
-    // What made the open fail is what the caller is to know, whatever else fails on the way back.
+    // The caller receives the cause of the failed open, even if the release fails too.
     await runAll(undo.toReversed())
     for (const folder of made) await rmdir(folder).catch(() => {})
     throw refusalOf(dir, error)
@@ -78,10 +82,10 @@ function refusalOf(dir: string, error: unknown): HoldfastError {
   return isBroken(error) ? databaseBroken(error, dir) : unusableStore(dir, explain(error), error)
 }
 
-/** Directories of which an open was given up and has not ended yet. */
+/** Directories with an abandoned open that has not ended yet. */
 const ending = new Map<string, Promise<void>>()
 
-/** Gives the directory back: at once, or when an open of its database that was given up has ended (bounded-open-1). */
+/** Releases the directory: at once, or when an abandoned open of its database has ended (bounded-open-1). */
 async function releaseAfter(dir: string, opening: Promise<void> | undefined, lock: DirectoryLock): Promise<void> {
   if (!opening) return lock.release()
   const released = opening
@@ -91,7 +95,10 @@ async function releaseAfter(dir: string, opening: Promise<void> | undefined, loc
   ending.set(dir, released)
 }
 
-/** Waits for the end of an open that was given up, at most as long as an open may take. @throws HoldfastError */
+/**
+ * Waits for the end of an abandoned open, at most as long as an open may take.
+ * @throws HoldfastError
+ */
 async function untilEnded(dir: string, clock: Clock): Promise<void> {
   const before = ending.get(dir)
   if (!before) return
@@ -104,7 +111,7 @@ async function untilEnded(dir: string, clock: Clock): Promise<void> {
   if (end === 'late') throw unusableStore(dir, 'an earlier open of its database was given up and has not ended yet')
 }
 
-/** A directory that is ours, and how it is used and given back. */
+/** A locked directory, with the functions that open its database and release it. */
 interface Locked {
   readonly lock: DirectoryLock
   readonly openLevel: OpenLevel
@@ -118,17 +125,17 @@ async function openLocked(
   undo: (() => unknown)[],
 ): Promise<Store> {
   const { clock, ids, logger, durability } = options
-  // Looked at again now that nobody else can be making it.
+  // Inspected again, because from here on no other process can create a store in it.
   const found = await inspectDirectory(dir)
-  // A new store that can't be opened leaves nothing behind.
+  // A new store that cannot be opened is removed again.
   if (!found) undo.push(() => removeStore(dir))
   await protectDirectory(dir, !found, logger)
   const identity = found ?? (await createStore(dir, openLevel, ids, clock.now()))
   const databaseDir = join(dir, DATABASE_DIR)
   const anchorFile = join(dir, ANCHOR_FILE)
 
-  // After the lock file the kernel's lock, and then a second look at the lock file (lock-6, lock-7): before every first write on a
-  // handle, the one after a failed write included.
+  // The kernel's lock on the database comes second. After that, the lock file is checked again (lock-6, lock-7). This
+  // order holds before the first write on every handle, also on the one that follows a failed write.
   const openHeld = async (look: () => Promise<void> | void) => {
     const level = await openUnlocked(() => openLevel(databaseDir, { create: false }))
     try {
@@ -141,7 +148,7 @@ async function openLocked(
   }
   const assertHeld = () => lock.assertHeld()
   const reopen = async () => {
-    // LevelDB changes files when it opens them, and they may be another process's by now.
+    // LevelDB changes files when it opens them. By now they may belong to another process.
     assertHeld()
     return openHeld(assertHeld)
   }
@@ -187,13 +194,16 @@ async function openLocked(
   return new Store(parts)
 }
 
-/** What to write once the damage is accepted. @throws HoldfastError `STORE_DAMAGED` if it is not */
+/**
+ * Operations to write once the damage is accepted.
+ * @throws HoldfastError `STORE_DAMAGED` if it is not accepted
+ */
 function acceptedRepairs(
   dir: string,
   { damage = '', isBuffered, newest, repairs }: Assessment,
   { acceptDamage, logger }: OpenStoreOptions,
 ): readonly Operation[] {
-  // A power cut may take the end of a buffered store: that is what its name says, and no reason to refuse it.
+  // A power cut may remove the end of a buffered store. Its option allows that, so the open continues.
   if (!acceptDamage && !isBuffered) throw storeDamaged(dir, damage)
   const reason = acceptDamage ? '`acceptDamage` is true' : 'nothing of it was synced'
   logger.error('Damage of the store was accepted. The store continues without what is missing.', {
@@ -208,7 +218,10 @@ function acceptedRepairs(
 const PROBED_MS_MAX = 1_000
 const PROBED_RETRY_MS = 20
 
-/** Opens the database; one who is about to be refused may have its probe on the lock for a moment. */
+/**
+ * Opens the database. Retries for a moment, because another process may be probing the lock before its own open is
+ * refused.
+ */
 async function openUnlocked(open: () => Promise<Level>): Promise<Level> {
   for (let waited = 0; ; waited += PROBED_RETRY_MS) {
     try {

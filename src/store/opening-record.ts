@@ -1,6 +1,7 @@
 /**
- * The store's lives: every process that opens it is one. Owns the one record that says which life this is and whether it
- * was closed, so that the next one knows how the last one ended. What that means is decided in `engine/recovery/begin-opening.ts`.
+ * The record of the current opening of the store. It holds the number of the opening and whether it was closed. The
+ * next opening reads it to find out how the last one ended, and `engine/recovery/begin-opening.ts` decides the
+ * consequences.
  */
 
 import type { Operation } from './disk/layout.js'
@@ -8,34 +9,36 @@ import { META_LIFE } from './disk/layout.js'
 import type { Level } from './disk/level.js'
 import { seal, unseal } from './integrity/envelope.js'
 
-/** What a process notes of itself. */
+/** State of one opening, as its process records it. */
 export interface OpeningRecord {
-  /** Counts the opens. */
+  /** Number of the opening. */
   readonly life: number
-  /** A close has begun: the process ends on request, and whatever ends it from here on, it did not crash. */
+  /** True if a close has begun. The process ends on request, so its end is no crash, regardless of its cause. */
   readonly closed: boolean
-  /** Starts in a row, before this one, that died while they recovered, and had written nothing by then. */
+  /**
+   * Number of consecutive starts before this one that crashed while they recovered, and had written nothing by then.
+   */
   readonly starts: number
-  /** It takes up the unfinished tasks, as far as its recovery has not come through yet. */
+  /** True if the process recovers the unfinished tasks, and its recovery is not over yet. */
   readonly recovering: boolean
-  /** Where the newest task ID sorted when this was written: the ID without its random part. The task may be swept by now. */
+  /** Order of the newest task ID at this write: the ID without its random part. The task may be swept by now. */
   readonly newestOrder?: string | undefined
 }
 
-/** The note of the last process. */
+/** Record of the last opening. */
 export interface LastOpening extends OpeningRecord {
-  /** Nothing was written after the note. */
+  /** True if no commit followed the record. */
   readonly wroteNothing: boolean
 }
 
-/** The operation that notes it, in commit number `seq`. */
+/** Operation that writes the record, in commit number `seq`. */
 export function openingOperation(note: OpeningRecord, seq: number): Operation {
   return { key: META_LIFE, value: seal(META_LIFE, seq, JSON.stringify(note)) }
 }
 
 /**
- * What the last process noted; `undefined` in a store that none has noted anything in.
- * @param newest the newest commit
+ * Reads the record of the last opening; `undefined` in a store without one.
+ * @param newest number of the newest commit
  * @throws HoldfastError `RECORD_DAMAGED`
  */
 export async function readLastOpening(level: Level, newest: number): Promise<LastOpening | undefined> {

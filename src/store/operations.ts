@@ -1,6 +1,6 @@
 /**
- * Turns the changes of a decision into operations of one batch: which keys are put, which are deleted. The other side
- * of `layout.ts`; nothing else builds what is written about a task.
+ * Turns the changes of a decision into operations of one batch: keys to put and keys to delete. Only this file makes
+ * the records of a task. The keys are those of `layout.ts`.
  */
 
 import type { AuditEntry, Change, TaskDecision } from '../task/changes.js'
@@ -33,10 +33,10 @@ import {
 } from './disk/layout.js'
 import { damaged, seal } from './integrity/envelope.js'
 
-/** What stands in the owner's index for a task that another task started. */
+/** Value of the owner's index entry of a task that another task started. */
 export const CHILD = 'child'
 
-/** The operations of `decision`. */
+/** Operations of `decision`. */
 export function toOperations(decision: TaskDecision, nextAuditId: (at: number) => string): Operation[] {
   const operations: Operation[] = []
   for (const change of decision.changes) add(operations, decision.head, change, nextAuditId)
@@ -116,7 +116,10 @@ function add(operations: Operation[], task: TaskHead, change: Change, nextAuditI
   }
 }
 
-/** What leads the sweeper to a settled task, written with its head: a timer, or when it settled if it has no `ttl`. */
+/**
+ * Key that leads the sweeper to a settled task, written with its head: a timer, or the instant of settling if there is
+ * no `ttl`.
+ */
 export function sweepKey(head: TaskHead): string {
   const at = sweepAt(head, undefined)
   return at === undefined ? settledKey(head.settledAt ?? 0, head.taskId) : timerKey(at, 'sweep', head.taskId)
@@ -124,7 +127,7 @@ export function sweepKey(head: TaskHead): string {
 
 function encodeLiveHead(head: TaskHead): string {
   const text = JSON.stringify(head)
-  // One that is settled carries its error too, and is not rewritten with every step.
+  // A settled head also holds the error, and is not written with every step. So the limit does not apply.
   if (!isSettled(head.status) && text.length > HEAD_BYTES_MAX / 3 && Buffer.byteLength(text) > HEAD_BYTES_MAX) {
     throw new RangeError(
       `The head of task ${head.taskId} takes ${Buffer.byteLength(text)} bytes; ${HEAD_BYTES_MAX} fit`,
@@ -133,7 +136,7 @@ function encodeLiveHead(head: TaskHead): string {
   return text
 }
 
-/** The head that was stored under `key`. */
+/** Decodes the head that was stored under `key`. */
 export function decodeHead(key: string, text: string): TaskHead {
   const head = JSON.parse(text) as TaskHead
   if (!key.endsWith(`/${head.taskId}`)) throw damaged(key, `it is the head of ${head.taskId}`)

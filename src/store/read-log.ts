@@ -1,6 +1,6 @@
 /**
- * Reads the log of a task, and what lies by its segments: what is kept of both. What a save with `prune` or a retry dropped
- * may not be deleted yet; it is passed over.
+ * Reads the log of a task, and the records of its segments, as far as they are kept. Skips records that a retry or a
+ * save with `prune` dropped and that are not deleted yet.
  */
 import type { CheckpointInfo, SavedBy } from '../task/checkpoint.js'
 import type { TaskHead } from '../task/head.js'
@@ -15,8 +15,8 @@ import { collect, pages } from './disk/pages.js'
 import { damaged, unseal, unsealJson } from './integrity/envelope.js'
 
 /**
- * The log of a task in the order of its records, checked for holes: one range scan.
- * @throws HoldfastError `RECORD_DAMAGED` when a record is damaged or missing
+ * Reads the log of a task in the order of its records, in one range scan. Checks it for missing records.
+ * @throws HoldfastError `RECORD_DAMAGED` if a record is damaged or missing
  */
 export async function readLog(level: Level, head: TaskHead): Promise<ReadRecord[]> {
   const prefix = layout.logPrefix(head.taskId)
@@ -25,7 +25,7 @@ export async function readLog(level: Level, head: TaskHead): Promise<ReadRecord[
   const sums = new LogSums()
   for await (const page of pages(level, layout.under(prefix))) {
     for (const [key, text] of page) {
-      // What a retry dropped, or a save with `prune`, and is not deleted yet, is passed over.
+      // Dropped records that are not deleted yet are skipped.
       if (dropped && includes(dropped.numbers, layout.recordNumber(key))) continue
       const { body } = unseal(key, text)
       const record = decodeRecord(body)
@@ -41,7 +41,7 @@ export async function readLog(level: Level, head: TaskHead): Promise<ReadRecord[
   return log
 }
 
-/** What retries dropped from the log and is not deleted yet; `undefined` for nothing. */
+/** Ranges of records that retries dropped and that are not deleted yet; `undefined` if there are none. */
 export async function readDropped(
   level: Level,
   { taskId, hasDropped }: Pick<TaskHead, 'taskId' | 'hasDropped'>,
@@ -52,7 +52,7 @@ export async function readDropped(
   return text === undefined ? undefined : decodeDropped(unseal(key, text).body)
 }
 
-/** What a body was answered on `patched`, by segment. */
+/** Answers of `patched` that the body received, by segment. */
 export async function readPatches(level: Level, head: TaskHead): Promise<Map<number, PatchAnswers>> {
   const isKept = await keptSegments(level, head)
   const range = layout.under(layout.patchPrefix(head.taskId))
@@ -64,13 +64,13 @@ export async function readPatches(level: Level, head: TaskHead): Promise<Map<num
   return new Map(read.filter(([segment]) => segment === PREFIX || isKept(segment)))
 }
 
-/** The checkpoints of a task, in the order they were saved. */
+/** Checkpoints of a task, in the order of their saves. */
 export async function readCheckpoints(level: Level, head: TaskHead): Promise<CheckpointInfo[]> {
   const isKept = await keptSegments(level, head)
   const range = layout.under(layout.checkpointPrefix(head.taskId))
   const infos = await collect(level, range, (key, text) => unsealJson<CheckpointInfo>(key, text))
   const { checkpoints } = head
-  // Of older ones there may be a trace still, and no state: the head says how many are kept.
+  // Records of older checkpoints may remain without a state. The head holds the number of kept ones.
   const newest = (by: SavedBy) => {
     const saved = infos.filter(({ savedBy, opens }) => savedBy === by && (opens === undefined || isKept(opens)))
     return saved.sort((one, other) => one.seq - other.seq).slice(Math.max(0, saved.length - checkpoints[by]))
@@ -79,8 +79,9 @@ export async function readCheckpoints(level: Level, head: TaskHead): Promise<Che
 }
 
 /**
- * Tells the segments after the prefix that are kept from those that a save with `prune`, or a retry, dropped. To be asked
- * for before what is distinguished is read: what a retry dropped is cleared first and taken from its list then.
+ * Makes a filter for the segments after the prefix: true for those that neither a save with `prune` nor a retry
+ * dropped. Called before the records to be filtered are read: those that a retry dropped are cleared first, and removed
+ * from its list after that.
  */
 async function keptSegments(level: Level, head: TaskHead): Promise<(segment: number) => boolean> {
   const { opens = Number.POSITIVE_INFINITY } = (await readDropped(level, head)) ?? {}

@@ -1,6 +1,6 @@
 /**
- * Every read of the store. All of them check the envelope, and none of them writes. What they return is what is on
- * disk: nothing that is only decided.
+ * Reads of the store. Each checks the envelope of a value, and none writes. They return the state on disk, without
+ * decisions that are not committed yet.
  */
 
 import { firstTaskIdAt, taskIdTime } from '../base/ids.js'
@@ -17,10 +17,11 @@ import { collect, pages } from './disk/pages.js'
 import { damaged, unseal, unsealJson } from './integrity/envelope.js'
 import { CHILD, decodeHead } from './operations.js'
 
-/** The head of a task, wherever it lies. */
+/** Head of a task, from the live or the settled range. */
 export async function readHead(level: Level, taskId: string): Promise<TaskHead | undefined> {
-  // In this order: a task that settles in between has left the live range for the other one by then. Where both are there,
-  // the live one is an old value that the database brought back: a settled task stays settled (recovery-3).
+  // The live range is read first. A task that settles in between has moved to the settled range by the second read. If
+  // both have a head, the live one is an old value that the database brought back: a settled task stays settled
+  // (recovery-3).
   const [live, done] = [layout.liveKey(taskId), layout.doneKey(taskId)]
   const unfinished = await level.get(live)
   const settled = await level.get(done)
@@ -28,23 +29,23 @@ export async function readHead(level: Level, taskId: string): Promise<TaskHead |
   return unfinished === undefined ? undefined : decodeHead(live, unseal(live, unfinished).body)
 }
 
-/** True if anything but a head is there of a task: the head was lost then, and the task is damaged and not unknown. */
+/** True if records of a task exist besides its head. A task with records and without a head is damaged, not unknown. */
 export async function hasTraces(level: Level, taskId: string, owner: string | undefined): Promise<boolean> {
   if (owner !== undefined) return (await level.get(layout.ownerKey(owner, taskId))) !== undefined
   return (await readKeys(level, layout.under(layout.trailPrefix(taskId)), 1)).length > 0
 }
 
-/** What the live range holds. */
+/** Heads of the live range. */
 export interface LiveHeads {
-  /** Every unfinished task, oldest first. */
+  /** Heads of the unfinished tasks, oldest first. */
   readonly heads: TaskHead[]
-  /** Tasks whose head can't be read. It is left where it is. */
+  /** Tasks with an unreadable head. The head is left unchanged. */
   readonly damaged: { taskId: string; reason: string }[]
-  /** Settled tasks of which an old head is in the live range: a state that the database brought back. */
+  /** Settled tasks with an old head in the live range: a state that the database brought back. */
   readonly stale: string[]
 }
 
-/** Reads the live range, and compares each head in it with the settled ones. */
+/** Reads the live range, and looks up each of its tasks among the settled ones. */
 export async function readLiveHeads(level: Level): Promise<LiveHeads> {
   const found: LiveHeads = { heads: [], damaged: [], stale: [] }
   for await (const page of pages(level, layout.under(layout.LIVE))) {
@@ -66,17 +67,20 @@ export async function readLiveHeads(level: Level): Promise<LiveHeads> {
   return found
 }
 
-/** The parsed input as JSON text; `undefined` for `undefined`. @throws HoldfastError `RECORD_DAMAGED` */
+/**
+ * Parsed input of a task as JSON text; `undefined` for `undefined`.
+ * @throws HoldfastError `RECORD_DAMAGED`
+ */
 export async function readInput(level: Level, { taskId, hasInput }: TaskHead): Promise<string | undefined> {
   return hasInput ? bodyOf(level, layout.inputKey(taskId)) : undefined
 }
 
-/** What a settled task settled with. */
+/** Outcome of a settled task. */
 export async function readOutcome(level: Level, taskId: string): Promise<Outcome> {
   return JSON.parse(await bodyOf(level, layout.outcomeKey(taskId))) as Outcome
 }
 
-/** What is noted of asks that have begun and not ended, by key. */
+/** Records of the pending calls of a task, by key. */
 export async function readPendingRecords(level: Level, taskId: string): Promise<Map<string, PendingRecord>> {
   const range = layout.under(layout.notePrefix(taskId))
   return new Map(
@@ -84,7 +88,7 @@ export async function readPendingRecords(level: Level, taskId: string): Promise<
   )
 }
 
-/** What is noted of one ask. */
+/** Record of one pending call. */
 export async function readPendingRecord(
   level: Level,
   taskId: string,
@@ -95,7 +99,7 @@ export async function readPendingRecord(
   return text === undefined ? undefined : decodePendingRecord(unseal(key, text).body)
 }
 
-/** What is noted at these places; `undefined` where nothing is. */
+/** Records of the pending calls at these places; `undefined` for a place without one. */
 export async function readPendingRecordsAt(
   level: Level,
   taskId: string,
@@ -109,27 +113,27 @@ export async function readPendingRecordsAt(
   })
 }
 
-/** Those of `keys` that questions of the task have had. */
+/** Those of `keys` that earlier inputs of the task have used. */
 export async function readInputKeys(level: Level, taskId: string, keys: readonly string[]): Promise<Set<string>> {
   const found = await level.getMany(keys.map((key) => layout.inputKeyKey(taskId, key)))
   return new Set(keys.filter((_, index) => found[index] !== undefined))
 }
 
-/** The steps of a task that have an undo, the newest first; the call of `onCancel` comes last. */
+/** Undo records of a task, the newest step first. The record of `onCancel` comes last. */
 export async function readUndoRecords(level: Level, taskId: string): Promise<UndoRecord[]> {
   const range = layout.under(layout.intentPrefix(taskId))
   const intents = await collect(level, range, (key, text) => decodeUndoRecord(unseal(key, text).body))
   return intents.sort((one, other) => other.order - one.order)
 }
 
-/** The intent of one step. */
+/** Undo record of one step. */
 export async function readUndoRecord(level: Level, taskId: string, stepId: string): Promise<UndoRecord | undefined> {
   const key = layout.intentKey(taskId, stepId)
   const text = await level.get(key)
   return text === undefined ? undefined : decodeUndoRecord(unseal(key, text).body)
 }
 
-/** The oldest message of that name that nobody has received. */
+/** The oldest message of that name that is not received yet. */
 export async function readMessage(level: Level, taskId: string, name: string): Promise<Message | undefined> {
   const prefix = layout.messagePrefix(taskId, name)
   const [first] = await collect(level, { ...layout.under(prefix), limit: 1 }, (key, text): Message => {
@@ -138,7 +142,7 @@ export async function readMessage(level: Level, taskId: string, name: string): P
   return first
 }
 
-/** What an idempotency key of a message stands for. */
+/** Entry of a message's idempotency key. */
 export async function readMessageKey(
   level: Level,
   taskId: string,
@@ -149,41 +153,50 @@ export async function readMessageKey(
   return text === undefined ? undefined : unsealJson<MessageKey>(key, text)
 }
 
-/** The idempotency keys of a task's messages, in no order. */
+/** Entries of the idempotency keys of a task's messages, in no order. */
 export async function readMessageKeys(level: Level, taskId: string): Promise<MessageKey[]> {
   const range = layout.under(layout.messageKeyPrefix(taskId))
   return collect(level, range, (key, text) => unsealJson<MessageKey>(key, text))
 }
 
-/** What is known of one checkpoint. @throws HoldfastError `RECORD_DAMAGED` */
+/**
+ * Description of one checkpoint, without its state.
+ * @throws HoldfastError `RECORD_DAMAGED`
+ */
 export async function readCheckpoint(level: Level, taskId: string, checkpointId: string): Promise<CheckpointInfo> {
   return JSON.parse(await bodyOf(level, layout.checkpointKey(taskId, checkpointId))) as CheckpointInfo
 }
 
-/** True if a checkpoint has its state still. */
+/** True if the state of a checkpoint is still stored. */
 export async function hasState(level: Level, taskId: string, checkpointId: string): Promise<boolean> {
   return (await level.get(layout.stateKey(taskId, checkpointId))) !== undefined
 }
 
-/** The state of a checkpoint; text of no length stands for `undefined`. @throws HoldfastError `RECORD_DAMAGED` */
+/**
+ * State of a checkpoint. An empty text stands for `undefined`.
+ * @throws HoldfastError `RECORD_DAMAGED`
+ */
 export async function readState(level: Level, taskId: string, checkpointId: string): Promise<unknown> {
   const text = await readStateText(level, taskId, checkpointId)
   return text === '' ? undefined : JSON.parse(text)
 }
 
-/** The same as the store keeps it. @throws HoldfastError `RECORD_DAMAGED` */
+/**
+ * State of a checkpoint as stored text.
+ * @throws HoldfastError `RECORD_DAMAGED`
+ */
 export function readStateText(level: Level, taskId: string, checkpointId: string): Promise<string> {
   return bodyOf(level, layout.stateKey(taskId, checkpointId))
 }
 
-/** What an idempotency key stands for. */
+/** Entry of an idempotency key. */
 export async function readIdempotency(level: Level, scope: IdempotencyScope): Promise<IdempotencyEntry | undefined> {
   const key = layout.idempotencyKey(scope.owner, scope.type, scope.key)
   const text = await level.get(key)
   return text === undefined ? undefined : unsealJson<IdempotencyEntry>(key, text)
 }
 
-/** Keys of a range, from after `after` on, and their values as they are. */
+/** Entries of a range whose keys sort after `after`, up to `limit`. The envelopes of the values are not opened. */
 export async function readEntries(
   level: Level,
   range: layout.KeyRange,
@@ -193,21 +206,21 @@ export async function readEntries(
   return collect(level, left, (key, text) => ({ key, text }))
 }
 
-/** The first keys of a range, up to `limit`; values are not read. */
+/** The first keys of a range, up to `limit`, without values. */
 export async function readKeys(level: Level, range: layout.KeyRange, limit: number): Promise<string[]> {
   const keys: string[] = []
   for await (const page of pages(level, { ...range, limit, values: false })) for (const [key] of page) keys.push(key)
   return keys
 }
 
-/** What starts of an owner to read. Instants are milliseconds since the epoch. */
+/** Filter for the starts of an owner. Instants are milliseconds since the epoch. */
 export interface OwnerStartsQuery {
   readonly since: number
   readonly limit: number
   readonly now: number
 }
 
-/** The creation times of an owner's newest tasks, newest first: at most `limit`, none before `since`, no children. */
+/** Creation times of an owner's newest tasks, newest first: at most `limit`, none before `since`, no children. */
 export async function readOwnerStarts(
   level: Level,
   owner: string,
@@ -219,7 +232,8 @@ export async function readOwnerStarts(
     for (const [key, text] of page) {
       if (unseal(key, text).body === CHILD) continue
       const taskId = layout.lastPart(key)
-      // After the clock was set back, the time part of an ID stays ahead of it (ids-1). The head has the real time.
+      // After the clock was set back, the time part of an ID is later than the clock (ids-1). The head has the real
+      // time.
       const ahead = taskIdTime(taskId) > now ? await readHead(level, taskId) : undefined
       const createdAt = ahead?.createdAt ?? taskIdTime(taskId)
       if (createdAt < since) return starts
@@ -239,7 +253,7 @@ export async function readNewestTaskId(level: Level): Promise<string | undefined
   return [...(await last(layout.LIVE)), ...(await last(layout.DONE))].sort().at(-1)
 }
 
-/** Audit entries, oldest first: of one task, or of all. */
+/** Audit entries of one task or of all tasks, oldest first. */
 export async function readAudit(
   level: Level,
   { taskId, sinceId, limit }: { taskId?: string | undefined; sinceId: string; limit: number },
@@ -255,13 +269,16 @@ export async function readAudit(
   for (const [index, key] of keys.entries()) {
     const text = texts[index]
     if (text !== undefined) entries.push(unsealJson<AuditEntry>(key, text))
-    // Swept meanwhile: what points at it goes in the same batch.
+    // The entry was swept meanwhile if its trail entry is gone too: both are deleted in one batch.
     else if (await level.get(layout.trailKey(taskId, layout.lastPart(key)))) throw damaged(key, 'it is missing')
   }
   return entries
 }
 
-/** The body of a record that has to be there. */
+/**
+ * Body of a record that must exist.
+ * @throws HoldfastError `RECORD_DAMAGED` if it is missing or damaged
+ */
 async function bodyOf(level: Level, key: string): Promise<string> {
   const text = await level.get(key)
   if (text === undefined) throw damaged(key, 'it is missing')

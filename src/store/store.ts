@@ -1,8 +1,10 @@
 /**
- * The store as the engine sees it: commit a decision, read what is on disk. Everything below it (LevelDB, the lock, the
- * anchor, the order of the writes) is this folder's business.
+ * The store, as the engine uses it: commits of decisions, and reads. LevelDB, the lock, the anchor and the order of the
+ * writes are hidden in this folder.
  *
- *   layout.ts   what lies where          commit.ts   the one way in         reads.ts, read-log.ts, list.ts   the ways out
+ * - Keys: `disk/layout.ts`.
+ * - Writes: `commit.ts`.
+ * - Reads: `reads.ts`, `read-log.ts` and `list.ts`.
  */
 import type { Clock } from '../base/clock.js'
 import { HoldfastError } from '../base/errors.js'
@@ -26,42 +28,43 @@ import { type LastOpening, type OpeningRecord, openingOperation, readLastOpening
 import { toOperations } from './operations.js'
 import { TotalsKeeper } from './totals.js'
 
-/** What a store stands on. */
+/** Parts of an open store. */
 export interface StoreParts {
   readonly level: Level
   readonly reopen: () => Promise<Level>
-  /** See `DirectoryLock#assertHeld`. */
+  /** Checks that the directory is still ours. See `DirectoryLock#assertHeld`. */
   readonly assertHeld: () => void
   readonly anchor: CommitAnchor & { readonly faults: AnchorFaults; close(): Promise<void>; abandon(): void }
   readonly anchorEach: boolean
-  /** The newest commit in the database. */
+  /** Number of the newest commit in the database. */
   readonly newest: number
-  /** The counters, as they were read. */
+  /** Counters, as they were read at the open. */
   readonly totals: Totals
-  /** What was missing and accepted when it was opened. */
+  /** Damage that was accepted at the open: a sentence, or `undefined`. */
   readonly damage: string | undefined
   readonly durability: Durability
   readonly clock: Clock
   readonly ids: Ids
   readonly logger: Logger
-  /** Lets go of the directory. */
+  /** Releases the directory. */
   readonly release: () => Promise<void>
 }
 
-// Every settled task leaves a tombstone in the live range, which every open walks over until it is compacted.
+// Every settled task leaves a deletion mark in the live range. Every open reads these marks, until the range is
+// compacted.
 const SETTLED_PER_COMPACTION = 20_000
 
 const DELETES_PER_COMMIT = 64
 
 export class Store {
   readonly durability: Durability
-  /** What was missing when it was opened, and accepted: a sentence for the recovery's report. */
+  /** Damage that was accepted at the open: a sentence for the recovery report. */
   readonly damage: string | undefined
   readonly connection: Connection
-  /** The counters over the store's life. */
+  /** Counters since the store was created. */
   readonly totals: TotalsKeeper
   readonly #committer: Committer
-  /** Refuses a binding's write that waits while the store is down. */
+  /** Functions that refuse those writes of a binding that wait while the store is down. */
   readonly #refusedAtEnd = new Set<(error: unknown) => void>()
   #onLost: (lost: HoldfastError) => void = () => {}
   #settled = 0
@@ -76,7 +79,7 @@ export class Store {
     const totals = new TotalsKeeper(parts.totals)
     this.totals = totals
     const onLost = (lost: HoldfastError) => {
-      // The file may be another process's by now.
+      // The anchor file may belong to another process by now.
       anchor.abandon()
       for (const refuse of this.#refusedAtEnd) refuse(lost)
       this.#onLost(lost)
@@ -85,28 +88,31 @@ export class Store {
     this.#committer = new Committer({ connection, anchor, sync, logger, onLost, newest, anchorEach, totals })
   }
 
-  /** True if no commit, no read and no compaction is going on, and no attempt to open the database again. */
+  /** True if no commit, no read and no compaction is running, and no attempt to open the database again. */
   get isAtRest(): boolean {
     return this.#committer.isAtRest && this.connection.isAtRest && this.#compacting === undefined
   }
 
-  /** What went wrong with the anchor file since the store was opened. */
+  /** Faults of the anchor file since the store was opened. */
   get anchorFaults(): AnchorFaults {
     return this.parts.anchor.faults
   }
 
-  /** Who reads heads again after the store was down. */
+  /** Sets the function that reads heads again after the store was down. */
   onReload(reload: Reload): void {
     this.#committer.onReload(reload)
   }
 
-  /** Who stops when another process may hold the directory. Called once; every call is refused with `lost` by then. */
+  /**
+   * Sets the function that is called once, when another process may hold the directory. By then every call is refused
+   * with `lost`.
+   */
   onLost(stop: (lost: HoldfastError) => void): void {
     this.#onLost = stop
   }
 
   /**
-   * Writes a decision in one batch. Settles when it is on disk (`written`) or known not to be (`lost`: decide again).
+   * Writes a decision in one batch. Settles once it is on disk (`written`), or known not to be (`lost`: decide again).
    * @throws HoldfastError `STORE_UNAVAILABLE`, `STORE_LOST` for a commit that is not `patient`
    */
   commit(decision: TaskDecision, { patient }: { patient: boolean }): Promise<Fate> {
@@ -117,7 +123,7 @@ export class Store {
   }
 
   /**
-   * Notes where this process stands, and counts what the death of the last one counts for, in one batch.
+   * Records the state of this opening, and the crash counts that follow from the last one, in one batch.
    * @throws HoldfastError `STORE_UNAVAILABLE`
    */
   async noteOpening(note: OpeningRecord, counted: readonly TaskDecision[] = []): Promise<void> {
@@ -126,24 +132,24 @@ export class Store {
     await this.#committer.commit(operations, { taskId: '', patient: false })
   }
 
-  /** What the last process noted, and whether anything was written after it. */
+  /** Reads the record of the last opening, and whether a commit followed it. */
   async readOpening(): Promise<LastOpening | undefined> {
     return this.read((level) => readLastOpening(level, this.#committer.newest))
   }
 
-  /** Reads; fails with `STORE_UNAVAILABLE` while the store is down. */
+  /** Runs a read. Fails with `STORE_UNAVAILABLE` while the store is down. */
   read<T>(read: (level: Level) => Promise<T>): Promise<T> {
     return this.connection.read(read)
   }
 
-  /** Reads for the engine itself: waits while the store is down. */
+  /** Runs a read of the engine itself. Waits while the store is down. */
   readPatiently<T>(read: (level: Level) => Promise<T>): Promise<T> {
     return this.connection.readPatiently(read)
   }
 
   /**
-   * Deletes what a save with `prune` dropped: records, checkpoints and states of the segments before `keptFrom`. The
-   * head that says so is on disk already, so it may stop anywhere and be done again.
+   * Deletes the parts that a save with `prune` dropped: records, checkpoints and states of the segments before
+   * `keptFrom`. The head that dropped them is on disk already, so this may stop anywhere and be repeated.
    */
   async deletePruned(taskId: string, keptFrom: number): Promise<void> {
     const keys = await this.readPatiently(async (level) => {
@@ -164,19 +170,21 @@ export class Store {
   }
 
   /**
-   * Writes what a protocol binding keeps, in one batch; while the store is down it waits.
-   * @throws HoldfastError `STORE_UNAVAILABLE` for one that is not `patient`; `STORE_LOST`, `CLOSED`
+   * Writes records of a protocol binding in one batch. Waits while the store is down.
+   * @throws HoldfastError `STORE_UNAVAILABLE` for a write that is not `patient`; `STORE_LOST`, `CLOSED`
    */
   async commitBinding(records: readonly BindingRecord[], { patient }: { patient: boolean }): Promise<void> {
     const operations = records.map(({ key, text }) =>
       text === undefined ? { key } : { key, value: seal(key, 0, text) },
     )
     this.connection.assertOpen()
-    // A binding decides nothing on what the store had before. The write names no task whose head is to be read again.
+    // A write of a binding does not depend on earlier reads, and names no task whose head has to be read again.
     await this.#untilEnd(this.#committer.commit(operations, { taskId: '', patient, isRepeatable: true }))
   }
 
-  /** Rejects with `CLOSED` or `STORE_LOST` where the store ends before: a binding has a client that waits for its answer. */
+  /**
+   * Rejects with `CLOSED` or `STORE_LOST` if the store ends before the write: a client waits for the binding's answer.
+   */
   #untilEnd(written: Promise<Fate>): Promise<Fate> {
     return new Promise((resolve, reject) => {
       this.#refusedAtEnd.add(reject)
@@ -184,7 +192,7 @@ export class Store {
     })
   }
 
-  /** Deletes what was copied for a fork that never became a task, and the timer that said when, last. */
+  /** Deletes the records that were copied for a fork that was not created, and then the timer of that deletion. */
   async deleteOrphan(taskId: string, sweepAt: number): Promise<void> {
     const prefixes = [layout.logPrefix, layout.patchPrefix, layout.checkpointPrefix, layout.statePrefix]
     const keys = await this.readPatiently(async (level) => {
@@ -197,13 +205,13 @@ export class Store {
     await this.#delete(taskId, [...keys, layout.timerKey(sweepAt, 'sweep-orphan', taskId)])
   }
 
-  /** Lets go of an idempotency key and of the timer that said so; `timer` alone if the key has a new task by now. */
+  /** Deletes an idempotency key and its timer. Deletes only the timer if the key belongs to a new task by now. */
   async forgetKey(taskId: string, timer: string, scope: IdempotencyScope | undefined): Promise<void> {
     const key = scope && layout.idempotencyKey(scope.owner, scope.type, scope.key)
     await this.#delete(taskId, key === undefined ? [timer] : [timer, key])
   }
 
-  /** Puts off a timer: what it is for may not be forgotten yet. */
+  /** Moves a timer to a later instant, because its key may not be forgotten yet. */
   async moveTimer(taskId: string, timer: string, at: number, scope: IdempotencyScope): Promise<void> {
     const key = layout.timerKey(at, 'forget-key', taskId)
     await this.put(taskId, [{ key: timer }, { key, value: seal(key, 0, JSON.stringify(scope)) }])
@@ -219,8 +227,8 @@ export class Store {
   }
 
   /**
-   * Writes what is true whatever became of it before: what is deleted was let go of by a commit that is on disk. So what
-   * was lost is simply written again.
+   * Writes operations that are right regardless of earlier commits, such as deletes of records that a commit on disk
+   * has dropped. A lost write is repeated unchanged.
    */
   async put(taskId: string, operations: readonly Operation[], tally?: Tally): Promise<void> {
     await this.#committer.commit(operations, { taskId, patient: true, isRepeatable: true, tally })
@@ -242,8 +250,9 @@ export class Store {
   }
 
   /**
-   * Writes what is queued, makes the anchor exact, closes, and releases the directory, whichever of these fails.
-   * @throws HoldfastError `STORE_UNAVAILABLE` with the first failure; the store is closed and the directory is free
+   * Writes the queued commits, makes the anchor exact, closes the database and releases the directory, even if one of
+   * these fails.
+   * @throws HoldfastError `STORE_UNAVAILABLE` with the first failure. The store is closed and the directory is free.
    */
   async close(): Promise<void> {
     const { anchor, release } = this.parts

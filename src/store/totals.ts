@@ -1,6 +1,6 @@
 /**
- * The counters over the store's life: read once at open, and written in the batch of the commits that move them, so that
- * none is lost that is on disk, and none counted twice.
+ * Counters since the store was created. Read once at the open, and written in the same batch as the commits that change
+ * them. So no committed change is lost, and none is counted twice.
  */
 
 import { faultOf } from '../base/fault.js'
@@ -11,7 +11,7 @@ import { META_TOTALS } from './disk/layout.js'
 import type { Level } from './disk/level.js'
 import { seal, unsealJson } from './integrity/envelope.js'
 
-/** Reads the counters. Ones that can't be read begin anew: no task depends on them. */
+/** Reads the counters. Unreadable ones start again at zero, because no task depends on them. */
 export async function readTotals(level: Level, logger: Logger): Promise<Totals> {
   const text = await level.get(META_TOTALS)
   try {
@@ -26,18 +26,18 @@ export class TotalsKeeper {
   #written: Totals
   #next: Totals
 
-  /** @param atOpen as they were read */
+  /** @param atOpen counters as they were read */
   constructor(readonly atOpen: Totals) {
     this.#written = atOpen
     this.#next = atOpen
   }
 
-  /** As they are on disk. */
+  /** Counters on disk. */
   get current(): Totals {
     return this.#written
   }
 
-  /** What a batch of these commits writes of the counters: nothing, where none is moved. */
+  /** Operations that update the counters for a batch of these commits; none if no counter changes. */
   count(group: readonly { readonly tally?: Tally | undefined }[], seq: number): Operation[] {
     this.#next = this.#written
     const tallies = group.flatMap(({ tally }) => tally ?? [])
@@ -46,7 +46,7 @@ export class TotalsKeeper {
     return [{ key: META_TOTALS, value: seal(META_TOTALS, seq, JSON.stringify(this.#next)) }]
   }
 
-  /** The batch is on disk. */
+  /** Marks the batch as being on disk. */
   landed(): void {
     this.#written = this.#next
   }

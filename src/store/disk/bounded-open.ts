@@ -1,10 +1,11 @@
 /**
- * Opens databases, and gives up on one that does not open. Opening a healthy database takes milliseconds; on a dead network
- * mount it never returns.
+ * Opens databases with a time limit. A healthy database opens within milliseconds. On a network mount that does not
+ * respond, an open never returns.
  *
- * bounded-open-1. LevelDB's own open cannot be stopped. One that is given up continues in the background, and its database is closed once it is
- *                 open. Until then nothing else may open the directory: this process would drop its own lock of it.
- * - The next open of the same path waits for the end of one that was given up, and is given up likewise.
+ * bounded-open-1. LevelDB's open cannot be stopped. An abandoned open continues in the background, and its database is
+ *   closed once it is open. Until then, no other open may use the directory: this process would drop its own lock of
+ *   it.
+ * - The next open of the same path waits for the end of the abandoned one, with the same limit.
  */
 import type { Clock } from '../../base/clock.js'
 import type { Level, OpenLevel } from './level.js'
@@ -19,12 +20,15 @@ export class BoundedOpen {
     private readonly clock: Clock,
   ) {}
 
-  /** Resolves when the open that was given up has ended, and its database is closed; `undefined` if there is none. */
+  /** Resolves when the abandoned open has ended and its database is closed; `undefined` if there is none. */
   get ending(): Promise<void> | undefined {
     return this.#ending
   }
 
-  /** Opens the database at `path`. @throws Error when that takes longer than 60 s, or what the database says */
+  /**
+   * Opens the database at `path`.
+   * @throws Error if that takes longer than 60 s, or the error of the database
+   */
   readonly open: OpenLevel = async (path, options) => {
     if (this.#ending) await this.#within(this.#ending)
     const opening = this.openLevel(path, options)

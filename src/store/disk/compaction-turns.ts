@@ -1,6 +1,7 @@
 /**
- * Keeps reads of ranges and compactions apart. A compaction that runs while an iterator is open can bring deleted keys
- * back (https://github.com/google/leveldb/issues/320), so ours waits until no page is being read, and pages wait for it.
+ * Keeps reads of ranges and compactions apart. A compaction during an open iterator can bring deleted keys back
+ * (https://github.com/google/leveldb/issues/320). So a compaction waits until no page is being read, and reads wait for
+ * its end.
  */
 
 export class CompactionTurns {
@@ -20,7 +21,7 @@ export class CompactionTurns {
     }
   }
 
-  /** Runs a compaction in a moment in which no page is being read. A page takes milliseconds, so that comes soon. */
+  /** Runs a compaction once no page is being read. Reading a page takes milliseconds, so that is soon. */
   async compact(compact: () => Promise<void>): Promise<void> {
     while (this.#compacting) await this.#compacting
     while (this.#reading > 0) {
@@ -29,7 +30,7 @@ export class CompactionTurns {
       })
     }
     const running = compact()
-    // Its failure is the caller's. Who waits for it only waits for its end.
+    // The caller receives the failure. Other waiters only wait for the end.
     this.#compacting = running
       .catch(() => {})
       .finally(() => {

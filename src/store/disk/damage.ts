@@ -1,13 +1,13 @@
 /**
  * Refusals of a damaged store, and the errors of LevelDB that mean damage.
  *
- * - Damage is `STORE_DAMAGED`. Its message says what is damaged and what to do. Anything else that stops an open is
- *           a matter of the machine (rights, space, too many files), and the store is sound.
- * - Missing commits and records of the store's own can be accepted. Files that LevelDB cannot read cannot.
+ * - Damage is `STORE_DAMAGED`. Its message names the damage and the action to take. Any other error that stops an open
+ *   concerns the machine (rights, space, too many files), and the store is sound.
+ * - Missing commits, and damaged records of the store's own, can be accepted. Files that LevelDB cannot read cannot.
  */
 import { HoldfastError } from '../../base/errors.js'
 
-/** The refusal to open a store with damage that `acceptDamage` accepts. */
+/** Creates the refusal of a store with damage that `acceptDamage` accepts. */
 export function storeDamaged(dir: string, damage: string): HoldfastError {
   return new HoldfastError(
     'STORE_DAMAGED',
@@ -16,7 +16,7 @@ export function storeDamaged(dir: string, damage: string): HoldfastError {
   )
 }
 
-/** The refusal of a store whose database LevelDB cannot read. No option opens it. */
+/** Creates the refusal of a store whose database LevelDB cannot read. No option opens it. */
 export function databaseBroken(cause: unknown, dir?: string): HoldfastError {
   const damage = explain(cause)
   return new HoldfastError(
@@ -26,13 +26,13 @@ export function databaseBroken(cause: unknown, dir?: string): HoldfastError {
   )
 }
 
-// LevelDB's errors have no system error number, only the system's words. Without the name of a file in front of them these
-// words may be about the file system, such as a folder that cannot be synced.
+// Errors of LevelDB have no system error number, only the system's message. Without the name of a file before it, the
+// message may be about the file system, such as a folder that cannot be synced.
 const BROKEN_FILE =
   /IO error: .*\/(?:(?:CURRENT|MANIFEST-\S*|\d+\.(?:log|ldb)): (?:No such file|Is a directory|Not a directory)|\d+\.ldb: (?:Invalid argument|No such device)|LOCK: Not a directory)/
 const NO_CURRENT = /does not exist \(create_if_missing is false\)/
 
-/** True if `error` is one of LevelDB's that says that its files are damaged or missing. */
+/** True if `error` is an error of LevelDB about damaged or missing files. */
 export function isBroken(error: unknown): boolean {
   if (!(error instanceof Error)) return false
   const { code } = error as { code?: unknown }
@@ -41,7 +41,7 @@ export function isBroken(error: unknown): boolean {
   return NO_CURRENT.test(error.message) || isBroken(error.cause)
 }
 
-/** The words of an error of LevelDB, whose cause says what the system said. */
+/** Message of an error of LevelDB, with the message of its cause, which is the system's. */
 export function explain(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
   return error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message

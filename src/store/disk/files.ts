@@ -1,10 +1,10 @@
 /**
- * The files of a store's directory: what they are called, and the few ways in which they are written and read.
- * LevelDB's own files under `db/` are nobody's business but LevelDB's.
+ * The files of a store's directory: their names, and functions that write and read them. The files under `db/` are
+ * LevelDB's own.
  *
- *   holdfast.json   who the store is: format, ID, when it was made
- *   lock            who has it open (lock.ts)
- *   anchor          how far it has come (anchor.ts)
+ *   holdfast.json   identity of the store: format, ID, time of creation
+ *   lock            the process that has the store open (lock.ts)
+ *   anchor          number of the newest commit (anchor.ts)
  *   db/             LevelDB
  */
 import { open, readFile, rename, rm } from 'node:fs/promises'
@@ -15,7 +15,7 @@ export const LOCK_FILE = 'lock'
 export const ANCHOR_FILE = 'anchor'
 export const DATABASE_DIR = 'db'
 
-// Inputs and results may be private: nobody but the server's own user gets to read them.
+// Inputs and results may be private. So only the user that runs the server may read them.
 export const DIRECTORY_MODE = 0o700
 export const FILE_MODE = 0o600
 
@@ -25,20 +25,20 @@ export function hasCode(error: unknown, ...codes: readonly string[]): boolean {
   return code !== undefined && codes.includes(code)
 }
 
-/** True if `error` says that there is no such file or folder. */
+/** True if `error` means that a file or folder does not exist. */
 export function isMissing(error: unknown): boolean {
   return hasCode(error, 'ENOENT')
 }
 
-/** Makes new, renamed and removed names in the folder survive a power cut: `fsync` of a file does not. */
+/** Makes new, renamed and removed names of a folder survive a power cut. `fsync` of a file does not. */
 export async function fsyncDirectory(path: string): Promise<void> {
-  // Windows opens no folders, and journals names by itself.
+  // Windows cannot open a folder, and its file system makes names durable by itself.
   if (process.platform === 'win32') return
   const folder = await open(path, 'r')
   try {
     await folder.sync()
   } catch (error) {
-    // Some file systems (9p, FUSE) cannot sync a folder; there is nothing better to be had there.
+    // Some file systems (9p, FUSE) cannot sync a folder. There is no substitute.
     if (!hasCode(error, 'EINVAL', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS')) throw error
   } finally {
     await folder.close()
@@ -46,13 +46,14 @@ export async function fsyncDirectory(path: string): Promise<void> {
 }
 
 /**
- * Replaces the file: after a crash its old text is there or the new one, never a mixture. The temporary name is fixed,
- * so one writer at a time; whoever writes here holds the directory's lock.
+ * Replaces the file. After a crash, it holds its old text or the new one, never a mixture. The temporary name is fixed,
+ * so there must be one writer at a time: the holder of the directory's lock.
  */
 export async function writeFileAtomically(path: string, text: string): Promise<void> {
   const temporary = `${path}.new`
   try {
-    await rm(temporary, { force: true }) // of a writer that was killed, perhaps with another mode
+    // A writer that was killed may have left the temporary file, perhaps with another mode.
+    await rm(temporary, { force: true })
     const file = await open(temporary, 'wx', FILE_MODE)
     try {
       await file.writeFile(text)
@@ -68,7 +69,7 @@ export async function writeFileAtomically(path: string, text: string): Promise<v
   await fsyncDirectory(dirname(path))
 }
 
-/** The file's text, or `undefined` if there is no such file. */
+/** Text of the file, or `undefined` if it does not exist. */
 export async function readIfPresent(path: string): Promise<string | undefined> {
   try {
     return await readFile(path, 'utf8')

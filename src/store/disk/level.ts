@@ -1,6 +1,6 @@
 /**
- * What the store needs of LevelDB. The rest of it sees `Level`, a few methods; the simulation's database in memory has
- * the same. (The lock's probe, a process of its own, opens one too.)
+ * The interface to LevelDB. The rest of the store uses `Level`, which has a few methods. The database in memory of
+ * `holdfast/testing` implements it too. (The lock's probe, a separate process, opens a database of its own.)
  */
 
 import { ClassicLevel } from 'classic-level'
@@ -8,7 +8,7 @@ import { CompactionTurns } from './compaction-turns.js'
 import type { KeyRange, Operation } from './layout.js'
 import { LogName } from './log-name.js'
 
-/** A batch being put together. */
+/** A batch that is being built. */
 export interface LevelBatch {
   put(key: string, value: string): unknown
   del(key: string): unknown
@@ -16,14 +16,14 @@ export interface LevelBatch {
   close(): Promise<void>
 }
 
-/** Which part of a range, in which direction. */
+/** A part of a range, with its direction. */
 export interface LevelRange extends KeyRange {
   readonly reverse?: boolean
   readonly limit?: number
   readonly values?: boolean
 }
 
-// LevelDB's default of 16 KiB makes a round trip of every dozen records.
+// LevelDB's default of 16 KiB would need a round trip for every dozen records.
 export const PAGE_BYTES = 256 * 1024
 
 /** An open database. */
@@ -32,32 +32,34 @@ export interface Level {
   get(key: string): Promise<string | undefined>
   getMany(keys: string[]): Promise<(string | undefined)[]>
   /**
-   * The first entries of a range, up to `size` of them and about `PAGE_BYTES`. The one way to read a range: the iterator
-   * under it is closed when this resolves, so none is ever left open.
+   * Reads the first entries of a range, up to `size` of them and about `PAGE_BYTES`. This is the only way to read a
+   * range: its iterator is closed before this resolves, so no iterator stays open.
    */
   page(range: LevelRange, size: number): Promise<[key: string, text: string][]>
   compactRange(from: string, to: string): Promise<void>
-  /** How much of the files a range takes up; what lies in the log still is not counted. */
+  /** Bytes of the table files that a range occupies. Data that is still in LevelDB's log is not counted. */
   approximateSize(from: string, to: string): Promise<number>
   /**
-   * Makes durable what a synced write leaves open: the name of its file. To be called after each write, before that write is
-   * acknowledged. `undefined` if nothing is left to be done. A database that keeps no files does not have it.
+   * Makes the name of the log file durable, which a synced write does not. Called after each write, before the write is
+   * acknowledged. Returns `undefined` if nothing is left to be done. A database without files does not have this
+   * method.
    */
   afterWrite?(operations: readonly Operation[], sync: boolean): Promise<void> | undefined
   close(): Promise<void>
 }
 
-/** Opens the database at `path`; `create` makes a new one, and fails where there is one. */
+/** Opens the database at `path`. With `create`, makes a new one, and fails if one exists. */
 export type OpenLevel = (path: string, options: OpenLevelOptions) => Promise<Level>
 
-/** How to open a database. */
+/** Options of an open of a database. */
 export interface OpenLevelOptions {
   readonly create: boolean
-  /** How much is written before LevelDB begins a new log; for tests. */
+  /** Bytes that are written before LevelDB begins a new log. Only tests set it. */
   readonly writeBufferBytes?: number
 }
 
-// The log that an open has to replay is about as long: 4 MiB take about 20 ms, 32 MiB would take 150.
+// LevelDB's log, which an open has to replay, has about this size. Replaying 4 MiB takes about 20 ms, and 32 MiB about
+// 150 ms.
 const WRITE_BUFFER_BYTES = 4 * 1024 * 1024
 
 class DirectoryLevel extends ClassicLevel<string, string> {
@@ -89,10 +91,11 @@ class DirectoryLevel extends ClassicLevel<string, string> {
   }
 }
 
-/** Opens a LevelDB. */
+/** Opens a LevelDB database. */
 export const openClassicLevel: OpenLevel = async (path, { create, writeBufferBytes = WRITE_BUFFER_BYTES }) => {
   const level = new DirectoryLevel(path, writeBufferBytes)
-  // Never `createIfMissing` on an existing store: a lost CURRENT file would become an empty database, silently.
+  // An existing store is never opened with `createIfMissing`: a lost CURRENT file would silently become an empty
+  // database.
   await level.open({ createIfMissing: create, errorIfExists: create, writeBufferSize: writeBufferBytes })
   return level as Level
 }

@@ -1,15 +1,16 @@
 /**
- * Makes the name of LevelDB's log durable. POSIX promises of a synced file that its bytes survive a power cut, and of its
- * name nothing until the directory is synced. LevelDB syncs the directory only with its manifest, a while after it has
- * begun a new log. Without a sync here, a power cut in between takes the whole log, with all that was acknowledged in it.
+ * Makes the name of LevelDB's log durable. According to POSIX, the bytes of a synced file survive a power cut, but its
+ * name only does once the directory is synced. LevelDB syncs the directory only with its manifest, some time after it
+ * began a new log. Without a sync here, a power cut in between removes the whole log, with all acknowledged writes in
+ * it.
  *
- * - LevelDB begins a new log when its write buffer is full, and when a range is compacted. Until one of the two
- *             can have happened there is no new log, and a write costs nothing here.
- * - From then on each synced write looks whether it went into the log that is known. The first one that looks reads
- *             the names (10 µs, and 120 µs with 300 tables), since it does not know how long that log was before. For the
- *             later ones that log has grown, which a `stat` shows in 2 to 10 µs.
- * - A write that went elsewhere began a new log, or was the first since the open. The directory is synced before
- *             that write is acknowledged.
+ * - LevelDB begins a new log when its write buffer is full, and when a range is compacted. Until one of the two can
+ *   have happened there is no new log, and a write costs nothing here.
+ * - After that, each synced write checks whether it went into the known log. The first one that checks reads the names
+ *   (10 µs, and 120 µs with 300 tables), since the previous size of the log is not known. For the later ones, the log
+ *   has grown, which a `stat` shows in 2 to 10 µs.
+ * - A write that is not in the known log began a new log, or was the first one since the open. The directory is synced
+ *   before that write is acknowledged.
  */
 import { readdirSync, statSync } from 'node:fs'
 import { readdir, stat } from 'node:fs/promises'
@@ -17,19 +18,19 @@ import { join } from 'node:path'
 import { fsyncDirectory } from './files.js'
 import type { Operation } from './layout.js'
 
-// An operation takes its key and value in the buffer, 18 bytes for their lengths and number, and a node of the skip list of
-// at most 104 bytes. It is rounded up to 8 bytes. A quarter of each block of the buffer's memory may stay unused.
+// An operation occupies its key and value in the buffer, 18 bytes for their lengths and number, and a node of the skip
+// list of at most 104 bytes, rounded up to 8 bytes. A quarter of each block of the buffer's memory may stay unused.
 const OPERATION_OVERHEAD_BYTES = 18 + 104 + 8
 const UNUSED_SHARE = 4 / 3
 
 const MAY_BE_MISSING = { throwIfNoEntry: false } as const
 
 export class LogName {
-  /** The newest log whose name is durable. */
+  /** Path of the newest log whose name is durable. */
   #path: string | undefined
-  /** Its size after the last write; `undefined` if that was not looked at. */
+  /** Size of that log after the last write; `undefined` if it was not read. */
   #bytes: number | undefined
-  /** The most that the write buffer can hold. */
+  /** Upper bound of the bytes in the write buffer. */
   #bufferedBytesMax = 0
   #compactions = 0
 
@@ -43,15 +44,15 @@ export class LogName {
   ) {}
 
   /**
-   * To be called after each write, before it is acknowledged.
-   * @returns `undefined` if the log's name is durable, or the write was not synced; else a promise that resolves once the
-   *   name is durable
-   * @throws a system error; then the write may not be acknowledged
+   * Makes the log's name durable after a write, before the write is acknowledged.
+   * @returns `undefined` if the name is durable, or the write was not synced; else a promise that resolves once the
+   * name is durable
+   * @throws a system error; the write may then not be acknowledged
    */
   afterWrite(operations: readonly Operation[], sync: boolean): Promise<void> | undefined {
     const bytes = bufferBytesMax(operations)
     this.#bufferedBytesMax += bytes
-    // Windows journals names by itself.
+    // The file system of Windows makes names durable by itself.
     if (process.platform === 'win32') return undefined
     if (!sync || !this.#mayBeNew()) {
       this.#bytes = undefined
@@ -60,7 +61,7 @@ export class LogName {
     return this.#isInKnownLog() ? undefined : this.#syncNew(bytes)
   }
 
-  /** True if the write that has just ended went into the log that is known. */
+  /** True if the last write went into the known log. */
   #isInKnownLog(): boolean {
     const before = this.#bytes
     if (this.#path === undefined) return false
@@ -76,7 +77,7 @@ export class LogName {
       await compact()
     } finally {
       this.#compactions--
-      // Whether a write has seen the new log is not known here, so the next writes look for it.
+      // A write may or may not have gone into the new log, so the next writes check.
       this.#bufferedBytesMax = this.writeBufferBytes
     }
   }
@@ -94,14 +95,14 @@ export class LogName {
   }
 }
 
-/** The path of the newest log among the files of a database. */
+/** Path of the newest log among the files of a database. */
 function newestOf(databaseDir: string, names: readonly string[]): string {
   const numbers = names.flatMap((name) => /^(\d+)\.log$/.exec(name)?.[1] ?? [])
   const newest = numbers.reduce((one, other) => (Number(other) > Number(one) ? other : one), '')
   return join(databaseDir, `${newest}.log`)
 }
 
-/** The number of bytes of LevelDB's write buffer that `operations` take, at most. */
+/** Upper bound of the bytes that `operations` occupy in LevelDB's write buffer. */
 function bufferBytesMax(operations: readonly Operation[]): number {
   let bytes = 0
   for (const { key, value } of operations) {

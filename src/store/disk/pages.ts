@@ -4,9 +4,9 @@ import { type Level, type LevelRange, PAGE_BYTES } from './level.js'
 const PAGE = 1_000
 
 /**
- * Walks a range page by page, so that a long one never blocks the process. Gives pages and not entries: a promise for each
- * of a thousand small records costs more than reading them. Two pages may
- * show two states of the store. A reader that needs one state compares what it read with the head, as `readLog` does.
+ * Reads a range page by page, so that a long range does not block the process. Yields pages and not entries: a promise
+ * for each of a thousand small records would cost more than reading them. Two pages may show two states of the store. A
+ * reader that needs one state compares the result with the head, as `readLog` does.
  */
 export async function* pages(
   level: Level,
@@ -24,12 +24,12 @@ export async function* pages(
   }
 }
 
-/** True if the page ended because its range did, and neither its size nor its bytes cut it short. */
+/** True if the page ended with its range, and was not cut short by its size or its bytes. */
 function isWhole(page: readonly [key: string, text: string][], pageMax: number): boolean {
   if (page.length >= pageMax) return false
   let units = 0
   for (const [key, text] of page) units += key.length + (text?.length ?? 0)
-  // A UTF-16 unit takes three bytes at most.
+  // A UTF-16 unit needs at most three bytes.
   return units * 3 < PAGE_BYTES
 }
 
@@ -38,7 +38,7 @@ function after(range: LevelRange, key: string): LevelRange {
   return range.reverse ? { ...range, lt: key } : { ...range, gte: `${key}\u0000` }
 }
 
-/** Reads a whole range, taking something of each entry. */
+/** Reads a whole range, and returns `take` of each entry. */
 export async function collect<T>(
   level: Level,
   range: LevelRange,

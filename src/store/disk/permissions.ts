@@ -1,6 +1,6 @@
 /**
- * Keeps LevelDB's files at mode 0600. It makes them as the umask allows, and makes new ones as it goes, so the folder
- * is watched. That folder is 0700 from the start: nobody gets at a file in the moment before its mode is set.
+ * Keeps LevelDB's files at mode 0600. LevelDB creates files with the mode of the umask at any time, so the folder is
+ * watched. The folder has mode 0700 from the start, so no other user can open a file before its mode is set.
  */
 import { type FSWatcher, watch } from 'node:fs'
 import { chmod, readdir, stat } from 'node:fs/promises'
@@ -10,8 +10,8 @@ import type { Logger } from '../../base/logger.js'
 import { DIRECTORY_MODE, FILE_MODE } from './files.js'
 
 /**
- * Sets the mode of a store's directory to 0700: of a new store's always, of an existing one's if everybody may write to it.
- * A volume that this process may write to and does not own (Kubernetes' `fsGroup`) is used as it is, with a warning.
+ * Sets the mode of a store's directory to 0700. For an existing store, only if every user may write to it. A volume
+ * that this process may write to and does not own (Kubernetes' `fsGroup`) is used unchanged, with a warning.
  */
 export async function protectDirectory(dir: string, isNew: boolean, logger: Logger): Promise<void> {
   if (process.platform === 'win32') return
@@ -33,12 +33,15 @@ export async function protectDirectory(dir: string, isNew: boolean, logger: Logg
 
 const OTHERS_WRITE = 0o002
 
-/** Sets the modes of what is there and of what comes. Returns how to stop, once the database is closed. */
+/**
+ * Sets the modes of existing and of new files. Returns a function that stops this, to be called once the database is
+ * closed.
+ */
 export async function keepPrivate(databaseDir: string): Promise<() => Promise<void>> {
   if (process.platform === 'win32') return async () => {}
-  // The folder may belong to whoever restored a copy. What the store's own directory permits was looked at before.
+  // The folder may belong to the user who restored a copy. The mode of the store's own directory was checked before.
   await chmod(databaseDir, DIRECTORY_MODE).catch(() => {})
-  // A file may be gone again by the time it is looked at; the folder's own mode protects it meanwhile.
+  // The file may have been deleted meanwhile. The mode of the folder protects the file until its own is set.
   const restrict = (name: string) => chmod(join(databaseDir, name), FILE_MODE).catch(() => {})
   let watcher: FSWatcher | undefined
   try {
@@ -47,7 +50,7 @@ export async function keepPrivate(databaseDir: string): Promise<() => Promise<vo
     })
     watcher.on('error', () => watcher?.close())
   } catch {
-    // Out of watches: the folder's mode has to do.
+    // The system has no file watches left. The mode of the folder protects the files.
   }
   const restrictAll = async () => {
     await Promise.all((await readdir(databaseDir)).map(restrict))
@@ -55,7 +58,7 @@ export async function keepPrivate(databaseDir: string): Promise<() => Promise<vo
   await restrictAll()
   return async () => {
     watcher?.close()
-    // The folder may be gone by now, and no close fails for that.
+    // The folder may have been deleted. That is no reason to fail the close.
     await restrictAll().catch(() => {})
   }
 }

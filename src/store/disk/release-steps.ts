@@ -1,6 +1,9 @@
-/** Steps of a release: each is done, whatever becomes of the others. */
+/** Steps of a release. Each step runs, even if others fail. */
 
-/** Runs every step, one after the other. @returns the first failure, or `undefined` if there was none */
+/**
+ * Runs every step in order.
+ * @returns the first failure, or `undefined` if there was none
+ */
 export async function runAll(steps: readonly (() => unknown)[]): Promise<{ readonly error: unknown } | undefined> {
   let failure: { readonly error: unknown } | undefined
   for (const step of steps) {
@@ -13,7 +16,10 @@ export async function runAll(steps: readonly (() => unknown)[]): Promise<{ reado
   return failure
 }
 
-/** Runs every step, one after the other. @throws the first failure, after the last step */
+/**
+ * Runs every step in order.
+ * @throws the first failure, after the last step
+ */
 export async function inTurn(steps: readonly (() => unknown)[]): Promise<void> {
   const failure = await runAll(steps)
   if (failure) throw failure.error

@@ -1,14 +1,18 @@
 /**
- * How far the store has come, kept outside the database (store-2). LevelDB opens without a word when its newest log is cut
- * short or an old backup lies in its place; a database whose last commit is older than the anchor has lost some.
+ * The number of the newest commit, kept in a file outside the database (store-2). LevelDB opens without an error when
+ * its newest log is cut short, or when an old backup replaced it. A database whose newest commit is older than the
+ * anchor has lost commits.
  *
- * anchor-1. Two slots of 512 bytes, written in turn: a write that a power cut tears leaves the other one.
- * anchor-2. A slot that fails its checksum is ignored, logged, counted and written again at the open; two that do are damage, and
- *     so is a missing file in a store that has commits. The anchor is the higher of the valid ones.
- * anchor-3. Noting a commit costs nothing. The write begins behind, once 256 commits or 100 ms are unwritten; `flush` and
- *     `close` make it exact. An anchor that lags only sees a little less: it never accuses a sound database.
- * anchor-4. One write is in flight. One that fails is logged, counted and kept in `lastError`; the slot is written again (the
- *     other one is the last good one) at the next note. It fails no commit, unless the anchor has to be exact (`writeNow`).
+ * anchor-1. The file has two slots of 512 bytes, written in turn. A write that a power cut interrupts leaves the other
+ *   slot intact.
+ * anchor-2. A slot with a wrong checksum is ignored, logged, counted, and written again at the open. Two such slots are
+ *   damage, and so is a missing file in a store that has commits. The anchor is the higher one of the valid slots.
+ * anchor-3. Noting a commit writes nothing. A write begins in the background, once 256 commits or 100 ms are unwritten;
+ *   `flush` and `close` make the anchor exact. An anchor that lags detects slightly less, and never accuses a sound
+ *   database.
+ * anchor-4. One write is in flight. A failed write is logged, counted and kept in `lastError`. Its slot is written
+ *   again at the next note; the other slot is the last good one. A failed write fails no commit, unless the anchor has
+ *   to be exact (`writeNow`).
  *
  * A slot is a line of text, padded: `holdfast-anchor 1 <seq> <storeId> <crc32>`.
  */
@@ -18,23 +22,23 @@ import type { Clock } from '../../base/clock.js'
 import type { Logger } from '../../base/logger.js'
 import { isMissing, writeFileAtomically } from '../disk/files.js'
 
-/** A disk writes a sector of this size whole or not at all, mostly; anchor-1 is for the rest. */
+/** Bytes of a slot. A disk mostly writes a sector of this size whole or not at all. anchor-1 covers the other cases. */
 export const SLOT_BYTES = 512
-/** A write begins at the latest when this many commits are unwritten … */
+/** Number of unwritten commits at which a write begins. */
 export const LAG_COMMITS_MAX = 256
-/** … or the oldest of them is this old. */
+/** Age of the oldest unwritten commit at which a write begins, in milliseconds. */
 export const LAG_MS_MAX = 100
 
-const STORE_ID = /^[\w-]{1,64}$/ // a slot has room for it
+const STORE_ID = /^[\w-]{1,64}$/ // A slot has room for an ID of this length.
 
-/** What a slot says. */
+/** Content of a slot. */
 export interface AnchorState {
-  /** The last commit known to be on disk. */
+  /** Number of the newest commit known to be on disk. */
   readonly seq: number
   readonly storeId: string
 }
 
-/** An anchor file as it was found; `damaged` if neither slot is whole. */
+/** Result of reading an anchor file; `damaged` if neither slot is valid. */
 export type AnchorFound = ({ readonly kind: 'sound' } & AnchorState) | { readonly kind: 'missing' | 'damaged' }
 
 /** Reads the anchor file. */
@@ -47,10 +51,10 @@ export async function readAnchor(path: string): Promise<AnchorFound> {
 
 export interface AnchorOptions {
   readonly storeId: string
-  /** The database's last commit. */
+  /** Number of the newest commit in the database. */
   readonly seq: number
   readonly clock: Clock
-  /** `false` in a buffered store: the anchor is left to the operating system, as the commits are. */
+  /** False in a buffered store: the anchor is not synced, like the commits. */
   readonly durable: boolean
   readonly logger: Logger
 }
@@ -63,7 +67,7 @@ export interface AnchorFaults {
   readonly damagedSlots: number
 }
 
-/** The open anchor file. An exact one at every commit is `note` and an awaited `writeNow`. */
+/** The open anchor file. To keep the anchor exact, the caller calls `note` and awaits `writeNow` at each commit. */
 export class Anchor {
   #noted: number
   #written: number
@@ -86,8 +90,9 @@ export class Anchor {
   }
 
   /**
-   * Opens the file, makes it if it is missing, and brings it to `seq`. A damaged slot is written again. The caller has compared
-   * the database with `readAnchor` before: a file that says more than `seq`, is another store's or is damaged is written anew.
+   * Opens the file, creates it if it is missing, and brings it to `seq`. Writes a damaged slot again. The caller has
+   * compared the database with `readAnchor` before. So a file with a number above `seq`, of another store or without a
+   * valid slot is replaced.
    */
   static async open(path: string, options: AnchorOptions): Promise<Anchor> {
     if (!STORE_ID.test(options.storeId)) {
@@ -117,17 +122,17 @@ export class Anchor {
     return anchor
   }
 
-  /** Why the last write failed; `undefined` once one has succeeded again. */
+  /** Error of the last write; `undefined` if it succeeded. */
   get lastError(): Error | undefined {
     return this.#lastError
   }
 
-  /** What went wrong with the file since it was opened. */
+  /** Faults of the file since it was opened. */
   get faults(): AnchorFaults {
     return { failedWrites: this.#failedWrites, damagedSlots: this.damagedSlots }
   }
 
-  /** Remembers that commit `seq` is on disk, and writes it behind. */
+  /** Records that commit `seq` is on disk. The file is written in the background. */
   note(seq: number): void {
     if (seq <= this.#noted) return
     this.#noted = seq
@@ -136,26 +141,29 @@ export class Anchor {
     else this.#disarm ??= clock.setTimer(clock.now() + LAG_MS_MAX, () => this.#begin(), { elapsed: true })
   }
 
-  /** Resolves once everything noted before the call was written, or the attempt failed (`lastError`). */
+  /** Resolves once all earlier notes are written, or their write has failed (`lastError`). */
   async flush(): Promise<void> {
     await this.#inFlight
     if (this.#isAbandoned) return
     if (this.#written < this.#noted || this.#lastError) await this.#begin()
   }
 
-  /** Writes nothing more. The file may belong to another process now, and a later number here would accuse its database. */
+  /** Stops all writes. The file may belong to another process now, and a number of ours could accuse its database. */
   abandon(): void {
     this.#isAbandoned = true
     this.#disarm?.()
   }
 
-  /** Resolves once everything noted before the call was written. @throws Error why it could not be written */
+  /**
+   * Resolves once all earlier notes are written.
+   * @throws Error with the cause, if they could not be written
+   */
   async writeNow(): Promise<void> {
     await this.flush()
     if (this.#lastError) throw new Error('The anchor file could not be written', { cause: this.#lastError })
   }
 
-  /** Writes what was noted and closes the file. */
+  /** Writes the notes and closes the file. */
   async close(): Promise<void> {
     await this.flush()
     this.#disarm?.()
@@ -187,13 +195,14 @@ export class Anchor {
         this.#noteFailure(error instanceof Error ? error : new Error(String(error)))
       }
     } while (this.#again && this.#written < this.#noted && !this.#isAbandoned)
-    // Here and not in a `finally` of the caller: nobody may join a write that has looked at `#again` for the last time.
+    // Cleared here, and not in a `finally` of the caller. Without this, a caller could join a write that checks
+    // `#again` no more.
     this.#inFlight = undefined
   }
 
   #noteFailure(error: Error): void {
     this.#failedWrites++
-    // Once for each outage, not for each write: a busy store tries ten times a second.
+    // One line for each outage, not for each write: a busy store tries ten times a second.
     if (!this.#lastError) {
       this.options.logger.error(
         'The anchor file cannot be written. Until it can, a database that was rolled back may go unnoticed. Check the disk.',
@@ -204,7 +213,7 @@ export class Anchor {
   }
 }
 
-/** An anchor where there is no file: nothing is written, and nothing fails. */
+/** An anchor without a file. It writes nothing and never fails. */
 export const NO_ANCHOR = {
   faults: { failedWrites: 0, damagedSlots: 0 },
   note() {},

@@ -1,12 +1,12 @@
 /**
- * The chain of commits. Every batch writes its number into a ring of slots, so that an open can tell that the newest
- * commits are all there: LevelDB drops a damaged stretch of its log without a word, and goes on after it (store-2).
+ * The chain of commits. Every batch writes its number into a ring of slots. So an open can check that the newest
+ * commits are complete: LevelDB drops a damaged part of its log without an error, and continues after it (store-2).
  *
- * The ring outlasts the logs that LevelDB replays at an open. At most two logs are replayed: the current one, and the one
- * before it while its table is being written. Each holds at most a write buffer (4 MiB in memory, where a commit takes
- * more room than in the log). The chain's value pads every commit to 1,024 bytes of log, so two logs hold fewer than 8,000
- * commits. With 512 bytes, two logs would hold more commits than the ring has slots, and a lost one would leave no gap.
- * Older commits are in table files, whose records have checksums.
+ * The ring outlasts the logs that LevelDB replays at an open. At most two logs are replayed: the current one, and the
+ * one before it while its table is being written. Each holds at most a write buffer (4 MiB in memory, where a commit
+ * takes more room than in the log). The chain's value pads every commit to 1,024 bytes of log, so two logs hold fewer
+ * than 8,000 commits. With 512 bytes, two logs would hold more commits than the ring has slots, and a lost one would
+ * leave no gap. Older commits are in table files, whose records have checksums.
  */
 
 import type { Operation } from '../disk/layout.js'
@@ -17,16 +17,16 @@ import { seal, unseal } from './envelope.js'
 
 const SLOTS = 8_192
 
-/** The least that a commit takes of LevelDB's log, in bytes. */
+/** Least number of bytes that a commit takes in LevelDB's log. */
 export const COMMIT_LOG_BYTES_MIN = 1_024
 
-// A record of the log has a header of 7 bytes, and a batch in it one of 12. An operation has a tag, and the length of its
-// key and of its value as a varint: at least one byte each.
+// A record of the log has a header of 7 bytes, and a batch in it one of 12. An operation has a tag, and the lengths of
+// its key and of its value as varints: at least one byte each.
 const BATCH_OVERHEAD_BYTES = 7 + 12
 const PUT_OVERHEAD_BYTES = 3
 const DELETE_OVERHEAD_BYTES = 2
 
-/** The number of bytes of LevelDB's log that a batch of `operations` takes, at least. */
+/** Lower bound of the bytes that a batch of `operations` takes in LevelDB's log. */
 export function logBytesAtLeast(operations: readonly Operation[]): number {
   let bytes = BATCH_OVERHEAD_BYTES
   for (const { key, value } of operations) {
@@ -35,7 +35,7 @@ export function logBytesAtLeast(operations: readonly Operation[]): number {
   return bytes
 }
 
-/** The operation that makes a batch commit number `seq`. `others`: the rest of the batch, which decides the padding. */
+/** Operation that makes a batch commit number `seq`. `others` is the rest of the batch, which decides the padding. */
 export function chainOperation(seq: number, others: readonly Operation[]): Operation {
   const key = chainKey(seq % SLOTS)
   const bare = { key, value: seal(key, seq, '') }
@@ -43,28 +43,31 @@ export function chainOperation(seq: number, others: readonly Operation[]): Opera
   return missing > 0 ? { key, value: seal(key, seq, ' '.repeat(missing)) } : bare
 }
 
-/** True if commit `seq`, and none after it, is in the database. */
+/** True if commit `seq` is in the database and no later one is. */
 export async function newestIs(level: Level, seq: number): Promise<boolean> {
   const key = chainKey(seq % SLOTS)
   const text = await level.get(key)
   return text !== undefined && unseal(key, text).seq === seq
 }
 
-/** What the ring says. */
+/** Result of reading the ring. */
 export interface ChainState {
-  /** The newest commit; 0 before any. */
+  /** Number of the newest commit; 0 if there is none. */
   readonly newest: number
-  /** A sentence for each kind of damage: commits that are missing, records that cannot be read. */
+  /** A sentence for each kind of damage: missing commits, unreadable records. */
   readonly damages: readonly string[]
-  /** True if all of the damage is commits that were not synced: that a power cut may take them is what `buffered` says. */
+  /** True if the damage is only commits that were not synced. A power cut may remove these from a `buffered` store. */
   readonly isBuffered: boolean
-  /** Records of the ring that cannot be read. Accepting the damage deletes them, or each later open would find them. */
+  /**
+   * Keys of the unreadable records of the ring. Accepting the damage deletes them. Without this, each later open would
+   * find them.
+   */
   readonly unreadable: readonly string[]
 }
 
 /**
- * Reads the ring and holds it against itself and against the anchor.
- * @param anchored the newest commit the anchor file knows of; the database may be ahead of it, never behind
+ * Reads the ring, and compares it with itself and with the anchor.
+ * @param anchored the newest commit in the anchor file; the database may be ahead of it, never behind
  */
 export async function readChain(level: Level, anchored: number): Promise<ChainState> {
   const commits = new Set<number>()
@@ -104,24 +107,24 @@ export async function readChain(level: Level, anchored: number): Promise<ChainSt
   return { newest: Math.max(newest, accepted), damages, isBuffered, unreadable: [...unreadable] }
 }
 
-/** The operation that accepts whatever is missing up to commit `seq`. */
+/** Operation that accepts missing commits up to commit `seq`. */
 export function acceptOperation(seq: number): Operation {
   return { key: META_ACCEPTED, value: seal(META_ACCEPTED, seq, '') }
 }
 
-/** The operation that notes from where on commits are not synced; opening with syncing takes the note away. */
+/** Operation that records the commit after which commits are not synced. An open with syncing deletes this record. */
 export async function durabilityOperation(
   level: Level,
   newest: number,
   isSynced: boolean,
 ): Promise<Operation | undefined> {
   if (isSynced) return (await level.get(META_BUFFERED)) === undefined ? undefined : { key: META_BUFFERED }
-  // One that cannot be read was accepted as damage, and is written anew.
+  // An unreadable record was accepted as damage, and is written again.
   const noted = await readSeq(level, META_BUFFERED, () => {})
   return noted === undefined ? { key: META_BUFFERED, value: seal(META_BUFFERED, newest, '') } : undefined
 }
 
-/** The number in a record; `undefined` if there is no such record, or if it cannot be read. */
+/** Number in a record; `undefined` if the record is missing or unreadable. */
 async function readSeq(level: Level, key: string, complain: (complaint: string) => void): Promise<number | undefined> {
   const text = await level.get(key)
   try {

@@ -1,30 +1,30 @@
 /**
  * The envelope around every value: `<version> <checksum> <sequence> <body>`.
  *
- * The checksum covers the key too, so that a value that turns up under another key is noticed, and it is checked on
- * every read: LevelDB itself checks nothing on the way out (store-1). The sequence is the task's own count of commits, or
- * the number of the commit where there is no task. The body is text, mostly JSON.
+ * The checksum also covers the key, so that a value under a wrong key is noticed. It is checked on every read, because
+ * LevelDB itself checks nothing then (store-1). The sequence is the task's count of commits, or the number of the
+ * commit if there is no task. The body is text, mostly JSON.
  */
 import { checksum } from '../../base/checksum.js'
 import { HoldfastError } from '../../base/errors.js'
 
 const ENVELOPE_VERSION = '1'
 
-/** What is inside an envelope. */
+/** Content of an envelope. */
 export interface Envelope {
   readonly seq: number
   readonly body: string
 }
 
-/** Seals `body` for `key`. */
+/** Wraps `body` in an envelope for `key`. */
 export function seal(key: string, seq: number, body: string): string {
   return `${ENVELOPE_VERSION} ${checksum(`${key} ${seq} `, body)} ${seq} ${body}`
 }
 
-const SEQ_AT = 11 // after the version, the checksum, and a space each
+const SEQ_AT = 11 // Position after the version, the checksum, and a space each.
 
 /**
- * Opens the envelope that was read under `key`.
+ * Opens an envelope that was read under `key`.
  * @throws HoldfastError `RECORD_DAMAGED` naming the key
  */
 export function unseal(key: string, text: string): Envelope {
@@ -37,12 +37,12 @@ export function unseal(key: string, text: string): Envelope {
   return { seq: Number(seq), body }
 }
 
-/** The body of the envelope under `key`, which is JSON. */
+/** Body of the envelope under `key`, parsed as JSON. */
 export function unsealJson<T>(key: string, text: string): T {
   return JSON.parse(unseal(key, text).body) as T
 }
 
-/** The error for a record that can't be trusted. */
+/** Creates the error of a record that is damaged or missing. */
 export function damaged(key: string, why: string): HoldfastError {
   return new HoldfastError('RECORD_DAMAGED', `The record ${key} is damaged: ${why}`, { details: { key } })
 }

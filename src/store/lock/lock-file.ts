@@ -1,7 +1,7 @@
 /**
- * The lock file `lock` and what lies beside it while it changes hands: temporary files, claims, scratch folders.
- * Carries out lock-2 to lock-5 of lock.ts. lock-judge.ts says whether a holder is still there, lock-claim.mjs how the file
- * changes hands, lock-probe.mjs finds out what nothing else can prove.
+ * The lock file `lock`, and the files that replace it: temporary files, claims, scratch folders. Carries out lock-2 to
+ * lock-5 of lock.ts. lock-judge.ts decides if a holder still runs. lock-claim.mjs replaces the lock file.
+ * lock-probe.mjs decides the cases that nothing else can prove.
  */
 import { spawn } from 'node:child_process'
 import { lstat, readdir, rm, stat, writeFile } from 'node:fs/promises'
@@ -16,14 +16,15 @@ const TEMP_PREFIX = 'lock.new-'
 const CLAIM_PREFIX = 'lock.taken-'
 const SCRATCH_PREFIX = 'probe-'
 
-// Every round that comes to nothing means that somebody else got further; two or three are seen under a storm of opens.
+// A round without a result means that another process made progress. Two or three such rounds occur when many processes
+// open at a time.
 const ROUNDS_MAX = 50
 const CLAIMS_MAX = 50
 const PROBE_MS_MAX = 20_000
 const FOREIGN_LEFTOVER_MS_MIN = 60_000
 
 /**
- * Creates the lock file or takes it over.
+ * Creates the lock file, or replaces a stale one.
  * @throws HoldfastError `STORE_LOCKED`, `STORE_UNUSABLE`; a system error if no file can be written
  */
 export async function takeLockFile(dir: string, self: LockHolder): Promise<void> {
@@ -44,16 +45,19 @@ async function contend(dir: string, self: LockHolder, temp: string): Promise<voi
   for (let round = 0; round < ROUNDS_MAX; round++) {
     if (await createdFirst(temp, lock)) return
     const chain = await readChain(dir, self)
-    if (!chain) continue // released this moment
+    if (!chain) continue // The lock file was released just now.
     const files = { lock, temp, claim: join(dir, CLAIM_PREFIX + chain.last), stale: chain.stale }
     const took = chain.proven ? await takeOver(files) : await takeOverByProbe(dir, self, chain, files)
-    // Read once more: in another container's eyes a claim of ours may have looked abandoned.
+    // Read once more: a process in another container may have taken our claim for an abandoned one.
     if (took && (await markAt(lock)) === self.token) return
   }
   throw locked(dir, parseHolder(await readLock(dir)), self)
 }
 
-/** The lock file's text. @throws HoldfastError `STORE_UNUSABLE` if it is a directory */
+/**
+ * Text of the lock file.
+ * @throws HoldfastError `STORE_UNUSABLE` if it is a directory
+ */
 export async function readLock(dir: string): Promise<string | undefined> {
   try {
     return await readIfPresent(join(dir, LOCK_FILE))
@@ -84,23 +88,23 @@ interface Takeover {
   readonly stale: string
 }
 
-/** A lock file that nobody provably holds, with the claims on it. */
+/** A lock file without a proven holder, and the claims on it. */
 interface Chain {
-  /** The lock file's mark. */
+  /** Mark of the lock file. */
   readonly stale: string
-  /** The last claimant's mark, or the lock file's if nobody claimed it. */
+  /** Mark of the last claimant, or of the lock file if there is no claim. */
   readonly last: string
   /** The file of the last claim. */
   readonly lastClaim: string | undefined
-  /** Everybody in the chain is provably gone. */
+  /** True if all processes of the chain are proved to have ended. */
   readonly proven: boolean
-  /** The last one who may be there; unknown if its file is garbled. */
+  /** The last process of the chain that may still run; `undefined` if its file is garbled. */
   readonly suspect: LockHolder | undefined
 }
 
 /**
  * Reads and judges the lock file and its claims; `undefined` if there is no lock file.
- * @throws HoldfastError `STORE_LOCKED` if somebody in the chain is provably there
+ * @throws HoldfastError `STORE_LOCKED` if a process of the chain is proved to run
  */
 async function readChain(dir: string, self: LockHolder): Promise<Chain | undefined> {
   let text = await readLock(dir)
@@ -127,7 +131,7 @@ async function readChain(dir: string, self: LockHolder): Promise<Chain | undefin
   return { stale, last, lastClaim, proven, suspect }
 }
 
-/** As `takeOver`, by a process that takes LevelDB's own lock first. */
+/** Replaces the lock file as `takeOver` does, in a process that takes LevelDB's own lock first. */
 async function takeOverByProbe(dir: string, self: LockHolder, chain: Chain, files: Takeover): Promise<boolean> {
   const scratch = join(dir, SCRATCH_PREFIX + self.token)
   const databaseLock = join(dir, DATABASE_DIR, 'LOCK')
@@ -137,7 +141,7 @@ async function takeOverByProbe(dir: string, self: LockHolder, chain: Chain, file
     if (answer === 'held') throw locked(dir, chain.suspect, self)
     if (answer === 'no-links') throw undecided(dir, chain.suspect, 'the file system has no hard links there')
     if (answer === 'moved') return false
-    // A probe that died may still have done it.
+    // A probe that crashed may still have replaced the lock file.
     if (answer === 'taken' || (await markAt(files.lock)) === self.token) return true
     throw undecided(dir, chain.suspect, `the process that was to find out failed: ${said}`)
   } finally {
@@ -150,9 +154,9 @@ function runProbe(request: object): Promise<{ answer: string; said: string }> {
   const script = fileURLToPath(new URL('./lock-probe.mjs', import.meta.url))
   return new Promise((resolve) => {
     const child = spawn(process.execPath, [script, JSON.stringify(request)], {
-      // Inside Electron the executable is a Node only when told so.
+      // Inside Electron, the executable is a Node only with this variable.
       env: { ...process.env, ELECTRON_RUN_AS_NODE: '1' },
-      stdio: ['ignore', 'ignore', 'pipe', 'pipe'], // its answer comes on the last one
+      stdio: ['ignore', 'ignore', 'pipe', 'pipe'], // The probe's answer comes on the last one.
       timeout: PROBE_MS_MAX,
       killSignal: 'SIGKILL',
       windowsHide: true,
@@ -173,25 +177,25 @@ function runProbe(request: object): Promise<{ answer: string; said: string }> {
   })
 }
 
-/** Removes what contenders left that died: their temporary files, claims and scratch folders. Never fails. */
+/** Removes the files of contenders that crashed: temporary files, claims and scratch folders. Never fails. */
 async function sweep(dir: string, self: LockHolder): Promise<void> {
   for (const name of await readdir(dir).catch(() => [])) {
     const path = join(dir, name)
     try {
       if (name.startsWith(CLAIM_PREFIX)) {
-        // The lock file is ours now, so claims on anybody else's mean nothing any more (lock-claim-3).
+        // The lock file is ours now, so claims on earlier ones mean nothing any more (lock-claim-3).
         if (name !== CLAIM_PREFIX + self.token) await rm(path, { force: true })
       } else if (name.startsWith(TEMP_PREFIX)) {
         if (await isLeftover(dir, path, self)) await rm(path, { force: true })
       } else if (name.startsWith(SCRATCH_PREFIX)) {
-        // A contender's temporary file is there for as long as its scratch folder may be in use.
+        // The temporary file of a contender exists for as long as its scratch folder may be in use.
         const temp = join(dir, TEMP_PREFIX + name.slice(SCRATCH_PREFIX.length))
         if ((await missing(temp)) || (await isLeftover(dir, temp, self))) {
           await rm(path, { recursive: true, force: true })
         }
       }
     } catch {
-      // Litter is not worth refusing to open for.
+      // Files that cannot be removed are no reason to fail the open.
     }
   }
 }

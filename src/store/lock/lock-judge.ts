@@ -1,10 +1,11 @@
 /**
- * What a lock file says about its holder, and whether that holder is provably there or provably gone. Reads `/proc` and
- * sends signal 0; changes nothing.
+ * Reads the holder that a lock file names, and decides if that holder is proved to run or to have ended. Reads `/proc`
+ * and sends signal 0. Changes nothing.
  *
- * - Within one boot and one pid namespace a process is its pid and its start time: the pid alone may have been reused.
+ * - Within one boot and one pid namespace, a process is identified by its pid and its start time: the pid alone may
+ *   have been reused.
  * - Another directory's inode on the same device, in the same boot: the file was copied along with its directory.
- *     Between devices it proves nothing, since two hosts see one network directory under two device numbers.
+ *   Between devices it proves nothing, since two hosts see one network directory under two device numbers.
  * - Everything else proves nothing: `unknown`. In containers every server is pid 1 and the host name changes.
  */
 import { readFileSync, readlinkSync } from 'node:fs'
@@ -12,17 +13,17 @@ import { hostname } from 'node:os'
 import { hasCode } from '../disk/files.js'
 import { markOf } from './lock-claim.mjs'
 
-/** Who holds a directory: the lock file's content. */
+/** Holder of a directory: the content of the lock file. */
 export interface LockHolder {
-  /** New for every open. */
+  /** Random text, new for every open. */
   readonly token: string
   readonly pid: number
-  /** When the process started, in clock ticks since boot; `null` where there is no `/proc` to tell. */
+  /** Start of the process in clock ticks since boot; `null` without a `/proc`. */
   readonly startTicks: number | null
   readonly bootId: string | null
   readonly pidNamespace: string | null
   readonly host: string
-  /** When the lock was asked for, by the holder's clock. */
+  /** Instant of the request for the lock, by the holder's clock. */
   readonly since: number
   /** `device:inode` of the directory. */
   readonly directory: string
@@ -30,12 +31,12 @@ export interface LockHolder {
 
 export type Verdict = 'held' | 'gone' | 'unknown'
 
-const INSTANT_MS_MAX = 8.64e15 // the last one that `Date` can show
+const INSTANT_MS_MAX = 8.64e15 // The last instant that a `Date` can represent.
 const PID_MAX = 2 ** 31 - 1
 
-/** What this process writes into its lock file. */
+/** Holder that this process writes into its lock file. */
 export function describeSelf(directory: string, token: string, now: number): LockHolder {
-  // Under a `/proc` that belongs to another pid namespace, every pid in it is somebody else's.
+  // If `/proc` belongs to another pid namespace, its pids are those of other processes.
   const procIsOurs = attempt(() => readlinkSync('/proc/self')) === String(process.pid)
   return {
     token,
@@ -49,7 +50,7 @@ export function describeSelf(directory: string, token: string, now: number): Loc
   }
 }
 
-/** The holder that a lock file names; `undefined` if it is garbled. */
+/** Holder that a lock file names; `undefined` if the file is garbled. */
 export function parseHolder(text: string | undefined): LockHolder | undefined {
   if (text === undefined) return undefined
   const value = attempt(() => JSON.parse(text) as Partial<Record<keyof LockHolder, unknown>> | null)
@@ -72,7 +73,7 @@ export function parseHolder(text: string | undefined): LockHolder | undefined {
   }
 }
 
-/** Judges a holder by what can be proved from `self`, the process that asks. */
+/** Judges a holder by facts that `self`, the current process, can prove. */
 export function judge(holder: LockHolder | undefined, self: LockHolder): Verdict {
   if (!holder || holder.bootId === null || holder.bootId !== self.bootId) return 'unknown'
   if (holder.directory !== self.directory) {
@@ -81,10 +82,10 @@ export function judge(holder: LockHolder | undefined, self: LockHolder): Verdict
   if (holder.pidNamespace === null || holder.pidNamespace !== self.pidNamespace) return 'unknown'
   if (!exists(holder.pid)) return 'gone'
   const stat = readStat(holder.pid)
-  // Not readable: it died this moment, or `/proc` hides other users' processes.
+  // The file is not readable: the process ended just now, or `/proc` hides the processes of other users.
   if (!stat || holder.startTicks === null) return 'unknown'
   if (stat.startTicks !== holder.startTicks) return 'gone'
-  // A dead process that nobody has waited for. Its last threads may still be on their way out, with their locks.
+  // The process ended, and its parent has not waited for it. Its last threads may still run and hold locks.
   return stat.state === 'Z' || stat.state === 'X' ? 'unknown' : 'held'
 }
 
@@ -97,14 +98,14 @@ function exists(pid: number): boolean {
     process.kill(pid, 0)
     return true
   } catch (error) {
-    // EPERM: there is one, and it is another user's.
+    // EPERM means that the process exists and belongs to another user.
     return !hasCode(error, 'ESRCH')
   }
 }
 
 function readStat(pid: number): { state: string; startTicks: number } | undefined {
   const text = attempt(() => readFileSync(`/proc/${pid}/stat`, 'utf8'))
-  // The second field is the program's name in brackets, and may hold blanks and brackets of its own.
+  // The second field is the name of the program in brackets. The name may contain blanks and brackets.
   const fields = text?.slice(text.lastIndexOf(')') + 2).split(' ')
   const startTicks = Number(fields?.[22 - 3])
   return fields?.[0] && Number.isSafeInteger(startTicks) ? { state: fields[0], startTicks } : undefined

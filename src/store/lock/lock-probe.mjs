@@ -1,15 +1,16 @@
 /**
- * A process of its own that finds out whether the holder of a store is gone, and if so takes the lock file over for
- * the process that started it. Host names and pids prove nothing between containers; LevelDB's kernel lock does.
+ * A separate process that finds out whether the holder of a store has ended. If so, it replaces the lock file for the
+ * process that started it. Host names and pids prove nothing between containers, but LevelDB's kernel lock does.
  *
- * - It opens a scratch folder that holds a hard link of LevelDB's `LOCK`, never the store: the kernel locks the file,
- *     not its name, and the store's own files are not touched.
- * - Never to be done in the process that asks: it may be the holder (another thread, another copy of the package),
- *     and a process that closes any descriptor of `LOCK` loses its lock on it.
- * - The lock file changes hands while the kernel lock is held. A holder that was about to open LevelDB comes after
- *     that, and finds that the lock file names somebody else.
- * - Two things are not under the kernel lock: a store being created has no `LOCK` yet, and a claimant may be about to
- *     replace the lock file. Both take milliseconds, so a fresh one is given time; the file system's clock measures it.
+ * - It opens a scratch folder with a hard link of LevelDB's `LOCK`, never the store. The kernel locks the file, not its
+ *   name, and the store's own files are not touched.
+ * - The process that wants the lock must not do this itself. It may be the holder (another thread, another copy of the
+ *   package), and a process that closes any descriptor of `LOCK` loses its lock on it.
+ * - The lock file is replaced while the kernel lock is held. A holder that was about to open LevelDB does so after
+ *   that, and finds that the lock file names another process.
+ * - Two cases are not covered by the kernel lock: a store that is being created has no `LOCK` yet, and a claimant may
+ *   be about to replace the lock file. Both take milliseconds. So a fresh file is given time, measured by the clock of
+ *   the file system.
  */
 import { writeSync } from 'node:fs'
 import { link, mkdir, readFile, rm, stat } from 'node:fs/promises'
@@ -43,7 +44,7 @@ async function probe(request) {
     const { lastClaim } = request
     if (lastClaim !== null && !(await outlastsGrace(lastClaim, request.scratch))) return 'moved'
     if (await linkLock(request)) return await probeKernelLock(request)
-    // Nothing to be locked: the holder was killed, or is at work, while it created the store.
+    // There is no file to lock: the holder creates the store at this moment, or was killed while it did.
     const came = await outlastsGrace(request.lock, request.scratch, () => linkLock(request))
     if (came === 'interrupted') return await probeKernelLock(request)
     return came && (await takeOver(request)) ? 'taken' : 'moved'
@@ -71,7 +72,7 @@ async function linkLock({ databaseLock, scratch }) {
  * @returns {Promise<ProbeAnswer>}
  */
 async function probeKernelLock(request) {
-  // Whoever was faster is about to open LevelDB itself, and must not meet this probe there.
+  // A faster process is about to open LevelDB itself, and must not meet this probe there.
   if (markOf(await readFile(request.lock, 'utf8').catch(() => '')) !== request.stale) return 'moved'
   const scratch = new ClassicLevel(request.scratch)
   try {
@@ -88,10 +89,10 @@ async function probeKernelLock(request) {
 }
 
 /**
- * Waits until the file was left alone for the grace period. `false`: it is gone.
+ * Waits until the file was unchanged for the grace period. Resolves with `false` if the file is gone.
  * @param {string} path
- * @param {string} scratch just made, so it knows the file system's hour
- * @param {() => Promise<boolean>} [interrupt]
+ * @param {string} scratch a folder that was just created; its time is that of the file system
+ * @param {() => Promise<boolean>} [interrupt] ends the wait early if it resolves with `true`
  * @returns {Promise<boolean | 'interrupted'>}
  */
 async function outlastsGrace(path, scratch, interrupt) {
@@ -107,5 +108,6 @@ async function outlastsGrace(path, scratch, interrupt) {
 
 /** @type {ProbeRequest} */
 const request = JSON.parse(process.argv[2] ?? '{}')
-// A pipe of its own: something preloaded through NODE_OPTIONS may write to standard output.
+// The answer has a pipe of its own, because a module that is preloaded through NODE_OPTIONS may write to standard
+// output.
 writeSync(3, await probe(request))

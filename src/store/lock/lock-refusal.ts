@@ -1,9 +1,9 @@
-/** What a refusal says: who holds the directory, and what a person can do about it. */
+/** Refusals of a lock, each with the holder of the directory and the action to take. */
 import { HoldfastError } from '../../base/errors.js'
 import { LOCK_FILE } from '../disk/files.js'
 import type { LockHolder } from './lock-judge.js'
 
-/** Somebody holds it. `holder` is unknown if the lock file is garbled. */
+/** Creates the refusal of a directory that a process holds. `holder` is `undefined` if the lock file is garbled. */
 export function locked(dir: string, holder: LockHolder | undefined, self: LockHolder): HoldfastError {
   const ours = holder?.pid === self.pid && holder.startTicks === self.startTicks && holder.host === self.host
   const advice = ours
@@ -14,7 +14,7 @@ export function locked(dir: string, holder: LockHolder | undefined, self: LockHo
   })
 }
 
-/** Somebody may hold it, and there is no way to find out. */
+/** Creates the refusal of a directory that a process may hold, if there is no way to find out. */
 export function undecided(dir: string, holder: LockHolder | undefined, reason: string): HoldfastError {
   return new HoldfastError(
     'STORE_LOCKED',
@@ -23,7 +23,7 @@ export function undecided(dir: string, holder: LockHolder | undefined, reason: s
   )
 }
 
-/** The lock file of an open store was deleted or replaced. */
+/** Creates the error of an open store whose lock file was deleted or replaced. */
 export function lost(dir: string): HoldfastError {
   return new HoldfastError(
     'STORE_LOST',
@@ -32,7 +32,7 @@ export function lost(dir: string): HoldfastError {
   )
 }
 
-/** The lock file is a directory: a mount, or a copy that went wrong. */
+/** Creates the refusal of a directory whose lock file is a directory: a mount, or a failed copy. */
 export function isDirectory(dir: string, cause: unknown): HoldfastError {
   return new HoldfastError(
     'STORE_UNUSABLE',
@@ -41,7 +41,7 @@ export function isDirectory(dir: string, cause: unknown): HoldfastError {
   )
 }
 
-/** The file that was to become the lock file is gone. */
+/** Creates the error of a new lock file that was deleted before it was in place. */
 export function cleanedAway(dir: string, temp: string, cause: unknown): HoldfastError {
   return new HoldfastError(
     'STORE_UNUSABLE',
@@ -50,7 +50,7 @@ export function cleanedAway(dir: string, temp: string, cause: unknown): Holdfast
   )
 }
 
-/** The file system refused. */
+/** Creates the refusal after an error of the file system. */
 export function unusableLock(dir: string, error: unknown): HoldfastError {
   const said = error instanceof Error ? error.message : String(error)
   return new HoldfastError('STORE_UNUSABLE', `${dir} cannot be locked: ${said}`, { cause: error, details: { dir } })

@@ -3,25 +3,25 @@ import type { Clock } from '../../base/clock.js'
 import { HoldfastError } from '../../base/errors.js'
 import type { Logger } from '../../base/logger.js'
 
-// A restart hands the directory over within a second; a process that waits for minutes may take a second to notice. Where the
-// holder is in another container, each look starts a process, which takes some 50 ms of a processor.
+// A restart hands the directory over within a second, and a process that waits for minutes may take a second to notice.
+// If the holder is in another container, each attempt starts a process, which takes about 50 ms of processor time.
 const LOOK_MS_MIN = 50
 const LOOK_MS_MAX = 1_000
 
-/** How long to wait, and by which clock. */
+/** Duration of the wait, and its clock. */
 export interface LockWait {
-  /** Default 0. */
+  /** Longest wait, in milliseconds. Default 0. */
   readonly lockWaitMs?: number | undefined
   readonly clock: Clock
   readonly logger: Logger
-  /** Ends the wait early, with the refusal of the last look. */
+  /** Ends the wait early when it settles. The error is then that of the last attempt. */
   readonly ended?: Promise<unknown> | undefined
 }
 
 /**
- * Calls `open` until it resolves, as long as it rejects with `STORE_LOCKED` and the time is not over. Where the holder is
- * proved gone, `open` itself takes the directory over.
- * @throws HoldfastError `STORE_LOCKED` once the time is over; whatever else `open` rejects with, at once
+ * Calls `open` until it resolves, as long as it rejects with `STORE_LOCKED` and the time is not over. If the holder is
+ * proved to have ended, `open` itself takes the directory.
+ * @throws HoldfastError `STORE_LOCKED` once the time is over; any other error of `open` at once
  */
 export async function openWhenUnlocked<T>(
   open: () => Promise<T>,
@@ -56,7 +56,7 @@ export async function openWhenUnlocked<T>(
   }
 }
 
-/** True for the refusal of a directory that another process holds. */
+/** True if `error` refuses a directory that another process holds. */
 export function isLocked(error: unknown): error is HoldfastError {
   return error instanceof HoldfastError && error.code === 'STORE_LOCKED'
 }

@@ -1,21 +1,25 @@
 /**
- * One holder per store directory. Owns the registry of this process; lock-file.ts owns the lock file.
+ * The lock of a store's directory, which allows one holder. Owns the registry of this process; lock-file.ts owns the
+ * lock file.
  *
- * lock-1. Within a process a registry decides, before any file is touched: a second open of LevelDB's folder, even one
- *     that is refused, drops this process's kernel lock. It is keyed by real path and by inode, lives on `globalThis`
- *     (a second bundled copy of the package finds it too), and is entered before the first `await`.
- * lock-2. The lock file appears with all of its text, under a name that nobody else had: written aside, then linked.
- * lock-3. A lock file that is there already is judged. Held: refused. Provably gone: taken over at once. Unknown (another
- *     container, host or boot; garbled): a probe process takes it over, under LevelDB's own lock. This process never
- *     opens, reads or copies `db/LOCK`.
- * lock-4. A take-over has one winner among any number of threads and processes: see lock-claim-1 to lock-claim-4 in lock-claim.mjs.
- * lock-5. Release removes the lock file only if it is still ours, and leaves the registry last. An acquire that fails
- *     leaves no file and no entry.
- * lock-6. The holder opens LevelDB next, and asks `confirm` after that. Until the kernel lock is there a probe from another
- *     container cannot see this holder; from then on nobody can take over, so what `confirm` finds stays true.
- * lock-7. A cleaner of old files may delete the lock file, and `db/LOCK` with it, under a live holder. Then another process may
- *     open the store. So the holder asks `assertHeld` after each write, before it acknowledges that write: the lock file
- *     must have the inode and the time of change that it had when it was made.
+ * lock-1. Within a process, a registry decides before any file is touched: a second open of LevelDB's folder, even a
+ *   refused one, drops this process's kernel lock. The registry is keyed by real path and by inode. It is stored on
+ *   `globalThis`, so that a second bundled copy of the package finds it. A directory is entered before the first
+ *   `await`.
+ * lock-2. The lock file appears with all of its text: it is written under a unique name, and then linked.
+ * lock-3. An existing lock file is judged. If its holder runs, the open is refused. If its holder is proved to have
+ *   ended, the file is replaced at once. In all other cases (another container, host or boot; a garbled file) a probe
+ *   process replaces it, under LevelDB's own lock. This process never opens, reads or copies `db/LOCK`.
+ * lock-4. A replacement has one winner among any number of threads and processes: see lock-claim-1 to lock-claim-4 in
+ *   lock-claim.mjs.
+ * lock-5. A release removes the lock file only if it is still ours, and leaves the registry last. A failed acquire
+ *   leaves no file and no entry.
+ * lock-6. After the acquire, the holder opens LevelDB, and then calls `confirm`. Before the kernel lock exists, a probe
+ *   from another container cannot see this holder. After that, no process can replace the lock file, so the result of
+ *   `confirm` stays true.
+ * lock-7. A program that deletes old files may delete the lock file, and `db/LOCK` with it, while the holder runs. Then
+ *   another process may open the store. So the holder calls `assertHeld` after each write, before it acknowledges that
+ *   write: the lock file must have the inode and the time of change that it had when it was created.
  */
 import { readFileSync, realpathSync, statSync } from 'node:fs'
 import { join } from 'node:path'
@@ -30,25 +34,25 @@ export type { LockHolder } from './lock-judge.js'
 
 /** A directory that is ours until `release`. */
 export interface DirectoryLock {
-  /** What the lock file says of us. */
+  /** Content of our lock file. */
   readonly holder: LockHolder
   /**
-   * To be called once LevelDB is open, before anything is written.
-   * @throws HoldfastError `STORE_LOCKED` if another container took the lock over before LevelDB was open
+   * Checks that the lock file is still ours. Called once LevelDB is open, before the first write.
+   * @throws HoldfastError `STORE_LOCKED` if another container replaced the lock file before LevelDB was open
    */
   confirm(): Promise<void>
   /**
-   * To be called after each write, before it is acknowledged. Takes one `stat`.
+   * Checks that the lock file is still ours, with one `stat`. Called after each write, before its acknowledgement.
    * @throws HoldfastError `STORE_LOST` if the lock file is gone or is another one; a system error if that is unknown
    */
   assertHeld(): void
-  /** Gives the directory back; the database must be closed by then. More calls than one do nothing more. */
+  /** Releases the directory. The database must be closed by then. Further calls have no effect. */
   release(): Promise<void>
 }
 
 /**
- * Makes the directory ours.
- * @param dir an existing folder's real path
+ * Locks the directory for this process.
+ * @param dir real path of an existing folder
  * @throws HoldfastError `STORE_LOCKED` naming the holder, `STORE_UNUSABLE` if no lock file can be written
  */
 export async function acquireLock(dir: string, ids: { seed(): string }, now: number): Promise<DirectoryLock> {
@@ -60,7 +64,7 @@ export async function acquireLock(dir: string, ids: { seed(): string }, now: num
     await takeLockFile(dir, self)
     made = markOfFile(path)
   } catch (error) {
-    await releaseLockFile(dir, self).catch(() => {}) // what failed may be the tidying after we had it
+    await releaseLockFile(dir, self).catch(() => {}) // The failure may be in the sweep, after the lock file was ours.
     entry.leave()
     throw error instanceof HoldfastError ? error : unusableLock(dir, error)
   }
@@ -82,9 +86,9 @@ export async function acquireLock(dir: string, ids: { seed(): string }, now: num
   }
 }
 
-/** What tells a file from one that has taken its name: an inode number alone may be given again. */
+/** Values that distinguish a file from a later one of the same name. An inode number alone may be reused. */
 interface FileMark {
-  /** 0 if there is no file. */
+  /** Number of the inode; 0 if there is no file. */
   readonly inode: number
   readonly changedAt: number
 }
@@ -96,20 +100,20 @@ function markOfFile(path: string): FileMark {
   return found ? { inode: found.ino, changedAt: found.mtimeMs } : NO_FILE
 }
 
-/** What the registry knows of an open directory. Copies of the package share it, so its shape never changes. */
+/** Registry entry of an open directory. Copies of the package share the registry, so this shape never changes. */
 interface Entry {
   readonly path: string
   readonly inode: string
   readonly holder: LockHolder
 }
 
-/** Enters the directory for this process, synchronously. */
+/** Enters the directory into the registry of this process, synchronously. */
 function register(dir: string, token: string, now: number): { self: LockHolder; leave(): void } {
   const { path, inode } = placeOf(dir)
   const self = describeSelf(inode, token, now)
   const registry = processRegistry()
   const byInode = registry.get(`inode ${inode}`)
-  // LevelDB knows its open databases by path, so even a path that leads to another folder by now is refused.
+  // LevelDB identifies its open databases by path. So a path that leads to another folder by now is refused as well.
   const other = registry.get(path) ?? (byInode && !wasDeleted(byInode, dir) ? byInode : undefined)
   if (other) throw locked(dir, other.holder, self)
   const entry = { path, inode, holder: self }
@@ -124,8 +128,8 @@ function register(dir: string, token: string, now: number): { self: LockHolder; 
 }
 
 /**
- * True if the folder of `entry` was deleted while it was open, and its inode number given to `dir`: not if its path
- * still leads there, nor if it was renamed, and so brought its lock file along.
+ * True if the folder of `entry` was deleted while it was open, and `dir` reuses its inode number. False if the path of
+ * `entry` still leads to its folder, or if the folder was renamed and so kept its lock file.
  */
 function wasDeleted(entry: Entry, dir: string): boolean {
   const { dev, ino } = statSync(entry.path, { bigint: true, throwIfNoEntry: false }) ?? {}
