@@ -1,4 +1,4 @@
-/** Assembles an engine: makes the parts that import it, and hands them in. The engine imports none of them. */
+/** Assembles an engine from its parts. These parts import the engine, and the engine imports none of them. */
 
 import type { CheckedOptions } from '../engine/checks/open-options.js'
 import type { Lifecycle, Recovery } from '../engine/core/collaborators.js'
@@ -17,7 +17,7 @@ import { Suspects } from '../engine/recovery/suspects.js'
 import { TaskSweepGuard } from '../engine/retention/sweep-guard.js'
 import type { Store } from '../store/store.js'
 
-/** Makes an engine over an open store, with all of its parts. */
+/** Creates an engine over an open store, with all of its parts. */
 export function assembleEngine(store: Store, options: CheckedOptions): Engine {
   return new Engine(store, options, (engine) => ({
     lifecycle: lifecycleOf(engine),

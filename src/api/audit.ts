@@ -26,10 +26,10 @@ export interface AuditOptions {
 
 const LIMIT_MAX = 10_000
 
-/** The names of the options. */
+/** Names of the options. */
 export const AUDIT_OPTIONS: Names<AuditOptions> = { taskId: true, since: true, limit: true }
 
-/** Entries, oldest first. */
+/** Reads audit entries, oldest first. */
 export async function auditOf({ store }: Pick<Engine, 'store'>, options: AuditOptions): Promise<readonly AuditEntry[]> {
   checkOptionsOf('audit', options, AUDIT_OPTIONS)
   const { taskId, since = 0, limit = 1_000 } = options

@@ -1,6 +1,6 @@
 /**
- * What a protocol binding needs of the engine beyond the public calls: the clock and the logger it runs under, records
- * of its own, and tasks that are created together with some of them. Not part of the public API.
+ * The interface of the engine for protocol bindings, beyond the public calls: clock and logger, the binding's own
+ * records, and tasks that are created in one batch with such records. Not part of the public API.
  */
 import type { Clock } from '../base/clock.js'
 import { HoldfastError } from '../base/errors.js'
@@ -24,19 +24,22 @@ import type { AnyTaskDefinition } from '../task/definition/definition.js'
 
 const engines = new WeakMap<object, Engine>()
 
-/** Lets `bindingOf` find the engine of a `Holdfast`, whose own way to it is private. */
+/** Stores the engine of a `Holdfast` for `bindingOf`, because the field that holds the engine is private. */
 export function openToBindings(holdfast: object, engine: Engine): void {
   engines.set(holdfast, engine)
 }
 
-/** @throws TypeError for anything but an open `Holdfast` */
+/**
+ * Returns the binding interface of a `Holdfast`.
+ * @throws TypeError for anything but an open `Holdfast`
+ */
 export function bindingOf(holdfast: object): Binding {
   const engine = typeof holdfast === 'object' && holdfast !== null ? engines.get(holdfast) : undefined
   if (!engine) throw new TypeError('Expected `holdfast` to be what `Holdfast.open` resolved to')
   return new Binding(engine)
 }
 
-/** The engine, as a binding sees it. */
+/** The engine, with the calls for a protocol binding. */
 export class Binding {
   readonly #engine: Engine
   readonly clock: Clock
@@ -56,7 +59,10 @@ export class Binding {
     this.inputBytesMax = engine.limits.inputBytesMax
   }
 
-  /** @throws HoldfastError `CLOSED` from the beginning of a close on */
+  /**
+   * Checks that no close has begun.
+   * @throws HoldfastError `CLOSED`
+   */
   assertOpen(): void {
     this.#engine.assertOpen()
   }
@@ -66,12 +72,12 @@ export class Binding {
     return this.#engine.registry.get(name) !== undefined
   }
 
-  /** Resolves when `close` is called. Tasks can still be read until it is over. */
+  /** Resolves when `close` is called. Tasks can be read until the close is over. */
   get closeCalled(): Promise<void> {
     return this.#engine.closeCalled.promise
   }
 
-  /** The records that the binding of this name keeps. */
+  /** Records of the binding with this name. */
   records(name: string): BindingRecords {
     const { store, sweeps, tasks } = this.#engine
     return new BindingRecords(store, name, {
@@ -85,45 +91,46 @@ export class Binding {
     })
   }
 
-  /** Starts a task; what `beside` returns is written in the batch that creates it. */
+  /** Starts a task. The records of `about` are written in the batch that creates the task. */
   start(definition: AnyTaskDefinition, input: unknown, options: StartOptions, about: BindingStart): Promise<Started> {
     this.#engine.assertOpen()
     return startTask(this.#engine, definition, input, options, about)
   }
 
-  /** Creates a session task, in the same way. */
+  /** Creates a session task, with records in the same batch. */
   createSessionTask(options: SessionTaskOptions, about: BindingStart): Promise<Started> {
     this.#engine.assertOpen()
     return createSessionTask(this.#engine, options, about)
   }
 
   /**
-   * Says that nobody can be asked for an input: it rejects with `INPUT_UNAVAILABLE`.
-   * @returns whether that counts; not if it was answered meanwhile
+   * Marks an input as one that no client can answer. The call of the body rejects with `INPUT_UNAVAILABLE`.
+   * @returns true if the mark was accepted; false if the input was answered meanwhile
    */
   async refuseInput(taskId: string, key: string, why: string, by: string): Promise<boolean> {
     const { accepted } = await respond(this.#engine, taskId, new Map([[key, '']]), by, why)
     return accepted.length > 0
   }
 
-  /** Resolves once the questions that the task's body has called for by now are on disk, so that one look sees all of them. */
+  /** Resolves once all inputs that the body has requested so far are on disk, so that one read returns all of them. */
   async questionsAsked(taskId: string): Promise<void> {
     await this.#engine.keys.run(inputsOf(taskId), async () => {})
   }
 
-  /** True if the store has nothing to do, or is down and waits until it may be opened again. */
+  /** True if the store has no work, or is down and waits until it may be opened again. */
   get storeIsAtRest(): boolean {
     return this.#engine.store.isAtRest
   }
 
-  /** The unfinished tasks, with what tells whose and what they are. */
+  /** Unfinished tasks, with owner, kind and type. */
   *liveTasks(): Iterable<{ taskId: string; owner?: string | undefined; kind: 'body' | 'session'; type: string }> {
     for (const { head } of this.#engine.tasks.values()) yield head
   }
 
   /**
-   * True if there is such a task and it is `owner`'s (or, without an owner, anyone's). Reads its head only.
-   * @throws HoldfastError as `Holdfast#get`, but for `TASK_NOT_FOUND`
+   * True if the task exists and belongs to `owner`. Without an `owner`, true for every existing task. Reads only its
+   * head.
+   * @throws HoldfastError as `Holdfast#get`, without `TASK_NOT_FOUND`
    */
   async isReadable(taskId: string, owner: string | undefined): Promise<boolean> {
     try {
@@ -135,13 +142,16 @@ export class Binding {
     }
   }
 
-  /** An unfinished task: whose and what it is. */
+  /** Owner and kind of an unfinished task; `undefined` for any other task. */
   liveTask(taskId: string): { owner?: string | undefined; kind: 'body' | 'session' } | undefined {
     return this.#engine.tasks.get(taskId)?.head
   }
 }
 
-/** Refuses `new Holdfast()`, which JavaScript reaches though the types hide it. @throws TypeError */
+/**
+ * Refuses `new Holdfast()`. The types hide that constructor, but JavaScript can call it.
+ * @throws TypeError
+ */
 export function checkConstructed<T>(engine: T): T {
   if (typeof engine === 'object' && engine !== null && 'registry' in engine) return engine
   throw new TypeError('Holdfast has no public constructor: await Holdfast.open({ dir })')

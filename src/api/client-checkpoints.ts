@@ -1,4 +1,4 @@
-/** Checkpoints from outside: a client's state beside a task. They never move a body. */
+/** Checkpoints of clients, stored with a task. They do not affect the body of the task. */
 import { HoldfastError } from '../base/errors.js'
 import { toJson } from '../base/json.js'
 import { missingCheckpoint } from '../engine/calls/restore-checkpoint.js'
@@ -13,7 +13,7 @@ import type { CheckpointInfo, SavedBy } from '../task/checkpoint.js'
 import type { RestoredCheckpoint } from '../task/definition/context.js'
 import type { TaskHead } from '../task/head.js'
 
-/** Saves a client's state. */
+/** Saves a checkpoint of a client. */
 export async function saveClientCheckpoint(
   engine: Engine,
   task: LiveTask,
@@ -22,7 +22,7 @@ export async function saveClientCheckpoint(
 ): Promise<{ checkpointId: string }> {
   const keep = engine.keepCheckpointsOf(task.head.type)
   const save = () => saveOne(engine, task, state, { ...about, keep })
-  // One after the other, so that two saves don't make room by dropping the same one.
+  // Saves of one task run in order. Without this, two saves could make room by dropping the same checkpoint.
   return keep === undefined ? save() : engine.saves.run(task.taskId, save)
 }
 
@@ -53,7 +53,7 @@ async function saveOne(
   return { checkpointId }
 }
 
-/** The oldest states of clients that are kept. What is decided about them and not on disk yet is waited for. */
+/** The oldest checkpoints of clients that are kept. Waits for pending commits of the task first. */
 async function oldest(
   engine: Pick<Engine, 'tasks' | 'store'>,
   { taskId }: TaskHead,
@@ -67,7 +67,7 @@ async function oldest(
   return saved.filter(({ savedBy }) => savedBy === 'client').slice(0, count)
 }
 
-/** Reads a checkpoint, the latest by default, and notes in the audit that it was restored. */
+/** Reads a checkpoint, the latest by default, and writes an audit entry of the restore. */
 export async function restoreClientCheckpoint(
   engine: Pick<Engine, 'store' | 'noteRestored'>,
   head: TaskHead,
@@ -90,7 +90,8 @@ export async function restoreClientCheckpoint(
 
 function noSuchCheckpoint(head: TaskHead, checkpointId: string | undefined, all: readonly CheckpointInfo[]) {
   if (checkpointId !== undefined) {
-    // Nobody knows who saved it: it is as old as what was dropped of the body's, or of the clients'.
+    // The checkpoint may be of the body or of a client, which is unknown. It counts as pruned if it is older than the
+    // oldest kept one of either.
     const first = (by: SavedBy) => all.find(({ savedBy }) => savedBy === by)?.checkpointId
     const oldestKept = [first('body'), first('client')].filter((id) => id !== undefined).sort()
     return missingCheckpoint(head, checkpointId, oldestKept.at(-1))

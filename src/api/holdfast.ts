@@ -1,6 +1,6 @@
 /**
- * The public face: checks arguments, finds the task and its owner, and hands on. What happens then is in the file of
- * its name: start-task, wait-for-result, client-checkpoints, steps, engine.
+ * The public class. Checks the arguments of a call, finds the task and checks its owner, and calls the function that
+ * does the work. These functions are in files named after the calls.
  */
 
 /// <reference lib="esnext.disposable" preserve="true" />
@@ -58,7 +58,7 @@ import { readSteps, type SegmentInfo } from './steps.js'
 import type { StartArguments, Startable, StartedAs, StartedOf, TaskId } from './task-id.js'
 import { type TaskView, viewOf, wholeViewOf } from './task-view.js'
 
-/** Durable tasks in one directory. Made by `Holdfast.open`. Once the store is lost, every call rejects with `STORE_LOST`. */
+/** Durable tasks in one directory. Created by `Holdfast.open`. Once the store is lost, each call rejects with `STORE_LOST`. */
 export class Holdfast {
   readonly #engine: Engine
   readonly #stopSweeping: () => void
@@ -72,19 +72,19 @@ export class Holdfast {
   }
 
   /**
-   * Opens the store in `dir`, or makes one there, and resumes every unfinished task behind the caller's back.
+   * Opens the store in `dir`, or creates one there, and resumes every unfinished task in the background.
    * @throws HoldfastError `STORE_LOCKED`, `STORE_UNUSABLE`, `STORE_TOO_NEW`, `STORE_DAMAGED`; the directory is unchanged
-   * @throws TypeError for an option of the wrong type; HoldfastError `STORE_UNAVAILABLE`: the disk refuses writes
+   * @throws TypeError for an option of the wrong type; HoldfastError `STORE_UNAVAILABLE` if the disk refuses writes
    */
   static async open(options: OpenOptions): Promise<Holdfast> {
     const checked = checkOptions(options)
     return Holdfast.over(assembleEngine(await openStore(checked), checked), checked.recover)
   }
 
-  /** @internal Over an engine on a store of any kind: the one in a directory, or the simulation's. */
+  /** @internal Creates an instance over an engine with a store of any kind: on disk or in memory. */
   static async over(engine: Engine, recover: 'auto' | 'manual'): Promise<Holdfast> {
     await engine.load().catch(async (error: unknown) => {
-      // What the load failed of is what the caller is to know.
+      // The caller receives the error of the load, even if the close fails too.
       await engine.close(0).catch(() => {})
       throw error
     })
@@ -105,8 +105,8 @@ export class Holdfast {
   }
 
   /**
-   * Adds a task definition. Tasks of that type that were parked without it continue.
-   * @throws TypeError when another definition has the name
+   * Adds a task definition. Parked tasks of that type, which waited for it, continue.
+   * @throws TypeError if another definition has the name
    */
   register(definition: AnyTaskDefinition): void {
     this.#engine.assertOpen()
@@ -133,16 +133,16 @@ export class Holdfast {
   }
 
   /**
-   * A task as it is now; with its outcome, once it has settled.
-   * @throws HoldfastError `TASK_NOT_FOUND` for an unknown task and for another owner's alike; `RECORD_DAMAGED`
+   * Reads a task, with its outcome if it has settled.
+   * @throws HoldfastError `TASK_NOT_FOUND` for an unknown task, or one of another owner; `RECORD_DAMAGED`
    */
   async get(taskId: string, options?: OwnerOption): Promise<TaskView> {
     return this.#view(await this.#find(taskId, ownerOption('get', options)), true)
   }
 
   /**
-   * Lists tasks in the order of their creation, a page at a time. The ID of a child or a fork is made before the task is
-   * created, so such a task may be listed before older ones, behind a cursor that has passed its place.
+   * Lists tasks in the order of their creation, a page at a time. The ID of a child or a fork is made before the task
+   * is created. So such a task may appear before older ones, before the place of a cursor.
    * @throws HoldfastError `INVALID_CURSOR`
    */
   list(options: ListOptions = {}): Promise<TaskPage> {
@@ -150,7 +150,7 @@ export class Holdfast {
   }
 
   /**
-   * Waits for a task's end, without polling.
+   * Waits until a task has settled, without polling.
    * @returns its output
    * @throws TaskFailedError, TaskCancelledError
    * @throws HoldfastError `TASK_NOT_FOUND`, `TASK_PARKED`, `WAIT_TIMEOUT`, `CLOSED`
@@ -162,8 +162,8 @@ export class Holdfast {
   }
 
   /**
-   * Cancels a task. From the commit that records it the task is `cancelled`, whatever its body does afterwards. So is a
-   * parked one; its clean-up waits, parked too, until the definition is registered that it needs.
+   * Cancels a task. After the commit of the cancel, the task is `cancelled`, and its body can change nothing. A parked
+   * task is cancelled as well; its clean-up is parked too, until its definition is registered.
    * @throws HoldfastError `TASK_NOT_FOUND`, `TASK_SETTLED`, `STORE_UNAVAILABLE`
    * @throws TypeError for `force` together with `owner`
    */
@@ -175,9 +175,9 @@ export class Holdfast {
   }
 
   /**
-   * Answers open inputs of a task. Their keys are those of `get(taskId).inputRequests`. Resolves once it is durable. An
-   * answer that is not accepted is ignored, and the result has the reason. A hundred answers share a commit: of more,
-   * some may be accepted where the call rejects with `STORE_UNAVAILABLE`. Call again: those are ignored as `answered`.
+   * Answers open inputs of a task. Their keys are those of `get(taskId).inputRequests`. Resolves once the answers are
+   * durable. The result has a reason for each answer that is ignored. A hundred answers share a commit: if a call with
+   * more rejects with `STORE_UNAVAILABLE`, some may be accepted. Call again: those are then ignored as `answered`.
    * @param responses any JSON values, by key
    * @throws HoldfastError `TASK_NOT_FOUND`, `NOT_SERIALIZABLE`, `TOO_LARGE`, `STORE_UNAVAILABLE`
    */
@@ -191,7 +191,7 @@ export class Holdfast {
   }
 
   /**
-   * Sends a message to a task, which its body takes with `task.receive(name)`. It waits in the store until then.
+   * Sends a message to a task. It is stored until the body receives it with `task.receive(name)`.
    * @throws HoldfastError `TASK_NOT_FOUND`, `TASK_SETTLED`, `NOT_SERIALIZABLE`, `TOO_LARGE`, `LIMIT_EXCEEDED`,
    *   `IDEMPOTENCY_CONFLICT`, `STORE_UNAVAILABLE`
    */
@@ -202,8 +202,7 @@ export class Holdfast {
   }
 
   /**
-   * Tries a parked task again, at once: also one that is `POISONED`, whose crash count is reset. A settled task whose
-   * clean-up is parked is resumed in the same way.
+   * Resumes a parked task at once, or the parked clean-up of a settled task. Resets the crash count of a `POISONED` task.
    * @throws HoldfastError `TASK_NOT_FOUND`, `TASK_SETTLED`, `NOT_PARKED`, `TASK_TYPE_UNKNOWN`, `STORE_UNAVAILABLE`
    */
   async resume(taskId: string, options?: OwnerOption): Promise<TaskView> {
@@ -231,7 +230,7 @@ export class Holdfast {
   }
 
   /**
-   * Reads a checkpoint of a task, a client's or its body's: the one of that ID, or the latest.
+   * Reads a checkpoint of a task, of a client or of the body: the one with the given ID, or the latest.
    * @throws HoldfastError `TASK_NOT_FOUND`, `CHECKPOINT_NOT_FOUND`, `CHECKPOINT_PRUNED`
    */
   async restoreCheckpoint<State = unknown>(
@@ -254,9 +253,9 @@ export class Holdfast {
   }
 
   /**
-   * Makes a new task that continues from a past point of this one, settled or not, with its answers up to there.
+   * Creates a task that continues from a past point of a task, settled or not. The results up to that point are copied.
    * @param point `{ checkpointId }` of a checkpoint that its body saved, or `{ afterStep }`
-   * @throws HoldfastError `CHECKPOINT_NOT_FOUND`, `CHECKPOINT_PRUNED`, `STEP_NOT_FOUND`, `STEP_UNDONE`; as `get` and `start`
+   * @throws HoldfastError `CHECKPOINT_NOT_FOUND`, `CHECKPOINT_PRUNED`, `STEP_NOT_FOUND`, `STEP_UNDONE`; as `get`, `start`
    */
   fork<Output>(taskId: TaskId<Output>, point: ForkPoint, options: StartOptions = {}): Promise<StartedAs<Output>> {
     return forkOf(this.#engine, taskId, point, options)
@@ -268,8 +267,8 @@ export class Holdfast {
   }
 
   /**
-   * Creates a task without a body: it is driven from outside, through checkpoints, and settled by
-   * `completeSessionTask` or `cancel`.
+   * Creates a session task: a task without a body. A client drives it through checkpoints. `completeSessionTask` or
+   * `cancel` settles it.
    */
   async createSessionTask(options: SessionTaskOptions): Promise<{ taskId: TaskId }> {
     this.#engine.assertOpen()
@@ -301,20 +300,20 @@ export class Holdfast {
     return auditOf(this.#engine, options)
   }
 
-  /** Counts, sizes and service levels of the whole store. Costs the same however many settled tasks there are. */
+  /** Counts, sizes and service levels of the store. The cost does not depend on the number of settled tasks. */
   async stats(): Promise<Stats> {
     this.#engine.assertOpen()
     return readStats(this.#engine)
   }
 
-  /** Calls `listener` whenever `event` happened, after it is on disk. Returns how to stop. */
+  /** Calls `listener` for each `event`, after its commit is on disk. Returns a function that stops this. */
   on<Name extends EventName>(event: Name, listener: (event: HoldfastEvents[Name]) => void): () => void {
     return this.#engine.events.on(event, listener)
   }
 
   /**
-   * Commits that this process ends on request, so that a kill counts as a crash of no task. No new step begins, steps in
-   * flight may finish within the grace, the store is closed. Every unfinished task continues at the next open.
+   * Commits that this process ends on request, so that a later kill counts as no crash. Then no step begins, running
+   * steps may finish within the grace, and the store is closed. Every unfinished task continues at the next open.
    */
   async close(options: CloseOptions = {}): Promise<void> {
     const graceMs = graceOf(options)
@@ -323,7 +322,7 @@ export class Holdfast {
     return this.#closing
   }
 
-  /** For `await using`: the same as `close()`. */
+  /** Closes the instance, for `await using`. The same as `close()`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
   }
@@ -332,7 +331,7 @@ export class Holdfast {
     return findTask(this.#engine, taskId, owner)
   }
 
-  /** @throws HoldfastError `TASK_SETTLED` when there is nothing left to change */
+  /** @throws HoldfastError `TASK_SETTLED` for a settled task whose settlement was announced */
   async #findUnfinished(taskId: string, owner: string | undefined): Promise<LiveTask> {
     this.#engine.assertOpen()
     const head = await this.#find(taskId, owner)

@@ -1,4 +1,4 @@
-/** Lists tasks for a caller: checks what he asks for, and shows what he may see. */
+/** Lists tasks for a caller: checks the options, and returns views of the caller's tasks. */
 import { checkOptionsOf, type Names } from '../base/expected.js'
 import { faultOf } from '../base/fault.js'
 import { checkLimit, checkStatuses, decodeCursor, encodeCursor } from '../engine/checks/arguments.js'
@@ -32,7 +32,7 @@ export interface ListOptions {
    */
   readonly limit?: number | undefined
   /**
-   * The `cursor` of the page before.
+   * The `cursor` of the previous page.
    * @default the first page
    */
   readonly cursor?: string | undefined
@@ -41,16 +41,19 @@ export interface ListOptions {
 /** A page of tasks, in the order of their creation; children and forks may be created behind a cursor. */
 export interface TaskPage {
   readonly tasks: readonly TaskView[]
-  /** Names the next page; `undefined` on the last one. */
+  /** Cursor of the next page; `undefined` on the last one. */
   readonly cursor: string | undefined
 }
 
 const LIST_LIMIT_MAX = 1_000
 
-/** The names of the options. */
+/** Names of the options. */
 export const LIST_OPTIONS: Names<ListOptions> = { owner: true, status: true, type: true, limit: true, cursor: true }
 
-/** A page of tasks. @throws HoldfastError `INVALID_CURSOR` */
+/**
+ * Reads a page of tasks.
+ * @throws HoldfastError `INVALID_CURSOR`
+ */
 export async function listTasks(engine: Engine, options: ListOptions): Promise<TaskPage> {
   checkOptionsOf('list', options, LIST_OPTIONS)
   const { owner, status, type, limit = 100, cursor } = options
@@ -76,15 +79,15 @@ export async function listTasks(engine: Engine, options: ListOptions): Promise<T
 }
 
 /**
- * Heads of unfinished tasks, as they are on disk. Every unfinished task is in memory, so nothing is read: the cost does not
- * depend on how many tasks have settled.
+ * Heads of unfinished tasks, as they are on disk. All of them are in memory, so nothing is read, and the cost does not
+ * depend on the number of settled tasks.
  */
 function listUnfinished(
   engine: Pick<Engine, 'isClosed' | 'assertOpen' | 'tasks'>,
   { owner, statuses, type, after = '', limit }: ListQuery,
 ): { heads: TaskHead[]; more: boolean } {
   if (engine.isClosed) engine.assertOpen()
-  // The first ones by ID, one more than are asked for. Tasks are nearly in this order already, so few are moved.
+  // The first tasks by ID, one more than the limit. The tasks are nearly in this order already, so few are moved.
   const first: TaskHead[] = []
   for (const { committed: head } of engine.tasks.values()) {
     if (!head || head.taskId <= after || head.sweeping) continue

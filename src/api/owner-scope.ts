@@ -1,4 +1,4 @@
-/** The calls of one owner: every one of them reaches that owner's tasks, and nobody else's. */
+/** The calls of one owner. Each call reaches only the tasks of that owner. */
 
 import { isObject } from '../base/expected.js'
 import type {
@@ -24,14 +24,14 @@ import type { SegmentInfo } from './steps.js'
 import type { StartArguments, Startable, StartedAs, StartedOf, TaskId } from './task-id.js'
 import type { TaskView } from './task-view.js'
 
-/** Made by `holdfast.forOwner(owner)`. Each method is the one of `Holdfast` with `owner` filled in. */
+/** Calls of one owner, created by `holdfast.forOwner(owner)`. Each method is that of `Holdfast`, with `owner` set. */
 export class OwnerScope {
-  // Hidden at run time too: whoever is handed a scope must not get at the unscoped calls through it.
+  // Private at run time too, so that code with a scope cannot reach the calls of other owners through it.
   readonly #holdfast: Holdfast
 
   constructor(
     holdfast: Holdfast,
-    /** Whose calls these are. */
+    /** Owner of the tasks that these calls reach. */
     readonly owner: string,
   ) {
     this.#holdfast = holdfast
@@ -123,7 +123,7 @@ export class OwnerScope {
   }
 
   #mine<Options extends object>(options: Options | undefined): Options & { owner: string } {
-    // What is no object is refused by the call itself.
+    // A value that is not an object is refused by the call itself.
     return options === undefined || isObject(options)
       ? { ...(options as Options), owner: this.owner }
       : (options as Options & { owner: string })

@@ -1,4 +1,4 @@
-/** Waits for a task's end, without polling, and turns the outcome into a value or an error. */
+/** Waits until a task has settled, without polling. Returns the output or throws the error. */
 
 import { HoldfastError, TaskCancelledError, TaskFailedError } from '../base/errors.js'
 import type { JsonValue } from '../base/json.js'
@@ -11,8 +11,8 @@ import { isLive, isSettled, type TaskHead } from '../task/head.js'
 import { failureCode, type Outcome, reviveError } from '../task/log/outcome.js'
 
 /**
- * The output of the task, once it has settled.
- * @param find reads the task's head as it is on disk, and refuses another owner's
+ * Waits for the output of a task.
+ * @param find reads the head of the task from the disk, and refuses a task of another owner
  */
 export async function waitForResult(
   engine: Engine,
@@ -25,9 +25,10 @@ export async function waitForResult(
     const head = await find()
     if (!isLive(head)) return unwrap(taskId, await readConsistentOutcome(engine, head))
     signal?.throwIfAborted()
-    // One that is about to be tried again may find code that fits.
+    // A parked task that is being tried again may continue with new code, so it is waited for.
     if (head.parked && !waitParked && !engine.tasks.get(taskId)?.awaitsRun) throw parkedError(head)
-    // From here to `add` nothing is awaited: a task that settles is told after this, or has left the map before it.
+    // Nothing is awaited between this line and `add`. So a task that settles later notifies the new waiter, and one
+    // that settled before is not in the map any more.
     if (!engine.tasks.has(taskId)) continue
     engine.assertOpen()
     const end = await nextEnd(engine, taskId, signal, giveUpAt)
@@ -69,12 +70,12 @@ function unwrap(taskId: string, outcome: Outcome): JsonValue | undefined {
   if (outcome.kind === 'result') return outcome.result
   if (outcome.kind === 'cancelled') throw new TaskCancelledError(taskId, outcome.reason)
   const { error } = outcome
-  // The engine's own reasons may name the task already.
+  // The message of an error of the engine may name the task already.
   const said = error.message.includes(taskId) ? error.message : `Task ${taskId} failed: ${error.message}`
   throw new TaskFailedError(taskId, failureCode(error), said, reviveError(error))
 }
 
-/** The refusal of what a parked task can't do. */
+/** Creates the refusal of a wait for a parked task. */
 function parkedError({ taskId, status, parked }: TaskHead): HoldfastError {
   const why = parked ? `${parked.code}: ${parked.reason}` : 'it is parked'
   const [what, then] = isSettled(status)

@@ -1,5 +1,5 @@
 /**
- * What `stats()` says: of unfinished tasks from counts in memory, of settled ones from counters, of bytes from the
+ * Figures of `stats()`: unfinished tasks from counts in memory, settled tasks from counters on disk, bytes from the
  * database.
  */
 
@@ -17,9 +17,9 @@ export interface Stats {
    * each sweep moves, so no range is walked.
    */
   readonly tasks: Readonly<Record<TaskStatus, number>>
-  /** Of the unfinished ones, those that can't continue. */
+  /** Unfinished tasks that are parked. */
   readonly parked: number
-  /** The unfinished task that was created first. */
+  /** The unfinished task with the earliest creation. */
   readonly oldest: { readonly taskId: string; readonly type: string; readonly createdAt: number } | undefined
   readonly bytes: {
     /** Bytes that budgets count: the values of tasks as JSON, and a fixed sum for each task. */
@@ -30,7 +30,7 @@ export interface Stats {
      */
     readonly onDisk: Readonly<Record<keyof typeof KINDS, number>>
   }
-  /** Timers whose time has come and that the next sweep acts on: 10,000 stands for that many or more. */
+  /** Timers that are due and that the next sweep acts on. 10,000 stands for that many or more. */
   readonly timersDue: number
   /** Runs in memory: bodies that have a slot, and those that wait and are not unloaded. See `limits.loadedRunsMax`. */
   readonly loadedRuns: number
@@ -46,7 +46,7 @@ export interface Stats {
   readonly levels: {
     /** Since this instance was opened. */
     readonly sinceOpen: ServiceLevels
-    /** Over the store's life. */
+    /** Since the store was created. */
     readonly overLife: ServiceLevels
   }
 }

@@ -1,4 +1,4 @@
-/** The log of a task as people read it: by segment, with states and times, and without results. */
+/** The log of a task for people: by segment, with states and times, without results. */
 
 import { readConsistent } from '../engine/core/consistent-read.js'
 import type { Engine } from '../engine/core/engine.js'
@@ -10,11 +10,11 @@ import { PREFIX } from '../task/log/segment.js'
 /** One entry of the log. Instants are milliseconds since the epoch. */
 export interface StepInfo {
   readonly kind: NamedKind | 'checkpoint'
-  /** Its name, or the checkpoint's ID. */
+  /** Name of the call, or ID of the checkpoint. */
   readonly name: string
   /** Number of the call among those of its name in its segment, from 1. A checkpoint has number 1. */
   readonly number: number
-  /** The branch it stands in, such as `race#1.timeout`; `undefined` in the body itself. */
+  /** Branch of the call, such as `race#1.timeout`; `undefined` in the body itself. */
   readonly branch?: string | undefined
   readonly state: 'running' | 'completed' | 'failed'
   /** Start of the call; a checkpoint has none. */
@@ -22,20 +22,20 @@ export interface StepInfo {
   /** Instant of the record; `undefined` while the call runs. */
   readonly recordedAt: number | undefined
   readonly attempts: number
-  /** A failed step's error: name and message. */
+  /** Error of a failed step: name and message. */
   readonly error?: { readonly name: string; readonly message: string } | undefined
-  /** A checkpoint's label. */
+  /** Label of a checkpoint. */
   readonly label?: string | undefined
 }
 
-/** The entries of one segment, in the order they were recorded; what is running comes last. */
+/** Entries of one segment, in the order of their records. Running calls come last. */
 export interface SegmentInfo {
-  /** `'prefix'` before the first restore or save, then 0, 1, … */
+  /** Name of the segment: `'prefix'` before the first restore or save, then 0, 1, … */
   readonly segment: 'prefix' | number
   readonly steps: readonly StepInfo[]
 }
 
-/** Reads the log of a task. */
+/** Reads the log of a task, with its running calls. */
 export async function readSteps(engine: Pick<Engine, 'store' | 'tasks'>, found: TaskHead): Promise<SegmentInfo[]> {
   const { head, value: log } = await readConsistent(engine, found, readLog)
   const segments = new Map<number, StepInfo[]>()

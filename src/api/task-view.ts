@@ -1,4 +1,4 @@
-/** What a caller sees of a task. */
+/** Views of a task for callers. */
 
 import { readConsistentOutcome } from '../engine/core/consistent-read.js'
 import type { Engine } from '../engine/core/engine.js'
@@ -22,7 +22,7 @@ export interface TaskView {
   readonly durability: Durability
   readonly createdAt: number
   readonly updatedAt: number
-  /** Start of its first run. */
+  /** Start of the first run. */
   readonly startedAt: number | undefined
   readonly settledAt: number | undefined
   /**
@@ -30,32 +30,35 @@ export interface TaskView {
    * settled, it is deleted. `undefined` for a task without one.
    */
   readonly ttl: number | undefined
-  /** Instant at which it fails with `TIMEOUT` if it is unfinished. */
+  /** Instant at which an unfinished task fails with `TIMEOUT`. */
   readonly deadlineAt: number | undefined
   /** Order among the waiting tasks of its owner: from -100 to 100, higher ones first. */
   readonly priority: number
   readonly attempt: number
-  /** Number of its completed steps. */
+  /** Number of completed steps. */
   readonly completedSteps: number
-  /** The task it is a fork of, and the number of the last of its records that it has; `undefined` if it is none. */
+  /**
+   * For a fork: the task that it continues, and the number of the last record that was copied. `undefined` for any
+   * other task.
+   */
   readonly forkedFrom: { readonly taskId: string; readonly at: number } | undefined
   /** Last reported progress. */
   readonly progress: Progress | undefined
-  /** Reason for which it cannot continue, if it is parked. */
+  /** Reason for which a parked task cannot continue. */
   readonly parked: Parked | undefined
-  /** Whose child it is. */
+  /** The task that started this one as its child. */
   readonly parentId: string | undefined
-  /** State of the clean-up after its end: children, undos, `onCancel`. The outcome does not depend on it. */
+  /** State of the clean-up after the task settled: children, undos, `onCancel`. The outcome does not depend on it. */
   readonly cleanUp: 'none' | 'pending' | 'done' | 'failed'
-  /** Reason for which its clean-up failed: `NOT_RUN` for a parked task that was cancelled with `force`. */
+  /** Reason for which the clean-up failed: `NOT_RUN` for a parked task that was cancelled with `force`. */
   readonly cleanUpReason: string | undefined
   /** Error of a failed task: name, message and code, without the stack. */
   readonly error: TaskHead['error']
   /** Outcome of a settled task; `get` only. */
   readonly outcome?: Outcome | undefined
-  /** Open inputs by key, while it is `input_required`; `get` only. */
+  /** Open inputs by key, while the task is `input_required`; `get` only. */
   readonly inputRequests?: Readonly<Record<string, InputRequest>> | undefined
-  /** Steps that were, or are to be, undone, the newest first; `get` only, and only where there are any. */
+  /** Steps whose undo has run or will run, the newest first; `get` only, and only if there are any. */
   readonly undone?: readonly UndoneStep[] | undefined
 }
 
@@ -67,15 +70,18 @@ export interface UndoneStep {
   readonly step: string
   /** Number of the step among those of its name in its segment, from 1. */
   readonly number: number
-  /** `failed`: its undo is out of attempts, or the clean-up was given up before it. */
+  /** State of the undo. `failed` if it has no attempts left, or the clean-up ended before it. */
   readonly state: 'pending' | 'undone' | 'failed'
-  /** Number of failed attempts of its undo. */
+  /** Number of failed attempts of the undo. */
   readonly failedAttempts: number
-  /** Last error of its undo; `NOT_RUN` where it never ran and never will. */
+  /** Last error of the undo; `NOT_RUN` for an undo that never ran and never will. */
   readonly error?: string | undefined
 }
 
-/** Shows `head`, with what is known of the task in memory: what its body said since, and whether it is being tried again. */
+/**
+ * Makes the view of a head, with the newest progress in memory. A parked task that is being tried again is shown
+ * without its reason.
+ */
 export function viewOf(
   head: TaskHead,
   live: { readonly progress?: Progress | undefined; readonly awaitsRun: boolean } | undefined,
@@ -107,7 +113,7 @@ export function viewOf(
   }
 }
 
-/** The same, with what lies beside the head: its outcome, what it asks for, what was undone. */
+/** Makes the view with the records stored apart from the head: outcome, open inputs, undone steps. */
 export async function wholeViewOf(engine: Pick<Engine, 'store' | 'tasks'>, head: TaskHead): Promise<TaskView> {
   const { store, tasks } = engine
   const view = viewOf(head, tasks.get(head.taskId))
@@ -130,7 +136,7 @@ export async function wholeViewOf(engine: Pick<Engine, 'store' | 'tasks'>, head:
 function undoneStep({ name: step, number, undoing }: UndoRecord, { cleanUp, cleanUpReason }: TaskHead): UndoneStep {
   const { doneAt, failedAt, failedAttempts = 0, error } = undoing ?? {}
   if (doneAt !== undefined) return { step, number, state: 'undone', failedAttempts, error }
-  // A clean-up that was given up undoes nothing more.
+  // A clean-up that failed runs no more undos.
   const isOver = failedAt !== undefined || cleanUp === 'failed'
   const why = failedAt === undefined && isOver ? (error ?? cleanUpReason) : error
   return { step, number, state: isOver ? 'failed' : 'pending', failedAttempts, error: why }
