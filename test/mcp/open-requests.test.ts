@@ -4,7 +4,7 @@
 // comes back; a clock that is moved by hand. What stays in memory is what is handed to the SDK, which holds on to it.
 import type { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
 import { defineTask } from 'holdfast'
-import { ManualClock, untilIdle } from 'holdfast/testing'
+import { ManualClock, silentLogger, untilIdle } from 'holdfast/testing'
 import { afterEach, describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import type { DurableTransport } from '../../src/mcp/rev-2025-11-25/server/transport.js'
@@ -232,6 +232,42 @@ describe('of a request that is not answered', () => {
     await untilIdle(server.holdfast)
     expect(inner._requestToStreamMapping.size).toBe(0)
     expect(openRecords()).toEqual([])
+  })
+
+  test('a failure of the SDK to close the stream of a cancelled request is logged, and harms no other request', async () => {
+    const lines: unknown[] = []
+    const logger = { ...silentLogger, debug: (message: string, fields?: object) => lines.push([message, fields]) }
+    await start({ logger })
+    const own = await session('alice')
+    const taskId = await heldTask(own)
+    const [{ transport }] = [...server.durable.attachments] as [Attachment]
+    const inner = (transport as DurableTransport).inner as unknown as { closeSSEStream(id: unknown): void }
+    inner.closeSSEStream = () => {
+      throw new TypeError('The stream cannot be closed')
+    }
+    const cancelled = await open(own, 'tasks/result', { taskId })
+    const other = await open(own, 'tasks/result', { taskId })
+    // A rejection without a handler would end a real server; here, it fails the run.
+    const unhandled: unknown[] = []
+    const listeners = process.listeners('unhandledRejection')
+    process.removeAllListeners('unhandledRejection')
+    process.on('unhandledRejection', (error) => unhandled.push(error))
+    try {
+      const cancel = { jsonrpc: '2.0', method: 'notifications/cancelled', params: { requestId: cancelled.id } }
+      expect((await server.send(cancel, { session: own, sub: 'alice' })).status).toBe(202)
+      await untilIdle(server.holdfast)
+    } finally {
+      process.removeAllListeners('unhandledRejection')
+      for (const listener of listeners) process.on('unhandledRejection', listener)
+    }
+    expect(unhandled).toEqual([])
+    expect(lines).toContainEqual([
+      'A cancelled request could not be forgotten',
+      { error: expect.stringMatching(/^TypeError /) },
+    ])
+    await finish(taskId)
+    expect(await other.response.text()).toContain('done 1')
+    cancelled.hangUp()
   })
 })
 

@@ -137,8 +137,8 @@ export class Anchor {
     if (seq <= this.#noted) return
     this.#noted = seq
     const { clock } = this.options
-    if (seq - this.#written >= LAG_COMMITS_MAX) this.#begin()
-    else this.#disarm ??= clock.setTimer(clock.now() + LAG_MS_MAX, () => this.#begin(), { elapsed: true })
+    if (seq - this.#written >= LAG_COMMITS_MAX) void this.#begin()
+    else this.#disarm ??= clock.setTimer(clock.now() + LAG_MS_MAX, () => void this.#begin(), { elapsed: true })
   }
 
   /** Resolves once all earlier notes are written, or their write has failed (`lastError`). */
@@ -170,6 +170,7 @@ export class Anchor {
     await this.file.close()
   }
 
+  /** Begins a write, or repeats the running one. Never rejects: a failed write is kept in `lastError` (anchor-4). */
   #begin(): Promise<void> {
     this.#disarm?.()
     this.#disarm = undefined

@@ -1,10 +1,10 @@
 /**
- * One HTTP session: a server of the author's, the SDK's transport, and its events on disk. Made by a client's
- * `initialize`, or from what an earlier process left of it.
+ * One HTTP session: a server of the author, the SDK's transport, and its events on disk. Created by the `initialize` of
+ * a client, or from the records of an earlier process.
  *
- * - `initialize` is fed in again, so the server knows its client as before.
- * - Open requests of durable tools are taken up again: their task is waited for, and no author's code runs for it.
- *     Anything else is answered with an error, at once: nobody knows what it had done already.
+ * - The server receives the stored `initialize` again, so it knows its client as before.
+ * - Open requests of durable tools are resumed: their task is waited for, without code of the author. All other open
+ *   requests are answered with an error at once, because the work that was done for them is unknown.
  */
 import type { Server } from '@modelcontextprotocol/sdk/server/index.js'
 import type { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
@@ -33,7 +33,7 @@ import { isWait, keptOf, requestOf, withoutArguments, withoutRest } from './kept
 import { answerLate } from './late-answer.js'
 import type { OpenRequests } from './open-requests.js'
 import type { CheckedHttpOptions } from './options.js'
-import { jsonResponse } from './reply.js'
+import { clientAway, jsonResponse, restarted } from './reply.js'
 import { SessionEvents } from './session-events.js'
 import type { OpenRecord, SessionRecords } from './session-records.js'
 import { SessionTransport } from './session-transport.js'
@@ -42,7 +42,7 @@ import { type Opening, opens, STANDALONE } from './streams.js'
 /** Makes the server of one session: a new one each time, attached. */
 export type CreateServer = () => McpServer | Server | Promise<McpServer | Server>
 
-/** What sessions are made of. */
+/** Parts that all sessions share. */
 export interface SessionParts {
   readonly durable: DurableBinding
   readonly createServer: CreateServer
@@ -51,7 +51,7 @@ export interface SessionParts {
   readonly incarnation: string
 }
 
-/** What a session begins with. */
+/** Identity and first request of a session. */
 export interface SessionStart {
   readonly sessionId: string
   readonly owner: string
@@ -60,16 +60,16 @@ export interface SessionStart {
 }
 
 const VERSION = 'mcp-protocol-version'
-// Older clients can't take an event without data.
+// Older clients do not accept an event without data.
 const PRIMING_SINCE = '2025-11-25'
 const JSON_HEADERS = { 'content-type': 'application/json', accept: 'application/json, text/event-stream' }
-// So long a request that waits for a task is kept for a client that may come back for the answer.
+// Time for which a request that waits for a task is kept after its client has disconnected.
 const AWAY_MS_MAX = 5 * 60_000
-// Only ever seen by the SDK's transport, which wants one.
+// The SDK's transport requires a URL, and does not use it.
 const URL_OF_OURS = 'http://localhost/'
 
 export class Session {
-  /** Why the session could not be written. The SDK would call it a mistake in the request. */
+  /** Error of the write of a new session. The SDK would report it as a mistake of the request. */
   #beginFailure: unknown
 
   private constructor(
@@ -84,8 +84,8 @@ export class Session {
   ) {}
 
   /**
-   * A session that its client's `initialize` begins; the request has yet to be handed to it.
-   * @param keep writes what is kept of it, before the client is answered
+   * Creates the session of a client's `initialize`. The caller then hands the request to it.
+   * @param keep writes the records of the session, before the client is answered
    */
   static async begin(parts: SessionParts, about: SessionStart, keep: () => Promise<void>): Promise<Session> {
     const onInitialized = () =>
@@ -97,7 +97,7 @@ export class Session {
     return session
   }
 
-  /** A session that an earlier process left, or that was let go of. */
+  /** Creates a session from the records of an earlier process, or of an unload. */
   static async again(parts: SessionParts, about: SessionStart): Promise<Session> {
     const { initialize, sessionId } = about
     const session = await Session.#make(parts, about, async () => {})
@@ -106,7 +106,7 @@ export class Session {
     await session.#feed(initialize, { kind: 'unkept' }, JSON_HEADERS)
     await initialized
     session.transport.receive({ jsonrpc: '2.0', method: 'notifications/initialized' })
-    for (const open of await parts.records.readOpen(sessionId)) await session.#takeUp(open)
+    for (const open of await parts.records.readOpen(sessionId)) await session.#resume(open)
     return session
   }
 
@@ -128,17 +128,18 @@ export class Session {
       maxRequestBodySize: options.bodyBytesMax,
     })
     const { logger } = durable.core.binding
+    // A cancel of a client has no caller that could receive the error.
+    const notForgotten = (error: unknown) =>
+      logger.debug('A cancelled request could not be forgotten', { error: faultOf(error) })
     const transport = new SessionTransport(
       inner,
       incarnation,
       requests,
       (question, response) => answerLate(durable, question, response),
       (requestId) => {
-        events.giveUp(requestId).catch((error: unknown) => {
-          logger.debug('A cancelled request could not be forgotten', { error: faultOf(error) })
-        })
-        // Its client waits on the stream still; when it asks for the rest, there is none.
-        transport.release(requestId)
+        events.giveUp(requestId).catch(notForgotten)
+        // The client still waits on the stream. It receives the end of the stream, without an answer.
+        transport.release(requestId).catch(notForgotten)
       },
       (requestId, rejoinKey) => events.delivers(requestId, rejoinKey),
       (call) => (call.kind === 'inline' ? cancelTaskOf(durable.core, call) : Promise.resolve()),
@@ -148,12 +149,15 @@ export class Session {
     return new Session(parts, sessionId, owner, events, requests, transport, attachment, versionOf(initialize))
   }
 
-  /** Answers a request without a stream. @returns `undefined` if its ID is in use */
+  /**
+   * Answers a request without a stream.
+   * @returns `undefined` if its ID is in use
+   */
   async ask(message: JSONRPCRequest, extra: MessageExtraInfo): Promise<JSONRPCMessage | undefined> {
     return (await this.#freeId(message.id)) ? this.transport.ask(message, extra) : undefined
   }
 
-  /** Hands a request to the SDK's transport, with what its stream is opened for. */
+  /** Hands a request to the SDK's transport, together with the purpose of its stream. */
   async handle(request: Request, message: JSONRPCRequest, extra: { authInfo?: never }): Promise<Response> {
     const { id, method } = message
     if (!(await this.#freeId(id))) return httpError(400, RPC.invalidRequest, 'This request ID is in use')
@@ -162,12 +166,12 @@ export class Session {
     if (refusal) return jsonResponse(refusal, this.sessionId)
     if (isInitialize) await this.#isReadByCaller()
     const headers = new Headers(request.headers)
-    // What was agreed on counts where a request doesn't say: else the SDK takes its client for one that never comes back.
+    // A request without a version gets the agreed one. Without this, the SDK would assume that it cannot resume a stream.
     if (!isInitialize && !headers.has(VERSION)) headers.set(VERSION, this.protocolVersion)
     const call = this.#durableCall(message)
-    // What an older client's call is made of is not read before the SDK has it: nothing is kept of its stream.
+    // For an older client, the SDK needs the arguments of a call: its stream is not kept.
     const isKept = !isInitialize && (headers.get(VERSION) ?? '') >= PRIMING_SINCE
-    // Whatever waits holds on to the message for as long as it waits.
+    // The message stays in memory for as long as the request waits, so it is reduced.
     const parsedBody = isWait(method) ? withoutRest(message) : call && isKept ? withoutArguments(message) : message
     let watch = (response: Response) => (isWait(method) ? this.#watchWait(id, response) : response)
     const onOpen = (watching: typeof watch) => {
@@ -187,7 +191,10 @@ export class Session {
     return watch(response)
   }
 
-  /** Gives up an earlier request of this ID whose client is gone: its answer would be taken for the new one's. */
+  /**
+   * Gives up an earlier request with this ID whose client has disconnected. Without this, the client could take its
+   * answer for the new one.
+   */
   async #freeId(id: RequestId): Promise<boolean> {
     if (this.transport.asks(id)) return false
     if (!this.requests.has(id)) return true
@@ -198,11 +205,11 @@ export class Session {
     return true
   }
 
-  /** The stream of what is sent to the client on no request of its own, or the rest of one that it lost. */
+  /** Opens the stream of messages without a request, or the rest of a lost stream. */
   async listen(request: Request, stream: string): Promise<Response> {
     if (stream === STANDALONE) await this.#isReadByCaller()
-    // Before anything comes, it is said again where the client stands: one that loses this stream too would come back
-    // without a place, and be given another stream.
+    // The first event repeats the client's position. Without this, a client that loses this stream too would resume
+    // without a position, and get another stream.
     const lastEventId = request.headers.get('last-event-id') ?? this.events.lastId(stream)
     const first = `id: ${lastEventId}\nretry: ${this.parts.options.retryIntervalMs}\ndata: \n\n`
     const response = await this.transport.inner.handleRequest(request)
@@ -210,17 +217,17 @@ export class Session {
     return this.events.connections.watch(stream, response, isPrimed ? { first } : {})
   }
 
-  /** The caller reads from now on what is sent on no request of its own. */
+  /** Marks the caller as the reader of messages without a request. */
   async #isReadByCaller(): Promise<void> {
     this.attachment.reader = await callerOf(this.parts.durable.core.options)
   }
 
-  /** True if nothing of it is in use: nobody reads, and nothing is to be answered. */
+  /** True if the session is not in use: no client reads, and no request is unanswered. */
   get isIdle(): boolean {
     return !this.events.isInUse && !this.transport.isAsked && this.requests.size === 0
   }
 
-  /** Ends what waits for tasks for clients that have been away for too long; one that comes back reads that. */
+  /** Ends waits for tasks whose clients have been disconnected for too long. A client that returns receives an error. */
   async dropAway(): Promise<void> {
     for (const requestId of this.events.away(AWAY_MS_MAX)) {
       this.transport.abandon(requestId)
@@ -228,16 +235,15 @@ export class Session {
     }
   }
 
-  /** Ends every connection. Resolves once nothing more is written of it. */
+  /** Closes every connection. Resolves once nothing more is written. */
   async close(): Promise<void> {
     await this.attachment.server.close()
     await this.events.close()
   }
 
   /**
-   * Writes a request's beginning; the task of a durable call with it.
-   * @returns false where nothing is kept of it: for a call that is refused, as its handler says, or where the disk is full
-   *   or the store closed
+   * Writes the start of a request, together with the task of a durable call.
+   * @returns false if nothing is kept: the call is refused, the disk is full or the store is closed
    */
   async #begin(
     id: RequestId,
@@ -246,7 +252,7 @@ export class Session {
   ): Promise<boolean> {
     const { durable, records } = this.parts
     if (!call) {
-      // A tool that needs no disk is called without one: what is lost is only that its answer can be fetched again.
+      // A tool that needs no disk also runs without one. Only the repeated fetch of its answer is lost then.
       return records.records.write(beside(), { patient: false }).then(
         () => true,
         (error: unknown) => {
@@ -266,12 +272,15 @@ export class Session {
     )
   }
 
-  /** Made here, and nowhere where a request's parameters are: it is held on to for as long as the call is open. */
+  /**
+   * Created in a function of its own. Within `handle`, it would keep the parameters of the request in memory for as
+   * long as the call is open.
+   */
   #isHeard(id: RequestId): IsHeard {
     return () => this.events.isRead(id)
   }
 
-  /** Nothing is kept of a stream: once its client hangs up, it can't come back for the answer. */
+  /** Watches a response whose stream is not kept: once the client disconnects, it cannot return for the answer. */
   #watchWait(id: RequestId, response: Response): Response {
     const onHangUp = () => {
       if (this.requests.has(id)) this.transport.abandon(id)
@@ -290,14 +299,14 @@ export class Session {
     opened.catch(() => {})
   }
 
-  async #takeUp({ stream, request, call }: OpenRecord): Promise<void> {
+  async #resume({ stream, request, call }: OpenRecord): Promise<void> {
     const { durable } = this.parts
     const { sessionId, owner } = this
     const { id, method } = request
     const tool = call && durable.core.tools.get(call.tool)?.tool
     if (call && tool) {
       const { taskId, kind, created, rejoinKey } = call
-      // Its client may come back for it, or not: until then a repeat joins its task.
+      // The client of the request may or may not return. Until then, a repeated call joins the task.
       const isHeard = this.#isHeard(id)
       if (kind === 'inline') durable.core.openCalls.add(taskId, isHeard)
       const lastProgress = this.events.lastProgress(stream)
@@ -319,7 +328,7 @@ export class Session {
     await this.#feed(asked, { kind: 'again', request, stream }, headers)
   }
 
-  /** Feeds in what an earlier process was sent. Nobody reads the answer here: it goes to the events, and to who asks for them. */
+  /** Hands a stored request to the transport. The response has no reader: the answer is stored as an event. */
   async #feed(request: JSONRPCRequest, what: Opening, headers: Record<string, string>): Promise<void> {
     const { sessionId, owner } = this
     const body = JSON.stringify(request)
@@ -332,18 +341,8 @@ export class Session {
   }
 }
 
-/** What the SDK's server agrees on. */
+/** Protocol version that the SDK's server agrees on. */
 function versionOf({ params }: JSONRPCRequest): string {
   const version = String(params?.['protocolVersion'])
   return SUPPORTED_PROTOCOL_VERSIONS.includes(version) ? version : LATEST_PROTOCOL_VERSION
-}
-
-function restarted(id: RequestId, method: string): JSONRPCMessage {
-  const message = `The server was restarted while it worked on this request (${method}). Send it again if that is safe.`
-  return { jsonrpc: '2.0', id, error: { code: RPC.internal, message, data: { code: 'SERVER_RESTARTED' } } }
-}
-
-function clientAway(id: RequestId): JSONRPCMessage {
-  const message = 'Nobody read this request for 5 minutes, so its answer is not waited for any more. Send it again.'
-  return { jsonrpc: '2.0', id, error: { code: RPC.internal, message, data: { code: 'CLIENT_AWAY' } } }
 }
