@@ -1,15 +1,17 @@
-/** Keeps `console` off standard output, which carries the protocol of a stdio server. */
+/** Keeps `console` from writing to standard output, which carries the protocol of a stdio server. */
 import { Console } from 'node:console'
 import type { Logger } from '../../base/logger.js'
 
-// All that write to standard output, and what keeps the state of some of them.
+// Methods that write to standard output, and those that keep the state of such methods.
 const NAMES = [
   ...(['log', 'info', 'debug', 'dir', 'dirxml', 'table', 'group', 'groupCollapsed', 'groupEnd'] as const),
   ...(['count', 'countReset', 'time', 'timeLog', 'timeEnd'] as const),
 ] as const
 const SILENT = new Set<string>(['groupEnd', 'countReset', 'time'])
 
-/** Sends the lines of `console` to standard error; the first one with a warning. Returns how to undo that. */
+/**
+ * Sends the lines of `console` to standard error, with a warning at the first one. Returns a function that undoes this.
+ */
 export function redirectConsole(logger: Logger): () => void {
   const toStderr = new Console(process.stderr, process.stderr)
   let warned = false
@@ -27,7 +29,7 @@ export function redirectConsole(logger: Logger): () => void {
     }
     console[name] = redirected as never
     return () => {
-      // Only what is still ours.
+      // A method that other code has replaced since is not restored.
       if (console[name] === redirected) console[name] = before as never
     }
   })

@@ -1,4 +1,4 @@
-/** The options of `durable.serveStdio` that both revisions have, checked and with their defaults. */
+/** Options of `durable.serveStdio` that both revisions share, with checks and defaults. */
 import { type Duration, durationMs } from '../../base/duration.js'
 import { checkFlag, type Names, oneOf } from '../../base/expected.js'
 
@@ -28,14 +28,14 @@ export interface StdioLifeOptions {
    */
   readonly open?: 'when-needed' | 'at-start' | undefined
   /**
-   * `'keep'`: `console.log`, `console.info` and `console.debug` of this process keep writing to standard output, where
+   * With `'keep'`, `console.log`, `console.info` and `console.debug` of this process write to standard output, where
    * any line of their own breaks the protocol.
    * @default 'redirect': they write to standard error, with one warning
    */
   readonly console?: 'redirect' | 'keep' | undefined
 }
 
-/** The names of these options. */
+/** Names of these options. */
 export const STDIO_OPTIONS: Names<StdioLifeOptions> = {
   grace: true,
   exit: true,
@@ -44,7 +44,7 @@ export const STDIO_OPTIONS: Names<StdioLifeOptions> = {
   console: true,
 }
 
-/** The same, complete. */
+/** Checked options with their defaults. */
 export interface CheckedStdioOptions {
   readonly graceMs: number
   readonly exits: boolean
@@ -54,8 +54,9 @@ export interface CheckedStdioOptions {
 }
 
 /**
- * @param isProcess `false` where a transport of the author's stands in for this process's streams: nothing exits, and
- *   nothing of the process is listened to
+ * Checks the options and adds the defaults.
+ * @param isProcess false if a given transport replaces this process's streams: then nothing exits, and no signal is
+ * handled
  * @throws TypeError for an option of the wrong type
  */
 export function checkStdioOptions(options: StdioLifeOptions, isProcess: boolean): CheckedStdioOptions {

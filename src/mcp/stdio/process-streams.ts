@@ -1,12 +1,13 @@
 /**
- * This process's standard input and output, between the client and the SDK's transport. Owns the only listeners on them.
+ * Standard input and output of this process, between the client and the SDK's transport. Owns the only listeners on
+ * them.
  *
- * - Input is read to its end, also after the SDK's transport has paused: the end says that the client is gone.
- * - After `mute` nothing more is written. No error of output (EPIPE) is unhandled, and none reaches the SDK.
+ * - Input is read to its end, also after the SDK's transport has paused: the end means that the client is gone.
+ * - After `mute` nothing more is written. Every error of output (EPIPE) is handled, and none reaches the SDK.
  */
 import { PassThrough, type Readable, Writable } from 'node:stream'
 
-/** What the transport reads and writes. */
+/** Streams that the transport reads and writes. */
 export class ProcessStreams {
   readonly input: Readable
   readonly output: Writable
@@ -21,7 +22,7 @@ export class ProcessStreams {
       decodeStrings: false,
       write: (chunk: string | Buffer, encoding, done) => {
         if (this.#isMuted) done()
-        // A failure comes as an `error` of stdout, and ends the connection there.
+        // A failure is an `error` event of stdout, and ends the connection there.
         else stdout.write(chunk, encoding, () => done())
       },
     })
@@ -36,17 +37,17 @@ export class ProcessStreams {
     stdin.on('close', gone)
     stdin.on('error', gone)
     stdout.on('error', () => onGone('stdout'))
-    // A client that is gone has closed this one too; a line of the log must not end the process.
+    // A client that is gone has closed standard error too. A line of the log must not end the process.
     stderr.on('error', () => {})
     if (stdin.readableEnded || stdin.destroyed) queueMicrotask(gone)
   }
 
-  /** Drops whatever is written from here on: the client is gone. */
+  /** Drops all later writes, because the client is gone. */
   mute(): void {
     this.#isMuted = true
   }
 
-  /** Resolves once everything that was written has left the process. */
+  /** Resolves once all writes have left the process. */
   flushed(): Promise<void> {
     if (this.#isMuted) return Promise.resolve()
     return new Promise((resolve) => this.output.write('', () => resolve()))

@@ -1,6 +1,7 @@
 /**
- * The transport of a stdio server, around the SDK's own of either revision. Sees which message needs the store and which
- * requests are open, and stops writing when the client is gone. Knows no SDK: a transport is what has these members.
+ * The transport of a stdio server, around the SDK's transport of either revision. Observes which message needs the
+ * store and which requests are open, and stops writing when the client is gone. Imports no SDK: a transport is any
+ * object with these members.
  */
 
 // biome-ignore-start lint/suspicious/noExplicitAny: each SDK has types of its own for the same messages
@@ -16,19 +17,19 @@ export interface TransportLike {
 
 type Message = { readonly id?: unknown; readonly method?: unknown }
 
-/** What the life of a server wants to know. */
+/** Callbacks for the start and end of a server. */
 export interface WireEvents {
-  /** A message came that needs the store. */
+  /** Called at the first message that needs the store. */
   readonly onNeed: () => void
-  /** The connection is over. */
+  /** Called when the connection is over. */
   readonly onClosed: () => void
   readonly mute?: (() => void) | undefined
   readonly flushed?: (() => Promise<void>) | undefined
 }
 
-// Sent by clients that only look what a server is.
+// Methods of clients that only probe a server.
 const PROBES = new Set<unknown>(['server/discover', 'initialize'])
-// A client that never reads its answers makes more of them than anybody waits for.
+// Number of open requests that are remembered. A client that never reads its answers could make any number.
 const OPEN_MAX = 10_000
 
 export class StdioWire implements TransportLike {
@@ -73,13 +74,13 @@ export class StdioWire implements TransportLike {
     return this.inner.close()
   }
 
-  /** Drops what is sent from here on: the client is gone. */
+  /** Drops all later messages, because the client is gone. */
   mute(): void {
     this.#isMuted = true
     this.events.mute?.()
   }
 
-  /** Resolves once what was sent has left the process. */
+  /** Resolves once all messages have left the process. */
   async flushed(): Promise<void> {
     await this.events.flushed?.()
   }
