@@ -1,18 +1,18 @@
 /**
- * Who makes the request that is being handled. A handler of the SDK's is told `authInfo`, its task store only a session
- * ID, and a request that is taken up after a restart neither; so the caller travels beside the call.
+ * The caller of the current request. The SDK passes `authInfo` to a handler, only a session ID to a task store, and
+ * neither to a request that is resumed after a restart. So the caller is kept in an async context.
  */
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { AuthInfoLike } from '../../http/node.js'
 import type { CheckedDurableOptions } from './options.js'
 import { type OwnerOf, ownerOf } from './owner.js'
 
-/** Who asks. */
+/** The client that makes a request. */
 export interface Caller {
   readonly owner: string
   readonly authInfo?: AuthInfoLike | undefined
   readonly sessionId?: string | undefined
-  /** A hash of the address that the request came from. Known with `access: 'open'` only, and of no use but for limits. */
+  /** Hash of the address that the request came from. Set only with `access: 'open'`, and used only for limits. */
   readonly address?: string | undefined
 }
 
@@ -20,25 +20,28 @@ interface Known {
   readonly authInfo: AuthInfoLike | undefined
   readonly sessionId?: string | undefined
   readonly address?: string | undefined
-  /** Known already: a session's principal was compared, or a request is taken up after a restart. */
+  /** Owner that is known already: a session's principal was compared, or a request is resumed after a restart. */
   owner?: string | Promise<string> | undefined
 }
 
 const current = new AsyncLocalStorage<Known>()
 
-/** Runs `act` as somebody. */
+/** Runs `act` with a known caller. */
 export function runAs<T>(known: Known, act: () => T): T {
   return current.run({ ...known }, act)
 }
 
-/** True if it is known who makes the current call. In the body of a task it is not: its call is over, or was in another process. */
+/**
+ * True if the caller of the current call is known. In the body of a task it is not: its call is over, or was in another
+ * process.
+ */
 export function isCallerKnown(): boolean {
   return current.getStore() !== undefined
 }
 
 /**
- * Who makes the current call.
- * @throws NoPrincipal in `'principal'` mode, when nobody is known to
+ * Finds the caller of the current call.
+ * @throws NoPrincipal in `'principal'` mode, if there is no principal
  */
 export async function callerOf(
   { access, owner: custom }: Pick<CheckedDurableOptions, 'access'> & { owner?: OwnerOf | undefined },
@@ -55,16 +58,16 @@ export async function callerOf(
 }
 
 /**
- * Whose calls are joined together. Without authentication all clients share one owner, so it is the session; without a
- * session, nobody's.
+ * Account within which repeated calls join one task: the owner. Without authentication all clients share one owner, so
+ * it is the session, or `undefined` without a session.
  */
 export function accountOf(access: CheckedDurableOptions['access'], { owner, sessionId }: Caller): string | undefined {
   return access === 'open' ? sessionId : owner
 }
 
 /**
- * What the limits of one client count. Without authentication that is the session, or the address where there are no
- * sessions; where there is no address either, the limits of one client do not hold.
+ * Account that the limits of one client count: the owner. Without authentication it is the session, or the address if
+ * there is no session. `undefined` if there is no address either; those limits then do not apply.
  */
 export function countedAs(access: CheckedDurableOptions['access'], caller: Caller): string | undefined {
   return accountOf(access, caller) ?? (caller.address === undefined ? undefined : `address ${caller.address}`)

@@ -1,8 +1,11 @@
-/** Names that come from clients. */
+/** Checks of names that clients choose. */
 import { checkName } from '../../task/names.js'
 import { invalidParams } from './refusal.js'
 
-/** @throws ProtocolError unless `value` may name a type of task */
+/**
+ * Checks that `value` can be the name of a type of task.
+ * @throws ProtocolError if it cannot
+ */
 export function durableName(value: unknown, parameter: string): asserts value is string {
   try {
     checkName(value, parameter, 100)
@@ -11,10 +14,10 @@ export function durableName(value: unknown, parameter: string): asserts value is
   }
 }
 
-/** The longest request ID, and the longest progress token, that a client may choose where the server keeps it. */
+/** Longest request ID, and longest progress token, that the server keeps for a client. */
 export const CHOSEN_NAME_BYTES_MAX = 128
 
-/** True for a text of a client's choice that is longer. A number never is. */
+/** True for a text that is longer than that. A number never is. */
 export function isLongName(name: unknown): boolean {
   return typeof name === 'string' && Buffer.byteLength(name) > CHOSEN_NAME_BYTES_MAX
 }

@@ -27,10 +27,13 @@ export interface AccessRequest {
   readonly taskId?: string | undefined
 }
 
-/** `'admin'` alone reaches other owners' tasks; what it changes is in the audit as `admin`'s. */
+/**
+ * Result of `authorize`. Only `'admin'` reaches tasks of other owners; its changes are in the audit as those of
+ * `admin`.
+ */
 export type Decision = 'allow' | 'deny' | 'admin'
 
-/** The options `ttl`: how long a task is kept. */
+/** Options of the time that a task is kept. */
 export interface TtlOptions {
   /**
    * Shortest time that is granted to a task without a timeout.
@@ -153,14 +156,14 @@ export interface DurableOptions {
   readonly aliases?: boolean
 }
 
-/** The same, complete. */
+/** Checked options with their defaults. */
 export interface CheckedDurableOptions {
   readonly access: Access
   readonly owner: OwnerOf | undefined
   readonly authorize: ((request: AccessRequest) => Decision | Promise<Decision>) | undefined
   readonly ttl: {
     readonly minMs: number
-    /** Infinite if nothing is too long; and so is the next. */
+    /** Longest time in milliseconds; infinite without a limit. The default time may be infinite as well. */
     readonly maxMs: number
     readonly defaultMs: number
     readonly retentionMs: number
@@ -199,11 +202,14 @@ const DEFAULT_LIMITS: McpLimits = {
   jsonValuesMax: 100_000,
 }
 
-/** @throws TypeError naming the option, what was expected and what was given */
+/**
+ * Checks the options of `durableTasks` and adds the defaults.
+ * @throws TypeError naming the option, the expected and the given value
+ */
 export function checkDurableOptions(options: DurableOptions): CheckedDurableOptions {
   if (options === undefined) {
     throw new TypeError(
-      "`durableTasks` needs the option `access`, which says who reaches which tasks: durableTasks(holdfast, { access: 'local' }) for one user over stdio; 'principal' or 'open' over HTTP",
+      "`durableTasks` needs the option `access`, the rule for which callers reach which tasks: durableTasks(holdfast, { access: 'local' }) for one user over stdio; 'principal' or 'open' over HTTP",
     )
   }
   checkOptionsOf<DurableOptions>('durableTasks', options, DURABLE_OPTIONS)

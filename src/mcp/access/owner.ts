@@ -1,6 +1,6 @@
 /**
- * Whose request it is. An owner is a principal, never a transport session: a client that comes back under a new session
- * reaches its tasks, and a session that somebody else gets hold of gives no right to anything.
+ * The owner of a request. An owner is a principal, never a transport session. So a client reaches its tasks under a new
+ * session, and a stolen session gives no rights.
  */
 
 import { createHash } from 'node:crypto'
@@ -15,10 +15,10 @@ import { RPC } from './refusal.js'
  */
 export type Access = 'principal' | 'open' | 'local'
 
-/** Your own way from a verified token to an owner. */
+/** Function of the author from a verified token to an owner. */
 export type OwnerOf = (authInfo: AuthInfoLike) => string | undefined | Promise<string | undefined>
 
-/** Nobody is known to be asking. */
+/** Error of a request without a known principal. */
 export class NoPrincipal extends ProtocolError {
   override readonly name: string = 'NoPrincipal'
 
@@ -28,7 +28,7 @@ export class NoPrincipal extends ProtocolError {
 }
 
 /**
- * The owner that a request acts as.
+ * Finds the owner that a request acts for.
  * @throws NoPrincipal in `'principal'` mode without a token, or with one that names no subject
  */
 export async function ownerOf(access: Access, authInfo: AuthInfoLike | undefined, custom?: OwnerOf): Promise<string> {
@@ -40,7 +40,7 @@ export async function ownerOf(access: Access, authInfo: AuthInfoLike | undefined
   return owner
 }
 
-/** Issuer, client and subject, each encoded, so that no two principals make the same text. */
+/** Issuer, client and subject as one text. Each part is encoded, so that two principals never have the same text. */
 function principalOf({ clientId, extra }: AuthInfoLike): string | undefined {
   const { iss, sub } = extra ?? {}
   if (typeof sub !== 'string' || sub === '' || typeof clientId !== 'string' || clientId === '') return undefined

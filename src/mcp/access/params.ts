@@ -1,10 +1,13 @@
-/** What both revisions read off a request's parameters by themselves. */
+/** Request parameters, as both revisions read them. */
 import { noSuchTask } from './refusal.js'
 
-/** Parameters as they came. */
+/** Unchecked parameters of a request. */
 export type Params = Readonly<Record<string, unknown>>
 
-/** The task that a request is about. @throws ProtocolError -32602 */
+/**
+ * ID of the task that a request is about.
+ * @throws ProtocolError -32602 if it is no text
+ */
 export function taskIdOf({ taskId }: Params): string {
   if (typeof taskId === 'string') return taskId
   throw noSuchTask(taskId)

@@ -1,10 +1,13 @@
-/** Counts the requests of each account in the last minute. In memory: a minute's requests are not worth a write. */
+/**
+ * Counts the requests of each account in the last minute. The counts are only in memory, because a write would cost
+ * more than they are worth.
+ */
 import type { Clock } from '../../base/clock.js'
 import type { McpLimits } from './options.js'
 import { invalidParams } from './refusal.js'
 
 const MINUTE_MS = 60_000
-// Accounts that did nothing for a minute are forgotten, a handful at each request.
+// Accounts without a request in the last minute are removed, a few at each request.
 const FORGET_PER_CALL = 4
 
 interface Window {
@@ -12,7 +15,7 @@ interface Window {
   requests: number
 }
 
-/** What is counted; the bindings of one store count together, each with limits of its own. */
+/** Request counts of all accounts. The bindings of one store share them, each with its own limits. */
 export class RequestWindows {
   readonly windows = new Map<string, Window>()
 }
@@ -24,13 +27,19 @@ export class RequestQuotas {
     private readonly counted = new RequestWindows(),
   ) {}
 
-  /** @throws ProtocolError when the account makes too many requests */
+  /**
+   * Counts a request.
+   * @throws ProtocolError if the account has made too many in this minute
+   */
   checkRequest(account: string): void {
     const { requestsPerMinute } = this.limits
     if (!this.tryRequest(account)) throw over('requestsPerMinute', requestsPerMinute, 'requests in a minute')
   }
 
-  /** Counts a request. @returns false if the account has made too many in this minute */
+  /**
+   * Counts a request.
+   * @returns false if the account has made too many in this minute
+   */
   tryRequest(account: string): boolean {
     const window = this.#windowOf(account)
     if (window.requests >= this.limits.requestsPerMinute) return false
@@ -40,7 +49,7 @@ export class RequestQuotas {
 
   #windowOf(account: string): Window {
     const now = this.clock.now()
-    // One that begins in the future began before the clock was set back, and would never end.
+    // A window that begins in the future began before the clock was set back. It would last too long.
     const isOver = ({ since }: Window) => since + MINUTE_MS <= now || since > now
     let looked = 0
     for (const [other, window] of this.counted.windows) {
@@ -50,7 +59,7 @@ export class RequestQuotas {
     const window = this.counted.windows.get(account)
     if (window && !isOver(window)) return window
     const fresh = { since: now, requests: 0 }
-    // Taken out and put in again, so that the map stays in the order of the windows' beginnings.
+    // Deleted and set again, so that the map stays in the order in which the windows began.
     this.counted.windows.delete(account)
     this.counted.windows.set(account, fresh)
     return fresh

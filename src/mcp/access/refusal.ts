@@ -1,6 +1,6 @@
 /**
- * How a request is refused: JSON-RPC codes, and what the engine's own errors become. A task that isn't there and one
- * that is somebody else's are refused by the same function, so that they answer alike in every byte.
+ * Refusals of requests: JSON-RPC codes, and the client's form of each error of the engine. One function refuses a
+ * missing task and a task of another owner, so that both responses are equal in every byte.
  */
 import { ERROR_CODES, type ErrorCode, HoldfastError, ProtocolError } from '../../base/errors.js'
 import { InvalidArgument } from '../../base/expected.js'
@@ -9,7 +9,7 @@ import type { Logger } from '../../base/logger.js'
 import type { Parked } from '../../task/head.js'
 import { cleanText } from './clean-text.js'
 
-/** The codes of JSON-RPC that a task server answers with. */
+/** JSON-RPC codes that a task server answers with. */
 export const RPC = {
   invalidRequest: -32_600,
   methodNotFound: -32_601,
@@ -17,12 +17,12 @@ export const RPC = {
   internal: -32_603,
 } as const
 
-/** A refusal because of what was asked for. */
+/** Creates the refusal of invalid parameters. */
 export function invalidParams(message: string, data?: unknown): ProtocolError {
   return new ProtocolError(RPC.invalidParams, message, data)
 }
 
-/** Refuses a call about a task that does not exist, or that the caller may not see. */
+/** Error of a call about a task that does not exist, or that the caller may not see. */
 export class TaskNotFound extends ProtocolError {
   constructor(taskId: unknown) {
     const shown = typeof taskId === 'string' ? cleanText(taskId, 80) : typeof taskId
@@ -30,17 +30,17 @@ export class TaskNotFound extends ProtocolError {
   }
 }
 
-/** The refusal of a task that does not exist, or that the caller may not see. */
+/** Creates the refusal of a task that does not exist, or that the caller may not see. */
 export function noSuchTask(taskId: unknown): TaskNotFound {
   return new TaskNotFound(taskId)
 }
 
-/** The caller may not do this. */
+/** Creates the refusal of an action that the caller may not take. */
 export function denied(what: string): ProtocolError {
   return new ProtocolError(RPC.invalidRequest, `Not allowed: ${what}`)
 }
 
-// The caller's doing; everything else is the server's.
+// Errors that the client caused. All others are faults of the server.
 const THE_CALLERS = new Set<string>([
   'INVALID_INPUT',
   'NOT_SERIALIZABLE',
@@ -54,7 +54,7 @@ const THE_CALLERS = new Set<string>([
   'NOT_A_SESSION_TASK',
 ])
 
-// What these say is of the server's own disk: paths, keys, the database's words.
+// Errors whose messages describe the server's disk: paths, keys, messages of the database.
 const THE_SERVERS: ReadonlySet<string | undefined> = new Set<ErrorCode>([
   'STORE_UNAVAILABLE',
   'STORE_LOST',
@@ -67,36 +67,42 @@ const THE_SERVERS: ReadonlySet<string | undefined> = new Set<ErrorCode>([
   'RECORD_DAMAGED',
 ])
 
-/** What a client is told of an error of the engine's: its message, but for those whose message speaks of the server's disk. */
+/**
+ * Message of an error of the engine for a client. If the original message describes the server's disk, that of the
+ * error table replaces it.
+ */
 export function clientWordsOf(code: string | undefined, message: string): string {
   return THE_SERVERS.has(code) ? ERROR_CODES[code as ErrorCode] : message
 }
 
-/** What a call is answered whose task is parked. The task is named once, also where the reason does so. */
+/** Text that answers a call whose task is parked. It names the task once, even if the reason names it too. */
 export function parkedAnswerOf(taskId: string, parked: Pick<Parked, 'code' | 'reason'>): string {
   const words = parkedWordsOf(parked)
   const which = words.includes(taskId) ? 'The task' : `Task ${taskId}`
   return `${which} is parked: ${words}. It is kept, and continues once the cause is fixed.`
 }
 
-/** Why a task is parked, as a client is told. */
+/** Code and reason of a parked task, for a client. */
 export function parkedWordsOf({ code, reason }: Pick<Parked, 'code' | 'reason'>): string {
   return `${code}: ${clientWordsOf(code, reason)}`
 }
 
-/** What a call that is open is answered with when its server is stopped. */
+/** Text that answers an open call when its server is stopped. */
 export function stoppedWordsOf(taskId: string): string {
   return `The server was stopped before task ${taskId} ended. The task is not lost: it continues at the next start of the server.`
 }
 
 const AWAY = new Set<string>(['STORE_UNAVAILABLE', 'STORE_LOST', 'CLOSED'])
 
-/** True if the store could not take a call now: it is down, lost or closed. The same call may succeed later. */
+/** True if the store could not serve a call now: it is down, lost or closed. The same call may succeed later. */
 export function isStoreAway(error: unknown): error is HoldfastError {
   return error instanceof HoldfastError && AWAY.has(error.code)
 }
 
-/** What a client is told when a call on the engine failed. Never what an unexpected error says: that goes to the log. */
+/**
+ * Turns an error of a call on the engine into a refusal for the client. The message of an unexpected error goes only to
+ * the log.
+ */
 export function refusalOf(error: unknown, logger: Logger): ProtocolError {
   if (error instanceof ProtocolError) return error
   if (error instanceof HoldfastError) {
@@ -111,7 +117,7 @@ export function refusalOf(error: unknown, logger: Logger): ProtocolError {
     const code = THE_CALLERS.has(error.code) ? RPC.invalidParams : RPC.internal
     return new ProtocolError(code, error.message, { code: error.code, ...error.details })
   }
-  // The engine refuses a label or a name that is no text, or is too long.
+  // The engine refuses a label or name that is no text or too long with this error.
   if (error instanceof InvalidArgument) return invalidParams(error.message)
   logger.error('A request failed unexpectedly', { error: faultOf(error) })
   return new ProtocolError(RPC.internal, 'Internal error')

@@ -1,17 +1,18 @@
-/** May the caller do this, and to whose tasks? Asked before anything is read or written for a client. */
+/** Checks the rights of a caller, before anything is read or written for a client. */
 import { ProtocolError } from '../../base/errors.js'
 import type { Caller } from './caller.js'
 import type { AccessRequest, CheckedDurableOptions } from './options.js'
 import { denied, noSuchTask } from './refusal.js'
 
-/** Whose tasks a call reaches: one owner's, or, for an administrator, everybody's. */
+/** Tasks that a call reaches: those of one owner, or all tasks for an administrator. */
 export interface Scope {
   readonly owner?: string
 }
 
 /**
- * @returns the scope for the engine's call
- * @throws ProtocolError; for a task that exists the same as for one that doesn't
+ * Decides which tasks a call may reach.
+ * @returns the scope for the call of the engine
+ * @throws ProtocolError for a refused call; for a refused task, the error is the same as for a missing one
  */
 export async function scopeFor(
   { authorize }: Pick<CheckedDurableOptions, 'authorize'>,
@@ -22,15 +23,15 @@ export async function scopeFor(
   if (!authorize) return { owner }
   const decision = await authorize({ action, owner, authInfo, ...about })
   if (decision === 'allow') return { owner }
-  // What is created belongs to its creator, administrator or not.
+  // A created task belongs to its creator, also if that is an administrator.
   if (decision === 'admin') return action === 'create' ? { owner } : {}
   if (about.taskId !== undefined) throw noSuchTask(about.taskId)
   throw denied(about.tool === undefined ? action : `${action} with tool ${about.tool}`)
 }
 
 /**
- * True if the caller may be told of a task that he did not ask for just now: what is pushed is read.
- * @throws what `authorize` throws
+ * True if the caller may receive a notification about a task. It counts as a read.
+ * @throws the error of `authorize`
  */
 export async function mayBeTold(
   options: Pick<CheckedDurableOptions, 'authorize'>,

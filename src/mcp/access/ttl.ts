@@ -1,14 +1,14 @@
-/** How long a task is kept: what the client asks for, within what the server can stand and the task needs. Pure. */
+/** Calculates the time that a task is kept, from the request, the server's limits and the task's timeout. Pure. */
 import { DURATION_MS_MAX } from '../../base/duration.js'
 import type { CheckedDurableOptions } from './options.js'
 
-/** A wish for no limit, as a number: longer than any duration. */
+/** Number of milliseconds for a request without a limit: longer than any duration. */
 export const UNLIMITED_MS = Number.MAX_VALUE
 
 /**
- * The granted time to live; `undefined` for a task that has none. Clients send a minute and mean "keep the result for a
- * minute"; a task of half an hour must not be deleted under its own feet by that.
- * @param requestedMs `undefined`: nothing was asked for; `null`, or more than a thousand years: no limit
+ * Granted time to live in milliseconds; `undefined` for a task without one. A client that sends a minute means "keep
+ * the result for a minute". So a task with a timeout of half an hour is kept for at least that long.
+ * @param requestedMs `undefined` if the client requested nothing; `null`, or more than a thousand years, for no limit
  */
 export function grantTtl(
   { minMs, maxMs, defaultMs, retentionMs }: CheckedDurableOptions['ttl'],

@@ -1,6 +1,7 @@
 /**
- * `sessions/*`: checkpoints and session tasks as methods beside the protocol's own, and on request the names that the
- * reference implementation of an earlier draft used (`aliases`). Each revision serves them, and shows tasks in its words.
+ * Handlers of `sessions/*`: methods for checkpoints and session tasks, besides those of the protocol. With the option
+ * `aliases`, also the method names of an earlier draft's reference implementation. Each revision serves them, and shows
+ * tasks in its own form.
  */
 import type { TaskView } from '../../api/task-view.js'
 import { ProtocolError } from '../../base/errors.js'
@@ -12,19 +13,19 @@ import type { McpCore } from '../tools/mcp-core.js'
 import { waitForEnd } from '../tools/wait.js'
 import type { Checkpoints } from './checkpoints.js'
 
-/** What a revision adds. */
+/** Functions and parts that a revision passes in. */
 export interface CheckpointParts {
   readonly core: McpCore
   readonly checkpoints: Checkpoints
-  /** A task in the revision's words. */
+  /** Shows a task in the form of the revision. */
   readonly show: (view: TaskView) => Promise<object>
   readonly answer: (view: TaskView) => Promise<Answer>
 }
 
-/** The handler of a method. */
+/** Handler of a method. */
 export type Method = (params: Params, caller: Caller, signal: AbortSignal) => Promise<Record<string, unknown>>
 
-/** The handlers by the names of their methods. */
+/** Creates the handlers, by method name. */
 export function checkpointMethods({ core, checkpoints, show, answer }: CheckpointParts): Record<string, Method> {
   const createTask: Method = async (params, caller) => {
     const view = await checkpoints.createTask(params, caller)

@@ -1,6 +1,6 @@
 /**
- * Checkpoints and session tasks for clients: a conversation keeps its state beside a task, and takes it up again
- * wherever it left. Nothing here moves a task's body.
+ * Checkpoints and session tasks for clients. A client saves the state of a conversation with a task, and restores it
+ * later. This does not affect the body of a task.
  */
 
 import type { TaskView } from '../../api/task-view.js'
@@ -41,7 +41,10 @@ export class Checkpoints {
 
   constructor(private readonly core: McpCore) {}
 
-  /** @throws ProtocolError; HoldfastError */
+  /**
+   * Saves the state of a client.
+   * @throws ProtocolError; HoldfastError
+   */
   async save(params: Params, caller: Caller): Promise<{ checkpointId: string }> {
     const { limits } = this.core.options
     const taskId = taskIdOf(params)
@@ -65,7 +68,10 @@ export class Checkpoints {
     })
   }
 
-  /** @throws ProtocolError; HoldfastError */
+  /**
+   * Reads a checkpoint, the latest by default.
+   * @throws ProtocolError; HoldfastError
+   */
   async restore(params: Params, caller: Caller): Promise<RestoredState> {
     const taskId = taskIdOf(params)
     const { checkpointId } = params
@@ -78,7 +84,10 @@ export class Checkpoints {
     return { checkpointId: restored.checkpointId, state, completedSteps, createdAt: instant(createdAt) }
   }
 
-  /** @throws ProtocolError; HoldfastError */
+  /**
+   * Lists the checkpoints of a task, without states.
+   * @throws ProtocolError; HoldfastError
+   */
   async list(params: Params, caller: Caller): Promise<{ checkpoints: ListedCheckpoint[] }> {
     const taskId = taskIdOf(params)
     const scope = await this.core.scope('checkpoint', caller, { taskId })
@@ -93,7 +102,10 @@ export class Checkpoints {
     return { checkpoints }
   }
 
-  /** A task without a body, for a conversation. @throws ProtocolError; HoldfastError */
+  /**
+   * Creates a session task for a conversation.
+   * @throws ProtocolError; HoldfastError
+   */
   async createTask({ type = 'session', ttl }: Params, caller: Caller): Promise<TaskView> {
     const { binding, options, holdfast } = this.core
     durableName(type, 'type')
@@ -107,7 +119,10 @@ export class Checkpoints {
     return holdfast.get(taskId)
   }
 
-  /** @throws ProtocolError; HoldfastError */
+  /**
+   * Settles a session task with the outcome of a client.
+   * @throws ProtocolError; HoldfastError
+   */
   async completeTask(params: Params, caller: Caller): Promise<TaskView> {
     const taskId = taskIdOf(params)
     const { outcome = { kind: 'result' } } = params
@@ -118,11 +133,14 @@ export class Checkpoints {
     return this.core.holdfast.get(taskId, scope)
   }
 
-  /** @throws ProtocolError for a task that the server drives through `taskStore`: its result is the server's to say */
+  /**
+   * Refuses a client's change of a task that the server drives through `taskStore`: only the server settles that task.
+   * @throws ProtocolError
+   */
   async #refuseServersOwn(taskId: string, { owner }: Scope): Promise<void> {
     const { binding, records } = this.core
     const task = binding.liveTask(taskId)
-    // Any other is refused, or not, by the engine: it is settled, somebody else's, not there, or its body's.
+    // The engine checks all other tasks: settled ones, ones with a body, ones of other owners and missing ones.
     if (task?.kind !== 'session' || (owner !== undefined && task.owner !== owner)) return
     const origin = await records.readOrigin(taskId)
     if (origin?.kind === 'store') throw denied('this task is driven by the server alone')

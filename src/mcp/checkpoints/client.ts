@@ -11,14 +11,17 @@ const listed = z.looseObject({
   ),
 })
 
-/** Sends a request, and checks its answer. */
+/** Sends a request and checks its result. */
 export type Send = <T extends z.ZodType>(
   method: string,
   params: Record<string, unknown>,
   schema: T,
 ) => Promise<z.output<T>>
 
-/** The calls. @param task how the revision shows a task */
+/**
+ * Creates the calls of a client.
+ * @param task schema of a task in the revision's form
+ */
 export function checkpointCalls<Task extends z.ZodType>(send: Send, task: Task) {
   return {
     saveCheckpoint: (taskId: string, state: unknown, { label }: { label?: string } = {}) =>

@@ -1,17 +1,17 @@
 /**
- * Whose a request is where there is no authentication: the address that it came from tells clients apart, for limits
- * only. An address gives no right to anything.
+ * The address of a request. Without authentication, it distinguishes clients, for limits only. An address gives no
+ * rights.
  */
 import { createHash } from 'node:crypto'
 import type { Logger } from '../../base/logger.js'
 import type { FetchContext } from '../../http/node.js'
 
-/** Which address a request counts for; `undefined` if there is none. */
+/** Finds the address that a request counts for; `undefined` if there is none. */
 export type AddressOf = (request: Request, context: FetchContext) => string | undefined
 
 const HASH_LENGTH = 16
 
-/** Finds the addresses of requests, and says once if there are none. */
+/** Finds the addresses of requests, and logs once if there are none. */
 export class Addresses {
   #hasWarned = false
 
@@ -20,7 +20,7 @@ export class Addresses {
     private readonly logger: Logger,
   ) {}
 
-  /** A hash of the address that a request counts for. It is short whatever the address is, and may be stored. */
+  /** Hash of the address that a request counts for. It has a fixed length and may be stored. */
   find(request: Request, context: FetchContext): string | undefined {
     const address: unknown = this.addressOf(request, context)
     if (typeof address === 'string' && address !== '') {
@@ -36,7 +36,10 @@ export class Addresses {
   }
 }
 
-/** The remote address of the socket. Of IPv6 the first 64 bits: whoever has one such address has the rest too. */
+/**
+ * The remote address of the socket; of IPv6 the first 64 bits, because a client with one such address usually has the
+ * whole network.
+ */
 export function remoteNetwork(_request: Request, { remoteAddress }: FetchContext): string | undefined {
   if (remoteAddress === undefined || !remoteAddress.includes(':')) return remoteAddress
   const [, mapped] = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(remoteAddress) ?? []

@@ -1,9 +1,9 @@
-/** The options of `durable.httpHandler` that both protocol revisions take, checked and with their defaults. */
+/** Options of `durable.httpHandler` that both protocol revisions share, with checks and defaults. */
 import { type Duration, durationMs } from '../../base/duration.js'
 import { checkCount, checkFunction, checkOptionsOf, expected, type Names } from '../../base/expected.js'
 import { type AddressOf, remoteNetwork } from './address.js'
 
-/** The options of `durable.httpHandler` that both protocol revisions take. */
+/** Options of `durable.httpHandler` that both protocol revisions share. */
 export interface CommonHttpOptions {
   /**
    * The only path that is served. Other paths get status 404.
@@ -41,7 +41,7 @@ export interface CommonHttpOptions {
   readonly bodyBytesMax?: number
 }
 
-/** The same, complete. */
+/** Checked options with their defaults. */
 export interface CheckedCommonHttpOptions {
   readonly path: string | undefined
   readonly retryIntervalMs: number
@@ -51,7 +51,7 @@ export interface CheckedCommonHttpOptions {
   readonly bodyBytesMax: number
 }
 
-/** The name of every common option. */
+/** Names of the common options. */
 export const COMMON_HTTP_OPTIONS: Names<CommonHttpOptions> = {
   path: true,
   retryInterval: true,
@@ -62,8 +62,9 @@ export const COMMON_HTTP_OPTIONS: Names<CommonHttpOptions> = {
 }
 
 /**
- * @param names every option that the revision takes
- * @throws TypeError naming the option, what was expected and what was given
+ * Checks the common options and adds the defaults.
+ * @param names every option of the revision
+ * @throws TypeError naming the option, the expected and the given value
  */
 export function checkCommonHttpOptions<Options extends CommonHttpOptions>(
   options: Options,
@@ -88,7 +89,10 @@ export function checkCommonHttpOptions<Options extends CommonHttpOptions>(
 /** 1,048,576 bytes. */
 export const MIB = 1024 * 1024
 
-/** @throws TypeError for anything but an integer of at least 1 */
+/**
+ * Checks an option that is a count.
+ * @throws TypeError for anything but an integer of at least 1
+ */
 export function countOption(option: string, given: unknown): number {
   checkCount(option, given)
   return given

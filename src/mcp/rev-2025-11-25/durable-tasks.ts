@@ -1,6 +1,5 @@
 /**
- * The public face of the 2025-11-25 binding: tools from task definitions, and everything that clients do with their
- * tasks.
+ * The public class of the 2025-11-25 binding: tools from task definitions, and the calls of clients about their tasks.
  */
 import type { TaskMessageQueue, TaskStore } from '@modelcontextprotocol/sdk/experimental/tasks/interfaces.js'
 import type { Server, ServerOptions } from '@modelcontextprotocol/sdk/server/index.js'
@@ -40,19 +39,19 @@ import { DurableTaskStore } from './server/task-store.js'
 import type { Attachment } from './server/types.js'
 import { type StdioOptions, serveOverStdio } from './stdio/serve.js'
 
-/** Durable tasks for servers on `@modelcontextprotocol/sdk`. Made by `durableTasks`. */
+/** Durable tasks for servers on `@modelcontextprotocol/sdk`. Created by `durableTasks`. */
 export class DurableTasks {
   /** @internal */
   readonly core: McpCore
   /** @internal */
   readonly checkpoints: Checkpoints
-  /** @internal The servers that are connected. */
+  /** @internal Servers that are connected. */
   readonly attachments = new Set<Attachment>()
   /** @internal By server, connected or not. */
   readonly attachmentOf = new WeakMap<McpServer | Server, Attachment>()
   #attached = false
   #store: TaskStore | undefined
-  /** @internal Once somebody asked for it. */
+  /** @internal Set once the author has used `taskMessageQueue`. */
   queue: DurableTaskMessageQueue | undefined
 
   /** @internal Use `durableTasks`. */
@@ -63,16 +62,17 @@ export class DurableTasks {
   }
 
   /**
-   * The open `Holdfast`: what was given, or what the function that was given resolves to. The first read begins the open.
-   * Where that fails the promise rejects; the next durable call tries again, and this is then the promise of that open.
+   * The open `Holdfast`: the given instance, or the one that the given function resolves to. The first read begins the
+   * open. If the open fails, this promise rejects. The next durable call opens again, and this is then the promise of
+   * that open.
    */
   get opened(): Promise<Holdfast> {
     return this.core.opening.opened
   }
 
   /**
-   * Makes a tool of a task. Before the first server is attached.
-   * @throws TypeError for a schema that can't be listed, naming the field; for a name that is taken
+   * Makes a tool of a task. Call it before the first server is attached.
+   * @throws TypeError for a schema that cannot be listed, naming the field; for a name that is in use
    */
   tool<Input, Output>(definition: TaskDefinition<Input, Output>, options: ToolOptions<Input, Output> = {}): this {
     if (this.#attached) {
@@ -103,23 +103,24 @@ export class DurableTasks {
   }
 
   /**
-   * Runs `act` as the principal of `authInfo`: around `transport.handleRequest`, since the SDK passes a task store only
-   * a session ID; and around calls of `taskStore` in the body of a task, which runs for no request.
+   * Runs `act` as the principal of `authInfo`. Use it around `transport.handleRequest`, because the SDK passes only a
+   * session ID to a task store. Also use it around calls of `taskStore` in the body of a task, which runs for no
+   * request.
    */
   withAuth<T>(authInfo: AuthInfoLike | undefined, act: () => T): T {
     return runAs({ authInfo }, act)
   }
 
   /**
-   * A `TaskStore` for servers with handlers of their own: pass it, and `taskMessageQueue`, to the SDK's server. Tasks
-   * that are made through it have no body to resume (`orphans`).
+   * A `TaskStore` for servers with handlers of their own. Pass it to the SDK's server, with `taskMessageQueue`. Tasks
+   * that are created through it have no body to resume (`orphans`).
    */
   get taskStore(): TaskStore {
     this.#store ??= new DurableTaskStore(this)
     return this.#store
   }
 
-  /** @internal True if the author was handed `taskStore`. */
+  /** @internal True if the author has used `taskStore`. */
   get hasTaskStore(): boolean {
     return this.#store !== undefined
   }
@@ -141,8 +142,8 @@ export class DurableTasks {
   }
 
   /**
-   * An MCP endpoint whose sessions and open calls survive the process.
-   * @param createServer makes the server of one session; a new one each time, attached
+   * Creates an MCP endpoint whose sessions and open calls survive a restart of the process.
+   * @param createServer creates the server of one session; a new one each time, attached
    * @throws TypeError for an option of the wrong type, and for `access: 'local'`
    */
   httpHandler(createServer: CreateServer, options?: HttpOptions): HttpHandler {
@@ -150,9 +151,9 @@ export class DurableTasks {
   }
 
   /**
-   * Serves this process's standard input and output, and owns the end of the process: by default it closes the `Holdfast`
-   * that this was given, and exits with code 0, when the client is gone or a signal comes.
-   * @param createServer makes the server of the connection, attached
+   * Serves this process's standard input and output, and ends the process. By default, it closes the `Holdfast` and
+   * exits with code 0 when the client is gone or a signal arrives.
+   * @param createServer creates the server of the connection, attached
    * @throws TypeError for an option of the wrong type, and for `access: 'principal'`
    */
   serveStdio(createServer: CreateServer, options?: StdioOptions): StdioHandle {
@@ -164,7 +165,7 @@ export class DurableTasks {
     return capabilitiesOf(this.core.options.access !== 'open')
   }
 
-  /** @internal What clients are told of a settled task. */
+  /** @internal The client's result of a settled task. */
   async answer(view: TaskView, known?: Origin): Promise<Answer> {
     const { records } = this.core
     const origin = known ?? (await records.readOrigin(view.taskId))
@@ -174,7 +175,7 @@ export class DurableTasks {
     return result ? { kind: 'result', result } : storeAnswer(view)
   }
 
-  /** @internal The task as clients see it. */
+  /** @internal A task in the form of the protocol. */
   async project(view: TaskView, known?: Origin): Promise<Task> {
     const { options, records, holdfast } = this.core
     const about = { pollIntervalMs: options.pollIntervalMs, isError: false }
@@ -184,7 +185,7 @@ export class DurableTasks {
       return projectStoreTask(view, await readStoreState(records.records, view.taskId), about.pollIntervalMs)
     }
     const isCustom = view.status === 'completed' && origin?.projection === 'custom'
-    // A listing has no outcomes.
+    // A listed view has no outcome.
     const needsOutcome = !view.outcome && (isCustom || view.status === 'cancelled')
     const whole = needsOutcome ? await holdfast.get(view.taskId) : view
     if (!isCustom) return projectTask(whole, about)
@@ -193,8 +194,8 @@ export class DurableTasks {
   }
 
   /**
-   * @internal Sends a task's progress after the request that made it was answered: its token stays valid until the task
-   * ends, or the connection does. Of two tokens for one task on one connection the newer counts.
+   * @internal Sends the progress of a task after the request that created it was answered. The token stays valid until
+   * the task settles or the connection ends. If one connection has two tokens for one task, the newer one is used.
    */
   followProgress(attachment: Attachment, taskId: string, progressToken: ProgressToken, maker: Caller): void {
     const { server, followed } = attachment
@@ -205,7 +206,7 @@ export class DurableTasks {
       const params = { progressToken, ...progress, _meta }
       await server.notification({ method: 'notifications/progress', params })
     }
-    // In their order, though `authorize` may take longer for an earlier one.
+    // Sent in order, even if `authorize` takes longer for an earlier one.
     let pushing: Promise<void> = Promise.resolve()
     const send = (progress: SentProgress) => {
       pushing = pushing.catch(() => {}).then(() => push(progress))
@@ -229,7 +230,7 @@ export class DurableTasks {
 }
 
 /**
- * Durable tasks for servers on `@modelcontextprotocol/sdk`, over an open Holdfast.
+ * Creates durable tasks for servers on `@modelcontextprotocol/sdk`, over an open Holdfast.
  * @throws TypeError for an option of the wrong type
  * @example
  * const durable = durableTasks(holdfast, { access: 'local' })

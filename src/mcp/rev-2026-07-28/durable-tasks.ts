@@ -1,6 +1,5 @@
 /**
- * The public face of the 2026-07-28 binding: tools from task definitions, and everything that clients do with their
- * tasks.
+ * The public class of the 2026-07-28 binding: tools from task definitions, and the calls of clients about their tasks.
  */
 import type { McpServer, Server, ServerOptions } from '@modelcontextprotocol/server'
 import type { Holdfast } from '../../api/holdfast.js'
@@ -29,9 +28,9 @@ import { RequestStates } from './server/request-state.js'
 import type { Attachment, CreateServer } from './server/types.js'
 import { type StdioOptions, serveOverStdio } from './stdio/serve.js'
 
-/** Durable tasks for servers on `@modelcontextprotocol/server`. Made by `durableTasks`. */
+/** Durable tasks for servers on `@modelcontextprotocol/server`. Created by `durableTasks`. */
 export class DurableTasks {
-  /** The extension that it serves. */
+  /** ID of the extension that the binding serves. */
   readonly id = TASKS_EXTENSION
   /** @internal */
   readonly core: McpCore
@@ -50,16 +49,17 @@ export class DurableTasks {
   }
 
   /**
-   * The open `Holdfast`: what was given, or what the function that was given resolves to. The first read begins the open.
-   * Where that fails the promise rejects; the next durable call tries again, and this is then the promise of that open.
+   * The open `Holdfast`: the given instance, or the one that the given function resolves to. The first read begins the
+   * open. If the open fails, this promise rejects. The next durable call opens again, and this is then the promise of
+   * that open.
    */
   get opened(): Promise<Holdfast> {
     return this.core.opening.opened
   }
 
   /**
-   * Makes a tool of a task. Before the first server is attached.
-   * @throws TypeError for a schema that can't be listed, naming the field; for a name that is taken
+   * Makes a tool of a task. Call it before the first server is attached.
+   * @throws TypeError for a schema that cannot be listed, naming the field; for a name that is in use
    */
   tool<Input, Output>(definition: TaskDefinition<Input, Output>, options: ToolOptions<Input, Output> = {}): this {
     if (this.#attached) {
@@ -70,10 +70,11 @@ export class DurableTasks {
   }
 
   /**
-   * Adds the durable tools to a server; call it before the first tool, or handler of `tools/call`, of the server's own.
+   * Adds the durable tools to a server. Call it before the server registers a tool, or a handler of `tools/call`, of
+   * its own.
    * @returns the server
    * @throws TypeError for a server of another SDK
-   * @throws Error when the server has such a handler, or a connection, already
+   * @throws Error if the server has such a handler, or a connection, already
    */
   attach<S extends McpServer | Server>(server: S): S {
     this.#attached = true
@@ -82,8 +83,8 @@ export class DurableTasks {
   }
 
   /**
-   * Options for `new McpServer(info, …)`: yours, without the capability that would install the handlers too early, and
-   * with room for our own `requestState` beside one that you verify.
+   * Options for `new McpServer(info, …)`: the given ones, without the capability that would install the SDK's tool
+   * handlers too early. Your `requestState.verify` is not called for a `requestState` of ours.
    */
   serverOptions(options: ServerOptions = {}): ServerOptions {
     const { tools: _, ...capabilities } = options.capabilities ?? {}
@@ -97,9 +98,9 @@ export class DurableTasks {
   }
 
   /**
-   * Adds plain tools for clients that know nothing of tasks: to look at one, wait for it, cancel it, keep a session.
-   * @param server one that durable tasks are attached to
-   * @throws Error when a name is taken
+   * Adds plain tools for clients without support for tasks: to read a task, wait for it, cancel it, and keep a session.
+   * @param server an attached server
+   * @throws Error if a name is in use
    */
   registerFallbackTools(server: McpServer | Server, options: FallbackOptions = {}): this {
     const attachment = this.#attachments.get(server)
@@ -109,8 +110,8 @@ export class DurableTasks {
   }
 
   /**
-   * An MCP endpoint, for `fetch` and for Node's `http`.
-   * @param createServer makes the server of one request; a new one each time, attached
+   * Creates an MCP endpoint, for `fetch` and for Node's `http`.
+   * @param createServer creates the server of one request; a new one each time, attached
    * @throws TypeError for an option of the wrong type, and for `access: 'local'`
    */
   httpHandler(createServer: CreateServer, options?: HttpOptions): HttpHandler {
@@ -118,22 +119,25 @@ export class DurableTasks {
   }
 
   /**
-   * Serves this process's standard input and output, and owns the end of the process: by default it closes the `Holdfast`
-   * that this was given, and exits with code 0, when the client is gone or a signal comes.
-   * @param createServer makes the server of the connection; a new one each time, attached
+   * Serves this process's standard input and output, and ends the process. By default, it closes the `Holdfast` and
+   * exits with code 0 when the client is gone or a signal arrives.
+   * @param createServer creates the server of the connection; a new one each time, attached
    * @throws TypeError for an option of the wrong type, and for `access: 'principal'`
    */
   serveStdio(createServer: CreateServer, options?: StdioOptions): StdioHandle {
     return serveOverStdio(this, createServer, options)
   }
 
-  /** The trace of the call that began the task, to link its work to, or `undefined`. */
+  /** Trace of the call that created the task, to link the task's work to; `undefined` if there is none. */
   async traceOf(taskId: string): Promise<Trace | undefined> {
     await this.core.ready()
     return (await this.core.records.readOrigin(taskId))?.trace
   }
 
-  /** @internal The same factory, which fails for a server that would have no durable tools and say nothing. */
+  /**
+   * @internal Wraps a factory so that it fails for a server that is not attached. Without this, that server would
+   * silently have no durable tools.
+   */
   attachedBy(createServer: CreateServer): CreateServer {
     if (typeof createServer !== 'function') {
       throw new TypeError(`Expected \`createServer\` to be a function that makes a server, got ${typeof createServer}`)
@@ -152,23 +156,23 @@ export class DurableTasks {
     }
   }
 
-  /** @internal What clients are told of a settled task. */
+  /** @internal The client's result of a settled task. */
   async answer(view: TaskView): Promise<Answer> {
     return this.core.answer(REVISION, view, await this.core.records.readOrigin(view.taskId))
   }
 
-  /** @internal The task as `tasks/get` says it. */
+  /** @internal A task in the form of `tasks/get`. */
   async detail(view: TaskView): Promise<DetailedTask> {
     const { holdfast, options } = this.core
     if (!isSettled(view.status)) return projectTask(view, options.pollIntervalMs)
-    // A listing has no outcomes.
+    // A listed view has no outcome.
     const whole = view.outcome ? view : await holdfast.get(view.taskId)
     return projectSettled(whole, await this.answer(whole), options.pollIntervalMs)
   }
 }
 
 /**
- * Durable tasks for servers on `@modelcontextprotocol/server`, over an open Holdfast.
+ * Creates durable tasks for servers on `@modelcontextprotocol/server`, over an open Holdfast.
  * @throws TypeError for an option of the wrong type
  * @example
  * const durable = durableTasks(holdfast, { access: 'local' })

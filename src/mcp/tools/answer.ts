@@ -1,19 +1,19 @@
-/** What a task settled with, sorted by how a protocol has to tell it. Pure; each revision makes its own words of it. */
+/** Turns the outcome of a task into an answer for clients. Pure. Each revision converts the answer to its own form. */
 import { isProtocolError, ProtocolError } from '../../base/errors.js'
 import type { JsonValue } from '../../base/json.js'
 import { failureCode, type Outcome, reviveError, type TaskError } from '../../task/log/outcome.js'
 import { clientWordsOf, RPC } from '../access/refusal.js'
 import type { DurableTool, ToolResult } from './tool.js'
 
-/** What a client is told: the tool's result, or an error of JSON-RPC. */
+/** Answer for a client: the result of the tool, or a JSON-RPC error. */
 export type Answer =
   | { readonly kind: 'result'; readonly result: ToolResult }
   | { readonly kind: 'error'; readonly error: { code: number; message: string; data?: unknown } }
 
-/** Everything that a tool's projection depends on, so that a default one says the same for ever. */
+/** The properties of a tool that its answers depend on. A default answer depends on nothing else. */
 export type Projection = Pick<DurableTool, 'name' | 'toResult' | 'toError' | 'outputSchema'>
 
-/** What a client is told of a settled task. */
+/** Makes the answer for a settled task. */
 export function answerOf(outcome: Outcome, taskId: string, tool?: Projection): Answer {
   const about = { taskId, tool: tool?.name ?? '' }
   if (outcome.kind === 'cancelled') {
@@ -38,8 +38,8 @@ export function answerOf(outcome: Outcome, taskId: string, tool?: Projection): A
 }
 
 /**
- * The result that an output has by default: an object is structured content, and its JSON as text for those who read text.
- * An output that is a tool result already is taken as it is, unless the tool has an output schema, which describes objects.
+ * Default result of an output. An object becomes structured content, with its JSON as text. An output that is a tool
+ * result already is used unchanged, unless the tool has an output schema, which describes objects.
  */
 export function resultOf(output: JsonValue | undefined, hasSchema: boolean): ToolResult {
   if (output === undefined) return { content: [] }
@@ -50,8 +50,9 @@ export function resultOf(output: JsonValue | undefined, hasSchema: boolean): Too
 }
 
 /**
- * True if the output is a `CallToolResult` of the protocol. One of its fields says so, and each entry of `content` is of a type
- * that the protocol has, with the fields of that type. Without this, any object with a list called `content` would be one.
+ * True if the output is a `CallToolResult` of the protocol: each of its fields has the right type, and each entry of
+ * `content` is of a type of the protocol, with the fields of that type. Without this, any object with a list called
+ * `content` would be one.
  */
 function isToolResult(output: JsonValue): boolean {
   const { content, structuredContent, isError, _meta } = fieldsOf(output) ?? {}
@@ -82,22 +83,25 @@ function fieldsOf(value: unknown): Readonly<Record<string, unknown>> | undefined
     : undefined
 }
 
-/** What an error for the protocol says. The SDK's own prefixes its message, and the client's does it again. */
+/**
+ * Message of an error for the protocol. The SDK's error class adds a prefix to its message, and the client adds it
+ * again.
+ */
 export function thrownMessageOf({ name, message }: { name: string; message: string }): string {
   return name === 'McpError' ? message.replace(/^MCP error -?\d+: /, '') : message
 }
 
-/** A step's failure is told as what the step threw. */
+/** Cause of a step's failure: the error that the step threw. */
 function causeOf(error: TaskError): TaskError {
   return error.step !== undefined && error.cause ? causeOf(error.cause) : error
 }
 
-/** The answer that stands for an error which was thrown while answering. */
+/** Makes the answer for an error that was thrown while answering. */
 export function errorAnswer({ code, message, data }: ProtocolError): Answer {
   return failed(code, message, data)
 }
 
-/** The error to throw for an answer that is one. */
+/** Makes the error to throw for an answer of kind `error`. */
 export function toThrow({ code, message, data }: Extract<Answer, { kind: 'error' }>['error']): ProtocolError {
   return new ProtocolError(code, message, data)
 }

@@ -1,11 +1,14 @@
-/** Checks that what is attached, or served, is a server that this binding can do something with. Knows no SDK. */
+/** Checks that an attached or served object is a server of the right SDK. Imports no SDK. */
 
 const SDK_OF = { '2025-11-25': '@modelcontextprotocol/sdk', '2026-07-28': '@modelcontextprotocol/server' } as const
 
 /** Protocol revisions, each with an SDK of its own. */
 export type Revision = keyof typeof SDK_OF
 
-/** @throws TypeError for anything but a server of the SDK of this revision */
+/**
+ * Checks a server.
+ * @throws TypeError for anything but a server of the SDK of this revision
+ */
 export function checkServer(server: unknown, revision: Revision): void {
   const given = revisionOf(server)
   if (given === revision) return
@@ -16,7 +19,10 @@ export function checkServer(server: unknown, revision: Revision): void {
   )
 }
 
-/** By what the classes have: an application may have several copies of an SDK, so `instanceof` says too little. */
+/**
+ * Detects the revision by the members of a server. `instanceof` does not suffice, because an application may have
+ * several copies of an SDK.
+ */
 function revisionOf(server: unknown): Revision | undefined {
   if (typeof server !== 'object' || server === null) return undefined
   const { server: inner = server } = server as { server?: unknown }
@@ -24,7 +30,9 @@ function revisionOf(server: unknown): Revision | undefined {
   return 'experimental' in server ? '2025-11-25' : '2026-07-28'
 }
 
-/** Thrown where a server is to be served that durable tasks were not attached to: it would have no durable tools, silently. */
+/**
+ * Error of a server that is to be served and is not attached. Without this, it would silently have no durable tools.
+ */
 export class NotAttached extends TypeError {
   constructor() {
     super('`createServer` returned a server without durable tasks: return `durable.attach(server)`')

@@ -1,6 +1,7 @@
 /**
- * Plain tools for clients that know nothing of tasks: a model follows its long work by calling them. Descriptions say when
- * to use which. What was stored by somebody (labels, messages, states) is only ever a field of the result, in quotes.
+ * Plain tools for clients without support for tasks. A model follows its long work by calling them, and their
+ * descriptions explain when to use which. Stored text (labels, messages, states) is only ever a field of the result, in
+ * quotes.
  */
 
 import { z } from 'zod'
@@ -30,7 +31,7 @@ export const FALLBACK_TOOLS = [
   'restore_checkpoint',
 ] as const
 
-/** One of them. */
+/** Name of a fallback tool. */
 export type FallbackTool = (typeof FALLBACK_TOOLS)[number]
 
 /** The calls on checkpoints and session tasks that the tools make (checkpoints.ts). */
@@ -41,7 +42,7 @@ interface CheckpointTools {
   completeTask(params: Params, caller: Caller): Promise<TaskView>
 }
 
-/** What a revision brings along: how it shows a task, and what a settled one answered. */
+/** The revision's part: it shows a task, and makes the answer of a settled one. */
 export interface FallbackParts {
   readonly core: McpCore
   readonly checkpoints: CheckpointTools
@@ -65,7 +66,7 @@ export interface FallbackDefinition {
   readonly run: (args: Record<string, unknown>, caller: Caller, signal: AbortSignal) => Promise<Record<string, unknown>>
 }
 
-// Shorter than the 60 s after which most clients give a call up.
+// Shorter than the 60 s after which most clients give up a call.
 const WAIT_SECONDS_MAX = 50
 const PAGE = 20
 
@@ -74,7 +75,7 @@ const status = z.string().describe('working, input_required, completed, failed o
 const task = {
   taskId: z.string(),
   status,
-  statusMessage: z.string().optional().describe('What the task last said of its progress, or why it failed'),
+  statusMessage: z.string().optional().describe('The last progress message of the task, or the reason of its failure'),
   createdAt: z.string(),
   lastUpdatedAt: z.string(),
 }
@@ -88,7 +89,7 @@ const READS = { readOnlyHint: true, destructiveHint: false, idempotentHint: true
 const WRITES = { readOnlyHint: false, destructiveHint: false, idempotentHint: false, openWorldHint: false }
 const ENDS = { readOnlyHint: false, destructiveHint: true, idempotentHint: true, openWorldHint: false }
 
-/** The definitions; `prefix` is what stands before each name. */
+/** Creates the definitions of the tools. `prefix` begins each name. */
 export function fallbackTools(parts: FallbackParts, prefix: string): FallbackDefinition[] {
   const { core, checkpoints } = parts
   const named = (name: FallbackTool) => `${prefix}${name}`
@@ -216,7 +217,7 @@ export function fallbackTools(parts: FallbackParts, prefix: string): FallbackDef
       inputSchema: z.object({
         taskId,
         state: z.record(z.string(), z.unknown()).describe('Everything that is needed to continue from here'),
-        label: z.string().optional().describe('A few words that say where this is'),
+        label: z.string().optional().describe('A few words that describe this point'),
       }),
       outputSchema: z.object({ checkpointId: z.string() }),
       run: (args, caller) => checkpoints.save(args, caller),
@@ -237,11 +238,11 @@ export function fallbackTools(parts: FallbackParts, prefix: string): FallbackDef
       run: async (args, caller) => ({ ...(await checkpoints.restore(args, caller)) }),
     },
   ]
-  // Without authentication the ID is the only key to a task: a list would hand out everybody's.
+  // Without authentication, the ID is the only protection of a task: a list would return the IDs of all clients.
   return core.options.access === 'open' ? all.filter(({ name }) => name !== 'list_my_tasks') : all
 }
 
-/** Runs one; what it is refused for is a tool's error, which a model can read. */
+/** Runs a tool. A refusal becomes a tool error, which a model can read. */
 export async function runFallback(
   tool: FallbackDefinition,
   args: Record<string, unknown>,
@@ -279,7 +280,10 @@ export interface FallbackOptions {
   readonly only?: readonly FallbackTool[]
 }
 
-/** The same, complete. @throws TypeError for an unknown option, and for the name of a tool that there isn't */
+/**
+ * Checks the options and adds the defaults.
+ * @throws TypeError for an unknown option, and for the name of an unknown tool
+ */
 export function checkFallbackOptions(options: FallbackOptions): Required<FallbackOptions> {
   checkOptionsOf<FallbackOptions>('durable.registerFallbackTools', options, { prefix: true, only: true })
   const { prefix = '', only = FALLBACK_TOOLS } = options
@@ -293,7 +297,7 @@ export function checkFallbackOptions(options: FallbackOptions): Required<Fallbac
   return { prefix, only }
 }
 
-/** The refusal of a tool whose name a server has already. */
+/** Creates the refusal of a tool whose name is in use on the server. */
 export function nameIsTaken(name: string, cause?: unknown): Error {
   const said = `The name '${name}' is taken on this server. Give \`registerFallbackTools\` a \`prefix\`, or leave the tool out with \`only\`.`
   return new Error(said, { cause })

@@ -1,4 +1,4 @@
-/** What a task asks its client for, and the way of the answer back. The one place that knows how the engine says it. */
+/** Questions of tasks to clients, and the answers. Converts between requests of `task.input` and the protocol. */
 import type { TaskView } from '../../api/task-view.js'
 import { HoldfastError } from '../../base/errors.js'
 import { cleanText } from '../access/clean-text.js'
@@ -8,13 +8,13 @@ import type { McpCore } from './mcp-core.js'
 const REASON_BYTES_MAX = 300
 const RETRY_MS = 1_000
 
-/** A question as a protocol sends it. */
+/** A question in the form of the protocol. */
 export interface Question {
   readonly method: 'elicitation/create' | 'sampling/createMessage' | 'roots/list'
   readonly params: Record<string, unknown>
 }
 
-/** The client capability that each question needs. */
+/** Client capability that each question needs. */
 const NEEDS = {
   'elicitation/create': 'elicitation',
   'sampling/createMessage': 'sampling',
@@ -29,7 +29,7 @@ export function canAnswer(
   return capabilities?.[NEEDS[method]] !== undefined
 }
 
-/** What a task asks for now, by key. */
+/** Open questions of a task, by key. */
 export function questionsOf(view: TaskView): ReadonlyMap<string, Question> {
   const { inputRequests = {} } = view
   return new Map(
@@ -38,8 +38,8 @@ export function questionsOf(view: TaskView): ReadonlyMap<string, Question> {
 }
 
 /**
- * The question in a request of `task.input`: one of the protocol's, with `method` and `params`; the parameters of a
- * sampling or an elicitation alone; or anything else, which a person is asked for in words.
+ * Converts a request of `task.input` to a question. The request may be one of the protocol, with `method` and `params`,
+ * or the parameters of a sampling or an elicitation. Any other request is asked as a question in words.
  */
 function questionOf(name: string, request: unknown): Question {
   const given = (typeof request === 'object' && request !== null ? request : {}) as Record<string, unknown>
@@ -56,9 +56,10 @@ function questionOf(name: string, request: unknown): Question {
 const ANSWER_IN_WORDS = { type: 'object', properties: { answer: { type: 'string' } }, required: ['answer'] }
 
 /**
- * Hands an answer to the task. While the store is down it is tried again: a person answered, and will not be asked again.
- * @param onDown told that it could not be written yet
- * @returns whether the answer counts; a late or repeated one does not
+ * Passes an answer to the task. Tries again while the store is down, because a person who has answered is not asked
+ * again.
+ * @param onDown called if the answer could not be written yet
+ * @returns true if the answer was accepted; false for a late or repeated one
  */
 export async function answerInput(
   core: McpCore,
@@ -82,8 +83,8 @@ export async function answerInput(
 }
 
 /**
- * The same for several at once. Keys that are not outstanding are ignored.
- * @returns whether any of the answers counts
+ * Passes several answers to the task at once. Keys without an open question are ignored.
+ * @returns true if any of the answers was accepted
  */
 export async function answerInputs(
   core: McpCore,
@@ -96,7 +97,7 @@ export async function answerInputs(
   return accepted.length > 0
 }
 
-/** Says that nobody can be asked: the task's `input` rejects with `INPUT_UNAVAILABLE`. */
+/** Refuses an input that no client can answer: the task's `input` rejects with `INPUT_UNAVAILABLE`. */
 export async function refuseInput(core: McpCore, taskId: string, key: string, why: string): Promise<void> {
   await core.binding.refuseInput(taskId, key, cleanText(why, REASON_BYTES_MAX), 'engine')
   core.hub.tell(taskId, { kind: 'changed' })

@@ -1,9 +1,9 @@
 /**
- * Inline calls that wait for their result. A repeat of one whose client is there is a call of its own; a repeat of one
- * whose client is gone joins its task.
+ * Inline calls that wait for their result. If an equal call is repeated while its client is connected, it is a call of
+ * its own. If the client of the first call is gone, the repeat joins its task.
  */
 
-/** True if the client of a call is there to hear of its end. Told apart by identity: one for each call. */
+/** True if the client of a call is connected. Each call has its own function, which identifies it. */
 export type IsHeard = () => boolean
 
 export class OpenCalls {
@@ -19,12 +19,12 @@ export class OpenCalls {
     if (calls?.delete(isHeard) && calls.size === 0) this.#calls.delete(taskId)
   }
 
-  /** True if anybody called for the task's result, there or not. */
+  /** True if any call waits for the task's result, even if its client is gone. */
   has(taskId: string): boolean {
     return this.#calls.has(taskId)
   }
 
-  /** True if somebody waits for the task's result. */
+  /** True if a connected client waits for the task's result. */
   isHeard(taskId: string): boolean {
     return [...(this.#calls.get(taskId) ?? [])].some((isHeard) => isHeard())
   }

@@ -1,6 +1,6 @@
 /**
- * What both protocol revisions do alike: tools, rights, counts, and the way from a call to a task, a new one or one that
- * the call joins. Knows no SDK.
+ * The common part of both protocol revisions: tools, rights, counts, and the start of a call's task. A call creates a
+ * task or joins one. Imports no SDK.
  */
 
 import type { Holdfast } from '../../api/holdfast.js'
@@ -35,10 +35,13 @@ import {
 import type { Origin } from './tool-records.js'
 import { type Trace, traceOf } from './trace.js'
 
-// A result that nobody fetched answers a repeated call for this long: later the same call means something new.
+// Time for which the undelivered result of a settled task answers a repeated call. A later repeat is a new call.
 const REJOIN_SETTLED_MS = 60 * 60_000
 
-/** `toInput` asks the client for something first. A revision without words for that refuses the call with this. */
+/**
+ * Error of a call whose `toInput` requests input from the client. A revision without such a request refuses the call
+ * with it.
+ */
 export class InputNeeded extends ProtocolError {
   override readonly name = 'InputNeeded'
 
@@ -50,33 +53,33 @@ export class InputNeeded extends ProtocolError {
   }
 }
 
-/** What a call came with, besides its arguments. */
+/** Data of a call besides its arguments. */
 export interface CallAbout extends Pick<CallExtra, 'inputResponses' | 'requestState'> {
   readonly meta?: Record<string, unknown> | undefined
   readonly ttlMs?: number | undefined
   readonly isHeard: IsHeard
 }
 
-/** A call that is allowed and understood, and not a task yet. */
+/** A checked call without a task yet. */
 export interface PreparedCall {
   readonly tool: DurableTool
   readonly caller: Caller
   readonly kind: Exclude<Origin['kind'], 'store'>
   readonly input: unknown
   readonly idempotencyKey: string | undefined
-  /** Where a repeat of it would be found. */
+  /** Prefix of the keys under which a repeat of the call is found. */
   readonly rejoinPrefix: string | undefined
   readonly ttlMs: number | undefined
   readonly trace: Trace | undefined
-  /** Of an inline call: whether its client is there. */
+  /** True if the client of an inline call is connected. */
   readonly isHeard: IsHeard
 }
 
-/** The task of a call. */
+/** Task of a call. */
 export interface StartedCall {
   readonly taskId: string
   readonly created: boolean
-  /** Its note that the answer is not delivered. */
+  /** Key of the record that the answer is not delivered. */
   readonly rejoinKey: string | undefined
 }
 
@@ -92,7 +95,10 @@ export class McpCore extends StoreAccess {
     this.options = checked
   }
 
-  /** @throws TypeError for a tool that can't be listed, or a name that is taken */
+  /**
+   * Adds a tool.
+   * @throws TypeError for a tool that cannot be listed, or a name that is in use
+   */
   addTool<Input, Output>(
     definition: TaskDefinition<Input, Output>,
     options: ToolOptions<Input, Output>,
@@ -108,7 +114,10 @@ export class McpCore extends StoreAccess {
     return tool
   }
 
-  /** @throws ProtocolError when the caller may not, or does too much */
+  /**
+   * Checks the limits and rights of a request, and returns the tasks that it may reach.
+   * @throws ProtocolError if the caller has no right, or made too many requests
+   */
   async scope(
     action: 'read' | 'update' | 'cancel' | 'checkpoint',
     caller: Caller,
@@ -120,8 +129,8 @@ export class McpCore extends StoreAccess {
   }
 
   /**
-   * Limits of what the caller may start. Without authentication all clients share one owner, so the session is what counts,
-   * or the address where there are no sessions; without either a caller has no limits of its own.
+   * Limits of the caller's starts. Without authentication all clients share one owner, so the limits count the session,
+   * or the address if there is no session. Without either, a caller has no limits of its own.
    */
   quotaOf(caller: Caller, origin?: 'store'): Quota | undefined {
     const { access, limits, ratePerOwner } = this.options
@@ -131,21 +140,24 @@ export class McpCore extends StoreAccess {
     return {
       account: access === 'open' ? account : undefined,
       liveTasksPerOwnerMax,
-      // A server's own tasks through `taskStore` have no body either, and are no sessions.
+      // Tasks of a server's own `taskStore` calls have no body either, but are no sessions.
       sessionTasksPerOwnerMax: origin === 'store' ? liveTasksPerOwnerMax : sessionTasksPerOwnerMax,
       ratePerOwner,
     }
   }
 
-  /** Counts a request whose body was refused before it was understood. @returns true if its account may go on making requests */
+  /**
+   * Counts a request that was refused for its body.
+   * @returns true if its account may make further requests
+   */
   countRefusal(caller: Caller): boolean {
     const counted = countedAs(this.options.access, caller)
-    // What is counted belongs to a store; before that is open there is nothing to count with.
+    // The counts belong to a store, so there are none before it is open.
     return counted === undefined || !this.isOpen || this.counts.tryRequest(counted)
   }
 
   /**
-   * Everything about a call that comes before its task.
+   * Checks a call before its task is created.
    * @throws InvalidArguments; InputNeeded; ProtocolError
    */
   async prepare(
@@ -157,7 +169,7 @@ export class McpCore extends StoreAccess {
   ): Promise<PreparedCall> {
     const { access, limits, ttl } = this.options
     const [account, counted] = [accountOf(access, caller), countedAs(access, caller)]
-    // A call that is refused below has cost as much as one that is not.
+    // A call that is refused below costs as much as one that is not, so it is counted here.
     if (counted !== undefined) this.counts.checkRequest(counted)
     checkJson(args, 'The arguments', limits)
     checkArgumentBytes(tool, args, this.binding.inputBytesMax)
@@ -191,7 +203,7 @@ export class McpCore extends StoreAccess {
   }
 
   /**
-   * The task of a call: the one it joins, or a new one. What `beside` returns is on disk with it.
+   * Creates the task of a call, or joins one. The records that `beside` returns are on disk with it.
    * @throws InvalidArguments; HoldfastError
    */
   async start(
@@ -223,7 +235,7 @@ export class McpCore extends StoreAccess {
         beside: (taskId) => {
           const key = rejoinKey(taskId)
           made = taskId
-          // Before the commit, since the task may end before the commit is reported.
+          // Added before the commit, because the task may settle before the commit is reported.
           if (kind === 'inline') this.openCalls.add(taskId, isHeard)
           const undelivered = key === undefined ? [] : [this.records.records.own(key, '')]
           const started = { taskId, created: true, rejoinKey: key }
@@ -250,8 +262,8 @@ export class McpCore extends StoreAccess {
   }
 
   /**
-   * The answer of an inline call is handed over: a repeat is a new call. Not waited for: to be told that nobody waits is
-   * worth less than the answer itself, and over HTTP it is one write with the answer.
+   * Deletes the record that an inline call's answer is not delivered: a repeat is then a new call. Not awaited, because
+   * the answer is worth more than that record. Over HTTP, both are one write.
    */
   deliver({ taskId, rejoinKey }: StartedCall): void {
     if (rejoinKey === undefined) return
@@ -262,19 +274,19 @@ export class McpCore extends StoreAccess {
       .finally(() => this.delivered.delete(taskId))
   }
 
-  /** Logs a mistake of the server's author, the first time it is found. */
+  /** Logs a mistake of the server's author, once. */
   logOnce(message: string): void {
     if (this.#said.has(message)) return
     this.#said.add(message)
     this.logger.error(message)
   }
 
-  /** What clients of a revision are told of a settled task: the same every time. */
+  /** Makes the answer for clients of one revision. The same task always has the same answer. */
   async answer(era: string, view: TaskView, origin: Origin | undefined): Promise<Answer> {
     const { taskId, outcome } = view
     if (!outcome) throw new Error(`Task ${taskId} has not settled`)
     if (origin?.projection !== 'custom') {
-      // Clients check a result against the schema that is listed now, and nothing else of the tool may change what is said.
+      // Clients check a result against the current schema. No other property of the tool may change a default answer.
       const { name = '', outputSchema } = this.tools.get(origin?.tool ?? '')?.tool ?? {}
       return answerOf(outcome, taskId, { name, outputSchema, toResult: undefined, toError: undefined })
     }
@@ -286,7 +298,7 @@ export class McpCore extends StoreAccess {
     return answer
   }
 
-  /** An earlier call with the same input that its client gave up, and whose answer nobody got. */
+  /** Finds the task of an equal call whose client gave up before the answer. */
   async #givenUp({ rejoinPrefix, caller }: PreparedCall): Promise<StartedCall | undefined> {
     if (rejoinPrefix === undefined) return undefined
     for (const { key } of await this.records.records.list(rejoinPrefix)) {

@@ -1,10 +1,10 @@
 /**
- * The `Holdfast` of one or two bindings: given open, or opened by the author's function when it is first needed. Owns that
- * it is opened once, and what is registered with it.
+ * The `Holdfast` of one or two bindings: given open, or opened by the author's function at first use. Owns the open and
+ * the definitions to register.
  *
- * - The function is called once at a time, and not again after it succeeded, whichever binding asks.
- * - A failed open is no unhandled rejection. The next durable call tries again.
- * - After `end` nothing is opened. What an open that was under way resolves to is closed.
+ * - The function is called once at a time, and not again after it succeeded, for any binding.
+ * - A failed open is no unhandled rejection. The next durable call opens again.
+ * - After `end` nothing is opened. The instance of an open that was running then is closed.
  */
 
 import { bindingOf } from '../../api/binding.js'
@@ -22,7 +22,7 @@ export interface GivenOptions {
   readonly tasks: readonly AnyTaskDefinition[]
 }
 
-/** Opens the store when it is first needed. */
+/** Function of the author that opens the store at first use. */
 export type OpenHoldfast = (given: GivenOptions) => Holdfast | Promise<Holdfast>
 
 type State =
@@ -52,7 +52,7 @@ export class Opening {
   }
 
   /**
-   * The opening of `given`: the same one for both bindings.
+   * Finds the opening of `given`, which both bindings share.
    * @throws TypeError for anything but an open `Holdfast` or a function
    */
   static of(given: Holdfast | OpenHoldfast, clock: Clock = systemClock): Opening {
@@ -67,7 +67,7 @@ export class Opening {
     return opening
   }
 
-  /** The open instance; `undefined` before that. */
+  /** The open instance; `undefined` before the open. */
   get holdfast(): Holdfast | undefined {
     return this.#state.kind === 'open' ? this.#state.holdfast : undefined
   }
@@ -77,29 +77,32 @@ export class Opening {
     return this.#state.kind === 'unopened'
   }
 
-  /** True once nothing is opened any more. */
+  /** True after `end`. */
   get isEnded(): boolean {
     return this.#isEnded
   }
 
-  /** The promise of the newest open. Begins the first one. */
+  /** The promise of the newest open. Begins the first open. */
   get opened(): Promise<Holdfast> {
     return this.#state.kind === 'unopened' ? this.begin() : this.#state.promise
   }
 
-  /** Where the words go: to the logger of the store once there is one. */
+  /** Logger of the store once it is open; the default logger before that. */
   get logger(): Logger {
     return this.#state.kind === 'open' ? bindingOf(this.#state.holdfast).logger : defaultLoggerOnce()
   }
 
-  /** How long to wait for a held directory: the first value for the first open, the last one for every later open. */
+  /**
+   * Sets the waits for a held directory, in milliseconds: the first value for the first open, the last one for every
+   * later open.
+   */
   waitForLock(...lockWaitsMs: number[]): void {
     this.#lockWaitsMs = lockWaitsMs
   }
 
   /**
-   * Adds a definition: to what the function is given, or to the open instance.
-   * @throws TypeError when another definition has the name
+   * Adds a definition to those that the function receives, or to the open instance.
+   * @throws TypeError if another definition has the name
    */
   define(definition: AnyTaskDefinition): void {
     const known = this.#definitions.get(definition.name)
@@ -110,13 +113,13 @@ export class Opening {
     this.#definitions.set(definition.name, definition)
   }
 
-  /** Calls `act` once the store is open; at once if it is. */
+  /** Calls `act` once the store is open, or at once if it is. */
   whenOpen(act: (holdfast: Holdfast) => void): void {
     if (this.#state.kind === 'open') act(this.#state.holdfast)
     else this.#whenOpen.push(act)
   }
 
-  /** Begins to open, unless that has begun or is done; after a failure once more. */
+  /** Begins an open, unless one is running or done. After a failure, opens again. */
   begin(): Promise<Holdfast> {
     if (this.#state.kind === 'opening' || this.#state.kind === 'open') return this.#state.promise
     const promise = this.#attempt()
@@ -135,8 +138,8 @@ export class Opening {
   }
 
   /**
-   * Nothing is opened from here on, and what is open is closed. The commit that says so is queued before this returns.
-   * An open that is under way may take `graceMs`; what comes later is closed when it comes.
+   * Ends the opening: closes the open instance, and prevents later opens. The commit of the close is queued before this
+   * returns. A running open is awaited for `graceMs`; its instance is closed whenever it arrives.
    */
   async end(graceMs: number): Promise<void> {
     this.#isEnded = true
@@ -157,7 +160,7 @@ export class Opening {
   }
 
   async #attempt(): Promise<Holdfast> {
-    // What is registered in this turn of the event loop is given too.
+    // Definitions that are added in this turn of the event loop are passed to the function too.
     await null
     const open = this.open as OpenHoldfast
     const openOnce = async () => {
@@ -178,7 +181,7 @@ export class Opening {
     return openWhenUnlocked(openOnce, { lockWaitMs, clock, logger, ended: this.#ended })
   }
 
-  /** Registers what the function did not pass on. */
+  /** Registers the definitions that the function did not pass on. */
   #register(holdfast: Holdfast): void {
     const binding = bindingOf(holdfast)
     const missing = [...this.#definitions.values()].filter(({ name }) => !binding.knows(name))
@@ -192,7 +195,7 @@ export class Opening {
 
   #logFailure(error: unknown): void {
     if (this.#isEnded) return
-    // Of the author's function, which sees no input: its message says what to correct.
+    // The error is of the author's function, which receives no input. So its message may be logged.
     const fields = { error: String(error) }
     if (isLocked(error))
       this.logger.warn('The store is held by another process. The next durable call tries again.', fields)
@@ -205,7 +208,7 @@ async function closeIfAny(holdfast: Holdfast): Promise<void> {
 }
 
 let usedBeforeOpen: LimitedLogger | undefined
-/** The default logger, as `HOLDFAST_LOG` sets it. */
+/** Logger before the open, with the level of `HOLDFAST_LOG`. */
 function defaultLoggerOnce(): Logger {
   usedBeforeOpen ??= new LimitedLogger(unfailing(defaultLogger('info', process.env['HOLDFAST_LOG'])), systemClock)
   return usedBeforeOpen

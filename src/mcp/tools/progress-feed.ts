@@ -1,25 +1,26 @@
 /**
- * Forwards a task's progress to one client: the latest value, at most one per interval, the first and the last at once.
- * What is sent rises strictly, also over a restart: a body that is replayed says again what its client knows already.
+ * Forwards a task's progress to one client: the latest value, at most one in each interval, the first and the last at
+ * once. The sent values always rise, also over a restart: a replayed body reports values that its client has received
+ * already.
  */
 import type { Clock } from '../../base/clock.js'
 import type { Progress } from '../../task/head.js'
 import { cleanText } from '../access/clean-text.js'
 
-/** A value as the protocol wants it. */
+/** Progress in the form of the protocol. */
 export interface SentProgress {
   readonly progress: number
   readonly total?: number | undefined
   readonly message?: string | undefined
 }
 
-/** What a feed needs. */
+/** Options of a feed. */
 export interface FeedOptions {
   readonly clock: Clock
   readonly intervalMs: number
-  /** What the client was sent last, before a restart. */
+  /** Value that the client received last, before a restart. */
   readonly last?: number | undefined
-  /** Must keep the order of its calls. */
+  /** Sends a value. It must keep the order of its calls. */
   readonly send: (progress: SentProgress) => Promise<void>
 }
 
@@ -37,7 +38,7 @@ export class ProgressFeed {
   }
 
   push({ done, total, message }: Progress): void {
-    // A body that only says words makes one step with each.
+    // Progress without a number counts as one more step.
     const progress = done ?? Math.max(0, Math.floor(Math.max(this.#last, this.#waiting?.progress ?? 0))) + 1
     if (progress <= this.#last) return
     this.#waiting = {
@@ -47,20 +48,20 @@ export class ProgressFeed {
     }
     const { clock, intervalMs } = this.options
     const now = clock.now()
-    // Not later because the clock was set back.
+    // Without this, a clock that was set back would delay the value.
     const dueAt = this.#sentAt === undefined ? now : Math.min(this.#sentAt, now) + intervalMs
     this.#disarm()
     if (dueAt <= now) this.#send()
     else this.#disarm = clock.setTimer(dueAt, () => this.#send(), { background: true, elapsed: true })
   }
 
-  /** Sends what is waiting, and resolves once everything is handed to the transport. */
+  /** Sends the waiting value, and resolves once all values are passed to the transport. */
   async end(): Promise<void> {
     this.#send()
     await Promise.all(this.#sending)
   }
 
-  /** Nobody listens any more. */
+  /** Stops the feed without sending the waiting value. */
   stop(): void {
     this.#disarm()
     this.#waiting = undefined
@@ -73,7 +74,7 @@ export class ProgressFeed {
     this.#waiting = undefined
     this.#last = waiting.progress
     this.#sentAt = this.options.clock.now()
-    const sending = this.options.send(waiting).catch(() => {}) // The connection is gone; the task is not.
+    const sending = this.options.send(waiting).catch(() => {}) // The connection is lost. The task continues.
     this.#sending.add(sending)
     void sending.then(() => this.#sending.delete(sending))
   }

@@ -1,7 +1,7 @@
 /**
- * What the bindings of two revisions share while they serve one store in one process: a question that a client of one
- * answered is news to the clients of the other, a call that one waits for is not given up, and an owner's limits are not
- * doubled by speaking two revisions.
+ * State that the bindings of two revisions share while they serve one store in one process. So the clients of one
+ * revision receive the answers of the other's, a call that waits in one is not given up in the other, and an owner's
+ * limits hold for both revisions together.
  */
 import type { Binding } from '../../api/binding.js'
 import type { Holdfast } from '../../api/holdfast.js'
@@ -9,12 +9,12 @@ import { RequestWindows } from '../access/quotas.js'
 import { OpenCalls } from './join-call.js'
 import { TaskFeed } from './task-feed.js'
 
-/** Of one open store. */
+/** Shared state of one open store. */
 export interface Shared {
   readonly hub: TaskFeed
   readonly openCalls: OpenCalls
   readonly counted: RequestWindows
-  /** Tasks whose answer is handed over, and the note of that is on its way to disk. */
+  /** Tasks whose answer is delivered, while the deletion of their record is being written. */
   readonly delivered: Set<string>
 }
 

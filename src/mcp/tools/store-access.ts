@@ -1,4 +1,4 @@
-/** The store as a binding reaches it: what there is once it is open, and the wait until then. */
+/** Access of a binding to its store. The parts of the store exist once it is open; `ready` waits for that. */
 import { type Binding, bindingOf } from '../../api/binding.js'
 import type { Holdfast } from '../../api/holdfast.js'
 import type { Logger } from '../../base/logger.js'
@@ -22,7 +22,7 @@ interface OpenParts {
 }
 
 export class StoreAccess {
-  /** Goes to the logger of the store once it is open. */
+  /** Logger of the store once it is open. */
   readonly logger: Logger
   #parts: OpenParts | undefined
 
@@ -52,7 +52,7 @@ export class StoreAccess {
     })
   }
 
-  /** True if there is a store to ask. */
+  /** True if the store is open. */
   get isOpen(): boolean {
     return this.#parts !== undefined
   }
@@ -81,7 +81,7 @@ export class StoreAccess {
     return this.#open.openCalls
   }
 
-  /** Answered, and the note of it is on its way to be deleted. */
+  /** Tasks whose answer is delivered, while the deletion of their record is being written. */
   protected get delivered(): Set<string> {
     return this.#open.delivered
   }

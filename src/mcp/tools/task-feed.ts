@@ -1,16 +1,16 @@
 /**
- * Tells whoever watches one task what happened to it. One listener of the engine's events for all requests: a thousand
- * open calls must not be told of each other's progress.
+ * Notifies watchers of single tasks. It has one listener of the engine's events for all requests. Without this, each
+ * event would call a listener of every open call.
  *
- * Tasks continue as soon as the store is open, and the calls of an earlier process are taken up a little later. So progress is
- * remembered at first, and told to those who come: with `progressInterval: 0` a client is to see every value.
+ * Tasks continue as soon as the store is open, and the calls of an earlier process are resumed a little later. So the
+ * first progress is kept for later watchers: with `progressInterval: 0`, a client receives every value.
  */
 
 import type { Holdfast } from '../../api/holdfast.js'
 import type { Clock } from '../../base/clock.js'
 import type { HoldfastEvents } from '../../base/events.js'
 
-/** What a watcher is told. */
+/** Notification for a watcher. */
 export type TaskNews =
   | { readonly kind: 'settled' }
   | { readonly kind: 'changed' }
@@ -18,12 +18,12 @@ export type TaskNews =
 
 type Watcher = (news: TaskNews) => void
 
-// Every call of an earlier process is taken up by then.
+// Time after which every call of an earlier process is resumed.
 const REMEMBERED_MS = 60_000
 const REMEMBERED_MAX = 10_000
 
 export class TaskFeed {
-  /** Progress since the beginning, by task. */
+  /** Progress since the start, by task. */
   readonly #early = new Map<string, HoldfastEvents['task:progress'][]>()
   #room = REMEMBERED_MAX
   readonly #watchers = new Map<string, Set<Watcher>>()
@@ -49,7 +49,7 @@ export class TaskFeed {
     ]
   }
 
-  /** True once the server is being stopped: waits end with what is known then. */
+  /** True once the server is being stopped. All waits then end with the current state. */
   get isStopping(): boolean {
     return this.#isStopping
   }
@@ -59,13 +59,13 @@ export class TaskFeed {
     return this.#isClosing
   }
 
-  /** Ends the waits of all open calls: the server is being stopped. */
+  /** Ends the waits of all open calls, because the server is being stopped. */
   endWaits(): void {
     this.#isStopping = true
     this.#wakeAll()
   }
 
-  /** Ends the waits of the calls that cannot be answered after a restart: the store is being closed. */
+  /** Ends the waits of calls that cannot be answered after a restart, because the store is being closed. */
   noteClose(): void {
     this.#isClosing = true
     this.#wakeAll()
@@ -75,7 +75,10 @@ export class TaskFeed {
     for (const taskId of [...this.#watchers.keys()]) this.tell(taskId, { kind: 'changed' })
   }
 
-  /** Calls `watcher` with the task's news until it is stopped; at once with what is remembered. */
+  /**
+   * Calls `watcher` for each notification about the task, and at once for the kept progress. Returns a function that
+   * stops this.
+   */
   watch(taskId: string, watcher: Watcher): () => void {
     const watchers = this.#watchers.get(taskId) ?? new Set()
     this.#watchers.set(taskId, watchers)

@@ -1,4 +1,4 @@
-/** A call's arguments: their size, their schema, and what the author's functions make of them. */
+/** Arguments of a call: checks of their size and schema, and the author's functions that convert them. */
 import { HoldfastError, isProtocolError, ProtocolError } from '../../base/errors.js'
 import type { JsonUse } from '../../base/json.js'
 import { StoreHeld } from '../access/not-open.js'
@@ -7,17 +7,17 @@ import { invalidParams } from '../access/refusal.js'
 import { thrownMessageOf } from './answer.js'
 import type { CallExtra, DurableTool, InputRequired, ToolResult } from './tool.js'
 
-/** Under which a client names a call, so that a repeat joins the first one. */
+/** Key in `_meta` under which a client names a call, so that a repeat joins the first one. */
 export const IDEMPOTENCY_META = 'holdfast/idempotencyKey'
 
-/** A call's arguments that don't fit. */
+/** Error of arguments that do not fit the tool. */
 export class InvalidArguments extends Error {
   override readonly name = 'InvalidArguments'
 }
 
 /**
- * The result of a tool that says why a call has no task, where a model can do better with its next call (other arguments,
- * or another idempotency key) or a person can help (another copy of the server). `undefined` for anything else.
+ * Makes a tool result of an error that a model can react to (other arguments, or another idempotency key) or a person
+ * can correct (another copy of the server). `undefined` for any other error.
  */
 export function toolErrorOf(error: unknown): ToolResult | undefined {
   const isForTheModel =
@@ -27,12 +27,15 @@ export function toolErrorOf(error: unknown): ToolResult | undefined {
   return isForTheModel ? { content: [{ type: 'text', text: error.message }], isError: true } : undefined
 }
 
-/** How large the input of a tool may be, for `toPlain`. */
+/** Description and limit of a tool's input, for `toPlain`. */
 export function inputUse(tool: DurableTool, bytesMax: number): JsonUse {
   return { what: `the input of tool '${tool.name}'`, bytesMax, option: 'limits.inputBytesMax' }
 }
 
-/** @throws InvalidArguments when the arguments, as JSON and before anything converts them, take more than an input may */
+/**
+ * Checks the size of the arguments as JSON, before they are converted.
+ * @throws InvalidArguments if they are larger than an input may be
+ */
 export function checkArgumentBytes(tool: DurableTool, args: unknown, inputBytesMax: number): void {
   const { bytesMax, option } = inputUse(tool, inputBytesMax)
   const text = args === undefined ? '' : JSON.stringify(args)
@@ -58,7 +61,7 @@ export async function parseArguments(tool: DurableTool, args: unknown): Promise<
   throw new InvalidArguments(`Invalid arguments for tool ${tool.name}: ${issues.join('; ')}`)
 }
 
-/** What the author's functions make of the arguments. What they throw is said like what a tool throws. */
+/** Calls the author's functions with the arguments. An error that they throw becomes an error for the client. */
 export async function mapped(tool: DurableTool, args: unknown, extra: CallExtra) {
   try {
     const input = tool.toInput ? await tool.toInput(args, extra) : args

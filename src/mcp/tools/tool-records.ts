@@ -1,10 +1,10 @@
 /**
- * What the bindings keep of tasks, and of calls that a client may come back to:
+ * Records of tasks and of calls that a client may repeat:
  *
- *   beside the task   origin          which tool it came from, and how; written in the batch that creates it
- *                     answer/<era>    what clients of a protocol revision were told of its end, from the first time on
- *   own               rejoin/<account>/<tool>/<hash of the input>/<taskId>   an inline call whose answer is not delivered;
- *                     the origin names it, so it is deleted with its task at the latest
+ *   of a task   origin          tool and kind of the call that created the task; written in the batch that creates it
+ *               answer/<era>    answer for clients of a protocol revision, from its first use on
+ *   own         rejoin/<account>/<tool>/<hash of the input>/<taskId>   an inline call whose answer is not delivered;
+ *               the origin names it, so it is deleted with its task at the latest
  */
 import { createHash } from 'node:crypto'
 import { canonicalJson, type JsonValue } from '../../base/json.js'
@@ -13,17 +13,20 @@ import type { BindingRecord } from '../../task/changes.js'
 import type { Answer } from './answer.js'
 import type { Trace } from './trace.js'
 
-/** Where a task came from. */
+/** Origin of a task. */
 export interface Origin {
   readonly tool: string
-  /** A call that waits for the result, one that asked for a task, `start_<tool>`, or a server's own `TaskStore` call. */
+  /**
+   * Kind of the call: one that waits for the result, one that requested a task, `start_<tool>`, or a server's own
+   * `TaskStore` call.
+   */
   readonly kind: 'inline' | 'task' | 'start' | 'store'
-  /** `default`: nobody's function shapes the answer, so it is the same whenever it is computed. */
+  /** Form of the answer. `default` if no function of the author makes it, so that it is always the same. */
   readonly projection: 'default' | 'custom'
-  /** Only without authentication, where notifications go to the session that made the task. */
+  /** Session that created the task. Set only without authentication, where notifications go only to that session. */
   readonly sessionId?: string | undefined
   readonly pollIntervalMs?: number | undefined
-  /** The trace of the call that made it. */
+  /** Trace of the call that created the task. */
   readonly trace?: Trace | undefined
 }
 
@@ -31,7 +34,10 @@ export interface Origin {
 export class McpRecords {
   constructor(readonly records: BindingRecords) {}
 
-  /** @param own keys of records that are deleted with the task at the latest */
+  /**
+   * Makes the record of a task's origin.
+   * @param own keys of records that are deleted with the task at the latest
+   */
   origin(taskId: string, origin: Origin, own: readonly string[] = []): BindingRecord {
     return this.records.beside(taskId, 'origin', JSON.stringify(own.length === 0 ? origin : { ...origin, own }))
   }
@@ -50,7 +56,7 @@ export class McpRecords {
     return this.records.write([this.records.beside(taskId, `answer/${era}`, JSON.stringify(answer))])
   }
 
-  /** Under what a repeated call finds the task of one that was given up. */
+  /** Prefix of the keys under which a repeated call finds the task of one that was given up. */
   rejoinPrefix(account: string, tool: string, input: JsonValue | undefined): string {
     const hash = createHash('sha256').update(canonicalJson(input)).digest('hex')
     return `rejoin/${encodeURIComponent(account)}/${encodeURIComponent(tool)}/${hash}/`

@@ -1,6 +1,6 @@
 /**
- * A tool made from a task definition: its options, checked, and its schemas, converted at once. A schema that JSON
- * Schema has no words for would fail every client's whole list of tools later.
+ * A tool made from a task definition, with checked options and converted schemas. Without this check, a schema that
+ * JSON Schema cannot express would later fail the whole list of tools of every client.
  */
 import { type ZodType, z } from 'zod'
 import { type Duration, durationMs } from '../../base/duration.js'
@@ -12,11 +12,11 @@ import { checkName } from '../../task/names.js'
 
 /** Context of a call, for `toInput` and `toIdempotencyKey`. */
 export interface CallExtra {
-  /** Whose call it is. */
+  /** Owner that makes the call. */
   readonly owner: string
   readonly authInfo: AuthInfoLike | undefined
   readonly sessionId: string | undefined
-  /** The request's `_meta`. */
+  /** `_meta` of the request. */
   readonly _meta: Readonly<Record<string, unknown>> | undefined
   /** Answers of the client to an earlier `inputRequired(…)` of `toInput`, by key. 2026-07-28 only. */
   readonly inputResponses?: Readonly<Record<string, unknown>> | undefined
@@ -101,7 +101,7 @@ export interface ToolOptions<Input = unknown, Output = unknown> {
    * Makes the task's input from the checked arguments. In 2026-07-28 it may return `inputRequired(…)` to get more from the
    * client before there is a task.
    */
-  // biome-ignore lint/suspicious/noExplicitAny: the arguments are whatever the author's schema says
+  // biome-ignore lint/suspicious/noExplicitAny: the author's schema decides the type of the arguments
   readonly toInput?: (args: any, extra: CallExtra) => Input | InputRequired | Promise<Input | InputRequired>
   /** Makes the result of the tool from the output of the task. */
   readonly toResult?: (output: Output, about: ResultAbout) => ToolResult
@@ -126,7 +126,10 @@ export interface DurableTool {
   readonly onInterrupt: 'continue' | 'cancel'
   readonly rejoin: boolean
   readonly inputSchema: ZodType | undefined
-  /** True if arguments are parsed before `toInput`: with the definition's own schema they are parsed by the task's start. */
+  /**
+   * True if arguments are parsed before `toInput`. The definition's own schema is applied by the start of the task
+   * instead.
+   */
   readonly parsesArguments: boolean
   readonly outputSchema: ZodType | undefined
   readonly toInput: ToolOptions['toInput']
@@ -155,8 +158,9 @@ const TOOL_OPTIONS: Names<ToolOptions> = {
 }
 
 /**
- * @param lateCalls what a call gets whose `inlineBudget` is over: a handle in place of the result, or a task
- * @throws TypeError naming the tool and what is wrong with it
+ * Makes a tool.
+ * @param lateCalls answer of a call whose `inlineBudget` is over: a handle in place of the result, or a task
+ * @throws TypeError naming the tool and the mistake
  */
 export function makeTool<Input, Output>(
   definition: TaskDefinition<Input, Output>,
@@ -212,7 +216,7 @@ function outputSchemaOf<Input, Output>(
   { outputSchema, toResult }: ToolOptions<Input, Output>,
 ): ZodType | undefined {
   if (outputSchema === false) return undefined
-  // What `toResult` makes need not look like the output.
+  // The result of `toResult` may differ from the output.
   const schema = outputSchema ?? (toResult ? undefined : definition.output)
   if (!schema) return undefined
   if (outputSchema === undefined && !isObjectSchema(schema)) return undefined

@@ -1,7 +1,7 @@
 /**
  * The trace context of a call (W3C, https://www.w3.org/TR/trace-context/), as clients send it in `_meta`. It is stored
- * with the task, so that work after a crash links to the call that began it. What does not fit is left out: nobody's
- * call fails for its trace.
+ * with the task, so that work after a crash links to the call that began it. An invalid trace is ignored, because no
+ * call should fail for its trace.
  */
 
 /** Trace context of a call. */
@@ -13,7 +13,7 @@ export interface Trace {
 const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/
 const TRACESTATE_CHARS_MAX = 512
 
-/** The trace in a request's `_meta`, if there is one. */
+/** Trace in a request's `_meta`; `undefined` if there is none. */
 export function traceOf(meta: Readonly<Record<string, unknown>> | undefined): Trace | undefined {
   const { traceparent, tracestate } = meta ?? {}
   if (typeof traceparent !== 'string' || !TRACEPARENT.test(traceparent)) return undefined

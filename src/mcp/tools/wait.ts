@@ -1,4 +1,7 @@
-/** Waits for what happens next to a task, for a client's request. Nothing is polled. A close ends the waits that ask for it only. */
+/**
+ * Waits for the next event of a task, for a client's request. Nothing is polled. A close ends only the waits with
+ * `untilClosing`.
+ */
 import type { TaskView } from '../../api/task-view.js'
 import type { Progress } from '../../task/head.js'
 import { isSettled } from '../../task/head.js'
@@ -6,8 +9,8 @@ import type { Scope } from '../access/rights.js'
 import type { McpCore } from './mcp-core.js'
 
 /**
- * How a wait ends: for the task's end, for what was waited for, for the client's end, for the time that was given, or for
- * the end of the server.
+ * Result of a wait. Its kind names the cause: the task settled or was parked, `until` was true, the time was over, the
+ * client was gone, or the server stopped.
  */
 export interface EndWaitResult {
   readonly kind: 'settled' | 'parked' | 'seen' | 'late' | 'aborted' | 'stopping'
@@ -17,19 +20,22 @@ export interface EndWaitResult {
 /** The options of `waitForEnd`. */
 export interface EndWaitOptions extends Scope {
   readonly signal: AbortSignal
-  /** A parked task ends the wait too. */
+  /** True if a parked task ends the wait. */
   readonly untilParked?: boolean
-  /** An unfinished task that it is true of ends the wait too. */
+  /** Ends the wait if it is true for an unfinished task. */
   readonly until?: ((view: TaskView) => boolean) | undefined
-  /** The beginning of a close ends the wait too: its client has no way to wait on after a restart. */
+  /** True if the start of a close ends the wait. The client of such a call has no way to wait after a restart. */
   readonly untilClosing?: boolean
   readonly budgetMs?: number | undefined
   readonly onProgress?: ((progress: Progress) => void) | undefined
-  /** Called at every look at the task that didn't end the wait. */
+  /** Called at every read of the task that did not end the wait. */
   readonly onLook?: ((view: TaskView) => void) | undefined
 }
 
-/** @throws HoldfastError `TASK_NOT_FOUND` */
+/**
+ * Waits until a task has settled, or another condition of the options holds.
+ * @throws HoldfastError `TASK_NOT_FOUND`
+ */
 export async function waitForEnd(core: McpCore, taskId: string, options: EndWaitOptions): Promise<EndWaitResult> {
   const { signal, untilParked = false, untilClosing = false, until, budgetMs, onProgress, onLook, ...scope } = options
   const { clock } = core.binding
@@ -40,7 +46,7 @@ export async function waitForEnd(core: McpCore, taskId: string, options: EndWait
     news = true
     wake()
   }
-  // Watched before the first look, so that nothing happens in between unseen.
+  // Watched before the first read, so that no change is missed.
   const stop = core.hub.watch(taskId, (told) => (told.kind === 'progress' ? onProgress?.(told.progress) : stir()))
   const tellLate = () => {
     late = true

@@ -1,22 +1,23 @@
 /**
- * Which streams of a session somebody reads at the moment. A session that is read is in use, however long nothing is asked
- * of it; an answer that goes where nobody reads is not delivered.
+ * The streams of a session that a client is reading. A session with a reader is in use, even if there are no requests.
+ * An answer on a stream without a reader is not delivered.
  */
 
 export class Connections {
   readonly #open = new Map<string, number>()
 
-  /** @param onLeave called when the last reader of a stream goes */
+  /** @param onLeave called when the last reader of a stream disconnects */
   constructor(private readonly onLeave: (stream: string) => void) {}
 
-  /** True if anybody reads this stream, or any. */
+  /** True if a client reads this stream; without an argument, true if a client reads any stream. */
   has(stream?: string): boolean {
     return stream === undefined ? this.#open.size > 0 : this.#open.has(stream)
   }
 
   /**
-   * The same response, after `first`; its stream counts as read until it ends, or its reader goes.
-   * @param onHangUp called when the reader goes before the end
+   * Wraps a response, with `first` before it. The stream counts as read until the response ends or its reader
+   * disconnects.
+   * @param onHangUp called if the reader disconnects before the end
    */
   watch(
     stream: string,

@@ -1,6 +1,6 @@
 /**
- * The HTTP endpoint. Everything that can be said about a request before its session is known is said here: where it came
- * from, whose it is, whether it is JSON-RPC at all. Errors are JSON-RPC errors, whatever came.
+ * The HTTP endpoint. It checks a request before the session is known: its origin, its owner, its size and its form.
+ * Every error is a JSON-RPC error.
  */
 import {
   isInitializeRequest,
@@ -37,19 +37,19 @@ import { STANDALONE } from './streams.js'
 
 export type { FetchContext } from '../../../http/node.js'
 
-/** An MCP endpoint with durable sessions. Made by `durable.httpHandler`. */
+/** An MCP endpoint with durable sessions. Created by `durable.httpHandler`. */
 export interface HttpHandler {
-  /** For plain `http` and Express; uses `req.body` and `req.auth` if they are there. */
+  /** Handler for plain `http` and Express. Uses `req.body` and `req.auth` if they exist. */
   readonly node: (req: NodeRequest, res: NodeResponse) => Promise<void>
   /** Handler for Hono, and for any framework with `Request` and `Response`. */
   readonly fetch: (request: Request, context?: FetchContext) => Promise<Response>
   /** Resolves once the sessions and calls of an earlier process are resumed. Requests wait for it by themselves. */
   readonly ready: Promise<void>
-  /** Closes every connection. The sessions stay, for the next process. */
+  /** Closes every connection. The sessions stay in the store for the next process. */
   readonly close: () => Promise<void>
 }
 
-// Answered without a stream: quick, and safely asked again.
+// Methods that are answered without a stream. They are quick, and repeating them is safe.
 const QUICK = new Set([
   'ping',
   'tools/list',
@@ -62,10 +62,15 @@ const QUICK = new Set([
   'tasks/cancel',
 ])
 
-// Two would take up each other's sessions after a restart, each with a server of its own making.
+// Stores with an endpoint. Two endpoints would resume each other's sessions after a restart, each with its own
+// `createServer`.
 const serving = new WeakSet<Opening>()
 
-/** @throws TypeError for an option of the wrong type, and for `access: 'local'`; Error for a second one of a Holdfast */
+/**
+ * Creates the endpoint.
+ * @throws TypeError for an option of the wrong type, and for `access: 'local'`; Error for a second endpoint of a
+ * Holdfast
+ */
 export function createHttpHandler(
   durable: DurableBinding,
   createServer: CreateServer,
@@ -97,7 +102,10 @@ export function createHttpHandler(
   }
 }
 
-/** The endpoint of a store that is being opened: each request waits for that. An open that failed is tried again. */
+/**
+ * Endpoint of a store that is being opened. Each request waits for the open. A failed open is repeated at the next
+ * request.
+ */
 function lateHandler(core: McpCore, make: () => HttpHandler, { bodyBytesMax }: CheckedHttpOptions): HttpHandler {
   let made: HttpHandler | undefined
   const handler = async () => {
@@ -106,7 +114,7 @@ function lateHandler(core: McpCore, make: () => HttpHandler, { bodyBytesMax }: C
     return made
   }
   const ready = handler().then(({ ready }) => ready)
-  // Whoever waits for it is told; the log says it in any case.
+  // Callers that wait for `ready` receive the error, and the log has it in any case.
   ready.catch(() => {})
   const fetch = async (request: Request, context: FetchContext = {}) => {
     try {
@@ -206,7 +214,7 @@ class Endpoint {
     const body = parsedBody === undefined ? await readBody(request, { ...limits, ...this.options }) : parsedBody
     const refused =
       body instanceof Response ? body : parsedBody === undefined ? undefined : refusalOfParsed(body, limits)
-    // The session is not looked at yet: without authentication the address alone tells clients apart here.
+    // The session is not known yet, so without authentication only the address distinguishes clients here.
     const address = () => (access === 'open' ? this.#addresses.find(request, context) : undefined)
     const refuse = (refusal: Response) =>
       this.durable.core.countRefusal({ owner, address: address() }) ? refusal : tooManyRequests()
@@ -250,7 +258,7 @@ class Endpoint {
     if (Array.isArray(body)) return httpError(400, -32_600, 'Invalid Request: this protocol version has no batches')
     const { jsonDepthMax, jsonValuesMax } = this.durable.core.options.limits
     try {
-      // A few levels are JSON-RPC's own.
+      // JSON-RPC itself adds a few levels.
       checkJson(body, 'The message', { jsonDepthMax: jsonDepthMax + 8, jsonValuesMax })
     } catch (error) {
       return httpError(400, -32_600, (error as Error).message)
@@ -270,7 +278,7 @@ class Endpoint {
     const { events } = session
     const found = events.find(lastEventId)
     if (!found) {
-      // What was sent to nobody in particular is not kept for ever; the client goes on from here.
+      // Old events of the standalone stream are deleted. So the client continues with new events.
       return lastEventId.startsWith(`${STANDALONE}_`)
         ? session.listen(
             new Request(request.url, { headers: { accept: 'text/event-stream', 'mcp-session-id': session.sessionId } }),
@@ -280,12 +288,12 @@ class Endpoint {
     }
     if (found.final === undefined) {
       const response = await session.listen(request, found.stream)
-      // What was answered meanwhile is in what it reads now.
+      // If the request was answered meanwhile, the client reads the answer on this stream.
       if (events.find(lastEventId)?.final !== undefined) await events.delivered(found.stream)
       return response
     }
     await events.delivered(found.stream)
-    // The client takes only results for answers, and would come back for ever after an error.
+    // The client accepts only a result as an answer. After an error, it would reconnect for ever.
     if (found.number >= found.final) return new Response(null, { status: 204 })
     return sseResponse(await events.rest(found.stream, found.number), session.sessionId)
   }
@@ -305,7 +313,7 @@ function unknownVersion(version: string): Response {
   return httpError(400, -32_000, `Bad Request: ${said}`)
 }
 
-// The same for one that never was, one that is over, and somebody else's.
+// One response for an unknown session, a deleted one and one of another owner.
 function unknownSession(): Response {
   return httpError(404, -32_001, 'Session not found')
 }

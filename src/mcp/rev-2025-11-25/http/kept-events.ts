@@ -1,8 +1,10 @@
-/** Which events of a session are on disk, oldest first, and which have to go: by count, by bytes, by age. */
+/**
+ * The events of a session that are on disk, oldest first. Decides which of them are deleted, by count, bytes and age.
+ */
 import type { CheckedHttpOptions } from './options.js'
 import type { EventRecord } from './session-records.js'
 
-/** What is remembered of an event that is on disk. */
+/** Description of an event on disk, without its message. */
 export type Kept = Pick<EventRecord, 'stream' | 'number' | 'at' | 'bytes'>
 
 export class KeptEvents {
@@ -11,16 +13,16 @@ export class KeptEvents {
 
   constructor(
     private readonly options: Pick<CheckedHttpOptions, 'eventsMax' | 'eventBytesMax' | 'eventTtlMs'>,
-    /** True if an event stays whatever happens: the numbers of its stream continue from it. */
+    /** True if an event must be kept, because the numbers of its stream continue from it. */
     private readonly isNeeded: (event: Kept) => boolean,
   ) {}
 
-  /** True if any of them goes some time. */
+  /** True if any event can become too old. */
   get canAge(): boolean {
     return this.#kept.some((event) => !this.isNeeded(event))
   }
 
-  /** What an earlier process left. */
+  /** Adds the events of an earlier process. */
   load(events: readonly Kept[]): void {
     this.#kept = events
       .map(({ stream, number, at, bytes }) => ({ stream, number, at, bytes }))
@@ -28,7 +30,10 @@ export class KeptEvents {
     this.#bytes = this.#kept.reduce((sum, { bytes }) => sum + bytes, 0)
   }
 
-  /** @returns the events that go because this one comes */
+  /**
+   * Adds an event.
+   * @returns the events to delete in exchange
+   */
   add(event: Kept): readonly Kept[] {
     this.#kept.push(event)
     this.#bytes += event.bytes
@@ -37,7 +42,7 @@ export class KeptEvents {
     if (count <= eventsMax && bytes <= eventBytesMax) return []
     const old: Kept[] = []
     for (const one of this.#kept) {
-      // The newest stays, whatever it takes: it may be the answer.
+      // The newest event is kept regardless of its size: it may be the answer.
       if ((count <= eventsMax && bytes <= eventBytesMax) || one === event) break
       if (this.isNeeded(one)) continue
       old.push(one)
@@ -47,7 +52,7 @@ export class KeptEvents {
     return this.#drop(old)
   }
 
-  /** @returns the events that are older than they have to be kept, of streams that are over */
+  /** @returns the events of ended streams that are older than `eventTtl`; they are to be deleted */
   age(now: number, isOver: (stream: string) => boolean): readonly Kept[] {
     const before = now - this.options.eventTtlMs
     return this.#drop(this.#kept.filter((event) => event.at < before && isOver(event.stream) && !this.isNeeded(event)))

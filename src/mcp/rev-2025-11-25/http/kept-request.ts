@@ -1,6 +1,6 @@
 /**
- * What is kept of a request that is not answered yet, in memory and on disk: what it takes to answer it, and no more. Its
- * parameters may take megabytes, and its client may hang up at once.
+ * The part of an unanswered request that is kept in memory and on disk: only the fields that an answer needs. The
+ * parameters of a request may take megabytes, and its client may disconnect at once.
  */
 import {
   type JSONRPCRequest,
@@ -10,34 +10,34 @@ import {
 } from '@modelcontextprotocol/sdk/types.js'
 import { isLongName } from '../../access/client-names.js'
 
-/** A request as it is kept. It takes less than 1 KiB together with its call. */
+/** The kept part of a request. It takes less than 1 KiB together with its call. */
 export interface KeptRequest {
   readonly id: RequestId
   readonly method: string
-  /** Of a request that waits for a task. */
+  /** ID of the task that the request waits for. */
   readonly taskId?: string | undefined
   readonly progressToken?: ProgressToken | undefined
 }
 
-// A longer one is the name of no method, or of no task, of ours. It is shown to the client at most.
+// No method and no task ID of ours is longer. A longer text is only shown to the client.
 const METHOD_LENGTH_MAX = 64
 const TASK_ID_LENGTH_MAX = 100
 
-// These wait for the end of a task, and read `taskId` and nothing else.
+// Methods that wait for the end of a task. They read only `taskId`.
 const WAITS = new Set(['tasks/result', 'tasks/getResult'])
 
-/** True if the request waits for the end of a task. It does nothing else, so it may be dropped. */
+/** True if the request only waits for the end of a task. Such a request may be dropped. */
 export function isWait(method: string): boolean {
   return WAITS.has(method)
 }
 
-/** What of a request is longer than a client may choose it, if anything is. */
+/** Name of the field of a request that exceeds the length limit; `undefined` if none does. */
 export function longNameIn({ id, params }: JSONRPCRequest): 'request ID' | 'progress token' | undefined {
   if (isLongName(id)) return 'request ID'
   return isLongName(params?._meta?.progressToken) ? 'progress token' : undefined
 }
 
-/** What is kept of a request. */
+/** Makes the kept part of a request. */
 export function keptOf({ id, method, params }: JSONRPCRequest): KeptRequest {
   const taskId = isWait(method) ? params?.['taskId'] : undefined
   const progressToken = params?._meta?.progressToken
@@ -49,16 +49,16 @@ export function keptOf({ id, method, params }: JSONRPCRequest): KeptRequest {
   }
 }
 
-/** A request that waits for a task, without what nobody reads. */
+/** Reduces a request that waits for a task to the fields that are read. */
 export function withoutRest(request: JSONRPCRequest): JSONRPCRequest {
   const kept = requestOf(keptOf(request))
   const taskId = request.params?.['taskId']
   if (taskId === undefined || typeof taskId === 'string') return kept
-  // What is no ID is refused with its type.
+  // An ID of a wrong type is refused by its type, so only the type is kept.
   return { ...kept, params: { ...kept.params, taskId: typeof taskId === 'object' ? null : taskId } }
 }
 
-/** A call whose task is made of its arguments already: without them. */
+/** Reduces a call to the fields that are read, after its task was created from its arguments. */
 export function withoutArguments(request: JSONRPCRequest): JSONRPCRequest {
   const { name, task, _meta } = request.params ?? {}
   const kept = requestOf(keptOf(request), { name: name as string, isTask: task !== undefined })
@@ -70,7 +70,7 @@ export function withoutArguments(request: JSONRPCRequest): JSONRPCRequest {
   }
 }
 
-/** The request again, as far as it is kept; of a call the name of its tool, and whether it asks for a task. */
+/** Makes a request from its kept part. For a call, adds the name of its tool and whether it is for a task. */
 export function requestOf(
   { id, method, taskId, progressToken }: KeptRequest,
   call?: { readonly name: string | undefined; readonly isTask: boolean },

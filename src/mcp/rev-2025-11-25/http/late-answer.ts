@@ -1,4 +1,4 @@
-/** Answers to questions whose own request is gone. */
+/** Answers of clients to questions whose own request has ended. */
 import { CreateMessageResultSchema, ElicitResultSchema, type JSONRPCMessage } from '@modelcontextprotocol/sdk/types.js'
 import { z } from 'zod'
 import { faultOf } from '../../../base/fault.js'
@@ -7,13 +7,13 @@ import { isStoreAway } from '../../access/refusal.js'
 import { answerInputs } from '../../tools/inputs.js'
 import type { DurableBinding } from '../server/types.js'
 
-// The SDK checks what answers a request of its own; these come around it.
+// The SDK checks only answers to its own requests. These answers bypass it, so they are checked here.
 const ANSWERS = z.union([ElicitResultSchema, CreateMessageResultSchema])
 
 /**
- * An answer to a question that was asked by an earlier process, or asked again since: if the question is still open, it
- * counts. Any other is dropped.
- * @throws HoldfastError `STORE_UNAVAILABLE`, `CLOSED`: its client may send it again
+ * Accepts an answer to a question that an earlier process asked, or that was asked again since. The answer counts if
+ * the question is still open. Otherwise it is dropped.
+ * @throws HoldfastError `STORE_UNAVAILABLE`, `CLOSED`. The client may send the answer again.
  */
 export async function answerLate({ core }: DurableBinding, question: string, response: JSONRPCMessage): Promise<void> {
   const at = question.indexOf(':')

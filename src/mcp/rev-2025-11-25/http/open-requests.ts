@@ -1,20 +1,20 @@
 /**
- * Counts the requests that are not answered yet, of one session and of one client, whatever became of their connections: a
- * client that hangs up and asks again keeps the server waiting twice.
+ * Counts the unanswered requests of one session and of one client, even if their connections are closed. A client that
+ * disconnects and sends a request again makes the server wait for two.
  */
 import type { JSONRPCMessage, RequestId } from '@modelcontextprotocol/sdk/types.js'
 import { RPC } from '../../access/refusal.js'
 import type { CheckedHttpOptions } from './options.js'
 
-/** The limits of open requests. */
+/** Limits of unanswered requests. */
 export type OpenRequestLimits = Pick<CheckedHttpOptions, 'openRequestsPerSessionMax' | 'openRequestsPerOwnerMax'>
 
 export class OpenRequests {
   readonly #ids = new Set<RequestId>()
 
   /**
-   * @param account what `openRequestsPerOwnerMax` counts the session for; `undefined` where clients are not told apart
-   * @param all the open requests of each account
+   * @param account account of the session for `openRequestsPerOwnerMax`; `undefined` if clients are not distinguished
+   * @param all unanswered requests of each account
    */
   constructor(
     private readonly limits: OpenRequestLimits,
@@ -30,7 +30,10 @@ export class OpenRequests {
     return this.#ids.has(id)
   }
 
-  /** Counts a request. @returns the refusal of one that is over a limit; it is not counted */
+  /**
+   * Counts a request.
+   * @returns the refusal of a request over a limit, which is not counted
+   */
   begin(id: RequestId): JSONRPCMessage | undefined {
     if (this.#ids.has(id)) return undefined
     const { openRequestsPerSessionMax, openRequestsPerOwnerMax } = this.limits
@@ -44,19 +47,19 @@ export class OpenRequests {
     return undefined
   }
 
-  /** Counts a request that is open since before a restart. It is never refused. */
+  /** Counts a request that was unanswered before a restart. It is never refused. */
   again(id: RequestId): void {
     if (this.#ids.has(id)) return
     this.#ids.add(id)
     this.#count(1)
   }
 
-  /** The request is answered, or nobody waits for its answer. */
+  /** Ends the count of a request that is answered or abandoned. */
   end(id: RequestId): void {
     if (this.#ids.delete(id)) this.#count(-1)
   }
 
-  /** The session is over. */
+  /** Ends the counts of all requests, because the session is over. */
   endAll(): void {
     this.#count(-this.#ids.size)
     this.#ids.clear()

@@ -1,4 +1,4 @@
-/** The options of `durable.httpHandler` of 2025-11-25, checked and with their defaults. */
+/** Options of `durable.httpHandler` of 2025-11-25, with checks and defaults. */
 import { type Duration, durationMs } from '../../../base/duration.js'
 import type { Names } from '../../../base/expected.js'
 import {
@@ -29,19 +29,19 @@ export interface HttpOptions extends CommonHttpOptions {
    */
   readonly sessionsPerAddressMax?: number
   /**
-   * Bytes of what is kept of all sessions together: their owners, and what the SDK is given again after a restart. The
-   * events of a session have a limit of their own (`eventBytesMax`).
+   * Bytes that are kept of all sessions together: their owners, and the `initialize` requests that the SDK receives
+   * again after a restart. The events of a session have their own limit (`eventBytesMax`).
    * @default 64 MiB
    */
   readonly sessionBytesMax?: number
   /**
-   * Requests of one session that are not answered yet, whether or not their client is still connected. Those that are
-   * answered at once, such as `tasks/get`, are not counted. Over it: `-32602`, naming the limit.
+   * Unanswered requests of one session, even if their client has disconnected. Requests that are answered at once, such
+   * as `tasks/get`, are not counted. A request over the limit is refused with `-32602` and the name of the limit.
    * @default 100
    */
   readonly openRequestsPerSessionMax?: number
   /**
-   * Requests of one owner that are not answered yet, in all sessions together; with `access: 'open'` of one address.
+   * Unanswered requests of one owner in all sessions; with `access: 'open'` of one address.
    * @default 1,000
    */
   readonly openRequestsPerOwnerMax?: number
@@ -67,7 +67,7 @@ export interface HttpOptions extends CommonHttpOptions {
   readonly eventTtl?: Duration
 }
 
-/** The same, complete. */
+/** Checked options with their defaults. */
 export interface CheckedHttpOptions extends CheckedCommonHttpOptions {
   readonly sessionsMax: number
   readonly sessionsPerOwnerMax: number
@@ -95,7 +95,10 @@ const HTTP_OPTIONS: Names<HttpOptions> = {
   eventTtl: true,
 }
 
-/** @throws TypeError naming the option, what was expected and what was given */
+/**
+ * Checks the options and adds the defaults.
+ * @throws TypeError naming the option, the expected and the given value
+ */
 export function checkHttpOptions(options: HttpOptions, isOpen: boolean): CheckedHttpOptions {
   const common = checkCommonHttpOptions(options, HTTP_OPTIONS)
   const sessionsMax = countOption('sessionsMax', options.sessionsMax ?? 10_000)

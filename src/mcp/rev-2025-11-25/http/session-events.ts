@@ -1,16 +1,16 @@
 /**
- * The events of one session, on disk before they are on the wire. The SDK's transport asks it for event IDs and for what
- * a client missed.
+ * The events of one session. Each event is on disk before it is sent. The SDK's transport gets event IDs and the events
+ * that a client missed from here.
  *
- * - The stream's first event, the record of its request, and the task that the request makes are one write.
- * - An answer and the end of its request's record are one write: a request is open or answered, and never both.
- * - A request that is taken up again gets a new stream from the transport; it goes on under the name of the old one,
- *     so the client's last event ID finds it.
- * - An answer that ends a call, and goes where its client reads, takes the note with it that says that nobody got it;
- *     else the note goes when the client fetches the answer.
- * - A replay ends only when it has sent everything that was given a number: what is stored in between would be lost,
- *     since the transport has no connection for the stream until the replay is over.
- * - Once it is closed it writes nothing more: what would be written after the session was deleted belonged to nobody.
+ * - The first event of a stream, the record of its request, and the task that the request creates are one write.
+ * - An answer and the deletion of its request's record are one write. So a request is either open or answered.
+ * - A request that is resumed after a restart gets a new stream from the transport. It continues under the name of the
+ *   old one, so that the client's last event ID is found.
+ * - An answer that ends a call has a record that it is not delivered. If a client reads the stream, the record is
+ *   deleted in the write of the answer; else when a client fetches the answer.
+ * - A replay ends only after it has sent all numbered events. Without this, an event that is stored meanwhile would be
+ *   lost: the transport has no connection for the stream until the replay is over.
+ * - A closed session writes nothing more. Without this, events could be written after the session was deleted.
  */
 import type { EventStore } from '@modelcontextprotocol/sdk/server/webStandardStreamableHttp.js'
 import type { JSONRPCMessage, RequestId } from '@modelcontextprotocol/sdk/types.js'
@@ -33,9 +33,9 @@ import {
   takeOpening,
 } from './streams.js'
 
-/** The event of a stream of which nothing is kept: whoever comes back with it finds nothing, and need not come again. */
+/** Event ID of a stream that is not kept. A client that resumes with it receives nothing, and need not resume again. */
 export const UNKEPT_EVENT = 'unkept_0'
-// The number of what comes before a stream's first event.
+// Number of the position before a stream's first event.
 const BEFORE_ALL = -1
 
 export class SessionEvents implements EventStore {
@@ -45,7 +45,7 @@ export class SessionEvents implements EventStore {
   })
   readonly #streams = new Map<string, Stream>()
   readonly #names = new Map<string, string>()
-  /** The streams of requests that are not answered. */
+  /** Streams of unanswered requests. */
   readonly #unanswered = new Map<RequestId, Stream>()
   readonly #unkept = new Set<string>()
   readonly #kept: KeptEvents
@@ -60,7 +60,7 @@ export class SessionEvents implements EventStore {
     this.#kept = new KeptEvents(options, (event) => this.#isLastOfOpen(event))
   }
 
-  /** Reads what an earlier process left. */
+  /** Reads the events that an earlier process stored. */
   async load(): Promise<void> {
     const events = await this.records.readEvents(this.sessionId)
     for (const { stream: name, number, message, rejoinKey } of events) {
@@ -72,7 +72,7 @@ export class SessionEvents implements EventStore {
     this.#kept.load(events)
   }
 
-  /** Where a client stands that saw this event last: `undefined` for one that is none of this session's. */
+  /** Position of a client that received this event last; `undefined` for an ID that is not of this session. */
   find(eventId: string): { stream: string; number: number; final: number | undefined } | undefined {
     const at = eventId.lastIndexOf('_')
     const [name, number] = [eventId.slice(0, at), Number(eventId.slice(at + 1))]
@@ -81,12 +81,12 @@ export class SessionEvents implements EventStore {
     return { stream: name, number, final: stream.final }
   }
 
-  /** True if anybody reads, or a request is to be answered. */
+  /** True if a client reads a stream, or a request is unanswered. */
   get isInUse(): boolean {
     return this.connections.has() || this.#unanswered.size > 0
   }
 
-  /** True if a request of this ID is to be answered. */
+  /** True if a request with this ID is unanswered. */
   isOpen(requestId: RequestId): boolean {
     return this.#unanswered.has(requestId)
   }
@@ -97,27 +97,30 @@ export class SessionEvents implements EventStore {
     return stream !== undefined && this.#isRead(stream)
   }
 
-  /** The requests that wait for a task, and whose client has been away for so long. */
+  /** Requests that wait for a task, and whose client has been disconnected for at least `ms`. */
   away(ms: number): RequestId[] {
     const now = this.clock.now()
     const found: RequestId[] = []
     for (const [requestId, stream] of this.#unanswered) {
       if (!stream.isWait || stream.leftAt === undefined || this.#isRead(stream)) continue
-      // Not later because the clock was set back.
+      // Without this, a clock that was set back would delay the end.
       stream.leftAt = Math.min(stream.leftAt, now)
       if (stream.leftAt + ms <= now) found.push(requestId)
     }
     return found
   }
 
-  /** The next answer to a request ends a call. @returns whether the request has a stream that is kept */
+  /**
+   * Marks the next answer to a request as one that ends a call.
+   * @returns true if the stream of the request is kept
+   */
   delivers(requestId: RequestId, rejoinKey: string | undefined): boolean {
     const stream = this.#unanswered.get(requestId)
     if (stream) stream.rejoinKey = rejoinKey
     return stream !== undefined
   }
 
-  /** The client fetches the answer on a stream, or says that it has it. */
+  /** Records that the client fetches the answer on a stream, or has received it. */
   async delivered(name: string): Promise<void> {
     const stream = this.#streams.get(name)
     const key = stream?.rejoinKey
@@ -126,17 +129,21 @@ export class SessionEvents implements EventStore {
     await this.records.records.write([this.records.records.own(key, undefined)])
   }
 
-  /** Where a client stands that has everything of a stream so far. */
+  /** Event ID of a client that has received all events of a stream so far. */
   lastId(name: string): string {
     return streamIdOf({ stream: name, number: this.#streamOf(name).next - 1 })
   }
 
-  /** The progress that the client was sent last on a stream. */
+  /** Progress that was sent last on a stream. */
   lastProgress(name: string): number | undefined {
     return this.#streams.get(name)?.progress
   }
 
-  /** @returns the event's ID, once it is on disk. After the store was closed or lost it is sent all the same, and not kept. */
+  /**
+   * Stores an event for the SDK's transport.
+   * @returns the ID of the event, once it is on disk. After the store was closed or lost, the event is sent and not
+   * kept.
+   */
   async storeEvent(streamId: string, message: JSONRPCMessage): Promise<string> {
     if (this.#unkept.has(streamId)) {
       if (!('method' in message)) this.#unkept.delete(streamId)
@@ -150,7 +157,7 @@ export class SessionEvents implements EventStore {
     })
   }
 
-  /** Stores a message of a stream. */
+  /** Stores a message of a stream, and returns the ID of its event. */
   async append(name: string, message: JSONRPCMessage): Promise<string> {
     const stream = this.#streamOf(name)
     const number = stream.next++
@@ -172,7 +179,7 @@ export class SessionEvents implements EventStore {
     return streamIdOf(event)
   }
 
-  /** The client cancelled a request: no answer to it is kept, and there is nothing to take up. */
+  /** Ends a request that the client cancelled: no answer is kept, and the request is not resumed after a restart. */
   async giveUp(requestId: RequestId): Promise<void> {
     const stream = this.#unanswered.get(requestId)
     if (!stream || this.#isClosed) return
@@ -201,7 +208,7 @@ export class SessionEvents implements EventStore {
     }
   }
 
-  /** The rest of a stream that is over. */
+  /** Reads the events of an ended stream after a number. */
   async rest(name: string, after: number): Promise<{ id: string; message: JSONRPCMessage }[]> {
     const stream = this.#streams.get(name)
     await Promise.all(stream?.writes ?? [])
@@ -209,7 +216,10 @@ export class SessionEvents implements EventStore {
     return events.flatMap((event) => (event.message ? [{ id: streamIdOf(event), message: event.message }] : []))
   }
 
-  /** Forgets what is older than it has to be kept. @returns whether there is something left that will be too old */
+  /**
+   * Deletes the events that are too old.
+   * @returns true if other events can become too old
+   */
   async sweep(): Promise<boolean> {
     const isOver = (name: string) => name === STANDALONE || this.#streams.get(name)?.final !== undefined
     const old = this.#kept.age(this.clock.now(), isOver)
@@ -217,7 +227,7 @@ export class SessionEvents implements EventStore {
     return this.#kept.canAge
   }
 
-  /** V6. Resolves once what is being written is on disk, or has failed. */
+  /** Stops all writes. Resolves once the current ones are on disk, or have failed. */
   async close(): Promise<void> {
     this.#isClosed = true
     await Promise.allSettled([...this.#streams.values()].flatMap(({ writes }) => [...writes]))
@@ -225,14 +235,14 @@ export class SessionEvents implements EventStore {
 
   async #open(streamId: string): Promise<string> {
     const what = takeOpening()
-    // Refused by the transport, before anybody works on it.
+    // The transport refuses the request before the server sees it.
     if (this.#isClosed) throw new HoldfastError('CLOSED', 'The session is over')
     if (what.kind === 'unkept') return this.#openUnkept(streamId)
     if (what.kind === 'again') {
       const stream = this.#streamOf(what.stream)
       this.#names.set(streamId, stream.name)
       stream.id = streamId
-      // Its client has been away for as long as anybody knows.
+      // The client may have been away for longer, but no earlier instant is known.
       stream.leftAt = this.clock.now()
       this.#wait(stream, what.request)
       return streamIdOf({ stream: stream.name, number: stream.next - 1 })
@@ -258,7 +268,7 @@ export class SessionEvents implements EventStore {
     this.#unanswered.set(id, stream)
   }
 
-  /** Until the response is there, which goes to the client that waits for it. */
+  /** Marks the stream as read until its response exists and is sent to the waiting client. */
   #owe(stream: Stream): (response: Response) => Response {
     stream.isOwed = true
     return (response) => {
@@ -283,14 +293,17 @@ export class SessionEvents implements EventStore {
     return UNKEPT_EVENT
   }
 
-  /** @returns what is to be written of an event, and of those that go because it comes */
+  /**
+   * Adds an event.
+   * @returns the records to write: the event, and the deletion of events that exceed the limits
+   */
   #add(event: Omit<EventRecord, 'bytes'>): BindingRecord[] {
     const record = this.records.event(this.sessionId, event)
     const { stream, number, at } = event
     return [record, ...this.#forget(this.#kept.add({ stream, number, at, bytes: record.text?.length ?? 0 }))]
   }
 
-  /** Waits for a write of a stream; a replay does too. */
+  /** Waits for a write of a stream. A replay waits for these writes too. */
   async #write<T>(stream: Stream, writing: Promise<T>): Promise<T> {
     stream.writes.add(writing)
     try {
@@ -311,7 +324,10 @@ export class SessionEvents implements EventStore {
     return this.#names.get(streamId) ?? (streamId === STANDALONE_OF_TRANSPORT ? STANDALONE : streamId)
   }
 
-  /** The numbers of a stream that continues, continue from its newest event: after a restart too. */
+  /**
+   * True for the newest event of a stream that continues. It is kept, so that the numbers continue from it after a
+   * restart.
+   */
   #isLastOfOpen({ stream: name, number }: Kept): boolean {
     const stream = this.#streams.get(name)
     return stream !== undefined && stream.final === undefined && number === stream.next - 1

@@ -1,34 +1,41 @@
 /**
- * Which sessions are closed so that another one may begin. Pure.
+ * Decides which sessions are closed so that another one may begin. Pure.
  *
- * session-limits-1. A session is never closed while it is in use: somebody reads from it, or a request of it is not answered.
- * - Those whose client made no second request go first, then the one that was idle for longest. So whoever begins
- *     sessions and uses none closes their own, and idle sessions of well-behaved clients stay.
+ * session-limits-1. A session is never closed while it is in use: a client reads from it, or a request of it is
+ *   unanswered.
+ * - Sessions whose client made no second request are closed first, then the one that was idle for longest. So a client
+ *   that begins sessions and does not use them closes its own, and the idle sessions of other clients stay.
  */
 import type { CheckedHttpOptions } from './options.js'
 import type { SessionHead } from './session-records.js'
 
-/** What counts about a session. */
+/** The properties of a session that the limits depend on. */
 export interface SessionUse {
   readonly head: SessionHead
   readonly seenAt: number
-  /** True if its client made a request after `initialize`. */
+  /** True if the client made a request after `initialize`. */
   readonly isUsed: boolean
   readonly isInUse: boolean
 }
 
-/** The limits of sessions. */
+/** Limits of sessions. */
 export type SessionLimits = Pick<
   CheckedHttpOptions,
   'sessionsMax' | 'sessionsPerOwnerMax' | 'sessionsPerAddressMax' | 'sessionBytesMax'
 >
 
-/** Which sessions are to be closed, or which limit refuses the new one since all that it counts are in use. */
+/**
+ * Result of `makeRoom`: the sessions to close, or the limit that refuses the new one because all counted sessions are
+ * in use.
+ */
 export type Room =
   | { readonly kind: 'room'; readonly closes: ReadonlyMap<string, keyof SessionLimits> }
   | { readonly kind: 'full'; readonly limit: keyof SessionLimits }
 
-/** @param newcomer the session that is to begin; without one, what is there is brought under the limits */
+/**
+ * Decides which sessions to close.
+ * @param newcomer the session that is to begin; without one, the existing sessions are reduced to the limits
+ */
 export function makeRoom(
   sessions: ReadonlyMap<string, SessionUse>,
   limits: SessionLimits,
@@ -56,7 +63,7 @@ interface Count {
   readonly amountOf: (head: SessionHead) => number
 }
 
-// The narrower limit first: what is closed for it makes room in all.
+// The narrowest limit comes first: a session that is closed for it makes room for the others too.
 function countsFor(newcomer: SessionHead | undefined): Count[] {
   const one = () => 1
   const all: Count[] = [
@@ -72,7 +79,7 @@ function countsFor(newcomer: SessionHead | undefined): Count[] {
   return [...ofAddress, { limit: 'sessionsPerOwnerMax', counts: (head) => head.owner === owner, amountOf: one }, ...all]
 }
 
-/** Picks the session to close by session-limits-1: never one in use. */
+/** Finds the session to close by session-limits-1: never one in use. */
 function firstToGo(
   sessions: ReadonlyMap<string, SessionUse>,
   counts: (sessionId: string, session: SessionUse) => boolean,

@@ -1,52 +1,52 @@
 /**
- * What is kept of HTTP sessions, so that a client that comes back after a restart finds its own:
+ * Records of HTTP sessions, so that a client that returns after a restart finds its session:
  *
- *   http-session/<session>                       whose it is and how much is kept of it: all that a start reads; never a token
- *   http-initialize/<session>                    what the SDK is given again once its client comes back
- *   http-seen/<session>                          when it was used last, more or less; nothing before a second request
- *   http-open/<session>/<stream>                 a request that is not answered yet
- *   http-event/<session>/<stream>/<number>       what was sent on a stream, or is to be
+ *   http-session/<session>                       owner and size of the session: the only record that a start reads; never a token
+ *   http-initialize/<session>                    the `initialize` that the SDK receives again once the client returns
+ *   http-seen/<session>                          approximate instant of the last use; missing before a second request
+ *   http-open/<session>/<stream>                 an unanswered request
+ *   http-event/<session>/<stream>/<number>       a message of a stream, sent or to be sent
  *
- * In the first stores `http-session` held the whole `initialize`, whatever its length. A start makes two records of it.
+ * In the first stores, `http-session` held the whole `initialize`, of any length. A start splits it into two records.
  */
 import { InitializeRequestSchema, type JSONRPCMessage, type JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
 import type { BindingRecords } from '../../../store/binding-records.js'
 import type { BindingRecord } from '../../../task/changes.js'
 import { type KeptRequest, keptOf } from './kept-request.js'
 
-/** Whose a session is. */
+/** Owner of a session. */
 export interface SessionOwner {
   readonly owner: string
-  /** Where nobody is distinguished by name: a hash of the address that its client came from, if there is one. */
+  /** Hash of the client's address, if clients are not distinguished by name and there is an address. */
   readonly address?: string | undefined
 }
 
-/** What a start reads of a session. */
+/** The part of a session that a start reads. */
 export interface SessionHead extends SessionOwner {
   readonly createdAt: number
-  /** Bytes of its two records. */
+  /** Bytes of the session's two records. */
   readonly bytes: number
 }
 
-/** A session as a start finds it. */
+/** A session that a start has read. */
 export interface FoundSession {
   readonly sessionId: string
   readonly head: SessionHead
-  /** When it was used last; `undefined` if its client made no second request. */
+  /** Instant of the last use; `undefined` if the client made no second request. */
   readonly seenAt: number | undefined
 }
 
-/** What a session begins with, and what is to be kept of it. */
+/** Content and records of a new session. */
 export interface NewSession {
   readonly initialize: JSONRPCRequest
   readonly head: SessionHead
   readonly records: readonly BindingRecord[]
 }
 
-/** The longest `initialize` that is taken, as JSON. */
+/** Longest accepted `initialize` as JSON, in bytes. */
 export const INITIALIZE_BYTES_MAX = 16 * 1024
 
-/** A request that is not answered yet. With a task it is taken up again after a restart; its input lies with the task. */
+/** An unanswered request. One with a task is resumed after a restart. The task's input is stored with the task. */
 export interface OpenRecord {
   readonly stream: string
   readonly request: KeptRequest
@@ -59,13 +59,13 @@ export interface OpenRecord {
   }
 }
 
-/** What was sent; `message` is absent in the event that only opens a stream. */
+/** An event of a stream. `message` is missing in the event that only opens a stream. */
 export interface EventRecord {
   readonly stream: string
   readonly number: number
   readonly at: number
   readonly message?: JSONRPCMessage | undefined
-  /** Of an answer that its client didn't get yet: the note that says so, which goes when it does. */
+  /** Key of the record that the answer is not delivered. The record is deleted once it is. */
   rejoinKey?: string | undefined
   readonly bytes: number
 }
@@ -75,12 +75,12 @@ const DELETES_PER_WRITE = 64
 export class SessionRecords {
   constructor(readonly records: BindingRecords) {}
 
-  /** What is kept of a session that this `initialize` begins. Only what the SDK reads is kept of it. */
+  /** Makes the records of a session that this `initialize` begins. Only the fields that the SDK reads are kept. */
   begun(sessionId: string, owner: SessionOwner, initialize: JSONRPCRequest, createdAt: number): NewSession {
     const kept = keptInitialize(initialize)
     const text = JSON.stringify(kept)
     const about = { ...owner, createdAt }
-    // The figure itself is left out of it.
+    // The number of bytes does not count itself.
     const head: SessionHead = { ...about, bytes: Buffer.byteLength(text) + Buffer.byteLength(JSON.stringify(about)) }
     const records = [
       this.records.own(`http-session/${sessionId}`, JSON.stringify(head)),
@@ -109,14 +109,14 @@ export class SessionRecords {
     return this.records.own(eventKey(sessionId, stream, number), undefined)
   }
 
-  /** The sessions that there are, and the IDs of those that are in the form of the first stores. */
+  /** Reads the sessions, and the IDs of those in the form of the first stores. */
   async readSessions(): Promise<{ sessions: FoundSession[]; old: string[] }> {
     const seen = new Map(await this.records.collect('http-seen/', ({ key, text }) => [lastPart(key), Number(text)]))
     const found = await this.records.collect('http-session/', ({ key, text }) => {
       const { owner, address, createdAt, bytes, initialize } = JSON.parse(text) as SessionHead & {
         initialize?: unknown
       }
-      // Nothing else is held on to: one in the old form may take megabytes.
+      // Only these fields stay in memory, because a session in the old form may take megabytes.
       const head = initialize === undefined ? { owner, address, createdAt, bytes } : undefined
       return { sessionId: lastPart(key), head }
     })
@@ -127,8 +127,8 @@ export class SessionRecords {
   }
 
   /**
-   * Brings a session into today's form. One whose `initialize` is longer than would be taken today is deleted: its
-   * client begins another one.
+   * Converts a session to the current form. Deletes one whose `initialize` is longer than accepted now. Its client then
+   * begins another one.
    */
   async renew(sessionId: string): Promise<FoundSession | undefined> {
     const text = await this.records.get(`http-session/${sessionId}`)
@@ -140,24 +140,24 @@ export class SessionRecords {
       return undefined
     }
     const { head, records } = this.begun(sessionId, { owner }, initialize, createdAt)
-    // In that form a session that was used for less than five minutes has no note of it: it may have been.
+    // In the old form, a session that was used for less than five minutes has no record of its use. It counts as used.
     const seenAt = Number((await this.records.get(`http-seen/${sessionId}`)) ?? createdAt)
     await this.records.write([...records, this.seen(sessionId, seenAt)])
     return { sessionId, head, seenAt }
   }
 
-  /** The `initialize` that the SDK is given again. */
+  /** Reads the `initialize` that the SDK receives again. */
   async readInitialize(sessionId: string): Promise<JSONRPCRequest | undefined> {
     const text = await this.records.get(`http-initialize/${sessionId}`)
     return text === undefined ? undefined : (JSON.parse(text) as JSONRPCRequest)
   }
 
-  /** The sessions that have requests which are not answered. */
+  /** Lists the sessions with unanswered requests. */
   readSessionsWithOpen(): Promise<string[]> {
     return this.records.parts('http-open/')
   }
 
-  /** The sessions of which anything is kept besides their own records. */
+  /** Lists the sessions that have records besides their own ones. */
   async readSessionsWithRest(): Promise<Set<string>> {
     const found = new Set<string>()
     for (const kind of REST) for (const sessionId of await this.records.parts(`${kind}/`)) found.add(sessionId)
@@ -168,12 +168,12 @@ export class SessionRecords {
     return this.records.collect(`http-open/${sessionId}/`, ({ text }) => {
       const record = JSON.parse(text) as Omit<OpenRecord, 'request'> & { request: KeptRequest | JSONRPCRequest }
       const { request } = record
-      // The first stores hold all of it, which may take megabytes.
+      // The first stores hold the whole request, which may take megabytes.
       return { ...record, request: 'jsonrpc' in request ? keptOf(request) : request }
     })
   }
 
-  /** The events of a session, or of one stream of it; in the order of their numbers within each stream. */
+  /** Reads the events of a session, or of one of its streams, in the order of their numbers within each stream. */
   async readEvents(sessionId: string, stream?: string, after = -1): Promise<EventRecord[]> {
     const prefix = stream === undefined ? `http-event/${sessionId}/` : `http-event/${sessionId}/${stream}/`
     const from = stream === undefined || after < 0 ? {} : { after: eventKey(sessionId, stream, after) }
@@ -185,8 +185,8 @@ export class SessionRecords {
   }
 
   /**
-   * Deletes all of a session; the session itself first, so that what is left after a crash belongs to nobody, and the next
-   * start deletes it.
+   * Deletes all records of a session, its own ones first. After a crash, the others then belong to no session, and the
+   * next start deletes them.
    */
   async drop(sessionId: string): Promise<void> {
     const kinds = ['http-session', 'http-initialize', 'http-seen']
@@ -194,7 +194,7 @@ export class SessionRecords {
     await this.dropRest(sessionId)
   }
 
-  /** Deletes what is kept of a session besides the session's own records. */
+  /** Deletes the records of a session besides its own ones. */
   async dropRest(sessionId: string): Promise<void> {
     for (const kind of REST) {
       const keys = await this.records.keys(`${kind}/${sessionId}/`)
@@ -211,7 +211,7 @@ const REST = ['http-open', 'http-event']
 /** A session in the form of the first stores. */
 type OldSession = { readonly owner: string; readonly initialize: JSONRPCRequest; readonly createdAt: number }
 
-/** An `initialize` with what the SDK reads of it, and nothing else. */
+/** Reduces an `initialize` to the fields that the SDK reads. */
 function keptInitialize(initialize: JSONRPCRequest): JSONRPCRequest {
   const { protocolVersion, capabilities, clientInfo } = InitializeRequestSchema.parse(initialize).params
   return {

@@ -1,8 +1,8 @@
 /**
- * The transport of one session, around the SDK's. Quick requests are answered as JSON, without a stream: they are not
- * worth an event, and asked again when a connection drops. What the server asks of its client gets an ID that no other
- * process of this session ever used, since the SDK counts from 0 in each, and an answer to a question from before a
- * restart would answer another one.
+ * Transport of one session, around the SDK's. Quick requests are answered as JSON, without a stream: they are not worth
+ * an event, and a client repeats them when a connection is lost. A request of the server to its client gets an ID that
+ * no other process of this session has used. The SDK counts from 0 in each process, so an answer to a question from
+ * before a restart would answer another one.
  */
 import type { WebStandardStreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/webStandardStreamableHttp.js'
 import type { TransportSendOptions } from '@modelcontextprotocol/sdk/shared/transport.js'
@@ -21,18 +21,18 @@ import type { OpenCall } from '../server/types.js'
 import type { OpenRequests } from './open-requests.js'
 
 /**
- * What answers a question whose own request is gone: asked by an earlier process, or a second time. Resolves once it is on
- * disk, or counts for nothing.
+ * Accepts an answer to a question whose own request has ended: asked by an earlier process, or a second time. Resolves
+ * once the answer is on disk, or was dropped.
  */
 export type LateAnswer = (question: string, response: JSONRPCMessage) => Promise<void>
 
-// Questions that were asked and never answered; a client that answers none must not fill the memory.
+// Number of unanswered questions that are kept. A client that answers none must not fill the memory.
 const ASKED_MAX = 1_000
 
 export class SessionTransport extends DurableTransport {
   readonly #answers = new Map<RequestId, (response: JSONRPCMessage) => void>()
   readonly #asked = new Map<RequestId, { readonly requestId: RequestId; readonly question: string | undefined }>()
-  /** Answers to questions of tasks that are on their way to the disk, by question. */
+  /** Answers to questions of tasks that are being written to disk, by question. */
   readonly #answering = new Map<string, Deferred<void>>()
   readonly #cancelling = new Map<RequestId, Promise<void>>()
   readonly #sentAs = new Map<RequestId, RequestId>()
@@ -40,16 +40,20 @@ export class SessionTransport extends DurableTransport {
 
   constructor(
     override readonly inner: WebStandardStreamableHTTPServerTransport,
-    /** Unlike that of every other process. */
+    /** A text that no other process has. */
     private readonly incarnation: string,
-    /** Those that have a stream. */
+    /** Requests of the session that have a stream. */
     private readonly requests: OpenRequests,
     private readonly onLateAnswer: LateAnswer,
-    /** Called when the client cancels a request: it is not waited for any more, and no answer will come. */
+    /** Called when the client cancels a request: it gets no answer. */
     private readonly onGivenUp: (requestId: RequestId) => void,
-    /** Called before an answer that ends a call: the note goes when its client gets the answer. */
+    /**
+     * Called before an answer that ends a call. The record that it is not delivered is deleted once the client gets it.
+     */
     private readonly onDelivers: DurableTransport['delivers'],
-    /** Called when the client cancels an open call, before anybody else hears of it. Resolves once that is on disk. */
+    /**
+     * Called when the client cancels an open call, before the server sees that. Resolves once the cancel is on disk.
+     */
     private readonly onCancels: (call: OpenCall) => Promise<void>,
   ) {
     super(inner)
@@ -59,17 +63,17 @@ export class SessionTransport extends DurableTransport {
     return this.onDelivers(requestId, rejoinKey)
   }
 
-  /** True if a request waits for its answer, beside those that have a stream. */
+  /** True if a request without a stream is unanswered. */
   get isAsked(): boolean {
     return this.#answers.size > 0
   }
 
-  /** True if a request of this ID is among them. */
+  /** True if a request with this ID and without a stream is unanswered. */
   asks(id: RequestId): boolean {
     return this.#answers.has(id)
   }
 
-  /** Hands a request to the server and resolves with its answer; the SDK's transport never sees it. */
+  /** Hands a request to the server and resolves with its answer. The SDK's transport never sees the request. */
   ask(request: JSONRPCRequest, extra: MessageExtraInfo): Promise<JSONRPCMessage> {
     return new Promise((resolve) => {
       this.#answers.set(request.id, resolve)
@@ -77,7 +81,7 @@ export class SessionTransport extends DurableTransport {
     })
   }
 
-  /** What is asked for and not answered when the session ends, nobody will answer. */
+  /** Answers all waiting requests with an error, because the session is over. */
   protected override over(): void {
     this.requests.endAll()
     for (const id of this.#answers.keys()) this.#unanswered(id, 'The session is over')
@@ -92,7 +96,7 @@ export class SessionTransport extends DurableTransport {
     answer?.({ jsonrpc: '2.0', id, error: { code: -32_000, message } })
   }
 
-  /** Resolves with the answer to a request that the SDK's transport was given. */
+  /** Resolves with the answer to a request that the SDK's transport received. */
   answerTo(requestId: RequestId): Promise<JSONRPCMessage> {
     return new Promise((resolve) => {
       this.#answers.set(requestId, (response) => {
@@ -102,16 +106,18 @@ export class SessionTransport extends DurableTransport {
     })
   }
 
-  /** Ends the wait for a request whose client is gone. It did not cancel it: what works on it continues. */
+  /**
+   * Ends the wait for a request whose client has disconnected. It did not cancel the request, so its task continues.
+   */
   abandon(requestId: RequestId): void {
     this.requests.end(requestId)
     this.onmessage?.({ jsonrpc: '2.0', method: 'notifications/cancelled', params: { requestId } })
   }
 
   /**
-   * Takes a notification, or an answer to what the server asked. Resolves once what comes of it is on disk: an answer to a
-   * task's question, the cancel of a call that cancels its task.
-   * @throws HoldfastError `STORE_UNAVAILABLE`, `CLOSED`: the client may send it again
+   * Accepts a notification, or an answer to a question of the server. Resolves once its effect is on disk: the answer
+   * to a task's question, or the cancel of a call that cancels its task.
+   * @throws HoldfastError `STORE_UNAVAILABLE`, `CLOSED`. The client may send it again.
    */
   async take(message: JSONRPCMessage, extra?: MessageExtraInfo): Promise<void> {
     const requestId = cancelledBy(message)
@@ -130,8 +136,8 @@ export class SessionTransport extends DurableTransport {
   }
 
   /**
-   * Closes the stream of a request that is not answered any more, and makes the SDK's transport forget it. That only forgets
-   * what is answered, so it is given an answer that goes nowhere.
+   * Closes the stream of a request that gets no answer, and makes the SDK's transport forget the request. The transport
+   * only forgets answered requests, so it gets an answer that is not sent.
    */
   async release(id: RequestId): Promise<void> {
     this.inner.closeSSEStream(id)
@@ -163,12 +169,15 @@ export class SessionTransport extends DurableTransport {
     return answering?.promise
   }
 
-  /** The task first: where it can't be cancelled now, the call continues, and the client may cancel it again. */
+  /**
+   * Cancels the task first. If the task cannot be cancelled now, the call continues, and the client may cancel it
+   * again.
+   */
   async #cancel(requestId: RequestId, message: JSONRPCMessage, extra?: MessageExtraInfo): Promise<void> {
     const call = this.preflights.get(requestId)
     if (!call) return this.receive(message, extra)
     const cancelling = call
-      // One that is refused has no task.
+      // A refused call has no task.
       .then(this.onCancels, () => {})
       .then(() => this.receive(message, extra))
     const over = cancelling.catch(() => {})
@@ -215,7 +224,7 @@ export class SessionTransport extends DurableTransport {
   }
 }
 
-/** Which request a message cancels, if that is what it does. */
+/** ID of the request that a message cancels; `undefined` for any other message. */
 function cancelledBy(message: JSONRPCMessage): RequestId | undefined {
   if (!('method' in message) || message.method !== 'notifications/cancelled') return undefined
   return message.params?.['requestId'] as RequestId | undefined

@@ -1,11 +1,11 @@
 /**
- * Every session there is: in memory, and of those that an earlier process left, what is on disk until their client comes
- * back. Limits them, drops what is not used, and takes up at the start what was open.
+ * All sessions: those in memory, and those of an earlier process that are on disk until their client returns. Limits
+ * the sessions, deletes unused ones, and resumes open requests at the start.
  *
- * - A session that is idle is let go of, and made again when its client comes back, as after a restart: ten thousand
- *     that nobody uses must not fill the memory.
- * - Of a session that is not in memory only its owner, its size and two times are: what the SDK is given again is read
- *     when it is needed.
+ * - An idle session is unloaded, and created again when its client returns, as after a restart. Without this, thousands
+ *   of idle sessions could fill the memory.
+ * - Of a session that is not in memory, only its owner, its size and two instants are. Its `initialize` is read when it
+ *   is needed.
  */
 import type { JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
 import { faultOf } from '../../../base/fault.js'
@@ -20,10 +20,10 @@ const IDLE_AFTER_MS = 5 * 60_000
 
 const SWEEP_EVERY_MS = 60_000
 const NOTED_EVERY_MS = 5 * 60_000
-// Whoever fills up what there is must not fill up the log.
+// Least time between two warnings. A client that fills the sessions must not fill the log.
 const WARNED_EVERY_MS = 60_000
 
-/** A limit of sessions is reached, and all that it counts are in use. */
+/** Error of a new session if a limit is reached and all counted sessions are in use. */
 export class TooManySessions extends Error {
   constructor(readonly limit: keyof SessionLimits) {
     super(`Too many sessions (limit \`${limit}\`)`)
@@ -31,18 +31,18 @@ export class TooManySessions extends Error {
 }
 
 class Entry implements SessionUse {
-  /** When `seenAt` was written; `undefined` before its client's second request. */
+  /** Instant of the last write of `seenAt`; `undefined` before the client's second request. */
   notedAt: number | undefined
   session: Promise<Session> | undefined
-  /** The same, once it is made. */
+  /** Session of this entry, once it is created. */
   made: Session | undefined
-  /** True if events of it may be on disk that nobody will need; of one that is not in memory. */
+  /** True if old events of the session may be on disk while it is not in memory. */
   hasOldEvents = true
 
   constructor(
     readonly head: SessionHead,
     public seenAt: number,
-    /** True if it is on disk; one that its client has not finished to begin is only here. */
+    /** True if the session is on disk. A session whose `initialize` is not complete is only in memory. */
     public isKept: boolean,
   ) {}
 
@@ -54,7 +54,7 @@ class Entry implements SessionUse {
     return this.session !== undefined && this.made?.isIdle !== true
   }
 
-  /** A session that is being made; one that can't be is forgotten. */
+  /** Sets a session that is being created. One that fails is removed. */
   make(session: Promise<Session>): Promise<Session> {
     this.session = session
     session.then(
@@ -77,7 +77,7 @@ class Entry implements SessionUse {
 export class Sessions {
   readonly #entries = new Map<string, Entry>()
   readonly #openRequests = new Map<string, number>()
-  /** What an earlier process left is known, and what was open is taken up. */
+  /** Resolves once the sessions of an earlier process are known and their open requests are resumed. */
   readonly ready: Promise<void>
   #tidying: Promise<void> | undefined
   #closed = false
@@ -92,8 +92,8 @@ export class Sessions {
   }
 
   /**
-   * The session of this ID, if it is this owner's.
-   * @returns `undefined` for an unknown one and for another's alike
+   * Finds the session with this ID and owner.
+   * @returns `undefined` for an unknown session and for one of another owner
    */
   async find(sessionId: string, owner: string): Promise<Session | undefined> {
     await this.ready
@@ -104,7 +104,7 @@ export class Sessions {
   }
 
   /**
-   * Begins a session, and closes others where there are too many.
+   * Begins a session, and closes others if there are too many.
    * @throws TooManySessions; HoldfastError `CLOSED`
    */
   async begin(owner: SessionOwner, request: JSONRPCRequest): Promise<Session> {
@@ -134,7 +134,7 @@ export class Sessions {
     return session
   }
 
-  /** Drops a session and everything of it. */
+  /** Deletes a session with all of its records. */
   async drop(sessionId: string): Promise<void> {
     const entry = this.#entries.get(sessionId)
     if (!this.#entries.delete(sessionId)) return
@@ -143,7 +143,7 @@ export class Sessions {
     await this.parts.records.drop(sessionId)
   }
 
-  /** Closes every connection; the sessions stay for the next process. */
+  /** Closes every connection. The sessions stay in the store for the next process. */
   async close(): Promise<void> {
     this.#closed = true
     this.#disarm()
@@ -162,7 +162,7 @@ export class Sessions {
     }
     for (const sessionId of await records.readSessionsWithOpen()) {
       const entry = this.#entries.get(sessionId)
-      // Begun behind the others' backs: one session that can't be taken up must not keep the rest waiting.
+      // Begun without waiting: one session that cannot be resumed must not delay the others.
       if (entry) this.#again(sessionId, entry).catch(() => {})
     }
     const room = makeRoom(this.#entries, this.parts.options)
@@ -180,7 +180,7 @@ export class Sessions {
     this.#entries.set(sessionId, entry)
   }
 
-  /** Deletes what belongs to no session: a process may have died while it deleted one. */
+  /** Deletes records that belong to no session: a process may have crashed while it deleted one. */
   async #tidy(): Promise<void> {
     for (const sessionId of await this.parts.records.readSessionsWithRest()) {
       if (this.#closed) return
@@ -197,7 +197,7 @@ export class Sessions {
     }
     const session = entry.make(make())
     session.catch((error: unknown) => {
-      // Its client is told, and tries again.
+      // The client receives the error, and tries again.
       if (isStoreAway(error)) return
       const { logger } = durable.core.binding
       logger.error('A session could not be restored', { sessionId, error: faultOf(error) })
@@ -216,7 +216,7 @@ export class Sessions {
     entry.seenAt = durable.core.binding.clock.now()
     if (entry.notedAt !== undefined && entry.seenAt < entry.notedAt + NOTED_EVERY_MS) return
     entry.notedAt = entry.seenAt
-    records.records.write([records.seen(sessionId, entry.seenAt)]).catch(() => {}) // The next one notes it.
+    records.records.write([records.seen(sessionId, entry.seenAt)]).catch(() => {}) // The next use writes it.
   }
 
   async #closeForRoom(closes: ReadonlyMap<string, keyof SessionLimits>): Promise<void> {
@@ -238,7 +238,7 @@ export class Sessions {
     await Promise.all([...closes.keys()].map((sessionId) => this.drop(sessionId)))
   }
 
-  /** M1. */
+  /** Unloads a session that was idle for long enough. */
   async #letGo(entry: Entry, session: Session): Promise<void> {
     const { clock } = this.parts.durable.core.binding
     const isIdle = session.isIdle && entry.seenAt + IDLE_AFTER_MS < clock.now()
@@ -266,7 +266,7 @@ export class Sessions {
     const before = this.parts.durable.core.binding.clock.now() - this.parts.options.sessionTtlMs
     for (const [sessionId, entry] of [...this.#entries]) {
       const session = await entry.session?.catch(() => undefined)
-      // Somebody reads: it is in use, also where nothing is asked.
+      // A session with a reader is in use, even if there are no requests.
       if (session?.events.connections.has()) this.#touch(sessionId, entry)
       if (entry.seenAt < before) {
         await this.drop(sessionId)

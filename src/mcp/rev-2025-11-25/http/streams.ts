@@ -1,27 +1,27 @@
-/** The streams of one session, as far as their events are concerned: what is known of each, and what it was opened for. */
+/** The streams of one session: the state of each, and the purpose for which it is opened. */
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { JSONRPCMessage, RequestId } from '@modelcontextprotocol/sdk/types.js'
 import type { BindingRecord } from '../../../task/changes.js'
 import type { KeptRequest } from './kept-request.js'
 import type { EventRecord, OpenRecord } from './session-records.js'
 
-/** The stream that is no request's answer; the transport calls it `_GET_stream` in every session. */
+/** Name of the stream of messages without a request. The transport calls it `_GET_stream` in every session. */
 export const STANDALONE = 'get'
 export const STANDALONE_OF_TRANSPORT = '_GET_stream'
 
-/** What a stream is opened for. */
+/** Purpose for which a stream is opened. */
 export type Opening =
-  /** Nothing is kept of it: its client can simply ask again. */
+  /** Nothing is kept of the stream, because its client can repeat the request. */
   | { readonly kind: 'unkept' }
   /**
-   * A request. `begin` writes what is given to it with what it writes itself.
-   * @returns whether it did: what is refused leaves nothing
+   * A request. `begin` writes the given records together with its own.
+   * @returns false if the request is refused; then nothing is written
    */
   | {
       readonly kind: 'request'
       readonly request: KeptRequest
       readonly begin: (beside: (call?: OpenRecord['call']) => BindingRecord[]) => Promise<boolean>
-      /** Is given what the response has to go through. */
+      /** Receives the function that wraps the response. */
       readonly onOpen: (watch: (response: Response) => Response) => void
     }
   /** A request of an earlier process. */
@@ -29,18 +29,22 @@ export type Opening =
 
 const opening = new AsyncLocalStorage<{ what: Opening | undefined }>()
 
-/** Runs `act`, which hands a request to the transport, and tells `storeEvent` what it opens a stream for: the transport doesn't. */
+/**
+ * Runs `act`, which hands a request to the transport, with the purpose of its stream. `storeEvent` reads the purpose,
+ * which the transport does not pass on.
+ */
 export async function opens<T>(what: Opening, act: () => Promise<T>): Promise<T> {
   const slot: { what: Opening | undefined } = { what }
   try {
     return await opening.run(slot, act)
   } finally {
-    // Whatever waits for the answer still has the slot, for as long as it waits. It must not hold the request's parameters.
+    // Callbacks that wait for the answer keep the slot in memory. Without this, they would also keep the parameters of
+    // the request.
     slot.what = undefined
   }
 }
 
-/** What the stream of the current request is opened for. Told once. */
+/** Purpose of the current request's stream. It can be read once. */
 export function takeOpening(): Opening {
   const slot = opening.getStore()
   const what = slot?.what
@@ -48,26 +52,26 @@ export function takeOpening(): Opening {
   return what ?? { kind: 'unkept' }
 }
 
-/** What is known of a stream. */
+/** State of a stream. */
 export interface Stream {
   readonly name: string
   next: number
-  /** The number of the answer, once there is one. */
+  /** Number of the answer, once there is one. */
   final: number | undefined
-  /** The progress that was sent last. */
+  /** Progress that was sent last. */
   progress: number | undefined
   readonly writes: Set<Promise<unknown>>
-  /** What the transport calls it. */
+  /** ID of the stream in the transport. */
   id: string
-  /** The request that it answers. */
+  /** ID of the request that the stream answers. */
   requestId: RequestId | undefined
   /** True if that request waits for the end of a task. */
   isWait: boolean
-  /** When its last reader went; `undefined` if it had none in this process. */
+  /** Instant at which the last reader disconnected; `undefined` if there was none in this process. */
   leftAt: number | undefined
-  /** The note that its answer is not delivered. */
+  /** Key of the record that the answer is not delivered. */
   rejoinKey: string | undefined
-  /** Its response is on its way to the client, who reads it as soon as it is there. */
+  /** True if the response is on its way to the client, which reads it at once. */
   isOwed: boolean
 }
 
@@ -87,7 +91,7 @@ export function newStream(name: string): Stream {
   }
 }
 
-/** What is known of a stream from what was sent on it. */
+/** Updates the state of a stream with a message that was sent on it. */
 export function note(stream: Stream, number: number, message: JSONRPCMessage): void {
   if (!('method' in message)) {
     if (stream.name !== STANDALONE) stream.final = number
@@ -97,7 +101,7 @@ export function note(stream: Stream, number: number, message: JSONRPCMessage): v
   }
 }
 
-/** The ID of an event. */
+/** ID of an event. */
 export function streamIdOf({ stream, number }: Pick<EventRecord, 'stream' | 'number'>): string {
   return `${stream}_${number}`
 }

@@ -1,6 +1,6 @@
 /**
- * Asks a client what a task asks for, on the stream of the request that waits for the task. A question that was asked
- * and not answered when the process died is asked again, under the same key, as soon as somebody waits again.
+ * Asks a client the open questions of a task, on the stream of the request that waits for the task. A question that was
+ * unanswered when the process crashed is asked again, under the same key, as soon as a client waits for the task again.
  */
 import {
   CreateMessageResultSchema,
@@ -17,7 +17,7 @@ import { answerInput, canAnswer, type Question, questionsOf, refuseInput } from 
 import { INPUT_META, questionId } from './transport.js'
 import type { Attachment, DurableBinding, Extra } from './types.js'
 
-// A person may think for longer than the SDK's minute; the task's own timeout counts.
+// A person may need longer than the SDK's minute. The timeout of the task applies.
 const TIMEOUT_MS = 2 ** 31 - 1
 
 const RESULT_SCHEMAS = {
@@ -26,24 +26,24 @@ const RESULT_SCHEMAS = {
   'roots/list': ListRootsResultSchema,
 } as const satisfies Record<Question['method'], unknown>
 
-/** Whose questions, and to whom. */
+/** The task, its client and the request on which to ask. */
 export interface AskOptions {
   readonly durable: DurableBinding
   readonly attachment: Attachment
   readonly taskId: string
   readonly caller: Caller
   readonly extra: Extra
-  /** A client that asked for no task doesn't know of one, and nobody else can answer for it. */
+  /** True for a call without a task. Its client does not know the task, so no other client can answer. */
   readonly isInline: boolean
 }
 
-/** The questions that one request's client is asked. */
+/** Asks the questions of a task within one request. */
 export class InputAsker {
   readonly #asked = new Map<string, AbortController>()
 
   constructor(private readonly options: AskOptions) {}
 
-  /** Asks what is new, and takes back what somebody else has answered. */
+  /** Asks new questions, and withdraws those that another client has answered. */
   look(view: TaskView): void {
     const questions = questionsOf(view)
     for (const [key, aborter] of this.#asked) {
@@ -56,7 +56,7 @@ export class InputAsker {
     }
   }
 
-  /** The request is over. */
+  /** Withdraws all questions, because the request is over. */
   stop(): void {
     for (const aborter of this.#asked.values()) aborter.abort('The request is over')
     this.#asked.clear()
@@ -79,10 +79,10 @@ export class InputAsker {
       await answerInput(durable.core, taskId, key, answer, scope, tell)
     } catch (error) {
       failure = error
-      // Taken back, or the connection is over: that the client is gone is no answer of its.
+      // The question was withdrawn, or the connection is over. Neither is an answer of the client.
       if (aborter.signal.aborted || this.options.extra.signal.aborted) return
       logger.debug('A question of a task was not answered', { taskId, key, error: faultOf(error) })
-      // Another of the owner's clients may answer a task's question; an inline call has only this one.
+      // Another client of the owner may answer a question of a task. An inline call has only this client.
       if (isInline) await refuseInput(durable.core, taskId, key, whyOf(error)).catch(() => {})
     } finally {
       attachment.transport?.answered(questionId(taskId, key), failure)
@@ -100,7 +100,7 @@ export class InputAsker {
   }
 }
 
-/** Why a question was not answered, without what an error of the engine's says of the server's disk. */
+/** Reason for which a question was not answered. Details about the server's disk are left out. */
 function whyOf(error: unknown): string {
   return error instanceof HoldfastError ? clientWordsOf(error.code, error.message) : String(error)
 }

@@ -27,7 +27,7 @@ import { installCheckpointMethods, installTaskMethods } from './methods.js'
 import { DurableTransport } from './transport.js'
 import type { Attachment, DurableBinding, Extra } from './types.js'
 
-// The SDK checks these requests twice, and calls what a client got wrong an internal error the first time.
+// The SDK checks these requests twice, and reports a mistake of the client as an internal error in its first check.
 const anyCall = z.object({ method: z.literal('tools/call'), params: z.unknown() })
 const anyList = z.looseObject({ method: z.literal('tools/list') })
 
@@ -159,8 +159,8 @@ async function unanswered(): Promise<never> {
 type TaskSupport = NonNullable<Tool['execution']>['taskSupport']
 
 /**
- * Reads the SDK's own list once for each state of the list, since the SDK converts every schema for it. Without this, each
- * call of a tool that does not exist would cost as much as all schemas together.
+ * Makes a reader of the SDK's list of tools. It reads the list once for each state of the list, because the SDK
+ * converts every schema for it. Without this, each call of an unknown tool would cost as much as all schemas together.
  */
 function taskSupportIn(server: McpServer, listTools: () => Handler | undefined): Attachment['taskSupportOf'] {
   let known: Promise<Map<string, TaskSupport>> | undefined
@@ -179,7 +179,7 @@ function taskSupportIn(server: McpServer, listTools: () => Handler | undefined):
     if (!known) {
       const reading = read()
       known = reading
-      // The next call reads the list again.
+      // After a failure, the next call reads the list again.
       reading.catch(() => {
         if (known === reading) known = undefined
       })
@@ -188,7 +188,7 @@ function taskSupportIn(server: McpServer, listTools: () => Handler | undefined):
   }
 }
 
-/** What a server with durable tasks says it can do. `tools` is left to the first tool (attach-2025-1). */
+/** Capabilities of a server with durable tasks. The SDK adds `tools` with the first tool (attach-2025-1). */
 export function capabilitiesOf(listsTasks: boolean): ServerCapabilities {
   return {
     tasks: { ...(listsTasks ? { list: {} } : {}), cancel: {}, requests: { tools: { call: {} } } },

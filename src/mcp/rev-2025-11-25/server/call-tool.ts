@@ -1,6 +1,6 @@
 /**
- * Answers `tools/call`: with a task where one was asked for, else with the result of the same durable task. Tools that
- * are not ours go on to the SDK, with the two refusals that it gets wrong.
+ * Answers `tools/call`: with a task if the client requested one, else with the result of the same durable task. Other
+ * tools are passed on to the SDK, after two checks that it gets wrong.
  */
 
 import {
@@ -24,7 +24,7 @@ import { InputAsker } from './ask-inputs.js'
 import { projectNewTask } from './project-task.js'
 import type { Attachment, DurableBinding, Extra, OpenCall } from './types.js'
 
-/** The handler of `tools/call`. */
+/** Handles `tools/call`. */
 export async function callTool(
   durable: DurableBinding,
   attachment: Attachment,
@@ -43,20 +43,23 @@ export async function callTool(
     if (call.kind === 'task') return await answerWithTask(durable, attachment, call, extra)
     return await answerInline(durable, attachment, call, extra)
   } catch (error) {
-    // A call that asks for a task is answered with one, or with an error: the SDK refuses a result.
+    // A call that requests a task is answered with a task or an error: the SDK refuses a result.
     const result = task === undefined && toolErrorOf(error)
     if (result) return result
     if (error instanceof InvalidArguments) throw invalidParams(error.message)
     throw refusalOf(error, durable.core.logger)
   } finally {
-    // A later request of the same ID may have one of its own.
+    // A later request with the same ID may have a preflight of its own.
     if (preflight && transport?.preflights.get(extra.requestId) === preflight) {
       transport.preflights.delete(extra.requestId)
     }
   }
 }
 
-/** Checks a call of a durable tool and makes its task durable. @throws InvalidArguments; ProtocolError; HoldfastError */
+/**
+ * Checks a call of a durable tool and makes its task durable.
+ * @throws InvalidArguments; ProtocolError; HoldfastError
+ */
 export async function openCall(
   durable: DurableBinding,
   { params }: CallToolRequest,
@@ -152,9 +155,9 @@ async function answerInline(
     if (end.kind === 'parked') {
       return told(parkedAnswerOf(taskId, end.view?.parked as Parked), taskId)
     }
-    // Not delivered: the same call to the next process joins the task.
+    // The answer is not marked as delivered, so the same call to the next process joins the task.
     if (end.kind === 'stopping') return told(stoppedWordsOf(taskId), taskId)
-    // Whoever was sent something is not waiting any more: the note that says otherwise goes with the answer.
+    // The client receives an answer now. So the record that it is not delivered is deleted with it.
     if (!attachment.transport?.delivers(extra.requestId, started.rejoinKey)) core.deliver(started)
     if (end.kind === 'late') {
       return handleOf(
@@ -172,7 +175,10 @@ async function answerInline(
   }
 }
 
-/** The connection is gone, or its client cancelled the call. Only the second ever ends the task, and only if it may. */
+/**
+ * Ends an interrupted call: the connection is lost, or the client cancelled the call. Only a cancel can end the task,
+ * if the tool allows it.
+ */
 async function interrupted(
   { core }: DurableBinding,
   { transport }: Attachment,
@@ -180,12 +186,13 @@ async function interrupted(
   { requestId }: Extra,
 ): Promise<CallToolResult> {
   if (transport?.wasCancelled(requestId)) await cancelTaskOf(core, call)
-  // Nobody is told: the SDK answers no request that was cancelled.
+  // The result is not sent: the SDK answers no request that was cancelled.
   return { content: [] }
 }
 
 /**
- * The client cancelled a call: its task is cancelled too, where the tool says so. Resolves once that is on disk.
+ * Cancels the task of a call that the client cancelled, if `onInterrupt` of the tool is `'cancel'`. Resolves once that
+ * is on disk.
  * @throws HoldfastError `STORE_UNAVAILABLE`, `CLOSED`
  */
 export async function cancelTaskOf(

@@ -1,6 +1,7 @@
 /**
- * `tasks/get`, `tasks/result`, `tasks/list` and `tasks/cancel`. `params.taskId` is the truth, whatever a request's
- * related-task hint says. Parameters are checked here and not by the SDK's schemas, which would answer -32603.
+ * Handlers of `tasks/get`, `tasks/result`, `tasks/list` and `tasks/cancel`. `params.taskId` names the task, regardless
+ * of the related-task hint of a request. Parameters are checked here, because a failed check of the SDK's schemas would
+ * be answered with -32603.
  */
 import { type CallToolResult, RELATED_TASK_META_KEY } from '@modelcontextprotocol/sdk/types.js'
 import { z } from 'zod'
@@ -18,7 +19,7 @@ import type { Attachment, DurableBinding, Extra } from './types.js'
 
 const PAGE = 50
 
-/** Handles a request: whoever asks is known, and what is thrown becomes an answer. */
+/** Installs the handler of a method. Finds the caller, and turns a thrown error into a refusal. */
 export function serve(
   durable: DurableBinding,
   { server }: Attachment,
@@ -53,7 +54,7 @@ export function installTaskMethods(durable: DurableBinding, attachment: Attachme
     const scope = await core.scope('read', caller, { taskId })
     const asking = new InputAsker({ durable, attachment, taskId, caller, extra, isInline: false })
     const { signal } = extra
-    // Questions that a handler of the author's own asks within a task wait in the queue, if there is one.
+    // Questions that a handler of the author asks within a task wait in the message queue, if there is one.
     let relayed = Promise.resolve()
     const relay = () => {
       relayed = relayed.then(() => durable.queue?.relay(taskId, attachment, extra)).catch(() => {})
@@ -63,11 +64,11 @@ export function installTaskMethods(durable: DurableBinding, attachment: Attachme
       relay()
     }
     const { kind, view } = await waitForEnd(core, taskId, { ...scope, signal, onLook }).finally(() => asking.stop())
-    // An error, since a result would be taken for the task's own.
+    // A refusal, because a client would take a result for that of the task.
     if (kind === 'stopping') throw new ProtocolError(RPC.internal, stoppedWordsOf(taskId), { code: 'CLOSED', taskId })
     relay()
     await relayed
-    // Cancelled by its client: the SDK sends no answer.
+    // The client cancelled the request, so the SDK sends no answer.
     if (!view) return {}
     core.logger.debug('A result was fetched', { taskId, by: caller.owner })
     const answer = await durable.answer(view)
@@ -85,14 +86,14 @@ export function installTaskMethods(durable: DurableBinding, attachment: Attachme
     return { ...(await durable.project(await core.holdfast.cancel(taskId, { ...scope, reason }))) }
   })
 
-  // Without authentication the ID is the only key to a task: a list would hand out everybody's.
+  // Without authentication, the ID is the only protection of a task: a list would return the IDs of all clients.
   if (core.options.access === 'open') {
     attachment.server.removeRequestHandler('tasks/list')
     return
   }
   serve(durable, attachment, 'tasks/list', async ({ cursor }, caller) => {
     if (cursor !== undefined && typeof cursor !== 'string') throw invalidParams('Invalid cursor')
-    // An administrator's list is his own too: everybody's tasks in one list help nobody, and need no right.
+    // An administrator too gets only a list of own tasks. So the list needs no further right.
     await core.scope('read', caller)
     const page = await core.holdfast.list({ owner: caller.owner, limit: PAGE, cursor })
     const tasks = await Promise.all(page.tasks.map((view) => durable.project(view)))

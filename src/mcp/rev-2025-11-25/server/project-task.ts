@@ -1,4 +1,4 @@
-/** A task in the words of 2025-11-25. Pure. */
+/** A task in the form of 2025-11-25. Pure. */
 import type { Task } from '@modelcontextprotocol/sdk/types.js'
 import type { TaskView } from '../../../api/task-view.js'
 import { isSettled } from '../../../task/head.js'
@@ -7,19 +7,19 @@ import { clientWordsOf, parkedWordsOf } from '../../access/refusal.js'
 import { type Answer, answerOf } from '../../tools/answer.js'
 import type { StoreState } from './store-state.js'
 
-/** Names this revision in what is stored for it. */
+/** Name of this revision in records. */
 export const REVISION = '2025-11-25'
 
 const STATUS_MESSAGE_BYTES_MAX = 500
 
-/** What the view alone doesn't say. */
+/** Facts about a task that its view does not contain. */
 export interface TaskAbout {
   readonly pollIntervalMs: number
-  /** True if a completed task's tool result says that the tool failed: this revision calls that task `failed`. */
+  /** True if the tool result of a completed task has `isError`. In this revision, such a task is `failed`. */
   readonly isError: boolean
 }
 
-/** The task as clients see it. */
+/** Converts a view to a task of the protocol. */
 export function projectTask(view: TaskView, { pollIntervalMs, isError }: TaskAbout): Task {
   const said = statusMessageOf(view)
   return {
@@ -33,7 +33,7 @@ export function projectTask(view: TaskView, { pollIntervalMs, isError }: TaskAbo
   }
 }
 
-/** A task in the moment of its creation: it begins as `working`, however quick it is. */
+/** Converts a view to the task at its creation. Its status is `working`, even if the task has settled since. */
 export function projectNewTask(view: TaskView, pollIntervalMs: number): Task {
   const created: TaskView = { ...view, status: 'running', updatedAt: view.createdAt, outcome: undefined }
   return projectTask(
@@ -42,18 +42,18 @@ export function projectNewTask(view: TaskView, pollIntervalMs: number): Task {
   )
 }
 
-/** A task without a body: it is as its server said. */
+/** Converts the view of a task without a body. Its status is the one that the server set. */
 export function projectStoreTask(view: TaskView, state: StoreState | undefined, pollIntervalMs: number): Task {
   const task = projectTask(view, { pollIntervalMs: state?.pollIntervalMs ?? pollIntervalMs, isError: false })
   if (!state || view.status === 'cancelled') return task
   const { statusMessage } = state
-  // What the server said of its end counts from the commit that settles it.
+  // A final status of the server counts only after the commit that settles the task.
   const isLive = state.status === 'working' || state.status === 'input_required'
   const status = isLive && !isSettled(view.status) ? state.status : task.status
   return { ...task, status, ...(statusMessage === undefined ? {} : { statusMessage }) }
 }
 
-/** What clients are told of one that settled without a result. */
+/** The client's answer of a task that settled without a stored result. */
 export function storeAnswer(view: TaskView): Answer {
   const { outcome, taskId, error } = view
   if (outcome?.kind === 'cancelled') return answerOf(outcome, taskId)

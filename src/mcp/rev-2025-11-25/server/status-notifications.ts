@@ -1,6 +1,7 @@
 /**
- * Sends `notifications/tasks/status`: to the sessions of the task's owner, and where nobody is distinguished only to the
- * session that made it. `authorize` is asked for each of them, as for a read. A call that waits for its result is no task to its client, and nothing is sent about it.
+ * Sends `notifications/tasks/status` to the sessions of a task's owner. With `access: 'open'`, only to the session that
+ * created the task. `authorize` decides about each notification, as about a read. For a call that waits for its result
+ * no notification is sent, because its client does not know the task.
  */
 
 import { faultOf } from '../../../base/fault.js'
@@ -10,11 +11,11 @@ import type { Caller } from '../../access/caller.js'
 import { mayBeTold } from '../../access/rights.js'
 import type { Attachment, DurableBinding } from './types.js'
 
-/** Begins to listen. */
+/** Starts to listen to the engine's events. */
 export function notifyOfStatus(durable: DurableBinding): void {
   const { core, attachments } = durable
   const serial = new KeyedMutex()
-  // One after the other: `authorize` may take longer for an earlier one.
+  // In order, because `authorize` may take longer for an earlier one.
   const tell = (news: { taskId: string }) => serial.run(news.taskId, () => tellOf(news))
   const tellOf = async ({ taskId }: { taskId: string }): Promise<void> => {
     if (attachments.size === 0 || core.openCalls.has(taskId)) return
@@ -39,8 +40,8 @@ export function notifyOfStatus(durable: DurableBinding): void {
 }
 
 /**
- * True if the client of a connection may be told of a task, unasked.
- * @param maker who made the task through it; counts where it is not known who reads
+ * True if a notification about a task may be sent to the client of a connection.
+ * @param maker the caller who created the task through this connection; used if its reader is unknown
  */
 export async function mayPush(
   { core }: DurableBinding,
@@ -51,7 +52,8 @@ export async function mayPush(
   const { options, logger } = core
   if (!options.authorize) return true
   const caller = reader ?? maker
-  // A session that was taken up after a restart, and whose client is not back yet: he reads how the task is when he is.
+  // A session that was resumed after a restart, and whose client has not returned. The client reads the status when it
+  // returns.
   if (!caller) return false
   return mayBeTold(options, caller, taskId).catch((error: unknown) => {
     logger.warn('`authorize` threw for a notification about a task. The notification was not sent.', {

@@ -1,12 +1,12 @@
 /**
- * What is kept of a task that a server made through `durable.taskStore`: it has no body, so its status and its result
- * are what the server said. Beside the task, so that it goes when the task goes.
+ * State of a task that a server created through `durable.taskStore`. Such a task has no body, so the server sets its
+ * status and its result. The record belongs to the task and is deleted with it.
  */
 import type { Result, Task } from '@modelcontextprotocol/sdk/types.js'
 import type { BindingRecords } from '../../../store/binding-records.js'
 import type { BindingRecord } from '../../../task/changes.js'
 
-/** What the server said last. */
+/** State that the server set last. */
 export interface StoreState {
   readonly status: Task['status']
   readonly statusMessage?: string | undefined
@@ -14,7 +14,7 @@ export interface StoreState {
   readonly result?: Result | undefined
 }
 
-/** The record of it. */
+/** Makes the record of the state. */
 export function storeState(records: BindingRecords, taskId: string, state: StoreState): BindingRecord {
   return records.beside(taskId, 'store', JSON.stringify(state))
 }

@@ -1,23 +1,23 @@
 /**
- * The SDK's `TaskMessageQueue` over the store: what waits for a client's `tasks/result`, first in, first out, and on disk
- * before anybody is told that it is queued.
+ * The SDK's `TaskMessageQueue` in the store: messages that wait for a client's `tasks/result`, in order. A message is
+ * on disk before `enqueue` resolves.
  *
- * - A question of an earlier process is not asked any more: whoever asked it is gone, and its ID, which the SDK counts
- *     from 0 in each process, may be that of another question now.
+ * - A question of an earlier process is not sent any more: its asker is gone. The SDK counts IDs from 0 in each
+ *   process, so its ID may belong to another question now.
  */
 import type { QueuedMessage, TaskMessageQueue } from '@modelcontextprotocol/sdk/experimental/tasks/interfaces.js'
 import { KeyedMutex } from '../../../base/mutex.js'
 import type { Attachment, DurableBinding, Extra } from './types.js'
 
 interface Queued {
-  /** Which process queued it. */
+  /** Process that queued the message. */
   readonly by: string
   readonly message: QueuedMessage
 }
 
 export class DurableTaskMessageQueue implements TaskMessageQueue {
   readonly #serial = new KeyedMutex()
-  /** Of this process: unlike any other. */
+  /** Random text that identifies this process. */
   #self: string | undefined
   readonly #old = new WeakSet<QueuedMessage>()
 
@@ -55,13 +55,13 @@ export class DurableTaskMessageQueue implements TaskMessageQueue {
     })
   }
 
-  /** Forgets the questions that a process left which is gone. */
+  /** Deletes the questions of processes that have ended. */
   async dropQuestions(taskId: string): Promise<void> {
     const questions = (await this.#read(taskId)).filter(({ text }) => this.#messageIn(text).type === 'request')
     await this.#records.write(questions.map(({ key }) => this.#records.beside(taskId, key, undefined)))
   }
 
-  /** Sends what waits, on the stream of the request that waits for the task. */
+  /** Sends the queued messages on the stream of the request that waits for the task. */
   async relay(taskId: string, { transport }: Attachment, { requestId }: Extra): Promise<void> {
     for (let next = await this.dequeue(taskId); next; next = await this.dequeue(taskId)) {
       if (next.type === 'request' && this.#old.has(next)) continue
@@ -77,7 +77,7 @@ export class DurableTaskMessageQueue implements TaskMessageQueue {
   }
 
   #read(taskId: string) {
-    // Part of a key: what is no task's ID has no queue.
+    // The ID becomes part of a key. A text that is not a task's ID has no queue.
     return /^[\w-]{1,80}$/.test(taskId) ? this.#records.listBeside(taskId, 'queue/') : Promise.resolve([])
   }
 

@@ -1,9 +1,9 @@
 /**
- * The SDK's `TaskStore` over the engine, for servers that use `registerToolTask` or handlers of their own. Tasks that
- * are made through it have no body: after a crash nobody is left who would finish them, and they are settled as failed,
- * with a message that says so, or left to the server (`orphans: 'keep'`).
+ * The SDK's `TaskStore` over the engine, for servers that use `registerToolTask` or their own handlers. Tasks that are
+ * created through it have no body, so no code would finish them after a crash. They are then settled as failed, or left
+ * to the server with `orphans: 'keep'`.
  *
- * Words that the SDK and its tests look for in errors are the SDK's own.
+ * Some error messages are those of the SDK, because the SDK and its tests look for them.
  */
 import type { CreateTaskOptions, TaskStore } from '@modelcontextprotocol/sdk/experimental/tasks/interfaces.js'
 import type { Request, RequestId, Result, Task } from '@modelcontextprotocol/sdk/types.js'
@@ -32,7 +32,7 @@ const TYPE_BYTES_MAX = 120
 const ORPHANED = 'The server was restarted while it worked on this task, and nothing is left that would finish it.'
 
 export class DurableTaskStore implements TaskStore {
-  /** Changes of one task happen one after the other: what was said first stands first. */
+  /** Runs the changes of one task in order. */
   readonly #serial = new KeyedMutex()
   readonly #made = new Set<string>()
   readonly #queue: DurableTaskMessageQueue
@@ -48,7 +48,7 @@ export class DurableTaskStore implements TaskStore {
     })
   }
 
-  /** Opens the store if it is not open, and waits until what an earlier process left is settled. */
+  /** Opens the store if it is not open, and waits until the tasks of an earlier process are settled. */
   async #ready(): Promise<void> {
     await this.durable.core.ready()
     await this.#orphans
@@ -96,7 +96,8 @@ export class DurableTaskStore implements TaskStore {
         throw new Error(`Cannot store result for task ${taskId} in terminal status '${view.status}'`)
       }
       const { records, holdfast } = this.durable.core
-      // First what it is, then that it is: after a crash in between the task is an orphan like any other.
+      // The state is written first, and the settlement second. After a crash between the two, the task is an orphan
+      // like any other.
       await records.records.write([storeState(records.records, taskId, { ...state, status, result })])
       await holdfast.completeSessionTask(taskId, outcomeOf(status, textOf(result)), scope)
     })
@@ -123,7 +124,7 @@ export class DurableTaskStore implements TaskStore {
         await core.holdfast.cancel(taskId, { ...scope, reason: statusMessage })
         return
       }
-      if (view.kind !== 'session') throw new Error(`Cannot update task ${taskId}: its body alone says how it is`)
+      if (view.kind !== 'session') throw new Error(`Cannot update task ${taskId}: only its body changes its status`)
       const records = core.records.records
       await records.write([storeState(records, taskId, { ...state, status, statusMessage })])
       if (status === 'completed' || status === 'failed') {
@@ -137,7 +138,7 @@ export class DurableTaskStore implements TaskStore {
   async listTasks(cursor?: string, sessionId?: string): Promise<{ tasks: Task[]; nextCursor?: string }> {
     await this.#ready()
     const { options, holdfast } = this.durable.core
-    // Without authentication everybody shares one owner, and a list would hand out everybody's tasks.
+    // Without authentication all clients share one owner, so a list would return the tasks of all clients.
     if (options.access === 'open') return { tasks: [] }
     const caller = await storeCallerOf(options, sessionId)
     await scopeFor(options, 'read', caller)
@@ -150,7 +151,7 @@ export class DurableTaskStore implements TaskStore {
     return { tasks, ...(page.cursor === undefined ? {} : { nextCursor: page.cursor }) }
   }
 
-  /** The task, if it is the caller's. */
+  /** Finds the task, if it belongs to the caller. */
   async #find(
     action: Exclude<AccessRequest['action'], 'create'>,
     taskId: string,
@@ -204,7 +205,7 @@ function outcomeOf(status: 'completed' | 'failed', message: string | undefined):
   return { kind: 'error', error: { name: 'ToolError', message: message ?? 'The tool failed' } }
 }
 
-/** What a failed tool said, for the status message. */
+/** First text of a failed tool's result, for the status message. */
 function textOf({ content }: Result): string | undefined {
   const [first] = Array.isArray(content) ? content : []
   const text = (first as { text?: unknown } | undefined)?.text
@@ -212,13 +213,13 @@ function textOf({ content }: Result): string | undefined {
 }
 
 /**
- * Who calls the store.
- * @throws NoPrincipal in `'principal'` mode, where nobody is known to
+ * Finds the caller of the store.
+ * @throws NoPrincipal in `'principal'` mode, if the caller is unknown
  */
 async function storeCallerOf(options: CheckedDurableOptions, sessionId: string | undefined): Promise<Caller> {
   if (options.access === 'principal' && !isCallerKnown()) {
     throw new NoPrincipal(
-      "The task store does not know who calls it, and with `access: 'principal'` it has to: wrap the call in `durable.withAuth(authInfo, () => …)`, with the verified token of whoever it is made for. The body of a task has no caller either, not even that of the request that started it.",
+      "The task store does not know who calls it, and with `access: 'principal'` it has to: wrap the call in `durable.withAuth(authInfo, () => …)`, with the verified token of the user that it is made for. The body of a task has no caller either, not even that of the request that started it.",
     )
   }
   return callerOf(options, { sessionId })

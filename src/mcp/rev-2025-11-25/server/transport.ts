@@ -1,7 +1,8 @@
 /**
- * A transport around the author's, between it and the SDK's protocol. It notes what the protocol doesn't tell handlers
- * (that a request was cancelled by its client, and not by a lost connection), and takes the related-task hint off
- * requests whose `taskId` is the truth: with a message queue the SDK would queue their answers instead of sending them.
+ * A transport between the author's transport and the SDK's protocol. It records facts that the SDK does not pass to
+ * handlers, such as a cancel by the client (a lost connection looks the same to them). It removes the related-task hint
+ * from requests whose `taskId` names the task: with a message queue, the SDK would queue their answers instead of
+ * sending them.
  */
 
 import type { Transport, TransportSendOptions } from '@modelcontextprotocol/sdk/shared/transport.js'
@@ -11,19 +12,19 @@ import { UNLIMITED_MS } from '../../access/ttl.js'
 import type { OpenCall } from './types.js'
 
 const OWN_TASK_ID = new Set(['tasks/get', 'tasks/result', 'tasks/cancel', 'tasks/list'])
-// A client can cancel what it never asked for; what is noted of that stays small.
+// A client can cancel requests that it never made. This limits the IDs that are kept of them.
 const CANCELLED_MAX = 1_000
 const CANCELLED_ID_LENGTH_MAX = 1_000
 
-/** In the `_meta` of a request to the client: which question of which task it is. Never sent. */
+/** Key in the `_meta` of a request to the client, with the question of a task. Removed before the request is sent. */
 export const INPUT_META = 'holdfast/input'
 
-/** Names a question of a task, among all that a client is asked. */
+/** Identifies a question of a task, among all questions to a client. */
 export function questionId(taskId: string, key: string): string {
   return `${taskId}:${key}`
 }
 
-/** Which question a request to the client is, if it is one of a task. */
+/** Question of a task that a request to the client asks; `undefined` for any other request. */
 export function questionIn(request: JSONRPCRequest): string | undefined {
   const question = request.params?._meta?.[INPUT_META]
   return typeof question === 'string' ? question : undefined
@@ -33,11 +34,11 @@ export class DurableTransport implements Transport {
   onclose?: () => void
   onerror?: (error: Error) => void
   onmessage?: <T extends JSONRPCMessage>(message: T, extra?: MessageExtraInfo) => void
-  /** Called when the connection is over, whatever the author hangs on to the server's own `onclose`. */
+  /** Called when the connection is over, regardless of the server's own `onclose`. */
   onOver: () => void = () => {}
   readonly #cancelled = new Set<RequestId>()
 
-  /** Open calls of durable tools whose task was made before the SDK saw the request. */
+  /** Open calls of durable tools whose task was created before the SDK received the request. */
   readonly preflights = new Map<RequestId, Promise<OpenCall>>()
 
   constructor(readonly inner: Transport) {}
@@ -46,23 +47,24 @@ export class DurableTransport implements Transport {
     return this.inner.sessionId
   }
 
-  /** True if the client itself cancelled the request. Asked once. */
+  /** True if the client itself cancelled the request. The answer can be read once. */
   wasCancelled(requestId: RequestId): boolean {
     return this.#cancelled.delete(requestId)
   }
 
   /**
-   * The next answer to a request ends its call, and the note `rejoinKey`, that nobody got it, is to go once somebody has.
-   * @returns whether the transport sees to that
+   * Marks the next answer to a request as one that ends its call. The record `rejoinKey`, that the answer is not
+   * delivered, is to be deleted once it is.
+   * @returns true if the transport deletes the record
    */
   delivers(_requestId: RequestId, _rejoinKey: string | undefined): boolean {
     return false
   }
 
-  /** What became of the answer to a task's question: it is on disk or counts for nothing, or `error` kept it from the disk. */
+  /** Reports the answer to a task's question: it is on disk or was dropped, or `error` kept it from the disk. */
   answered(_question: string, _error?: unknown): void {}
 
-  /** Resolves once a cancel of the request is on disk or has failed; `undefined` if none is on its way. */
+  /** Resolves once a cancel of the request is on disk or has failed; `undefined` if there is none. */
   cancelling(_requestId: RequestId): Promise<void> | undefined {
     return undefined
   }
@@ -82,12 +84,12 @@ export class DurableTransport implements Transport {
     await this.inner.start()
   }
 
-  /** The connection is over. */
+  /** Ends the connection. */
   protected over(): void {
     this.onOver()
   }
 
-  /** A message of the client's. */
+  /** Receives a message of the client. */
   receive(message: JSONRPCMessage, extra?: MessageExtraInfo): void {
     if (isJSONRPCNotification(message) && message.method === 'notifications/cancelled') {
       const requestId = message.params?.['requestId']
@@ -116,8 +118,8 @@ export class DurableTransport implements Transport {
 }
 
 /**
- * The message with a number where its client asks for a task without a `ttl` (`null`). That is what such a task says it has,
- * but the SDK's schema of the request knows numbers only.
+ * Replaces a requested `ttl` of `null` by a number. `null` is the `ttl` of a task without one, but the SDK's schema of
+ * the request accepts only numbers.
  */
 export function withTtl<Message extends JSONRPCMessage>(message: Message): Message {
   if (!isJSONRPCRequest(message)) return message
@@ -134,10 +136,10 @@ function withoutHint(message: JSONRPCMessage): JSONRPCMessage {
   return { ...message, params: { ...message.params, _meta: rest } }
 }
 
-// The revision that brought tasks. Revisions are dates, so that their texts sort.
+// The first revision with tasks. Revisions are dates, so that their texts sort.
 const TASKS_SINCE = '2025-11-25'
 
-/** The message without the capability `tasks` where it agrees with a client on a revision that has none. */
+/** Removes the capability `tasks` from the answer to a client, if the agreed revision has no tasks. */
 function withoutTasks(message: JSONRPCMessage): JSONRPCMessage {
   if (!('result' in message)) return message
   const { protocolVersion, capabilities } = message.result as { protocolVersion?: unknown; capabilities?: object }

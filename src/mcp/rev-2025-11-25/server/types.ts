@@ -21,29 +21,29 @@ import type { PlainTool } from '../../tools/tool-list.js'
 import type { Origin } from '../../tools/tool-records.js'
 import type { DurableTransport } from './transport.js'
 
-/** What the parts of this binding use of `DurableTasks`. */
+/** The part of `DurableTasks` that other files of this binding use. */
 export interface DurableBinding {
   readonly core: McpCore
   readonly checkpoints: Checkpoints
-  /** The servers that are connected. */
+  /** Servers that are connected. */
   readonly attachments: Set<Attachment>
   /** Each server that is attached, connected or not. */
   readonly attachmentOf: WeakMap<McpServer | Server, Attachment>
   /** The queue of the author's own handlers; `undefined` until it is used. */
   readonly queue: MessageRelay | undefined
-  /** True if the author was handed `taskStore`. */
+  /** True if the author has used `taskStore`. */
   readonly hasTaskStore: boolean
-  /** The capabilities that a server declares. */
+  /** Capabilities that a server declares. */
   capabilities(): ServerCapabilities
-  /** What clients are told of a settled task. */
+  /** The client's result of a settled task. */
   answer(view: TaskView, known?: Origin): Promise<Answer>
-  /** The task as clients see it. */
+  /** A task in the form of the protocol. */
   project(view: TaskView, known?: Origin): Promise<Task>
-  /** Sends the progress of a task after the request that made it was answered. */
+  /** Sends the progress of a task after the request that created it was answered. */
   followProgress(attachment: Attachment, taskId: string, progressToken: ProgressToken, maker: Caller): void
 }
 
-/** Sends what waits for a client's `tasks/result`. */
+/** Sends the messages that wait for a client's `tasks/result`. */
 export interface MessageRelay {
   relay(taskId: string, attachment: Attachment, extra: Extra): Promise<void>
 }
@@ -56,11 +56,14 @@ export interface Attachment {
   /** Whose session it is, where that is known from outside a request. */
   owner: string | undefined
   transport: DurableTransport | undefined
-  /** Who reads what the server sends of its own accord, where that is known. */
+  /** Caller that reads messages without a request, if it is known. */
   reader: Caller | undefined
-  /** The tasks that were made through it, and by whom. */
+  /** Tasks that were created through this server, each with its caller. */
   readonly created: Map<string, Caller>
-  /** What ends the progress of a task whose call was answered, by task. Each holds the server, so all end with the connection. */
+  /**
+   * Functions that end the progress of a task whose call was answered, by task. Each holds the server, so all are
+   * called when the connection ends.
+   */
   readonly followed: Map<string, () => void>
   /** Fallback tools by their names with prefix; empty with an `McpServer`, which has its own. */
   readonly plain: Map<string, PlainTool<Extra>>
@@ -73,7 +76,7 @@ export interface Attachment {
   readonly taskSupportOf: (name: string) => Promise<NonNullable<Tool['execution']>['taskSupport'] | 'unknown'>
 }
 
-/** What the SDK tells a handler of the request it handles. */
+/** Context of a request, from the SDK. */
 export type Extra = RequestHandlerExtra<ServerRequest, ServerNotification>
 
 /** A call whose task is on disk. */
@@ -83,6 +86,6 @@ export interface OpenCall {
   readonly caller: Caller
   readonly started: StartedCall
   readonly isHeard: IsHeard
-  /** The progress that its client was sent last, if the call is taken up after a restart. */
+  /** Progress that the client received last, if the call is resumed after a restart. */
   readonly lastProgress?: number | undefined
 }

@@ -12,7 +12,10 @@ import type { DurableBinding } from '../server/types.js'
 /** The options of `durable.serveStdio`. */
 export interface StdioOptions extends StdioLifeOptions {}
 
-/** @throws TypeError for an option of the wrong type, and for `access: 'principal'`; whatever `createServer` throws */
+/**
+ * Serves a client over standard input and output.
+ * @throws TypeError for an option of the wrong type, and for `access: 'principal'`; errors of `createServer`
+ */
 export function serveOverStdio(
   durable: DurableBinding,
   createServer: CreateServer,
@@ -43,7 +46,7 @@ export function serveOverStdio(
 
 async function connect(durable: DurableBinding, made: ReturnType<CreateServer>, wire: StdioWire): Promise<void> {
   const server = await made
-  // A server of the author's with our task store has tasks without being attached to.
+  // A server with our task store has tasks without being attached.
   if (!durable.attachmentOf.has(server) && !durable.hasTaskStore) {
     throw new NotAttached()
   }

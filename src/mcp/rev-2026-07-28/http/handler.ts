@@ -1,6 +1,6 @@
 /**
- * The HTTP endpoint: the SDK's, with what it doesn't do before it. Where requests come from and whose they are, which
- * era they belong to, and `subscriptions/listen` with tasks.
+ * The HTTP endpoint, around the SDK's. It adds checks of the origin, the owner and the revision of requests, and tasks
+ * in `subscriptions/listen`.
  */
 import {
   createMcpHandler,
@@ -27,9 +27,9 @@ import { answerOr } from './make-server.js'
 import { type CheckedHttpOptions, checkHttpOptions, type HttpOptions } from './options.js'
 import { SubscriptionCounts, whenOver } from './subscription-counts.js'
 
-/** An MCP endpoint. Made by `durable.httpHandler`. */
+/** An MCP endpoint. Created by `durable.httpHandler`. */
 export interface HttpHandler {
-  /** For plain `http` and Express; uses `req.body` and `req.auth` if they are there. */
+  /** Handler for plain `http` and Express. Uses `req.body` and `req.auth` if they exist. */
   readonly node: (req: NodeRequest, res: NodeResponse) => Promise<void>
   /** Handler for Hono, and for any framework with `Request` and `Response`. */
   readonly fetch: (request: Request, context?: FetchContext) => Promise<Response>
@@ -47,7 +47,10 @@ interface ListenRequest {
 
 const CAPABILITIES_META = 'io.modelcontextprotocol/clientCapabilities'
 
-/** @throws TypeError for an option of the wrong type, and for `access: 'local'` */
+/**
+ * Creates the endpoint.
+ * @throws TypeError for an option of the wrong type, and for `access: 'local'`
+ */
 export function createHttpHandler(
   durable: DurableBinding,
   createServer: CreateServer,
@@ -66,7 +69,7 @@ export function createHttpHandler(
     maxSubscriptions: checked.subscriptionsMax,
     onerror: (error) => logger.debug('The SDK refused an HTTP request', { error: faultOf(error) }),
   })
-  // Begins the open of a store that is opened by a function. What it fails of is logged, and the next request tries again.
+  // Begins the open of a store that is opened by a function. A failure is logged, and the next request opens again.
   durable.core.ready().catch(() => {})
   const endpoint = new Endpoint(durable, sdk, checked)
   const fetch = (request: Request, context: FetchContext = {}) => endpoint.answer(request, context)
@@ -120,7 +123,7 @@ class Endpoint {
     const refused = checkOrigin(request, this.options)
     if (refused) return refused
     if (path !== undefined && new URL(request.url).pathname !== path) return httpError(404, -32_000, 'Not found')
-    // Before the body is read: a request without a token costs nothing more.
+    // Checked before the body is read, so that a request without a token costs nothing more.
     const address = options.access === 'open' ? this.#addresses.find(request, context) : undefined
     const caller = { ...(await callerOf(options, { authInfo })), address }
     const reads = request.method === 'POST' && parsedBody === undefined
@@ -130,13 +133,13 @@ class Endpoint {
     const known = { ...(authInfo ? { authInfo } : {}), ...(body === undefined ? {} : { parsedBody: body }) }
     if (legacy && (await isLegacyRequest(request, body))) return legacy(request, { ...known, remoteAddress })
 
-    // The principal is looked up once a request.
+    // The principal is looked up once for each request.
     const fetch = () => runAs({ authInfo, owner: caller.owner, address }, () => this.sdk.fetch(request, known as never))
     const ask = () => answerOr(fetch, notAttached)
     return isListen(body) ? this.#subscribe(body, caller, ask, request.signal) : ask()
   }
 
-  /** Answers `subscriptions/listen`, which counts for its owner until its stream is over. */
+  /** Answers `subscriptions/listen`. The subscription counts for its owner until its stream is over. */
   async #subscribe(
     message: ListenRequest,
     caller: Caller,
@@ -164,9 +167,9 @@ class Endpoint {
     }
   }
 
-  /** Adds tasks to a subscription that the SDK has looked at. */
+  /** Adds tasks to a subscription that the SDK has accepted. */
   async #listen(message: ListenRequest, caller: Caller, response: Response, signal: AbortSignal): Promise<Response> {
-    // Whatever is wrong with it, the SDK has said it.
+    // The SDK has answered with an error already.
     if (response.status !== 200 || !isStream(response)) return response
     try {
       const taskIds = taskIdsIn(message.params)
@@ -215,7 +218,7 @@ function errorResponse(id: string | number, error: unknown, { core }: DurableBin
   return Response.json({ jsonrpc: '2.0', id, error: { code, message, ...(data ? { data } : {}) } }, { status })
 }
 
-/** An error as JSON-RPC has it. The SDK's own say themselves what is wrong. */
+/** Converts an error to JSON-RPC. An error with an integer `code`, such as the SDK's own, is used unchanged. */
 export function errorOf(
   error: unknown,
   logger: Parameters<typeof refusalOf>[1],

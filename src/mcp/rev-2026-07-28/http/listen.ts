@@ -1,10 +1,10 @@
 /**
- * One `subscriptions/listen` stream with tasks in it. The SDK answers the request first, and checks everything about it;
- * it knows nothing of `taskIds`, so they are put into its acknowledgement, and the tasks' notifications into its stream.
+ * One `subscriptions/listen` stream with tasks. The SDK checks and answers the request first, and knows no `taskIds`.
+ * So they are added to its acknowledgement, and the notifications of the tasks to its stream.
  *
- * - The acknowledgement is the first thing on the stream.
- * - Where tasks are all that was asked for, the SDK ends its stream at once. Ours continues; what the SDK said at the end
- *     is said when the server closes.
+ * - The acknowledgement is the first message of the stream.
+ * - If the client subscribes only to tasks, the SDK ends its stream at once. This stream continues. The SDK's last
+ *   message is sent when the server closes.
  */
 import type { Clock } from '../../../base/clock.js'
 import type { Caller } from '../../access/caller.js'
@@ -13,13 +13,13 @@ import type { DurableBinding } from '../server/types.js'
 
 const KEEP_ALIVE_MS = 15_000
 
-/** What a stream is made of. */
+/** Parts of a stream. */
 export interface ListenParts {
   readonly durable: DurableBinding
   readonly subscriptionId: string | number
   readonly taskIds: readonly string[]
   readonly caller: Caller
-  /** The SDK's answer. */
+  /** Response of the SDK. */
   readonly response: Response
   readonly onOver: (stream: ListenStream) => void
 }
@@ -54,13 +54,16 @@ export class ListenStream {
     this.#pass().catch(() => this.end())
   }
 
-  /** The server closes: the client is told, so that it knows to listen elsewhere. */
+  /**
+   * Ends the stream because the server closes. The client receives the SDK's last message, so it can subscribe
+   * elsewhere.
+   */
   close(): void {
     if (!this.#isOver && this.#goodbye !== undefined) this.#controller.enqueue(this.#encoder.encode(this.#goodbye))
     this.end()
   }
 
-  /** Passes on what the SDK says. */
+  /** Forwards the messages of the SDK. */
   async #pass(): Promise<void> {
     const decoder = new TextDecoder()
     let rest = ''
@@ -92,7 +95,7 @@ export class ListenStream {
     return { ...message, params: { ...message.params, notifications: { ...message.params?.notifications, taskIds } } }
   }
 
-  /** Resolves once the client has read on. */
+  /** Sends a frame. Resolves once the client has read enough. */
   async #write(frame: string): Promise<void> {
     if (this.#isOver) return
     this.#controller.enqueue(this.#encoder.encode(frame))
@@ -111,7 +114,7 @@ export class ListenStream {
     this.#disarm = clock.setTimer(clock.now() + KEEP_ALIVE_MS, beat, { background: true })
   }
 
-  /** The client hung up. */
+  /** Ends the stream. */
   end(): void {
     if (this.#isOver) return
     this.#isOver = true
@@ -122,7 +125,7 @@ export class ListenStream {
     try {
       this.#controller.close()
     } catch {
-      // The client hung up, and closed it.
+      // The client disconnected, which closed the stream.
     }
     this.parts.onOver(this)
   }
@@ -132,7 +135,7 @@ function frameOf(message: unknown): string {
   return `event: message\ndata: ${JSON.stringify(message)}\n\n`
 }
 
-/** What a frame says, or `undefined` for a comment. */
+/** Message in a frame; `undefined` for a comment. */
 function messageIn(frame: string): Message | undefined {
   const data = frame.split('\n').filter((line) => line.startsWith('data: '))
   return data.length === 0 ? undefined : (JSON.parse(data.map((line) => line.slice(6)).join('\n')) as Message)

@@ -1,6 +1,6 @@
 /**
- * Tells the endpoint why the server of a request could not be made. The SDK answers every such failure with the same words, and
- * its factory is not told which request it works for.
+ * Passes the error of a failed `createServer` to the endpoint. The SDK answers every such failure with the same
+ * message, and does not pass the request to the factory.
  */
 import { AsyncLocalStorage } from 'node:async_hooks'
 
@@ -10,13 +10,13 @@ interface Making {
 
 const current = new AsyncLocalStorage<Making>()
 
-/** Notes that the server of the request which is being answered could not be made. */
+/** Records that the server of the current request could not be created. */
 export function noteFailure(error: unknown): void {
   const making = current.getStore()
   if (making) making.failure = error
 }
 
-/** Answers a request; `insteadOf` may answer it with other words if its server could not be made. */
+/** Answers a request. If its server could not be created, `insteadOf` may replace the response. */
 export async function answerOr(
   answer: () => Promise<Response>,
   insteadOf: (failure: unknown) => Response | undefined,

@@ -1,4 +1,4 @@
-/** The options of `durable.httpHandler`, checked and with their defaults. */
+/** Options of `durable.httpHandler`, with checks and defaults. */
 import { checkCount, checkFunction } from '../../../base/expected.js'
 import type { FetchContext } from '../../../http/node.js'
 import {
@@ -8,7 +8,7 @@ import {
   checkCommonHttpOptions,
 } from '../../http/options.js'
 
-/** Answers what clients of 2025-11-25 send: the `fetch` of that binding's own handler. */
+/** Answers the requests of 2025-11-25 clients: the `fetch` of that binding's handler. */
 export type LegacyFetch = (request: Request, context: FetchContext) => Promise<Response>
 
 /** The options of `durable.httpHandler`. This revision has no sessions, so there is no option about one. */
@@ -19,8 +19,8 @@ export interface HttpOptions extends CommonHttpOptions {
    */
   readonly subscriptionsMax?: number
   /**
-   * Subscriptions of one owner that are open at once; with `access: 'open'` of one address. Over it: `-32602`, naming the
-   * limit.
+   * Subscriptions of one owner that are open at once; with `access: 'open'` of one address. One over the limit is
+   * refused with `-32602` and the name of the limit.
    * @default 100
    */
   readonly subscriptionsPerOwnerMax?: number
@@ -31,14 +31,17 @@ export interface HttpOptions extends CommonHttpOptions {
   readonly legacy?: LegacyFetch
 }
 
-/** The same, complete. */
+/** Checked options with their defaults. */
 export interface CheckedHttpOptions extends CheckedCommonHttpOptions {
   readonly subscriptionsMax: number
   readonly subscriptionsPerOwnerMax: number
   readonly legacy: LegacyFetch | undefined
 }
 
-/** @throws TypeError naming the option, what was expected and what was given */
+/**
+ * Checks the options and adds the defaults.
+ * @throws TypeError naming the option, the expected and the given value
+ */
 export function checkHttpOptions(options: HttpOptions): CheckedHttpOptions {
   const names = {
     ...COMMON_HTTP_OPTIONS,

@@ -1,4 +1,4 @@
-/** Counts the subscriptions of each owner, or address, so that nobody takes all there may be. */
+/** Counts the subscriptions of each owner or address, so that one of them cannot use up the limit of all. */
 import { invalidParams } from '../../access/refusal.js'
 
 export class SubscriptionCounts {
@@ -7,8 +7,8 @@ export class SubscriptionCounts {
   constructor(private readonly max: number) {}
 
   /**
-   * Counts a subscription of `account`, or of nobody who can be told apart.
-   * @returns what ends it; to be called once or more
+   * Counts a subscription of `account`. Without an account, nothing is counted.
+   * @returns a function that ends the count; further calls have no effect
    * @throws ProtocolError over `subscriptionsPerOwnerMax`
    */
   begin(account: string | undefined): () => void {
@@ -31,7 +31,7 @@ export class SubscriptionCounts {
   }
 }
 
-/** The same response; `end` is called once it has ended, or its reader is gone. */
+/** Wraps a response. `end` is called once the response has ended, or its reader has disconnected. */
 export function whenOver(response: Response, end: () => void): Response {
   const reader = response.body?.getReader()
   if (!reader) {

@@ -1,11 +1,12 @@
 /**
- * Puts durable tools into a server, through its public surface only. Plain tools stay the author's and the SDK's business.
+ * Adds durable tools to a server, through its public methods only. Plain tools are still handled by the author's code
+ * and the SDK.
  *
- * - On an `McpServer` the `tools/call` handler is installed with the first tool, or by the constructor where that says
- *     `capabilities.tools`. The wrap has to be there before: too late, it would do nothing and say nothing. That is
- *     detected, and refused.
- * - A low-level `Server` has one handler for all tools: the author's is asked for what is not ours, and its list is
- *     merged with ours, whenever it is set.
+ * - An `McpServer` installs its `tools/call` handler with the first tool, or in the constructor if the options have
+ *   `capabilities.tools`. The wrapper must be set before that. A later wrapper would have no effect and cause no error.
+ *   So an attach that is too late is detected and refused.
+ * - A low-level `Server` has one handler for all tools. The author's handler is called for other tools, and its list is
+ *   merged with ours, whenever it is set.
  */
 
 import type { McpServer, RegisteredTool, Server, ServerContext } from '@modelcontextprotocol/server'
@@ -18,7 +19,10 @@ import type { Attachment, DurableBinding } from './types.js'
 
 type Handler = (request: never, ctx: ServerContext) => unknown
 
-/** Attaches. @throws TypeError for a server of another SDK; Error when it is too late */
+/**
+ * Attaches durable tools to a server.
+ * @throws TypeError for a server of another SDK; Error if it is too late
+ */
 export function attachTo(durable: DurableBinding, given: McpServer | Server): Attachment {
   checkServer(given, '2026-07-28')
   const mcp = 'registerTool' in given ? given : undefined
@@ -33,7 +37,7 @@ export function attachTo(durable: DurableBinding, given: McpServer | Server): At
   const original = server.setRequestHandler.bind(server) as (...given: unknown[]) => void
   server.setRequestHandler = ((method: string, ...rest: unknown[]) => {
     const handler = rest.at(-1) as Handler
-    // With schemas of its own, a handler is handed the parameters and not the request.
+    // A handler that is set with its own schemas receives the parameters instead of the request.
     const paramsIn = (request: unknown) => (rest.length > 1 ? request : (request as { params: unknown }).params)
     const install = (wrapped: Handler) => original(method, ...rest.slice(0, -1), wrapped)
     if (method === 'tools/call') {

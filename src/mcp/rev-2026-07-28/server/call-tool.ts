@@ -1,13 +1,14 @@
 /**
- * Answers `tools/call`. What a request's client knows decides, and nothing else: one that declares the extension gets a
- * task once the tool's `inlineBudget` is over, any other gets the result of the same durable task. Tools that are not
- * ours go on to the author's server.
+ * Answers `tools/call`. The answer depends on the capabilities in the request. A client that declares the extension
+ * gets a task once the tool's `inlineBudget` is over. Any other client gets the result of the same durable task. Other
+ * tools are passed on to the author's server.
  *
- * - Nothing is answered before the task is on disk.
- * - What a task asks a client without tasks for is the answer to its call; the next round names the task and waits on.
- *     A close of the store ends such a call with a tool error that names the task: the revision has no way to answer it later.
- * call-tool-2026-3. A first call may bring answers along, by the names of the questions: what they fit is answered as soon as it is asked,
- *     and the rest is left out. Not where the tool has a `toInput`, which may ask before there is a task: they are for that.
+ * - No call is answered before its task is on disk.
+ * - A client without tasks gets the questions of a task as the answer to its call. The next round names the task and
+ *   continues to wait. A close of the store ends such a call with a tool error that names the task, because the
+ *   revision has no later answer. call-tool-2026-3. A first call may contain answers, by the names of the questions.
+ *   Those that fit a question are used as soon as it is asked; the others are dropped. If the tool has a `toInput`,
+ *   which may ask before there is a task, the answers are for that function instead.
  */
 import {
   type ClientCapabilities,
@@ -35,7 +36,7 @@ import { projectNewTask } from './project-task.js'
 import { invalidState, RequestStates } from './request-state.js'
 import type { Attachment, DurableBinding } from './types.js'
 
-/** What is used of the request's parameters. A `task` among them is 2025-11-25's, and means nothing here. */
+/** The parameters that are used. A `task` among them belongs to 2025-11-25 and has no effect here. */
 export interface CallParams {
   readonly name: string
   readonly arguments?: Record<string, unknown> | undefined
@@ -48,11 +49,11 @@ interface Call {
   readonly capabilities: ClientCapabilities
   readonly started: StartedCall
   readonly isHeard: IsHeard
-  /** Answers that came with a first call (call-tool-2026-3). */
+  /** Answers in a first call (call-tool-2026-3). */
   readonly early: InputResponses
 }
 
-/** The handler of `tools/call`. */
+/** Handles `tools/call`. */
 export async function callTool(
   durable: DurableBinding,
   attachment: Attachment,
@@ -106,7 +107,7 @@ async function start(
   return core.start(prepared)
 }
 
-/** The next round of a call: its answers are durable before anything is waited for. */
+/** Continues a call in its next round. The answers are durable before the wait. */
 async function takeUpRound(
   durable: DurableBinding,
   tool: DurableTool,
@@ -131,7 +132,7 @@ async function answerWithTask(durable: DurableBinding, call: Call): Promise<unkn
   const { taskId, created } = started
   const { pollIntervalMs } = core.options
   const budgetMs = tool.inlineBudgetMs ?? 0
-  // One that the call joins may be over already.
+  // A task that the call joins may have settled already.
   if (created && budgetMs === 0) {
     return { resultType: 'task', ...projectNewTask(await core.holdfast.get(taskId, { owner }), pollIntervalMs) }
   }
@@ -170,7 +171,7 @@ async function answerInline(durable: DurableBinding, call: Call): Promise<unknow
   try {
     let end = await wait()
     for (; end.kind === 'seen'; end = await wait()) {
-      // Questions that are asked side by side are one round, and not one each.
+      // Questions that are asked at the same time form one round.
       await core.binding.questionsAsked(taskId)
       const view = await core.holdfast.get(taskId, { owner: caller.owner })
       if (await answeredEarly(durable, call, view)) continue
@@ -182,11 +183,11 @@ async function answerInline(durable: DurableBinding, call: Call): Promise<unknow
     await feed?.end()
     const view = end.view as TaskView
     if (end.kind === 'parked') return parkedResult(view)
-    // Not delivered: the same call to the next process joins the task.
+    // The answer is not marked as delivered, so the same call to the next process joins the task.
     if (end.kind === 'stopping') return toolError(stoppedWordsOf(taskId))
-    // Made first: should that fail, or the process die over it, the repeat of the call still finds the task.
+    // The answer is made first. If that fails, or the process crashes meanwhile, a repeated call still finds the task.
     const answer: Answer = end.kind === 'seen' ? await roundOf(durable, call, view) : await durable.answer(view)
-    // Whoever was sent something is not waiting any more.
+    // The client receives an answer now, so the record that it is not delivered is deleted.
     core.deliver(started)
     if (answer.kind === 'error') throw toThrow(answer.error)
     return answer.result
@@ -196,7 +197,10 @@ async function answerInline(durable: DurableBinding, call: Call): Promise<unknow
   }
 }
 
-/** Answers what is asked for with what the call brought along (call-tool-2026-3). @returns whether any of it counts */
+/**
+ * Answers questions with the answers of the first call (call-tool-2026-3).
+ * @returns true if any of them was accepted
+ */
 async function answeredEarly({ core }: DurableBinding, { caller, early }: Call, view: TaskView): Promise<boolean> {
   const { taskId } = view
   const answers = fittingAnswersTo(view, early)
@@ -204,7 +208,10 @@ async function answeredEarly({ core }: DurableBinding, { caller, early }: Call, 
   return answerInputs(core, taskId, answers, await core.scope('update', caller, { taskId }))
 }
 
-/** The questions that the client can answer, and what names the task when it comes back with the answers. */
+/**
+ * Makes the answer with the questions that the client can answer, and with the signed state that names the task in the
+ * next round.
+ */
 async function roundOf(durable: DurableBinding, { tool, capabilities }: Call, view: TaskView): Promise<Answer> {
   const requestState = await durable.requestStates.sign({ taskId: view.taskId, tool: tool.name })
   const asked = [...questionsOf(view)].filter(([, { method }]) => canAnswer(capabilities, method))
@@ -222,7 +229,10 @@ function progressFeedOf({ core }: DurableBinding, { mcpReq }: ServerContext): Pr
   })
 }
 
-/** True if the client can be asked for something now. What it can't be asked for, nobody can: that is said to the task. */
+/**
+ * True if the client can answer an open question. A question that it cannot answer is refused, because no other client
+ * can either.
+ */
 function answerable({ core }: DurableBinding, view: TaskView, capabilities: ClientCapabilities): boolean {
   let found = false
   for (const [key, { method }] of questionsOf(view)) {
@@ -236,9 +246,12 @@ function answerable({ core }: DurableBinding, view: TaskView, capabilities: Clie
   return found
 }
 
-/** The connection is gone, or its client cancelled the call. Only the second ever ends the task, and only if it may. */
+/**
+ * Ends an interrupted call: the connection is lost, or the client cancelled the call. Only a cancel can end the task,
+ * if the tool allows it.
+ */
 async function interrupted({ core }: DurableBinding, { tool, caller, ctx, started }: Call): Promise<ToolResult> {
-  // Over HTTP a client cancels by hanging up, which is what a lost connection looks like too.
+  // Over HTTP, a client cancels by disconnecting, which cannot be distinguished from a lost connection.
   const isCancelled = ctx.http?.req === undefined && !(ctx.mcpReq.signal.reason instanceof SdkError)
   if (isCancelled && tool.onInterrupt === 'cancel') {
     await core.holdfast
@@ -280,7 +293,7 @@ function needsTask(name: string, ctx: ServerContext): Error {
   )
 }
 
-/** What a server without tools of its own says of an unknown one. */
+/** Creates the error of an unknown tool, for a server without tools of its own. */
 export function unknownTool(name: unknown): Error {
   return invalidParams(`Tool ${String(name).slice(0, 80)} not found`)
 }

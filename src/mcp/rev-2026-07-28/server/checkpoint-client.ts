@@ -1,5 +1,5 @@
 /**
- * The client's side of `sessions/*`, typed. It knows a client by what it is asked for, so that servers need no client
+ * The client's side of `sessions/*`, typed. It uses a structural type for the client, so that servers need no client
  * SDK.
  */
 import { z } from 'zod'
@@ -15,13 +15,13 @@ export interface ClientLike {
 
 const task = z.looseObject({ taskId: z.string(), status: z.string() })
 
-/** True if the server that `client` is connected to keeps checkpoints. */
+/** True if the server of `client` keeps checkpoints. */
 export function hasCheckpoints(client: ClientLike): boolean {
   return client.getServerCapabilities()?.extensions?.[CHECKPOINTS_EXTENSION] !== undefined
 }
 
 /**
- * Typed calls of a server's checkpoint methods.
+ * Makes typed calls of a server's checkpoint methods.
  * @example
  * const sessions = checkpointClient(client)
  * const { taskId } = await sessions.createTask({ type: 'support' })

@@ -1,4 +1,4 @@
-/** The extensions that a server with durable tasks has, and whether a request's client knows them. */
+/** The extensions of a server with durable tasks, and checks of the client's capabilities. */
 import {
   CLIENT_CAPABILITIES_META_KEY,
   type ClientCapabilities,
@@ -7,35 +7,35 @@ import {
   type ServerContext,
 } from '@modelcontextprotocol/server'
 
-/** Tasks, as SEP-2663 has them. */
+/** ID of the tasks extension of SEP-2663. */
 export const TASKS_EXTENSION = 'io.modelcontextprotocol/tasks'
-/** Checkpoints and session tasks: ours. */
+/** ID of our extension for checkpoints and session tasks. */
 export const CHECKPOINTS_EXTENSION = 'holdfast/checkpoints'
 
-/** What a server says it can do. Never the `tasks` of 2025-11-25: the two are not the same. */
+/** Capabilities of a server. The `tasks` of 2025-11-25 are never among them, because they differ from the extension. */
 export const CAPABILITIES: ServerCapabilities = {
   extensions: { [TASKS_EXTENSION]: {}, [CHECKPOINTS_EXTENSION]: { version: '1' } },
 }
 
-/** True if the request is of this revision: every one of those brings its client's capabilities along. */
+/** True if the request is of this revision. Every request of this revision contains its client's capabilities. */
 export function isModern(ctx: ServerContext): boolean {
   return ctx.mcpReq.envelope !== undefined
 }
 
-/** What the client of this one request can do, or `undefined` where that is not said with the request. */
+/** Client capabilities in this request; `undefined` if the request has none. */
 export function capabilitiesIn(ctx: ServerContext): ClientCapabilities | undefined {
   const envelope = ctx.mcpReq.envelope as Record<string, unknown> | undefined
   return envelope?.[CLIENT_CAPABILITIES_META_KEY] as ClientCapabilities | undefined
 }
 
-/** True if this one request declares that its client knows tasks. What an earlier one declared does not count. */
+/** True if this request declares that its client knows tasks. Declarations of earlier requests do not count. */
 export function knowsTasks(capabilities: unknown): boolean {
   const { extensions } = (capabilities ?? {}) as { extensions?: Record<string, unknown> }
   const declared = extensions?.[TASKS_EXTENSION]
   return typeof declared === 'object' && declared !== null
 }
 
-/** The refusal for a client that doesn't. */
+/** Creates the refusal of a client that does not know tasks. */
 export function tasksNotDeclared(): MissingRequiredClientCapabilityError {
   return new MissingRequiredClientCapabilityError({ requiredCapabilities: { extensions: { [TASKS_EXTENSION]: {} } } })
 }

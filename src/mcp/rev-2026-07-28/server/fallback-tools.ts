@@ -11,7 +11,10 @@ import {
 import { plainTool } from '../../tools/tool-list.js'
 import type { Attachment, DurableBinding } from './types.js'
 
-/** @throws TypeError for an unknown name; Error when one is taken */
+/**
+ * Registers the fallback tools.
+ * @throws TypeError for an unknown name; Error if a name is in use
+ */
 export function registerFallback(durable: DurableBinding, attachment: Attachment, options: FallbackOptions): void {
   const { prefix, only } = checkFallbackOptions(options)
   const { core, checkpoints } = durable

@@ -1,15 +1,15 @@
-/** Checks what a client answers before a body gets it: a body trusts that an elicitation was accepted, or was not. */
+/** Checks the answers of a client before a body receives them. A body relies on the form of an answer. */
 import { isSpecType } from '@modelcontextprotocol/server'
 import type { TaskView } from '../../../api/task-view.js'
 import { invalidParams } from '../../access/refusal.js'
 import { type Question, questionsOf } from '../../tools/inputs.js'
 
-/** Answers by the keys of the questions. */
+/** Answers by the keys of their questions. */
 export type InputResponses = Readonly<Record<string, unknown>>
 
 /**
- * The answers to what is outstanding; others are left out, since to be late or wrong about a key is no error.
- * @throws ProtocolError -32602 for one that does not fit its question: nothing is answered
+ * Selects the answers to open questions. Other answers are dropped, because a late answer or a wrong key is no error.
+ * @throws ProtocolError -32602 for an answer that does not fit its question; then no answer is used
  */
 export function answersTo(view: TaskView, responses: InputResponses): InputResponses {
   const questions = questionsOf(view)
@@ -23,7 +23,7 @@ export function answersTo(view: TaskView, responses: InputResponses): InputRespo
   return Object.fromEntries(known)
 }
 
-/** The answers to what is outstanding and that fit it. */
+/** Selects the answers to open questions that fit their question. */
 export function fittingAnswersTo(view: TaskView, responses: InputResponses): InputResponses {
   const questions = questionsOf(view)
   return Object.fromEntries(

@@ -1,4 +1,7 @@
-/** `tasks/get`, `tasks/update` and `tasks/cancel`. Parameters are checked here, so that what is wrong is always -32602. */
+/**
+ * Handlers of `tasks/get`, `tasks/update` and `tasks/cancel`. Parameters are checked here, so that every mistake is
+ * -32602.
+ */
 import type { ServerContext } from '@modelcontextprotocol/server'
 import { z } from 'zod'
 import { HoldfastError, ProtocolError } from '../../../base/errors.js'
@@ -14,10 +17,10 @@ import type { Attachment, DurableBinding } from './types.js'
 
 type Handle = (params: Params, caller: Caller, ctx: ServerContext) => Promise<Record<string, unknown>>
 
-// The SDK lifts `_meta` and the fields of rounds out of the parameters; the rest is ours to check.
+// The SDK removes `_meta` and the fields of rounds from the parameters. The others are checked here.
 const ANY = { params: z.looseObject({}), result: z.looseObject({}) }
 
-/** Handles a request of our own extension: whoever asks is known, and what is thrown becomes an answer. */
+/** Installs the handler of a method of our own extension. Finds the caller, and turns a thrown error into a refusal. */
 export function serve(durable: DurableBinding, { server }: Attachment, method: string, handle: Handle): void {
   const { core } = durable
   server.setRequestHandler(method, ANY, async (params: Params, ctx: ServerContext) => {
@@ -31,12 +34,12 @@ export function serve(durable: DurableBinding, { server }: Attachment, method: s
   })
 }
 
-/** The same for a method of the tasks extension, which is there for clients that declare it with the request. */
+/** Installs the handler of a method of the tasks extension, for clients that declare the extension in the request. */
 function serveTasks(durable: DurableBinding, attachment: Attachment, method: string, handle: Handle): void {
   const { server } = attachment
   const { core } = durable
   server.setRequestHandler(method, ANY, async (params: Params, ctx: ServerContext) => {
-    // Under 2025-11-25 the extension means nothing, and that revision's tasks are served by its own binding.
+    // The extension does not exist in 2025-11-25. That revision's tasks are served by its own binding.
     if (!isModern(ctx)) throw new ProtocolError(RPC.methodNotFound, 'Method not found')
     if (!knowsTasks(capabilitiesIn(ctx))) throw tasksNotDeclared()
     try {
@@ -76,7 +79,7 @@ export function installTaskMethods(durable: DurableBinding, attachment: Attachme
     await core.holdfast
       .cancel(taskId, { ...scope, reason: 'The client cancelled the task' })
       .catch((error: unknown) => {
-        // A task that is over can't be cancelled any more, and nobody is told off for trying.
+        // The cancel of a settled task has no effect and is no error.
         if (!(error instanceof HoldfastError && error.code === 'TASK_SETTLED')) throw error
       })
     return {}

@@ -1,4 +1,4 @@
-/** A task in the words of 2026-07-28. Pure. */
+/** A task in the form of 2026-07-28. Pure. */
 import type { TaskView } from '../../../api/task-view.js'
 import { cleanText } from '../../access/clean-text.js'
 import { parkedWordsOf } from '../../access/refusal.js'
@@ -6,12 +6,12 @@ import type { Answer } from '../../tools/answer.js'
 import { type Question, questionsOf } from '../../tools/inputs.js'
 import type { ToolResult } from '../../tools/tool.js'
 
-/** Names this revision in what is stored for it. */
+/** Name of this revision in records. */
 export const REVISION = '2026-07-28'
 
 const STATUS_MESSAGE_BYTES_MAX = 500
 
-/** What every task has, whatever its status. */
+/** Fields of every task, in any status. */
 export interface TaskFields {
   readonly taskId: string
   readonly statusMessage?: string
@@ -21,7 +21,7 @@ export interface TaskFields {
   readonly pollIntervalMs: number
 }
 
-/** A task, with everything that belongs to its status. */
+/** A task with the fields of its status. */
 export type DetailedTask = TaskFields &
   (
     | { readonly status: 'working' | 'cancelled' }
@@ -30,22 +30,22 @@ export type DetailedTask = TaskFields &
     | { readonly status: 'failed'; readonly error: Extract<Answer, { kind: 'error' }>['error'] }
   )
 
-/** The task without what belongs to its status: the answer to the call that created it. */
+/** A task without the fields of its status: the answer to the call that created it. */
 export type CreatedTask = TaskFields & { readonly status: DetailedTask['status'] }
 
-/** An unfinished task. */
+/** Converts the view of an unfinished task. */
 export function projectTask(view: TaskView, pollIntervalMs: number): DetailedTask {
   const fields = fieldsOf(view, pollIntervalMs, saidBy(view))
   if (view.status !== 'input_required') return { ...fields, status: 'working' }
-  // Between the answer and the body that goes on with it nothing is asked for, and nothing is to be answered.
+  // Between an answer and the next question of the body, there is no open question.
   const inputRequests = Object.fromEntries(questionsOf(view))
   if (Object.keys(inputRequests).length === 0) return { ...fields, status: 'working' }
   return { ...fields, status: 'input_required', inputRequests }
 }
 
 /**
- * A task that is settled. `failed` is for errors of JSON-RPC alone; a tool that says that it failed has completed, which
- * is the opposite of 2025-11-25.
+ * Converts the view of a settled task. `failed` is only for JSON-RPC errors. A tool result with `isError` is
+ * `completed`, unlike in 2025-11-25.
  */
 export function projectSettled(view: TaskView, answer: Answer, pollIntervalMs: number): DetailedTask {
   const fields = (said?: string) => fieldsOf(view, pollIntervalMs, said)
@@ -53,11 +53,11 @@ export function projectSettled(view: TaskView, answer: Answer, pollIntervalMs: n
     return { ...fields(view.outcome?.kind === 'cancelled' ? view.outcome.reason : undefined), status: 'cancelled' }
   }
   if (answer.kind === 'error') return { ...fields(answer.error.message), status: 'failed', error: answer.error }
-  // The official client takes no result without it for one.
+  // The official client accepts a result only with this field.
   return { ...fields(), status: 'completed', result: { ...answer.result, resultType: 'complete' } }
 }
 
-/** A task in the moment of its creation: it begins as `working`, however quick it is. */
+/** Converts a view to the task at its creation. Its status is `working`, even if the task has settled since. */
 export function projectNewTask(view: TaskView, pollIntervalMs: number): CreatedTask {
   return { ...fieldsOf({ ...view, updatedAt: view.createdAt }, pollIntervalMs, undefined), status: 'working' }
 }
@@ -73,7 +73,7 @@ function fieldsOf(view: TaskView, pollIntervalMs: number, said: string | undefin
   }
 }
 
-/** Progress travels as the status message: this revision has no other way for a task's. */
+/** Status message of an unfinished task. This revision has no other field for the progress of a task. */
 function saidBy({ parked, progress }: TaskView): string | undefined {
   if (parked) return `Waiting: ${parkedWordsOf(parked)}`
   if (!progress) return undefined

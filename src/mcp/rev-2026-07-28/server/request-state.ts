@@ -1,10 +1,10 @@
 /**
- * What a client that knows no tasks carries from one round of its call to the next: which task it is about, signed. The
+ * The signed text that a client without tasks returns from one round of its call to the next. It names the task. The
  * key is kept in the store, so a round that was open at a crash can be finished after it.
  *
- * - A key is on disk before anything is signed with it.
- * - A signature says that the words are ours, not that the caller may: whose task it is, is asked again every time.
- * - No two rounds carry the same state: clients may tell rounds apart by it.
+ * - A key is on disk before it signs anything.
+ * - A signature proves that the text is ours. It gives no rights: the owner of the task is checked in every round.
+ * - No two rounds have the same text, so clients can distinguish rounds by it.
  */
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto'
 import { KeyedMutex } from '../../../base/mutex.js'
@@ -19,7 +19,7 @@ interface Key {
   readonly secret: string
 }
 
-/** What is signed. */
+/** Content of the signed text. */
 export interface OpenRound {
   readonly taskId: string
   readonly tool: string
@@ -43,7 +43,10 @@ export class RequestStates {
     return `${body}.${macOf(key as Key, body)}`
   }
 
-  /** @throws ProtocolError -32602 for anything but a state that was signed with a key that is still kept */
+  /**
+   * Checks the signature, and returns the content.
+   * @throws ProtocolError -32602 for anything but a state that was signed with a key that is still kept
+   */
   async verify(state: string): Promise<OpenRound> {
     const end = state.lastIndexOf('.')
     const body = state.slice(0, end)
@@ -78,7 +81,7 @@ export class RequestStates {
   }
 }
 
-/** The same words, whatever is wrong with it: as the SDK says it. */
+/** Creates the error of an invalid state. The message is that of the SDK, regardless of the cause. */
 export function invalidState(): Error {
   return invalidParams('Invalid or expired requestState', { reason: 'invalid_request_state' })
 }
@@ -88,7 +91,7 @@ function macOf({ secret }: Key, body: string): string {
 }
 
 function equal(one: string, other: string): boolean {
-  // By bytes: what a client made up may have as many characters, and more bytes.
+  // Compared as bytes: a forged text may have as many characters and more bytes.
   const [given, wanted] = [Buffer.from(one), Buffer.from(other)]
   return given.length === wanted.length && timingSafeEqual(given, wanted)
 }

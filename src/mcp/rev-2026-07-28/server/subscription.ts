@@ -1,9 +1,9 @@
 /**
- * Tells one subscriber how tasks are: `notifications/tasks`, each with what `tasks/get` would say in that moment.
+ * Sends one subscriber `notifications/tasks`, each with the task in its current form of `tasks/get`.
  *
- * - A task is watched before it is looked at, so nothing happens in between unseen; the first look is told too, so
- *     what happened before the subscription is not missed either.
- * - One notification of a task is handed over before the next is made: who reads slowly is told the latest, not all.
+ * - A task is watched before its first read, so no change is missed. The first read is sent too, so a change before the
+ *   subscription is not missed either.
+ * - A notification about a task is sent before the next one is made. A slow reader gets the latest state, not each one.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { SUBSCRIPTION_ID_META_KEY } from '@modelcontextprotocol/server'
@@ -15,29 +15,29 @@ import { scopeFor } from '../../access/rights.js'
 import type { DurableBinding } from './types.js'
 
 const TASK_IDS_MAX = 1_000
-// A subscription may name many tasks. So many are looked at before other requests get their turn.
+// Number of tasks that are read before other requests get a turn. A subscription may name many tasks.
 const TASKS_PER_TURN = 20
 
-/** What a server sends of its own accord. */
+/** A notification of the server. */
 export interface Notification {
   readonly method: string
   readonly params: Record<string, unknown>
 }
 
-/** What a subscription needs. */
+/** Parts of a subscription. */
 export interface SubscriptionParts {
   readonly durable: DurableBinding
   readonly subscriptionId: string | number
-  /** The tasks that the caller may read. */
+  /** Tasks that the caller may read. */
   readonly taskIds: readonly string[]
-  /** Who listens. */
+  /** Caller that subscribes. */
   readonly caller: Caller
-  /** Resolves once there is room for the next. */
+  /** Sends a notification. Resolves once there is room for the next. */
   readonly send: (notification: Notification) => Promise<void>
 }
 
 /**
- * The task IDs that a `subscriptions/listen` asks for, or `undefined` if it asks for none.
+ * Task IDs that a `subscriptions/listen` names; `undefined` if it names none.
  * @throws ProtocolError -32602 for anything but a list of strings
  */
 export function taskIdsIn(params: unknown): readonly string[] | undefined {
@@ -51,7 +51,10 @@ export function taskIdsIn(params: unknown): readonly string[] | undefined {
   return [...new Set(taskIds as string[])]
 }
 
-/** Those that the caller may read. What isn't there and what is another's is left out alike. @throws ProtocolError */
+/**
+ * Selects the tasks that the caller may read. Missing tasks and those of other owners are left out.
+ * @throws ProtocolError
+ */
 export async function acceptTasks(
   { core }: DurableBinding,
   caller: Caller,
@@ -82,7 +85,7 @@ export class TaskSubscription {
 
   constructor(private readonly parts: SubscriptionParts) {}
 
-  /** Begins to tell. After the acknowledgement. */
+  /** Begins to send notifications, after the acknowledgement. */
   start(): void {
     void this.#followAll()
   }
@@ -95,7 +98,7 @@ export class TaskSubscription {
     }
   }
 
-  /** Tells nothing more. */
+  /** Stops all notifications. */
   stop(): void {
     this.#isOver = true
     for (const stop of this.#stops.values()) stop()
@@ -115,7 +118,8 @@ export class TaskSubscription {
     const look = async () => {
       while (hasNews && !this.#isOver) {
         hasNews = false
-        // Asked each time: what is pushed is read. One that may not be read any more is followed no further.
+        // Checked for each notification, because each counts as a read. A task that the caller may not read any more is
+        // not followed any more.
         const scope = await scopeFor(options, 'read', caller, { taskId })
         const task = await durable.detail(await holdfast.get(taskId, scope))
         const text = JSON.stringify(task)
@@ -133,7 +137,7 @@ export class TaskSubscription {
       isLooking = true
       look()
         .catch((error: unknown) => {
-          // Swept, not to be read any more, or the engine is closed: `tasks/get` says the same.
+          // The task was swept, may not be read any more, or the engine is closed. `tasks/get` reports the same.
           binding.logger.debug('A task is not followed any more', { taskId, error: faultOf(error) })
           this.#unfollow(taskId)
         })
@@ -143,7 +147,7 @@ export class TaskSubscription {
     }
     const stirLater = () => {
       const now = clock.now()
-      // Not later because the clock was set back.
+      // Without this, a clock that was set back would delay the notification.
       const dueAt = Math.min(toldAt, now) + options.progressIntervalMs
       if (dueAt <= now) return stir()
       disarm ??= clock.setTimer(

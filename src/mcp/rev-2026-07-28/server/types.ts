@@ -8,25 +8,25 @@ import type { PlainTool } from '../../tools/tool-list.js'
 import type { DetailedTask } from './project-task.js'
 import type { RequestStates } from './request-state.js'
 
-/** What the parts of this binding use of `DurableTasks`. */
+/** The part of `DurableTasks` that other files of this binding use. */
 export interface DurableBinding {
   readonly core: McpCore
   readonly checkpoints: Checkpoints
   readonly requestStates: RequestStates
-  /** The same factory, which fails for a server that durable tasks are not attached to. */
+  /** Wraps a factory so that it fails for a server that is not attached. */
   attachedBy(createServer: CreateServer): CreateServer
-  /** What clients are told of a settled task. */
+  /** The client's result of a settled task. */
   answer(view: TaskView): Promise<Answer>
-  /** The task as `tasks/get` says it. */
+  /** A task in the form of `tasks/get`. */
   detail(view: TaskView): Promise<DetailedTask>
 }
 
-/** Makes the server of one request, or of one stdio connection: a new one each time, attached. */
+/** Creates the server of one request, or of one stdio connection: a new one each time, attached. */
 export type CreateServer = McpServerFactory
 
 /** A server that durable tasks are attached to. */
 export interface Attachment {
-  /** The low-level one, always. */
+  /** The low-level server, also of an `McpServer`. */
   readonly server: Server
   readonly mcp: McpServer | undefined
   /** By their names with prefix; only without an `McpServer`, which has its own. */

@@ -1,6 +1,6 @@
 /**
- * A transport between the wire and the SDK that adds tasks to `subscriptions/listen`. The SDK answers the request, and
- * checks everything about it; it knows nothing of `taskIds`, so they are put into its acknowledgement on the way out.
+ * A transport between the wire and the SDK that adds tasks to `subscriptions/listen`. The SDK checks and answers the
+ * request, and knows no `taskIds`. So they are added to its acknowledgement on the way out.
  */
 import {
   isJSONRPCNotification,
@@ -31,7 +31,7 @@ export class ListeningTransport implements Transport {
   onclose?: () => void
   onerror?: (error: Error) => void
   onmessage?: Transport['onmessage']
-  /** By the IDs of their requests. */
+  /** Subscriptions by the IDs of their requests. */
   readonly #listening = new Map<string | number, Listening>()
 
   constructor(
@@ -57,7 +57,7 @@ export class ListeningTransport implements Transport {
       const listening = this.#listening.get(id as string | number)
       if (listening) return this.#acknowledge(id as string | number, listening, message as Notification)
     }
-    // The answer to a `listen` is its end.
+    // The answer to a `listen` ends the subscription.
     if (!('method' in message) && message.id !== undefined) this.#forget(message.id)
     await this.wire.send(message, options)
   }
@@ -68,7 +68,10 @@ export class ListeningTransport implements Transport {
 
   setProtocolVersion = (version: string): void => this.wire.setProtocolVersion?.(version)
 
-  /** @returns whether the SDK is to see the message */
+  /**
+   * Handles a message of the client.
+   * @returns true if the SDK is to receive the message
+   */
   #receive(message: JSONRPCMessage): boolean {
     if (isJSONRPCNotification(message) && message.method === 'notifications/cancelled') {
       const requestId = message.params?.['requestId']
@@ -76,7 +79,7 @@ export class ListeningTransport implements Transport {
     }
     if (!isJSONRPCRequest(message) || message.method !== 'subscriptions/listen') return true
     const meta = message.params?._meta as Record<string, unknown> | undefined
-    // Without an envelope there is a mistake that the SDK has words for.
+    // A request without an envelope is refused by the SDK.
     if (meta?.[VERSION_META] === undefined) return true
     try {
       const taskIds = taskIdsIn(message.params)

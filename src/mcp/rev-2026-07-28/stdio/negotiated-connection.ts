@@ -1,6 +1,6 @@
 /**
- * A connection whose client has yet to choose a revision. A `server/discover` is answered and chooses nothing: a client that
- * reads the answer, or does not wait for it, may still send an `initialize` of an earlier revision. Any other message chooses.
+ * A connection whose client has not chosen a revision yet. A `server/discover` is answered and chooses nothing: a
+ * client may still send an `initialize` of an earlier revision after it. Any other message chooses.
  */
 import {
   type JSONRPCMessage,
@@ -11,7 +11,7 @@ import {
 
 type Revision = 'this' | 'earlier'
 
-/** What serves a client of each revision over the transport that it is given. */
+/** Functions that serve a client of each revision over a transport. */
 export type Servers = Readonly<Record<Revision, (transport: Transport) => unknown>>
 
 export class NegotiatedConnection {
@@ -24,7 +24,7 @@ export class NegotiatedConnection {
     private readonly onerror: (error: Error) => void,
   ) {}
 
-  /** Begins to read. */
+  /** Starts to read. */
   async open(): Promise<void> {
     const { wire } = this
     wire.onmessage = (message) => this.#receive(message)
@@ -65,7 +65,7 @@ function revisionOf(message: JSONRPCMessage): Revision {
   return params?._meta?.[PROTOCOL_VERSION_META_KEY] === undefined ? 'earlier' : 'this'
 }
 
-/** What one revision's server has of the connection: it keeps the messages until that server has started it. */
+/** The transport of one revision's server. It keeps the messages until that server has started it. */
 class Part implements Transport {
   onclose?: () => void
   onerror?: (error: Error) => void

@@ -1,6 +1,6 @@
 /**
- * Serves one client over stdio. Its first message that is no `server/discover` chooses the revision: a request without an
- * envelope of this revision, such as `initialize`, is an earlier one's.
+ * Serves one client over stdio. The first message other than `server/discover` chooses the revision: a request without
+ * an envelope of this revision, such as `initialize`, is of an earlier one.
  */
 import type { Transport } from '@modelcontextprotocol/server'
 import { StdioServerTransport, serveStdio } from '@modelcontextprotocol/server/stdio'
@@ -23,13 +23,16 @@ export interface StdioOptions extends StdioLifeOptions {
   // biome-ignore lint/suspicious/noExplicitAny: the same transport in the words of another SDK, which is not imported here
   readonly legacy?: ((transport: any) => unknown) | undefined
   /**
-   * In place of this process's standard input and output. Then nothing exits, no signal is listened to, and `console` is
-   * left alone. The client's end of the connection closes nothing else; `handle.close()` closes the `Holdfast`.
+   * Transport to use instead of this process's standard input and output. Then nothing exits, no signal is handled, and
+   * `console` is not changed. The end of the connection does not close the `Holdfast`; `handle.close()` does.
    */
   readonly transport?: Transport | undefined
 }
 
-/** @throws TypeError for an option of the wrong type, and for `access: 'principal'` */
+/**
+ * Serves a client over standard input and output, or over a given transport.
+ * @throws TypeError for an option of the wrong type, and for `access: 'principal'`
+ */
 export function serveOverStdio(
   durable: DurableBinding,
   createServer: CreateServer,
@@ -51,7 +54,7 @@ export function serveOverStdio(
   const inner = transport ?? new StdioServerTransport(streams?.input, streams?.output)
   const wire = new StdioWire(inner as never, {
     onNeed: () => life.open(),
-    // The end of a transport of the author's is no end of input: the Holdfast may serve other connections.
+    // The end of a given transport does not begin the shutdown, because the Holdfast may serve other connections.
     onClosed: () => {
       if (!transport) void life.end('stdin')
     },
