@@ -78,7 +78,7 @@ export function unfailing(logger: Logger): Logger {
   return { debug: say('debug'), info: say('info'), warn: say('warn'), error: say('error') }
 }
 
-/** The same logger, with `about` on every line. */
+/** Wraps a logger so that it adds the fields `about` to every line. */
 export function loggerAbout(logger: Logger, about: Record<string, unknown>): Logger {
   const say = (level: keyof Logger) => (message: string, fields?: Record<string, unknown>) =>
     logger[level](message, { ...about, ...fields })

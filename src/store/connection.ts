@@ -223,7 +223,7 @@ export class Connection {
   async close(): Promise<void> {
     this.#closed = true
     this.#wake()
-    await this.#reopening.catch(() => {}) // Its caller received the error.
+    await this.#reopening.catch(() => {}) // The caller of `reopen` received the error.
     await this.#closing
     await this.#level?.close()
   }

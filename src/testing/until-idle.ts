@@ -13,7 +13,7 @@ import { isInMemory } from './open-in-memory.js'
  * - no microtask and no immediate (`setImmediate`) of the process is left.
  *
  * What waits for the test counts as idle: a function of a step that waits for a promise which the test resolves, a write
- * that the `latency` of a `MemoryDisk` holds back or a dead process never gets. So does what waits for a timer (that of
+ * that the `latency` of a `MemoryDisk` holds back or a crashed process never gets. So does what waits for a timer (that of
  * any clock, the machine's included), for a socket, a file or another process, as an isolated step does.
  *
  * Code that queues immediates for ever keeps it waiting. Two calls at a time do not wait for each other.

@@ -88,7 +88,7 @@ test.each([
   const holdfast = await openInMemory()
   expect(() => durableTasks(holdfast, undefined as never)).toThrow(
     new TypeError(
-      "`durableTasks` needs the option `access`, which says who reaches which tasks: durableTasks(holdfast, { access: 'local' }) for one user over stdio; 'principal' or 'open' over HTTP",
+      "`durableTasks` needs the option `access`, the rule for which callers reach which tasks: durableTasks(holdfast, { access: 'local' }) for one user over stdio; 'principal' or 'open' over HTTP",
     ),
   )
 })

@@ -11,7 +11,7 @@ import { HoldfastError } from '../../base/errors.js'
 export function storeDamaged(dir: string, damage: string): HoldfastError {
   return new HoldfastError(
     'STORE_DAMAGED',
-    `The store ${dir} is damaged: ${damage}. Restore a copy of the whole directory, or open it with \`acceptDamage: true\` to continue without what is missing; the recovery report then says what was accepted.`,
+    `The store ${dir} is damaged: ${damage}. Restore a copy of the whole directory, or open it with \`acceptDamage: true\` to continue without what is missing; the recovery report then lists what was accepted.`,
     { details: { dir, damage } },
   )
 }

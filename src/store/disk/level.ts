@@ -100,7 +100,7 @@ export const openClassicLevel: OpenLevel = async (path, { create, writeBufferByt
   return level as Level
 }
 
-/** True if `error` says that another process, or this one, holds the database. */
+/** True if `error` means that another process, or this one, holds the database. */
 export function isLevelLocked(error: unknown): boolean {
   return (error as { cause?: { code?: unknown } } | undefined)?.cause?.code === 'LEVEL_LOCKED'
 }

@@ -18,7 +18,7 @@ export function locked(dir: string, holder: LockHolder | undefined, self: LockHo
 export function undecided(dir: string, holder: LockHolder | undefined, reason: string): HoldfastError {
   return new HoldfastError(
     'STORE_LOCKED',
-    `${dir} has a lock file of ${nameOf(holder)}, and nothing here can tell whether that still runs: ${reason}. Make sure that it does not, then remove the file \`${LOCK_FILE}\` from the directory by hand.`,
+    `${dir} has a lock file of ${nameOf(holder)}, and this process cannot find out whether that process still runs: ${reason}. Make sure that it does not, then remove the file \`${LOCK_FILE}\` from the directory by hand.`,
     { details: { ...detailsOf(dir, holder), reason } },
   )
 }
