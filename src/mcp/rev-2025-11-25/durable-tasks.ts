@@ -47,7 +47,7 @@ export class DurableTasks {
   readonly checkpoints: Checkpoints
   /** @internal Servers that are connected. */
   readonly attachments = new Set<Attachment>()
-  /** @internal By server, connected or not. */
+  /** @internal Attachments by server, connected or not. */
   readonly attachmentOf = new WeakMap<McpServer | Server, Attachment>()
   #attached = false
   #store: TaskStore | undefined
@@ -83,12 +83,12 @@ export class DurableTasks {
   }
 
   /**
-   * Adds the durable tools to a server: an `McpServer`, or a low-level `Server`. One server per session; call it before the
-   * first tool, or handler of `tools/list` or `tools/call`, of the server's own. Such handlers are called for your own tools,
-   * and their list is merged with ours.
+   * Adds the durable tools to an `McpServer` or a low-level `Server`. Use one server for each session. Call it before
+   * the server gets a tool, or a handler of `tools/list` or `tools/call`, of its own. Such handlers are called for your
+   * own tools, and their list is merged with ours.
    * @returns the server
    * @throws TypeError for a server of another SDK
-   * @throws Error when the server has tools, such a handler, or a connection, already
+   * @throws Error if the server has tools, such a handler, or a connection, already
    */
   attach<S extends McpServer | Server>(server: S): S {
     this.#attached = true
@@ -96,7 +96,10 @@ export class DurableTasks {
     return server
   }
 
-  /** Options for `new McpServer(info, …)`, or `new Server(info, …)`: yours, without what would install the handlers too early. */
+  /**
+   * Options for `new McpServer(info, …)` or `new Server(info, …)`: the given ones, without the capability that would
+   * install the SDK's tool handlers too early.
+   */
   serverOptions(options: ServerOptions = {}): ServerOptions {
     const { tools: _, ...capabilities } = options.capabilities ?? {}
     return { ...options, capabilities }
@@ -132,9 +135,9 @@ export class DurableTasks {
   }
 
   /**
-   * Adds plain tools for clients that know nothing of tasks: to look at one, wait for it, cancel it, keep a session.
+   * Adds plain tools for clients without support for tasks: to read a task, wait for it, cancel it, and keep a session.
    * @param server a low-level `Server` only after `attach`
-   * @throws Error when a name is taken
+   * @throws Error if a name is in use
    */
   registerFallbackTools(server: McpServer | Server, options: FallbackOptions = {}): this {
     registerFallback(this, server, options)

@@ -39,7 +39,7 @@ export class NotAttached extends TypeError {
   }
 }
 
-/** What is used of a low-level server, of either SDK. */
+/** The part of a low-level server, of either SDK, that is used. */
 interface LowLevelServer {
   assertCanSetRequestHandler(method: string): void
   readonly transport?: unknown
@@ -52,8 +52,8 @@ const LOW_LEVEL_ORDER =
   'Call `durable.attach(server)` right after `new Server(…)`, and set your handlers of `tools/list` and `tools/call` after that.'
 
 /**
- * Checks that a server has no handler of tools yet, and no connection. `durable.attach` wraps handlers that are set later.
- * One that was set before would never be wrapped, and on a low-level server it would be replaced.
+ * Checks that a server has no handler of tools yet, and no connection. `durable.attach` wraps handlers that are set
+ * later. A handler that was set before would not be wrapped, and on a low-level server it would be replaced.
  * @param isLowLevel false for the server in an `McpServer`, which sets its handlers with its first tool
  * @throws Error that names the handler and the order to use
  */

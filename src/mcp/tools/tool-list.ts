@@ -1,15 +1,15 @@
 /**
- * Tools as `tools/list` shows them, and the parts of a low-level server's list: such a server has one handler for all its
- * tools, so durable tools, fallback tools and the author's own are merged. Knows no SDK.
+ * Tools in the form of `tools/list`, and the merge of a low-level server's list. Such a server has one handler for all
+ * its tools, so durable tools, fallback tools and the author's own are merged. Imports no SDK.
  */
 import { type ZodType, z } from 'zod'
 import type { FallbackDefinition } from './fallback-tools.js'
 import type { DurableTool, ToolResult } from './tool.js'
 
-/** Dialect of JSON Schema that an SDK lists tools in. */
+/** Dialect of JSON Schema in which an SDK lists tools. */
 export type SchemaTarget = 'draft-7' | 'draft-2020-12'
 
-/** A tool as `tools/list` shows it. */
+/** A tool in the form of `tools/list`. */
 export interface ListedTool {
   readonly name: string
   readonly [field: string]: unknown
@@ -21,7 +21,8 @@ export interface PlainTool<Context> {
   readonly run: (args: Record<string, unknown>, context: Context) => Promise<ToolResult>
 }
 
-// By dialect and direction. A server is made for every request, and a conversion costs more than the rest of a list.
+// Converted schemas by dialect and direction. A server is created for every request, and a conversion costs more than
+// the rest of a list.
 const converted = new Map<string, WeakMap<ZodType, unknown>>()
 
 function jsonSchemaOf(schema: ZodType, io: 'input' | 'output', target: SchemaTarget): unknown {
@@ -35,7 +36,7 @@ function jsonSchemaOf(schema: ZodType, io: 'input' | 'output', target: SchemaTar
   return made
 }
 
-/** The name, the texts and the schemas of a tool, as `McpServer#registerTool` takes them. */
+/** Name, texts and schemas of a tool, in the form of `McpServer#registerTool`. */
 export function configOf(tool: DurableTool, role: 'call' | 'start') {
   const { title, description, annotations, _meta, inputSchema, outputSchema } = tool
   const how = `Starts ${tool.name} in the background and returns its taskId at once, instead of waiting for the result.`
@@ -51,7 +52,7 @@ export function configOf(tool: DurableTool, role: 'call' | 'start') {
   }
 }
 
-/** A durable tool for the list of a low-level server. */
+/** Makes the entry of a durable tool for the list of a low-level server. */
 export function listedTool(tool: DurableTool, role: 'call' | 'start', target: SchemaTarget): ListedTool {
   const { inputSchema, outputSchema, ...shown } = configOf(tool, role)
   return {
@@ -61,7 +62,7 @@ export function listedTool(tool: DurableTool, role: 'call' | 'start', target: Sc
   }
 }
 
-/** A fallback tool for a low-level server, which checks no arguments itself. */
+/** Makes a fallback tool for a low-level server. Such a server does not check arguments, so the tool does. */
 export function plainTool<Context>(
   name: string,
   { title, description, annotations, inputSchema, outputSchema }: FallbackDefinition,
@@ -85,7 +86,10 @@ export function plainTool<Context>(
   }
 }
 
-/** The author's list with our tools before it, on its first page. Of two tools of one name, ours is listed. */
+/**
+ * Merges the lists of tools: ours, and then the author's. Ours are on the first page only. Of two tools with one name,
+ * ours is listed.
+ */
 export function mergedList(ours: readonly ListedTool[], params: unknown, theirs: unknown): object {
   const list = theirs as { tools: readonly ListedTool[] }
   if ((params as { cursor?: unknown } | undefined)?.cursor !== undefined) return list

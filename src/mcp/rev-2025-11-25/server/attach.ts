@@ -1,11 +1,14 @@
 /**
- * Puts durable tools into a server, through its public surface only. Plain tools stay the author's and the SDK's business.
+ * Adds durable tools to a server, through its public methods only. Plain tools are still handled by the author's code
+ * and the SDK.
  *
- * attach-2025-1. An `McpServer` installs its `tools/call` handler with the first tool, so the wrap has to be there before: too
- *     late, it would do nothing and say nothing. That is detected, and refused.
- * - Durable tools are listed by the SDK and answered by us; its own way to them polls once a second.
- * - A low-level `Server` has one handler for all tools. The author's is called for what is not ours, and its list is merged
- *     with ours, whenever it is set.
+ * attach-2025-1. An `McpServer` installs its `tools/call` handler with the first tool, so the wrapper must be set
+ * before that. A later wrapper would have no effect and cause no error. So an attach that is too late is detected and
+ * refused.
+ * - The SDK lists the durable tools of an `McpServer`, and we answer their calls. The SDK's own handling of tasks would
+ *   poll once a second.
+ * - A low-level `Server` has one handler for all tools. The author's handler is called for other tools, and its list is
+ *   merged with ours, whenever it is set.
  */
 
 import type { Server } from '@modelcontextprotocol/sdk/server/index.js'
@@ -38,7 +41,10 @@ interface Schema {
 }
 type SetRequestHandler = (schema: unknown, handler: Handler) => void
 
-/** Attaches. @throws TypeError for a server of another SDK; Error when it is too late */
+/**
+ * Attaches durable tools to a server.
+ * @throws TypeError for a server of another SDK; Error if it is too late
+ */
 export function attachTo(durable: DurableBinding, given: McpServer | Server): Attachment {
   checkServer(given, '2025-11-25')
   const mcp = 'registerTool' in given ? given : undefined
@@ -111,12 +117,12 @@ export function attachTo(durable: DurableBinding, given: McpServer | Server): At
   return attachment
 }
 
-/** The method of the requests that a schema of zod is for. A literal of zod's mini variant has no `value`. */
+/** Method of the requests that a schema of zod describes. A literal of zod's mini variant has no `value`. */
 function methodOf({ shape }: Schema): unknown {
   return shape?.method?.value ?? shape?.method?._zod?.def?.values?.[0]
 }
 
-/** The durable tools and the fallback tools of a low-level server. */
+/** Durable tools and fallback tools of a low-level server. */
 function oursFor(durable: DurableBinding, { plain }: Attachment): ListedTool[] {
   const durables = [...durable.core.tools.values()].map(({ tool, role }) => ({
     ...listedTool(tool, role, 'draft-7'),
@@ -145,7 +151,7 @@ function register(
       : tasks.registerToolTask(name, { ...config, execution: { taskSupport } } as never, handler as never)
   registered.set(name, made)
   const { update } = made
-  // Taken off this server's list, or renamed: it is not ours to answer any more.
+  // A tool that is removed from this server's list, or renamed, is not handled here any more.
   made.update = (updates) => {
     if (updates.name !== undefined && updates.name !== name) registered.delete(name)
     update(updates)

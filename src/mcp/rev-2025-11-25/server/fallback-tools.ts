@@ -1,4 +1,4 @@
-/** Registers the tools for clients without tasks on a server of this SDK, whichever of its two kinds. */
+/** Registers the tools for clients without tasks, on an `McpServer` or a low-level `Server` of this SDK. */
 import type { Server } from '@modelcontextprotocol/sdk/server/index.js'
 import type { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
 import { callerOf } from '../../access/caller.js'
@@ -12,7 +12,10 @@ import {
 import { plainTool } from '../../tools/tool-list.js'
 import type { DurableBinding, Extra } from './types.js'
 
-/** @throws TypeError for an unknown name; Error when one is taken, and for a low-level server that is not attached */
+/**
+ * Registers the fallback tools.
+ * @throws TypeError for an unknown name; Error if a name is in use, and for a low-level server that is not attached
+ */
 export function registerFallback(durable: DurableBinding, server: McpServer | Server, options: FallbackOptions): void {
   const mcp = 'registerTool' in server ? server : undefined
   const plain = mcp ? undefined : durable.attachmentOf.get(server)?.plain

@@ -29,7 +29,8 @@ export function notifyOfStatus(durable: DurableBinding): void {
       if (isSettled(view.status)) attachment.created.delete(taskId)
       if (!isTold) continue
       const params = { ...task } as Record<string, unknown>
-      await attachment.server.notification({ method: 'notifications/tasks/status', params } as never).catch(() => {}) // The connection is gone; its client asks when it is back.
+      // The connection is lost. Its client reads the status when it returns.
+      await attachment.server.notification({ method: 'notifications/tasks/status', params } as never).catch(() => {})
     }
   }
   core.opening.whenOpen((holdfast) => {

@@ -1,4 +1,7 @@
-/** The interfaces that the parts of this binding share: what is attached to, a call, and what they use of `DurableTasks`. */
+/**
+ * Interfaces that the parts of this binding share: attached servers, calls, and the part of `DurableTasks` that they
+ * use.
+ */
 import type { Server } from '@modelcontextprotocol/sdk/server/index.js'
 import type { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
 import type { RequestHandlerExtra } from '@modelcontextprotocol/sdk/shared/protocol.js'
@@ -27,9 +30,9 @@ export interface DurableBinding {
   readonly checkpoints: Checkpoints
   /** Servers that are connected. */
   readonly attachments: Set<Attachment>
-  /** Each server that is attached, connected or not. */
+  /** Attachments of all attached servers, connected or not. */
   readonly attachmentOf: WeakMap<McpServer | Server, Attachment>
-  /** The queue of the author's own handlers; `undefined` until it is used. */
+  /** Queue of the author's own handlers; `undefined` until it is used. */
   readonly queue: MessageRelay | undefined
   /** True if the author has used `taskStore`. */
   readonly hasTaskStore: boolean
@@ -50,10 +53,10 @@ export interface MessageRelay {
 
 /** A server that durable tasks are attached to. */
 export interface Attachment {
-  /** The low-level one, always. */
+  /** The low-level server, also of an `McpServer`. */
   readonly server: Server
   readonly mcp: McpServer | undefined
-  /** Whose session it is, where that is known from outside a request. */
+  /** Owner of the session, if it is known without a request. */
   owner: string | undefined
   transport: DurableTransport | undefined
   /** Caller that reads messages without a request, if it is known. */
@@ -65,13 +68,15 @@ export interface Attachment {
    * called when the connection ends.
    */
   readonly followed: Map<string, () => void>
-  /** Fallback tools by their names with prefix; empty with an `McpServer`, which has its own. */
+  /** Fallback tools by their names with prefix. Empty for an `McpServer`, which lists its own. */
   readonly plain: Map<string, PlainTool<Extra>>
-  /** True if calls of the tool are answered by its durable task here. An author may disable, rename or remove a tool. */
+  /**
+   * True if the durable tool of that name is enabled on this server. An author may disable, rename or remove a tool.
+   */
   readonly serves: (name: string) => boolean
   /**
-   * Task support of a tool that is not ours: clients may, must or can't call it with a task. `'unknown'` for
-   * an author's tool on a low-level server.
+   * Task support of a plain tool: clients may, must or cannot call it with a task. `'unknown'` for an author's tool on
+   * a low-level server.
    */
   readonly taskSupportOf: (name: string) => Promise<NonNullable<Tool['execution']>['taskSupport'] | 'unknown'>
 }

@@ -81,7 +81,7 @@ function callAny(
   return plain ? plain.run(params.arguments ?? {}, ctx) : callTool(durable, attachment, params, ctx, next)
 }
 
-/** The durable tools and the fallback tools of a low-level server. */
+/** Durable tools and fallback tools of a low-level server. */
 function oursFor(durable: DurableBinding, { plain }: Attachment): ListedTool[] {
   const durables = [...durable.core.tools.values()].map(({ tool, role }) => listedTool(tool, role, 'draft-2020-12'))
   return [...durables, ...[...plain.values()].map(({ listed }) => listed)]

@@ -1,4 +1,4 @@
-/** Registers the tools for clients without tasks on a server of this SDK, whichever of its two kinds. */
+/** Registers the tools for clients without tasks, on an `McpServer` or a low-level `Server` of this SDK. */
 import type { ServerContext } from '@modelcontextprotocol/server'
 import { callerOf } from '../../access/caller.js'
 import {

@@ -1,4 +1,4 @@
-/** The interfaces that the parts of this binding share: what is attached to, and what they use of `DurableTasks`. */
+/** Interfaces that the parts of this binding share: attached servers, and the part of `DurableTasks` that they use. */
 import type { McpServer, McpServerFactory, Server, ServerContext } from '@modelcontextprotocol/server'
 import type { TaskView } from '../../../api/task-view.js'
 import type { Checkpoints } from '../../checkpoints/checkpoints.js'
@@ -29,8 +29,8 @@ export interface Attachment {
   /** The low-level server, also of an `McpServer`. */
   readonly server: Server
   readonly mcp: McpServer | undefined
-  /** By their names with prefix; only without an `McpServer`, which has its own. */
+  /** Fallback tools by their names with prefix. Used only without an `McpServer`, which lists its own. */
   readonly plain: Map<string, PlainTool<ServerContext>>
-  /** True if the durable tool of that name is to be had here: an author may disable it. */
+  /** True if the durable tool of that name is enabled on this server. */
   readonly serves: (name: string) => boolean
 }
