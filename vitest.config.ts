@@ -3,8 +3,8 @@ import { defineConfig } from 'vitest/config'
 
 const source = (path: string) => fileURLToPath(new URL(path, import.meta.url))
 
-// Decisions and the log: no process is started and no time passes, so all of it runs in seconds.
-const UNIT = ['test/task/**/*.test.ts', 'test/recovery/**/*.test.ts', 'test/tidy.test.ts', 'test/api/**/*.test.ts']
+// One folder of src each: no server is started and no time passes, so all of it runs in seconds.
+const UNIT = ['test/unit/**/*.test.ts', 'test/structure/**/*.test.ts']
 const CRASH = ['test/crash/**/*.test.ts']
 
 /** What each project runs, in one process pool. `npm test` runs them all. */

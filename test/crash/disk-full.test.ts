@@ -14,7 +14,7 @@ import { assembleEngine } from '../../src/api/assemble-engine.js'
 import { checkOptions } from '../../src/engine/checks/open-options.js'
 import { type Level, type OpenLevel, openClassicLevel } from '../../src/store/disk/level.js'
 import { openStore } from '../../src/store/open.js'
-import { Notebook } from './simulation.js'
+import { Notebook } from '../helpers/simulation.js'
 
 const mountPoint = mkdtempSync(join(tmpdir(), 'holdfast-full-'))
 const canMount = tryToMount()

@@ -12,7 +12,7 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { Holdfast, silentLogger, type TaskView } from 'holdfast'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { randomOf, seedFor } from './simulation.js'
+import { randomOf, seedFor } from '../helpers/simulation.js'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const CHILD = fileURLToPath(new URL('./kill-child.mjs', import.meta.url))

@@ -6,7 +6,7 @@
 import { defineTask, type Holdfast, HoldfastError, type TaskView } from 'holdfast'
 import { ManualClock, MemoryDisk, openInMemory } from 'holdfast/testing'
 import { describe, expect, test } from 'vitest'
-import { endOfTime, isDead, Notebook, Stuck, turns, until, within } from './simulation.js'
+import { endOfTime, isDead, Notebook, Stuck, turns, until, within } from '../helpers/simulation.js'
 
 type Call = 'start A' | 'start B' | 'start C' | 'session S' | 'save C' | 'save S' | 'restore S' | 'cancel C' | 'end S'
 type Label = 'A' | 'B' | 'C' | 'S'

@@ -11,7 +11,7 @@ import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import type { TaskView } from 'holdfast'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { randomOf, seedFor } from './simulation.js'
+import { randomOf, seedFor } from '../helpers/simulation.js'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const CHILD = fileURLToPath(new URL('./poison-child.mjs', import.meta.url))

@@ -14,7 +14,7 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { type AuditEntry, Holdfast, type ServiceLevels, silentLogger, type TaskView } from 'holdfast'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { randomOf, seedFor } from './simulation.js'
+import { randomOf, seedFor } from '../helpers/simulation.js'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const CHILD = fileURLToPath(new URL('./soak-child.mjs', import.meta.url))

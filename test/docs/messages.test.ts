@@ -5,7 +5,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
-import { wordsToAvoid } from './words.js'
+import { wordsToAvoid } from '../helpers/words.js'
 
 const src = fileURLToPath(new URL('../../src', import.meta.url))
 const sources = readdirSync(src, { recursive: true, encoding: 'utf8' })

@@ -9,7 +9,7 @@ import { ERROR_CODES } from 'holdfast'
 import { expect, test } from 'vitest'
 import { readSource } from '../../scripts/reference/source.js'
 import { readSections } from '../../scripts/site/pages.js'
-import { wordsToAvoid } from './words.js'
+import { wordsToAvoid } from '../helpers/words.js'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 

@@ -1,0 +1,26 @@
+/**
+ * Goal: no change makes a step, a task or an MCP call cost more operations, bytes, batches, reads, promises or turns than
+ * bench/counts/expected.json says, unless that file is changed too. Method: the counts of bench/counts/measure.mjs.
+ */
+import { execFile } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { expect, test } from 'vitest'
+
+const project = fileURLToPath(new URL('../..', import.meta.url))
+const [node = ''] = process.versions.node.split('.')
+
+type Counts = Record<string, Record<string, number>>
+type Expected = Record<string, Record<string, number> & { promises: Record<string, number> }>
+
+test('the counts are the expected ones; `npm run bench:counts -- --write` changes those', async () => {
+  const { stdout } = await promisify(execFile)(process.execPath, ['bench/counts/measure.mjs'], { cwd: project })
+  const measured = JSON.parse(stdout) as Counts
+  const expected = JSON.parse(readFileSync(`${project}/bench/counts/expected.json`, 'utf8')) as unknown as Expected
+  const forThisNode = Object.entries(expected).map(([name, { promises, ...counts }]) => [
+    name,
+    { ...counts, promises: promises[node] ?? measured[name]?.['promises'] },
+  ])
+  expect(measured).toEqual(Object.fromEntries(forThisNode))
+})
