@@ -1,57 +1,59 @@
 /**
- * What a task takes up in the store, counted in its head with every decision, so that a budget needs no scan.
+ * Bytes of a task in the store. The head counts them with every decision, so that a check of a budget needs no scan.
  *
- * It counts the JSON of what is kept (input, outcome, records, states, as they are before compression) and a fixed sum
- * for what surrounds it. What a step saves for its next attempt is not counted: it is gone when the step ends.
+ * The count is the JSON text of the input, outcome, records and states before compression, and a fixed sum for the
+ * keys
+ * and envelopes around them. The state that a step saves for its next attempt is not counted. It is deleted when the
+ * step ends.
  */
 import type { TaskHead } from './head.js'
 import { PREFIX } from './log/segment.js'
 
-/** Bytes that a task keeps, and how many of them a save with `prune` would drop. */
+/** Bytes that a task keeps, and the part of them that a save with `prune` would drop. */
 export interface ByteCount {
   readonly kept: number
   readonly prunable: number
 }
 
-/** A task's head, its entries in the index and its audit trail. */
+/** Bytes of a task's head, its entries in the index and its audit trail. */
 export const TASK_BYTES = 1_500
-/** A value's key and envelope. */
+/** Bytes of the key and the envelope of one value. */
 export const VALUE_BYTES = 120
 
-/** What a value of this text takes up. */
+/** Bytes of a stored value with this text. */
 export function bytesOf(text: string): number {
   return VALUE_BYTES + Buffer.byteLength(text)
 }
 
-/** What a state of this size takes up, with what is known of its checkpoint. */
+/** Bytes of a checkpoint: its state of this size, and its description. */
 export function stateUsage(stateBytes: number): number {
   return 3 * VALUE_BYTES + stateBytes
 }
 
-/** What a head counts; one from before this was counted says nothing. */
+/** The byte count of a head. Heads of older versions have none and get the count of an empty task. */
 export function byteCountOf({ bytes }: TaskHead): ByteCount {
   return bytes ?? { kept: TASK_BYTES, prunable: 0 }
 }
 
-/** The head's count with `more` bytes, which may be negative; in a segment after the prefix they can be pruned. */
+/** The count of the head with `more` bytes, which may be negative. Bytes of a segment after the prefix are prunable. */
 export function grownCount(head: TaskHead, more: number, segment = PREFIX): ByteCount {
   const { kept, prunable } = byteCountOf(head)
   return { kept: atLeastZero(kept + more), prunable: segment === PREFIX ? prunable : atLeastZero(prunable + more) }
 }
 
-/** The count after a save with `prune`: what could be pruned makes room for the new checkpoint. */
+/** The count after a save with `prune`: the prunable bytes are dropped, and the new checkpoint is added. */
 export function prunedCount(head: TaskHead, saved: number): ByteCount {
   const { kept, prunable } = byteCountOf(head)
   return { kept: atLeastZero(kept - prunable) + saved, prunable: saved }
 }
 
-/** The count without what a retry dropped. */
+/** The count without the bytes that a retry dropped. */
 export function shrunkCount(head: TaskHead, dropped: ByteCount): ByteCount {
   const { kept, prunable } = byteCountOf(head)
   return { kept: atLeastZero(kept - dropped.kept), prunable: atLeastZero(prunable - dropped.prunable) }
 }
 
-// A head from before this was counted may lose more than it counts.
+// A head of an older version may lose more bytes than it counts.
 function atLeastZero(bytes: number): number {
   return Math.max(0, bytes)
 }

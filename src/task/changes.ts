@@ -1,6 +1,5 @@
 /**
- * What a decision wants written. A decision returns a list of these;
- * `store/operations.ts` turns the list into the operations of one batch.
+ * Changes that decisions return. `store/operations.ts` turns a list of changes into the operations of one batch.
  */
 import type { CheckpointInfo } from './checkpoint.js'
 import type { Tally } from './counters.js'
@@ -10,9 +9,9 @@ import type { LogRecord } from './log/records.js'
 import type { UndoRecord } from './log/undo-record.js'
 import type { Message, MessageKey } from './message.js'
 
-/** Something that happened to a task, as the audit keeps it. */
+/** One entry of the audit trail: an event of a task. */
 export interface AuditEntry {
-  /** Sorts by time. */
+  /** ID of the entry. IDs sort by time. */
   readonly id: string
   readonly at: number
   readonly taskId: string
@@ -53,33 +52,39 @@ export interface IdempotencyScope {
   readonly key: string
 }
 
-/** What an idempotency key stands for. */
+/** The task that an idempotency key belongs to. */
 export interface IdempotencyEntry extends IdempotencyScope {
   readonly taskId: string
-  /** A hash of the raw input in canonical form. */
+  /** Hash of the unparsed input in canonical form. */
   readonly fingerprint: string
-  /** When it counts no more, once its task is swept; before, the task's head says it. */
+  /**
+   * Instant from which the key is free again. Set when its task is swept. Before that, it follows from the head of the
+   * task.
+   */
   readonly forgetAt?: number | undefined
-  /** When its task settled, once that is swept. */
+  /** Instant at which the task settled. Set when the task is swept. */
   readonly settledAt?: number | undefined
 }
 
-/** Something that a protocol binding keeps: `key` is its own, `undefined` deletes it (store/binding-records.ts). */
+/**
+ * A record that a protocol binding keeps under a `key` of its own. A `text` of `undefined` deletes it
+ * (store/binding-records.ts).
+ */
 export interface BindingRecord {
   readonly key: string
   readonly text: string | undefined
 }
 
-/** One thing to write. */
+/** One change to the store. */
 export type Change =
   | { readonly kind: 'head'; readonly head: TaskHead }
   | { readonly kind: 'input'; readonly text: string }
   | { readonly kind: 'outcome'; readonly text: string }
   | { readonly kind: 'record'; readonly segment: number; readonly seq: number; readonly text: string }
-  /** The list of what retries dropped from the log and is not deleted yet. */
+  /** List of the records that retries dropped and that are not deleted yet. */
   | { readonly kind: 'dropped'; readonly text: string }
   | { readonly kind: 'drop-checkpoint'; readonly checkpointId: string }
-  /** A checkpoint's state, without its record or what is known of it. */
+  /** Deletion of the state of a checkpoint. Its log record and its description stay. */
   | { readonly kind: 'drop-state'; readonly checkpointId: string }
   | { readonly kind: 'checkpoint'; readonly info: CheckpointInfo; readonly stateText: string }
   | { readonly kind: 'owner'; readonly owner: string; readonly isChild?: boolean | undefined }
@@ -88,30 +93,33 @@ export type Change =
   | { readonly kind: 'binding'; readonly record: BindingRecord }
   | { readonly kind: 'note'; readonly note: PendingRecord }
   | { readonly kind: 'drop-note'; readonly note: PendingRecord }
-  /** A key under which a question can be answered: no later one gets it. */
+  /** The key of an input. No later input of the task gets the same key. */
   | { readonly kind: 'input-key'; readonly key: string }
   | { readonly kind: 'intent'; readonly intent: UndoRecord }
   | { readonly kind: 'message'; readonly message: Message }
   | { readonly kind: 'drop-message'; readonly name: string; readonly order: number }
   | { readonly kind: 'message-key'; readonly entry: MessageKey }
   | { readonly kind: 'drop-message-key'; readonly key: string }
-  /** What `patched` was answered in a segment. */
+  /** Answers of `patched` in a segment. */
   | { readonly kind: 'patches'; readonly segment: number; readonly text: string }
-  /** When what is copied for a fork is swept, should its head never follow; `isDone` with the head. */
+  /**
+   * Instant at which the records copied for a fork are deleted if its head is never written. `isDone`: the head is
+   * written.
+   */
   | { readonly kind: 'sweep-orphan'; readonly at: number; readonly isDone: boolean }
-  /** `taskId` where it is about another task than the one decided on. */
+  /** An audit entry. `taskId` is set if the entry is about another task than the one decided on. */
   | {
       readonly kind: 'audit'
       readonly entry: Omit<AuditEntry, 'id' | 'taskId' | 'type'>
       readonly taskId?: string | undefined
     }
 
-/** What was decided: the head as it now is, and everything to write with it, the head included. */
+/** A decision: the new head, and all changes to write, the head included. */
 export interface TaskDecision {
   readonly head: TaskHead
   readonly changes: readonly Change[]
-  /** The record that a `record` event became, with its number and time. */
+  /** The log record of a `record` event, with its number and time. */
   readonly record?: LogRecord | undefined
-  /** How far it moves the counters over the store's life. */
+  /** Changes of the counters of the store. */
   readonly tally?: Tally | undefined
 }

@@ -1,4 +1,4 @@
-/** What is known of a saved checkpoint apart from its state, which has a key of its own. */
+/** Description of a saved checkpoint. The state has a key of its own in the store. */
 
 /** Origin of a checkpoint: the body of the task, or a client. */
 export type SavedBy = 'body' | 'client'
@@ -9,14 +9,17 @@ export interface CheckpointInfo {
   readonly taskId: string
   readonly savedBy: SavedBy
   readonly label?: string | undefined
-  /** Counts the task's commits: a later checkpoint has a higher one, also after the clock was set back. */
+  /**
+   * Number of the commit that saved the checkpoint. A later checkpoint has a higher number, also after the clock was
+   * set back.
+   */
   readonly seq: number
   /** Instant of the save, in milliseconds since the epoch. */
   readonly createdAt: number
   /** Number of steps of the task that were completed at the save. */
   readonly completedSteps: number
-  /** The segment of the log that it opened, if a body saved it. */
+  /** The segment of the log that the checkpoint opened, if the body saved it. */
   readonly opens?: number | undefined
-  /** The state's size as JSON. */
+  /** Bytes of the state as JSON. */
   readonly stateBytes: number
 }

@@ -1,40 +1,42 @@
-/** Counters over the store's life. A decision says which it moves; they are written with it, in the same batch. Pure. */
+/**
+ * Counters of a store since its creation. A decision returns its changes to them, which are in the same batch. Pure.
+ */
 
 import { byteCountOf } from './byte-count.js'
 import type { TaskHead } from './head.js'
 
-/** Every counter. One that is added later begins at zero. */
+/** Names of all counters. A counter that a later version adds begins at zero. */
 export const COUNTERS = [
   /** Tasks settled, by status. */
   'completed',
   'failed',
   'cancelled',
-  /** Of the failed: those whose timeout or deadline passed, and those whose `ttl` did. */
+  /** Failed tasks whose timeout or deadline passed, and failed tasks whose `ttl` passed. */
   'timedOut',
   'expired',
-  /** Milliseconds from creation to completion, of all that completed. */
+  /** Sum of the milliseconds from creation to completion, over all completed tasks. */
   'completionMs',
-  /** Clean-ups that ended, by how. */
+  /** Clean-ups that succeeded, and clean-ups that failed. */
   'cleanedUp',
   'notCleanedUp',
-  /** Unfinished tasks that recoveries found, and those of them that were taken up again. */
+  /** Unfinished tasks that recoveries found, and those of them that were resumed. */
   'found',
   'takenUp',
   /** Settled tasks swept, by status. */
   'sweptCompleted',
   'sweptFailed',
   'sweptCancelled',
-  /** Bytes that settled tasks take up now: up when one leaves the live range, down when it is swept. */
+  /** Bytes of the settled tasks in the store. Grows when a task ends, and shrinks when the task is swept. */
   'settledBytes',
 ] as const
 
-/** The name of a counter. */
+/** Name of a counter. */
 export type Counter = (typeof COUNTERS)[number]
 
-/** How far counters move; those that are not named stay. */
+/** Changes of counters. Counters that are not named stay the same. */
 export type Tally = Readonly<Partial<Record<Counter, number>>>
 
-/** Every counter as it stands. */
+/** Value of every counter. */
 export type Totals = Readonly<Record<Counter, number>>
 
 /** The totals with `tallies` added. */
@@ -46,10 +48,10 @@ export function added(totals: Partial<Totals>, tallies: readonly Tally[]): Total
   return Object.fromEntries(sums) as Totals
 }
 
-/** What a task that settles moves. One whose clean-up is pending takes its bytes along when that has ended. */
+/** Counter changes of a task that settles. If its clean-up is pending, its bytes are counted when the clean-up ends. */
 export function settledTally(head: TaskHead): Tally {
   const bytes = head.cleanUp === 'pending' ? {} : { settledBytes: byteCountOf(head).kept }
-  // Not less than none, if the clock was set back meanwhile.
+  // Without the maximum, negative if the clock was set back since the creation.
   const completionMs = Math.max(0, head.updatedAt - head.createdAt)
   if (head.status === 'completed') return { ...bytes, completed: 1, completionMs }
   if (head.status === 'cancelled') return { ...bytes, cancelled: 1 }
@@ -58,13 +60,13 @@ export function settledTally(head: TaskHead): Tally {
   return { ...bytes, failed: 1, timedOut, expired }
 }
 
-/** What a clean-up that has ended moves; `head` says how it ended. */
+/** Counter changes of a clean-up that ended. `head` is the head after the clean-up. */
 export function cleanUpTally(head: TaskHead): Tally {
   const settledBytes = byteCountOf(head).kept
   return head.cleanUp === 'done' ? { settledBytes, cleanedUp: 1 } : { settledBytes, notCleanedUp: 1 }
 }
 
-/** What a settled task that is swept moves. */
+/** Counter changes of a settled task that is swept. */
 export function sweptTally(head: TaskHead): Tally {
   const counter = ({ completed: 'sweptCompleted', failed: 'sweptFailed', cancelled: 'sweptCancelled' } as const)[
     head.status as 'completed' | 'failed' | 'cancelled'

@@ -1,7 +1,7 @@
 /**
- * The head of a task: all that is decided about it, except its values. An
- * unfinished head is rewritten with every step, so it stays small: inputs,
- * results and states have keys of their own.
+ * The head of a task: its status, counts, instants and flags. An unfinished head is rewritten with every step, so the
+ * head
+ * stays small. Inputs, results and states have keys of their own.
  */
 
 import type { ErrorCode } from '../base/errors.js'
@@ -12,7 +12,7 @@ import type { SegmentSum } from './log/segment.js'
 /** Status of a task. The last three are final. */
 export type TaskStatus = 'pending' | 'running' | 'input_required' | 'completed' | 'failed' | 'cancelled'
 
-/** Every status, in the order of a task's life. */
+/** Every status, in the order in which a task can have them. */
 export const TASK_STATUSES: readonly TaskStatus[] = [
   'pending',
   'running',
@@ -39,16 +39,16 @@ export interface Parked {
   readonly since: number
 }
 
-/** The past point that a fork was made from. */
+/** The point in the log of another task at which a fork begins. */
 export interface ForkedFrom {
   readonly taskId: string
-  /** The number of the last record that it copied. */
+  /** The number of the last record that was copied. */
   readonly at: number
-  /** What `now()` says there before any answer. */
+  /** The first instant that `now()` returns in the other task. */
   readonly startedAt: number
 }
 
-/** All that is decided about a task. Instants are milliseconds since the epoch. */
+/** The head of a task. Instants are milliseconds since the epoch. */
 export interface TaskHead {
   readonly taskId: string
   readonly type: string
@@ -63,125 +63,129 @@ export interface TaskHead {
   readonly startedAt?: number | undefined
   readonly settledAt?: number | undefined
   readonly ttlMs?: number | undefined
-  /** When the task's timeout strikes: its first run's start and the definition's `timeout`. */
+  /** Instant at which the task times out: the start of its first run plus the `timeout` of its definition. */
   readonly timeoutAt?: number | undefined
-  /** When the caller's `deadline` strikes. */
+  /** The `deadline` that the caller gave. */
   readonly deadlineAt?: number | undefined
-  /** Which of its owner's waiting tasks runs first. Absent for the ordinary 0. */
+  /** Priority among the queued tasks of the same owner. Absent for the default 0. */
   readonly priority?: number | undefined
   readonly idempotencyKey?: string | undefined
-  /** True if an input lies beside it; without the flag a lost one would pass as `undefined`. */
+  /**
+   * True if an input is stored under a key of its own. Without this flag, a lost input would be read as `undefined`.
+   */
   readonly hasInput: boolean
   readonly seed: string
-  /** The run that may write (commit-6). */
+  /** The number of the run whose commits are accepted (commit-6). */
   readonly run: number
   readonly attempt: number
-  /** When it runs next, while nothing of it is in memory: it sleeps for long, or waits for its next attempt. */
+  /** Instant of the next run of an unloaded task: the end of a long sleep, or the next attempt. */
   readonly wakeAt?: number | undefined
-  /** Counts the task's commits. */
+  /** Number of commits of the task. */
   readonly seq: number
-  /** The number of the next log record. */
+  /** Number that the next log record gets. */
   readonly nextRecord: number
   readonly prefix: SegmentSum
   readonly open: SegmentSum
-  /** The first segment whose records are kept; the prefix is kept always. */
+  /** The first segment whose records are kept. The prefix is always kept. */
   readonly keptFrom: number
-  /** Log records that are kept. */
+  /** Number of log records that are kept. */
   readonly records: number
-  /** Steps completed over the task's whole life, dropped ones included. */
+  /** Number of completed steps. Records that a checkpoint pruned count too. Steps that a retry dropped do not. */
   readonly completedSteps: number
-  /** Checkpoints that are kept, by who saved them. */
+  /** Number of checkpoints that are kept, by origin. */
   readonly checkpoints: Readonly<Record<SavedBy, number>>
   readonly progress?: Progress | undefined
   readonly parked?: Parked | undefined
-  /** Marks the version and the body of the definition that the task did not fit, while it is parked as `CODE_CHANGED`. */
+  /** Code mark of the definition that did not match the log, while the task is parked as `CODE_CHANGED`. */
   readonly triedWith?: string | undefined
-  /** Something of it began once and was noted beside the log; without the flag nothing is looked for. */
+  /** True if a pending record was ever written. Without this flag, a load reads no pending records. */
   readonly hasStepStates?: boolean | undefined
-  /** Steps begun that have an undo; each has an intent beside the log. */
+  /** Number of begun steps that have an undo. Each has an undo record. */
   readonly intents?: number | undefined
-  /** Inputs it waits for, and how many it ever asked for. */
+  /** Number of unanswered inputs. `inputsAsked` counts all inputs that the task ever requested. */
   readonly inputs?: number | undefined
   readonly inputsAsked?: number | undefined
-  /** True if the keys of all its questions are kept; absent in older heads (input-keys.ts). */
+  /** True if the keys of all inputs of the task are kept. Absent in older heads (input-keys.ts). */
   readonly hasInputKeys?: boolean | undefined
-  /** Messages ever sent to it, and those that nobody has received. */
+  /** Number of messages that were ever sent to the task. `messages` counts those not received yet. */
   readonly messagesSent?: number | undefined
-  /** Idempotency keys of messages that are kept. */
+  /** Number of idempotency keys of messages that are kept. */
   readonly messageKeys?: number | undefined
   readonly messages?: number | undefined
-  /** Unloaded, it waits for an answer or a message too. */
+  /** True if an answer or a message wakes the unloaded task. */
   readonly listens?: boolean | undefined
-  /** An answer or a message came since its run began; unloaded now, it would miss it. */
+  /** True if an answer or a message arrived since the run began. An unload then wakes the task at once. */
   readonly hasNews?: boolean | undefined
-  /** Children begun and not yet ended. */
+  /** Number of children that have begun and not ended. */
   readonly children?: number | undefined
-  /** Whose child it is, and how many ancestors it has. */
+  /** ID of the parent of a child task. `depth` is its number of ancestors. */
   readonly parentId?: string | undefined
   readonly depth?: number | undefined
-  /** Its body asked `patched`; without the flag no answers are looked for. */
+  /** True if the body called `patched`. Without this flag, a load reads no answers of `patched`. */
   readonly hasPatches?: boolean | undefined
-  /** A retry dropped records; without the flag no list of them is looked for (dropped-records.ts). */
+  /** True if a retry dropped records. Without this flag, a load reads no list of them (dropped-records.ts). */
   readonly hasDropped?: boolean | undefined
-  /** Where it comes from, if it was made by `fork`. */
+  /** Origin of a task that `fork` created. */
   readonly forkedFrom?: ForkedFrom | undefined
-  /** The life of the store in which it began to run; gone once it records something or waits (crash-count.ts). */
+  /** Number of the opening of the store in which the run began. Removed at the next record or wait (crash-count.ts). */
   readonly life?: number | undefined
   /** Number of processes in a row that crashed while the task ran and recorded nothing. */
   readonly deaths?: number | undefined
-  /** What it began last, noted only of a task that may be parked for the next death. */
+  /** The call that began last. Kept only for a task that the next crash may park. */
   readonly begun?: string | undefined
-  /** Bytes of it in the store (byte-count.ts). */
+  /** Bytes of the task in the store (byte-count.ts). */
   readonly bytes?: ByteCount | undefined
-  /** It is being swept: for everybody but the sweeper it is gone. */
+  /** Set while the task is being deleted: only the sweeper still finds it. */
   readonly sweeping?: true | undefined
   readonly cleanUp: 'none' | 'pending' | 'done' | 'failed'
-  /** What stopped it behind its body's back: then `onCancel` is run. */
+  /** The cause, if the task was stopped from outside its body. `onCancel` then runs. */
   readonly stoppedBy?: StoppedBy | undefined
-  /** Why its clean-up failed. */
+  /** Reason for which the clean-up failed. */
   readonly cleanUpReason?: string | undefined
-  /** Why it failed, without stack and causes, so that a listing can say it. */
+  /** Error of a failed task without stack and causes, for listings. */
   readonly error?: { readonly name: string; readonly message: string; readonly code: ErrorCode } | undefined
 }
 
 /**
- * A live head is rewritten with every step and read at every open, so it stays under 2 KiB. The names that a task is
- * created with get this much of it; what comes later fits in the rest.
+ * Longest head of an unfinished task, in bytes of JSON. The head is rewritten with every step and read at every open,
+ * so it
+ * stays small.
  */
 export const HEAD_BYTES_MAX = 2_048
 /**
- * At birth; counters, instants, flags and progress take up to 794 bytes more, a parking 74 without its reason. Texts that
- * explain (a reason, an error) get what is left: all of it where names are of a usual length.
+ * Longest head of a new task. Counters, instants, flags and progress need up to 794 bytes more, and a parking 74
+ * without
+ * its reason. Texts that explain (a reason, an error) get the rest.
  */
 export const NEW_HEAD_BYTES_MAX = 1_060
 export const PROGRESS_MESSAGE_BYTES_MAX = 120
 export const PARKED_REASON_BYTES_MAX = 240
-// What is counted while a task is parked, or cleaned up: its commits, messages and checkpoints from outside.
+// Room for counts that can grow while a task is parked or cleaned up: commits, messages and client checkpoints.
 const COUNTED_LATER_BYTES_MAX = 100
 
 /** Event that stops a task from outside its body. */
 export type StoppedBy = 'cancel' | 'timeout' | 'deadline' | 'expiry'
 
-/** An unloaded task that waits for something without a time of its own wakes then: never, or when it is told. */
+/** Wake time of an unloaded task that waits without a time limit: only an answer, a message or a child wakes it. */
 export const NEVER = 8.64e15 // the last instant that a `Date` can show
 
-/** How many bytes of a text that explains, at most `bytesMax`, the live head has room for. */
+/** Number of bytes, at most `bytesMax`, that the head has room for. Used to cut a reason or an error message. */
 export function bytesLeft(head: TaskHead, bytesMax: number): number {
   const left = HEAD_BYTES_MAX - COUNTED_LATER_BYTES_MAX - Buffer.byteLength(JSON.stringify(head))
   return Math.max(0, Math.min(left, bytesMax))
 }
 
-/** True if anything is left to do for the task. A settled one is live while its clean-up is pending. */
+/** True if the task is unfinished, or its clean-up is pending. */
 export function isLive(head: TaskHead): boolean {
   return !isSettled(head.status) || head.cleanUp === 'pending'
 }
 
-/** A settled task never changes again. */
+/** True if the status is final. */
 export function isSettled(status: TaskStatus): boolean {
   return status === 'completed' || status === 'failed' || status === 'cancelled'
 }
 
-/** What `now()` says before any answer: the first start, of the task that a fork came from if it is one. */
+/** The first instant that `now()` returns: the first start of the task, or of the task that a fork was made from. */
 export function firstInstantOf(head: TaskHead): number {
   return head.forkedFrom?.startedAt ?? head.startedAt ?? head.createdAt
 }

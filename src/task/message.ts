@@ -1,34 +1,35 @@
-/** Messages from outside, kept in the order they came until a body receives them. */
+/** Messages that callers send to a task. They are kept in their order until the body receives them. */
 import { bytesOf } from './byte-count.js'
 
-/** One message. */
+/** One message to a task. */
 export interface Message {
   readonly name: string
-  /** Its place among all the task's messages. */
+  /** Number of the message among all messages of the task, from 0. */
   readonly order: number
   /** The payload as JSON text; empty text stands for `undefined`. */
   readonly text: string
 }
 
-/** What an idempotency key of `send` stands for, within its task. */
+/** The message that an idempotency key of `send` belongs to, within its task. */
 export interface MessageKey {
   readonly key: string
   readonly order: number
-  /** A hash of name and payload. */
+  /** Hash of the name and the payload. */
   readonly fingerprint: string
 }
 
-/** Keys that one send deletes at most, so that its batch stays small. */
+/** Largest number of keys that one `send` deletes. Without this, the batch of a send could be large. */
 export const MESSAGE_KEYS_DROPPED_MAX = 64
 
-/** Bytes that the key of a message keeps. */
+/** Bytes of a kept idempotency key of a message. */
 export function messageKeyUsage(entry: MessageKey): number {
   return bytesOf(JSON.stringify(entry))
 }
 
 /**
- * The oldest keys, of those that are over `max` once one more is kept. A repeated `send` under a dropped key is a new
- * message.
+ * The oldest keys, which are dropped so that at most `max` keys remain with one more. A repeated `send` under a
+ * dropped key
+ * is a new message.
  */
 export function droppedMessageKeys(kept: readonly MessageKey[], max: number): MessageKey[] {
   const over = Math.min(Math.max(0, kept.length + 1 - max), MESSAGE_KEYS_DROPPED_MAX)

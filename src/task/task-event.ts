@@ -1,4 +1,4 @@
-/** What can happen to a task after it was created. `transition` decides what becomes of it. */
+/** Events of a task after its creation. `transition` decides what each event changes. */
 
 import type { ByteCount } from './byte-count.js'
 import type { Parked, Progress, StoppedBy } from './head.js'
@@ -19,7 +19,7 @@ import type { SegmentSum } from './log/segment.js'
 import type { UndoRecord } from './log/undo-record.js'
 import type { Message, MessageKey } from './message.js'
 
-/** A record before it has its place and time in the log. */
+/** A log record before its number and its time are set. */
 export type NewRecord =
   | Omit<StepRecord, 'seq' | 'at'>
   | Omit<SleepRecord, 'seq' | 'at'>
@@ -29,31 +29,31 @@ export type NewRecord =
   | Omit<DecisionRecord, 'seq' | 'at'>
   | Omit<CheckpointRecord, 'seq' | 'at' | 'closes' | 'stateBytes'>
 
-/** A state whose drop makes room for a newer one. */
+/** A checkpoint state that is dropped to make room for a newer one. */
 export interface DroppedState {
   readonly checkpointId: string
   readonly stateBytes: number
 }
 
-/** The state of a body's new checkpoint, and what is dropped for it. */
+/** The state of a new checkpoint of a body, and the older states that are dropped for it. */
 export interface NewState {
   readonly stateText: string
   readonly prune: boolean
   readonly drops?: readonly DroppedState[] | undefined
 }
 
-/** An event. `run` is there where a run says so: another run's word is refused (commit-6). */
+/** An event of a task. `run` is the run that reports the event. Events of a superseded run are refused (commit-6). */
 export type TaskEvent =
-  /** A run of its body begins: the first one, or one after a crash. */
+  /** A run of the body begins: the first one, or one after a crash. */
   | {
       readonly kind: 'start'
       readonly run: number
       readonly timeoutMs?: number | undefined
       readonly recovered: boolean
-      /** The number of this process (crash-count.ts). */
+      /** The number of the opening of the store (crash-count.ts). */
       readonly life?: number | undefined
     }
-  /** Something that was asked for ended, or a body's checkpoint is saved. */
+  /** A call of the body ended, or a checkpoint of the body is saved. */
   | {
       readonly kind: 'record'
       readonly run: number
@@ -62,78 +62,81 @@ export type TaskEvent =
       readonly beside?: AuxiliaryChanges | undefined
       readonly progress?: Progress | undefined
     }
-  /** Something begins, or comes further, that has not ended. */
+  /** A call of the body begins, or its pending record changes. The call has not ended. */
   | {
       readonly kind: 'note'
       readonly run: number
       readonly beside: AuxiliaryChanges
-      /** A step saved something that it had not saved before. */
+      /** True if a step saved a state for its next attempt that differs from the one before. */
       readonly isNew?: boolean | undefined
     }
-  /** Its body was told whether it is patched; kept before the next function begins. */
+  /** Answers that `patched` gave to the body. They are written before the next function begins. */
   | { readonly kind: 'patch'; readonly run: number; readonly answers: readonly StoredPatches[] }
-  /** Its body threw, and is tried again. */
+  /** The body threw, and has another attempt. */
   | {
       readonly kind: 'retry'
       readonly run: number
       readonly wakeAt: number
       readonly why: string
       readonly plan: RetryPlan
-      /** What retries before dropped, as far as it is not deleted yet. */
+      /** Records that earlier retries dropped and that are not deleted yet. */
       readonly earlier?: Dropped | undefined
     }
-  /** It only waits, for long, and is let go of until then. `listens`: also for an answer, or a message. */
+  /**
+   * The task only waits, and is removed from memory until `wakeAt`. With `listens`, an answer or a message wakes it
+   * too.
+   */
   | { readonly kind: 'unload'; readonly run: number; readonly wakeAt: number; readonly listens: boolean }
-  /** If the process dies from here on, that is not counted against it: it waits, or its turn as a suspect is over. */
+  /** A crash after this event does not count against the task: it waits, or its turn as a suspect is over. */
   | { readonly kind: 'excuse'; readonly run: number }
-  /** It begins this, and may be parked for it. */
+  /** The call named `what` begins. It is named as the reason if the task is parked after a crash. */
   | { readonly kind: 'begin'; readonly run: number; readonly what: string }
-  /** It was parked, and somebody wants it tried again. */
+  /** A caller resumes the parked task. */
   | { readonly kind: 'resume'; readonly by: string }
-  /** Inputs that it asked for are answered from outside. */
+  /** A client answers inputs of the task. */
   | { readonly kind: 'answer'; readonly notes: readonly PendingRecord[]; readonly by: string }
-  /** A message comes from outside. */
+  /** A caller sends a message to the task. */
   | {
       readonly kind: 'send'
       readonly message: Message
       readonly key?: MessageKey | undefined
-      /** Keys of earlier messages that make room for this one's. */
+      /** Idempotency keys of earlier messages that are dropped to make room for this key. */
       readonly droppedKeys?: readonly MessageKey[] | undefined
       readonly by: string
     }
-  /** It ends. `run` is there when its body says so, absent when it is settled from outside. */
+  /** The task settles. `run` is set if its body ended, and absent if the task is settled from outside. */
   | {
       readonly kind: 'settle'
       readonly run?: number | undefined
       readonly outcome: Outcome
       readonly by: string
       readonly progress?: Progress | undefined
-      /** How long its idempotency key outlives it. */
+      /** Time for which the idempotency key of the task is kept after its end. */
       readonly retentionMs: number
-      /** What stopped it, if its body didn't end it. */
+      /** The cause of the end, if the body did not end by itself. */
       readonly stoppedBy?: StoppedBy | undefined
-      /** True if its definition has an `onCancel`; `unknown` where it is not registered. */
+      /** True if the definition of the task has an `onCancel`. `unknown` if the definition is not registered. */
       readonly onCancel?: boolean | 'unknown' | undefined
-      /** A parked task is given up: nothing of it is cleaned up. */
+      /** True if a parked task is given up: no clean-up runs. */
       readonly givesUp?: boolean | undefined
     }
-  /** Its clean-up is taken up by a process after the one that settled it. */
+  /** A later process continues the clean-up of the settled task. */
   | { readonly kind: 'clean-up'; readonly run: number; readonly life?: number | undefined }
-  /** An undo, or `onCancel`, comes further. */
+  /** The state of an undo, or of `onCancel`, changes. */
   | { readonly kind: 'undo'; readonly run: number; readonly intent: UndoRecord }
-  /** A function returned after its task was settled, and before its undo began. */
+  /** The function of a step returned after its task was settled, and before the undo of the step began. */
   | { readonly kind: 'late-result'; readonly intent: UndoRecord }
-  /** Its clean-up is over. */
+  /** The clean-up of the task ended. */
   | { readonly kind: 'cleaned-up'; readonly run: number; readonly failed?: string | undefined }
-  /** It can't continue. */
+  /** The task cannot continue. */
   | {
       readonly kind: 'park'
       readonly run?: number | undefined
       readonly parked: Omit<Parked, 'since'>
-      /** What marks the definition, if it is the code that does not fit. */
+      /** The code mark of the definition that does not match the log, if the task is parked for that. */
       readonly triedWith?: string | undefined
     }
-  /** A client saves a checkpoint beside it. */
+  /** A client saves a checkpoint of the task. */
   | {
       readonly kind: 'save-checkpoint'
       readonly checkpointId: string
@@ -143,37 +146,39 @@ export type TaskEvent =
       readonly drops?: readonly DroppedState[] | undefined
     }
 
-/** The event of that kind. */
+/** The event of kind `Kind`. */
 export type EventOf<Kind extends TaskEvent['kind']> = Extract<TaskEvent, { kind: Kind }>
 
-/** Everything beside the log that goes with one commit. */
+/** Changes of one commit to records other than log entries. */
 export interface AuxiliaryChanges {
-  /** Notes of something that begins, or begins to ask. */
+  /** Pending records of calls that begin. */
   readonly begun?: readonly PendingRecord[] | undefined
-  /** Notes that say more than before. */
+  /** Pending records that changed. */
   readonly changed?: readonly PendingRecord[] | undefined
-  /** Notes of what has ended: they go. */
+  /** Pending records of calls that ended. They are deleted. */
   readonly ended?: readonly PendingRecord[] | undefined
-  /** An intent to keep. A new one comes after all others: it is given its place in their order. */
+  /** An undo record to write. A new one gets the next number in the order of the task's undo records. */
   readonly intent?: UndoRecord | undefined
   readonly isNewIntent?: boolean | undefined
-  /** A message that is received with this. */
+  /** A message that the body receives with this commit. */
   readonly taken?: Omit<Message, 'text'> | undefined
-  /** Messages that go back to their place: whoever had received them is dropped or cancelled. */
+  /** Messages that are put back in their order, because the call that received them is dropped or cancelled. */
   readonly returned?: readonly Message[] | undefined
 }
 
-/** What becomes of the log. */
+/** The changes that a retry of the task makes to its log. */
 export interface RetryPlan {
-  /** The records that go; `undefined` if none does. */
+  /** The records that are dropped. `undefined` if there are none. */
   readonly dropped: Dropped | undefined
-  /** Notes of asks that go. */
+  /** Pending records of calls that are dropped. */
   readonly ended: readonly PendingRecord[]
-  /** What is left: its prefix, its open segment, and its number of records. */
+  /** Sum of the prefix after the drop. The next two fields are the open segment and the number of records after it. */
   readonly prefix: SegmentSum
   readonly open: SegmentSum
   readonly records: number
-  /** Of what goes: completed steps, checkpoints, messages that return to their place, and bytes. */
+  /**
+   * Completed steps that are dropped. The next three fields count the checkpoints, the returned messages and the bytes.
+   */
   readonly steps: number
   readonly saves: number
   readonly messages: number

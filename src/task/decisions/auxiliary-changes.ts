@@ -1,4 +1,6 @@
-/** What a decision changes beside the log: notes of what has begun, intents, messages. Counts of them are in the head. */
+/**
+ * Record changes of a decision other than log entries: pending records, undo records, messages. The head counts them.
+ */
 
 import { grownCount } from '../byte-count.js'
 import type { Change } from '../changes.js'
@@ -7,7 +9,7 @@ import { type AskedInput, isOutstanding, type PendingRecord } from '../log/pendi
 import type { AuxiliaryChanges } from '../task-event.js'
 import { inputKeyUsage, withInputs } from './input-keys.js'
 
-/** The head with all of that counted, and the changes that write it. */
+/** The head with the counts of the auxiliary changes, and the changes that write them. */
 export function withAuxiliaryChanges(
   head: TaskHead,
   beside: AuxiliaryChanges | undefined,
@@ -40,7 +42,7 @@ export function withAuxiliaryChanges(
   return { head: counted, changes }
 }
 
-/** A count with more, or less. Zero takes no room in a head. */
+/** The sum of a count and the numbers of `more`. `undefined` for zero, which needs no room in a head. */
 export function sum(count: number | undefined, ...more: readonly number[]): number | undefined {
   return more.reduce((total, add) => total + add, count ?? 0) || undefined
 }

@@ -1,12 +1,16 @@
 /**
- * Decides what the death of a process counts for. Pure.
+ * Counts the crashes of processes against the tasks that ran in them. Pure.
  *
- * - A head is marked with the life (the number of the process) in which its body began to run, in the commit that
- *     says so anyway. Whatever shows that it gets on, or only waits, takes the mark away. So at the next open a head
- *     that bears the number of a life that died was executing, and had recorded nothing since that life took it up.
- * - Every such death counts, by one; any new record starts the count anew. From the second on the task is a suspect:
- *     suspects run one at a time (engine/recovery/suspects.ts) and bear the mark in their turn only, so only a death in it counts.
- * - Nothing here looks at a status: the clean-up of a settled task is marked, counted and suspected alike.
+ * - The commit that starts a run marks the head with the number of the opening (`life`). Progress or a wait removes
+ *   the mark.
+ *     So a head that has the number of a crashed opening at the next open was running, and had recorded nothing in
+ *     that opening.
+ * - Each such crash adds one to the count (`deaths`). A new record resets the count. From the second crash on, the
+ *   task is a
+ *     suspect. Suspects run one at a time (engine/recovery/suspects.ts) and have the mark only in their turn, so only
+ *     a crash in
+ *     that turn counts.
+ * - The status is not read here: the clean-up of a settled task is marked, counted and suspected in the same way.
  */
 import type { TaskDecision } from '../changes.js'
 import { bytesLeft, PARKED_REASON_BYTES_MAX, type Parked, type TaskHead } from '../head.js'
@@ -14,19 +18,19 @@ import type { PendingRecord } from '../log/pending-record.js'
 import { cutText } from '../names.js'
 import type { TaskEvent } from '../task-event.js'
 
-/** What a head bears of all this. */
+/** Crash-tracking fields of a task head. */
 export type DeathMarks = Pick<TaskHead, 'life' | 'deaths' | 'begun'>
 
-/** After so many deaths in a row a task is a suspect. */
+/** Number of crashes in a row from which a task is a suspect. */
 export const SUSPECT_DEATHS = 2
 
-/** It is not executing, as far as a death is concerned. */
+/** Removes the mark of the opening: a crash from here on does not count. */
 const EXCUSED: DeathMarks = { life: undefined }
-/** It gets on, or is parked, which the head says by itself: what was counted is forgotten. */
+/** Resets the crash count after progress or a parking. */
 const CLEARED: DeathMarks = { ...EXCUSED, deaths: undefined, begun: undefined }
 const NONE: DeathMarks = {}
 
-/** What an event makes of the marks. */
+/** The crash-tracking fields that `event` changes. */
 export function marksAfter(head: TaskHead, event: TaskEvent): DeathMarks {
   switch (event.kind) {
     case 'start':
@@ -48,7 +52,8 @@ export function marksAfter(head: TaskHead, event: TaskEvent): DeathMarks {
       return { begun: cutText(event.what, bytesLeft({ ...head, begun: '' }, BEGUN_BYTES_MAX)) }
     case 'note': {
       if (event.isNew) return CLEARED
-      // It goes to sleep, asks somebody, or waits for its next attempt. That a step begins is no sign that it will end.
+      // A sleep, an input, a child or a delay before an attempt is a wait. The begin of a step is not: the step may
+      // crash.
       const { begun = [], changed = [] } = event.beside
       return [...begun, ...changed].some(isWait) ? EXCUSED : NONE
     }
@@ -61,34 +66,37 @@ function isWait({ wait, retryAt, input, child }: PendingRecord): boolean {
   return wait !== undefined || retryAt !== undefined || input !== undefined || child !== undefined
 }
 
-/** True if the death of life `died` counts against the task. */
+/** True if the crash of opening `died` counts against the task. */
 export function countsAgainst(head: TaskHead, died: number): boolean {
   return head.life === died
 }
 
-/** Counts a death. The mark goes in the same commit, so that no death is counted twice. */
+/** Counts a crash and removes the mark in the same commit. Without this, a crash could count twice. */
 export function countDeath(head: TaskHead, now: number): TaskDecision {
   const deaths = (head.deaths ?? 0) + 1
   const counted: TaskHead = { ...head, ...EXCUSED, deaths, updatedAt: now, seq: head.seq + 1 }
   return { head: counted, changes: [{ kind: 'head', head: counted }] }
 }
 
-/** True if it runs only in a turn of its own. */
+/** True if the task is a suspect, which runs only while no other suspect runs. */
 export function isSuspect({ deaths = 0 }: DeathMarks): boolean {
   return deaths >= SUSPECT_DEATHS
 }
 
-/** True if what it begins is to be on disk first: the next death may be the one that parks it, and its step is named then. */
+/**
+ * True if the name of each call is committed before the call begins, because the next crash may park the task and names
+ * it.
+ */
 export function mustNoteBegun({ deaths = 0 }: DeathMarks, maximumRecoveries: number): boolean {
   return deaths > 0 && deaths >= Math.min(SUSPECT_DEATHS, maximumRecoveries - 1)
 }
 
-/** True if it has brought the process down too often to be tried again by itself. */
+/** True if `maximumRecoveries` processes in a row crashed while they ran the task. */
 export function isPoisoned({ deaths = 0 }: DeathMarks, maximumRecoveries: number): boolean {
   return deaths >= maximumRecoveries
 }
 
-/** Why it is parked, its last step named. */
+/** The parking of a poisoned task. The reason names its last step. */
 export function poisoned({ deaths = 0, begun, completedSteps }: TaskHead): Omit<Parked, 'since'> {
   const where = begun ?? `its body, before a step began that is known (${completedSteps} completed)`
   const times = deaths === 1 ? '1 process' : `${deaths} processes in a row`
@@ -96,5 +104,5 @@ export function poisoned({ deaths = 0, begun, completedSteps }: TaskHead): Omit<
   return { code: 'POISONED', reason: cutText(reason, PARKED_REASON_BYTES_MAX) }
 }
 
-// With what stands around it, it fits into the reason of a parking, even where each quote in it takes two bytes.
+// The name and the text around it fit into the reason of a parking, even if each quote in the name needs two bytes.
 const BEGUN_BYTES_MAX = 160

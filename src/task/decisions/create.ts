@@ -1,4 +1,4 @@
-/** Decides how a task comes to be: its first head, and what is written with it. Pure. */
+/** Decides the creation of a task: its first head, and the changes written with it. Pure. */
 import { HoldfastError } from '../../base/errors.js'
 import { bytesOf, TASK_BYTES } from '../byte-count.js'
 import type { BindingRecord, Change, IdempotencyEntry, TaskDecision } from '../changes.js'
@@ -7,7 +7,7 @@ import { emptySegment, PREFIX } from '../log/segment.js'
 import type { EventOf } from '../task-event.js'
 import { transition } from './transition.js'
 
-/** What a new task is made of. */
+/** Values of a new task. */
 export interface NewTask {
   readonly taskId: string
   readonly seed: string
@@ -22,22 +22,22 @@ export interface NewTask {
   readonly priority?: number | undefined
   readonly idempotency?: { readonly key: string; readonly fingerprint: string } | undefined
   readonly inputText?: string | undefined
-  /** Where it comes from, if it is a fork. */
+  /** Origin of the task, if it is a fork. */
   readonly forkedFrom?: ForkedFrom | undefined
-  /** It begins to run with the batch that creates it, so that a free slot costs no second commit. */
+  /** True if the task starts in the batch that creates it, which saves a second commit. */
   readonly startNow: boolean
   readonly parentId?: string | undefined
   readonly depth?: number | undefined
-  /** The number of this process, if a body begins to run in it (crash-count.ts). */
+  /** Number of the opening, if the body starts at once (crash-count.ts). */
   readonly life?: number | undefined
   readonly by: string
-  /** What a protocol binding wants to be true of the task from its first moment: written in the same batch. */
+  /** Records of a protocol binding that are written in the batch that creates the task. */
   readonly beside?: readonly BindingRecord[] | undefined
 }
 
 /**
  * The decision that creates a task.
- * @throws HoldfastError `TOO_LARGE` when its names leave no room in the head
+ * @throws HoldfastError `TOO_LARGE` if the names of the task do not fit into its head
  */
 export function createTask(task: NewTask, now: number): TaskDecision {
   const head: TaskHead = {
@@ -54,7 +54,7 @@ export function createTask(task: NewTask, now: number): TaskDecision {
     ttlMs: task.ttlMs,
     timeoutAt: task.startNow && task.timeoutMs !== undefined ? now + task.timeoutMs : undefined,
     deadlineAt: task.deadlineAt,
-    // The ordinary priority takes no room.
+    // The default priority is absent from the head, to save room.
     priority: task.priority === 0 ? undefined : task.priority,
     idempotencyKey: task.idempotency?.key,
     parentId: task.parentId,
@@ -98,10 +98,11 @@ export function createTask(task: NewTask, now: number): TaskDecision {
 }
 
 /**
- * The decision that creates a task whose time is over already: it is settled with the commit that creates it, and no
- * function of its steps ever begins.
- * @param created what `createTask` or `forkTask` decided, for a task that does not run yet
- * @param end settles it as failed
+ * The decision that creates a task whose deadline or `ttl` has already passed. The commit that creates the task
+ * settles it,
+ * and its body never runs.
+ * @param created the decision of `createTask` or `forkTask`, for a task that does not run yet
+ * @param end the event that settles the task as failed
  */
 export function createSettled({ head, changes }: TaskDecision, end: EventOf<'settle'>, now: number): TaskDecision {
   const settled = transition(head, end, now)

@@ -1,16 +1,19 @@
-/** When a task runs out of time, and when things that outlive their use are let go. Pure. */
+/** Time limits of unfinished tasks, and the instants at which settled tasks and their keys are deleted. Pure. */
 import type { StoppedBy, TaskHead } from '../head.js'
 import type { Outcome } from '../log/outcome.js'
 
-/** What ends an unfinished task by the clock. */
+/** Time limit that ends an unfinished task. */
 export type TimeLimit = 'timeout' | 'deadline' | 'ttl'
 
-/** When the task's `ttl` is over. It counts from the creation, whatever happens meanwhile. */
+/** End of the task's `ttl`, which counts from the creation. `undefined` without a `ttl`. */
 export function expiresAt({ createdAt, ttlMs }: TaskHead): number | undefined {
   return ttlMs === undefined ? undefined : createdAt + ttlMs
 }
 
-/** Which of its limits strikes an unfinished task first, and when. Of two at one instant, the one that says more. */
+/**
+ * The first time limit of an unfinished task, and its instant. At the same instant: timeout before deadline before
+ * `ttl`.
+ */
 export function timeLimit(head: TaskHead): { readonly at: number; readonly which: TimeLimit } | undefined {
   const limits = [
     { at: head.timeoutAt, which: 'timeout' },
@@ -25,10 +28,10 @@ export function timeLimit(head: TaskHead): { readonly at: number; readonly which
     )
 }
 
-/** What says when an unfinished task runs out of time. A task that is not created yet has no timeout: its run sets that. */
+/** Head fields with the time limits of an unfinished task. The first run sets `timeoutAt`. */
 export type TimeLimits = Pick<TaskHead, 'timeoutAt' | 'deadlineAt' | 'ttlMs' | 'createdAt'>
 
-/** True if a limit of an unfinished task has passed at `now`. Asked before each function, so it allocates nothing. */
+/** True if a limit of an unfinished task has passed at `now`. Called before each function, so it allocates nothing. */
 export function isOutOfTime({ timeoutAt, deadlineAt, ttlMs, createdAt }: TimeLimits, now: number): boolean {
   return (
     (timeoutAt !== undefined && timeoutAt <= now) ||
@@ -37,7 +40,9 @@ export function isOutOfTime({ timeoutAt, deadlineAt, ttlMs, createdAt }: TimeLim
   )
 }
 
-/** How a task ends whose time is over: the limit that strikes first, and the outcome. `undefined` for one without limits. */
+/**
+ * The outcome of a task whose first limit has passed, and the cause of its end. `undefined` for a task without limits.
+ */
 export function endOfTime(head: TaskHead): { readonly outcome: Outcome; readonly stoppedBy: StoppedBy } | undefined {
   const limit = timeLimit(head)
   if (!limit) return undefined
@@ -51,23 +56,27 @@ export function endOfTime(head: TaskHead): { readonly outcome: Outcome; readonly
   return { outcome: { kind: 'error', error }, stoppedBy: which === 'ttl' ? 'expiry' : which }
 }
 
-/** The earlier of a task's timeout and its deadline: when it fails with `TIMEOUT`. */
+/** The earlier of a task's timeout and deadline. The task fails with `TIMEOUT` then. */
 export function deadlineOf({ timeoutAt, deadlineAt }: TaskHead): number | undefined {
   if (timeoutAt === undefined) return deadlineAt
   return deadlineAt === undefined ? timeoutAt : Math.min(timeoutAt, deadlineAt)
 }
 
 /**
- * When the idempotency key of a settled task stops counting: `retentionMs` after the task's own end. That is the end
- * of its `ttl` where it has one, else the instant it settled. `undefined` for an unfinished task: its key counts.
+ * The instant at which the idempotency key of a settled task is deleted: `retentionMs` after the end of its `ttl`, or
+ * after
+ * the instant at which it settled if that is later or there is no `ttl`. `undefined` for an unfinished task, whose key
+ * is kept.
  */
 export function forgetAt(head: TaskHead, retentionMs: number): number | undefined {
   return head.settledAt === undefined ? undefined : Math.max(head.settledAt, expiresAt(head) ?? 0) + retentionMs
 }
 
 /**
- * When a settled task is swept: at the end of its `ttl`, or at once if it settled later; without a `ttl`, `retentionMs`
- * after it settled. `undefined` for one that is kept for good, is unfinished, or is being cleaned up.
+ * The instant at which a settled task is swept. With a `ttl`: its end, or the settlement if that is later. Without a
+ * `ttl`:
+ * `retentionMs` after the settlement. `undefined` for a task that is kept for good, is unfinished, or is being cleaned
+ * up.
  */
 export function sweepAt(head: TaskHead, retentionMs: number | undefined): number | undefined {
   if (head.settledAt === undefined || head.cleanUp === 'pending') return undefined

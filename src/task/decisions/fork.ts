@@ -1,13 +1,16 @@
 /**
- * Decides what a fork is made of: a new task that continues from a past point of another. Pure.
+ * Decides the content of a fork: a new task that continues from a past point of another task, its source. Pure.
  *
- * - It has the answers up to and including the point, in the order of the records, as they are: their numbers, ask
- *     indexes and times. Every ask for one of them was made before the point was handed over, so a replay makes it again
- *     in the same place; what was asked for by then and recorded later is not copied, and begins anew.
- * - What a replay is told besides the answers is the same too: the seed of `uuid()`, what `now()` says first, the
- *     version, the states of its checkpoints, what `patched` said before the point.
- * - Nothing unfinished comes along: no intent, wait, child or message. What was copied is never undone by the fork.
- * - The task it comes from is not changed; its audit says that it was forked.
+ * - The fork has the log records up to and including the point, unchanged: numbers, call indexes and times. The body
+ *   made
+ *     each of these calls before it received the point, so a replay makes them again in the same place. A call made by
+ *     then
+ *     and recorded later is not copied, and begins again.
+ * - Other inputs of a replay are the same too: the seed of `uuid()`, the first instant of `now()`, the version, the
+ *   states of
+ *     the checkpoints, the answers of `patched` before the point.
+ * - Nothing unfinished is copied: no undo record, wait, child or message. The fork never undoes a copied step.
+ * - The source is not changed. Its audit trail has an entry about the fork.
  */
 import { HoldfastError } from '../../base/errors.js'
 import { checkCount, checkObject, expected, InvalidArgument, isObject, type Names } from '../../base/expected.js'
@@ -47,7 +50,7 @@ export type ForkPoint =
   /** Before the first record: a new task of the registered definition, with the same input. */
   | { readonly from: 'start'; readonly checkpointId?: undefined; readonly afterStep?: undefined }
 
-/** The names of what a point may say. */
+/** Field names of a fork point. */
 const POINTS: Names<{ checkpointId: string; afterStep: string | StepPoint; from: 'start' }> = {
   checkpointId: true,
   afterStep: true,
@@ -55,15 +58,18 @@ const POINTS: Names<{ checkpointId: string; afterStep: string | StepPoint; from:
 }
 const STEP_POINT: Names<StepPoint> = { name: true, number: true, segment: true }
 
-/** The same, checked. */
+/** A fork point after the check. */
 export type CheckedPoint = { readonly kind: 'start' } | RecordedPoint
 
-/** A point that a record stands for, checked. */
+/** A fork point at a log record, after the check. */
 export type RecordedPoint =
   | { readonly kind: 'checkpoint'; readonly checkpointId: string }
   | ({ readonly kind: 'step' } & StepPoint)
 
-/** @throws TypeError naming the option, what was expected and what was given */
+/**
+ * Checks the fork point that a caller gave.
+ * @throws TypeError naming the option, what was expected and what was given
+ */
 export function checkForkPoint(given: unknown): CheckedPoint {
   const what = "{ checkpointId }, { afterStep } or { from: 'start' }"
   if (!isObject(given)) throw expected('point', what, given)
@@ -92,7 +98,7 @@ export function checkForkPoint(given: unknown): CheckedPoint {
   return { kind: 'step', name, number, segment }
 }
 
-/** The record that `point` names: the last one, if several would do. */
+/** The record that `point` names. If several match, the last one. */
 export function findPoint(log: readonly ReadRecord[], point: RecordedPoint): LogRecord | undefined {
   return log.findLast(({ record }) => {
     if (point.kind === 'checkpoint') return record.kind === 'checkpoint' && record.checkpointId === point.checkpointId
@@ -106,10 +112,10 @@ export function findPoint(log: readonly ReadRecord[], point: RecordedPoint): Log
   })?.record
 }
 
-/** What a fork is planned from: the task, as it is on disk. */
+/** Data of the source of a fork, as it is on disk. */
 export interface ForkSource {
   readonly head: TaskHead
-  /** What is kept of its log. */
+  /** The kept records of the log. */
   readonly log: readonly ReadRecord[]
   /** The checkpoints whose states are kept, in the order they were saved. */
   readonly checkpoints: readonly CheckpointInfo[]
@@ -118,16 +124,16 @@ export interface ForkSource {
   readonly undone: ReadonlySet<number>
 }
 
-/** What a fork is made of. */
+/** The data that a fork copies. */
 export interface ForkPlan {
   /** The number of the last record that is copied. */
   readonly at: number
   readonly records: readonly ReadRecord[]
   readonly checkpoints: readonly CheckpointInfo[]
   readonly patches: Change[]
-  /** Keys of the questions whose answers are copied: the fork gives none of them again. */
+  /** Keys of the inputs whose answers are copied. The fork uses none of these keys again. */
   readonly inputKeys: readonly string[]
-  /** What the new head says of its log. */
+  /** Fields of the new head that describe the log. */
   readonly log: Pick<
     TaskHead,
     | 'seq'
@@ -147,7 +153,7 @@ export interface ForkPlan {
   readonly described: string | undefined
 }
 
-/** Plans a fork that begins anew: nothing is copied but the input. */
+/** Plans a fork from the start: only the input is copied. */
 export function planFromStart(): ForkPlan {
   return {
     at: -1,
@@ -171,7 +177,8 @@ export function planFromStart(): ForkPlan {
 
 /**
  * Plans the fork of `source` after its record `point`.
- * @throws HoldfastError `STEP_UNDONE`; `CHECKPOINT_PRUNED` when the state of the checkpoint before the point is dropped
+ * @throws HoldfastError `STEP_UNDONE` if a step up to the point was undone
+ * @throws HoldfastError `CHECKPOINT_PRUNED` if the state of the last checkpoint before the point is not kept
  */
 export function planFork({ head, log, checkpoints, patches, undone }: ForkSource, point: LogRecord): ForkPlan {
   const at = point.seq
@@ -198,7 +205,7 @@ export function planFork({ head, log, checkpoints, patches, undone }: ForkSource
     inputKeys,
     described: describePoint(point),
     log: {
-      // Above those of the checkpoints that are copied: a later one has a higher number.
+      // Higher than the numbers of the copied checkpoints, so that a later checkpoint has a higher number.
       seq: Math.max(0, ...copied.map(({ seq }) => seq)) + 1,
       nextRecord: at + 1,
       prefix: sumOf(records, PREFIX),
@@ -214,7 +221,7 @@ export function planFork({ head, log, checkpoints, patches, undone }: ForkSource
   }
 }
 
-/** What the new task takes up: what every new one does, and its copies. */
+/** Bytes of the fork in the store: those of any new task, and those of the copies. */
 function bytesWith(created: TaskHead, { records, checkpoints, inputKeys }: ForkPlan): ByteCount {
   const states = new Map(checkpoints.map(({ checkpointId, stateBytes }) => [checkpointId, stateUsage(stateBytes)]))
   const asked = grownCount(
@@ -227,7 +234,7 @@ function bytesWith(created: TaskHead, { records, checkpoints, inputKeys }: ForkP
   }, asked)
 }
 
-/** The decision that makes the fork: its head, once what it stands on is copied. */
+/** The decision that writes the head of the fork. Made after the records and states are copied. */
 export function forkTask(about: NewTask, plan: ForkPlan, sweepAt: number, now: number): TaskDecision {
   const created = createTask(about, now)
   const head: TaskHead = { ...created.head, ...plan.log, bytes: bytesWith(created.head, plan) }
@@ -251,14 +258,15 @@ export function forkTask(about: NewTask, plan: ForkPlan, sweepAt: number, now: n
 }
 
 /**
- * The first of `records` whose step was undone, if one was: what it did is not there any more, so nothing may continue from it.
+ * The first of `records` whose step was undone. The effect of such a step no longer exists, so no fork may continue
+ * from it.
  * @param undone the numbers of the records whose steps were undone, or are being undone
  */
 export function isUndone(records: readonly ReadRecord[], undone: ReadonlySet<number>): LogRecord | undefined {
   return records.find(({ record }) => undone.has(record.seq))?.record
 }
 
-/** Groups changes into commits of bounded size. A large one has a commit to itself. */
+/** Groups changes into commits of bounded size. A change that is larger than the bound gets its own commit. */
 export function inBatches(changes: Iterable<Change>, { count, bytes }: { count: number; bytes: number }): Change[][] {
   const batches: Change[][] = []
   let size = 0
@@ -276,7 +284,7 @@ export function inBatches(changes: Iterable<Change>, { count, bytes }: { count: 
   return batches
 }
 
-/** The point as people read it. */
+/** Describes the point for people. */
 function describePoint(record: LogRecord): string {
   if (record.kind === 'checkpoint') return `checkpoint ${record.checkpointId}`
   const where = record.segment === PREFIX ? 'the prefix' : `segment ${record.segment}`

@@ -1,33 +1,33 @@
-/** Decides what a recovery does with an unfinished task. Pure: it reads the head and nothing else. */
+/** Decides the action of a recovery for an unfinished task. Pure: the head and the arguments are the only inputs. */
 
 import { isSettled, type Parked, type TaskHead } from '../head.js'
 import { isPoisoned, isSuspect, poisoned } from './crash-count.js'
 import { dueAt } from './expiry.js'
 
-/** What is to be done with one task. */
+/** Action of a recovery for one task. */
 export type Plan =
-  /** Its time is over: it settles as failed with `TIMEOUT` or `EXPIRED`. */
+  /** A time limit has passed: the task fails with `TIMEOUT` or `EXPIRED`. */
   | { readonly action: 'time-out' }
-  /** It sleeps, or its next attempt is due later. */
+  /** The task sleeps, or its next attempt is due later. */
   | { readonly action: 'wait'; readonly wakeAt: number }
-  /** Its body runs again. A parked one is tried too: today's code may fit. */
+  /** The body runs again. A parked task runs too, because the registered code may match its log now. */
   | { readonly action: 'resume' }
-  /** It is parked, and did not fit the code that is there today either. It is tried if it is its turn. */
+  /** The task is parked, and did not match the code that is registered now. It is retried in its turn. */
   | { readonly action: 'retry-parked' }
-  /** The last processes died while it ran: its body runs again after the others', in a turn of its own. */
+  /** The last processes crashed while they ran the task. The body runs after all others, in a turn of its own. */
   | { readonly action: 'suspect'; readonly reason: string }
-  /** It is parked until somebody resumes it, or until its definition is registered, which it did not fit. */
+  /** The task stays parked until a caller resumes it, or until another definition is registered. */
   | { readonly action: 'stay'; readonly reason: string }
-  /** Nobody here can run it, and it goes on once its definition is registered; or it has died too often. */
+  /** The definition of the task is not registered, or too many processes crashed while they ran the task. */
   | { readonly action: 'park'; readonly parked: Omit<Parked, 'since'> }
-  /** It is settled, and its clean-up continues. */
+  /** The task is settled, and its clean-up continues. */
   | { readonly action: 'clean-up' }
-  /** It waits for its client. */
+  /** The session task waits for its client. */
   | { readonly action: 'keep' }
 
 /**
  * The plan for `head` at `now`.
- * @param codeMark what marks the definition that is registered for its type; `undefined` if there is none
+ * @param codeMark code mark of the definition registered for the type. `undefined` if none is registered
  */
 export function planRecovery(
   head: TaskHead,
@@ -47,7 +47,7 @@ export function planRecovery(
     if (!isRegistered) return { action: 'stay', reason: `CODE_CHANGED: ${head.parked.reason}` }
     return { action: head.triedWith === codeMark ? 'retry-parked' : 'resume' }
   }
-  // A child may have ended while nobody was there to tell its parent; and whether a parking still holds, a run shows.
+  // A child may have ended before the crash without waking its parent. Only a run shows if a parking still applies.
   const mayHaveMissed = (head.listens && head.children !== undefined) || head.parked !== undefined
   const waits = head.wakeAt !== undefined && head.wakeAt > now && !mayHaveMissed
   if (isRegistered && waits) return { action: 'wait', wakeAt: head.wakeAt as number }
@@ -62,7 +62,7 @@ export function planRecovery(
   }
 }
 
-/** Suspects in the order in which they are tried: who has died least first, so that the innocent get through. */
+/** Suspects in the order in which they run: fewest crashes first, so that tasks without fault finish first. */
 export function inOrderOfTrial(suspects: readonly TaskHead[]): TaskHead[] {
   return [...suspects].sort((one, other) => (one.deaths ?? 0) - (other.deaths ?? 0))
 }

@@ -1,15 +1,22 @@
 /**
- * Decides what a retry of the task takes out of its log (R1's one exception), so that the next attempt is answered
- * everything but the failure that escaped and what came of it. Pure, and near-linear; a long log is planned in slices.
+ * Decides which records a retry of the task drops from its log. The next attempt of the body then receives every
+ * recorded
+ * answer except the failure that escaped, and the answers that depend on it. This is the one exception to recovery-1.
+ * Pure,
+ * and nearly linear. A long log is planned in slices.
  *
- * retry-drops-1. Each failure that escaped goes, with later failures and all that was asked for after it was handed over, in its
- *     scope and in those around it. Sibling branches keep theirs.
- * retry-drops-2. A branch that lost is tried again if the decision it lost by goes (by each that it lost by, if they are several).
- *     Then what it can't be answered any more goes too, with what came of that inside the branch: steps that were undone,
- *     so that they run again, and what it had received, since the messages are back already. Inside a branch that stays
- *     lost nothing goes: the next attempt leaves it at the same point.
- * retry-drops-3. Nothing goes where nothing would be left to continue from: the states before were dropped to make room, and what
- *     they stood for was pruned.
+ * retry-drops-1. Each failure that escaped is dropped, with later failures and all calls that the body made after it
+ * received
+ *     the failure, in its scope and in the scopes around it. Sibling branches keep their records.
+ * retry-drops-2. A branch that lost a race runs again if the decision of the race is dropped (if it lost several, all
+ * of the
+ *     decisions). Then two kinds of records in the branch are dropped too, with their dependents inside the branch:
+ *     steps that
+ *     were undone, so that they run again, and receives, because their messages were put back already. Nothing is
+ *     dropped
+ *     inside a branch that stays lost: the next attempt leaves it at the same point.
+ * retry-drops-3. Nothing is dropped if no state of a checkpoint would remain to continue from after earlier records
+ * were pruned.
  */
 
 import { addChecksum } from '../../base/checksum.js'
@@ -25,38 +32,39 @@ import { emptySegment, PREFIX } from '../log/segment.js'
 import type { Message } from '../message.js'
 import type { RetryPlan } from '../task-event.js'
 
-/** What lies beside the log. */
+/** Stored data of the task that is not in the log. */
 export interface BesideLog {
   readonly notes?: readonly PendingRecord[] | undefined
-  /** The records of steps that were undone while the task continued. */
+  /** Numbers of the records of steps that were undone while the task continued. */
   readonly undone?: ReadonlySet<number> | undefined
 }
 
-/** Branches were cancelled for another one. */
+/** The decision of a race: one branch won, and the others were cancelled. */
 interface Decided {
   readonly asked: CallPlace
-  /** Their scopes. */
+  /** Scopes of the branches that were cancelled. */
   readonly lost: readonly string[]
-  /** What goes with it, if all else goes that it lost by. */
+  /** Records that are dropped with the decision, if all other decisions that they depend on are dropped too. */
   losers: Loser[] | undefined
   isGone: boolean
 }
 
-/** A record in a branch that lost, which can't be answered any more once the branch is tried again. */
+/** A record in a branch that lost. The record cannot be replayed if the branch runs again. */
 interface Loser {
   readonly record: LogRecord
-  /** The outermost branch that the record stands in of those that lost. */
+  /** The outermost of the lost branches that contain the record. */
   readonly within: string
-  /** The number of decisions that it lost by and that do not go. */
+  /** The number of decisions that the record's branches lost by and that are not dropped. */
   staying: number
 }
 
-// A record costs a few microseconds, whatever its branches: so a slice takes a few milliseconds.
+// A record takes a few microseconds for any number of branches, so a slice takes a few milliseconds.
 const PER_SLICE = 1_000
 
 /**
- * Plans what is dropped, in slices: each `next` takes a few milliseconds. Without a failed record in `error` (or with one
- * that was pruned) nothing is.
+ * Plans the drop in slices: each `next` takes a few milliseconds. If `error` has no failed record, or that record was
+ * pruned,
+ * nothing is dropped.
  */
 export function* planRetry(
   log: readonly ReadRecord[],
@@ -65,7 +73,7 @@ export function* planRetry(
   { notes = [], undone = new Set() }: BesideLog = {},
 ): Generator<void, RetryPlan> {
   const slices = new Slices()
-  /** The numbers of records that go whatever was asked for before them. */
+  /** The numbers of records that are dropped regardless of the calls before them. */
   const roots = new Set(failedRecords(error))
   const reach = new Dependents()
   const failures = new Dependents()
@@ -77,7 +85,7 @@ export function* planRetry(
     }
     if (record.kind === 'decision') decisions.push(decided(record, record.lost))
   })
-  // One that is noted and not recorded yet has undone steps, and given messages back, as well.
+  // A decision that only has a pending record has undone steps and put back messages too.
   for (const note of notes) if (note.decided) decisions.push(decided(note, note.decided.lost))
   const losses = new Losses(decisions)
   yield* dropLosers(log, { losses, decisions, roots, reach, undone }, slices)
@@ -96,12 +104,12 @@ export function* planRetry(
   return { ...counted, ended }
 }
 
-/** The message that a record received, if it did. */
+/** The message that the record received. Empty if it received none. */
 export function messageOf({ name, message, value = '' }: ReceiveRecord): Message[] {
   return message === undefined ? [] : [{ name, order: message, text: value }]
 }
 
-/** A branch that lost, and the decision that it lost by. */
+/** A branch that lost, and the decision of that race. */
 interface Loss {
   readonly branch: string
   readonly decision: Decided
@@ -109,14 +117,14 @@ interface Loss {
 
 const NO_LOSSES: readonly Loss[] = []
 
-/** The decision that each branch lost by: a call has one. */
+/** The decision that each lost branch lost by. A call has one decision. */
 class Losses {
   readonly #byBranch = new ByScope<Decided>()
   #isRead = false
 
   constructor(private readonly decisions: readonly Decided[]) {}
 
-  /** To be called before `of` or `isLost`. Most retries call neither. */
+  /** Builds the index by branch. Call this before `of` or `isLost`. Most retries need neither. */
   *read(slices: Slices): Generator<void, void> {
     if (this.#isRead) return
     this.#isRead = true
@@ -129,7 +137,7 @@ class Losses {
     }
   }
 
-  /** The branches that a record stands in and that lost, the outermost first. */
+  /** The lost branches that contain the record, the outermost first. */
   of({ segment, scope }: LogRecord): readonly Loss[] {
     const decisions = this.#byBranch.of(segment)
     if (decisions === undefined) return NO_LOSSES
@@ -141,7 +149,7 @@ class Losses {
     return found
   }
 
-  /** True if the record stands in a branch that lost. */
+  /** True if the record is in a branch that lost. */
   isLost({ segment, scope }: LogRecord): boolean {
     const decisions = scope === '' ? undefined : this.#byBranch.of(segment)
     return decisions !== undefined && branchesOf(scope).some((branch) => decisions.has(branch))
@@ -149,8 +157,9 @@ class Losses {
 }
 
 /**
- * Adds to the roots what goes in branches that lost (retry-drops-2). A decision that goes may let another go, inside the branch that
- * it cancelled: until nothing more comes of it.
+ * Adds the records to drop in branches that lost to the roots (retry-drops-2). A dropped decision may cause the drop
+ * of another
+ * decision inside a branch that it cancelled. The loop ends when no more decisions are dropped.
  */
 function* dropLosers(
   log: readonly ReadRecord[],
@@ -208,7 +217,7 @@ function* dropLosers(
   }
 }
 
-/** Counts what goes and sums what is left. */
+/** Counts the records to drop, and sums the records that are kept. */
 function* count(
   log: readonly ReadRecord[],
   isDropped: (record: LogRecord) => boolean,
@@ -247,13 +256,13 @@ function* count(
   let messages = 0
   if (received.length > 0) yield* losses.read(slices)
   yield* slices.over(received, (record) => {
-    // What a branch that lost had received is back already.
+    // Messages that a lost branch had received were put back already.
     if (losses.isLost(record)) return
-    // A number in between may be that of a receive which an earlier retry dropped, and whose message was returned then.
+    // A number in between may be a receive that an earlier retry dropped, and whose message was put back then.
     returned.add(record.seq, returned.ranges.at(-1) === record.seq - 1)
     messages++
   })
-  // What is dropped is the newest, so of the states that are kept as many go as checkpoints are dropped.
+  // The dropped checkpoints are the newest. So as many of the kept states are dropped as checkpoints.
   const states = saves
     .slice(Math.max(0, saves.length - checkpoints.body))
     .reduce((bytes, { stateBytes = 0 }) => bytes + stateUsage(stateBytes), 0)
@@ -275,7 +284,7 @@ class Slices {
   #count = 0;
 
   *over<T>(items: Iterable<T>, act: (item: T) => void): Generator<void, void> {
-    // Each list is counted too, since many short ones, or empty ones, take time as well.
+    // Each list counts as one item, because many short or empty lists take time too.
     if (this.#isFull()) yield
     for (const item of items) {
       if (this.#isFull()) yield
@@ -294,7 +303,7 @@ function decided(asked: CallPlace, lost: readonly string[]): Decided {
   return { asked, lost, losers: undefined, isGone: false }
 }
 
-/** The branches on the way to a scope, the outermost first, itself included. */
+/** The branches on the path to a scope, the outermost first, the scope itself included. */
 function branchesOf(scope: string): string[] {
   let end = scope.indexOf('/')
   if (end < 0) return [scope]
@@ -307,7 +316,7 @@ function hasFailed(record: LogRecord): boolean {
   return 'failed' in record && record.failed !== undefined
 }
 
-/** The records whose failures are in `error`, its causes and its parts. */
+/** The numbers of the records whose failures are in `error`, its causes and its parts. */
 function failedRecords({ record, cause, errors = [] }: TaskError): number[] {
   const own = record === undefined ? [] : [record]
   return [...own, ...(cause ? failedRecords(cause) : []), ...errors.flatMap(failedRecords)]

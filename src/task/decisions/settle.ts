@@ -1,10 +1,12 @@
 /**
- * Decides how a task ends, and what its clean-up comes to. The outcome stands from the commit that settles it; the
- * clean-up behind it has a state of its own, and never changes the outcome.
+ * Decides the end of a task and the end of its clean-up. The outcome is fixed by the commit that settles the task. The
+ * clean-up
+ * runs after it, has its own state, and never changes the outcome.
  *
- * settle-1. Children that have not ended are cleaned up behind every outcome; steps with an undo behind a failure, a cancel, a
- *     timeout and an expiry; `onCancel` runs behind the last three.
- * - What settles a task ends its run: the clean-up has a run of its own, and only that may write (commit-6).
+ * settle-1. Children that have not ended are cleaned up after every outcome. Steps with an undo are undone after a
+ * failure, a
+ *     cancel, a timeout and an expiry. `onCancel` runs after the last three.
+ * - Settling a task ends its run. The clean-up has a run of its own, and only that run may write (commit-6).
  */
 
 import { bytesOf, grownCount } from '../byte-count.js'
@@ -19,13 +21,13 @@ import { decide, type Entry } from './decide.js'
 import { forgetAt } from './expiry.js'
 
 const HEADLINE_BYTES_MAX = 400
-// A clean-up may be parked: that much is left for saying so.
+// A clean-up may be parked: room for that in the head.
 const PARKING_BYTES = 90
 
-/** Why a clean-up was given up without a try. */
+/** Reason of a clean-up that was given up before it ran. */
 export const NOT_RUN = 'NOT_RUN'
 
-/** The end of a task. */
+/** Decides the end of a task. */
 export function settle(head: TaskHead, event: EventOf<'settle'>, now: number): TaskDecision {
   const { outcome, by, stoppedBy, givesUp } = event
   const action = ({ result: 'completed', error: 'failed', cancelled: 'cancelled' } as const)[outcome.kind]
@@ -59,14 +61,14 @@ export function settle(head: TaskHead, event: EventOf<'settle'>, now: number): T
   return { ...decide(settled, entry, { kind: 'outcome', text }, ...forget), tally }
 }
 
-/** True if anything is left behind that has to be taken back (settle-1). */
+/** True if children, undo records or an `onCancel` need a clean-up (settle-1). */
 function needsCleanUp(head: TaskHead, { outcome, stoppedBy, onCancel }: EventOf<'settle'>): boolean {
   if (head.children !== undefined) return true
   if (outcome.kind === 'result') return false
   return head.intents !== undefined || (stoppedBy !== undefined && onCancel !== undefined && onCancel !== false)
 }
 
-/** An undo that came further. Its end is an audit entry. */
+/** Decides the change of an undo's state. The end of an undo gets an audit entry. */
 export function decideUndo(head: TaskHead, { intent }: EventOf<'undo'>, now: number): TaskDecision {
   const change: Change = { kind: 'intent', intent }
   if (!isUndoingOver(intent) || intent.id === ON_CANCEL) return decide(head, undefined, change)
@@ -76,7 +78,7 @@ export function decideUndo(head: TaskHead, { intent }: EventOf<'undo'>, now: num
   return decide(head, { at: now, action, by: 'engine', why }, change)
 }
 
-/** The end of a clean-up. */
+/** Decides the end of a clean-up. */
 export function cleanedUp(head: TaskHead, { failed }: EventOf<'cleaned-up'>, now: number): TaskDecision {
   const reason = failed === undefined ? undefined : cutText(failed, HEADLINE_BYTES_MAX)
   const action = reason === undefined ? 'cleaned-up' : 'clean-up-failed'

@@ -1,6 +1,7 @@
 /**
- * Decides what an event makes of a task. Pure: no clock, no store, no
- * randomness; the same head, event and time give the same decision.
+ * Decides the changes that an event makes to a task. Pure: no clock, no store, no randomness. The same head, event and
+ * time
+ * give the same decision.
  *
  *             create ──► pending ──start──► running ⇄ input_required
  *                           │                  │            │
@@ -8,11 +9,12 @@
  *                                     ▼
  *                      completed · failed · cancelled          (never left again)
  *
- * - A settled task refuses every event that would change it (`TASK_SETTLED`); who settles first wins (recovery-3).
- * - What a body does names its run; another run's is refused (`RunFenced`, commit-6).
- * - Parked is no status: an unfinished task keeps its status while it is parked.
- * - Every change of status, every saved checkpoint, every parking is an audit entry in the same batch.
- * - While its clean-up is pending, a settled task takes what the clean-up says, a parking, and nothing else.
+ * - A settled task refuses every event that would change it (`TASK_SETTLED`). The first settling wins (recovery-3).
+ * - The events of a body name its run. Those of a superseded run are refused (`RunFenced`, commit-6).
+ * - Parked is not a status: an unfinished task keeps its status while it is parked.
+ * - Every change of status, every saved checkpoint and every parking has an audit entry in the same batch.
+ * - While its clean-up is pending, a settled task accepts events of the clean-up, a parking and a resume, and nothing
+ *   else.
  */
 import { HoldfastError } from '../../base/errors.js'
 import { bytesOf, grownCount, prunedCount, shrunkCount, stateUsage } from '../byte-count.js'
@@ -44,7 +46,7 @@ import { marksAfter } from './crash-count.js'
 import { decide } from './decide.js'
 import { cleanedUp, decideUndo, settle } from './settle.js'
 
-/** What a superseded run is told instead of being written (commit-6). It never leaves the engine. */
+/** Thrown if a commit comes from a superseded run (commit-6). It never leaves the engine. */
 export class RunFenced extends Error {}
 
 /** True if a commit was refused because its run is superseded, or because its task is settled: nothing was written. */
@@ -53,9 +55,9 @@ export function isFenced(error: unknown): boolean {
 }
 
 /**
- * What `event` makes of a task.
- * @throws HoldfastError `TASK_SETTLED` when it is settled already
- * @throws RunFenced when the event comes from a run that no longer counts
+ * Decides the changes that `event` makes to the task.
+ * @throws HoldfastError `TASK_SETTLED` if the task is settled already
+ * @throws RunFenced if the event comes from a superseded run
  */
 export function transition(head: TaskHead, event: TaskEvent, now: number): TaskDecision {
   if ('run' in event && event.run !== undefined && !BEGINNINGS.has(event.kind) && event.run !== head.run) {
@@ -73,7 +75,7 @@ export function transition(head: TaskHead, event: TaskEvent, now: number): TaskD
       return asInput(head.status, decide(noted.head, undefined, ...noted.changes), now)
     }
     case 'unload': {
-      // What came since the run began is not known to it: it looks at once.
+      // The run may not have seen news that arrived after its start, so the task is woken at once.
       const wakeAt = next.hasNews && event.listens ? now : event.wakeAt
       return decide({ ...next, wakeAt, listens: event.listens || undefined })
     }
@@ -139,7 +141,7 @@ function nextHead(head: TaskHead, event: TaskEvent, now: number): HeadDraft {
   return next
 }
 
-/** These name the run that they begin. */
+/** Events whose `run` is the run that they begin. */
 const BEGINNINGS: ReadonlySet<TaskEvent['kind']> = new Set(['start', 'clean-up'])
 
 const CLEAN_UP: ReadonlySet<TaskEvent['kind']> = new Set([
@@ -151,7 +153,7 @@ const CLEAN_UP: ReadonlySet<TaskEvent['kind']> = new Set([
   'resume',
 ])
 
-/** The head that counts the key of a sent message, without the keys that are dropped for it. */
+/** The head with the key of a sent message counted, and without the keys that are dropped for it. */
 function withMessageKey(head: TaskHead, { key, droppedKeys = [] }: EventOf<'send'>): TaskDecision {
   if (!key) return { head, changes: [] }
   const more = droppedKeys.reduce((bytes, dropped) => bytes - messageKeyUsage(dropped), messageKeyUsage(key))
@@ -163,7 +165,7 @@ function withMessageKey(head: TaskHead, { key, droppedKeys = [] }: EventOf<'send
   }
 }
 
-/** The refusal of anything that would change a settled task. */
+/** The error for an event that would change a settled task. */
 export function settledAlready(head: TaskHead): HoldfastError {
   const details = { taskId: head.taskId, status: head.status }
   return new HoldfastError('TASK_SETTLED', `Task ${head.taskId} is already '${head.status}' and never changes again`, {
@@ -171,12 +173,15 @@ export function settledAlready(head: TaskHead): HoldfastError {
   })
 }
 
-/** An unloaded task that listens is to be run again. One that runs is told so; the flag is for the one that is being unloaded. */
+/**
+ * The head after news for the task. An unloaded task that listens runs again. `hasNews` is for a task that is being
+ * unloaded.
+ */
 function woken(head: TaskHead): TaskHead {
   return { ...head, hasNews: true, wakeAt: head.listens ? undefined : head.wakeAt, listens: undefined }
 }
 
-/** The decision with the status that its outstanding inputs give, and an audit entry where that is another one. */
+/** The decision with the status that follows from the unanswered inputs. A changed status gets an audit entry. */
 function asInput(before: TaskStatus, { head, changes, record: made }: TaskDecision, now: number): TaskDecision {
   const status = head.inputs === undefined ? 'running' : 'input_required'
   if (status === before) return { head, changes, record: made }
@@ -188,7 +193,7 @@ function asInput(before: TaskStatus, { head, changes, record: made }: TaskDecisi
 
 function start(head: TaskHead, event: EventOf<'start'>, now: number): TaskDecision {
   const startedAt = head.startedAt ?? now
-  // Counted from the first run's start, over crashes and down time, and therefore decided only once.
+  // Set once: the timeout counts from the start of the first run, crashes and down time included.
   const timeoutAt = head.timeoutAt ?? (event.timeoutMs === undefined ? undefined : startedAt + event.timeoutMs)
   const status = head.status === 'pending' ? 'running' : head.status
   const started: TaskHead = {
@@ -280,7 +285,8 @@ function retry(head: TaskHead, { plan, earlier, wakeAt, why }: EventOf<'retry'>,
     bytes: shrunkCount(head, plan.bytes),
     hasDropped: head.hasDropped || dropped !== undefined || undefined,
   }
-  // One list, however much it is. What it names is cleared and deleted behind this commit (store/clear-dropped.ts).
+  // One list for any number of records. The listed records are cleared and deleted after this commit
+  // (store/clear-dropped.ts).
   const text = dropped && encodeDropped(joinDropped(earlier, dropped))
   const list: Change[] = text === undefined ? [] : [{ kind: 'dropped', text }]
   const { head: counted, changes } = withAuxiliaryChanges(next, { ended })
@@ -319,7 +325,7 @@ function checkpointChange(
   return { kind: 'checkpoint', info: { ...about, taskId, seq, createdAt, completedSteps, stateBytes }, stateText }
 }
 
-/** The segment as far as it is written; one that a restore opened has no record yet. */
+/** The sum of the segment so far. A segment that a restore opened has no records yet. */
 function segmentOf(head: TaskHead, segment: number): SegmentSum {
   return head.open.segment === segment ? head.open : emptySegment(segment)
 }

@@ -1,4 +1,4 @@
-/** What a body sees, what a step's function sees, and what an undo sees. */
+/** Types of the arguments that a body, the function of a step and an undo get. */
 
 import type { Duration } from '../../base/duration.js'
 import type { Names } from '../../base/expected.js'
@@ -11,7 +11,10 @@ import type { StepOptions } from './step-options.js'
 
 /** The argument of a step's function. */
 export interface StepContext {
-  /** Aborted when the task is settled behind the step's back, and when `close()` runs out of grace. */
+  /**
+   * Aborted when the task is cancelled, times out or expires while the step runs, and at the end of the grace of
+   * `close()`.
+   */
   readonly signal: AbortSignal
   /** Key of every attempt and every run of this step, and of no other step. Pass it to the service that you call. */
   readonly idempotencyKey: string
@@ -19,7 +22,10 @@ export interface StepContext {
   readonly attempt: number
   /** State that an earlier attempt of this step saved; `undefined` if none did. */
   readonly checkpoint: unknown
-  /** Saves where this step is, so that its next attempt can start from there. Durable once it resolves. */
+  /**
+   * Saves a state of this step, from which its next attempt can continue. The state is on disk when the promise
+   * resolves.
+   */
   saveCheckpoint(state: unknown): Promise<void>
 }
 
@@ -28,8 +34,8 @@ export interface SaveCheckpointOptions {
   /** Text that listings show. */
   readonly label?: string | undefined
   /**
-   * True to delete what was recorded before this checkpoint, so that a long task keeps a small store. The body must call
-   * `restoreCheckpoint` before its first save. Without this, a replay would need what was deleted.
+   * True to delete the records before this checkpoint, so that a long task keeps a small store. The body must call
+   * `restoreCheckpoint` before its first save. Without this, a replay would need the deleted records.
    * @default false
    */
   readonly prune?: boolean | undefined
@@ -38,7 +44,7 @@ export interface SaveCheckpointOptions {
 /** The names of the options. */
 export const SAVE_OPTIONS: Names<SaveCheckpointOptions> = { label: true, prune: true }
 
-/** A checkpoint as it is restored. */
+/** A checkpoint that `restoreCheckpoint` returns. */
 export interface RestoredCheckpoint<State = unknown> {
   readonly checkpointId: string
   readonly state: State
@@ -49,19 +55,21 @@ export interface RestoredCheckpoint<State = unknown> {
 }
 
 /**
- * Context of a body. A body makes all its waits through it, so that a new run after a crash receives the results of the
- * log, in the same order.
+ * Context of a body. A body makes all its waits through the context, so that a new run after a crash receives the
+ * results of
+ * the log in the same order.
  *
- * A call that is refused rejects with the reason, in every run; the 100th in a row without a record fails the task with
+ * A refused call rejects with the reason, in every run. The 100th refusal in a row without a record fails the task
+ * with
  * `REFUSED_TOO_OFTEN`.
  */
 export interface TaskContext {
   readonly taskId: string
   readonly type: string
-  /** The version of the definition that the task was started with; a fork has that of the task it came from. */
+  /** Version of the definition that the task was started with. A fork has the version of the task it came from. */
   readonly version: string | undefined
   readonly owner: string | undefined
-  /** Counts from 1. For logs, never for decisions. */
+  /** Number of the attempt of the body, from 1. For logs, never for decisions. */
   readonly attempt: number
   /** True if this run continues an earlier one. For logs, never for decisions. */
   readonly recovered: boolean
@@ -77,22 +85,26 @@ export interface TaskContext {
   /** The library's logger, with the task's ID and type on every line. */
   readonly log: Logger
   /**
-   * Runs `fn` once and records its result; a later run is answered from the log. At least once: a crash between the
-   * effect and its record runs it again, under the same `idempotencyKey`.
-   * @returns what JSON makes of the result
-   * @throws StepFailedError when `fn` threw, in this run and in every later one
-   * @throws HoldfastError `STEP_AMBIGUOUS` after a wait for something that is not a step, and inside a step's function; the
-   * task fails, whatever the body does with the error
+   * Runs `fn` and records its result. A later run gets the result from the log. `fn` runs at least once: after a crash
+   * between its effect and the record, `fn` runs again, under the same `idempotencyKey`.
+   * @returns the result after a round trip through JSON
+   * @throws StepFailedError if `fn` threw, in this run and in every later one
+   * @throws HoldfastError `STEP_AMBIGUOUS` after a wait that was not made through the context, and inside the function
+   * of a
+   * step. The task fails, even if the body catches the error
    */
   step<T>(name: string, fn: (step: StepContext) => T | Promise<T>, options?: StepOptions): Promise<Jsonified<T>>
   /**
-   * Runs a function that a module exports as a step, in a process of its own, and ends it past its limits: the step
-   * fails with `RESOURCE_EXCEEDED`, and the server continues. What the process has started is ended with it, except what it
-   * started detached. A guard against accidents, no sandbox: the process has the server's rights, environment and
-   * secrets. It starts in about 0.2 s; at most `limits.isolatedProcessesMax` run.
+   * Runs an exported function of a module as a step, in a process of its own. A process that passes its limits is
+   * ended: the
+   * step fails with `RESOURCE_EXCEEDED`, and the server continues. Processes that it started end with it, except
+   * detached
+   * ones. This is a guard against accidents and not a sandbox: the process has the rights, environment and secrets of
+   * the
+   * server. It starts in about 0.2 s. At most `limits.isolatedProcessesMax` run at once.
    * @param moduleUrl `new URL('./work.js', import.meta.url)`, a `file:` URL as text, or an absolute path
    * @param args JSON; the function is called as `(args, { idempotencyKey, attempt, signal })`
-   * @returns what JSON makes of what the function returns
+   * @returns the result of the function after a round trip through JSON
    */
   isolated<T = unknown>(
     name: string,
@@ -101,85 +113,95 @@ export interface TaskContext {
     options?: IsolatedOptions,
   ): Promise<Jsonified<T>>
   /**
-   * Waits, through crashes and restarts. Meanwhile the task uses no slot, and after `unloadAfter` no memory.
-   * @param name distinguishes it from other sleeps, as the name of a step does
+   * Waits for a duration, also over crashes and restarts. During the wait the task uses no slot, and after
+   * `unloadAfter` no
+   * memory.
+   * @param name distinguishes the sleep from other sleeps, as the name of a step does
    * @param duration milliseconds, or a string such as `'30d'`
    */
   sleep(name: string, duration: Duration): Promise<void>
   /**
-   * Waits until an instant, in the same way; an instant that has passed is waited for no more.
+   * Waits until an instant, in the same way as `sleep`. Returns at once if the instant has passed.
    * @param instant a `Date`, or milliseconds since the epoch
    */
   sleepUntil(name: string, instant: Date | number): Promise<void>
   /**
-   * Requires an input from outside, and waits for the answer. The task is `input_required` until `respond` answers.
-   * @param name name of the input; the first of a name is answered under that name, later
+   * Requests an input from the client, and waits for the answer. The task is `input_required` until `respond` answers.
+   * @param name name of the input. The first input of a name is answered under that name, later
    *   ones under `<name>-<n>`, where `n` counts the inputs of the task. No key is used twice
-   * @param request the question as JSON; shown by `get`
+   * @param request the question as JSON, which `get` shows
    * @returns the answer, any JSON value
-   * @throws HoldfastError `INPUT_TIMEOUT` when no answer came in time
+   * @throws HoldfastError `INPUT_TIMEOUT` if no answer came in time
    */
   input<Answer = unknown>(name: string, request?: unknown, options?: WaitOptions): Promise<Answer>
   /**
-   * Takes the oldest message of that name that was sent to the task, or waits for one.
-   * @throws HoldfastError `RECEIVE_TIMEOUT` when none came in time
+   * Receives the oldest unreceived message of that name, or waits for one.
+   * @throws HoldfastError `RECEIVE_TIMEOUT` if no message came in time
    */
   receive<Payload = unknown>(name: string, options?: WaitOptions): Promise<Payload>
   /**
-   * Runs branches side by side, each with a context of its own, and waits for all of them. When one fails, the others are
-   * cancelled and waited for, and it rejects with what that one threw.
-   * @returns what each branch returned, by name
+   * Runs branches concurrently, each with a context of its own, and waits for all of them. If one fails, the others
+   * are
+   * cancelled, and `all` rejects with the error of the failed branch after the others have ended.
+   * @returns the result of each branch, by name
    */
   all<Results extends Record<string, unknown>>(branches: BranchesOf<Results>): Promise<Results>
   /**
-   * Runs branches side by side until the first one ends, and cancels the others: steps of theirs that have an undo are
-   * undone, and then this resolves with what the first returned, or rejects with what it threw.
+   * Runs branches concurrently until the first one ends, and cancels the others. Their steps that have an undo are
+   * undone.
+   * Then `race` resolves with the result of the first branch, or rejects with its error.
    */
   race<Results extends Record<string, unknown>>(branches: BranchesOf<Results>): Promise<Results[keyof Results]>
   /**
-   * Runs branches side by side until the first one returns, and cancels the others. A branch that throws is passed over.
-   * @throws AggregateError with what each branch threw, if all did
+   * Runs branches concurrently until the first one returns, and cancels the others. A branch that throws is ignored.
+   * @throws AggregateError with the error of each branch, if all of them threw
    */
   any<Results extends Record<string, unknown>>(branches: BranchesOf<Results>): Promise<Results[keyof Results]>
   /**
-   * Starts a task that belongs to this one, and waits for its end. It is cancelled when this task ends before it, or when
-   * the branch that started it loses, and never outlives this task's clean-up.
+   * Starts a child task, and waits for its end. The child is cancelled if this task ends first, or if the branch that
+   * started
+   * the child loses. The clean-up of this task waits for the end of the child.
    * @param definition a definition (registered now if it is not yet), or the name of a registered one
-   * @returns its output
-   * @throws StepFailedError when it failed or was cancelled, or could not be started; its `cause` is the reason
+   * @returns the output of the child
+   * @throws StepFailedError if the child failed, was cancelled or could not be started. `cause` is the reason
    */
   child<Input, Output>(definition: TaskDefinition<Input, Output>, input: Input, options?: ChildOptions): Promise<Output>
   child(definition: string, input?: unknown, options?: ChildOptions): Promise<unknown>
   /**
-   * Saves a state of your own choosing, and opens the next segment of the log.
+   * Saves a state that the body chooses, and opens the next segment of the log.
    * @throws HoldfastError `STEPS_IN_FLIGHT`, `PRUNE_NEEDS_RESTORE`, `NOT_SERIALIZABLE`, `TOO_LARGE`, `LIMIT_EXCEEDED`
    */
   saveCheckpoint(state: unknown, options?: SaveCheckpointOptions): Promise<{ checkpointId: string }>
   /**
-   * Continues from a checkpoint that the body of this task saved: the latest one, or that of the ID given. `undefined` if
-   * there is none yet. For the first lines of a body, or directly after a save.
+   * Continues from a checkpoint that the body of this task saved: the latest one, or the one with the given ID.
+   * `undefined` if
+   * there is none yet. Call it in the first lines of a body, or directly after a save.
    * @throws HoldfastError `STEPS_IN_FLIGHT`, `CHECKPOINT_BEHIND`, `CHECKPOINT_PRUNED`, `CHECKPOINT_NOT_FOUND`
    */
-  // biome-ignore lint/suspicious/noExplicitAny: the state is whatever the body saved; its author knows the shape
+  // biome-ignore lint/suspicious/noExplicitAny: the author of the body knows the type of the saved state
   restoreCheckpoint<State = any>(checkpointId?: string): Promise<RestoredCheckpoint<State> | undefined>
   /**
-   * Reports the progress of the body. Shown by `get` at once and kept with the next record; never waits. A figure that is no
-   * finite number is left out: no task fails for its progress bar.
+   * Reports the progress of the body. `get` shows the progress at once. It is stored with the next record. Never
+   * waits. A value
+   * that is not a finite number is left out, so that no task fails because of its progress.
    */
   progress(progress: Progress): void
   /**
-   * The stored time of the last answer, so that a replay sees the same: milliseconds since the epoch. It stays the same
-   * until the next record: to wait, use `sleep`.
-   * @throws HoldfastError `NO_PROGRESS` as the 100,000th answer in a row without a record; the task fails
+   * The stored time of the last answer in milliseconds since the epoch, the same in every replay. The time changes
+   * only with
+   * the next record. To wait, use `sleep`.
+   * @throws HoldfastError `NO_PROGRESS` at the 100,000th call in a row without a record. The task fails
    */
   now(): Promise<number>
-  /** A UUID derived from the log, so that a replay sees the same. */
+  /** A UUID derived from the log, the same in every replay. */
   uuid(): Promise<string>
   /**
-   * True if a change of the code holds for this task here: `true` where the body continues from here for the first time,
-   * `false` while something of an earlier run is ahead of it, which only the old code requests: results, and waits that
-   * had begun. Its answer stays the same until the next checkpoint.
-   * @param id names the change, in at most 200 bytes
+   * True if the body should run the new code of a change. `true` if the body runs this place for the first time.
+   * `false` while
+   * a replay still has recorded results, or waits that had begun, ahead of it, which only the old code requests. The
+   * answer
+   * stays the same until the next checkpoint.
+   * @param id name of the change, in at most 200 bytes
    * @throws HoldfastError `STEP_AMBIGUOUS`, `LIMIT_EXCEEDED`
    * @example
    * if (await task.patched('check-stock')) await task.step('check stock', () => checkStock(order))
@@ -195,7 +217,8 @@ export type BranchesOf<Results> = {
 /** The options of `input` and `receive`. */
 export interface WaitOptions {
   /**
-   * Longest wait, from the call on, over crashes and down time. The call then rejects with `INPUT_TIMEOUT` or
+   * Longest wait. It counts from the call, crashes and down time included. The call then rejects with `INPUT_TIMEOUT`
+   * or
    * `RECEIVE_TIMEOUT`.
    * @default none
    */
@@ -231,9 +254,10 @@ export interface CleanUpContext {
   /** The library's logger, with the task's ID and type on every line. */
   readonly log: Logger
   /**
-   * Runs `fn` once and records its result; a later attempt, also after a crash, is given that. Side by side, give each
-   * call a name of its own.
-   * @returns what JSON makes of the result
+   * Runs `fn` once and records its result. A later attempt, also after a crash, gets the recorded result. Concurrent
+   * calls need
+   * different names.
+   * @returns the result after a round trip through JSON
    */
   step<T>(
     name: string,
@@ -242,7 +266,7 @@ export interface CleanUpContext {
 }
 
 /** The second argument of an undo: its step. */
-// biome-ignore lint/suspicious/noExplicitAny: an undo that does not name the type knows the shape
+// biome-ignore lint/suspicious/noExplicitAny: the author of an undo knows the type of the result
 export interface StepToUndo<Input = unknown, Result = any> {
   /** Name of the step. */
   readonly step: string
@@ -251,9 +275,9 @@ export interface StepToUndo<Input = unknown, Result = any> {
   /** Input of the task. */
   readonly input: Input
   /**
-   * Result of the step; `undefined` if it failed, or if it is not known whether it took place. TypeScript cannot see
-   * what a body returns from a step, so an undo that needs the type names it: `(context, step: StepToUndo<Input,
-   * Charge>) => …`.
+   * Result of the step. `undefined` if the step failed, or if it is not known if it took place. TypeScript cannot
+   * infer the
+   * type of the result here, so an undo that needs it names it: `(context, step: StepToUndo<Input, Charge>) => …`.
    */
   readonly result: Result | undefined
 }

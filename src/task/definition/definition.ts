@@ -1,4 +1,4 @@
-/** What a user defines: a named task, its options and its body. */
+/** Task definitions: a name, options and a body. */
 import type { input as ZodInput, output as ZodOutput, ZodType } from 'zod'
 import { type Duration, durationMs } from '../../base/duration.js'
 import {
@@ -33,7 +33,9 @@ export interface TaskOptions<Input extends ZodType | undefined, Output extends Z
    */
   readonly output?: Output | undefined
   /**
-   * Longest time of a task, from the start of its first run, over crashes and down time. It then fails with `TIMEOUT`.
+   * Longest time of a task, from the start of its first run, crashes and down time included. The task then fails
+   * with
+   * `TIMEOUT`.
    * @default none
    */
   readonly timeout?: Duration | undefined
@@ -70,7 +72,8 @@ export interface TaskOptions<Input extends ZodType | undefined, Output extends Z
 
 /** Function that reverses a step. Its second parameter may name the type of the step's result. */
 export type Undo<Input = unknown> = {
-  // A method's parameters may be narrower than those declared here, so that an undo can name the type of the result.
+  // Declared as a method, because the parameters of a method may be narrower: an undo can then name the type of the
+  // result.
   undo(context: CleanUpContext, step: StepToUndo<Input>): unknown
 }['undo']
 
@@ -118,7 +121,10 @@ export interface CleanUpPolicy {
   readonly graceMs: number
 }
 
-/** A task that can be started and recovered. Made by `defineTask`; its types are what `start` and `result` infer from. */
+/**
+ * A task that can be started and recovered. `defineTask` creates it, and `start` and `result` infer their types from
+ * it.
+ */
 export interface TaskDefinition<Input = unknown, Output = unknown> {
   readonly name: string
   readonly version: string | undefined
@@ -132,11 +138,11 @@ export interface TaskDefinition<Input = unknown, Output = unknown> {
   readonly onCancel: ((context: CleanUpContext, cancelled: Cancelled<never>) => unknown) | undefined
   readonly cleanUp: CleanUpPolicy
   readonly body: (task: TaskContext, input: never) => unknown
-  /** For type inference only; never there. */
+  /** Never set. For type inference only. */
   readonly types?: { readonly input: Input; readonly output: Output }
 }
 
-/** A definition of any task. */
+/** Definition of a task with any input and output. */
 export type AnyTaskDefinition = TaskDefinition<never, unknown> | TaskDefinition
 
 type InputOf<I, Given> = I extends ZodType ? ZodInput<I> : Given
@@ -146,9 +152,9 @@ type Returns<O> = O extends ZodType ? ZodInput<O> : unknown
 
 /**
  * Defines a task.
- * @param options its name, schemas and limits
- * @param body runs from its first line in every run; what it waits for goes through `task`
- * @throws TypeError for an option of the wrong type, naming it
+ * @param options name, schemas and limits of the task
+ * @param body function that runs from its first line in every run. All its waits go through `task`
+ * @throws TypeError for an option of the wrong type, with its name
  */
 export function defineTask<
   I extends ZodType | undefined = undefined,

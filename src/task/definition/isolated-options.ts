@@ -1,8 +1,8 @@
-/** What `task.isolated` takes, checked. What runs it is in `engine/calls/isolated/`. */
+/** Options of `task.isolated`, and their check. `engine/calls/isolated/` runs the step. */
 import { checkCount, checkOptionsOf, expected, type Names } from '../../base/expected.js'
 import type { StepOptions } from './step-options.js'
 
-/** The options of `task.isolated`: those of a step, and what its process may use. */
+/** The options of `task.isolated`: those of a step, and the limits of its process. */
 export interface IsolatedOptions extends StepOptions {
   /**
    * Resident memory in MiB, at least 128. Node itself uses about 60 of it. It is measured every 50 ms, so a burst may pass
@@ -30,18 +30,18 @@ export interface IsolatedContext {
   readonly idempotencyKey: string
   /** Counts the attempts of this step, from 1. */
   readonly attempt: number
-  /** Aborted when the step's is. Half a second later the process is killed. */
+  /** Aborted when the signal of the step is aborted. The process is killed half a second later. */
   readonly signal: AbortSignal
 }
 
-/** What a process may use. */
+/** Limits of the process of an isolated step. */
 export interface ResourceLimits {
   readonly memoryMb: number
   readonly cpuMs: number | undefined
 }
 
 const MEMORY_MB_DEFAULT = 512
-// Node itself takes about 60, and a little more while it starts.
+// Node itself needs about 60 MiB, and a little more while it starts.
 const MEMORY_MB_MIN = 128
 
 /** The names of the options. */
@@ -54,7 +54,10 @@ export const ISOLATED_OPTIONS: Names<IsolatedOptions> = {
   onInterrupted: true,
 }
 
-/** The limits and the export's name. @throws TypeError naming the option, what was expected and what was given */
+/**
+ * Checks the options. Returns the limits and the name of the export.
+ * @throws TypeError naming the option, what was expected and what was given
+ */
 export function checkIsolated(options: IsolatedOptions): ResourceLimits & { readonly exportName: string } {
   checkOptionsOf('task.isolated', options, ISOLATED_OPTIONS)
   const { memoryMb = MEMORY_MB_DEFAULT, cpuMs, export: exportName = 'default' } = options

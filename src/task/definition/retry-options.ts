@@ -88,5 +88,5 @@ export function retryPolicy(options: RetryOptions = {}, option = 'retry'): Retry
   }
 }
 
-/** One attempt: what a step does that says nothing else, made once and not for each of a million steps. */
+/** The policy of a step without retry options: one attempt. Created once and shared by all such steps. */
 export const ONE_ATTEMPT: RetryPolicy = retryPolicy()

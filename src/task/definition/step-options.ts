@@ -5,7 +5,7 @@ import type { RetryOptions } from './retry-options.js'
 /** A step that was running when the process crashed, so it is not known if its effect took place. */
 export interface InterruptedStep {
   readonly name: string
-  /** The key it was begun under: the service it called may know it. */
+  /** The idempotency key of the step. The service that the step called may know the key. */
   readonly idempotencyKey: string
   /** Start of the attempt, in milliseconds since the epoch. */
   readonly startedAt: number

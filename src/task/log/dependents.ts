@@ -1,20 +1,22 @@
 /**
- * Answers which calls came of a record, and finds those that did, without comparing each with each: near-linear however
- * many branches a log has.
+ * Finds the calls of a body that depend on a log record, in nearly linear time for any number of branches.
  *
- * A call came of a record if it was made after the record was handed over, and stands in no sibling of the record's branch:
- * in another branch of the same call. Two scopes of one segment part in a scope that holds both, by different calls or by
- * branches of one call. So each record and each call is entered at every scope that holds it, under the call there that
- * leads to it, and only entries under one and the same call are told apart further inside.
+ * A call depends on a record if the body made the call after it received the record, except in a sibling branch:
+ * another
+ * branch of the same `race` or `all`. Each record and each call is stored at every scope that contains it, under the
+ * call of
+ * that scope that leads to it. Two entries under different calls of a scope are not in sibling branches. Two entries
+ * under
+ * the same call are compared in the scopes inside.
  */
 import { Heap } from '../../base/heap.js'
 import type { LogRecord } from './records.js'
 import { isWithin, levelsOf } from './scope.js'
 
-/** A call: where it stands, and the record handed over last when it was made. */
+/** Place of a call, and the number of the record that the body had received last when it made the call. */
 export type CallPlace = Pick<LogRecord, 'segment' | 'scope' | 'after'>
 
-/** The least number entered, and the least one under another label than that. */
+/** The smallest number added, and the smallest number added under another label. */
 class Least {
   #label: string | number | undefined
   #least = Number.POSITIVE_INFINITY
@@ -41,18 +43,21 @@ class Least {
 
 const newLeast = () => new Least()
 
-/** The records that go, by what may have come of them. */
+/** The dropped records, stored so that the calls that depend on them are found. */
 export class Dependents {
   readonly #segments = new Least()
-  /** At the body itself, by segment: most calls are found there. */
+  /** Entries at the scope of the body itself, by segment. Most calls are found there. */
   readonly #bodies = new Map<number, Least>()
   readonly #levels = new ByScope<Least>()
   #first = Number.POSITIVE_INFINITY
 
-  /** @param within what came of the record goes only there: in the whole log, or in this branch of its segment */
+  /**
+   * @param within the scope in which dependents are dropped: empty for the whole log, or a branch of the record's
+   * segment
+   */
   add({ segment, scope, seq }: LogRecord, within = ''): void {
     this.#first = Math.min(this.#first, seq)
-    // Whatever lies in a later segment came of the record too: no call of branches is open over a checkpoint.
+    // Everything in a later segment depends on the record too: no branches are open at a checkpoint.
     if (within === '') this.#segments.add(segment, seq)
     for (const level of levelsOf(scope)) {
       if (!isWithin(level.scope, within)) continue
@@ -64,7 +69,7 @@ export class Dependents {
     }
   }
 
-  /** True if the call came of one of the records. */
+  /** True if the call depends on one of the records. */
   isBehind({ segment, scope, after }: CallPlace): boolean {
     if (after < this.#first) return false
     if (this.#segments.except(segment) <= after) return true
@@ -79,10 +84,10 @@ export class Dependents {
   }
 }
 
-/** Calls at one scope, by the call there that leads to them; the latest comes out first. */
+/** Calls inside one scope, grouped by the call of that scope that leads to them. The latest is taken first. */
 class Calls<T extends { readonly asked: CallPlace }> {
   readonly #byCall = new Map<string, Heap<T>>()
-  // Each heap in here holds something, and stays as it is while it is in here.
+  // Every heap in this heap is not empty, and is taken out before it is changed.
   readonly #heaps = new Heap<Heap<T>>((one, other) => latest(one) > latest(other))
 
   add(call: string, item: T): void {
@@ -93,7 +98,7 @@ class Calls<T extends { readonly asked: CallPlace }> {
     this.#heaps.add(heap)
   }
 
-  /** Takes out those made after `seq`, but for those that `call` leads to. */
+  /** Removes and returns the calls made after record `seq`, except those that `call` leads to. */
   *take(seq: number, call: string): Generator<T, void> {
     const beside = call === '' ? undefined : this.#byCall.get(call)
     const isBeside = beside !== undefined && this.#heaps.remove(beside)
@@ -108,7 +113,7 @@ class Calls<T extends { readonly asked: CallPlace }> {
   }
 }
 
-/** Calls in branches, until a record goes that they came of. */
+/** Calls in branches that no dropped record has reached yet. */
 export class PendingDependents<T extends { readonly asked: CallPlace }> {
   readonly #levels = new ByScope<Calls<T>>()
 
@@ -119,7 +124,10 @@ export class PendingDependents<T extends { readonly asked: CallPlace }> {
     }
   }
 
-  /** Takes out what came of the record in the branch `within`. One that was taken out before may come again. */
+  /**
+   * Removes and returns the calls in the branch `within` that depend on the record. A call can be returned more than
+   * once.
+   */
   *take({ segment, scope, seq }: LogRecord, within: string): Generator<T, void> {
     for (const level of levelsOf(scope)) {
       if (isWithin(level.scope, within)) {
@@ -147,7 +155,7 @@ function entryOf<K, T>(entries: Map<K, T>, key: K, make: () => T): T {
   return entry
 }
 
-/** One value for each scope of each segment. */
+/** A map with one value for each scope of each segment. */
 export class ByScope<T> {
   readonly #segments = new Map<number, Map<string, T>>()
 
@@ -160,7 +168,7 @@ export class ByScope<T> {
     entryOf(this.#segments, segment, () => new Map<string, T>()).set(scope, value)
   }
 
-  /** The value of a scope, made if there is none. */
+  /** The value of a scope. Created if there is none. */
   entry(segment: number, scope: string, make: () => T): T {
     return entryOf(
       entryOf(this.#segments, segment, () => new Map<string, T>()),

@@ -1,34 +1,39 @@
 /**
- * The records that retries dropped from a log and that are not deleted yet, as ranges of their numbers. Whoever reads the
- * log passes over them. Pure.
+ * The records that retries dropped from a log and that are not deleted yet, as ranges of their numbers. A reader of
+ * the log
+ * skips them. Pure.
  *
  * - The numbers are never used again, so a record of a later attempt is in no range.
- * dropped-records-2. What the next attempt could meet (messages to return, checkpoints and patches of dropped segments) is
- *            cleared before that attempt begins. Only records are left to be deleted behind it.
+ * dropped-records-2. Messages to put back, and checkpoints and patch answers of dropped segments, are cleared before
+ * the next
+ *            attempt begins. Only log records are deleted after its begin.
  */
 
 /** Numbers in ascending order, two for each range: its first and its last. */
 export type Ranges = readonly number[]
 
-/** Where a record lies. */
+/** Place of a record in the log. */
 export interface RecordPlace {
   readonly segment: number
   readonly seq: number
 }
 
-/** What was dropped. */
+/** Records that retries dropped. */
 export interface Dropped {
-  /** The first record dropped, and the last. */
+  /** The first dropped record. `to` is the last one. */
   readonly from: RecordPlace
   readonly to: RecordPlace
   readonly numbers: Ranges
-  /** Of those, receives whose messages return to their place; absent once they have. */
+  /** The dropped receives whose messages are put back. Absent after that was done. */
   readonly returned?: Ranges | undefined
-  /** The first segment that a dropped checkpoint opened: its checkpoints and patches, and later ones, go; absent once they have. */
+  /**
+   * The first segment that a dropped checkpoint opened. Checkpoints and patch answers from there are deleted. Absent
+   * after that.
+   */
   readonly opens?: number | undefined
 }
 
-/** The list as the store keeps it. */
+/** The list as text for the store. */
 export function encodeDropped(dropped: Dropped): string {
   return JSON.stringify(dropped)
 }
@@ -38,7 +43,7 @@ export function decodeDropped(text: string): Dropped {
   return JSON.parse(text) as Dropped
 }
 
-/** Both lists in one. */
+/** Joins two lists into one. */
 export function joinDropped(earlier: Dropped | undefined, later: Dropped): Dropped {
   if (!earlier) return later
   const { from, to, numbers, returned = [], opens = Number.POSITIVE_INFINITY } = earlier
@@ -52,12 +57,12 @@ export function joinDropped(earlier: Dropped | undefined, later: Dropped): Dropp
   }
 }
 
-/** True if anything but records is left to be cleared (dropped-records-2). */
+/** True if anything other than records is left to clear (dropped-records-2). */
 export function isUncleared({ returned = [], opens }: Dropped): boolean {
   return returned.length > 0 || opens !== undefined
 }
 
-/** The list without what is cleared before the next attempt. */
+/** The list after everything other than records was cleared. */
 export function cleared({ from, to, numbers }: Dropped): Dropped {
   return { from, to, numbers }
 }
@@ -77,7 +82,7 @@ export function includes(ranges: Ranges, number: number): boolean {
 export class RangesBuilder {
   readonly #ranges: number[] = []
 
-  /** @param continues whether the number belongs to the range before it, with all numbers in between */
+  /** @param continues true if the range before is extended to the number, with all numbers in between */
   add(number: number, continues: boolean): void {
     if (continues && this.#ranges.length > 0) this.#ranges[this.#ranges.length - 1] = number
     else this.#ranges.push(number, number)

@@ -1,11 +1,12 @@
 /**
- * The log as a replay walks through it: what is recorded, how far it has been
- * handed over, and what the body asks for meanwhile. In memory only, and pure:
- * it neither reads nor waits, so every rule of the log can be tested on a list.
+ * The log during a replay: the records, the position that the body has reached, and the calls that the body makes. In
+ * memory
+ * only, and pure: nothing here reads or waits, so every rule of the log can be tested on a list.
  *
- * history-1. Records that share a name are numbered as they are asked for, anew in each segment (rule 1).
- * - Answers are handed over in the order of the records (rule 2).
- * - Asks are counted per scope. One whose index or identity differs from what is recorded is a change of code (rule 3).
+ * history-1. Calls that share a name are numbered in the order in which they are made, from 1 in each segment (rule
+ * 1).
+ * - The body receives answers in the order of the records (rule 2).
+ * - Calls are counted per scope. A call whose index or identity differs from the record is a change of code (rule 3).
  */
 
 import {
@@ -19,7 +20,7 @@ import {
 } from './records.js'
 import { PREFIX } from './segment.js'
 
-/** An ask that has its identity and its place. */
+/** A call of the body, with its identity and its place in the log. */
 export interface Ask {
   readonly id: string
   readonly segment: number
@@ -29,13 +30,17 @@ export interface Ask {
   readonly after: number
 }
 
-/** The body does not match its log. The engine parks the task with this sentence; no body sees it. */
+/**
+ * Thrown if the body does not match its log. The engine parks the task with this message. The body never receives the
+ * error.
+ */
 export class CodeChanged extends Error {}
 
-// Records handed over are let go of in blocks: shifting a long list at every step would cost more than it frees.
+// Records that the body has received are removed in blocks. Removing one at every step would move the rest of a long
+// list.
 const HANDED_OVER_KEPT = 256
 
-/** The log of one run. */
+/** The log of one run of a body. */
 export class History {
   readonly #records: LogRecord[]
   readonly #byAsk = new Map<number | string, LogRecord>()
@@ -47,45 +52,45 @@ export class History {
   #saved: CheckpointRecord | undefined
   #saves: CheckpointRecord[] = []
 
-  /** @param records what is kept of the log, in the order of the records */
+  /** @param records the kept records of the log, in their order */
   constructor(records: readonly LogRecord[]) {
     this.#records = [...records]
     for (const record of records) this.#index(record)
   }
 
-  /** The segment that the body is in. */
+  /** The segment that the body has reached. */
   get segment(): number {
     return this.#segment
   }
 
-  /** The record handed over last; -1 before any. */
+  /** The number of the record that the body received last. -1 before the first. */
   get position(): number {
     return this.#position
   }
 
-  /** True if the body has asked for anything in its segment. */
+  /** True if the body has made a call in its current segment. */
   get asked(): boolean {
     return this.#asks.size > 0
   }
 
-  /** True if the body has not come to that place yet. */
+  /** True if the body has not reached that place yet. */
   isAhead({ segment, scope, ask }: Pick<Ask, 'segment' | 'scope' | 'ask'>): boolean {
     return segment > this.#segment || (segment === this.#segment && ask >= (this.#asks.get(scope) ?? 0))
   }
 
-  /** True if the log has the answer of an ask that was just given its place. */
+  /** True if the log has the answer of a call that the body just made. */
   isRecorded({ segment, scope, ask }: Ask): boolean {
     return this.#byAsk.size > 0 && this.#byAsk.has(place(segment, scope, ask))
   }
 
-  /** The checkpoint that opened the segment the body is in, if it walked there. */
+  /** The checkpoint that opened the current segment. `undefined` in the prefix and in segment 0. */
   get saved(): CheckpointRecord | undefined {
     return this.#saved
   }
 
   /**
-   * The checkpoint that a body saved last, or the one of that ID, of those ahead of the body.
-   * @param kept only the newest so many have a state still
+   * The last checkpoint in the log that the body has not reached yet, or the one with that ID.
+   * @param kept number of the newest checkpoints whose states are still kept
    */
   checkpoint(checkpointId?: string, kept = Number.POSITIVE_INFINITY): CheckpointRecord | undefined {
     const ahead = this.#records.slice(this.#next).filter((record) => record.kind === 'checkpoint')
@@ -94,23 +99,23 @@ export class History {
     return restorable.findLast(wanted)
   }
 
-  /** The newest checkpoints of the body, as many as have a state still. What is older is let go of here too. */
+  /** The newest `kept` checkpoints of the body. Older ones are removed from memory. */
   saves(kept: number): readonly CheckpointRecord[] {
     this.#saves = kept === 0 ? [] : this.#saves.slice(-kept)
     return this.#saves
   }
 
-  /** Gives an ask its number (history-1) and its place. */
+  /** Gives a call its number (history-1) and its place. */
   askNamed(kind: NamedKind, name: string, scope = ''): Ask {
     return this.askNumbered(kind, name, this.nextNumber(kind, name, scope), scope)
   }
 
-  /** Gives an ask that has its number already its place. */
+  /** Gives a call that already has a number its place. */
   askNumbered(kind: NamedKind, name: string, number: number, scope: string): Ask {
     return this.#ask({ kind, name, number }, scope)
   }
 
-  /** Counts what shares a name in the segment and scope (history-1). */
+  /** Counts the calls that share a name in the segment and scope (history-1). */
   nextNumber(kind: string, name: string, scope: string): number {
     const counted = `${scope}\n${kind}\n${name}`
     const number = (this.#numbers.get(counted) ?? 0) + 1
@@ -118,23 +123,23 @@ export class History {
     return number
   }
 
-  /** Gives an ask to save a checkpoint its place. */
+  /** Gives a call that saves a checkpoint its place. */
   askCheckpoint(): Ask {
     return this.#ask({ kind: 'checkpoint', opens: Math.max(this.#segment, 0) + 1 }, '')
   }
 
-  /** The next record that is not handed over yet. */
+  /** The next record that the body has not received. */
   next(): LogRecord | undefined {
     return this.#records[this.#next]
   }
 
-  /** A record that was written meanwhile. */
+  /** Adds a record that this run committed. */
   add(record: LogRecord): void {
     this.#records.push(record)
     this.#index(record)
   }
 
-  /** Notes that the next record is handed over; a checkpoint moves the body on to the segment it opens. */
+  /** Marks the next record as received. A checkpoint moves the body to the segment that it opens. */
   handOver(record: LogRecord): void {
     this.#next++
     this.#position = record.seq
@@ -145,7 +150,7 @@ export class History {
     }
   }
 
-  /** Moves to the segment that `checkpoint` opened, or to segment 0 where there is none yet. */
+  /** Moves to the segment that `checkpoint` opened, or to segment 0 without a checkpoint. */
   restore(checkpoint: CheckpointRecord | undefined): void {
     if (checkpoint) {
       this.#saved = checkpoint
@@ -155,7 +160,7 @@ export class History {
     this.#enter(checkpoint?.opens ?? 0)
   }
 
-  /** The first record ahead that nobody has asked for, but for those that are passed over. */
+  /** The first record ahead that no call in `waiting` matches. Records of `isPassedOver` are skipped. */
   leftBehind(waiting: ReadonlyMap<string, unknown>, isPassedOver = (_: LogRecord) => false): LogRecord | undefined {
     for (let at = this.#next; at < this.#records.length; at++) {
       const record = this.#records[at] as LogRecord
@@ -189,7 +194,7 @@ export class History {
     this.#byAsk.set(place(record.segment, record.scope, record.ask), record)
   }
 
-  // What is handed over is done with: a task of a million steps must not be held in memory.
+  // Removes a received record. Without this, all records of a task of a million steps would stay in memory.
   #forget(record: LogRecord): void {
     if (this.#next >= HANDED_OVER_KEPT) {
       this.#records.splice(0, this.#next)
@@ -199,7 +204,7 @@ export class History {
   }
 }
 
-// One number for both: a text for each record of a long log costs more than the map. Branches are few.
+// A number as key where possible. A text for each record of a long log would need more memory than the map itself.
 function place(segment: number, scope: string, ask: number): number | string {
   const number = (segment - PREFIX) * 2 ** 24 + ask
   return scope === '' ? number : `${scope}\n${number}`

@@ -1,18 +1,21 @@
 /**
- * Notices a record that is missing from a task's log. The head counts and sums the prefix and the open segment, a
- * checkpoint those it closed (store-1), so a hole shows even where every record that is left is sound.
+ * Detects records that are missing from the log of a task. The head has the count and the sum of the prefix and of the
+ * open
+ * segment. A checkpoint has those of the segment that it closed (store-1). So a gap is found even if all other records
+ * are
+ * intact.
  */
 import { addChecksum } from '../../base/checksum.js'
 import { countedIn, type LogRecord } from './records.js'
 import { PREFIX, type SegmentSum } from './segment.js'
 
-/** A record and the text it was decoded from. */
+/** A record and the text that it was decoded from. */
 export interface ReadRecord {
   readonly record: LogRecord
   readonly text: string
 }
 
-/** The sums that the head of a task has of its log. */
+/** The fields of a task head that sum its log. */
 interface SummedHead {
   readonly prefix: SegmentSum
   readonly open: SegmentSum
@@ -20,7 +23,7 @@ interface SummedHead {
   readonly keptFrom: number
 }
 
-/** Counts and sums the records of a log as they are read, so that a long log is checked without a pause. */
+/** Counts and sums the records of a log while they are read, so that a long log is checked in small parts. */
 export class LogSums {
   readonly #closed = new Map<number, SegmentSum>()
   readonly #found = new Map<number, { count: number; sum: number }>()
@@ -34,7 +37,7 @@ export class LogSums {
     if (record.kind === 'checkpoint') this.#closed.set(record.closes.segment, record.closes)
   }
 
-  /** What is wrong with the log of this head, as a sentence, or `undefined` if it is whole. */
+  /** Describes the first gap in the log of this head in a sentence. `undefined` if the log is complete. */
   hole(head: SummedHead): string | undefined {
     const expected = new Map<number, SegmentSum>([
       [head.open.segment, head.open],
@@ -52,7 +55,7 @@ export class LogSums {
   }
 }
 
-/** What is wrong with the log, as a sentence, or `undefined` if it is whole. */
+/** Describes the first gap in the log in a sentence. `undefined` if the log is complete. */
 export function findHole(head: SummedHead, log: readonly ReadRecord[]): string | undefined {
   const sums = new LogSums()
   for (const read of log) sums.add(read)

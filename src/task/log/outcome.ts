@@ -1,7 +1,7 @@
 /**
- * How a task ended, before any protocol has an opinion, and how an error
- * crosses the disk: what a body or a step threw becomes a `TaskError`, and the
- * first run gets back the same revived error that a replay gets.
+ * Outcomes of tasks, independent of any protocol, and the encoding of errors. A thrown value is stored as a
+ * `TaskError`. The
+ * first run of a body gets the same decoded error as a replay.
  */
 import {
   ERROR_CODES,
@@ -47,32 +47,35 @@ export interface TaskError {
 
 // A stack with a thousand frames or a message with a dumped response must not fill the store.
 const TEXT_CHARS_MAX = 8_192
-// Names and codes are words that programs compare. A longer one is somebody's data. `isolated/runner.mjs` has the same.
+// Names and codes are words that programs compare. A longer one is data. `isolated/runner.mjs` has the same limit.
 const WORD_BYTES_MAX = 200
-// Causes and parts are followed this far; they may form a cycle, or a tree that doubles at every level.
+// Most errors that are stored of one error, its causes and its parts. They may form a cycle, or a tree that doubles at
+// each level.
 const ERRORS_MAX = 32
 
-/** Marks a `StepFailedError` with the record it came from; kept off the error's visible fields. */
+/** The number of the log record of each `StepFailedError`. Not a field of the error, so users do not see it. */
 const recordOf = new WeakMap<object, number>()
 
-/** Makes the error a body gets for a failed step, or child: the same in the first run and in every replay. */
+/**
+ * Creates the error that a body gets for a failed step or child. It is the same in the first run and in every replay.
+ */
 export function stepFailure(step: string, record: number, cause: TaskError, kind = 'step'): StepFailedError {
   const error = new StepFailedError(step, reviveError(cause))
   if (kind === 'child') error.message = `Child '${step}' failed: ${cause.message}`
-  // Where this object was made says nothing to anybody; where the step threw does.
+  // The stack of the step's error is useful. The stack of this function is not.
   error.stack = `${error.name}: ${error.message}\n    caused by ${cause.stack ?? cause.message}`
   recordOf.set(error, record)
   return error
 }
 
-/** Makes the error a body gets for a wait that was over before its end, the same in every run. */
+/** Creates the error that a body gets for a wait that timed out or was refused. It is the same in every run. */
 export function waitFailure(record: number, cause: TaskError): Error {
   const error = reviveError(cause)
   recordOf.set(error, record)
   return error
 }
 
-/** What the store keeps of anything that was thrown. Never throws, whatever getters the value has. */
+/** Describes a thrown value of any type for the store. Never throws, even if a getter of the value throws. */
 export function describeError(thrown: unknown): TaskError {
   return describeOne(thrown, { left: ERRORS_MAX })
 }
@@ -106,7 +109,7 @@ function describe(error: Error, budget: { left: number }): TaskError {
   }
 }
 
-/** The parts of an `AggregateError`; that of another realm is known by its name. */
+/** The parts of an `AggregateError`. An error of another realm is recognized by its name. */
 function partsOf(error: Error): readonly unknown[] {
   const { errors } = error as { errors?: unknown }
   const isAggregate = error instanceof AggregateError || error.name === 'AggregateError'
@@ -115,7 +118,7 @@ function partsOf(error: Error): readonly unknown[] {
 
 const DATA_BYTES_MAX = 16_384
 
-// Data that JSON can't carry is left out: the error itself must reach its client in any case.
+// Data that JSON cannot hold is left out. The error itself must reach its client in any case.
 function dataOf({ data }: { data?: unknown }): { data?: JsonValue | undefined } {
   try {
     return { data: fromJson(toJson(data, { what: 'the data of the error', bytesMax: DATA_BYTES_MAX, option: '' })) }
@@ -126,7 +129,7 @@ function dataOf({ data }: { data?: unknown }): { data?: JsonValue | undefined } 
 
 const DETAIL_CHARS_MAX = 200
 
-/** What of the library's own error is worth its place on disk, besides its words. */
+/** The details of a `HoldfastError` that are stored: its numbers, booleans and short texts. */
 function figuresOf(error: Error): Pick<TaskError, 'details'> {
   if (!(error instanceof HoldfastError)) return {}
   const { details } = error
@@ -154,7 +157,7 @@ function cutWord(text: string): string {
   return word.length < text.length ? word.replace(/[\ud800-\udbff]$/, '') : word
 }
 
-/** An `Error` that says what the stored one said: name, message, code, stack, cause and parts. */
+/** Creates an `Error` with the name, message, code, stack, cause and parts of the stored one. */
 export function reviveError(stored: TaskError): Error {
   const cause = stored.cause && reviveError(stored.cause)
   const error = revived(stored, cause)
@@ -177,7 +180,7 @@ function revived(stored: TaskError, cause: Error | undefined): Error {
     }
     if (name === 'TaskCancelledError' && typeof taskId === 'string') {
       const error = new TaskCancelledError(taskId, typeof reason === 'string' ? reason : undefined)
-      // The stored words have the reason even where it was too long to be kept among the figures.
+      // The stored message has the reason even if the reason was too long to be kept in `details`.
       error.message = message
       return error
     }
@@ -199,8 +202,9 @@ function revived(stored: TaskError, cause: Error | undefined): Error {
 }
 
 /**
- * The code of a task that failed with `error`: the engine's own reason, also one that a step passed on, else
- * `TASK_FAILED`.
+ * The code of a task that failed with `error`: the code of the engine's own error, or of the engine's error that made
+ * a step
+ * fail. `TASK_FAILED` for every other error.
  */
 export function failureCode(error: TaskError): ErrorCode {
   if (error.step !== undefined) return error.cause ? failureCode(error.cause) : 'TASK_FAILED'

@@ -1,45 +1,47 @@
 /**
- * What a body was answered when it asked `patched(id)`: on which side of a change of code it is. Pure.
+ * Answers of `patched(id)`: true if the body runs the new code of a change, false if it runs the old code. Pure.
  *
- * - The first answer of a segment holds for that segment: `false` while answers of an earlier run are ahead of the
- *     body, or something that it had begun (a wait, a child), `true` once they are used up.
- * patch-answers-2. It is on disk before the next function begins. If the process dies before that, nothing was begun on its strength,
- *     and the next run may be answered differently.
+ * - The first answer in a segment holds for that segment. The answer is `false` while records or pending calls (a
+ *   wait, a
+ *     child) of an earlier run are ahead of the body. Otherwise it is `true`.
+ * patch-answers-2. An answer is on disk before the next function begins. If the process crashes before that, no
+ * function ran
+ *     because of the answer, and the next run may get another answer.
  * patch-answers-3. A record can depend on an answer only if it was recorded after the answer was given.
  */
 import { HoldfastError } from '../../base/errors.js'
 
-/** One answer. */
+/** One answer of `patched`. */
 export interface PatchAnswer {
   readonly isPatched: boolean
-  /** The record that had been handed over last when it was given; -1 before any. */
+  /** The number of the record that the body had received last when the answer was given. -1 before the first. */
   readonly after: number
 }
 
-/** The answers of one segment, by ID. */
+/** The answers of one segment, by patch ID. */
 export type PatchAnswers = ReadonlyMap<string, PatchAnswer>
 
-/** Every answer of a segment, as the store keeps them. */
+/** All answers of a segment as text for the store. */
 export interface StoredPatches {
   readonly segment: number
   readonly text: string
 }
 
-/** All answers of a segment lie in one value, which is written anew with each. */
+/** Most answers in one segment. All of them are one value, which is rewritten with each new answer. */
 export const PATCHES_PER_SEGMENT_MAX = 256
 
-/** The answers of one run. */
+/** The answers of `patched` in one run. */
 export class Patches {
   readonly #answers: Map<number, Map<string, PatchAnswer>>
   readonly #unkept = new Set<number>()
 
-  /** @param stored what earlier runs were answered, by segment */
+  /** @param stored the answers of earlier runs, by segment */
   constructor(stored: ReadonlyMap<number, PatchAnswers>) {
     this.#answers = new Map([...stored].map(([segment, answers]) => [segment, new Map(answers)]))
   }
 
   /**
-   * What the body is told.
+   * Answers the call `patched(id)` of the body.
    * @throws HoldfastError `LIMIT_EXCEEDED`
    */
   answer(id: string, at: { readonly segment: number; readonly after: number; readonly isBehind: boolean }): boolean {
@@ -52,7 +54,7 @@ export class Patches {
     return !at.isBehind
   }
 
-  /** What has to be on disk before the next function begins. The caller sees to it. */
+  /** Removes and returns the answers that are not on disk. The caller commits them before the next function begins. */
   takeUnkept(): StoredPatches[] {
     const taken = [...this.#unkept].map((segment) => ({ segment, text: encodePatches(this.#answersOf(segment)) }))
     this.#unkept.clear()
@@ -62,7 +64,7 @@ export class Patches {
   #answersOf(segment: number): Map<string, PatchAnswer> {
     const there = this.#answers.get(segment)
     if (there) return there
-    // A body never goes back: a task of a million segments must not be held in memory.
+    // A body never returns to an earlier segment. Without this, the answers of a million segments would stay in memory.
     for (const left of this.#answers.keys()) {
       if (left < segment && !this.#unkept.has(left)) this.#answers.delete(left)
     }
@@ -72,7 +74,7 @@ export class Patches {
   }
 }
 
-/** The answers as the store keeps them. */
+/** The answers as text for the store. */
 export function encodePatches(answers: PatchAnswers): string {
   return JSON.stringify([...answers])
 }
@@ -83,8 +85,9 @@ export function decodePatches(text: string): PatchAnswers {
 }
 
 /**
- * What a fork copies of the answers: those that something it copies may depend on (patch-answers-3). Without them the copied records
- * would be asked for on the other side of the change; with more, what begins anew would be kept on the old side.
+ * The answers that a fork copies: those that a copied record may depend on (patch-answers-3). With fewer answers, the
+ * replay
+ * of the copied records would run the wrong side of a change. With more, new calls of the fork would run the old code.
  * @param last the number of the last record that is copied
  */
 export function patchesForFork(stored: ReadonlyMap<number, PatchAnswers>, last: number): StoredPatches[] {

@@ -1,56 +1,58 @@
 /**
- * What lies beside the log of something that has begun and not ended: a step's failed attempts and what it saved, until
- * when a sleep is, the question of an input, the ID of a child. It goes when its ask is recorded. The log itself holds
- * answers only, so a replay is not slowed by what a wait or a flaky service went through.
+ * Pending records. A call that has begun and not ended has one: the failed attempts and the saved state of a step, the
+ * end of
+ * a sleep, the question of an input, the ID of a child. The record is deleted when the call gets its log record. The
+ * log holds
+ * answers only, so waits and retries do not slow a replay.
  */
 import type { JsonValue } from '../../base/json.js'
 
-/** Where an ask stands. */
+/** Place of a call of the body. */
 export interface Place {
   readonly segment: number
   readonly scope: string
   readonly ask: number
 }
 
-/** An input that is asked for. */
+/** An input that a task requests. */
 export interface AskedInput {
-  /** Unique over the task's life: a late answer can't reach a later question. */
+  /** Key of the input, unique in its task. Without this, a late answer could reach a later input. */
   readonly key: string
-  /** What the body called it. */
+  /** Name that the body gave to the input. */
   readonly name: string
   readonly request: JsonValue | undefined
   readonly requestedAt: number
   readonly dueAt?: number | undefined
-  /** The answer as JSON text, once there is one; empty text stands for `undefined`. */
+  /** The answer as JSON text, if there is one. Empty text stands for `undefined`. */
   readonly answer?: string | undefined
-  /** Why nobody can be asked, if it was answered by saying so. */
+  /** Reason for which the client cannot answer, if the input was refused. */
   readonly refused?: string | undefined
 }
 
-/** What is noted of one ask. */
+/** State of one pending call. */
 export interface PendingRecord extends Place {
-  /** Of which ask: its identity in the log. */
+  /** Identity of the call in the log. */
   readonly id: string
-  /** The record handed over last when it was asked for. */
+  /** The number of the record that the body had received last when it made the call. */
   readonly after: number
-  /** Attempts that failed. */
+  /** Number of attempts that failed. */
   readonly failedAttempts: number
-  /** When the next one is due. */
+  /** Instant of the next attempt. */
   readonly retryAt?: number | undefined
-  /** When the attempt began that has not ended; kept only of a step that must not begin twice, or has an undo. */
+  /** Start of the running attempt. Kept only for a step that must not begin twice, or has an undo. */
   readonly begunAt?: number | undefined
-  /** When a sleep, or a wait for a message, began, and when it is over. */
+  /** Start and end of a sleep, or of a wait for a message. */
   readonly wait?: { readonly startedAt: number; readonly dueAt: number } | undefined
   readonly input?: AskedInput | undefined
-  /** The child that was begun. */
+  /** The child task that the call created. */
   readonly child?: { readonly taskId: string; readonly startedAt: number } | undefined
-  /** The branch that decided, while those that lost are cleaned up. */
+  /** The branch that won a race, while the branches that lost are cleaned up. */
   readonly decided?: { readonly branch: string; readonly lost: readonly string[]; readonly at: number } | undefined
-  /** What the step saved for its next attempt, as JSON text; empty text stands for a saved `undefined`. */
+  /** State that the step saved for its next attempt, as JSON text. Empty text stands for a saved `undefined`. */
   readonly stateText?: string | undefined
 }
 
-/** The note as the store keeps it; the state follows on a line of its own, as it is. */
+/** The pending record as text for the store. The state follows on its own line, not encoded again. */
 export function encodePendingRecord({ stateText, ...rest }: PendingRecord): string {
   return stateText === undefined ? JSON.stringify(rest) : `${JSON.stringify(rest)}\n${stateText}`
 }
@@ -62,7 +64,7 @@ export function decodePendingRecord(text: string): PendingRecord {
   return { ...(JSON.parse(text.slice(0, line)) as PendingRecord), stateText: text.slice(line + 1) }
 }
 
-/** True if it is a question that nobody has answered. */
+/** True if the record is an input without an answer. */
 export function isOutstanding({ input }: PendingRecord): boolean {
   return input !== undefined && input.answer === undefined
 }

@@ -1,23 +1,23 @@
 /**
- * The log of a task: what a body asked for and what it was answered, in the
- * order of the answers. A record's identity is segment, scope, kind, name and
- * number; its ask index says when in its segment it was asked for.
+ * The log of a task: the calls of the body and their answers, in the order of the answers. Segment, scope, kind, name
+ * and
+ * number identify a record. Its `ask` is the index of the call in its segment and scope.
  */
 import { addChecksum } from '../../base/checksum.js'
 import type { TaskError } from './outcome.js'
 import type { SegmentSum } from './segment.js'
 
 interface RecordBase {
-  /** Its place in the order of the records. */
+  /** Number of the record in the order of the log. */
   readonly seq: number
   readonly segment: number
-  /** The path of open branches; empty in the body itself. */
+  /** Path of the branches that the call was made in. Empty in the body itself. */
   readonly scope: string
-  /** The how-manieth ask of its segment and scope it was. */
+  /** Index of the call in its segment and scope, from 0. */
   readonly ask: number
-  /** The record handed over last when it was asked for; -1 before any. */
+  /** The number of the record that the body had received last when it made the call. -1 before the first. */
   readonly after: number
-  /** When it was recorded. */
+  /** Instant of the commit. */
   readonly at: number
 }
 
@@ -28,59 +28,61 @@ interface NamedBase extends RecordBase {
 }
 
 interface Answered {
-  /** The answer as JSON text; absent for `undefined`. */
+  /** The answer as JSON text. Absent for `undefined`. */
   readonly value?: string | undefined
   readonly failed?: TaskError | undefined
 }
 
-/** A step that ended: with a value, or out of attempts with an error. */
+/** A step that ended with a value, or with an error after its last attempt. */
 export interface StepRecord extends NamedBase, Answered {
   readonly kind: 'step'
   readonly attempts: number
 }
 
-/** A sleep that ended. When it began, and until when it was to be, lies beside the log until then. */
+/** A sleep that ended. Until then, its pending record has its start and end. */
 export interface SleepRecord extends NamedBase {
   readonly kind: 'sleep'
   readonly dueAt: number
 }
 
-/** An input that was answered, or not in time. */
+/** An input that was answered, or timed out. */
 export interface InputRecord extends NamedBase, Answered {
   readonly kind: 'input'
   readonly key: string
 }
 
-/** A message that was received, or none in time. */
+/** A call of `receive` that got a message, or timed out. */
 export interface ReceiveRecord extends NamedBase, Answered {
   readonly kind: 'receive'
-  /** Its place among the messages: where it goes back to if this record is dropped. */
+  /**
+   * Number of the message among all messages of the task. The message returns to this place if the record is dropped.
+   */
   readonly message?: number | undefined
 }
 
-/** A child that ended, its clean-up included. */
+/** A child task that ended, and whose clean-up ended. */
 export interface ChildRecord extends NamedBase, Answered {
   readonly kind: 'child'
   readonly childId: string
 }
 
-/** How branches side by side ended before all of them had: which one decided it. The others were cancelled. */
+/** The end of concurrent branches by the decision of one of them. The others were cancelled. */
 export interface DecisionRecord extends NamedBase {
   readonly kind: 'decision'
   readonly branch: string
-  /** The scopes of the branches that were cancelled. A branch that had ended before is neither. */
+  /** The scopes of the branches that were cancelled. A branch that had ended before is not among them. */
   readonly lost: readonly string[]
 }
 
-/** A checkpoint that a body saved: it closes the segment it was asked for in and opens the next. */
+/** A checkpoint that a body saved. The checkpoint closes the segment of the call and opens the next one. */
 export interface CheckpointRecord extends RecordBase {
   readonly kind: 'checkpoint'
   readonly checkpointId: string
   readonly label?: string | undefined
   readonly opens: number
-  /** The size of its state as JSON. */
+  /** Bytes of the state as JSON. */
   readonly stateBytes?: number | undefined
-  /** The segment it closes, as it then was. */
+  /** Count and sum of the segment that the checkpoint closes. */
   readonly closes: SegmentSum
 }
 
@@ -89,16 +91,16 @@ export function countedIn(record: LogRecord): number {
   return record.kind === 'checkpoint' ? record.opens : record.segment
 }
 
-/** One answer that has a name. */
+/** A log record that has a name: every kind but a checkpoint. */
 export type NamedRecord = StepRecord | SleepRecord | InputRecord | ReceiveRecord | ChildRecord | DecisionRecord
 
-/** One answer in the log. */
+/** One record of the log. */
 export type LogRecord = NamedRecord | CheckpointRecord
 
-/** What can be asked for by name. */
+/** Kind of a record that has a name. */
 export type NamedKind = NamedRecord['kind']
 
-/** What identifies an ask, before or after it is recorded. */
+/** The part of the identity of a call apart from its segment and scope. */
 export type RecordName =
   | { readonly kind: NamedKind; readonly name: string; readonly number: number }
   | { readonly kind: 'checkpoint'; readonly opens: number }
@@ -115,19 +117,21 @@ export function nameIn(id: string): RecordName {
   return { kind: parts.at(-3) as NamedKind, name: parts.at(-2) as string, number: Number(parts.at(-1)) }
 }
 
-/** A record as a person reads it: `step 'load' (its 2nd)`. */
+/** Describes a record for people: `step 'load' (number 2)`. */
 export function describeRecord(record: RecordName): string {
   if (record.kind === 'checkpoint') return `checkpoint ${record.opens}`
   const named = `${record.kind} '${record.name}'`
   return record.number === 1 ? named : `${named} (number ${record.number})`
 }
 
-/** Ends the reason of a task that is parked as `CODE_CHANGED`. */
+/** The last sentence of the reason of a task that is parked as `CODE_CHANGED`. */
 export const BEHIND_PATCHED = ". Put what changed behind `task.patched('a name')`, or bring the old code back."
 
-// A result is JSON already, and JSON has no raw line break, so it follows its record on a line of its own
-// instead of being escaped a second time, and is parsed only when a body asks for it.
-/** The record as the store keeps it. */
+/**
+ * The record as text for the store. A result is JSON already, and JSON has no raw line break. So the result follows on
+ * its
+ * own line, is not escaped a second time, and is parsed only when a body needs it.
+ */
 export function encodeRecord(record: LogRecord): string {
   const value = 'value' in record ? record.value : undefined
   return value === undefined ? JSON.stringify(record) : `${JSON.stringify({ ...record, value: undefined })}\n${value}`

@@ -1,16 +1,16 @@
-/** The segments of a log: a checkpoint opens the next, and names are numbered anew in each. */
+/** Segments of a log. A checkpoint opens the next segment, and names are numbered from 1 in each. */
 
-/** The segment that a body is in before its first restore or save. */
+/** The segment before the first restore or save of a checkpoint. */
 export const PREFIX = -1
 
-/** How many records a segment has, and the sum of their checksums: a missing record is noticed. */
+/** The number of records of a segment, and the sum of their checksums. A missing record changes them. */
 export interface SegmentSum {
   readonly segment: number
   readonly count: number
   readonly sum: number
 }
 
-/** A segment that nothing is recorded in yet. */
+/** The sum of a segment without records. */
 export function emptySegment(segment: number): SegmentSum {
   return { segment, count: 0, sum: 0 }
 }

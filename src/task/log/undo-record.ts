@@ -1,44 +1,45 @@
 /**
- * What is kept of a step that has an undo: that it began, what came of it, and how its undoing goes. An intent is on disk
- * before its step begins and outlives the step's record, so that undoing needs neither a replay nor the log.
+ * Undo records. A step that has an undo has one: its begin, its result, and the state of the undo. The undo record is
+ * on disk
+ * before its step begins, and stays after the step's log record, so that an undo needs neither a replay nor the log.
  */
 
 import type { Place } from './pending-record.js'
 import { PREFIX } from './segment.js'
 
-/** How far an undo, or `onCancel`, has come. */
+/** State of an undo, or of `onCancel`. */
 export interface Undoing {
   readonly failedAttempts: number
   readonly retryAt?: number | undefined
-  /** When it succeeded. */
+  /** Instant at which the undo succeeded. */
   readonly doneAt?: number | undefined
-  /** When it was out of attempts, and why. */
+  /** Instant at which the last attempt failed. `error` is the reason. */
   readonly failedAt?: number | undefined
   readonly error?: string | undefined
-  /** What its own steps returned, by name and number, as JSON text; empty text stands for `undefined`. */
+  /** Results of the steps of the undo, by name and number, as JSON text. Empty text stands for `undefined`. */
   readonly steps?: Readonly<Record<string, string>> | undefined
 }
 
-/** One step that has an undo; or, under the name `onCancel`, the call of that. */
+/** A step that has an undo. The record named `onCancel` is the call of `onCancel`. */
 export interface UndoRecord extends Omit<Place, 'ask'> {
   /** The identity of the step in the log. */
   readonly id: string
   readonly name: string
   readonly number: number
-  /** The newest is undone first. */
+  /** Order of the begin of the steps. The newest step is undone first. */
   readonly order: number
   readonly begunAt: number
-  /** The record of its end. */
+  /** Number of the log record of the step, after its end. */
   readonly record?: number | undefined
   readonly failed?: boolean | undefined
   readonly undoing?: Undoing | undefined
-  /** How often it was undone before it began once more: each time is an effect of its own. */
+  /** Number of times that the step was undone and then begun again. */
   readonly times?: number | undefined
-  /** Its result as JSON text; absent for `undefined`, and where it is not known. */
+  /** The result of the step as JSON text. Absent for `undefined`, and if the result is not known. */
   readonly value?: string | undefined
 }
 
-/** The intent as the store keeps it; the result follows on a line of its own, as it is. */
+/** The undo record as text for the store. The result follows on its own line, not encoded again. */
 export function encodeUndoRecord({ value, ...rest }: UndoRecord): string {
   return value === undefined ? JSON.stringify(rest) : `${JSON.stringify(rest)}\n${value}`
 }
@@ -50,7 +51,7 @@ export function decodeUndoRecord(text: string): UndoRecord {
   return { ...(JSON.parse(text.slice(0, line)) as UndoRecord), value: text.slice(line + 1) }
 }
 
-/** True if its undoing has come to an end, good or bad. */
+/** True if the undo succeeded, or failed for good. */
 export function isUndoingOver({ undoing }: UndoRecord): boolean {
   return undoing?.doneAt !== undefined || undoing?.failedAt !== undefined
 }
@@ -60,10 +61,10 @@ export function undoneRecords(intents: readonly UndoRecord[]): Set<number> {
   return new Set(intents.flatMap(({ undoing, record }) => (undoing === undefined ? [] : (record ?? []))))
 }
 
-/** The identity of the call of `onCancel`, which is kept among the intents and comes after all of them. */
+/** Identity of the call of `onCancel`. It is kept among the undo records and runs after all of them. */
 export const ON_CANCEL = 'onCancel'
 
-/** The call of `onCancel`, before it began. */
+/** The undo record for the call of `onCancel`, before it begins. */
 export function onCancelRecord(begunAt: number): UndoRecord {
   return { id: ON_CANCEL, name: ON_CANCEL, number: 1, order: -1, begunAt, segment: PREFIX, scope: '' }
 }
