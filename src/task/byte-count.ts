@@ -2,9 +2,8 @@
  * Bytes of a task in the store. The head counts them with every decision, so that a check of a budget needs no scan.
  *
  * The count is the JSON text of the input, outcome, records and states before compression, and a fixed sum for the
- * keys
- * and envelopes around them. The state that a step saves for its next attempt is not counted. It is deleted when the
- * step ends.
+ * keys and envelopes around them. The state that a step saves for its next attempt is not counted. It is deleted when
+ * the step ends.
  */
 import type { TaskHead } from './head.js'
 import { PREFIX } from './log/segment.js'

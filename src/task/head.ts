@@ -1,7 +1,6 @@
 /**
  * The head of a task: its status, counts, instants and flags. An unfinished head is rewritten with every step, so the
- * head
- * stays small. Inputs, results and states have keys of their own.
+ * head stays small. Inputs, results and states have keys of their own.
  */
 
 import type { ErrorCode } from '../base/errors.js'
@@ -148,14 +147,12 @@ export interface TaskHead {
 
 /**
  * Longest head of an unfinished task, in bytes of JSON. The head is rewritten with every step and read at every open,
- * so it
- * stays small.
+ * so it stays small.
  */
 export const HEAD_BYTES_MAX = 2_048
 /**
  * Longest head of a new task. Counters, instants, flags and progress need up to 794 bytes more, and a parking 74
- * without
- * its reason. Texts that explain (a reason, an error) get the rest.
+ * without its reason. Texts that explain (a reason, an error) get the rest.
  */
 export const NEW_HEAD_BYTES_MAX = 1_060
 export const PROGRESS_MESSAGE_BYTES_MAX = 120

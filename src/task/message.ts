@@ -28,8 +28,7 @@ export function messageKeyUsage(entry: MessageKey): number {
 
 /**
  * The oldest keys, which are dropped so that at most `max` keys remain with one more. A repeated `send` under a
- * dropped key
- * is a new message.
+ * dropped key is a new message.
  */
 export function droppedMessageKeys(kept: readonly MessageKey[], max: number): MessageKey[] {
   const over = Math.min(Math.max(0, kept.length + 1 - max), MESSAGE_KEYS_DROPPED_MAX)

@@ -32,7 +32,7 @@ function unavailable(taskId: string, key: string, why: string): HoldfastError {
 }
 
 function tooLate(taskId: string, key: string): HoldfastError {
-  return new HoldfastError('INPUT_TIMEOUT', `Nobody answered input '${key}' of task ${taskId} in time`, {
+  return new HoldfastError('INPUT_TIMEOUT', `Input '${key}' of task ${taskId} was not answered in time`, {
     details: { taskId, key },
   })
 }

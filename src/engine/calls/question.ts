@@ -2,7 +2,8 @@
  * Asks a question and waits for its answer. Question and answer are on disk, so both survive a crash, and so does the time
  * that is left.
  *
- * question-1. What changes the questions of a task does so one after the other (commit-5): an answer that is accepted is the answer.
+ * question-1. What changes the questions of a task does so one after the other (commit-5): an answer that is accepted
+ *     is the answer.
  */
 import { toJson } from '../../base/json.js'
 import { readInputKeys, readPendingRecord } from '../../store/reads.js'

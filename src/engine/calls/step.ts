@@ -2,8 +2,8 @@
  * Runs one step: calls its function, tries it again as its options say, then hands its result to `undertake`,
  * which commits the result.
  *
- * commit-4. The function and the write are never in one `try`: a failed write is the store's failure, and the engine commits
- *     the same result again; the function is not called a second time for it.
+ * commit-4. The function and the write are never in one `try`: a failed write is the store's failure, and the engine
+ *     commits the same result again; the function is not called a second time for it.
  */
 import { callIn } from '../../base/empty-context.js'
 import { HoldfastError, TaskInterruptedError } from '../../base/errors.js'

@@ -1,14 +1,17 @@
-/** Waits, at a close, for what runs; then aborts the rest. */
+/** Drains the engine at a close: waits for running calls within the grace, then aborts the rest. */
 import type { Clock } from '../../base/clock.js'
 import type { LiveTasks } from './live-tasks.js'
 
-/** What a close needs of the engine. */
+/** Members of the engine that a close uses. */
 interface ClosingHost {
   readonly clock: Clock
   readonly tasks: LiveTasks
 }
 
-/** Lets what is in flight finish within the grace; then aborts the signals of what is left, which is told nothing else. */
+/**
+ * Waits until the running calls and clean-ups end, at most `graceMs`. Then leaves the remaining runs, and aborts their
+ * signals.
+ */
 export async function drain({ clock, tasks: live }: ClosingHost, graceMs: number): Promise<void> {
   const tasks = [...live.values()]
   for (const task of tasks) {

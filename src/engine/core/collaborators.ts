@@ -1,6 +1,7 @@
 /**
- * Interfaces of the parts that the engine calls and does not import: what happens to a task, recovery and retention. They
- * import the engine. `assemble-engine.ts` makes them and hands them in, so imports between the folders point one way.
+ * Interfaces of the parts that the engine calls and does not import: life cycle, recovery and retention. The parts
+ * import the engine. `assemble-engine.ts` creates them and passes them to the engine, so imports between the folders
+ * point one way.
  */
 
 import type { Level } from '../../store/disk/level.js'
@@ -12,7 +13,7 @@ import type { EventOf } from '../../task/task-event.js'
 import type { LiveTask } from './live-task.js'
 import type { RecoveryReport } from './recovery-report.js'
 
-/** Every part that is handed to an engine. */
+/** The parts that are passed to an engine. */
 export interface Collaborators {
   readonly lifecycle: Lifecycle
   readonly children: ChildTasks
@@ -22,48 +23,48 @@ export interface Collaborators {
   readonly sweeps: SweepGuard
 }
 
-/** Who settles a task, and what is known of it. */
+/** Origin and circumstances of the end of a task. */
 export interface Settling {
   readonly run?: number
   readonly by: string
-  /** True if it waits while the store is down. */
+  /** True if the commit waits while the store is down. False if it is refused then. */
   readonly patient: boolean
-  /** What stopped the task, if its body did not end it. */
+  /** The cause of the end, if the body did not end by itself. */
   readonly stoppedBy?: StoppedBy | undefined
-  /** True if the task is parked and given up: nothing is cleaned up. */
+  /** True if a parked task is given up: no clean-up runs. */
   readonly givesUp?: boolean | undefined
 }
 
-/** The input of a task whose run begins with its start. */
+/** The input of a task that starts to run in the commit that creates it. */
 export interface FreshInput {
   readonly inputText: string | undefined
 }
 
-/** What happens to a task between its start and its end. */
+/** Functions for everything that happens to a task between its start and its end. */
 export interface Lifecycle {
-  /** Puts a task into the queue for a slot: now, or when it is to be woken. */
+  /** Queues a task for a slot now, or at its wake time. */
   schedule(task: LiveTask, options?: { now?: boolean }): void
-  /** Runs a task's body. The slot is taken already. */
+  /** Runs the body of a task that holds a slot. */
   begin(task: LiveTask, fresh?: FreshInput): void
-  /** Settles a task whose time is over. */
+  /** Settles a task whose timeout, deadline or `ttl` has passed. */
   timeOut(task: LiveTask): Promise<void>
-  /** The event that settles a task of this type. */
+  /** Creates the event that settles a task of this type. */
   settleEvent(
     head: Pick<TaskHead, 'type' | 'kind'>,
     outcome: Outcome,
     settling: Omit<Settling, 'patient'>,
   ): EventOf<'settle'>
-  /** Notifies everybody that a task is settled, once that is on disk, and starts its clean-up. */
+  /** Notifies waiters and listeners that a task is settled on disk, and starts its clean-up. */
   tellSettled(task: LiveTask): void
   /** Parks a task. */
   park(task: LiveTask, parked: Omit<Parked, 'since'>, run?: number): Promise<void>
-  /** Wakes a task for which something arrived. */
+  /** Wakes a task after an answer, a message, or the end of a child. */
   wakeTask(task: LiveTask, answered?: readonly string[]): void
-  /** Notes that a body returned after its task was settled. */
+  /** Writes an audit entry for a result that came after the task was settled. */
   noteDropped(task: LiveTask): Promise<void>
 }
 
-/** The type and the checked input of a child that is to be created. */
+/** The type and the checked input of a child before its creation. */
 export interface ChildCall {
   readonly type: string
   /** The parsed input as JSON text. */
@@ -72,82 +73,85 @@ export interface ChildCall {
 
 /** The children of tasks. */
 export interface ChildTasks {
-  /** Adds a live task. */
+  /** Adds a live task to the children of its parent. */
   add(head: TaskHead): void
-  /** Removes a task that is over. */
+  /** Removes a task that has ended and is cleaned up. */
   delete(head: TaskHead): void
-  /** The live children of a task. */
+  /** IDs of the live children of a task. */
   of(taskId: string): string[]
-  /** The type of a child; its definition is registered if it is not yet. */
+  /** Returns the type of a child, and registers its definition if needed. */
   typeOf(definition: string | AnyTaskDefinition): string
   /** Checks the input of a child. */
   check(type: string, input: unknown): Promise<ChildCall>
-  /** Creates a child under the ID that its parent has noted. */
+  /** Creates a child under the ID in the pending record of its parent. */
   create(parent: LiveTask, taskId: string, call: ChildCall): Promise<void>
-  /** Cancels a child, and waits until its clean-up is over too. */
+  /** Cancels a child, and waits until its clean-up ends. */
   end(taskId: string, reason: string): Promise<void>
 }
 
-/** What is done with the tasks that an opening finds, and after an outage of the store. */
+/** Recovery of the tasks that an opening finds, and after an outage of the store. */
 export interface Recovery {
   /** Reads the unfinished tasks into memory. */
   load(): Promise<readonly TaskHead[]>
-  /** Resumes the tasks that were found. */
+  /** Resumes the tasks that the opening found. */
   resumeTasks(found: readonly TaskHead[]): void
-  /** Resumes the tasks that were parked for lack of this definition. */
+  /** Resumes the tasks that were parked because this definition was not registered. */
   resumeType(definition: AnyTaskDefinition): void
-  /** Reads these heads again. Returns what is to be told once the store is up. */
+  /** Reads these heads again after an outage. Returns a function that sends the notifications when the store is up. */
   reloadHeads(level: Level, taskIds: ReadonlySet<string>): Promise<() => void>
 }
 
 /** The turns of tasks during which several processes in a row crashed. */
 export interface SuspectTurns {
-  /** True if the task has to wait for its turn. */
+  /** True if the task is a suspect and must wait for its turn. */
   holds(task: LiveTask): boolean
-  /** A commit of the task is on disk. */
+  /** To be called when a commit of the task is on disk. */
   seen(task: LiveTask): void
-  /** The run of the task only waits. */
+  /** To be called when the run of the task only waits. */
   waits(task: LiveTask): void
-  /** Nothing of the task runs any more. */
+  /** To be called when the run of the task has ended. */
   over(task: LiveTask): void
-  /** What is to be waited for before a run begins these calls. */
+  /** Returns a promise that a run must await before it begins these calls. `undefined` if there is nothing to await. */
   beforeBegin(
     task: LiveTask,
     asked: readonly { readonly ask: { readonly name: RecordName } }[],
   ): Promise<void> | undefined
-  /** No turn begins any more. */
+  /** Prevents further turns. */
   stop(): void
 }
 
-/** The record of this process in the store, by which the next one knows how it ended. */
+/** The record of this opening in the store. From it, the next opening learns if this one was closed or crashed. */
 export interface OpeningHistory {
-  /** The number of this process. */
+  /** The number of this opening. */
   readonly life: number | undefined
-  /** Begins the record. Returns the heads as they now are, and why the recovery is held, if it is. */
+  /**
+   * Writes the record. Returns the heads with crashes counted, and the reason if the recovery must wait for
+   * `recover()`.
+   */
   begin(
     heads: readonly TaskHead[],
     recover: 'auto' | 'manual',
     now: number,
   ): Promise<{ heads: TaskHead[]; heldReason: string | undefined }>
-  /** Releases a recovery that was held. */
+  /** Records that `recover()` was called although the recovery was held. */
   release(): Promise<void>
-  /** The recovery is done. */
+  /** Records that the recovery is done. */
   recovered(report: RecoveryReport): Promise<void>
-  /** Notes that a close has begun. */
+  /** Records that a close has begun. */
   beginEnd(): Promise<void>
-  /** Notes that the store is closed. */
+  /** Records that the store is closed. */
   end(): Promise<void>
 }
 
-/** Keeps the sweeper away from tasks that are in use, and everybody away from tasks that are being swept. */
+/** Keeps the sweeper away from tasks that are in use, and all other code away from tasks that are being swept. */
 export interface SweepGuard {
-  /** Tasks whose dropped records are being deleted. */
+  /** IDs of tasks whose dropped records are being deleted. */
   readonly deletingDropped: Set<string>
-  /** Does what a process does before its first sweep. */
+  /** Runs `prepare` before the first sweep of the process. */
   once(prepare: () => Promise<void>): Promise<void>
   /** True if the task is being swept now. */
   isSweeping(taskId: string): boolean
-  /** Keeps the sweeper off a task while `act` reads it and writes beside it. */
+  /** Runs `act`, which reads the task or writes records of it. The task is not swept during that. */
   using<T>(taskId: string, act: () => Promise<T>): Promise<T>
   /** Runs `sweep` unless the task is in use. */
   sweeping(taskId: string, sweep: () => Promise<unknown>): Promise<void>

@@ -1,6 +1,6 @@
 /**
- * Reads what lies beside a head while the task continues. Between the two reads a step may be recorded, or a checkpoint
- * pruned; that looks like damage, and is none if the head has moved meanwhile.
+ * Reads a head and the records of its task while the task continues. Between the two reads, a step may be recorded or
+ * a checkpoint pruned. That looks like damage, and is none if the head has changed since the first read.
  */
 import { HoldfastError } from '../../base/errors.js'
 import type { Level } from '../../store/disk/level.js'
@@ -9,14 +9,15 @@ import type { Store } from '../../store/store.js'
 import type { TaskHead } from '../../task/head.js'
 import type { Outcome } from '../../task/log/outcome.js'
 
-/** What is read from. */
+/** The store that is read. */
 interface Readable {
   readonly store: Store
 }
 
 /**
- * What `read` makes of the task's head as it is on disk, and that head.
- * @throws HoldfastError `RECORD_DAMAGED` where the head stands still
+ * Returns the head on disk, and the result of `read` for that head. Reads again if the head changed during `read`.
+ * @throws HoldfastError `RECORD_DAMAGED` if the records do not match a head that did not change
+ * @throws HoldfastError `TASK_NOT_FOUND` if the task was swept
  */
 export async function readConsistent<T>(
   engine: Readable,
@@ -40,7 +41,10 @@ export async function readConsistent<T>(
   }
 }
 
-/** What a settled task settled with. @throws HoldfastError `TASK_NOT_FOUND` if it is swept meanwhile */
+/**
+ * Returns the outcome of a settled task.
+ * @throws HoldfastError `TASK_NOT_FOUND` if the task was swept
+ */
 export async function readConsistentOutcome(engine: Readable, { taskId }: TaskHead): Promise<Outcome> {
   const { store } = engine
   try {
@@ -52,7 +56,7 @@ export async function readConsistentOutcome(engine: Readable, { taskId }: TaskHe
   }
 }
 
-/** The refusal of a task that is not there, or not this caller's. */
+/** The error for a task that does not exist, or belongs to another owner. */
 export function taskNotFound(taskId: string): HoldfastError {
   const shown = taskId.slice(0, 80)
   return new HoldfastError('TASK_NOT_FOUND', `There is no task ${JSON.stringify(shown)}`, {

@@ -1,10 +1,10 @@
 /**
- * The engine: every unfinished task in memory, and the way from a decision to the disk and back to those who wait.
+ * The engine. Owns every unfinished task in memory, and the path from a decision to the disk and then to the waiters.
  *
- * - Decide, commit, tell: `transition` decides on the head as the queued commits will leave it (commit-5), the store writes
- *     the decision, and only then is anybody told (commit-2).
- * - A commit that the store lost is decided again, on the head as it was read back (commit-3, commit-7).
- * - Whoever settles a task first does the telling, once that is on disk. It leaves the map when it is cleaned up too.
+ * - Decide, commit, notify: `transition` decides on the head as the queued commits will leave it (commit-5). The store
+ *     writes the decision. Only then are callers notified (commit-2).
+ * - A commit that the store lost is decided again, on the head that was read back from disk (commit-3, commit-7).
+ * - The caller that settles a task first notifies all others after the commit. The task is removed after its clean-up.
  */
 import type { Clock } from '../../base/clock.js'
 import { deferred } from '../../base/deferred.js'
@@ -43,8 +43,7 @@ import { Levels } from './service-levels.js'
 import { Slots } from './slots.js'
 import { Waiters } from './waiters.js'
 
-// An answer costs about 0.1 ms until it is decided, and as much again when the run that it wakes has recorded it.
-/** So many answers of callers are decided in one turn of the event loop. */
+/** Most answers of callers decided in one turn. Each costs about 0.1 ms, and its run as much again. */
 export const ANSWERS_PER_TURN = 50
 
 export class Engine {
@@ -53,7 +52,7 @@ export class Engine {
   readonly logger: LimitedLogger
   readonly limits: Limits
   readonly retentionMs: number
-  /** How long settled tasks without a `ttl` are kept; `undefined` for good. */
+  /** Time for which settled tasks without a `ttl` are kept. `undefined` to keep them for good. */
   readonly keepSettledMs: number | undefined
   readonly keepCheckpoints: number | undefined
   readonly unloadAfterMs: number
@@ -64,26 +63,24 @@ export class Engine {
   readonly leaks: LeakedFunctions
   readonly registry: Registry
   readonly waiters = new Waiters()
-  /** The runs in memory. */
   readonly loaded: LoadedRuns
   readonly slots = new Slots(this)
   readonly scheduler: Scheduler
   readonly admission: Admission
   readonly processes: ProcessSemaphore
-  /** Serialises what concerns one idempotency key. */
+  /** Mutexes by name: an idempotency key, or the inputs, messages or dropped records of a task. */
   readonly keys = new KeyedMutex()
-  /** Answers of callers pass here: each wakes a run, and may come in a burst. */
+  /** Gate that spreads a burst of answers over turns of the event loop, because each answer wakes a run. */
   readonly answers = new TurnGate(ANSWERS_PER_TURN)
-  /** Serialises the saves of one task's clients. */
+  /** Mutexes for the checkpoints that clients save, by task. */
   readonly saves = new KeyedMutex()
   /** Every unfinished task, by ID. */
   readonly tasks: LiveTasks
-  /** Forks whose records are being copied: nobody else may touch what lies under these IDs. */
+  /** IDs of forks whose records are being copied. The sweeper leaves these records alone. */
   readonly copying = new Set<string>()
   readonly report: Report
-  /** How many clean-ups run at once. */
+  /** Limits the number of clean-ups that run at once. */
   readonly cleaners: Semaphore
-  /** The live children of each task. */
   readonly children: Collaborators['children']
   readonly lines: TaskLines
   readonly openings: Collaborators['openings']
@@ -93,7 +90,7 @@ export class Engine {
   readonly #restores = new RestoreCounts()
   #closing = false
   readonly #closingBegan = deferred<void>()
-  /** Resolves when `close` is called, and not where the store is lost. */
+  /** Resolves when `close` is called. Does not resolve when the store is lost. */
   readonly closeCalled = deferred<void>()
   #closed = false
   #lost: HoldfastError | undefined
@@ -102,7 +99,7 @@ export class Engine {
   constructor(
     readonly store: Store,
     readonly options: CheckedOptions,
-    /** Makes the parts that import the engine. They may keep it, and not use it yet. */
+    /** Creates the parts that import the engine. The parts must not use the engine before it is complete. */
     connect: (engine: Engine) => Collaborators,
   ) {
     this.clock = options.clock
@@ -142,14 +139,15 @@ export class Engine {
     store.onLost((lost) => this.#stopAtOnce(lost))
   }
 
-  // --- decide, commit, tell ---------------------------------------------------------------------------------------
+  // --- decide, commit, notify
+  // --------------------------------------------------------------------------------------------------------------------------------------------------------------------------
 
-  /** For the engine itself: waits while the store is down, and decides again what the store lost. */
+  /** Commits an event of the engine. Waits while the store is down, and decides again if the store lost the commit. */
   record(task: LiveTask, event: TaskEvent): Promise<TaskDecision> {
     return this.#tracked(task, this.#commit(task, event, true))
   }
 
-  /** For a caller: refused with `STORE_UNAVAILABLE` when the store is down or goes down. */
+  /** Commits an event for a caller. Rejects with `STORE_UNAVAILABLE` if the store is down or goes down. */
   recordForCaller(task: LiveTask, event: TaskEvent): Promise<TaskDecision> {
     return this.#tracked(task, this.#commit(task, event, false))
   }
@@ -164,23 +162,24 @@ export class Engine {
   async #commit(task: LiveTask, event: TaskEvent, patient: boolean): Promise<TaskDecision> {
     for (;;) {
       if (task.coming) await task.coming.promise
-      // Closed under a step that would not stop: it is told nothing (commit-8), and its task goes on at the next open.
+      // A step ran longer than the grace of the close. Its commit never resolves (commit-8). The next open continues
+      // the task.
       if (this.#closed && patient) return new Promise<never>(() => {})
       if (this.#closed) this.assertOpen()
-      // A caller is refused before anything is decided for it: nothing would take the decision back.
+      // A caller is refused before the decision, because a decision cannot be taken back.
       if (!patient) this.store.connection.assertUp()
       else if (!this.store.connection.isUp) await this.store.connection.up
       let decision: TaskDecision
       try {
         decision = transition(task.head, event, this.clock.now())
       } catch (error) {
-        // Settled so far only in memory. Nobody may be told before that is on disk, and it may yet be lost.
+        // The task is settled in memory only. No caller may learn that before the commit, which may still be lost.
         if (!task.settling || !isFenced(error)) throw error
         await task.settling.promise
         continue
       }
       const settling = event.kind === 'settle' ? deferred() : undefined
-      // Queued first: a decision that cannot be encoded must not become the head that others are made on.
+      // Queue first: if the decision cannot be encoded, the head must stay as it is for later decisions.
       const writing = this.store.commit(decision, { patient })
       task.head = decision.head
       this.usage.note(task)
@@ -200,7 +199,7 @@ export class Engine {
     }
   }
 
-  /** Settles a task. @throws HoldfastError `TASK_SETTLED`, RunFenced: somebody else was first */
+  /** Settles a task. @throws HoldfastError `TASK_SETTLED`, RunFenced if the run of the caller is superseded */
   async settle(task: LiveTask, outcome: Outcome, { patient, ...who }: Settling): Promise<void> {
     const { progress } = task
     await this.#commit(task, { ...this.#lifecycle.settleEvent(task.head, outcome, who), progress }, patient)
@@ -208,7 +207,6 @@ export class Engine {
     this.#lifecycle.tellSettled(task)
   }
 
-  /** Parks a task: it can't continue, and everybody who asks is told why. */
   park(task: LiveTask, parked: Omit<Parked, 'since'>, run?: number): Promise<void> {
     return this.#lifecycle.park(task, parked, run)
   }
@@ -220,49 +218,47 @@ export class Engine {
   readonly watchLeak = (taskId: string, step: string, working: Promise<unknown>): void =>
     this.leaks.watch(taskId, step, working)
 
-  /** Counts that a checkpoint was restored, which changes nothing else. */
   noteRestored(head: TaskHead, checkpointId: string, by: string, patient: boolean): Promise<void> {
     return this.#restores.note(this, head, { checkpointId, by, patient })
   }
 
   // --- tasks in memory --------------------------------------------------------------------------------------------
 
-  /** Reads the live range. Bodies don't run before `recover`. */
+  /** Reads all unfinished tasks into memory. No body runs before `recover`. */
   async load(): Promise<void> {
     this.#found.push(...(await this.#recovery.load()))
   }
 
-  /** Keeps a task in memory until it has ended. */
+  /** Adds a task, which stays in memory until it has ended. */
   add(task: LiveTask): void {
     this.tasks.set(task.taskId, task)
     this.children.add(task.head)
   }
 
-  /** Adds a definition; `atStart`: a start brought it. Tasks of its type that were parked for lack of it continue. */
+  /** Adds a definition, from a start if `atStart`. Tasks that were parked because it was missing continue. */
   register(definition: AnyTaskDefinition, atStart = false): void {
     if (!this.registry.add(definition)) return
     if (atStart) this.lines.startedUnregistered(definition.name)
     this.#recovery.resumeType(definition)
   }
 
-  /** Takes up what was found at open, behind the caller's back. Once is enough. */
+  /** Begins to resume the tasks found at open. A second call only returns the report. */
   recover(): RecoveryReport {
     if (this.report.startedAt === undefined)
       this.scheduler.together(() => this.#recovery.resumeTasks(this.#found.splice(0)))
     return this.report
   }
 
-  /** Puts a task into the queue for a slot: now, or when it is to be woken. */
   schedule(task: LiveTask, options?: { now?: boolean }): void {
     this.#lifecycle.schedule(task, options)
   }
 
-  /** Runs a task's body. The slot is taken already; it is given back when the run is over. */
+  /** Runs the body of a task that holds a slot. The slot is released when the run ends. */
   begin(task: LiveTask, fresh?: FreshInput): void {
     this.#lifecycle.begin(task, fresh)
   }
 
-  /** Arms the task's timeout, its deadline and the end of its `ttl`, whichever comes first. */
+  /** Sets a timer for the first of the task's timeout, its deadline and the end of its `ttl`. */
   arm(task: LiveTask): void {
     task.disarm()
     const due = isSettled(task.head.status) ? undefined : dueAt(task.head)
@@ -270,12 +266,11 @@ export class Engine {
     task.disarm = this.clock.setTimer(due, () => void this.timeOut(task))
   }
 
-  /** The task's time is over. */
   timeOut(task: LiveTask): Promise<void> {
     return this.#lifecycle.timeOut(task)
   }
 
-  /** Something came from outside, or a child ended: whoever waits for it looks. */
+  /** Wakes the waits of a task after an answer, a message, or the end of a child. */
   hasNews(task: LiveTask, answered?: readonly string[]): void {
     this.#lifecycle.wakeTask(task, answered)
   }
@@ -290,17 +285,17 @@ export class Engine {
 
   // --- the end ----------------------------------------------------------------------------------------------------
 
-  /** True if the store is closed or lost; while it is only closing, tasks can still be read. */
+  /** True if the store is closed or lost. While the store is only closing, tasks can still be read. */
   get isClosed(): boolean {
     return this.#closed || this.#lost !== undefined
   }
 
-  /** Resolves once anything new is refused. */
+  /** Resolves when the engine begins to close. From then on, new calls are refused. */
   get closingBegan(): Promise<void> {
     return this.#closingBegan.promise
   }
 
-  /** True if anything new is refused. Once it is, it stays so. */
+  /** True from the begin of a close on: new calls are refused. Never becomes false again. */
   get closing(): boolean {
     return this.#closing
   }
@@ -318,8 +313,9 @@ export class Engine {
   }
 
   /**
-   * Commits that the process ends on request, before anything is waited for: it may be killed within the grace. No new step
-   * begins; what is in flight may finish within `graceMs` and is recorded. Unfinished tasks stay as they are.
+   * Closes the engine and the store. First commits that a close has begun, because the process may be killed within
+   * the grace. No new step begins. Running steps may finish within `graceMs` and are recorded. Unfinished tasks stay as
+   * they are.
    */
   async close(graceMs: number): Promise<void> {
     this.closing = true
@@ -336,7 +332,7 @@ export class Engine {
     await this.store.close()
   }
 
-  /** Another process may hold the store and run its tasks: nothing goes on here, and nobody waits any more. */
+  /** Stops all runs after the loss of the store, because another process may run its tasks. All waits end. */
   #stopAtOnce(lost: HoldfastError): void {
     this.#lost = lost
     this.closing = true

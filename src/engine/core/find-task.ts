@@ -1,6 +1,6 @@
 /**
- * Finds a task for a caller, as it is on disk. Another owner's task and no task at all are refused alike, damaged ones
- * included: whoever guesses IDs learns nothing.
+ * Finds a task for a caller, as it is on disk. A task of another owner gets the same error as a task that does not
+ * exist, also if its record is damaged. So a caller that guesses IDs learns nothing.
  */
 import { expected } from '../../base/expected.js'
 import { liveKey } from '../../store/disk/layout.js'
@@ -13,7 +13,7 @@ import type { SweepGuard } from './collaborators.js'
 import { taskNotFound } from './consistent-read.js'
 import type { LiveTasks } from './live-tasks.js'
 
-/** What finding a task needs of the engine. */
+/** Members of the engine that `findTask` uses. */
 interface Findable {
   readonly store: Store
   readonly tasks: LiveTasks
@@ -23,7 +23,7 @@ interface Findable {
 }
 
 /**
- * The head of the task, if it is `owner`'s (or, without an owner, anybody's).
+ * Returns the head of the task if the task belongs to `owner`. Without an `owner`, returns the head of any task.
  * @throws HoldfastError `TASK_NOT_FOUND`, `RECORD_DAMAGED`, `STORE_UNAVAILABLE`, `CLOSED`
  */
 export async function findTask(engine: Findable, taskId: string, owner: string | undefined): Promise<TaskHead> {
@@ -32,7 +32,7 @@ export async function findTask(engine: Findable, taskId: string, owner: string |
   const isBeingSwept = engine.sweeps.isSweeping(taskId)
   const found =
     engine.tasks.get(taskId)?.committed ?? (isTaskId(taskId) ? await readFromDisk(engine, taskId, owner) : undefined)
-  // Half of it may be there still.
+  // During a sweep, a part of the task may still be on disk.
   const head = isBeingSwept || found?.sweeping ? undefined : found
   if (head && (owner === undefined || head.owner === owner)) return head
   throw taskNotFound(taskId)

@@ -1,11 +1,11 @@
 /**
- * Functions that go on although nobody waits for them any more: their step timed out, or their task was settled, and
- * they ignore their signal. They can't write (commit-6), but they hold memory and connections, so they are counted and told.
+ * Leaked functions: functions that still run after their step timed out or their task was settled, because they ignore
+ * their signal. They cannot write (commit-6), but they hold memory and connections. So they are counted and logged.
  */
 import type { Clock } from '../../base/clock.js'
 import type { Logger } from '../../base/logger.js'
 
-// A function that heeds its signal needs a moment to come to its end.
+// Time that a function has to end after its signal is aborted.
 const HEEDED_MS = 5_000
 
 export class LeakedFunctions {
@@ -16,14 +16,14 @@ export class LeakedFunctions {
     private readonly logger: Logger,
   ) {}
 
-  /** How many go on now. */
+  /** Number of leaked functions that run now. */
   get running(): number {
     return this.#running
   }
 
   /**
-   * Watches a function that was told to stop.
-   * @param step its step's name; empty for the body of the task
+   * Watches a function whose signal was aborted.
+   * @param step name of the step, or empty text for the body of the task
    */
   watch(taskId: string, step: string, working: Promise<unknown>): void {
     let leaked = false

@@ -1,4 +1,4 @@
-/** An unfinished task in memory: what is decided about it, what of that is on disk, and the run that executes it. */
+/** An unfinished task in memory: its decided head, its head on disk, and the run that executes its body. */
 import type { Deferred } from '../../base/deferred.js'
 import type { Progress, TaskHead } from '../../task/head.js'
 import type { Ask } from '../../task/log/history.js'
@@ -7,83 +7,94 @@ import type { IdleRun } from '../scheduling/loaded-runs.js'
 import type { QuestionPlace } from './question-places.js'
 import type { CountedAs, TaskCounts } from './task-counts.js'
 
-/** A run in memory, as the engine sees it. */
+/** The members of a run that the engine uses. */
 export interface ActiveRun {
   readonly isOver: boolean
-  /** The calls whose functions run. */
+  /** The calls whose functions run now. */
   readonly begun: readonly { readonly ask: Ask; readonly startedAt?: number }[]
-  /** Functions of steps with an undo whose result is not on disk, by the identity of the step. */
+  /** Running functions of steps that have an undo and whose result is not on disk, by the identity of the step. */
   readonly functions: ReadonlyMap<string, Promise<unknown>>
-  /** The undoing after decisions of the body, while it continues. */
+  /** The running undos of branches that lost, while the body continues. */
   readonly undoing: ReadonlyMap<unknown, Promise<unknown>>
   readonly waits: {
-    /** Ends the waits that listen; only those with these identities, if they are given. */
+    /** Wakes the waits for news. With `ids`, only the waits with these identities. */
     nudge(ids?: readonly string[]): void
     /** Unloads the run if it only waits. */
     unload(): void
   }
-  /** The task is settled: signals are aborted, and the body is interrupted where it waits. */
+  /** Aborts the signals and interrupts the waits of the body, because the task is settled. */
   interrupt(): void
-  /** Leaves the run for a later one. */
+  /** Ends the run without an outcome. A later run continues the task. */
   abandon(): void
-  /** Resolves once no step is in flight and the body is at rest. */
+  /** Resolves when no step runs and the body only waits. */
   idle(): Promise<void>
 }
 
-/** The work of one process at the clean-up of a task. */
+/** The clean-up of a task in this process. */
 export interface Cleaning {
-  /** Resolves when it is over, or left for the next open. */
+  /** Resolves when the clean-up ends, or is left for the next open. */
   readonly over: Promise<void>
-  /** Aborts what runs. */
+  /** Aborts the running undo, or `onCancel`. */
   abort(reason: unknown): void
 }
 
 export class LiveTask {
-  /** As the queued commits will leave it. Decisions are made on this (commit-5). */
+  /** The head as the queued commits will leave it. Decisions are made on this head (commit-5). */
   head: TaskHead
-  /** What it was given when it was let in, until it is known that it is on disk. */
+  /** The slot and the places that admission gave to the task. Set until the task is on disk. */
   admitted: Admitted | undefined
-  /** Whose limits it counts against beside its owner's: one client of several that share an owner. */
+  /**
+   * Account whose limits the task counts against in addition to those of its owner: one client of several with the same
+   * owner.
+   */
   account: string | undefined
-  /** The run that executes its body now. */
+  /** The run that executes the body now. */
   run: ActiveRun | undefined
-  /** True if a run of it continues, or waits for a slot of the scheduler. */
+  /** True if a run of the task is in progress, or is queued for a slot. */
   scheduled = false
-  /** True if it holds a slot. A run that only waits gives it back meanwhile. */
+  /** True if the task holds a slot. A run that only waits holds none. */
   hasSlot = false
-  /** Where its run is. `leaving`: it is being unloaded, and that is not on disk yet. */
+  /** State of the run in memory. `leaving`: the run is being unloaded, and that is not on disk yet. */
   memory: 'unloaded' | 'loaded' | 'leaving' = 'unloaded'
-  /** There while its run is in memory without a slot. */
+  /** Set while the run is in memory without a slot. */
   idle: IdleRun | undefined
-  /** There while its run waits for a slot again. */
+  /** Set while the run waits for a slot again. */
   waking: Promise<void> | undefined
-  /** True if its head was read at open. Such a head may be older than its log, so the log is always read. */
+  /** True if the head was read at open. Such a head may be older than the log, so the log is always read. */
   wasFound = false
-  /** Found at open and not taken up yet. What comes for it is kept; its body doesn't run before `recover`. */
+  /** True if the task was found at open and is not resumed yet. Its body does not run before `recover`. */
   awaitsRecovery = false
-  /** Where its questions lie, by key, as far as that is known (question-places.ts). */
+  /** Places of the pending records of the task's inputs, by key. `undefined` if not read yet (question-places.ts). */
   questions: Map<string, QuestionPlace> | undefined
-  /** How it is counted in `counts`. */
+  /** The way in which the task is counted in `TaskCounts`. */
   counted: CountedAs | undefined
-  /** Said by the body since the last commit. */
+  /** Progress that the body reported since the last commit. */
   progress: Progress | undefined
-  /** There while a commit that settles it is on its way: until then nobody may be told that it is settled. */
+  /**
+   * Set while a commit that settles the task is being written. Until the commit, no caller may learn that the task is
+   * settled.
+   */
   settling: Deferred<void> | undefined
-  /** True if everybody was told that it is settled. Its clean-up may continue. */
+  /** True if waiters were notified that the task is settled. Its clean-up may still continue. */
   isTold = false
-  /** What it settled with, as JSON text, from then on. */
+  /** The outcome as JSON text, after the task is settled. */
   outcomeText: string | undefined
-  /** This process's work at its clean-up. */
+  /** The clean-up of the task, while this process runs it. */
   cleaning: Cleaning | undefined
-  /** There while it is being created for a parent: the engine sees to it that it comes to be, and nothing is decided before. */
+  /**
+   * Set while the commit that creates a child task is in flight. No other event of the child is decided before the
+   * commit.
+   */
   coming: Deferred<void> | undefined
-  /** True if something came while its run was being loaded, or unloaded: after an unloading it is run again at once. */
+  /**
+   * True if news came while the run was being loaded or unloaded. After an unload, the task then runs again at once.
+   */
   wakesAtOnce = false
-  /** Its commits that are on their way. */
+  /** Commits of the task that are being written. */
   readonly commits = new Set<Promise<unknown>>()
-  /** Disarms its timeout. */
+  /** Cancels the timer of the first time limit. */
   disarm: () => void = () => {}
-  /** Disarms the timer that wakes it. */
+  /** Cancels the timer that wakes the task. */
   disarmWake: () => void = () => {}
 
   #committed: TaskHead | undefined
@@ -95,7 +106,7 @@ export class LiveTask {
     this.#committed = committed
   }
 
-  /** As it is on disk, which is what may be told (commit-2). `undefined` until its first commit. */
+  /** The head on disk, which callers may see (commit-2). `undefined` until the first commit. */
   get committed(): TaskHead | undefined {
     return this.#committed
   }
@@ -105,7 +116,7 @@ export class LiveTask {
     this.#counts?.note(this)
   }
 
-  /** Waits for a run that will show whether its parking still holds: till then it doesn't count as parked. */
+  /** True while a parked task is being retried. The task does not count as parked then. */
   get awaitsRun(): boolean {
     return this.#awaitsRun
   }
@@ -115,7 +126,7 @@ export class LiveTask {
     this.#counts?.note(this)
   }
 
-  /** From now on it is counted there, or nowhere. */
+  /** Counts the task in `counts` from now on, or nowhere. */
   countIn(counts: TaskCounts | undefined): void {
     this.#counts?.leave(this)
     this.#counts = counts
@@ -126,7 +137,7 @@ export class LiveTask {
     return this.head.taskId
   }
 
-  /** Resolves once everything that is decided about it is on disk, or refused. */
+  /** Resolves when all commits of the task are written or refused. */
   async settledCommits(): Promise<void> {
     while (this.commits.size > 0) await Promise.allSettled(this.commits)
   }

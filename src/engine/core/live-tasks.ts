@@ -1,4 +1,4 @@
-/** Every live task in memory, by ID. Counts them by owner and account, for the budgets, and by status. */
+/** All live tasks in memory, by ID. Counts them by owner and account, for the limits, and by status. */
 
 import type { ByteBudget } from '../scheduling/byte-budget.js'
 import type { LiveTask } from './live-task.js'
@@ -6,18 +6,18 @@ import { TaskCounts } from './task-counts.js'
 
 interface Count {
   all: number
-  /** Those without a body among them. */
+  /** Number of session tasks among them, which have no body. */
   sessions: number
 }
 
 const NONE: Readonly<Count> = { all: 0, sessions: 0 }
 
-/** A map like any other, that also counts. Tasks without an owner count for none. */
+/** A `Map` that also counts its tasks. Tasks without an owner count for no owner. */
 export class LiveTasks extends Map<string, LiveTask> {
-  // Fields are set after `Map`'s own constructor, which adds nothing here.
+  // Fields are set after the constructor of `Map` has run, which does not call `set` here.
   readonly #byOwner = new Map<string, Count>()
   readonly #byAccount = new Map<string, Count>()
-  /** The unfinished ones by status. */
+  /** Counts of the unfinished tasks by status. */
   readonly counts = new TaskCounts()
   readonly #usage: ByteBudget
 
@@ -26,12 +26,12 @@ export class LiveTasks extends Map<string, LiveTask> {
     this.#usage = usage
   }
 
-  /** How many tasks of that owner are in it. */
+  /** Number of tasks of that owner. */
   countOf(owner: string): number {
     return (this.#byOwner.get(owner) ?? NONE).all
   }
 
-  /** How many of an owner's tasks are in it or, where the owner has several accounts, of that account's. */
+  /** Counts for an account, if one is given, else for the owner. */
   countsOf(owner: string | undefined, account: string | undefined): Readonly<Count> {
     if (account !== undefined) return this.#byAccount.get(account) ?? NONE
     return (owner === undefined ? undefined : this.#byOwner.get(owner)) ?? NONE

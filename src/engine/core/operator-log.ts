@@ -1,4 +1,4 @@
-/** The log lines about tasks, for an operator. Never inputs, results or messages of errors. */
+/** Log lines about tasks for operators. They never contain inputs, results or messages of errors. */
 import type { LimitedLogger } from '../../base/line-limit.js'
 import type { Logger } from '../../base/logger.js'
 import type { AnyTaskDefinition } from '../../task/definition/definition.js'
@@ -7,7 +7,7 @@ import { describeRecord, type RecordName } from '../../task/log/records.js'
 import { cutText, NAME_BYTES_MAX } from '../../task/names.js'
 import type { RecoveredTask, RecoveryReport } from './recovery-report.js'
 
-/** So many kinds of parkings are named in the line of an open. */
+/** Most kinds of parkings that the log line of an open names. */
 const NAMED_MAX = 5
 
 export class TaskLines {
@@ -21,7 +21,7 @@ export class TaskLines {
     this.undos = new UnusedUndos(logger)
   }
 
-  /** A task is parked. */
+  /** Logs that a task is parked. */
   parked(taskId: string, type: string, code: string): void {
     this.logger.warn('A task is parked. Call get(taskId) for the reason. Correct the cause, or cancel the task.', {
       taskId,
@@ -30,17 +30,17 @@ export class TaskLines {
     })
   }
 
-  /** A task has failed, by its body or by the engine. */
+  /** Logs that a task failed, by its body or by the engine. */
   failed(taskId: string, type: string, code: string | undefined): void {
     this.logger.warn('A task failed. Call get(taskId) for its error.', { taskId, type, code })
   }
 
-  /** A step failed for the third time and is tried again. */
+  /** Logs that a step failed for the third time and is tried again. */
   retried(taskId: string, type: string, step: string): void {
     this.logger.warn('A step failed three times and is tried again.', { taskId, type, step })
   }
 
-  /** A task was started of a definition that was not registered. */
+  /** Logs that a task was started with a definition that was not passed to `Holdfast.open`. */
   startedUnregistered(type: string): void {
     this.logger.warn(
       'A task was started of a definition that is not registered, so a restart parks the task. Pass the definition to Holdfast.open as an option.',
@@ -48,19 +48,19 @@ export class TaskLines {
     )
   }
 
-  /** The recovery at open is done. */
+  /** Logs that the recovery at open is done. */
   recovered(report: RecoveryReport): void {
     this.logger.info(recoveryLine(report.tasks))
   }
 
-  /** The store is closed. */
+  /** Logs that the store is closed. */
   closed(unfinished: number): void {
     this.logger.flush()
     this.logger.info('The store is closed. Unfinished tasks continue at the next open.', { unfinished })
   }
 }
 
-/** Describes what a recovery did, such as `3 tasks resumed, 1 parked: CODE_CHANGED (import-flights)`. */
+/** Describes the result of a recovery, such as `3 tasks resumed, 1 parked: CODE_CHANGED (import-flights)`. */
 export function recoveryLine(tasks: readonly RecoveredTask[]): string {
   if (tasks.length === 0) return 'The store is open. No task was unfinished.'
   const counts = new Map<string, number>()
@@ -79,13 +79,13 @@ export function recoveryLine(tasks: readonly RecoveredTask[]): string {
   return `${parts.join(', ')}${named === '' ? '' : `: ${named}${more}`}`
 }
 
-/** Warns of calls of earlier turns, once for each definition. */
+/** Warns of calls that a body did not await, once for each definition. */
 export class Forgotten {
   readonly #warned = new WeakSet<AnyTaskDefinition>()
 
   constructor(private readonly logger: Logger) {}
 
-  /** A body returned, and `call` of an earlier turn was pending. */
+  /** Reports that a body returned while `call`, which it made in an earlier turn, was pending. */
   note(definition: AnyTaskDefinition, taskId: string, call: RecordName | undefined): void {
     if (!call || this.#warned.has(definition)) return
     this.#warned.add(definition)
@@ -102,7 +102,9 @@ export class UnusedUndos {
 
   constructor(private readonly logger: Logger) {}
 
-  /** A task completed. A body that saved checkpoints may have skipped steps, so the task says nothing. */
+  /**
+   * Reports the steps of a completed task. Ignored after checkpoints, because a restored body may have skipped steps.
+   */
   note(definition: AnyTaskDefinition, { head }: { readonly head: TaskHead }, stepNames: ReadonlySet<string>): void {
     if (!definition.undo || head.checkpoints.body > 0 || this.#looked.has(definition)) return
     const unused = Object.keys(definition.undo).filter((name) => !stepNames.has(name))

@@ -1,10 +1,11 @@
 /**
- * Knows where the questions of a task lie, by their keys. An answer then reads one note, and not all that a task has.
+ * Places of the pending records of a task's inputs, by the keys of the inputs. With them, an answer reads one pending
+ * record instead of all pending records of the task.
  *
- * - Only places are kept, no requests: a task that waits for answers uses little memory.
- * - Whether a question is still open is read from disk, so a place that is out of date does no harm.
- * - The places are complete from the first question of a task on. Those of a task that was found at open are
- *              read when it is answered for the first time.
+ * - Only places are kept, and no requests. So a task that waits for answers uses little memory.
+ * - The state of an input is read from disk, so an outdated place does no harm.
+ * - The places are complete from the first input of a task on. For a task that was found at open, they are read at its
+ *     first answer.
  */
 import { readPendingRecords } from '../../store/reads.js'
 import type { Store } from '../../store/store.js'
@@ -12,19 +13,25 @@ import type { Change, TaskDecision } from '../../task/changes.js'
 import type { PendingRecord, Place } from '../../task/log/pending-record.js'
 import type { LiveTask } from './live-task.js'
 
-/** Where a question stands. `isAnswered`: its body has not taken the answer yet. */
+/** Place of an input. `isAnswered` is true if the input has an answer that the body has not received. */
 export interface QuestionPlace extends Place {
   readonly isAnswered: boolean
 }
 
-/** Keeps what a decision, which is on disk now, changes. To be called while `task.committed` is the head before it. */
+/**
+ * Updates the places after a decision is on disk. Call this while `task.committed` is still the head before the
+ * decision.
+ */
 export function noteQuestions(task: LiveTask, { head, changes }: TaskDecision): void {
   if (head.inputsAsked === undefined) return
   if (task.committed?.inputsAsked === undefined) task.questions ??= new Map()
   if (task.questions) for (const change of changes) keep(task.questions, change)
 }
 
-/** Where the questions lie, by key. Nothing may change them meanwhile (question-1 of question.ts). */
+/**
+ * Returns the places of the inputs, by key. The caller holds the mutex of the task's inputs (question-1 of
+ * question.ts).
+ */
 export async function placesOf(
   { store }: { readonly store: Store },
   task: LiveTask,

@@ -1,6 +1,6 @@
 /**
- * What a recovery did, task by task, and why (recovery-7). Filled as it goes; `done` resolves when every task is taken
- * up.
+ * Report of a recovery: the result for each task, with the reason (recovery-7). The report is filled during the
+ * recovery. `done` resolves when every task has a result.
  */
 import { deferred } from '../../base/deferred.js'
 
@@ -9,17 +9,17 @@ export interface RecoveredTask {
   readonly taskId: string
   readonly type: string
   /**
-   * `resumed`: its body runs again · `parked`: it cannot continue · `settled`: its time was over, or it ended at once ·
-   * `waiting`: it sleeps, waits for an answer or a message, or its next attempt is due later · `cleaning-up`: it had
-   * settled, and its clean-up continues · `kept`: a session task, which waits for its client · `damaged`: its head
-   * can't be read, and was left alone.
+   * `resumed`: the body runs again · `parked`: the task cannot continue · `settled`: a time limit had passed, or the
+   * task ended at once · `waiting`: the task sleeps, waits for an answer or a message, or its next attempt is due later
+   * · `cleaning-up`: the task had settled, and its clean-up continues · `kept`: a session task, which waits for its
+   * client · `damaged`: the head cannot be read, and was not changed.
    */
   readonly action: 'resumed' | 'parked' | 'settled' | 'waiting' | 'cleaning-up' | 'kept' | 'damaged'
-  /** Number of recorded results that its body received again. */
+  /** Number of recorded results that the body received again. */
   readonly replayed: number
-  /** The first thing that was not recorded, and therefore begins now: it may have begun before the crash too. */
+  /** The first call without a record, which begins now. It may have begun before the crash too. */
   readonly resumedAt?: string | undefined
-  /** Milliseconds from the recovery's start until its log was used up. */
+  /** Milliseconds from the start of the recovery to the end of the replay of this task. */
   readonly tookMs?: number | undefined
   readonly reason?: string | undefined
 }
@@ -40,9 +40,9 @@ export interface RecoveryReport {
   readonly finishedAt: number | undefined
   /** Number of unfinished tasks that were found. */
   readonly found: number
-  /** Result for each task, in the order in which it was known. */
+  /** Result for each task, in the order of the results. */
   readonly tasks: readonly RecoveredTask[]
-  /** Suspects, in the order in which they run, one at a time, with the reason. */
+  /** Suspects with the reason, in the order in which they run, one at a time. */
   readonly suspects: readonly SuspectedTask[]
   /**
    * Reason for which no task is resumed before `recover()` is called, although the instance was opened without
@@ -52,7 +52,7 @@ export interface RecoveryReport {
   /** Acknowledged commits that the store had lost, and that were accepted. */
   readonly storeDamage: string | undefined
   /**
-   * Resolves, with the report, once every task found is resumed, parked or settled; or at close, with `finishedAt`
+   * Resolves with the report when every task that was found has a result. Resolves at close too, with `finishedAt`
    * still undefined. Never rejects.
    */
   readonly done: Promise<RecoveryReport>
@@ -75,7 +75,7 @@ export class Report implements RecoveryReport {
     return this.#done.promise
   }
 
-  /** Begins: these tasks will be reported on. */
+  /** Begins the report on these tasks. */
   begin(taskIds: readonly string[], now: number): void {
     this.startedAt = now
     this.found = taskIds.length
@@ -83,7 +83,7 @@ export class Report implements RecoveryReport {
     this.#finish(now)
   }
 
-  /** Says what became of a task; only its first word counts. */
+  /** Adds the result of a task. Later results of the same task are ignored. */
   note(task: Omit<RecoveredTask, 'replayed' | 'tookMs'> & { replayed?: number }, now: number): void {
     if (!this.#open.delete(task.taskId)) return
     const reason = this.suspects.find(({ taskId }) => taskId === task.taskId)?.reason
@@ -91,12 +91,12 @@ export class Report implements RecoveryReport {
     this.#finish(now)
   }
 
-  /** How many tasks became `action`. */
+  /** Number of tasks with the result `action`. */
   count(action: RecoveredTask['action']): number {
     return this.tasks.filter((task) => task.action === action).length
   }
 
-  /** The instance is closed: whoever waits learns how far it came. */
+  /** Resolves `done` at a close, with the results so far. */
   abandon(): void {
     this.#done.resolve(this)
   }

@@ -1,4 +1,4 @@
-/** Counts restores of checkpoints, so that reading one again and again does not fill the audit. */
+/** Counts restores of checkpoints. Without this, a client that restores again and again would fill the audit trail. */
 
 import type { Clock } from '../../base/clock.js'
 import type { Events } from '../../base/events.js'
@@ -6,7 +6,7 @@ import type { Store } from '../../store/store.js'
 import type { TaskHead } from '../../task/head.js'
 
 const MINUTE_MS = 60_000
-// Counts that are over are forgotten, a handful at each call.
+// Outdated counts are deleted, a few at each call.
 const FORGOTTEN_PER_CALL = 4
 
 interface Count {
@@ -15,15 +15,15 @@ interface Count {
 }
 
 export class RestoreCounts {
-  /** By task and actor, in the order of their last audit entries. */
+  /** Counts by task and actor, in the order of their last audit entries. */
   readonly #counts = new Map<string, Count>()
 
-  /** How many counts are kept. */
+  /** Number of counts that are kept. */
   get size(): number {
     return this.#counts.size
   }
 
-  /** Counts a restore, writes it to the audit if that is due, and notifies. */
+  /** Counts a restore, writes an audit entry if one is due, and emits the event. */
   async note(
     { clock, store, events }: { readonly clock: Clock; readonly store: Store; readonly events: Events },
     head: TaskHead,
@@ -42,8 +42,9 @@ export class RestoreCounts {
 
   /**
    * Counts one restore.
-   * @returns the restores since the last audit entry if this one is to be in the audit; `undefined` if it is not, since the
-   *   actor's last entry for the task is less than a minute old
+   * @returns the number of restores since the last audit entry if an entry is due now. `undefined` if the last entry
+   * of the
+   *   actor for the task is less than a minute old
    */
   count(taskId: string, by: string, now: number): number | undefined {
     this.#forget(now)
@@ -61,14 +62,14 @@ export class RestoreCounts {
   #forget(now: number): void {
     let looked = 0
     for (const [key, count] of this.#counts) {
-      // One that waits for its next entry to say how many there were is kept for another minute.
+      // A count with restores that are in no entry yet is kept for another minute, for the number in the next entry.
       if (looked++ >= FORGOTTEN_PER_CALL || isFresh(count, now, count.unaudited > 0 ? 2 : 1)) return
       this.#counts.delete(key)
     }
   }
 }
 
-// An entry from the future was made before the clock was set back.
+// An entry in the future was made before the clock was set back, and is not fresh.
 function isFresh({ auditedAt }: Count, now: number, minutes = 1): boolean {
   return auditedAt <= now && now < auditedAt + minutes * MINUTE_MS
 }

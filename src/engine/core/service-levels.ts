@@ -1,52 +1,52 @@
 /**
- * How well tasks and recoveries end, in figures: since open and over the store's life. The counters move with the commits
- * that they count (task/counters.ts), so a crash takes none of them; a recovery is counted once all of it is done, and one
- * that dies before is not.
+ * Service levels: rates and counts of the ends of tasks and recoveries, since the open and since the creation of the
+ * store. The counters are in the commits that they count (task/counters.ts), so a crash loses none of them. A recovery
+ * is counted when all of it is done. A recovery that crashed before that is not counted.
  */
 
 import type { Store } from '../../store/store.js'
 import { COUNTERS, type Totals } from '../../task/counters.js'
 import type { RecoveryReport } from './recovery-report.js'
 
-/** Service levels of a stretch of time. A rate of nothing is `undefined`. */
+/** Service levels of a period. A rate is `undefined` if there was nothing to count. */
 export interface ServiceLevels {
   readonly completed: number
-  /** Failed for any reason, those below included. */
+  /** Number of failed tasks, `timedOut` and `expired` included. */
   readonly failed: number
   readonly cancelled: number
-  /** Failed with `TIMEOUT`. */
+  /** Number of tasks that failed with `TIMEOUT`. */
   readonly timedOut: number
-  /** Failed with `EXPIRED`. */
+  /** Number of tasks that failed with `EXPIRED`. */
   readonly expired: number
-  /** From creation to completion, waits included, of the tasks that completed. */
+  /** Mean milliseconds from creation to completion of the completed tasks, waits included. */
   readonly meanCompletionMs: number | undefined
-  /** Of all that settled, the share whose time was over: `timedOut` and `expired`. */
+  /** Share of the settled tasks that are `timedOut` or `expired`. */
   readonly timeoutRate: number | undefined
   /**
-   * Share of the unfinished tasks found by recoveries that continued: resumed, waiting for its time
-   * or its client, or settled because its time was over or it had ended. The rest was parked, or is damaged.
+   * Share of the unfinished tasks found by recoveries that continued: resumed, waiting for an instant or a client,
+   * or settled because a time limit had passed or the body ended. The others were parked, or are damaged.
    */
   readonly recoverySuccessRate: number | undefined
-  /** Of the clean-ups that ended, the share that did all they had to. */
+  /** Share of the ended clean-ups that succeeded. */
   readonly cleanUpRate: number | undefined
 }
 
-/** Counts, and reads what was counted. */
+/** Reads the service levels, and counts recoveries. */
 export class Levels {
   constructor(private readonly store: Store) {}
 
-  /** Since this instance was opened. */
+  /** Service levels since this instance was opened. */
   get sinceOpen(): ServiceLevels {
     const { atOpen, current } = this.store.totals
     return levelsOf(Object.fromEntries(COUNTERS.map((name) => [name, current[name] - atOpen[name]])) as Totals)
   }
 
-  /** Over the store's life. */
+  /** Service levels since the creation of the store. */
   get overLife(): ServiceLevels {
     return levelsOf(this.store.totals.current)
   }
 
-  /** Counts a recovery that is done. */
+  /** Counts a completed recovery. */
   async recovered({ found, tasks }: RecoveryReport): Promise<void> {
     if (found === 0 && tasks.length === 0) return
     const lost = tasks.filter(({ action }) => action === 'parked' || action === 'damaged').length

@@ -1,6 +1,6 @@
 /**
- * How a task in memory comes by its slot, and how it gives it back. A slot is held by exactly one of: a start that is
- * being written (admission.ts), a task that `hasSlot`.
+ * Takes and releases the slots of tasks in memory. Each slot in use belongs to a start that is being written
+ * (admission.ts), or to a task that `hasSlot`.
  */
 import type { Clock } from '../../base/clock.js'
 import type { LoadedRuns } from '../scheduling/loaded-runs.js'
@@ -8,13 +8,13 @@ import type { Scheduler } from '../scheduling/scheduler.js'
 import type { SuspectTurns } from './collaborators.js'
 import type { ActiveRun, LiveTask } from './live-task.js'
 
-/** What slots need of the engine. */
+/** Members of the engine that `Slots` uses. */
 interface SlotsHost {
   readonly clock: Clock
   readonly scheduler: Scheduler
   readonly loaded: LoadedRuns
   readonly suspects: Pick<SuspectTurns, 'waits'>
-  /** Runs the body of a task that has its slot. */
+  /** Runs the body of a task that holds a slot. */
   begin(task: LiveTask): void
 }
 
@@ -23,16 +23,18 @@ type WaitingRun = Pick<ActiveRun, 'isOver' | 'waits'>
 export class Slots {
   constructor(private readonly engine: SlotsHost) {}
 
-  /** Queues a task whose run is to begin. It has waited since it was created, or since the end of its last wait. */
+  /**
+   * Queues a task whose run should begin. Its waiting time counts from its creation, or from the end of its last wait.
+   */
   queue(task: LiveTask): void {
     const { scheduler, clock } = this.engine
     const { taskId, owner, type, priority, wakeAt, createdAt } = task.head
-    // One that news woke had a time of its own, or none, that is still to come.
+    // The wake time of a task that news woke may be in the future.
     const since = wakeAt === undefined ? createdAt : Math.min(wakeAt, clock.now())
     scheduler.enqueue({ taskId, owner, type, priority, since }, () => this.engine.begin(task))
   }
 
-  /** Gives the task's slot back: its run only waits, until `endsAt` at the latest. */
+  /** Releases the slot of a task whose run only waits, at most until `endsAt`. */
   rest(task: LiveTask, run: WaitingRun, endsAt: number): void {
     this.#beginIdle(task, run, endsAt)
     if (!task.hasSlot) return
@@ -40,7 +42,10 @@ export class Slots {
     this.#giveBack(task)
   }
 
-  /** Takes a slot again for a run whose wait is over. Resolves once it has one; if the run is over by then, without. */
+  /**
+   * Queues a run for a slot after its wait. Resolves when it has one. If the run has ended by then, the slot is
+   * released.
+   */
   wake(task: LiveTask, run: WaitingRun): Promise<void> {
     if (task.hasSlot) return Promise.resolve()
     const { taskId, owner, type, priority } = task.head
@@ -48,7 +53,8 @@ export class Slots {
       const since = this.engine.clock.now()
       this.#beginIdle(task, run, since)
       this.engine.scheduler.enqueue({ taskId, owner, type, priority, since, isLoaded: true }, () => {
-        // In the moment the slot is taken it has an owner: the task, or nobody again.
+        // The task takes the slot in the same turn, so that no slot is without a task. A run that has ended releases it
+        // again.
         task.waking = undefined
         task.hasSlot = true
         this.#endIdle(task)
@@ -59,7 +65,7 @@ export class Slots {
     return task.waking
   }
 
-  /** Gives the task's slot back: its run is over, and is being unloaded. Writing that needs no slot. */
+  /** Releases the slot of a task whose run is being unloaded. The commit of the unload needs no slot. */
   unload(task: LiveTask): void {
     if (task.memory !== 'loaded') return
     task.memory = 'leaving'
@@ -68,7 +74,7 @@ export class Slots {
     this.#giveBack(task)
   }
 
-  /** The run is over, and what came of it is written: its slot is free, and what it queued for is not its any more. */
+  /** Releases the slot and the queue entries of a task whose run has ended and whose last commit is written. */
   endRun(task: LiveTask): void {
     const { hasSlot, memory } = task
     task.hasSlot = false

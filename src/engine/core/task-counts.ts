@@ -1,16 +1,16 @@
 /**
- * Counts the unfinished tasks in memory by status, as they are on disk. Each change of a task moves the counts, so that
- * `stats` asks no task, however many there are.
+ * Counts the unfinished tasks in memory by their status on disk. Each change of a task updates the counts, so that
+ * `stats` takes the same time for any number of tasks.
  */
 import { isSettled, type TaskHead, type TaskStatus } from '../../task/head.js'
 
-/** How a task is counted: one that is not settled, and is on disk. */
+/** The counters that an unfinished task on disk is counted in. */
 export interface CountedAs {
   readonly status: Exclude<TaskStatus, 'completed' | 'failed' | 'cancelled'>
   readonly isParked: boolean
 }
 
-/** A task, as far as it is counted. */
+/** Members of a task that the counts use. */
 interface CountedTask {
   readonly committed: TaskHead | undefined
   readonly awaitsRun: boolean
@@ -19,13 +19,13 @@ interface CountedTask {
 
 export class TaskCounts {
   readonly byStatus = { pending: 0, running: 0, input_required: 0 }
-  /** The number of tasks among them that can't continue. */
+  /** Number of parked tasks among them. */
   parked = 0
 
-  /** Counts the task as it now is. */
+  /** Updates the counts after a change of the task. */
   note(task: CountedTask): void {
     const { committed, awaitsRun } = task
-    // A start that is on its way is counted once it is on disk; one that is settled is in the counters of the store.
+    // A new task is counted when it is on disk. A settled task is in the counters of the store instead.
     if (!committed || isSettled(committed.status)) {
       this.leave(task)
       return
@@ -39,7 +39,7 @@ export class TaskCounts {
     this.#add(task.counted, 1)
   }
 
-  /** Counts the task no more. */
+  /** Removes the task from the counts. */
   leave(task: CountedTask): void {
     if (!task.counted) return
     this.#add(task.counted, -1)

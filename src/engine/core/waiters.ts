@@ -1,6 +1,10 @@
-/** Who waits for a task to end. Nobody polls: the engine tells a waiter once the end is on disk. */
+/**
+ * Callers that wait for the end of a task. No caller polls: the engine notifies its waiters when the end is on disk.
+ */
 
-/** Why a wait is over: the task settled, with an outcome as JSON text; it was parked; or the engine is closed. */
+/**
+ * Reason for the end of a wait: the task settled, with its outcome as JSON text, was parked, or the engine is closed.
+ */
 export type WaitEnd =
   | { readonly kind: 'settled'; readonly outcomeText: string }
   | { readonly kind: 'parked' }
@@ -9,7 +13,7 @@ export type WaitEnd =
 export class Waiters {
   readonly #waiting = new Map<string, Set<(end: WaitEnd) => void>>()
 
-  /** Calls `told` at the next end. Returns how to stop waiting. */
+  /** Calls `told` at each end or parking of the task. Returns a function that removes the waiter. */
   add(taskId: string, told: (end: WaitEnd) => void): () => void {
     const waiting = this.#waiting.get(taskId) ?? new Set()
     this.#waiting.set(taskId, waiting)
@@ -20,25 +24,25 @@ export class Waiters {
     }
   }
 
-  /** Tells everybody who waits for the task. They stay until they stop waiting themselves. */
+  /** Notifies all waiters of the task. Each waiter stays until it removes itself. */
   tell(taskId: string, end: WaitEnd): void {
     for (const told of [...(this.#waiting.get(taskId) ?? [])]) told(end)
   }
 
-  /** Tells everybody that nothing more comes. */
+  /** Notifies all waiters that the engine is closed. */
   close(): void {
     for (const taskId of [...this.#waiting.keys()]) this.tell(taskId, { kind: 'closed' })
   }
 }
 
-/** What `untilEnded` needs of the engine. */
+/** Members of the engine that `untilEnded` uses. */
 interface EndedHost {
   readonly waiters: Waiters
   readonly closing: boolean
   isUnfinished(taskId: string): boolean
 }
 
-/** Resolves once nothing of the task goes on any more, or the engine closes. */
+/** Resolves when the task has ended and is cleaned up, or the engine closes. */
 export async function untilEnded(engine: EndedHost, taskId: string): Promise<void> {
   while (engine.isUnfinished(taskId) && !engine.closing) {
     await new Promise<void>((resolve) => {

@@ -1,4 +1,6 @@
-/** Cancels tasks: for a caller, and the children of a task that is over. The clean-up starts behind it (settle.ts). */
+/**
+ * Cancels tasks: for a caller, and the children of a task that has ended. The clean-up starts afterwards (settle.ts).
+ */
 
 import { faultOf } from '../../base/fault.js'
 import { isFenced } from '../../task/decisions/transition.js'
@@ -9,7 +11,7 @@ import type { Engine } from '../core/engine.js'
 import type { LiveTask } from '../core/live-task.js'
 
 /**
- * Cancels a task for a caller. A parked one with `force` is given up: nothing of it is cleaned up.
+ * Cancels a task for a caller. With `force`, a parked task is given up: no clean-up runs.
  * @throws HoldfastError `TASK_SETTLED`, `STORE_UNAVAILABLE`
  */
 export async function cancelTask(
@@ -23,7 +25,7 @@ export async function cancelTask(
   await engine.settle(task, { kind: 'cancelled', reason }, settling)
 }
 
-/** Cancels a task whose parent is over. */
+/** Cancels a task whose parent has ended. */
 export async function endOrphan(engine: Pick<Engine, 'tasks' | 'settle' | 'logger'>, taskId: string): Promise<void> {
   const task = engine.tasks.get(taskId)
   if (!task || isSettled(task.head.status)) return

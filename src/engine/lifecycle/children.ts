@@ -1,4 +1,4 @@
-/** Tasks that belong to another task: who they are, how they begin, and how they are ended with it. */
+/** Child tasks: the live children of each task, their creation, and their end with the parent. */
 import { deferred } from '../../base/deferred.js'
 import { HoldfastError } from '../../base/errors.js'
 import { toJson } from '../../base/json.js'
@@ -16,23 +16,23 @@ import { LiveTask } from '../core/live-task.js'
 import { untilEnded } from '../core/waiters.js'
 import { announceNew, beginAdmitted, decideNew } from './start.js'
 
-// A task that starts itself as its own child would fill the store before anybody noticed.
+// Without this limit, a task that starts itself as its child would fill the store.
 const DEPTH_MAX = 16
 
-/** The children of the tasks of one engine. */
+/** The children of all tasks of one engine. */
 export class Children implements ChildTasks {
   readonly #of = new Map<string, Set<string>>()
 
   constructor(private readonly engine: Engine) {}
 
-  /** A task is live. */
+  /** Adds a live task to the children of its parent. */
   add({ taskId, parentId }: TaskHead): void {
     if (parentId === undefined) return
     const siblings = this.#of.get(parentId) ?? new Set()
     this.#of.set(parentId, siblings.add(taskId))
   }
 
-  /** A task is over. */
+  /** Removes a task that has ended and is cleaned up. */
   delete({ taskId, parentId }: TaskHead): void {
     if (parentId === undefined) return
     const siblings = this.#of.get(parentId)
@@ -40,12 +40,12 @@ export class Children implements ChildTasks {
     if (siblings?.size === 0) this.#of.delete(parentId)
   }
 
-  /** The live children of a task. */
+  /** IDs of the live children of a task. */
   of(taskId: string): string[] {
     return [...(this.#of.get(taskId) ?? [])]
   }
 
-  /** The type of a child. Its definition is registered if it is not yet; a name is looked up when the child is made. */
+  /** The type of a child. Registers a definition if needed. A name is looked up when the child is created. */
   typeOf(definition: string | AnyTaskDefinition): string {
     if (typeof definition === 'string') {
       checkName(definition, 'definition', NAME_BYTES_MAX.type)
@@ -55,7 +55,10 @@ export class Children implements ChildTasks {
     return definition.name
   }
 
-  /** The child's input, checked. @throws HoldfastError `TASK_TYPE_UNKNOWN`, `INVALID_INPUT`, `NOT_SERIALIZABLE`, `TOO_LARGE` */
+  /**
+   * Checks the input of a child.
+   * @throws HoldfastError `TASK_TYPE_UNKNOWN`, `INVALID_INPUT`, `NOT_SERIALIZABLE`, `TOO_LARGE`
+   */
   async check(type: string, input: unknown): Promise<ChildCall> {
     const { inputBytesMax: bytesMax } = this.engine.limits
     const use = { what: `the input of task '${type}'`, bytesMax, option: 'limits.inputBytesMax' }
@@ -65,9 +68,9 @@ export class Children implements ChildTasks {
   }
 
   /**
-   * Creates a child under the ID that its parent has noted. Its parent's owner is its own; it is wanted no longer than
-   * its parent.
-   * @throws HoldfastError `LIMIT_EXCEEDED`; then there is none
+   * Creates a child under the ID in the pending record of its parent. The child has the owner of its parent, and its
+   * deadline is the first time limit of the parent.
+   * @throws HoldfastError `LIMIT_EXCEEDED` if the child cannot be created
    */
   async create(parent: LiveTask, taskId: string, { type, inputText }: ChildCall): Promise<void> {
     const { engine } = this
@@ -107,8 +110,8 @@ export class Children implements ChildTasks {
     child.coming = coming
     engine.add(child)
     try {
-      // Waited for while the store is down: its parent has noted it, and waits for it. What would be decided meanwhile
-      // would be written before it, and this over that.
+      // Waits while the store is down, because the parent has a pending record of the child. `coming` holds back other
+      // events of the child: a commit written before this one would be overwritten by it.
       while ((await store.commit(decision, { patient: true })) === 'lost');
     } finally {
       child.coming = undefined
@@ -118,7 +121,7 @@ export class Children implements ChildTasks {
     beginAdmitted(engine, child, admitted, about)
   }
 
-  /** Cancels a child that continues, and waits until its clean-up is over too. */
+  /** Cancels an unfinished child, and waits until its clean-up ends. */
   async end(taskId: string, reason: string): Promise<void> {
     const child = this.engine.tasks.get(taskId)
     if (!child) return

@@ -1,4 +1,6 @@
-/** Clears behind a retry what it dropped from the log, in order with other retries of the task (store/clear-dropped.ts). */
+/**
+ * Deletes the records that retries dropped from a log. One clearing of a task runs at a time (store/clear-dropped.ts).
+ */
 
 import { faultOf } from '../../base/fault.js'
 import { clearForAttempt, deleteDropped } from '../../store/clear-dropped.js'
@@ -6,11 +8,12 @@ import { DROPPED, lastPart, under } from '../../store/disk/layout.js'
 import { readKeys } from '../../store/reads.js'
 import type { Engine } from '../core/engine.js'
 
-/** The order in which the list of what a task's retries dropped changes. */
+/** Name of the mutex for the list of a task's dropped records. */
 export const droppedOf = (taskId: string) => `dropped/${taskId}`
 
 /**
- * Clears what the next attempt could meet; resolves once that is on disk. Records are deleted behind that.
+ * Clears the data that the next attempt could read (dropped-records-2). Resolves when that is on disk. The records are
+ * deleted in the background.
  * @throws HoldfastError `RECORD_DAMAGED`
  */
 export async function clearDropped(engine: Engine, taskId: string): Promise<void> {
@@ -21,7 +24,10 @@ export async function clearDropped(engine: Engine, taskId: string): Promise<void
   })
 }
 
-/** Clears what earlier processes left, of tasks that have ended or wait for long too. Behind a recovery, one by one. */
+/**
+ * Deletes the dropped records that earlier processes left, for all tasks one by one. Runs in the background after a
+ * recovery.
+ */
 export async function clearAllDropped(engine: Engine): Promise<void> {
   const { store, keys, sweeps } = engine
   const found = await store.readPatiently((level) => readKeys(level, under(DROPPED), Number.POSITIVE_INFINITY))
@@ -53,7 +59,10 @@ async function deleteBehind(engine: Engine, taskId: string): Promise<void> {
   }
 }
 
-/** Logs that something could not be cleared. While the engine closes, that is what a close does. */
+/**
+ * Logs that dropped records could not be deleted. Not logged while the engine closes, because a close stops the
+ * deletion.
+ */
 export function logClearing(engine: Pick<Engine, 'closing' | 'logger'>, taskId: string, error: unknown): void {
   if (engine.closing) return
   const fields = { taskId, error: faultOf(error) }

@@ -1,8 +1,9 @@
 /**
- * Executes a task once: loads its log, runs the body over it, and settles or parks the task by how the body ended.
+ * Executes one run of a task: loads its log, runs the body over the log, and then settles, retries, unloads or parks
+ * the task.
  *
- * What if it dies here? Between any two lines: the task is unfinished on disk, the next open finds it in the live range
- * and executes it again, answered from what was recorded.
+ * After a crash between any two lines, the task is unfinished on disk. The next open finds it and executes it again,
+ * with the recorded answers.
  */
 import { setImmediate as turn } from 'node:timers/promises'
 import { fromJson, toJson } from '../../base/json.js'
@@ -31,15 +32,15 @@ import { Run } from '../replay/run.js'
 import { clearDropped, droppedOf, logClearing } from './clear-after-retry.js'
 
 /**
- * Runs the body of `task` to its end, its parking, or the close of the engine. The caller holds a slot for it.
- * @param fresh the input of a task that was created as running; without it the run's start is recorded first
+ * Runs the body of `task` until it ends, is unloaded or parked, or the engine closes. The task holds a slot.
+ * @param fresh the input of a task that was created as running. Without it, the start of the run is committed first
  */
 export async function executeTask(
   engine: Engine,
   task: LiveTask,
   fresh: { readonly inputText: string | undefined } | undefined,
 ): Promise<void> {
-  // It may have waited for its slot, or for its next attempt, until now.
+  // A time limit may have passed while the task waited for its slot or its next attempt.
   if (isOutOfTime(task.head, engine.clock.now())) return engine.timeOut(task)
   const recovered = !fresh && task.head.run > 0 && task.head.wakeAt === undefined
   const loaded = fresh
@@ -58,7 +59,7 @@ export async function executeTask(
   const patched = new Patched(new Patches(loaded.patches), [...loaded.notes.values()])
   const run = new Run(engine, task, loaded.history, loaded.notes, patched, definition, recovered, report)
   task.run = run
-  // What came while it was loaded is looked for by each wait before it begins.
+  // Each wait reads the store before it begins, so news that came during the load is found.
   task.wakesAtOnce = false
   if (fresh) engine.events.emit('task:started', { taskId, type, run: run.number, recovered })
   const context = taskContext(run)
@@ -71,7 +72,9 @@ export async function executeTask(
   }
 }
 
-/** What a run needs from the store: one range scan for the log. `undefined` if it is damaged; the task is parked then. */
+/**
+ * Reads the log and the other records that a run needs. If they are damaged, parks the task and returns `undefined`.
+ */
 async function load(engine: Engine, task: LiveTask) {
   const { store } = engine
   try {
@@ -79,7 +82,7 @@ async function load(engine: Engine, task: LiveTask) {
     return await store.readPatiently(async (level) => ({
       input: await readInput(level, task.head),
       history: new History(
-        // A head that was found at open may be an old one, and its log says so. Of another it is known to be empty.
+        // A head that was read at open may be older than its log. Any other head without records has an empty log.
         task.head.nextRecord === 0 && !task.wasFound
           ? []
           : (await readLog(level, task.head)).map(({ record }) => record),
@@ -88,15 +91,16 @@ async function load(engine: Engine, task: LiveTask) {
       patches: task.head.hasPatches ? await readPatches(level, task.head) : new Map<number, PatchAnswers>(),
     }))
   } catch (error) {
-    // Whatever it is, the task is not left pending in silence (recovery-6); the next open tries again.
+    // Parked for every kind of error, so that no task stays pending without a reason (recovery-6). The next open tries
+    // again.
     await engine.park(task, { code: 'RECORD_DAMAGED', reason: error instanceof Error ? error.message : String(error) })
     return undefined
   }
 }
 
 /**
- * Records that a run begins. Its number is decided at once, so that whatever the run writes comes after.
- * @returns whether it is on disk; not if the task was settled meanwhile: then no body of it may run
+ * Commits the start of a run. The number of the run is decided at once, so all commits of the run come after it.
+ * @returns true if the start is on disk. False if the task was settled before that: then no body may run
  */
 async function startRun(
   engine: Engine,
@@ -109,8 +113,8 @@ async function startRun(
   const run = task.head.run + 1
   const started = engine.record(task, { kind: 'start', run, timeoutMs, recovered, life: engine.openings.life })
   engine.arm(task)
-  // On disk before any of its code runs: `now()` says it before any answer, and a body that brings the process down at
-  // once must be known to have run.
+  // On disk before the body runs, for two reasons: `now()` returns this instant first, and a body that crashes the
+  // process at once must count as having run.
   try {
     await started
   } catch (error) {
@@ -148,13 +152,16 @@ async function conclude(
     await engine.settle(task, outcome, { run: run.number, by: 'body', patient: true })
     if (outcome.kind === 'result') engine.lines.undos.note(definition, task, run.stepNames)
   } catch (error) {
-    // Somebody settled it first; what the body returned changes nothing (recovery-3), and is noted.
+    // The task was settled before its body returned. The result has no effect (recovery-3) and gets an audit entry.
     if (!isFenced(error)) throw error
     if (end.kind === 'returned') engine.noteDropped(task)
   }
 }
 
-/** True if the body, which threw, is tried again. Decided and on disk before anything else happens to the task. */
+/**
+ * Commits a retry of a body that threw, if one is due. True if the body has another attempt, or the task is settled
+ * already.
+ */
 async function tryAgain(
   engine: Engine,
   task: LiveTask,
@@ -173,19 +180,19 @@ async function tryAgain(
   })
   if (retryAt === undefined) return false
   const error = describeError(thrown)
-  // A sibling's record may be on its way still; what is counted below is what is on disk.
+  // Records of other branches may be in flight. The plan reads the log on disk.
   await task.settledCommits()
   const why = `${error.name}: ${error.message}`.slice(0, 200)
   try {
     await retry(engine, task, run, { error, wakeAt: retryAt, why })
   } catch (cause) {
-    // Settled meanwhile: there is nothing left to try, and nothing to settle.
+    // The task was settled before the commit: no retry, and nothing to settle.
     if (!isFenced(cause)) throw cause
   }
   return true
 }
 
-/** Takes out of the log what the next attempt must not be answered. Questions and messages stand still meanwhile (commit-5). */
+/** Plans and commits the retry. Inputs and messages of the task are locked during the commit (commit-5). */
 async function retry(
   engine: Engine,
   task: LiveTask,
@@ -201,21 +208,22 @@ async function retry(
     head.hasStepStates ? store.readPatiently((level) => readPendingRecords(level, taskId)) : new Map()
   const notes: ReadonlyMap<string, PendingRecord> = await read()
   const plan = await inSlices(planRetry(log, error, task.head, { notes: [...notes.values()], undone }))
-  // Children that the next attempt doesn't know of end first: whoever dies here comes to the same throw again.
+  // Ends the children of dropped calls first. After a crash here, the next run reaches the same error again.
   for (const { child } of plan.ended) if (child) await engine.children.end(child.taskId, why)
   const record = async () => {
-    // A question that goes may have been answered meanwhile, and counts as answered then.
+    // An input that is dropped may have been answered since the first read. The second read has the answer.
     const now: ReadonlyMap<string, PendingRecord> = plan.ended.length > 0 ? await read() : notes
     const ended = plan.ended.map((note) => now.get(noteKey(taskId, note)) ?? note)
     const earlier = await store.readPatiently((level) => readDropped(level, task.head))
     await engine.record(task, { kind: 'retry', run: run.number, wakeAt, why, plan: { ...plan, ended }, earlier })
   }
   await keys.run(inputsOf(taskId), () => keys.run(messagesOf(taskId), () => keys.run(droppedOf(taskId), record)))
-  // Behind: the head on disk says already what is dropped. What is left when the process dies is for the next open.
+  // In the background, because the committed list already excludes the dropped records. After a crash, the next open
+  // clears them.
   clearDropped(engine, taskId).catch((cause: unknown) => logClearing(engine, taskId, cause))
 }
 
-/** True if there is nothing to execute any more: it was settled, or left the engine, or the engine closes. */
+/** True if the task is settled, was removed from memory, or the engine closes. */
 function isGone(engine: Pick<Engine, 'closing' | 'tasks'>, task: LiveTask): boolean {
   return engine.closing || task.isTold || engine.tasks.get(task.taskId) !== task
 }
@@ -243,7 +251,7 @@ function failure(thrown: unknown): Outcome {
   return { kind: 'error', error: describeError(thrown) }
 }
 
-/** Does long work a slice at a time, with a turn of the event loop in between. Returns its result. */
+/** Runs long work in slices, with a turn of the event loop between two slices. Returns the result of the work. */
 export async function inSlices<T>(work: Generator<void, T>): Promise<T> {
   for (;;) {
     const { done, value } = work.next()

@@ -1,9 +1,10 @@
 /**
- * Forks a task: copies what the plan says under a new ID, and makes it a task with the last commit.
+ * Forks a task: copies the records of the plan under a new ID. The last commit writes the head, which creates the
+ * task.
  *
- * What if it dies here? Until the head's commit there is no task: what is copied lies under an ID that nobody knows, and
- * a timer, written before the first of it, says when it is swept. The head's commit takes the timer away. After it there
- * is a task like any other; the caller finds it under its idempotency key.
+ * After a crash before the last commit, there is no task. The copied records belong to an unknown ID. A record written
+ * before them has the instant at which they are swept. The commit of the head deletes that record. After a crash after
+ * the last commit, the fork is a normal task, and the caller finds it under its idempotency key.
  */
 import { HoldfastError } from '../../base/errors.js'
 import { faultOf } from '../../base/fault.js'
@@ -35,12 +36,12 @@ import type { Engine } from '../core/engine.js'
 import { findTask } from '../core/find-task.js'
 import { checkStartOptions, commitNew, fingerprintOf, onceUnderKey, type Started, type StartOptions } from './start.js'
 
-// Long enough for the longest copy; the sweeper leaves alone what a fork of this process is still copying.
+// Longer than any copy takes. The sweeper also skips forks that this process is still copying.
 const ORPHAN_AFTER_MS = 3_600_000
-// A few operations more than a batch holds would make a batch of one of each (commit-1).
+// Smaller than a batch of the store (commit-1), so that a commit of the copy fits into one batch.
 const BATCH = { count: 90, bytes: 512 * 1024 }
 
-/** Forks a task that its caller may see. */
+/** Forks a task for a caller, if the task belongs to the caller's owner. */
 export async function forkOf(
   engine: Engine,
   taskId: string,
@@ -53,7 +54,7 @@ export async function forkOf(
   const found = await findTask(engine, taskId, asker)
   if (found.kind === 'session') throw noBody(taskId)
   const { timeoutMs, version } = engine.registry.require(found.type)
-  // An unscoped call is about somebody's task, and so is what comes of it.
+  // A fork by a call without an owner belongs to the owner of the source.
   const owner = asker ?? found.owner
   const fingerprint = fingerprintOf(fromJson(JSON.stringify({ fork: taskId, ...point })))
   const scope = key === undefined ? undefined : { owner, type: found.type, key }
@@ -79,7 +80,7 @@ export async function forkOf(
       idempotency: key === undefined ? undefined : { key, fingerprint },
       inputText: value.inputText,
       forkedFrom: { taskId, at: value.plan.at, startedAt: isAnew ? now : firstInstantOf(head) },
-      // It is answered from its log first, so it takes its turn like a task that is taken up.
+      // The fork replays its log first, so it is queued like a resumed task.
       startNow: false,
       by: asker ?? 'admin',
     }
@@ -88,12 +89,15 @@ export async function forkOf(
   })
 }
 
-/** Copies, commits the head, and has the task run; what was copied for nothing goes at once, or, if that can't be, when it is swept. */
+/**
+ * Copies the records, commits the head and starts the task. After a failure, the copies are deleted now or by the
+ * sweeper.
+ */
 async function make(engine: Engine, source: TaskHead, about: NewTask, plan: ForkPlan, sweepAt: number): Promise<void> {
   const { store, clock, logger, copying } = engine
   const { taskId } = about
   const decide = (task: NewTask, now: number) => forkTask(task, plan, sweepAt, now)
-  // Decided once before anything is written: names that leave no room in a head are refused then.
+  // Decided once before the first write, so that names that do not fit into a head are refused before the copy.
   const { head } = decide(about, clock.now())
   copying.add(taskId)
   try {
@@ -106,7 +110,7 @@ async function make(engine: Engine, source: TaskHead, about: NewTask, plan: Fork
     else if (!admitted.isLate) engine.schedule(task)
     admitted.queued()
   } catch (error) {
-    // The head may be on the disk: then what was copied is its own.
+    // The head may be on disk, and then the copies belong to it.
     if (error instanceof HoldfastError && error.code === 'START_UNKNOWN') throw error
     void store.deleteOrphan(taskId, sweepAt).catch((cause: unknown) => {
       logger.debug('What was copied for a fork is left for the sweeper', { taskId, error: faultOf(cause) })
@@ -117,7 +121,7 @@ async function make(engine: Engine, source: TaskHead, about: NewTask, plan: Fork
   }
 }
 
-/** Everything the plan needs, in one reading; the states are read one by one while they are copied. */
+/** Reads the data for the plan at one point in time. The states are read one by one during the copy. */
 async function read(
   level: Level,
   head: TaskHead,
@@ -136,7 +140,7 @@ async function read(
   return { plan, inputText }
 }
 
-/** Copies what the head will stand on, in commits of bounded size, the timer that has it swept first. */
+/** Copies the records in commits of bounded size. The first commit is the record with the instant of the sweep. */
 async function copy(
   engine: Pick<Engine, 'assertOpen' | 'store'>,
   source: TaskHead,
@@ -167,7 +171,7 @@ async function copy(
     await commit([{ kind: 'checkpoint', info: { ...about, checkpointId, taskId }, stateText }])
   }
 
-  // The task it comes from goes on meanwhile, and may prune; if it stands still, the state is lost.
+  // The source continues during the copy and may prune the state. If its head did not change, the state is damaged.
   async function prunedMeanwhile(cause: unknown): Promise<never> {
     if (!(cause instanceof HoldfastError && cause.code === 'RECORD_DAMAGED')) throw cause
     const now = await engine.store.read((level) => readHead(level, source.taskId))

@@ -1,4 +1,4 @@
-/** Parks a task that cannot continue. It keeps its status, and is tried again when the cause is gone. */
+/** Parks a task that cannot continue. The task keeps its status, and is tried again when the cause is gone. */
 
 import { isFenced } from '../../task/decisions/transition.js'
 import { isSettled, type Parked } from '../../task/head.js'
@@ -7,7 +7,7 @@ import type { Engine } from '../core/engine.js'
 import type { LiveTask } from '../core/live-task.js'
 import { startCleanUp } from '../undo/clean-up.js'
 
-/** Parks a task: it can't continue, and everybody who asks is told why. */
+/** Parks a task, and notifies its waiters with the reason. */
 export async function park(engine: Engine, task: LiveTask, parked: Omit<Parked, 'since'>, run?: number): Promise<void> {
   const { taskId, type } = task.head
   const definition = parked.code === 'CODE_CHANGED' ? engine.registry.get(type) : undefined
@@ -18,12 +18,12 @@ export async function park(engine: Engine, task: LiveTask, parked: Omit<Parked, 
     if (isFenced(error)) return
     throw error
   }
-  // Registered while that was being written: it runs, and nobody is told that it can't.
+  // The definition was registered during the commit: the task runs, and no parking is reported.
   if (parked.code === 'TASK_TYPE_UNKNOWN' && engine.registry.get(type)) {
     return isSettled(task.head.status) ? startCleanUp(engine, task) : engine.schedule(task)
   }
   task.awaitsRun = false
-  // Whoever is told may register what it waits for, and it goes on.
+  // A listener of the event may register the definition, and the clean-up then starts again.
   if (isSettled(task.head.status)) task.cleaning = undefined
   if (parked.code === 'RECORD_DAMAGED') {
     engine.logger.error(

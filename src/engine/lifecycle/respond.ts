@@ -1,5 +1,5 @@
 /**
- * Answers what a task asks for. What can't be an answer is ignored, and said to be: nobody is told off for being late.
+ * Answers the inputs of a task. Late and unknown answers are ignored and reported as ignored, and are no error.
  * See https://modelcontextprotocol.io, SEP-2663, "tasks/update": responses to unknown or answered keys are ignored.
  */
 import { HoldfastError } from '../../base/errors.js'
@@ -17,19 +17,22 @@ import { placesOf } from '../core/question-places.js'
 
 /** Result of `respond`: the accepted and the ignored answers. */
 export interface Responded {
-  /** The keys whose answers count. They are on disk. */
+  /** Keys of the accepted answers. They are on disk. */
   readonly accepted: readonly string[]
   /**
-   * The ignored answers, with the reason: `unknown`: the task has no such input, or not yet · `answered`: another
-   * answer came first, or the input was withdrawn · `settled`: the task is · `invalid`: the answer for a step in doubt
-   * is not `{ tookPlace: boolean }`.
+   * The ignored answers with the reason. `unknown`: the task has no such input, or not yet · `answered`: another
+   * answer came first, or the input was withdrawn · `settled`: the task is settled · `invalid`: the answer for a step
+   * in doubt is not `{ tookPlace: boolean }`.
    */
   readonly ignored: readonly { readonly key: string; readonly reason: 'unknown' | 'answered' | 'settled' | 'invalid' }[]
-  /** Keys that can be answered now: of the questions that are not answered yet, the oldest 1,000. */
+  /** Keys of the inputs without an answer, at most the oldest 1,000. */
   readonly open: readonly string[]
 }
 
-/** What `respond` of the instance does: it checks the answers at once, and looks for the task in its turn. */
+/**
+ * Answers inputs for a caller of the API. Checks the answers at once, and reads the task when the gate for answers lets
+ * it pass.
+ */
 export async function respondForCaller(
   engine: Engine,
   taskId: string,
@@ -44,7 +47,10 @@ export async function respondForCaller(
   return respond(engine, taskId, answers, owner ?? 'admin')
 }
 
-/** @throws TypeError, HoldfastError `NOT_SERIALIZABLE`, `TOO_LARGE`: nothing was answered */
+/**
+ * Checks the answers, and encodes each as JSON text.
+ * @throws TypeError, HoldfastError `NOT_SERIALIZABLE`, `TOO_LARGE`
+ */
 function checkResponses(engine: Pick<Engine, 'limits'>, responses: unknown): Map<string, string> {
   if (!isObject(responses)) throw expected('responses', 'an object of answers, by the keys of inputs', responses)
   const { resultBytesMax: bytesMax } = engine.limits
@@ -56,13 +62,13 @@ function checkResponses(engine: Pick<Engine, 'limits'>, responses: unknown): Map
   )
 }
 
-// A batch of about a hundred operations blocks nobody for long.
+// Most answers in one commit. A larger batch would delay the commits of other tasks.
 const ANSWERS_PER_COMMIT = 100
 
 /**
- * Answers inputs of the task. Resolves once what is accepted is on disk. A hundred answers share a commit; of more, the
- * first may be accepted when the task settles, or the store goes down.
- * @param refused why nobody can be asked, in place of an answer: the input rejects with `INPUT_UNAVAILABLE`
+ * Answers inputs of the task. Resolves when the accepted answers are on disk. A hundred answers share a commit. If the
+ * task settles or the store goes down between two commits, the answers of the first commit stay accepted.
+ * @param refused reason for which the client cannot answer. The inputs then reject with `INPUT_UNAVAILABLE`
  */
 export function respond(
   engine: Engine,
@@ -135,7 +141,7 @@ async function respondSome(
   return { accepted: answered.map(({ input }) => input?.key ?? ''), ignored }
 }
 
-/** The notes of the questions that are asked for under these keys. */
+/** Reads the pending records of the inputs with these keys. */
 async function readAsked(
   engine: Pick<Engine, 'store'>,
   task: LiveTask,
@@ -161,7 +167,7 @@ function ignoreAll(answers: readonly (readonly [key: string, answer: string])[])
   return { accepted: [], ignored: answers.map(([key]) => ({ key, reason: 'settled' })) }
 }
 
-/** Those of `keys` that earlier questions of the task have had. */
+/** The subset of `keys` that earlier inputs of the task had. */
 async function earlierKeys(
   { store }: Pick<Engine, 'store'>,
   head: TaskHead,

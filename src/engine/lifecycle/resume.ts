@@ -1,4 +1,4 @@
-/** Tries a parked task again, because somebody says so: its deaths are forgotten, and its body runs, or its clean-up continues. */
+/** Resumes a parked task for a caller: resets its crash count, and runs its body or continues its clean-up. */
 import { HoldfastError } from '../../base/errors.js'
 import { isSettled } from '../../task/head.js'
 import type { Engine } from '../core/engine.js'
@@ -6,12 +6,14 @@ import type { LiveTask } from '../core/live-task.js'
 import { startCleanUp } from '../undo/clean-up.js'
 
 /**
- * Resumes a parked task. That somebody wants it is on disk before anything of it runs, so a crash doesn't park it again.
- * @throws HoldfastError `NOT_PARKED`, `TASK_TYPE_UNKNOWN`, `TASK_SETTLED`, `STORE_UNAVAILABLE`: nothing was changed
+ * Resumes a parked task. Commits the request before the body runs. Without this, a crash would park the task again.
+ * @throws HoldfastError `NOT_PARKED` if the task is not parked, or is being retried already
+ * @throws HoldfastError `TASK_TYPE_UNKNOWN` or `TASK_SETTLED`. The task is unchanged.
+ * @throws HoldfastError `STORE_UNAVAILABLE` if the write failed. The task may still resume after the outage.
  */
 export async function resumeTask(engine: Engine, task: LiveTask, by: string): Promise<void> {
   const { taskId, type, parked, status } = task.head
-  // One that is being tried again already does not count as parked: `get` doesn't show it so either.
+  // A task that is being retried does not count as parked. `get` does not show it as parked either.
   if (!parked || task.awaitsRun) {
     throw new HoldfastError('NOT_PARKED', `Task ${taskId} is '${status}' and not parked; there is nothing to resume`, {
       details: { taskId, status },
@@ -21,7 +23,7 @@ export async function resumeTask(engine: Engine, task: LiveTask, by: string): Pr
   try {
     await engine.recordForCaller(task, { kind: 'resume', by })
   } catch (error) {
-    // It may have landed all the same. Then the caller was told nothing, and the task goes on like any other.
+    // The failed write may be on disk. Then the task continues after the outage, although the caller got an error.
     void engine.store.connection.up.then(() => goOn(engine, task))
     throw error
   }
@@ -30,7 +32,7 @@ export async function resumeTask(engine: Engine, task: LiveTask, by: string): Pr
 
 function goOn(engine: Engine, task: LiveTask): void {
   if (task.head.parked || engine.tasks.get(task.taskId) !== task) return
-  // Wanted now, also where the recovery of the others is held.
+  // The task resumes now, even if the recovery of all tasks waits for `recover()`.
   task.awaitsRecovery = false
   if (!isSettled(task.head.status)) engine.schedule(task, { now: true })
   else if (!task.cleaning) startCleanUp(engine, task)

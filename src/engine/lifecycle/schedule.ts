@@ -1,4 +1,6 @@
-/** When a task's body runs: queued for a slot now, or when it is to be woken; and queued again when its run only waited. */
+/**
+ * Schedules runs: queues a task for a slot now or at its wake time, runs its body, and queues it again after an unload.
+ */
 import { callIn } from '../../base/empty-context.js'
 import { faultOf } from '../../base/fault.js'
 import type { Engine } from '../core/engine.js'
@@ -6,7 +8,7 @@ import type { LiveTask } from '../core/live-task.js'
 import { executeTask } from './execute.js'
 import { scheduleAfterRun } from './wake.js'
 
-/** Puts a task into the queue for a slot: now, or when it is to be woken. */
+/** Queues a task for a slot now, or at its wake time. */
 export function schedule(engine: Engine, task: LiveTask, { now = false } = {}): void {
   if (task.scheduled || task.isTold || task.awaitsRecovery || engine.closing) return
   const { wakeAt = 0 } = task.head
@@ -20,14 +22,14 @@ export function schedule(engine: Engine, task: LiveTask, { now = false } = {}): 
   engine.slots.queue(task)
 }
 
-/** True if it waits for a child that has ended, or has never come to be, with nobody there to tell it. */
+/** True if the unloaded task waits for a child that has ended, or was never created: no event will wake the task. */
 function hasMissedChild({ children }: Pick<Engine, 'children'>, { taskId, head }: LiveTask): boolean {
   return head.listens === true && (head.children ?? 0) > children.of(taskId).length
 }
 
 /**
- * Runs a task's body, in the empty context: what frees a slot is another task's end. The slot is taken already; it is given
- * back when the run is over.
+ * Runs the body of a task that holds a slot. The slot is released when the run ends. The body runs outside the
+ * asynchronous context of the caller, because the caller may be the end of another task.
  */
 export function begin(engine: Engine, task: LiveTask, fresh?: { readonly inputText: string | undefined }): void {
   callIn(() => run(engine, task, fresh))

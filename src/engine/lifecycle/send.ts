@@ -1,4 +1,4 @@
-/** Sends a message to a task. It is kept in the store until the body receives it, so one that comes early is not lost. */
+/** Sends a message to a task. The message is stored until the body receives it, so an early message is not lost. */
 import { createHash } from 'node:crypto'
 import { HoldfastError } from '../../base/errors.js'
 import { canonicalJson, fromJson, toJson } from '../../base/json.js'
@@ -12,13 +12,13 @@ import type { LiveTask } from '../core/live-task.js'
 
 /** Result of `send`, once the message is durable. */
 export interface Sent {
-  /** Counts the task's messages, from 0. */
+  /** Number of the message among the messages of the task, from 0. */
   readonly order: number
   /** `false` if the idempotency key had a message already. */
   readonly created: boolean
 }
 
-/** Sends a message. */
+/** Sends a message to the task that `find` returns. */
 export async function send(
   engine: Engine,
   taskId: string,
@@ -42,7 +42,7 @@ export async function send(
   try {
     task = await find()
   } catch (error) {
-    // Whoever was not told that it was sent asks again, also when the task has received it and ended.
+    // A caller that repeats a `send` after a lost reply gets the first result, even if the task has ended since.
     const isOver = error instanceof HoldfastError && error.code === 'TASK_SETTLED'
     const before = isOver ? await sentBefore() : undefined
     if (before) return before
@@ -63,7 +63,7 @@ export async function send(
   })
 }
 
-/** The keys that make room for one more. Read in one go, and seldom: each time so many are dropped as one send may drop. */
+/** The oldest keys, to drop for a new one. Reads them only when a full set can be dropped, so most sends read none. */
 async function oldestKeys(engine: Pick<Engine, 'limits' | 'store'>, { taskId, head }: LiveTask): Promise<MessageKey[]> {
   const { messagesPerTaskMax: max } = engine.limits
   if ((head.messageKeys ?? 0) < max + MESSAGE_KEYS_DROPPED_MAX - 1) return []

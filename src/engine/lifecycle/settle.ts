@@ -13,7 +13,7 @@ import { removeTask } from '../core/remove-task.js'
 import { startCleanUp } from '../undo/clean-up.js'
 import { endOrphan } from './cancel.js'
 
-/** The event that settles a task of this type, with what it needs to know of the definition and the options. */
+/** Creates the event that settles a task of this type, with the values of the definition and the options. */
 export function settleEvent(
   { registry, retentionMs }: Pick<Engine, 'registry' | 'retentionMs'>,
   { type, kind }: Pick<TaskHead, 'type' | 'kind'>,
@@ -25,7 +25,9 @@ export function settleEvent(
   return { kind: 'settle', outcome, retentionMs, onCancel, ...who }
 }
 
-/** Tells everybody that a task is settled, once that is on disk, and cleans up behind it. Told before, it does nothing. */
+/**
+ * Notifies waiters and listeners that a task is settled on disk, and starts its clean-up. A second call has no effect.
+ */
 export function tellSettled(engine: Engine, task: LiveTask): void {
   if (task.isTold) return
   task.isTold = true
@@ -47,12 +49,14 @@ export function tellSettled(engine: Engine, task: LiveTask): void {
     startCleanUp(engine, task, run)
     return
   }
-  // A task that was given up has children still.
+  // A task that was given up may still have children, because no clean-up ends them.
   for (const child of engine.children.of(taskId)) void endOrphan(engine, child)
   removeTask(engine, task)
 }
 
-/** What a body returned after its task was settled changes nothing, and is noted. */
+/**
+ * Writes an audit entry for the result of a body that returned after its task was settled. The result has no effect.
+ */
 export async function noteDropped(
   engine: Pick<Engine, 'clock' | 'sweeps' | 'store' | 'logger'>,
   { head }: LiveTask,
@@ -67,7 +71,10 @@ export async function noteDropped(
   }
 }
 
-/** Settles a session task, which has no body to do so. @throws HoldfastError `NOT_A_SESSION_TASK`, `TASK_SETTLED`, `NOT_SERIALIZABLE`, `TOO_LARGE`, `STORE_UNAVAILABLE` */
+/**
+ * Settles a session task, which has no body.
+ * @throws HoldfastError `NOT_A_SESSION_TASK`, `TASK_SETTLED`, `NOT_SERIALIZABLE`, `TOO_LARGE`, `STORE_UNAVAILABLE`
+ */
 export async function completeSession(
   engine: Pick<Engine, 'limits' | 'settle'>,
   task: LiveTask,

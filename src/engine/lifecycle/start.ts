@@ -1,8 +1,8 @@
 /**
- * Starts a task: checks the input, settles what an idempotency key means, decides, commits, and only then lets it run.
+ * Starts a task: checks the input, looks up the idempotency key, decides, commits, and only then runs the task.
  *
- * What if it dies here? Before the commit there is no task. After it there is one, whether or not the caller was told:
- * the next open runs it, and the caller finds it under its idempotency key.
+ * After a crash before the commit, there is no task. After a crash after the commit, the next open runs the task, and
+ * the caller finds it under its idempotency key.
  */
 import { createHash } from 'node:crypto'
 import { type Duration, durationMs, instantOf } from '../../base/duration.js'
@@ -62,13 +62,13 @@ export interface Started {
   readonly created: boolean
 }
 
-/** What a binding wants written in the batch that creates the task of this ID. */
+/** Function that returns the records of a protocol binding for the batch that creates the task with this ID. */
 export type BindingRecordsOf = (taskId: string) => readonly BindingRecord[]
 
-/** What a protocol binding adds to a start. */
+/** Additions of a protocol binding to a start. */
 export interface BindingStart {
   readonly beside?: BindingRecordsOf
-  /** Limits of the client for whom it starts the task. */
+  /** Limits of the client that the binding starts the task for. */
   readonly quota?: Quota | undefined
 }
 
@@ -86,7 +86,7 @@ export async function startTask(
     bytesMax: engine.limits.inputBytesMax,
     option: 'limits.inputBytesMax',
   }
-  // The raw input is what a repeat is compared with; the parsed one is what is stored, and never parsed again.
+  // A repeated start is compared by the unparsed input. The parsed input is stored, and is never parsed again.
   const raw = toPlain(input, use)
   const parsed = await checkInput(definition, input)
   const inputText = toJson(parsed === input ? raw : parsed, use)
@@ -135,7 +135,7 @@ export const START_OPTIONS: Names<StartOptions> = {
   priority: true,
 }
 
-/** The options of a start, or of a fork, checked. @throws TypeError */
+/** Checks the options of a start or a fork. @throws TypeError that names the option and its expected value */
 export function checkStartOptions(options: StartOptions, call = 'start') {
   checkOptionsOf(call, options, START_OPTIONS)
   const { owner, idempotencyKey: key, ttl, deadline, priority } = options
@@ -147,14 +147,15 @@ export function checkStartOptions(options: StartOptions, call = 'start') {
   return { owner, key, ttlMs, deadlineAt, priority }
 }
 
-/** What a repeat under the same idempotency key is compared by. */
+/** Hash by which two starts under the same idempotency key are compared. */
 export function fingerprintOf(asked: JsonValue | undefined): string {
   return createHash('sha256').update(canonicalJson(asked)).digest('hex')
 }
 
 /**
- * Creates a task, unless its idempotency key has one already. Without a scope it has no key.
- * @throws HoldfastError `IDEMPOTENCY_CONFLICT`; `RESULT_GONE` if that task is swept
+ * Creates a task, unless its idempotency key has a task already. `scope` is `undefined` for a start without a key.
+ * @throws HoldfastError `IDEMPOTENCY_CONFLICT` if the key was used with another input
+ * @throws HoldfastError `RESULT_GONE` if the task of the key is swept
  */
 export async function onceUnderKey(
   engine: Engine,
@@ -179,7 +180,7 @@ export async function onceUnderKey(
   })
 }
 
-/** Creates a task without a body, driven from outside. */
+/** Creates a session task, which has no body and is changed by its client. */
 export async function createSessionTask(
   engine: Engine,
   options: SessionTaskOptions,
@@ -221,7 +222,7 @@ async function createAndRun(
   return task.taskId
 }
 
-/** Has a new task run, in the slot that it was given or once it gets one. One that was late is settled by now. */
+/** Runs a new task in the slot that admission gave to it, or queues it. A late task (`isLate`) is settled already. */
 export function beginAdmitted(
   engine: Pick<Engine, 'begin' | 'schedule'>,
   task: LiveTask,
@@ -230,11 +231,11 @@ export function beginAdmitted(
 ): void {
   if (startNow) engine.begin(task, { inputText })
   else if (!isLate) engine.schedule(task)
-  // Counted as waiting until here, and by the queue itself from here on.
+  // Until here, admission counts the task as waiting. From here on, the queue counts it.
   queued()
 }
 
-/** The decision that creates a task: as settled, if its time is over already. */
+/** The decision that creates a task. If a time limit has passed already, the task is created as failed. */
 export function decideNew(
   engine: Pick<Engine, 'registry' | 'retentionMs'>,
   { isLate }: Admitted,
@@ -247,7 +248,7 @@ export function decideNew(
   return createSettled(created, settleEvent(engine, created.head, outcome, { by: 'engine', stoppedBy }), now)
 }
 
-/** A new task is on disk. One whose time was over is settled, and what that leaves to do begins. */
+/** Notifies listeners of a new task on disk, and sets its timer. A task created as failed is reported as settled. */
 export function announceNew(engine: Engine, task: LiveTask, { head, changes }: TaskDecision): void {
   const { taskId, type, owner } = head
   task.committed = head
@@ -260,8 +261,8 @@ export function announceNew(engine: Engine, task: LiveTask, { head, changes }: T
 }
 
 /**
- * Writes what makes a task that was let in, and has it in memory from then on. Nothing of it runs yet. Whatever goes
- * wrong, what it was given is given back.
+ * Commits the creation of an admitted task, and adds the task to memory. The task does not run yet. After any error,
+ * the slot and the places of the admission are given back.
  */
 export async function commitNew(
   engine: Engine,
@@ -289,7 +290,8 @@ async function writeNew(engine: Engine, decision: TaskDecision, admitted: Admitt
   try {
     await store.commit(decision, { patient: false })
   } catch (error) {
-    // Whether it landed is read once the store is open again; until then the task stays here, and nobody sees it.
+    // The store is read after the outage to find out if the write is on disk. Until then the task stays in memory, not
+    // visible.
     if (isUnknown(error)) throw startUnknown(taskId, error)
     tasks.delete(taskId)
     throw error
@@ -305,7 +307,7 @@ async function headOf(
   return tasks.get(taskId)?.head ?? (await store.read((level) => readHead(level, taskId)))
 }
 
-/** A key whose task is settled for longer than the retention counts no more; of a swept task's the key itself says when. */
+/** True if the retention of the key is over. For a swept task, the entry of the key has the instant. */
 function isForgotten(
   { retentionMs, clock }: Pick<Engine, 'retentionMs' | 'clock'>,
   { forgetAt: keptUntil }: IdempotencyEntry,
@@ -315,7 +317,7 @@ function isForgotten(
   return at !== undefined && at <= clock.now()
 }
 
-/** The refusal of a start whose result was deleted: to start it anew would do again what is done. */
+/** The error of a start whose task was deleted. Without this error, the work of that task would be done twice. */
 function resultGone({ taskId, ...entry }: IdempotencyEntry, head: TaskHead | undefined): HoldfastError {
   const settledAt = head?.settledAt ?? entry.settledAt
   const when = settledAt === undefined ? '' : ` at ${new Date(settledAt).toISOString()}`

@@ -1,4 +1,4 @@
-/** Settles a task whose time is over: its timeout, its deadline or its `ttl`, whichever struck first. */
+/** Settles a task whose timeout, deadline or `ttl` has passed. */
 
 import { faultOf } from '../../base/fault.js'
 import { endOfTime } from '../../task/decisions/expiry.js'
@@ -7,7 +7,7 @@ import { isSettled } from '../../task/head.js'
 import type { Engine } from '../core/engine.js'
 import type { LiveTask } from '../core/live-task.js'
 
-/** Settles it as failed, with `TIMEOUT` or `EXPIRED`. Settled meanwhile, it stays as it is. */
+/** Settles the task as failed, with `TIMEOUT` or `EXPIRED`. A settled task stays as it is. */
 export async function timeOut(engine: Pick<Engine, 'settle' | 'logger'>, task: LiveTask): Promise<void> {
   const { head, taskId } = task
   const end = isSettled(head.status) ? undefined : endOfTime(head)

@@ -1,20 +1,20 @@
-/** How what waits hears of news: its run looks, or it is run again to look. */
+/** Wakes a waiting task when an answer, a message or the end of a child arrives. */
 import type { TaskHead } from '../../task/head.js'
 import type { Engine } from '../core/engine.js'
 import type { LiveTask } from '../core/live-task.js'
 
 /**
- * Something came from outside, or a child ended: whoever waits for it looks, or is run again to look.
- * @param answered the identities of the questions that were answered, if that is all that came
+ * Wakes the waits of a task in memory, or queues an unloaded task, after an answer, a message, or the end of a child.
+ * @param answered identities of the answered inputs, if only answers came
  */
 export function wakeTask(engine: Pick<Engine, 'schedule'>, task: LiveTask, answered?: readonly string[]): void {
-  // A session task has no body that could look.
+  // A session task has no body, so nothing waits.
   if (task.isTold || task.head.kind === 'session') return
   if (task.run && !task.run.isOver) {
     task.run.waits.nudge(answered)
     return
   }
-  // Its run is being loaded, or let go of: what it sees may be older than the news.
+  // The run is being loaded or unloaded, and may have read data from before the news.
   if (task.scheduled) {
     task.wakesAtOnce = true
     return
@@ -24,7 +24,10 @@ export function wakeTask(engine: Pick<Engine, 'schedule'>, task: LiveTask, answe
   engine.schedule(task, { now: true })
 }
 
-/** Its run is over, and the task is not: it waits for long, it is to be tried again, or news came while it was let go of. */
+/**
+ * Queues a task again after a run that did not end it: after an unload, before a retry, or if news came during the
+ * unload.
+ */
 export function scheduleAfterRun(engine: Pick<Engine, 'tasks' | 'schedule'>, task: LiveTask): void {
   const now = task.wakesAtOnce && listensForNews(task.head)
   task.wakesAtOnce = false
@@ -33,8 +36,9 @@ export function scheduleAfterRun(engine: Pick<Engine, 'tasks' | 'schedule'>, tas
 }
 
 /**
- * True if news ends its wait. The commit that brings an answer or a message takes the time away; a child's end is no commit
- * of its parent's. One that waits between two attempts hears nothing.
+ * True if news wakes the unloaded task. The commit of an answer or a message removes `wakeAt`. The end of a child
+ * changes nothing in the head of the parent, so `listens` counts too. A task that waits between two attempts is not
+ * woken by news.
  */
 export function listensForNews({ wakeAt, listens }: TaskHead): boolean {
   return wakeAt === undefined || listens === true

@@ -2,11 +2,11 @@
  * Who runs alone. A task that two processes in a row died of is a suspect; suspects are resumed one at a time, so that
  * the next death says whose it is. Owns the queue for that and the turn; `task/decisions/crash-count.ts` decides what counts.
  *
- * - A turn begins when the suspect's `start` is on disk, with the mark that lets a death count; no other suspect bears it. It is over when
- *     the mark is gone from the disk: the task recorded something, waits, was parked or settled, or ran for
- *     30 s (then the mark is taken away, and the task runs on). Only then the next turn begins.
- * - Those that one process died of come first, all at once: the first turn waits until each of them has got on, for
- *     30 s at the most.
+ * - A turn begins when the suspect's `start` is on disk, with the mark that lets a death count; no other suspect bears
+ *     it. It is over when the mark is gone from the disk: the task recorded something, waits, was parked or settled, or
+ *     ran for 30 s (then the mark is taken away, and the task runs on). Only then the next turn begins.
+ * - Those that one process died of come first, all at once: the first turn waits until each of them has got on, for 30
+ *     s at the most.
  * - What a task that may be parked for the next death begins is noted before it begins, so that it can be named.
  */
 

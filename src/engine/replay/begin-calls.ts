@@ -2,8 +2,8 @@
  * Begins what a body asked for, once the log is used up: in the order of the calls, a slice in each turn of the event loop.
  * Without slices, a body that asks for thousands of steps at once would hold the event loop until all of them had begun.
  *
- * - A call is released when the log is used up (rule 3 of the log). It begins even if records of calls before
- *               it are handed over meanwhile.
+ * - A call is released when the log is used up (rule 3 of the log). It begins even if records of calls before it are
+ *     handed over meanwhile.
  * - Before each slice is asked what has to be waited for: for the disk, answers of `patched`, a suspect's note.
  */
 import { setImmediate } from 'node:timers'

@@ -255,7 +255,7 @@ export class Run implements RunCore {
   /** Left for a later run. Steps in flight see their signal aborted; the body sees nothing. */
   abandon(): void {
     this.#finish({ kind: 'over' })
-    const reason = new DOMException('This run of the task is over; another one takes it up', 'AbortError')
+    const reason = new DOMException('This run of the task is over. A later run continues the task.', 'AbortError')
     this.#aborter.abort(reason)
     this.#inFlight.abort(reason)
   }

@@ -2,13 +2,13 @@
  * Answers that no record holds: refusals of a body's calls, and what is derived from the log (`now()`, `uuid()`, `patched()`,
  * the end of branches that nothing had to be recorded for). Owns the counts that end a loop of such calls.
  *
- * - Every refusal, and every hundredth derived answer of a turn, is handed over in a turn of its own. That turn is planned
- *     at once, so it comes before any record and any read. The order of turns then depends on no timing, and the first run
- *     and every replay see the same one.
+ * - Every refusal, and every hundredth derived answer of a turn, is handed over in a turn of its own. That turn is
+ *     planned at once, so it comes before any record and any read. The order of turns then depends on no timing, and
+ *     the first run and every replay see the same one.
  * - The event loop turns before each such turn. So timers, I/O, a cancel and a close get on while a body loops. Past
  *     1,000 derived answers in a row it also pauses: a loop that gets nowhere leaves most of the processor to others.
- * unrecorded-answers-3. A record that is handed over begins both counts anew. So does a restore that moves the body to a checkpoint: the run that
- *     saved it was handed the checkpoint's record there.
+ * unrecorded-answers-3. A record that is handed over begins both counts anew. So does a restore that moves the body to
+ *     a checkpoint: the run that saved it was handed the checkpoint's record there.
  */
 import type { HoldfastError } from '../../base/errors.js'
 import { DERIVED_MAX, noProgress, REFUSALS_MAX, refusedTooOften } from './body-errors.js'

@@ -2,7 +2,8 @@
  * How a run waits: without a slot while it only waits, and without memory if that is for long. What is on disk says until
  * when it is, or for what.
  *
- * - While something only waits, nothing of it is in flight: a close doesn't wait for it, and leaves it to the next open.
+ * - While something only waits, nothing of it is in flight: a close doesn't wait for it, and leaves it to the next
+ *     open.
  * - A wait for time alone is unloaded at once if it is long; one that something from outside may end stays for
  *     `unloadAfter` first, since a replay for each answer of a lively conversation would cost more than the memory.
  * - Where `limits.loadedRunsMax` runs are in memory, a run that begins to wait is unloaded at once, however short its

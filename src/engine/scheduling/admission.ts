@@ -1,8 +1,9 @@
 /**
  * Decides whether a new task may come in, and whether it takes a slot or a place in the queue.
  *
- * - A decision is made in one go, without waiting, and what it gives away is gone for the next one at once (commit-5). So a
- *     thousand starts at a time never overshoot a limit. Only the owner's window of starts is read before, if it has to be.
+ * - A decision is made in one go, without waiting, and what it gives away is gone for the next one at once (commit-5).
+ *     So a thousand starts at a time never overshoot a limit. Only the owner's window of starts is read before, if it
+ *     has to be.
  * - A start that fails gives back what it was given, all of it, once.
  * - A refusal names the limit and its state, and for a rate the instant from which a start is accepted again. For the
  *     other limits nothing is known about that instant, so the refusal says that unfinished tasks have to settle first.

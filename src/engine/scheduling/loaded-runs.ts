@@ -3,8 +3,8 @@
  * A run is in memory from its first slot until it has ended, or until its unloading is on disk.
  *
  * - The limit keeps no slot free. Where nothing can be unloaded, one run more is loaded.
- * - The run that is unloaded for another is the one whose wait ends last. A run whose wait is over, and that waits
- *     for a slot, comes after all that still wait. It is unloaded only where the limit of its type or owner holds it up,
+ * - The run that is unloaded for another is the one whose wait ends last. A run whose wait is over, and that waits for
+ *     a slot, comes after all that still wait. It is unloaded only where the limit of its type or owner holds it up,
  *     since the scheduler gives a free slot to any other such run before another run is loaded.
  */
 import { Heap } from '../../base/heap.js'

@@ -1,8 +1,8 @@
 /**
  * The rates that hold for a start: the store's own, and that of the client for whom a protocol binding starts it.
  *
- * - Every start of an owner counts in every rate that is known, whoever makes it, so that what is read after a
- *          restart and what was counted before it are the same.
+ * - Every start of an owner counts in every rate that is known, whoever makes it, so that what is read after a restart
+ *     and what was counted before it are the same.
  * - Starts of an earlier process are read as long as they may matter: for one window after the opening.
  */
 

@@ -4,14 +4,15 @@
  *
  * - At most `concurrency` runs have a slot; of one type and of one owner no more than their own limits allow. Tasks
  *     without an owner are nobody's: only the other two limits hold for them.
- * scheduler-2. Owners take turns, so one with ten thousand tasks delays nobody else's first. Among an owner's tasks the priority
- *     decides, then who waits longer. So a priority is a word between an owner and its own tasks, never against others.
+ * scheduler-2. Owners take turns, so one with ten thousand tasks delays nobody else's first. Among an owner's tasks the
+ *     priority decides, then who waits longer. So a priority is a word between an owner and its own tasks, never
+ *     against others.
  * - A waiting task gains 1 of priority per `ageingMs`, all the time and all alike. So which of two comes first never
  *     changes while they wait, and the queue is never sorted anew.
  * - Whoever is held up by a limit of its type or its owner holds up nobody behind it.
  * - Between two calls nobody waits who could run. So a newcomer that may take a slot passes nobody.
- * scheduler-6. While as many runs are in memory as may be (loaded-runs.ts), a free slot goes to one of them that waits for it
- *     before another run is loaded. scheduler-2 decides among these, and otherwise among all.
+ * scheduler-6. While as many runs are in memory as may be (loaded-runs.ts), a free slot goes to one of them that waits
+ *     for it before another run is loaded. scheduler-2 decides among these, and otherwise among all.
  *
  * A decision is O(log n) in what waits, and looks at each type that has anything waiting once, or twice (scheduler-6).
  */

@@ -2,8 +2,8 @@
  * Cleans up behind a task that has settled: ends its children, undoes its steps, runs `onCancel`. The outcome stands; what
  * is written here is how far the clean-up is, so that a process that takes it up continues where the last one was.
  *
- * - Children end first, all at once, with clean-ups of their own: none outlives its parent's. They need no slot of the parent's, so
- *     that a long line of ancestors cannot wait for itself.
+ * - Children end first, all at once, with clean-ups of their own: none outlives its parent's. They need no slot of the
+ *     parent's, so that a long line of ancestors cannot wait for itself.
  * - Then steps are undone, the newest first (undo-steps.ts), behind every outcome but a result.
  * - Then `onCancel` runs, if something stopped the task behind its body's back.
  * - An undo out of attempts doesn't keep the others: the clean-up ends as failed, and `get` says of what.

@@ -4,8 +4,8 @@
  *
  * - What is recorded as done, or as out of attempts, never runs again.
  * undo-2. An attempt that a close, or the death of the process, interrupted counts for nothing: it is made again.
- * - One that a body's decision began, and that succeeds when the task is settled meanwhile, is the clean-up's, as long as
- *     that waits for it: till the grace is over.
+ * - One that a body's decision began, and that succeeds when the task is settled meanwhile, is the clean-up's, as long
+ *     as that waits for it: till the grace is over.
  */
 import { callIn } from '../../base/empty-context.js'
 import { checkFunction } from '../../base/expected.js'

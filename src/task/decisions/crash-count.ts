@@ -1,15 +1,12 @@
 /**
  * Counts the crashes of processes against the tasks that ran in them. Pure.
  *
- * - The commit that starts a run marks the head with the number of the opening (`life`). Progress or a wait removes
- *   the mark.
- *     So a head that has the number of a crashed opening at the next open was running, and had recorded nothing in
- *     that opening.
- * - Each such crash adds one to the count (`deaths`). A new record resets the count. From the second crash on, the
- *   task is a
- *     suspect. Suspects run one at a time (engine/recovery/suspects.ts) and have the mark only in their turn, so only
- *     a crash in
- *     that turn counts.
+ * - The commit that starts a run marks the head with the number of the opening (`life`). Progress or a wait removes the
+ *     mark. So a head that has the number of a crashed opening at the next open was running, and had recorded nothing
+ *     in that opening.
+ * - Each such crash adds one to the count (`deaths`). A new record resets the count. From the second crash on, the task
+ *     is a suspect. Suspects run one at a time (engine/recovery/suspects.ts) and have the mark only in their turn, so
+ *     only a crash in that turn counts.
  * - The status is not read here: the clean-up of a settled task is marked, counted and suspected in the same way.
  */
 import type { TaskDecision } from '../changes.js'

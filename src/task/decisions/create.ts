@@ -99,8 +99,7 @@ export function createTask(task: NewTask, now: number): TaskDecision {
 
 /**
  * The decision that creates a task whose deadline or `ttl` has already passed. The commit that creates the task
- * settles it,
- * and its body never runs.
+ * settles it, and its body never runs.
  * @param created the decision of `createTask` or `forkTask`, for a task that does not run yet
  * @param end the event that settles the task as failed
  */

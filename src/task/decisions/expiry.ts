@@ -64,9 +64,8 @@ export function deadlineOf({ timeoutAt, deadlineAt }: TaskHead): number | undefi
 
 /**
  * The instant at which the idempotency key of a settled task is deleted: `retentionMs` after the end of its `ttl`, or
- * after
- * the instant at which it settled if that is later or there is no `ttl`. `undefined` for an unfinished task, whose key
- * is kept.
+ * after the instant at which it settled if that is later or there is no `ttl`. `undefined` for an unfinished task,
+ * whose key is kept.
  */
 export function forgetAt(head: TaskHead, retentionMs: number): number | undefined {
   return head.settledAt === undefined ? undefined : Math.max(head.settledAt, expiresAt(head) ?? 0) + retentionMs

@@ -2,13 +2,10 @@
  * Decides the content of a fork: a new task that continues from a past point of another task, its source. Pure.
  *
  * - The fork has the log records up to and including the point, unchanged: numbers, call indexes and times. The body
- *   made
- *     each of these calls before it received the point, so a replay makes them again in the same place. A call made by
- *     then
- *     and recorded later is not copied, and begins again.
+ *     made each of these calls before it received the point, so a replay makes them again in the same place. A call
+ *     made by then and recorded later is not copied, and begins again.
  * - Other inputs of a replay are the same too: the seed of `uuid()`, the first instant of `now()`, the version, the
- *   states of
- *     the checkpoints, the answers of `patched` before the point.
+ *     states of the checkpoints, the answers of `patched` before the point.
  * - Nothing unfinished is copied: no undo record, wait, child or message. The fork never undoes a copied step.
  * - The source is not changed. Its audit trail has an entry about the fork.
  */

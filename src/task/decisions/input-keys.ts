@@ -3,11 +3,9 @@
  *
  * - The key of the first input with a name is the name itself, so clients can expect a fixed key.
  * input-key-2. The key of a later input is `<name>-<n>`, where `n` counts the inputs of the task. If an earlier input
- * had that
- *     key, the next free number is used. No key is used twice, so a late answer cannot reach a later input.
+ *     had that key, the next free number is used. No key is used twice, so a late answer cannot reach a later input.
  * input-key-3. Older versions did not keep the keys, and every key was `<name>-<n>`. For a head of such a version,
- * every key
- *     that ends in one of these numbers counts as used.
+ *     every key that ends in one of these numbers counts as used.
  */
 
 import { bytesOf } from '../byte-count.js'

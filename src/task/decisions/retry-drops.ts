@@ -1,22 +1,16 @@
 /**
  * Decides which records a retry of the task drops from its log. The next attempt of the body then receives every
- * recorded
- * answer except the failure that escaped, and the answers that depend on it. This is the one exception to recovery-1.
- * Pure,
- * and nearly linear. A long log is planned in slices.
+ * recorded answer except the failure that escaped, and the answers that depend on it. This is the one exception to
+ * recovery-1. Pure, and nearly linear. A long log is planned in slices.
  *
  * retry-drops-1. Each failure that escaped is dropped, with later failures and all calls that the body made after it
- * received
- *     the failure, in its scope and in the scopes around it. Sibling branches keep their records.
+ *     received the failure, in its scope and in the scopes around it. Sibling branches keep their records.
  * retry-drops-2. A branch that lost a race runs again if the decision of the race is dropped (if it lost several, all
- * of the
- *     decisions). Then two kinds of records in the branch are dropped too, with their dependents inside the branch:
- *     steps that
- *     were undone, so that they run again, and receives, because their messages were put back already. Nothing is
- *     dropped
- *     inside a branch that stays lost: the next attempt leaves it at the same point.
+ *     of the decisions). Then two kinds of records in the branch are dropped too, with their dependents inside the
+ *     branch: steps that were undone, so that they run again, and receives, because their messages were put back
+ *     already. Nothing is dropped inside a branch that stays lost: the next attempt leaves it at the same point.
  * retry-drops-3. Nothing is dropped if no state of a checkpoint would remain to continue from after earlier records
- * were pruned.
+ *     were pruned.
  */
 
 import { addChecksum } from '../../base/checksum.js'
@@ -63,8 +57,7 @@ const PER_SLICE = 1_000
 
 /**
  * Plans the drop in slices: each `next` takes a few milliseconds. If `error` has no failed record, or that record was
- * pruned,
- * nothing is dropped.
+ * pruned, nothing is dropped.
  */
 export function* planRetry(
   log: readonly ReadRecord[],
@@ -158,8 +151,7 @@ class Losses {
 
 /**
  * Adds the records to drop in branches that lost to the roots (retry-drops-2). A dropped decision may cause the drop
- * of another
- * decision inside a branch that it cancelled. The loop ends when no more decisions are dropped.
+ * of another decision inside a branch that it cancelled. The loop ends when no more decisions are dropped.
  */
 function* dropLosers(
   log: readonly ReadRecord[],

@@ -48,8 +48,7 @@ const CAUSES_MAX = 32
 
 /**
  * The retry advice of an error and its causes: final or not, and the delay. The error of a failed step was decoded from
- * the
- * store and has lost its class, so its cause is recognized by name.
+ * the store and has lost its class, so its cause is recognized by name.
  */
 function adviceOf(error: unknown): { isFinal: boolean; afterMs: number | undefined } {
   const advice: { isFinal: boolean; afterMs: number | undefined } = { isFinal: false, afterMs: undefined }

@@ -1,11 +1,9 @@
 /**
  * Decides the end of a task and the end of its clean-up. The outcome is fixed by the commit that settles the task. The
- * clean-up
- * runs after it, has its own state, and never changes the outcome.
+ * clean-up runs after it, has its own state, and never changes the outcome.
  *
  * settle-1. Children that have not ended are cleaned up after every outcome. Steps with an undo are undone after a
- * failure, a
- *     cancel, a timeout and an expiry. `onCancel` runs after the last three.
+ *     failure, a cancel, a timeout and an expiry. `onCancel` runs after the last three.
  * - Settling a task ends its run. The clean-up has a run of its own, and only that run may write (commit-6).
  */
 

@@ -1,7 +1,6 @@
 /**
  * Decides the changes that an event makes to a task. Pure: no clock, no store, no randomness. The same head, event and
- * time
- * give the same decision.
+ * time give the same decision.
  *
  *             create ──► pending ──start──► running ⇄ input_required
  *                           │                  │            │
@@ -14,7 +13,7 @@
  * - Parked is not a status: an unfinished task keeps its status while it is parked.
  * - Every change of status, every saved checkpoint and every parking has an audit entry in the same batch.
  * - While its clean-up is pending, a settled task accepts events of the clean-up, a parking and a resume, and nothing
- *   else.
+ *     else.
  */
 import { HoldfastError } from '../../base/errors.js'
 import { bytesOf, grownCount, prunedCount, shrunkCount, stateUsage } from '../byte-count.js'
@@ -61,7 +60,7 @@ export function isFenced(error: unknown): boolean {
  */
 export function transition(head: TaskHead, event: TaskEvent, now: number): TaskDecision {
   if ('run' in event && event.run !== undefined && !BEGINNINGS.has(event.kind) && event.run !== head.run) {
-    throw new RunFenced(`Run ${event.run} of task ${head.taskId} is over; run ${head.run} has taken its place`)
+    throw new RunFenced(`Run ${event.run} of task ${head.taskId} is superseded by run ${head.run}`)
   }
   if (isSettled(head.status) && !(isLive(head) && CLEAN_UP.has(event.kind))) throw settledAlready(head)
   const next = nextHead(head, event, now)

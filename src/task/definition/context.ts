@@ -56,12 +56,10 @@ export interface RestoredCheckpoint<State = unknown> {
 
 /**
  * Context of a body. A body makes all its waits through the context, so that a new run after a crash receives the
- * results of
- * the log in the same order.
+ * results of the log in the same order.
  *
  * A refused call rejects with the reason, in every run. The 100th refusal in a row without a record fails the task
- * with
- * `REFUSED_TOO_OFTEN`.
+ * with `REFUSED_TOO_OFTEN`.
  */
 export interface TaskContext {
   readonly taskId: string
@@ -90,18 +88,14 @@ export interface TaskContext {
    * @returns the result after a round trip through JSON
    * @throws StepFailedError if `fn` threw, in this run and in every later one
    * @throws HoldfastError `STEP_AMBIGUOUS` after a wait that was not made through the context, and inside the function
-   * of a
-   * step. The task fails, even if the body catches the error
+   * of a step. The task fails, even if the body catches the error
    */
   step<T>(name: string, fn: (step: StepContext) => T | Promise<T>, options?: StepOptions): Promise<Jsonified<T>>
   /**
    * Runs an exported function of a module as a step, in a process of its own. A process that passes its limits is
-   * ended: the
-   * step fails with `RESOURCE_EXCEEDED`, and the server continues. Processes that it started end with it, except
-   * detached
-   * ones. This is a guard against accidents and not a sandbox: the process has the rights, environment and secrets of
-   * the
-   * server. It starts in about 0.2 s. At most `limits.isolatedProcessesMax` run at once.
+   * ended: the step fails with `RESOURCE_EXCEEDED`, and the server continues. Processes that it started end with it,
+   * except detached ones. This is a guard against accidents and not a sandbox: the process has the rights, environment
+   * and secrets of the server. It starts in about 0.2 s. At most `limits.isolatedProcessesMax` run at once.
    * @param moduleUrl `new URL('./work.js', import.meta.url)`, a `file:` URL as text, or an absolute path
    * @param args JSON; the function is called as `(args, { idempotencyKey, attempt, signal })`
    * @returns the result of the function after a round trip through JSON
@@ -114,8 +108,7 @@ export interface TaskContext {
   ): Promise<Jsonified<T>>
   /**
    * Waits for a duration, also over crashes and restarts. During the wait the task uses no slot, and after
-   * `unloadAfter` no
-   * memory.
+   * `unloadAfter` no memory.
    * @param name distinguishes the sleep from other sleeps, as the name of a step does
    * @param duration milliseconds, or a string such as `'30d'`
    */
@@ -141,15 +134,13 @@ export interface TaskContext {
   receive<Payload = unknown>(name: string, options?: WaitOptions): Promise<Payload>
   /**
    * Runs branches concurrently, each with a context of its own, and waits for all of them. If one fails, the others
-   * are
-   * cancelled, and `all` rejects with the error of the failed branch after the others have ended.
+   * are cancelled, and `all` rejects with the error of the failed branch after the others have ended.
    * @returns the result of each branch, by name
    */
   all<Results extends Record<string, unknown>>(branches: BranchesOf<Results>): Promise<Results>
   /**
    * Runs branches concurrently until the first one ends, and cancels the others. Their steps that have an undo are
-   * undone.
-   * Then `race` resolves with the result of the first branch, or rejects with its error.
+   * undone. Then `race` resolves with the result of the first branch, or rejects with its error.
    */
   race<Results extends Record<string, unknown>>(branches: BranchesOf<Results>): Promise<Results[keyof Results]>
   /**
@@ -159,8 +150,7 @@ export interface TaskContext {
   any<Results extends Record<string, unknown>>(branches: BranchesOf<Results>): Promise<Results[keyof Results]>
   /**
    * Starts a child task, and waits for its end. The child is cancelled if this task ends first, or if the branch that
-   * started
-   * the child loses. The clean-up of this task waits for the end of the child.
+   * started the child loses. The clean-up of this task waits for the end of the child.
    * @param definition a definition (registered now if it is not yet), or the name of a registered one
    * @returns the output of the child
    * @throws StepFailedError if the child failed, was cancelled or could not be started. `cause` is the reason
@@ -174,22 +164,19 @@ export interface TaskContext {
   saveCheckpoint(state: unknown, options?: SaveCheckpointOptions): Promise<{ checkpointId: string }>
   /**
    * Continues from a checkpoint that the body of this task saved: the latest one, or the one with the given ID.
-   * `undefined` if
-   * there is none yet. Call it in the first lines of a body, or directly after a save.
+   * `undefined` if there is none yet. Call it in the first lines of a body, or directly after a save.
    * @throws HoldfastError `STEPS_IN_FLIGHT`, `CHECKPOINT_BEHIND`, `CHECKPOINT_PRUNED`, `CHECKPOINT_NOT_FOUND`
    */
   // biome-ignore lint/suspicious/noExplicitAny: the author of the body knows the type of the saved state
   restoreCheckpoint<State = any>(checkpointId?: string): Promise<RestoredCheckpoint<State> | undefined>
   /**
    * Reports the progress of the body. `get` shows the progress at once. It is stored with the next record. Never
-   * waits. A value
-   * that is not a finite number is left out, so that no task fails because of its progress.
+   * waits. A value that is not a finite number is left out, so that no task fails because of its progress.
    */
   progress(progress: Progress): void
   /**
    * The stored time of the last answer in milliseconds since the epoch, the same in every replay. The time changes
-   * only with
-   * the next record. To wait, use `sleep`.
+   * only with the next record. To wait, use `sleep`.
    * @throws HoldfastError `NO_PROGRESS` at the 100,000th call in a row without a record. The task fails
    */
   now(): Promise<number>
@@ -197,10 +184,8 @@ export interface TaskContext {
   uuid(): Promise<string>
   /**
    * True if the body should run the new code of a change. `true` if the body runs this place for the first time.
-   * `false` while
-   * a replay still has recorded results, or waits that had begun, ahead of it, which only the old code requests. The
-   * answer
-   * stays the same until the next checkpoint.
+   * `false` while a replay still has recorded results, or waits that had begun, ahead of it, which only the old code
+   * requests. The answer stays the same until the next checkpoint.
    * @param id name of the change, in at most 200 bytes
    * @throws HoldfastError `STEP_AMBIGUOUS`, `LIMIT_EXCEEDED`
    * @example
@@ -218,8 +203,7 @@ export type BranchesOf<Results> = {
 export interface WaitOptions {
   /**
    * Longest wait. It counts from the call, crashes and down time included. The call then rejects with `INPUT_TIMEOUT`
-   * or
-   * `RECEIVE_TIMEOUT`.
+   * or `RECEIVE_TIMEOUT`.
    * @default none
    */
   readonly timeout?: Duration | undefined
@@ -255,8 +239,7 @@ export interface CleanUpContext {
   readonly log: Logger
   /**
    * Runs `fn` once and records its result. A later attempt, also after a crash, gets the recorded result. Concurrent
-   * calls need
-   * different names.
+   * calls need different names.
    * @returns the result after a round trip through JSON
    */
   step<T>(
@@ -276,8 +259,8 @@ export interface StepToUndo<Input = unknown, Result = any> {
   readonly input: Input
   /**
    * Result of the step. `undefined` if the step failed, or if it is not known if it took place. TypeScript cannot
-   * infer the
-   * type of the result here, so an undo that needs it names it: `(context, step: StepToUndo<Input, Charge>) => …`.
+   * infer the type of the result here, so an undo that needs it names it: `(context, step: StepToUndo<Input, Charge>)
+   * => …`.
    */
   readonly result: Result | undefined
 }

@@ -34,8 +34,7 @@ export interface TaskOptions<Input extends ZodType | undefined, Output extends Z
   readonly output?: Output | undefined
   /**
    * Longest time of a task, from the start of its first run, crashes and down time included. The task then fails
-   * with
-   * `TIMEOUT`.
+   * with `TIMEOUT`.
    * @default none
    */
   readonly timeout?: Duration | undefined

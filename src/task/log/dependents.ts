@@ -2,12 +2,9 @@
  * Finds the calls of a body that depend on a log record, in nearly linear time for any number of branches.
  *
  * A call depends on a record if the body made the call after it received the record, except in a sibling branch:
- * another
- * branch of the same `race` or `all`. Each record and each call is stored at every scope that contains it, under the
- * call of
- * that scope that leads to it. Two entries under different calls of a scope are not in sibling branches. Two entries
- * under
- * the same call are compared in the scopes inside.
+ * another branch of the same `race` or `all`. Each record and each call is stored at every scope that contains it,
+ * under the call of that scope that leads to it. Two entries under different calls of a scope are not in sibling
+ * branches. Two entries under the same call are compared in the scopes inside.
  */
 import { Heap } from '../../base/heap.js'
 import type { LogRecord } from './records.js'

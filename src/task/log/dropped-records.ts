@@ -1,12 +1,10 @@
 /**
  * The records that retries dropped from a log and that are not deleted yet, as ranges of their numbers. A reader of
- * the log
- * skips them. Pure.
+ * the log skips them. Pure.
  *
  * - The numbers are never used again, so a record of a later attempt is in no range.
  * dropped-records-2. Messages to put back, and checkpoints and patch answers of dropped segments, are cleared before
- * the next
- *            attempt begins. Only log records are deleted after its begin.
+ *     the next attempt begins. Only log records are deleted after its begin.
  */
 
 /** Numbers in ascending order, two for each range: its first and its last. */

@@ -1,10 +1,8 @@
 /**
  * The log during a replay: the records, the position that the body has reached, and the calls that the body makes. In
- * memory
- * only, and pure: nothing here reads or waits, so every rule of the log can be tested on a list.
+ * memory only, and pure: nothing here reads or waits, so every rule of the log can be tested on a list.
  *
- * history-1. Calls that share a name are numbered in the order in which they are made, from 1 in each segment (rule
- * 1).
+ * history-1. Calls that share a name are numbered in the order in which they are made, from 1 in each segment (rule 1).
  * - The body receives answers in the order of the records (rule 2).
  * - Calls are counted per scope. A call whose index or identity differs from the record is a change of code (rule 3).
  */

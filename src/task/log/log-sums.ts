@@ -1,9 +1,7 @@
 /**
  * Detects records that are missing from the log of a task. The head has the count and the sum of the prefix and of the
- * open
- * segment. A checkpoint has those of the segment that it closed (store-1). So a gap is found even if all other records
- * are
- * intact.
+ * open segment. A checkpoint has those of the segment that it closed (store-1). So a gap is found even if all other
+ * records are intact.
  */
 import { addChecksum } from '../../base/checksum.js'
 import { countedIn, type LogRecord } from './records.js'

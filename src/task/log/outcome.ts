@@ -1,7 +1,6 @@
 /**
  * Outcomes of tasks, independent of any protocol, and the encoding of errors. A thrown value is stored as a
- * `TaskError`. The
- * first run of a body gets the same decoded error as a replay.
+ * `TaskError`. The first run of a body gets the same decoded error as a replay.
  */
 import {
   ERROR_CODES,
@@ -203,8 +202,7 @@ function revived(stored: TaskError, cause: Error | undefined): Error {
 
 /**
  * The code of a task that failed with `error`: the code of the engine's own error, or of the engine's error that made
- * a step
- * fail. `TASK_FAILED` for every other error.
+ * a step fail. `TASK_FAILED` for every other error.
  */
 export function failureCode(error: TaskError): ErrorCode {
   if (error.step !== undefined) return error.cause ? failureCode(error.cause) : 'TASK_FAILED'

@@ -1,12 +1,10 @@
 /**
  * Answers of `patched(id)`: true if the body runs the new code of a change, false if it runs the old code. Pure.
  *
- * - The first answer in a segment holds for that segment. The answer is `false` while records or pending calls (a
- *   wait, a
- *     child) of an earlier run are ahead of the body. Otherwise it is `true`.
+ * - The first answer in a segment holds for that segment. The answer is `false` while records or pending calls (a wait,
+ *     a child) of an earlier run are ahead of the body. Otherwise it is `true`.
  * patch-answers-2. An answer is on disk before the next function begins. If the process crashes before that, no
- * function ran
- *     because of the answer, and the next run may get another answer.
+ *     function ran because of the answer, and the next run may get another answer.
  * patch-answers-3. A record can depend on an answer only if it was recorded after the answer was given.
  */
 import { HoldfastError } from '../../base/errors.js'
@@ -86,8 +84,8 @@ export function decodePatches(text: string): PatchAnswers {
 
 /**
  * The answers that a fork copies: those that a copied record may depend on (patch-answers-3). With fewer answers, the
- * replay
- * of the copied records would run the wrong side of a change. With more, new calls of the fork would run the old code.
+ * replay of the copied records would run the wrong side of a change. With more, new calls of the fork would run the old
+ * code.
  * @param last the number of the last record that is copied
  */
 export function patchesForFork(stored: ReadonlyMap<number, PatchAnswers>, last: number): StoredPatches[] {

@@ -1,9 +1,7 @@
 /**
  * Pending records. A call that has begun and not ended has one: the failed attempts and the saved state of a step, the
- * end of
- * a sleep, the question of an input, the ID of a child. The record is deleted when the call gets its log record. The
- * log holds
- * answers only, so waits and retries do not slow a replay.
+ * end of a sleep, the question of an input, the ID of a child. The record is deleted when the call gets its log record.
+ * The log holds answers only, so waits and retries do not slow a replay.
  */
 import type { JsonValue } from '../../base/json.js'
 

@@ -1,7 +1,6 @@
 /**
  * The log of a task: the calls of the body and their answers, in the order of the answers. Segment, scope, kind, name
- * and
- * number identify a record. Its `ask` is the index of the call in its segment and scope.
+ * and number identify a record. Its `ask` is the index of the call in its segment and scope.
  */
 import { addChecksum } from '../../base/checksum.js'
 import type { TaskError } from './outcome.js'
@@ -129,8 +128,7 @@ export const BEHIND_PATCHED = ". Put what changed behind `task.patched('a name')
 
 /**
  * The record as text for the store. A result is JSON already, and JSON has no raw line break. So the result follows on
- * its
- * own line, is not escaped a second time, and is parsed only when a body needs it.
+ * its own line, is not escaped a second time, and is parsed only when a body needs it.
  */
 export function encodeRecord(record: LogRecord): string {
   const value = 'value' in record ? record.value : undefined

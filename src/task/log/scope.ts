@@ -1,7 +1,7 @@
 /**
  * Scopes. A scope is the path of the branches that a call is made in. The body itself is the empty scope.
- * `race#1.timeout` is
- * the branch `timeout` of its first race, and `race#1.timeout/all#1.a` is a branch inside that branch.
+ * `race#1.timeout` is the branch `timeout` of its first race, and `race#1.timeout/all#1.a` is a branch inside that
+ * branch.
  */
 
 /** The scope of a branch of the `number`-th call of its kind in `scope`. */

@@ -1,7 +1,7 @@
 /**
  * Undo records. A step that has an undo has one: its begin, its result, and the state of the undo. The undo record is
- * on disk
- * before its step begins, and stays after the step's log record, so that an undo needs neither a replay nor the log.
+ * on disk before its step begins, and stays after the step's log record, so that an undo needs neither a replay nor the
+ * log.
  */
 
 import type { Place } from './pending-record.js'

@@ -2,8 +2,8 @@
  * Runs a function of a module in a process of its own, watches what it uses, and ends it when it must end. It is called
  * by a step as that step's function, so retries, timeouts, the log and recovery are those of any step.
  *
- * - The process is watched from its start until its last word. It leads a process group (not on Windows, which has none).
- *     Past a limit the group is killed. A process that it started detached has left the group, and continues.
+ * - The process is watched from its start until its last word. It leads a process group (not on Windows, which has
+ *     none). Past a limit the group is killed. A process that it started detached has left the group, and continues.
  * - The promise settles with the function's word, or once the process has ended: whoever waits for the function to be
  *     over (a retry, an undo) does not begin beside it.
  * - Nothing that it writes reaches this process's standard output, which belongs to the protocol of a stdio server.

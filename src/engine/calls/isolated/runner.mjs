@@ -3,8 +3,8 @@
  *
  * - It outlives neither its parent nor its limits: the channel's end ends it, and where the function keeps the main
  *     thread busy, or the parent is too busy to look, the watchdog does.
- * - It says one thing, once: a result as JSON text, or an error. What is too large to be sent is refused here, so
- *     that the parent's memory never depends on what a function returns.
+ * - It says one thing, once: a result as JSON text, or an error. What is too large to be sent is refused here, so that
+ *     the parent's memory never depends on what a function returns.
  * - Its standard output is its parent's standard error; this is seen to by the parent.
  */
 import { types } from 'node:util'
@@ -47,7 +47,7 @@ const CAUSES_MAX = 8
 const OPAQUE = [Map, Set, WeakMap, WeakSet, WeakRef, Promise, ArrayBuffer, RegExp, Error]
 
 const send = process.send?.bind(process)
-if (!send) throw new Error('This file is started by `task.isolated`, and by nobody else')
+if (!send) throw new Error('Only `task.isolated` starts this file')
 // The channel is ours: a function that finds it and talks would be taken for us.
 Object.defineProperty(process, 'send', { value: undefined })
 
