@@ -23,7 +23,7 @@ export function pagesOf(
 }
 
 /** The name of the page of an entry: `holdfast.md`, `mcp-2026-07-28.md`. */
-export function pageOf({ name }: Entry): string {
+function pageOf({ name }: Entry): string {
   return `${name.replace(/^[^/]+\//, '').replaceAll('/', '-')}.md`
 }
 

@@ -28,7 +28,7 @@ export type Jsonified<T> = unknown extends T
 /**
  * Deepest nesting of a value. A deeper value is refused. Without this, it could overflow the stack of a later reader.
  */
-export const JSON_DEPTH_MAX = 500
+const JSON_DEPTH_MAX = 500
 
 /** Description and limit of a value, for the sentence of an error. */
 export interface JsonUse {

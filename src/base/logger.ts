@@ -34,7 +34,7 @@ const toStderr = (level: string) => (message: string, fields?: Record<string, un
 const quiet = () => {}
 
 /** A logger that writes lines of `level` and above to standard error. */
-export function stderrLoggerAt(level: LogLevel): Logger {
+function stderrLoggerAt(level: LogLevel): Logger {
   const from = LOG_LEVELS.indexOf(level)
   const at = (line: LogLevel, label: string) => (LOG_LEVELS.indexOf(line) < from ? quiet : toStderr(label))
   return {

@@ -120,7 +120,7 @@ function add(operations: Operation[], task: TaskHead, change: Change, nextAuditI
  * Key that leads the sweeper to a settled task, written with its head: a timer, or the instant of settling if there is
  * no `ttl`.
  */
-export function sweepKey(head: TaskHead): string {
+function sweepKey(head: TaskHead): string {
   const at = sweepAt(head, undefined)
   return at === undefined ? settledKey(head.settledAt ?? 0, head.taskId) : timerKey(at, 'sweep', head.taskId)
 }

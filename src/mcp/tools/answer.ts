@@ -41,7 +41,7 @@ export function answerOf(outcome: Outcome, taskId: string, tool?: Projection): A
  * Default result of an output. An object becomes structured content, with its JSON as text. An output that is a tool
  * result already is used unchanged, unless the tool has an output schema, which describes objects.
  */
-export function resultOf(output: JsonValue | undefined, hasSchema: boolean): ToolResult {
+function resultOf(output: JsonValue | undefined, hasSchema: boolean): ToolResult {
   if (output === undefined) return { content: [] }
   if (!hasSchema && isToolResult(output)) return output as ToolResult
   const content = [{ type: 'text', text: typeof output === 'string' ? output : JSON.stringify(output) }]
@@ -94,11 +94,6 @@ export function thrownMessageOf({ name, message }: { name: string; message: stri
 /** Cause of a step's failure: the error that the step threw. */
 function causeOf(error: TaskError): TaskError {
   return error.step !== undefined && error.cause ? causeOf(error.cause) : error
-}
-
-/** Makes the answer for an error that was thrown while answering. */
-export function errorAnswer({ code, message, data }: ProtocolError): Answer {
-  return failed(code, message, data)
 }
 
 /** Makes the error to throw for an answer of kind `error`. */

@@ -19,7 +19,7 @@ import type { ToolResult } from './tool.js'
 import { waitForEnd } from './wait.js'
 
 /** The fallback tools by name, without a prefix. */
-export const FALLBACK_TOOLS = [
+const FALLBACK_TOOLS = [
   'get_task_status',
   'wait_for_task',
   'get_task_result',

@@ -8,7 +8,7 @@ import { thrownMessageOf } from './answer.js'
 import type { CallExtra, DurableTool, InputRequired, ToolResult } from './tool.js'
 
 /** Key in `_meta` under which a client names a call, so that a repeat joins the first one. */
-export const IDEMPOTENCY_META = 'holdfast/idempotencyKey'
+const IDEMPOTENCY_META = 'holdfast/idempotencyKey'
 
 /** Error of arguments that do not fit the tool. */
 export class InvalidArguments extends Error {

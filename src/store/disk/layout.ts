@@ -95,7 +95,7 @@ export const stateKey = (taskId: string, checkpointId: string) => `state/${taskI
 export const notePrefix = (taskId: string) => `note/${taskId}/`
 export const noteKey = (taskId: string, { segment, scope, ask }: Place) =>
   `note/${taskId}/${segmentPart(segment)}/${hex(ask, 10)}${scope === '' ? '' : `/${encodeURIComponent(scope)}`}`
-export const inputKeyPrefix = (taskId: string) => `input-key/${taskId}/`
+const inputKeyPrefix = (taskId: string) => `input-key/${taskId}/`
 export const inputKeyKey = (taskId: string, key: string) => `${inputKeyPrefix(taskId)}${encodeURIComponent(key)}`
 export const intentPrefix = (taskId: string) => `intent/${taskId}/`
 /** Key of a step's undo record. It holds a hash of the step's identity, because the identity may be long. */

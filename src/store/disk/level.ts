@@ -52,7 +52,7 @@ export interface Level {
 export type OpenLevel = (path: string, options: OpenLevelOptions) => Promise<Level>
 
 /** Options of an open of a database. */
-export interface OpenLevelOptions {
+interface OpenLevelOptions {
   readonly create: boolean
   /** Bytes that are written before LevelDB begins a new log. Only tests set it. */
   readonly writeBufferBytes?: number

@@ -32,7 +32,7 @@ export const LAG_MS_MAX = 100
 const STORE_ID = /^[\w-]{1,64}$/ // A slot has room for an ID of this length.
 
 /** Content of a slot. */
-export interface AnchorState {
+interface AnchorState {
   /** Number of the newest commit known to be on disk. */
   readonly seq: number
   readonly storeId: string

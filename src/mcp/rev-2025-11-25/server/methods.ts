@@ -20,7 +20,7 @@ import type { Attachment, DurableBinding, Extra } from './types.js'
 const PAGE = 50
 
 /** Installs the handler of a method. Finds the caller, and turns a thrown error into a refusal. */
-export function serve(
+function serve(
   durable: DurableBinding,
   { server }: Attachment,
   method: string,

@@ -47,7 +47,7 @@ export interface DurableBinding {
 }
 
 /** Sends the messages that wait for a client's `tasks/result`. */
-export interface MessageRelay {
+interface MessageRelay {
   relay(taskId: string, attachment: Attachment, extra: Extra): Promise<void>
 }
 

@@ -21,7 +21,7 @@ type Handle = (params: Params, caller: Caller, ctx: ServerContext) => Promise<Re
 const ANY = { params: z.looseObject({}), result: z.looseObject({}) }
 
 /** Installs the handler of a method of our own extension. Finds the caller, and turns a thrown error into a refusal. */
-export function serve(durable: DurableBinding, { server }: Attachment, method: string, handle: Handle): void {
+function serve(durable: DurableBinding, { server }: Attachment, method: string, handle: Handle): void {
   const { core } = durable
   server.setRequestHandler(method, ANY, async (params: Params, ctx: ServerContext) => {
     try {

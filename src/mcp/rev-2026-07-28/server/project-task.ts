@@ -12,7 +12,7 @@ export const REVISION = '2026-07-28'
 const STATUS_MESSAGE_BYTES_MAX = 500
 
 /** Fields of every task, in any status. */
-export interface TaskFields {
+interface TaskFields {
   readonly taskId: string
   readonly statusMessage?: string
   readonly createdAt: string
