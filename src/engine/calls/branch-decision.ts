@@ -1,9 +1,10 @@
 /**
- * Ends a call of `all`, `race` or `any` that one branch decided before the others had ended: the losers are cancelled and
- * cleaned up, and only then is the body told.
+ * Ends a call of `all`, `race` or `any` that one branch decided before the others ended. The branches that lost are
+ * cancelled and cleaned up. Only then does the body receive the result.
  *
- * What if it dies here? The decision is on disk before anything of a loser is undone, in the batch that takes the losers'
- * questions back and returns their messages. A later run comes to the same decision by the log, and continues from there.
+ * The decision is on disk before any step of a lost branch is undone. The same batch withdraws the inputs of the lost
+ * branches and puts their messages back. After a crash, a later run reaches the same decision by the log, and
+ * continues the clean-up.
  */
 import { readInput, readPendingRecords, readUndoRecords } from '../../store/reads.js'
 import type { PendingRecord } from '../../task/log/pending-record.js'
@@ -17,17 +18,17 @@ import { inputsOf } from './question.js'
 import { messagesOf } from './receive.js'
 import { commitResult, recordResult } from './record-result.js'
 
-/** What was decided. */
+/** The decision of a call of branches. */
 export interface BranchDecision {
-  /** The branch that decided. */
+  /** Name of the branch that decided. */
   readonly branch: string
   /** The branches that lost. */
   readonly lost: readonly Branch[]
-  /** True if functions of theirs are waited for that have nothing to undo. */
+  /** True if the clean-up waits for all functions of the lost branches, also for those without an undo. */
   readonly awaitsFunctions: boolean
 }
 
-/** Cleans up behind the decision and records it. Never rejects. */
+/** Cleans up the lost branches and records the decision. Never rejects. */
 export async function runBranchDecision(
   run: Run,
   asked: PendingCall,
@@ -50,7 +51,7 @@ export async function runBranchDecision(
     const note: PendingRecord = noted ?? { ...newPendingRecord(asked), decided: { branch, lost: scopes, at } }
     const record = { kind: 'decision', ...placeOf(asked), startedAt: at, branch, lost: scopes } as const
 
-    // What the losers were writing is on disk, or refused.
+    // After this, all commits of the lost branches are on disk or refused.
     await task.settledCommits()
     const readLost = async () => (await store.readPatiently((level) => readUndoRecords(level, taskId))).filter(isLost)
     const intents = task.head.intents ? await readLost() : []
@@ -69,7 +70,7 @@ export async function runBranchDecision(
       }
       const ended = notes.filter(({ child }) => !child)
       await host.record(task, { kind: 'note', run: run.number, beside: { begun: [note], ended, returned } })
-      // Somebody else may wait for what went back.
+      // Another call of the body may wait for a message that was put back.
       if (returned.length > 0) run.waits.nudge()
       return children
     }
@@ -81,7 +82,7 @@ export async function runBranchDecision(
     await Promise.all(children.map(({ child }) => child && host.children.end(child.taskId, reason)))
     if (awaitsFunctions) await untilOrGrace(host, run.branchesAtRest(), graceUntil)
     if (intents.length > 0) {
-      // A decision inside a loser may be undoing the same steps, or have undone them since they were read.
+      // A decision inside a lost branch may be undoing the same steps, or have undone them since the read.
       const inner = [...run.undoing].flatMap(([{ branch: of }, undoing]) => (of?.isOver ? undoing : []))
       if (inner.length > 0) await untilOrGrace(host, Promise.allSettled(inner), graceUntil)
       const known = await lateResults(host, task, await readLost(), run.functions, graceUntil)

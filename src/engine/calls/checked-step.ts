@@ -1,4 +1,4 @@
-/** A step as its body asked for it, with its options checked. */
+/** A call of a step, with its options checked. */
 import { durationMs } from '../../base/duration.js'
 import { currentContext, type KeptContext } from '../../base/empty-context.js'
 import { checkFunction, checkOptionsOf, expected, type Names } from '../../base/expected.js'
@@ -12,7 +12,7 @@ export interface StepCall {
   readonly retry: RetryPolicy
   readonly timeoutMs: number | undefined
   readonly onInterrupted: NonNullable<StepOptions['onInterrupted']>
-  /** The context that the body called in: its functions run there. */
+  /** The asynchronous context of the call. The function of the step runs in it. */
   readonly context: KeptContext
 }
 
@@ -21,7 +21,10 @@ export const STEP_OPTIONS: Names<StepOptions> = { retry: true, timeout: true, on
 
 const INTERRUPTED: readonly unknown[] = ['retry', 'fail', 'ask']
 
-/** @throws TypeError naming the argument or option, what was expected and what was given */
+/**
+ * Checks the arguments of a step.
+ * @throws TypeError naming the argument or option, what was expected and what was given
+ */
 export function checkStep(name: string, fn: (step: StepContext) => unknown, options: StepOptions): StepCall {
   checkFunction('fn', fn)
   checkOptionsOf('task.step', options, STEP_OPTIONS)

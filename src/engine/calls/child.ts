@@ -1,8 +1,8 @@
 /**
- * Runs one child: starts a task that belongs to this one, and waits until it has ended, its clean-up included.
+ * Runs one call of `child`: starts a child task, and waits until the child has ended and is cleaned up.
  *
- * What if it dies here? The child's ID is noted before the child is created; whoever takes the note up creates the child
- * if it is not there, and waits for it if it is.
+ * A pending record with the ID of the child is written before the child is created. After a crash, the next run
+ * creates the child if it does not exist, and then waits for it.
  */
 import { type HoldfastError, TaskCancelledError, TaskFailedError } from '../../base/errors.js'
 import { readHead, readOutcome } from '../../store/reads.js'
@@ -14,7 +14,7 @@ import { newPendingRecord, type PendingCall, placeOf } from '../replay/pending-c
 import type { Run } from '../replay/run.js'
 import { recordResult } from './record-result.js'
 
-/** Starts a child, or takes it up, and records how it ended. Never rejects. */
+/** Starts a child, or finds the one that an earlier run started, and records its end. Never rejects. */
 export async function runChild(run: Run, asked: PendingCall, call: () => Promise<ChildCall>): Promise<void> {
   const { host, task } = run
   const { clock, ids, store } = host
@@ -28,7 +28,7 @@ export async function runChild(run: Run, asked: PendingCall, call: () => Promise
     })
     const begun = note?.child?.taskId
     let child: ChildCall | undefined
-    // One that has begun is waited for, whatever this process knows of its type or makes of its input: it was parsed then.
+    // A child that exists is awaited without a check of its type or input, because these were checked at its creation.
     if (begun === undefined || !(await store.readPatiently((level) => readHead(level, begun)))) {
       try {
         child = await call()
@@ -48,7 +48,7 @@ export async function runChild(run: Run, asked: PendingCall, call: () => Promise
     } catch (error) {
       return failed(error, childId)
     }
-    // Nothing is awaited between the look and the wait: a child that ends nudges whoever waits by then.
+    // No `await` between the check and the wait. Without this, the end of the child in between would not wake the wait.
     while (host.isUnfinished(childId)) {
       if (!(await run.waits.until(asked, NEVER, true))) return undefined
     }

@@ -1,4 +1,4 @@
-/** Asks somebody whether a step took place that a crash interrupted, and that must not run twice. */
+/** Asks the client if an interrupted step took place. For steps that must not run twice. */
 import { toJson } from '../../base/json.js'
 import type { InterruptedStep } from '../../task/definition/step-options.js'
 import type { PendingCall } from '../replay/pending-call.js'
@@ -6,21 +6,21 @@ import type { Run } from '../replay/run.js'
 import { askAndWait } from './question.js'
 import type { StepTrial } from './step.js'
 
-/** What `respond` answers such a question with. */
+/** The answer for a step in doubt. */
 export interface TookPlace {
   readonly tookPlace: boolean
-  /** What the step would have returned. */
+  /** The result of the step, if it took place. */
   readonly result?: unknown
 }
 
-/** True if an answer says what was asked. */
+/** True if an answer has the shape of `TookPlace`. */
 export function saysWhether(answer: unknown): answer is TookPlace {
   return typeof (answer as TookPlace | null | undefined)?.tookPlace === 'boolean'
 }
 
 /**
- * Asks, and waits as long as it takes.
- * @returns whether it took place, and its result as JSON text; `undefined` if the run ends before
+ * Requests the input and waits for the answer, without a time limit.
+ * @returns `tookPlace`, and the result as JSON text. `undefined` if the run ends first
  */
 export async function confirmStep(
   run: Run,
@@ -46,7 +46,7 @@ export async function confirmStep(
     const { tookPlace, result } = JSON.parse(text) as TookPlace
     trial.note = note
     if (tookPlace) return { tookPlace, value: toJson(result, resultUse(run, name)) }
-    // It begins once more, and from now on that is what is not known.
+    // The step begins again, so the doubt about the earlier attempt is deleted.
     trial.note = { ...note, begunAt: undefined, input: undefined }
     await run.host.record(run.task, { kind: 'note', run: run.number, beside: { changed: [trial.note] } })
     return { tookPlace }

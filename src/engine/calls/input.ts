@@ -1,4 +1,6 @@
-/** Runs one input: asks for it, waits for the answer or the timeout, and records which came. */
+/**
+ * Runs one call of `input`: requests the input, waits for the answer or the timeout, and records the first of the two.
+ */
 import { HoldfastError } from '../../base/errors.js'
 import { describeError } from '../../task/log/outcome.js'
 import { newPendingRecord, type PendingCall, placeOf } from '../replay/pending-call.js'
@@ -6,7 +8,7 @@ import type { Run } from '../replay/run.js'
 import { askAndWait, type InputQuestion } from './question.js'
 import { commitResult, recordResult } from './record-result.js'
 
-/** Asks for an input and records the answer. Never rejects. */
+/** Requests an input and records the answer. Never rejects. */
 export async function runInput(run: Run, asked: PendingCall, question: InputQuestion): Promise<void> {
   await recordResult(run, asked, async () => {
     const note = run.noteOf(asked) ?? newPendingRecord(asked)

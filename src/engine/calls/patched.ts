@@ -1,8 +1,9 @@
 /**
- * Answers `task.patched(id)`, and keeps functions from beginning until the answers are on disk (patch-answers-2 of task/log/patch-answers.ts).
+ * Answers `task.patched(id)`, and commits the answers before further functions begin (patch-answers-2 of
+ * task/log/patch-answers.ts).
  *
- * What if it dies here? Before the commit no function had begun since the answer was given. After it every later run is
- * answered the same.
+ * After a crash before the commit, no function has begun since the answer. After a crash after the commit, every later
+ * run gets the same answer.
  */
 
 import { isFenced } from '../../task/decisions/transition.js'
@@ -15,11 +16,15 @@ export class Patched implements PatchKeeper {
 
   constructor(
     private readonly patches: Patches,
-    /** What earlier runs had begun and not ended when this one began. */
+    /** Pending records of earlier runs at the start of this run. */
     private readonly begun: readonly PendingRecord[],
   ) {}
 
-  /** @param recordsAtStart how many records the log had had when the run began: what is ahead of those is older than it */
+  /**
+   * Answers one call of `patched`.
+   * @param recordsAtStart the next record number at the start of the run. Records with lower numbers are of earlier
+   *   runs
+   */
   answer({ history }: RunCore, id: string, recordsAtStart: number): boolean {
     const next = history.next()
     const isBehind =
@@ -27,7 +32,10 @@ export class Patched implements PatchKeeper {
     return this.patches.answer(id, { segment: history.segment, after: history.position, isBehind })
   }
 
-  /** Resolves once every answer is on disk, and stays pending if the run is over; `undefined` if all of them are. */
+  /**
+   * Resolves when every answer is on disk. Stays pending if the run is superseded. `undefined` if there is nothing to
+   * commit.
+   */
   keep(run: RunCore): Promise<void> | undefined {
     if (this.#keeping) return this.#keeping
     const answers = this.patches.takeUnkept()

@@ -1,9 +1,9 @@
 /**
- * Asks a question and waits for its answer. Question and answer are on disk, so both survive a crash, and so does the time
- * that is left.
+ * Requests an input and waits for its answer. The input, its due time and its answer are on disk, so they survive a
+ * crash.
  *
- * question-1. What changes the questions of a task does so one after the other (commit-5): an answer that is accepted
- *     is the answer.
+ * question-1. Changes to the inputs of a task run one after the other (commit-5). So the first accepted answer of an
+ *     input is its only answer.
  */
 import { toJson } from '../../base/json.js'
 import { readInputKeys, readPendingRecord } from '../../store/reads.js'
@@ -13,20 +13,20 @@ import type { AskedInput, PendingRecord } from '../../task/log/pending-record.js
 import type { PendingCall } from '../replay/pending-call.js'
 import type { Run } from '../replay/run.js'
 
-/** What is asked, and for how long. */
+/** An input to request, and its timeout. */
 export interface InputQuestion {
   readonly name: string
   readonly request: unknown
   readonly timeoutMs?: number | undefined
 }
 
-/** The order in which the questions of a task change. */
+/** Name of the mutex for changes to the inputs of a task. */
 export const inputsOf = (taskId: string) => `inputs/${taskId}`
 
 /**
- * Asks, unless that is done already, and waits.
- * @param conclude makes of the answer's text (`undefined`: none came in time) what is returned, and writes it
- * @returns `undefined` if the run ends before
+ * Requests the input, unless an earlier run did, and waits for the answer.
+ * @param conclude commits the answer and returns the result. The answer is `undefined` after the timeout
+ * @returns the result of `conclude`. `undefined` if the run ends first
  */
 export async function askAndWait<T>(
   run: Run,
@@ -39,7 +39,7 @@ export async function askAndWait<T>(
   const { clock, keys, store } = host
   let note = first
   for (;;) {
-    // What is returned from within is wrapped, so that nobody who comes next has to wait for the wait.
+    // The promise of the wait is returned inside an object. Without this, the mutex would stay locked during the wait.
     const next = await keys.run(inputsOf(task.taskId), async () => {
       if (run.isOverFor(asked)) return { isOver: true }
       if (!note.input) {
@@ -82,10 +82,13 @@ async function ask(
   return asking
 }
 
-// A first question needs no look at the store, and a repeated one seldom more than one.
+// Number of keys in one read. The first input of a task needs no read, and later inputs seldom more than one.
 const LOOKED_UP_AT_ONCE = 4
 
-/** The first key that no question of the task has had (input-key-2). Only the commit of this question can give it away. */
+/**
+ * The first key that no input of the task had (input-key-2). The caller holds the mutex, so the key stays free until
+ * its commit.
+ */
 async function freeKey({ host, task: { taskId, head } }: Run, name: string): Promise<string> {
   const candidates = inputKeys(name, head)
   for (;;) {

@@ -1,12 +1,13 @@
 /**
- * Branches side by side: `all`, `race`, `any`. Each branch has a scope of its own, so that its names and numbers depend on
- * nothing that the others do. Branches run in the body's turns like any chain of promises; what is special is the end of
- * those that are not waited for any more.
+ * Concurrent branches: `all`, `race`, `any`. Each branch has its own scope, so its names and numbers do not depend on
+ * the other branches. Branches run in the turns of the body like any chain of promises. The end of a branch that lost
+ * is special.
  *
- * - Which branch decides is known in a turn, by the log: the same one in every run. From that moment on the losers are
- *     answered nothing, in this run and in a replay alike.
- * - The body is told when the decision is recorded, and not before its losers are cleaned up (branch-decision.ts).
- * - A branch that lost is left where it waits. Its signal is aborted.
+ * - The log decides in a turn which branch wins, so every run has the same winner. From then on, the lost branches
+ *     receive no answers, in this run and in every replay.
+ * - The body receives the result after the lost branches are cleaned up and the decision is recorded
+ *     (branch-decision.ts).
+ * - A branch that lost never continues after its current wait. Its signal is aborted.
  */
 import { isObject, shown } from '../../base/expected.js'
 import type { BranchesOf, TaskContext } from '../../task/definition/context.js'
@@ -17,7 +18,7 @@ import type { PendingCall } from '../replay/pending-call.js'
 import type { Run } from '../replay/run.js'
 import { type BranchDecision, runBranchDecision } from './branch-decision.js'
 
-/** How a call of branches ends. */
+/** The kind of a call of branches, which decides when the call ends. */
 export type Kind = 'all' | 'race' | 'any'
 
 const BRANCHES_MAX = 1_000
@@ -31,9 +32,9 @@ interface Member {
 }
 
 /**
- * Runs the branches.
- * @param makeContext the context of a branch
- * @throws TypeError for branches that are none
+ * Runs the branches of one call.
+ * @param makeContext creates the context of a branch
+ * @throws TypeError if `given` is not an object of functions
  */
 export function runBranches(
   run: Run,
@@ -54,13 +55,13 @@ export function runBranches(
   const end = run.branches.begin(within)
   return new Promise<unknown>((resolve, reject) => {
     let isDecided = false
-    /** Tells the body, where nothing is to be recorded for it. */
+    /** Gives the body the result of a call that needs no record. */
     const tellUnrecorded = (tell: () => void) => {
       const answer = run.unrecorded.derive(`task.${kind}(…)`, undefined, within)
       if (answer) answer.then(tell, reject)
       else tell()
     }
-    /** The branch whose end ends the call. */
+    /** Ends the call with the result of this branch. */
     const decide = (member: Member) => {
       isDecided = true
       const tell = () => (member.state === 'fulfilled' ? resolve(member.value) : reject(member.value))
@@ -74,8 +75,9 @@ export function runBranches(
     const ended = (member: Member, state: 'fulfilled' | 'rejected', value: unknown) => {
       if (isDecided) return
       try {
-        // Outside a turn it can't be repeated: it waited for something that is not a step. Refused also where others are
-        // waited for still: which one ends last is another matter after a crash.
+        // A branch that ends outside a turn has waited for something that is not a call of the context, which a replay
+        // cannot repeat. This is refused even if other branches still run, because their order could differ after a
+        // crash.
         if (run.enter(`the end of branch '${member.name}' of task.${kind}(…)`, within)) return
       } catch (error) {
         isDecided = true

@@ -1,6 +1,6 @@
 /**
- * Runs one receive: takes the oldest message of its name, or waits for one. It is taken in the batch that records it, so
- * no message is received twice, and none is lost.
+ * Runs one call of `receive`: takes the oldest message of its name, or waits for one. One batch deletes the message
+ * and writes the log record. So no message is received twice, and none is lost.
  */
 import { HoldfastError } from '../../base/errors.js'
 import { readMessage } from '../../store/reads.js'
@@ -10,7 +10,7 @@ import { newPendingRecord, type PendingCall, placeOf } from '../replay/pending-c
 import type { Run } from '../replay/run.js'
 import { commitResult, recordResult } from './record-result.js'
 
-/** The order in which the messages of a task come and go. */
+/** Name of the mutex for changes to the messages of a task. */
 export const messagesOf = (taskId: string) => `messages/${taskId}`
 
 /** Receives a message and records it. Never rejects. */

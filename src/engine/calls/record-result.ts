@@ -1,4 +1,4 @@
-/** Does what was asked for and puts its answer on disk. Every kind of ask but a checkpoint ends here. */
+/** Runs a pending call and commits its result. Every kind of call except a checkpoint ends here. */
 
 import type { TaskDecision } from '../../task/changes.js'
 import { isFenced } from '../../task/decisions/transition.js'
@@ -7,16 +7,17 @@ import type { AuxiliaryChanges, NewRecord } from '../../task/task-event.js'
 import type { PendingCall } from '../replay/pending-call.js'
 import type { Run } from '../replay/run.js'
 
-/** What came of an ask: its record, and what is written with it. */
+/** Result of a call: its record, and the changes in the same batch. */
 export interface CallResult {
   readonly record: NewRecord
   readonly beside?: AuxiliaryChanges | undefined
 }
 
 /**
- * Records what `act` comes to, and hands it to the run. Never rejects.
- * @param act `undefined` if the run ends before; `recorded` if it did all of it
- * @param onRecorded called with the record, if this wrote it
+ * Commits the result of `act`, and passes the record to the run. Never rejects.
+ * @param act runs the call. Returns `undefined` if the run ended first, and `'recorded'` if `act` committed the result
+ *   itself
+ * @param onRecorded called with the record, if this function committed it
  */
 export async function recordResult(
   run: Run,
@@ -26,7 +27,7 @@ export async function recordResult(
 ): Promise<void> {
   try {
     const answer = await act()
-    // Asked once more: from here to the decision nothing is awaited, so a run that is over writes nothing.
+    // Checked directly before the decision, with no `await` in between, so that a run that has ended writes nothing.
     if (answer && answer !== 'recorded' && !run.isOverFor(asked)) {
       const record = handOver(run, asked, await decisionOn(run, answer))
       if (record) onRecorded?.(record)
@@ -37,7 +38,7 @@ export async function recordResult(
   }
 }
 
-/** Writes an answer and hands it to the run. */
+/** Commits the result of a call, and passes the record to the run. */
 export async function commitResult(run: Run, asked: PendingCall, answer: CallResult): Promise<void> {
   handOver(run, asked, await decisionOn(run, answer))
 }

@@ -1,4 +1,4 @@
-/** Restores a checkpoint in a body: moves it to the segment that the checkpoint opened (rule 1 of the log). */
+/** Restores a checkpoint in a body: moves the body to the segment that the checkpoint opened (rule 1 of the log). */
 import { decodeTime } from 'ulid'
 import { HoldfastError } from '../../base/errors.js'
 import { fromJson } from '../../base/json.js'
@@ -10,12 +10,12 @@ import { PREFIX } from '../../task/log/segment.js'
 import type { Run } from '../replay/run.js'
 import { latestSavedState, leaveSegment } from './save-checkpoint.js'
 
-/** The call, as messages name it. */
+/** Name of the call in messages. */
 export const RESTORE_CALL = 'task.restoreCheckpoint(…)'
 
 /**
- * What the body's `restoreCheckpoint` does, once it may be called at all. Answered in a turn of its own, also where there
- * is no checkpoint yet: what the body asks for meanwhile is refused in the first run as in every later one.
+ * Runs a call of `restoreCheckpoint`. The answer has a turn of its own, even if there is no checkpoint yet. So calls
+ * that the body makes during the restore are refused in every run.
  */
 export function restoreCheckpoint(run: Run, checkpointId?: string): Promise<RestoredCheckpoint | undefined> {
   run.refuseInFlight('restored')
@@ -28,7 +28,7 @@ export function restoreCheckpoint(run: Run, checkpointId?: string): Promise<Rest
   const tooMany = checkpoint && !stays ? undefined : run.unrecorded.count(RESTORE_CALL)
   if (tooMany) return Promise.reject(tooMany)
   if (!checkpoint) return run.read(async () => undefined)
-  // Nobody waits for the audit: the restore itself is not a change, and happens again in every run.
+  // The restore does not wait for the audit entry, because it changes nothing and is repeated in every run.
   void run.host.noteRestored(task.head, checkpoint.checkpointId, 'body', true)
   return run.read(() => read(run, checkpoint), stays ? undefined : () => run.unrecorded.handedOver(checkpoint))
 }
@@ -41,7 +41,7 @@ function fromPrefix(run: Run, checkpointId: string | undefined): CheckpointRecor
   throw missingCheckpoint(task.head, checkpointId, history.checkpoint()?.checkpointId)
 }
 
-/** Directly after a save, the save is what a restore answers; once anything newer was asked for, it is too late. */
+/** Returns the checkpoint of a save directly before this call. After any newer call, a restore is refused. */
 function afterSave(run: Run, checkpointId: string | undefined): CheckpointRecord | undefined {
   const { history, task } = run
   const { saved } = history
@@ -57,7 +57,7 @@ async function read(run: Run, { checkpointId, at: createdAt }: CheckpointRecord)
   const { host, task } = run
   return host.store.readPatiently(async (level) => {
     const { completedSteps } = await readCheckpoint(level, task.taskId, checkpointId)
-    // A replay that walked to a save whose state is dropped by now has handed the same state over again.
+    // The state of the save may be dropped from the store. A replay that reached the save has its state in memory.
     const handed = latestSavedState(run)
     const isDropped = handed !== undefined && !(await hasState(level, task.taskId, checkpointId))
     const state = isDropped ? fromJson(handed || undefined) : await readState(level, task.taskId, checkpointId)
@@ -65,7 +65,7 @@ async function read(run: Run, { checkpointId, at: createdAt }: CheckpointRecord)
   })
 }
 
-/** The refusal of an ID that is not there: pruned if it is as old as this task, and older than what is kept. */
+/** The error for an unknown checkpoint ID. An ID from after the task's creation and before the kept ones was pruned. */
 export function missingCheckpoint(
   task: Pick<TaskHead, 'taskId' | 'createdAt' | 'forkedFrom'>,
   checkpointId: string,
@@ -74,7 +74,7 @@ export function missingCheckpoint(
   const details = { taskId: task.taskId, checkpointId }
   const savedAt = timeOf(checkpointId)
   const keptSince = oldestKept && timeOf(oldestKept)
-  // A fork's first checkpoints are older than it is.
+  // The copied checkpoints of a fork are older than the fork.
   const bornAt = task.forkedFrom?.startedAt ?? task.createdAt
   if (savedAt !== undefined && keptSince && savedAt >= bornAt && savedAt <= keptSince) {
     return new HoldfastError(

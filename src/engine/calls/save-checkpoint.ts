@@ -1,4 +1,4 @@
-/** Saves a checkpoint of the body: closes the segment it is in, and opens the next (rule 1 of the log). */
+/** Saves a checkpoint of the body: closes the current segment, and opens the next one (rule 1 of the log). */
 import { HoldfastError } from '../../base/errors.js'
 import { checkFlag, checkOptionsOf } from '../../base/expected.js'
 import { faultOf } from '../../base/fault.js'
@@ -10,18 +10,21 @@ import { checkName, NAME_BYTES_MAX } from '../../task/names.js'
 import type { PendingCall } from '../replay/pending-call.js'
 import type { Run } from '../replay/run.js'
 
-/** Where fewer are kept from now on than before, the rest goes with the next saves: a batch stays small. */
+/**
+ * Most states that one save drops. If `keepCheckpoints` was lowered, the next saves drop the rest, so batches stay
+ * small.
+ */
 export const STATES_DROPPED_MAX = 30
 
-// What the body gave to its latest save in this run: the state of that one may be dropped from the store by now.
+// The state of the latest save of each run. The store may have dropped it since.
 const handedOver = new WeakMap<Run, string>()
 
-/** The state, as JSON text, that the body handed to its latest save in this run. */
+/** The state of the latest save in this run, as JSON text. */
 export function latestSavedState(run: Run): string | undefined {
   return handedOver.get(run)
 }
 
-/** What the body's `saveCheckpoint` does, once it may be called at all. */
+/** Runs a call of `saveCheckpoint`. */
 export function saveCheckpoint(
   run: Run,
   state: unknown,
@@ -69,7 +72,7 @@ async function record(
     run.recorded(asked, decided.record)
     const { taskId, type } = task.head
     host.events.emit('checkpoint:saved', { taskId, type, checkpointId, savedBy: 'body' })
-    // Behind: the head on disk says already what is dropped.
+    // In the background, because the head on disk already excludes the pruned records.
     if (prune) void host.store.deletePruned(taskId, opens).catch((error: unknown) => logPruning(run, error))
   } catch (error) {
     run.dropped(asked)
@@ -77,9 +80,9 @@ async function record(
   }
 }
 
-/** The states that are dropped with the save: all but as many as are kept beside the new one. */
+/** The states that are dropped with the save, so that `keepCheckpoints` states remain with the new one. */
 function outOfDate({ host, task, history }: Run, prune: boolean): { checkpointId: string; stateBytes: number }[] {
-  // Asked for in any case: what is older is let go of in memory too.
+  // Called in any case, because this also removes older checkpoints from memory.
   const saves = history.saves(task.head.checkpoints.body)
   const keep = host.keepCheckpointsOf(task.head.type)
   if (keep === undefined || prune) return []
@@ -89,20 +92,20 @@ function outOfDate({ host, task, history }: Run, prune: boolean): { checkpointId
     .map(({ checkpointId, stateBytes = 0 }) => ({ checkpointId, stateBytes }))
 }
 
-/** A state as the store keeps it; empty text for `undefined`. */
+/** The state as JSON text. Empty text for `undefined`. */
 function stateToJson(run: Run, state: unknown): string {
   const { stateBytesMax: bytesMax } = run.host.limits
   return toJson(state, { what: 'the state of the checkpoint', bytesMax, option: 'limits.stateBytesMax' }) ?? ''
 }
 
 /**
- * A segment is left with nothing of its log unasked for (rule 3). Asked last, so that what is refused in a first run is
- * refused in a replay too, which has records ahead.
- * @returns a promise that stays pending if the task is parked for it
+ * Parks the task if the log of the segment has a record that the body did not request (rule 3). Called after all other
+ * checks, so that a first run and a replay, which has records ahead, refuse the same calls.
+ * @returns a promise that stays pending if the task is parked
  */
 export function leaveSegment(run: Run, done: 'saved' | 'restored'): Promise<never> | undefined {
   const left = run.history.leftBehind(new Map())
-  // A recorded save that closes this segment is what the body asks for next.
+  // A recorded checkpoint that closes this segment matches the save of the body.
   if (!left || left.segment !== run.history.segment || left.kind === 'checkpoint') return undefined
   return run.park(
     `a checkpoint is ${done}, and the code did not ask for ${describeRecord(left)}, which the log has before it`,

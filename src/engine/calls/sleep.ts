@@ -1,9 +1,12 @@
-/** Runs one sleep: notes until when it is, waits, and records that it ended. The note makes it survive a crash. */
+/**
+ * Runs one call of `sleep`: writes a pending record with its end, waits, and records the end. So a sleep survives a
+ * crash.
+ */
 import { newPendingRecord, type PendingCall, placeOf } from '../replay/pending-call.js'
 import type { Run } from '../replay/run.js'
 import { recordResult } from './record-result.js'
 
-/** Sleeps until the instant that `until` makes of the time it begins, and records it. Never rejects. */
+/** Sleeps until the instant that `until` returns for the start of the sleep, and records the end. Never rejects. */
 export async function runSleep(run: Run, asked: PendingCall, until: (now: number) => number): Promise<void> {
   const { host, task } = run
   await recordResult(run, asked, async () => {

@@ -1,9 +1,8 @@
 /**
- * Runs one step: calls its function, tries it again as its options say, then hands its result to `undertake`,
- * which commits the result.
+ * Runs one step: calls its function, and repeats it as its retry options say. `recordResult` then commits the result.
  *
- * commit-4. The function and the write are never in one `try`: a failed write is the store's failure, and the engine
- *     commits the same result again; the function is not called a second time for it.
+ * commit-4. The function and the write are never in one `try`. A failed write is a failure of the store. The engine
+ *     commits the same result again, and does not call the function a second time.
  */
 import { callIn } from '../../base/empty-context.js'
 import { HoldfastError, TaskInterruptedError } from '../../base/errors.js'
@@ -30,29 +29,29 @@ import type { StepCall } from './checked-step.js'
 import { confirmStep } from './confirm-step.js'
 import { type CallResult, recordResult } from './record-result.js'
 
-/** What came of an attempt: its result as JSON text, or what it threw. */
+/** End of an attempt: its result as JSON text, or its error. */
 export interface Ended {
   readonly value?: string | undefined
   readonly failed?: TaskError | undefined
   readonly thrown?: unknown
 }
 
-/** How far the step is, in this process, and whether any of that is on disk. */
+/** State of a step in this process, and of its pending record. */
 export interface StepTrial {
   note: PendingRecord
   isStored: boolean
-  /** There if the step has an undo. */
+  /** The undo record, if the step has an undo. */
   intent?: UndoRecord | undefined
-  /** The write that is on its way. */
+  /** The last write of a state that the step saved. */
   pending?: Promise<unknown>
 }
 
-/** True if the function of an attempt has ended. */
+/** State of one attempt. `isOver` is true if its function has ended. */
 interface AttemptState {
   isOver: boolean
 }
 
-/** Runs a step that the log doesn't answer, and records it. Never rejects. */
+/** Runs a step without a record in the log, and records its result. Never rejects. */
 export function runStep(run: Run, asked: PendingCall, step: StepCall): Promise<void> {
   return recordResult(
     run,
@@ -62,7 +61,10 @@ export function runStep(run: Run, asked: PendingCall, step: StepCall): Promise<v
   )
 }
 
-/** The step's answer: attempt after attempt, each failure on disk before the wait for the next. `undefined` if the run ends before. */
+/**
+ * Runs attempts until one succeeds or none is left. Each failure is on disk before the delay of the next attempt.
+ * Returns `undefined` if the run ends first.
+ */
 async function takeStep(run: Run, asked: PendingCall, step: StepCall): Promise<CallResult | undefined> {
   const { host } = run
   const { ask, startedAt = host.clock.now() } = asked
@@ -76,14 +78,15 @@ async function takeStep(run: Run, asked: PendingCall, step: StepCall): Promise<C
       const found = await begin(run, asked, step, trial)
       if (found) return found === 'over' || run.isOverFor(asked) ? undefined : answerOf(asked, trial, startedAt, found)
     }
-    // No new step begins while the engine closes, or once the task's time is over.
+    // No attempt begins while the engine closes, or after a time limit of the task has passed.
     if (run.isOverFor(asked) || asked.aborted || host.closing || settleIfLate(run)) return undefined
     const state: AttemptState = { isOver: false }
     const ended = await attempt(run, asked, step, trial, state)
     state.isOver = true
     asked.working = undefined
     if (trial.pending) await trial.pending
-    // Settled meanwhile, or left for the next open: a step that an abort brought down was interrupted, not failed (commit-8).
+    // The task is settled or the engine closes. A step that failed because of the abort was interrupted: not a failure
+    // (commit-8).
     if (run.isOverFor(asked) || (ended.failed && asked.aborted)) return undefined
     if (!ended.failed || !(await noteRetry(run, step, trial, ended))) return answerOf(asked, trial, startedAt, ended)
   }
@@ -102,7 +105,8 @@ function answerOf(asked: PendingCall, trial: StepTrial, startedAt: number, { val
 
 function recorded({ host, task, functions }: Run, { ask }: PendingCall, record: NamedRecord): void {
   if (record.kind !== 'step') return
-  // Till its result is on disk it may still be what the undo is handed; and so may that of one that timed out.
+  // An undo may need the result of the function until the result is on disk. A step that timed out may still return
+  // one.
   if (!record.failed) functions.delete(ask.id)
   const { taskId, type } = task.head
   const { name: step, number, startedAt, at: recordedAt } = record
@@ -111,14 +115,15 @@ function recorded({ host, task, functions }: Run, { ask }: PendingCall, record: 
   host.events.emit('step:recorded', { taskId, type, step, segment, number, failed, startedAt, recordedAt })
 }
 
-/** True if it must be on disk that the step begins: it must not begin twice, or it has an undo. */
+/** True if the begin of the step must be on disk: the step must not begin twice, or has an undo. */
 function mustBeNoted(run: Run, step: StepCall): boolean {
   return step.onInterrupted !== 'retry' || hasUndo(run, step)
 }
 
 /**
- * Notes that the step begins, where that must be known: it must not begin twice, or it has an undo. One that is found
- * to have begun was running when its process ended, so nobody knows whether its effect took place.
+ * Commits the begin of a step that must not begin twice, or has an undo. A step with a committed begin and no result
+ * was running when its process ended, so it is not known if its effect took place.
+ * @returns the end of a step in doubt, `'over'` if the run ended, or `undefined` to call the function
  */
 async function begin(
   run: Run,
@@ -141,7 +146,7 @@ async function begin(
     if (told.tookPlace) return { value: told.value }
   }
   const now = run.host.clock.now()
-  // Its branch lost meanwhile: an intent now would be one that nobody undoes.
+  // The branch of the step lost during the waits above. An undo record written now would never be undone.
   if (run.isOverFor(asked)) return 'over'
   const intent = newIntent(run, asked, step, trial, before, now)
   const mustBeKnown = onInterrupted !== 'retry'
@@ -150,7 +155,10 @@ async function begin(
   return undefined
 }
 
-/** The intent that an earlier attempt or run wrote, if the step has an undo. One that is in doubt is the step's still. */
+/**
+ * The undo record that an earlier attempt or run wrote, if the step has an undo. It is used again if its step has no
+ * end.
+ */
 async function intentBefore(
   run: Run,
   asked: PendingCall,
@@ -164,7 +172,7 @@ async function intentBefore(
   return before
 }
 
-/** The intent to write before the step begins; `undefined` if it has no undo, or has one already. */
+/** The undo record to write before the step begins. `undefined` if the step has no undo, or a usable undo record. */
 function newIntent(
   run: Run,
   asked: PendingCall,
@@ -176,7 +184,7 @@ function newIntent(
   if (trial.intent || !hasUndo(run, step)) return undefined
   const undone = before !== undefined && isUndoingOver(before)
   const { segment, scope, name, number } = placeOf(asked)
-  // Once undone, it is another effect, under a key of its own: the service would answer the old one with what it undid.
+  // A step that was undone runs again under a new key. Under the old key, the service would return the undone effect.
   const times = undone ? (before.times ?? 0) + 1 : before?.times
   const value = undone ? undefined : before?.value
   trial.intent = { id: asked.ask.id, segment, scope, name, number, order: 0, begunAt: now, times, value }
@@ -187,12 +195,12 @@ function hasUndo({ definition: { undo } }: Run, { name }: StepCall): boolean {
   return undo !== undefined && Object.hasOwn(undo, name)
 }
 
-/** The step's own key: the same in every attempt and run, until it was undone. */
+/** The idempotency key of the step: the same in every attempt and run. A new one after the step was undone. */
 function keyOf(run: Run, { ask }: PendingCall, { intent }: StepTrial): string {
   return idempotencyKeyOf(run.task.taskId, intent?.times ? `${ask.id}\n${intent.times}` : ask.id)
 }
 
-/** Notes a failed attempt and when the next one is due. Resolves with `false` if there is no next one. */
+/** Commits a failed attempt and the instant of the next one. Resolves with `false` if there is no next attempt. */
 async function noteRetry(run: Run, step: StepCall, trial: StepTrial, ended: Ended): Promise<boolean> {
   const { host, task } = run
   const failedAttempts = trial.note.failedAttempts + 1
@@ -210,7 +218,7 @@ async function noteRetry(run: Run, step: StepCall, trial: StepTrial, ended: Ende
   return true
 }
 
-/** Calls the step's function. Never rejects. */
+/** Calls the function of the step. Never rejects. */
 function attempt(run: Run, asked: PendingCall, step: StepCall, trial: StepTrial, state: AttemptState): Promise<Ended> {
   const aborter = new LazyAbort()
   asked.aborter = aborter
@@ -226,16 +234,21 @@ function attempt(run: Run, asked: PendingCall, step: StepCall, trial: StepTrial,
   return asked.working as Promise<Ended>
 }
 
-/** Calls a function whose effect may have to be undone: that waits until it has ended. */
+/**
+ * Calls the function of a step with an undo, and keeps its promise, because an undo waits for the end of the function.
+ */
 function watched(run: Run, id: string, fn: () => unknown): Promise<unknown> {
   const working = new Promise((resolve) => resolve(fn()))
-  // One that rejects has nothing to hand over, and is heard by whoever called it.
+  // A rejection has no result for the undo. The caller of this function handles the rejection.
   working.catch(() => {})
   run.functions.set(id, working)
   return working
 }
 
-/** Resolves with what comes of a user's function, as it is recorded. Never rejects, and writes nothing (commit-4). */
+/**
+ * Calls a user's function, and resolves with its result or error as recorded. Never rejects, and writes nothing
+ * (commit-4).
+ */
 function outcomeOf(run: Run, { name }: StepCall, call: () => unknown): Promise<Ended> {
   const { resultBytesMax: bytesMax } = run.host.limits
   const fail = (thrown: unknown): Ended => ({ failed: describeError(thrown), thrown })
@@ -248,7 +261,7 @@ function outcomeOf(run: Run, { name }: StepCall, call: () => unknown): Promise<E
       return fail(thrown)
     }
   }
-  // No `async` function: for each step that would make three promises more.
+  // Not an `async` function, which would create three more promises for each step.
   try {
     return Promise.resolve(call()).then(succeed, fail)
   } catch (thrown) {
@@ -276,13 +289,13 @@ function contextOf(
     checkpoint: stateText === undefined || stateText === '' ? undefined : fromJson(stateText),
     saveCheckpoint: (state) =>
       rejectAfterTurn(async () => {
-        // Its function has ended: whatever it would still save belongs to no attempt.
+        // The function has ended, so the state belongs to no attempt.
         if (attempt.isOver) throw new TypeError('`saveCheckpoint` was called after its step had ended')
         if (asked.branch?.isOver) throw new TaskInterruptedError(task.taskId)
         const { stateBytesMax: bytesMax } = host.limits
         const what = 'the state of the checkpoint of a step'
         const saved = toJson(state, { what, bytesMax, option: 'limits.stateBytesMax' }) ?? ''
-        // Saving again what it found is no sign that it gets on.
+        // A state equal to the one of the attempt before is no progress, and does not reset the crash count.
         const isNew = saved !== stateText
         const writing = store(run, trial, { ...trial.note, stateText: saved }, { isNew })
         trial.pending = writing.catch(() => {})
@@ -293,7 +306,7 @@ function contextOf(
   }
 }
 
-/** Notes how far the step is, where the next attempt finds it, in whatever process that is. */
+/** Writes the pending record of the step, where the next attempt finds it, also in another process. */
 async function store(
   run: Run,
   trial: StepTrial,
@@ -315,7 +328,7 @@ async function write(run: Run, trial: StepTrial, beside: AuxiliaryChanges, isNew
     beside: { ...beside, isNewIntent },
     isNew,
   })
-  // It was given its place there: two steps that begin at once don't know of each other.
+  // The decision sets the order of the undo record, because two steps that begin at once do not know of each other.
   if (intent) trial.intent = { ...intent, order: (head.intents ?? 1) - 1 }
 }
 

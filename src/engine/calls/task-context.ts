@@ -1,6 +1,6 @@
 /**
- * What a body sees: `TaskContext` over a run, and one for each of its branches. Every promise it hands out may be left
- * unawaited without harm.
+ * The `TaskContext` of a body and of each branch, on top of a run. A promise from it that is not awaited never raises
+ * an unhandled rejection.
  */
 import { type Duration, durationMs, instantOf } from '../../base/duration.js'
 import { checkOptionsOf, expected, isObject } from '../../base/expected.js'
@@ -41,7 +41,7 @@ import { saveCheckpoint } from './save-checkpoint.js'
 import { runSleep } from './sleep.js'
 import { runStep } from './step.js'
 
-/** Makes the context of a run's body; with a branch, that of the branch. */
+/** Creates the context of the body of a run, or of one of its branches. */
 export function taskContext(run: Run, branch?: Branch): TaskContext {
   const { scope } = branch ?? { scope: '' }
   const { task, host, history, recovered } = run
@@ -51,8 +51,8 @@ export function taskContext(run: Run, branch?: Branch): TaskContext {
   let signal: AbortSignal | undefined
 
   /**
-   * Makes a call of the body, named for messages. What `act` throws is a refusal: nothing was asked for, and the body gets it
-   * in a turn of its own.
+   * Runs a call of the body. `name` is for messages. An error of `act` is a refusal: no call is pending, and the
+   * body receives the error in a turn of its own.
    */
   const call = <T>(name: string, act: () => unknown): Promise<T> =>
     quiet(() => {
@@ -65,7 +65,7 @@ export function taskContext(run: Run, branch?: Branch): TaskContext {
       }
     })
 
-  /** Asks for something that has a name. */
+  /** Makes a call that has a name. */
   const ask = (kind: NamedKind, name: string, begin: (asked: PendingCall) => Promise<void>) => {
     checkName(name, 'name', NAME_BYTES_MAX.step)
     return run.ask(() => history.askNamed(kind, name, scope), begin, branch)
@@ -87,7 +87,7 @@ export function taskContext(run: Run, branch?: Branch): TaskContext {
     recovered,
     get signal() {
       if (!branch) return run.signal
-      // Made once: each that is made is kept by those that it is made of.
+      // Created once, because the source signals keep each signal that is made of them in memory.
       signal ??= anyOf([run.signal, branch.signal])
       return signal
     },
@@ -167,7 +167,8 @@ export function taskContext(run: Run, branch?: Branch): TaskContext {
         refuseInBranch('restored')
         const inPrefix = history.segment === PREFIX
         const restored = restoreCheckpoint(run, checkpointId)
-        // Only one that was not refused counts: what `prune` drops, the next run must not need.
+        // Set only after a restore that was not refused. `prune` needs it: a later run must not need the pruned
+        // records.
         restoredInPrefix ||= inPrefix
         return restored
       })
@@ -194,7 +195,7 @@ export function taskContext(run: Run, branch?: Branch): TaskContext {
       })
     },
 
-    // A promise like `now()`: a run that is over answers nothing, and only a promise can stay pending.
+    // Asynchronous like `now()`: the answer of a run that has ended stays pending, which only a promise can.
     patched(id: string) {
       const name = callOf('patched', id)
       return call(name, () => {
@@ -206,12 +207,12 @@ export function taskContext(run: Run, branch?: Branch): TaskContext {
   return context
 }
 
-/** A call as messages name it. Its name is not checked yet. */
+/** Name of a call in messages. The `name` argument is not checked yet. */
 function callOf(call: string, name: unknown): string {
   return `task.${call}('${typeof name === 'string' ? name : '…'}', …)`
 }
 
-// An author may leave a promise unawaited; its rejection must not bring the process down.
+// The rejection of a promise that the body does not await must not end the process.
 function quiet<T>(act: () => unknown): Promise<T> {
   let promise: Promise<T>
   try {

@@ -139,8 +139,7 @@ export class Engine {
     store.onLost((lost) => this.#stopAtOnce(lost))
   }
 
-  // --- decide, commit, notify
-  // --------------------------------------------------------------------------------------------------------------------------------------------------------------------------
+  // --- decide, commit, notify ---------------------------------------------------------------------------------------
 
   /** Commits an event of the engine. Waits while the store is down, and decides again if the store lost the commit. */
   record(task: LiveTask, event: TaskEvent): Promise<TaskDecision> {

@@ -42,9 +42,8 @@ export class RestoreCounts {
 
   /**
    * Counts one restore.
-   * @returns the number of restores since the last audit entry if an entry is due now. `undefined` if the last entry
-   * of the
-   *   actor for the task is less than a minute old
+   * @returns the number of restores since the last audit entry if an entry is due now. `undefined` if the last entry of
+   *   the actor for the task is less than a minute old
    */
   count(taskId: string, by: string, now: number): number | undefined {
     this.#forget(now)

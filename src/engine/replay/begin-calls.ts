@@ -1,10 +1,11 @@
 /**
- * Begins what a body asked for, once the log is used up: in the order of the calls, a slice in each turn of the event loop.
- * Without slices, a body that asks for thousands of steps at once would hold the event loop until all of them had begun.
+ * Begins the pending calls of a body after the replay, in their order, one slice in each turn of the event loop.
+ * Without slices, a body with thousands of calls at once would block the event loop until all of them had begun.
  *
- * - A call is released when the log is used up (rule 3 of the log). It begins even if records of calls before it are
- *     handed over meanwhile.
- * - Before each slice is asked what has to be waited for: for the disk, answers of `patched`, a suspect's note.
+ * - A call is released when no record is left to replay (rule 3 of the log). It then begins, even if the body receives
+ *     further records before that.
+ * - Each slice first waits for the store to be up, for the commit of `patched` answers, and for the record of a
+ *     suspect.
  */
 import { setImmediate } from 'node:timers'
 import { isOutOfTime } from '../../task/decisions/expiry.js'
@@ -13,17 +14,17 @@ import type { PatchKeeper, RunCore } from './host.js'
 import type { InFlight } from './in-flight.js'
 import type { PendingCall } from './pending-call.js'
 
-/** A run, as what it begins sees it. */
+/** Members of a run that `Beginnings` uses. */
 interface BeginningRun extends RunCore {
   readonly patched: PatchKeeper
 }
 
-/** Beginning a step and deciding its record takes about 0.1 ms, so a slice takes about 10 ms. */
+/** Calls in a slice. One call takes about 0.1 ms for its begin and its record, so a slice takes about 10 ms. */
 export const CALLS_PER_SLICE = 100
 
 export class Beginnings {
   #released: PendingCall[] = []
-  /** True while the next slice waits for its turn, or for what holds it back. */
+  /** True while the next slice waits for a turn of the event loop or for a commit. */
   #waits = false
 
   constructor(
@@ -31,7 +32,7 @@ export class Beginnings {
     private readonly inFlight: InFlight,
   ) {}
 
-  /** Begins calls that have not begun: the first of them now, unless something holds them back. */
+  /** Releases calls, and begins the first slice now, unless it must wait for a commit. */
   release(calls: Iterable<PendingCall>): void {
     this.#released.push(...calls)
     if (!this.#waits) this.#beginSlice()
@@ -45,7 +46,8 @@ export class Beginnings {
     const held = slice.length === 0 ? undefined : heldBack(run, slice)
     if (held) {
       this.#waits = true
-      // Not in the microtasks of a turn of the body: what a function asks for would pass for the body's.
+      // Outside the microtasks of a turn of the body. Without this, a call made inside a function would look like one
+      // of the body.
       void held.then(() => setImmediate(() => this.#goOn()))
       return
     }
@@ -67,18 +69,18 @@ export class Beginnings {
   }
 }
 
-/** What a body that asked for something has to wait for before anything may begin; `undefined` if it is nothing. */
+/** Returns the promise that a slice must await before it begins. `undefined` if it may begin now. */
 function heldBack(run: BeginningRun, asked: readonly PendingCall[]): Promise<void> | undefined {
   const { store, closing, suspects } = run.host
-  // An effect now could not be recorded. The tasks pause until the disk takes writes again.
+  // While the store is down, results could not be recorded, so nothing begins.
   if (!store.connection.isUp) return store.connection.up
   return closing ? undefined : (run.patched.keep(run) ?? suspects.beforeBegin(run.task, asked))
 }
 
 /**
- * Asked before each function of a step, child or isolated step begins, after whatever was waited for before it. The timer
- * of a limit may be late. Settles the task if its time is over.
- * @returns true if so: then nothing of it may begin any more
+ * Checks the time limits of a task directly before a step, a child or an isolated step begins, because the timer of a
+ * limit may be late. Settles the task if a limit has passed.
+ * @returns true if a limit has passed. Then the call must not begin
  */
 export function settleIfLate({ host, task }: RunCore): boolean {
   if (!isOutOfTime(task.head, host.clock.now())) return false

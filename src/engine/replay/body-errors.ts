@@ -1,17 +1,17 @@
-/** What a body is refused, each with what to write instead. */
+/** Errors of refused calls and ends of a body. Each message says what to write instead. */
 import { HoldfastError } from '../../base/errors.js'
 import { describeError } from '../../task/log/outcome.js'
 import { BEHIND_PATCHED, describeRecord, type LogRecord, type RecordName } from '../../task/log/records.js'
 import { cutText, NAME_BYTES_MAX } from '../../task/names.js'
 
-/** As many refusals in a row fail the task. */
+/** Number of refusals in a row that fail the task. */
 export const REFUSALS_MAX = 100
-/** As many derived answers in a row fail the task. */
+/** Number of derived answers in a row that fail the task. */
 export const DERIVED_MAX = 100_000
 
 const CALL_BYTES_MAX = NAME_BYTES_MAX.step + 50
 
-/** A body that calls again whatever it is refused. `last` is what it was refused with. */
+/** The error of a body that repeats refused calls. `last` is the error of the last refusal. */
 export function refusedTooOften(taskId: string, call: string, last: unknown): HoldfastError {
   return new HoldfastError(
     'REFUSED_TOO_OFTEN',
@@ -20,7 +20,7 @@ export function refusedTooOften(taskId: string, call: string, last: unknown): Ho
   )
 }
 
-/** A body that loops over calls which nothing is recorded for. */
+/** The error of a body that loops over calls without a record. */
 export function noProgress(taskId: string, call: string): HoldfastError {
   return new HoldfastError(
     'NO_PROGRESS',
@@ -29,12 +29,12 @@ export function noProgress(taskId: string, call: string): HoldfastError {
   )
 }
 
-/** A call as a message names it: its name is the body's, and has not been checked. */
+/** The call in a message, cut to a length. The name in it comes from the body and is not checked. */
 function shown(call: string): string {
   return cutText(call, CALL_BYTES_MAX)
 }
 
-/** A checkpoint with something in flight, or something asked for while a checkpoint is. */
+/** The error of a checkpoint while calls are pending, or of a call while a checkpoint is pending. */
 export function inFlight(taskId: string, done: string): HoldfastError {
   return new HoldfastError(
     'STEPS_IN_FLIGHT',
@@ -43,7 +43,7 @@ export function inFlight(taskId: string, done: string): HoldfastError {
   )
 }
 
-/** A call outside a turn. Nothing tells a step's function that calls from a body that waited, so the message names both. */
+/** The error of a call outside a turn. The two possible causes cannot be distinguished, so the message names both. */
 export function ambiguous(taskId: string, call: string): HoldfastError {
   return new HoldfastError(
     'STEP_AMBIGUOUS',
@@ -52,18 +52,18 @@ export function ambiguous(taskId: string, call: string): HoldfastError {
   )
 }
 
-/** Why a body that is at rest is parked. A wait that began before a step, and is awaited after it, looks like this too. */
+/** Reason for parking a body that only waits, while the log has a record that no call of it matches. */
 export function unaskedFor(record: LogRecord): string {
   return `the log continues with ${describeRecord(record)}, and the code does not make that call, or waits for something other than a call of the context${BEHIND_PATCHED}`
 }
 
-/** Why a body that ended is parked; what it threw is not lost. */
+/** Reason for parking a body that ended before it used all records of its log. Includes the error of the body. */
 export function leftAtEnd(left: LogRecord, end: { readonly kind: string; readonly error?: unknown }): string {
   const how = end.kind === 'threw' ? `the body threw (${describeError(end.error).message})` : 'the body ended'
   return `${how}, and had not asked for ${describeRecord(left)}, which the log has${BEHIND_PATCHED}`
 }
 
-/** A body that returns in the turn in which it makes a call. */
+/** The error of a body that returns in the turn in which it makes a call. */
 export function notAwaited(taskId: string, name: RecordName): HoldfastError {
   const call = shown(describeRecord(name))
   return new HoldfastError(
@@ -73,7 +73,7 @@ export function notAwaited(taskId: string, name: RecordName): HoldfastError {
   )
 }
 
-/** Why a body is parked that asks for one thing where another had begun. */
+/** Reason for parking a body that makes a call in the place where another call had begun. */
 export function begunAsAnother(begun: RecordName, name: RecordName): string {
   return `${describeRecord(begun)} had begun where the code now asks for ${describeRecord(name)}${BEHIND_PATCHED}`
 }

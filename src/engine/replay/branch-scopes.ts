@@ -1,4 +1,7 @@
-/** The branches of a run's `all`, `race` and `any`: which calls are open, which branches lost, and what those had taken. */
+/**
+ * State of the branches of `all`, `race` and `any` in a run: open calls, lost branches, and the messages that these
+ * received.
+ */
 
 import { anyOf, LazyAbort } from '../../base/lazy-abort.js'
 import { messageOf } from '../../task/decisions/retry-drops.js'
@@ -7,7 +10,7 @@ import type { LogRecord } from '../../task/log/records.js'
 import { isWithin } from '../../task/log/scope.js'
 import type { Message } from '../../task/message.js'
 
-/** One branch. Its scope is unique in its segment only: names are numbered anew in each. */
+/** One branch. Its scope is unique in its segment only, because numbers begin again in each segment. */
 export class Branch {
   readonly #aborter = new LazyAbort()
   #hasLost = false
@@ -16,16 +19,16 @@ export class Branch {
   constructor(
     readonly segment: number,
     readonly scope: string,
-    /** The branch that its call stands in. */
+    /** The branch that contains the call of this branch. */
     private readonly outer: Branch | undefined,
   ) {}
 
-  /** True if it, or one that it lies in, lost: nothing that it asks for is answered any more. */
+  /** True if the branch, or a branch around it, lost. Its calls receive no more answers. */
   get isOver(): boolean {
     return this.#hasLost || this.outer?.isOver === true
   }
 
-  /** Aborted when it loses. */
+  /** Aborted when the branch, or a branch around it, loses. */
   get signal(): AbortSignal {
     const { signal } = this.#aborter
     if (!this.outer) return signal
@@ -41,17 +44,17 @@ export class Branch {
 
 export class Branches {
   readonly #open = new Set<{ readonly within: Branch | undefined }>()
-  /** Scopes that lost, of the segment that the last call stood in. */
+  /** Scopes of the lost branches of the latest segment. */
   #lost = { segment: Number.NaN, scopes: new Set<string>() }
-  /** What branches received while they were open. */
+  /** Messages that branches received while a call of branches was open. */
   #received: { readonly scope: string; readonly message: Message }[] = []
 
-  /** True if a call has not come to its end: no checkpoint is saved or restored meanwhile. */
+  /** True if a call of branches has not ended. No checkpoint may be saved or restored then. */
   get areOpen(): boolean {
     return [...this.#open].some(({ within }) => !within?.isOver)
   }
 
-  /** A call of `all`, `race` or `any` begins, in a branch or in the body. Returns what is to be called at its end. */
+  /** Begins a call of `all`, `race` or `any`, in a branch or in the body. Returns a function to call at its end. */
   begin(within: Branch | undefined): () => void {
     const call = { within }
     this.#open.add(call)
@@ -61,7 +64,7 @@ export class Branches {
     }
   }
 
-  /** These branches, all of one call, lost. */
+  /** Marks branches of one call as lost. */
   close(branches: readonly Branch[], reason: unknown): void {
     for (const branch of branches) {
       if (branch.segment !== this.#lost.segment) this.#lost = { segment: branch.segment, scopes: new Set() }
@@ -70,14 +73,14 @@ export class Branches {
     }
   }
 
-  /** True if a record stands in a branch that lost: nobody waits for it any more. */
+  /** True if the record is in a branch that lost, so no call waits for it. */
   isPassedOver({ segment, scope }: LogRecord): boolean {
     if (scope === '' || segment !== this.#lost.segment) return false
     const parts = scope.split('/')
     return parts.some((_, at) => this.#lost.scopes.has(parts.slice(0, at + 1).join('/')))
   }
 
-  /** The next record to be handed over; what branches recorded before they lost is passed over. */
+  /** The next record for the body. Skips records of branches that lost. */
   nextOf(history: History): LogRecord | undefined {
     let record = history.next()
     while (record && this.isPassedOver(record)) {
@@ -88,13 +91,13 @@ export class Branches {
     return record
   }
 
-  /** Remembers what a branch has received, in case that it loses. */
+  /** Keeps a message that a branch received, to put it back if the branch loses. */
   heard(record: LogRecord): void {
     if (record.kind !== 'receive' || record.scope === '') return
     this.#received.push(...messageOf(record).map((message) => ({ scope: record.scope, message })))
   }
 
-  /** What these branches had received: it goes back. */
+  /** The messages that these branches received, to put them back. */
   takenBy(branches: readonly Branch[]): Message[] {
     const isTheirs = ({ scope }: { readonly scope: string }) => branches.some((lost) => isWithin(scope, lost.scope))
     return this.#received.filter(isTheirs).map(({ message }) => message)

@@ -1,4 +1,4 @@
-/** What a run sees of the engine. */
+/** Interfaces between a run, the engine, and the parts of a run. */
 import type { Clock } from '../../base/clock.js'
 import type { Events } from '../../base/events.js'
 import type { Ids } from '../../base/ids.js'
@@ -25,43 +25,43 @@ export interface RunHost {
   readonly events: Events
   readonly logger: LimitedLogger
   readonly limits: Limits
-  /** The processes that isolated steps run in. */
+  /** Limits the processes of isolated steps. */
   readonly processes: ProcessSemaphore
-  /** A run that only waits for longer than this is unloaded. */
+  /** Length of a wait after which a run is unloaded. */
   readonly unloadAfterMs: number
-  /** How many checkpoints of a task of this type keep their state; `undefined` for all. */
+  /** Number of checkpoints of a task of this type that keep their state. `undefined` for all. */
   keepCheckpointsOf(type: string): number | undefined
   /** The runs in memory. */
   readonly loaded: Pick<LoadedRuns, 'isFull'>
   /** The slots of waiting runs. */
   readonly slots: Pick<Slots, 'rest' | 'wake' | 'unload'>
-  /** Says what has to be on disk before a run begins something. */
+  /** Commits the names of the calls of suspects before they begin. */
   readonly suspects: Pick<SuspectTurns, 'beforeBegin'>
-  /** No new step begins. */
+  /** True while the engine closes: no new step begins. */
   readonly closing: boolean
   /**
-   * Decides and commits, waiting while the store is down; resolves once it is on disk.
-   * @throws RunFenced, HoldfastError `TASK_SETTLED`: then nothing was written
+   * Decides and commits an event. Waits while the store is down. Resolves when the commit is on disk.
+   * @throws RunFenced, HoldfastError `TASK_SETTLED`. Nothing was written then
    */
   record(task: LiveTask, event: TaskEvent): Promise<TaskDecision>
-  /** Puts what concerns one key in order. */
+  /** Mutexes by name: the inputs, messages or dropped records of a task. */
   readonly keys: KeyedMutex
-  /** Watches a function that was told to stop, and counts it if it continues. */
+  /** Watches a function whose signal was aborted, and counts it if it continues. */
   readonly watchLeak: (taskId: string, step: string, working: Promise<unknown>) => void
-  /** The task's time is over: it settles as failed. */
+  /** Settles a task whose time limit has passed. */
   timeOut(task: LiveTask): Promise<void>
-  /** A body returned after its task was settled. */
+  /** Writes an audit entry for a body that returned after its task was settled. */
   noteDropped(task: LiveTask): void
   readonly children: ChildTasks
   /** Log lines about tasks. */
   readonly lines: Pick<TaskLines, 'retried' | 'forgotten'>
-  /** True if the task, or its clean-up, continues. */
+  /** True if the task, or its clean-up, has not ended. */
   isUnfinished(taskId: string): boolean
-  /** Notes in the audit that a checkpoint was restored. */
+  /** Counts the restore of a checkpoint in the audit trail. */
   noteRestored(head: TaskHead, checkpointId: string, by: string, patient: boolean): Promise<void>
 }
 
-/** A run, as its parts see it. */
+/** Members of a run that its parts use. */
 export interface RunCore {
   readonly host: RunHost
   readonly task: LiveTask
@@ -69,16 +69,22 @@ export interface RunCore {
   /** The number of the run. */
   readonly number: number
   readonly isOver: boolean
-  /** True if the call is answered no more: the run is over, or the branch of the call lost. */
+  /** True if the call receives no answer any more: the run has ended, or the branch of the call lost. */
   isOverFor(asked: PendingCall): boolean
-  /** Ends the task with an error, whatever its body does next. */
+  /** Ends the task with an error, regardless of what the body does next. */
   fail(error: unknown): void
 }
 
-/** Answers `task.patched(id)`, and keeps functions from beginning until the answers are on disk. */
+/** Answers `task.patched(id)`, and commits the answers before further functions begin. */
 export interface PatchKeeper {
-  /** @param recordsAtStart the number of records that the log had when the run began */
+  /**
+   * Answers one call of `patched`.
+   * @param recordsAtStart the next record number at the start of the run
+   */
   answer(run: RunCore, id: string, recordsAtStart: number): boolean
-  /** Resolves once every answer is on disk, and stays pending if the run is over; `undefined` if all of them are. */
+  /**
+   * Resolves when every answer is on disk. Stays pending if the run is superseded. `undefined` if there is nothing to
+   * commit.
+   */
   keep(run: RunCore): Promise<void> | undefined
 }

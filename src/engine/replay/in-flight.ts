@@ -1,4 +1,6 @@
-/** What a run has begun and not recorded: functions of steps, writes on their way. Waits are not in flight. */
+/**
+ * Calls that a run has begun and not recorded: functions that run, and commits being written. Waits are not in flight.
+ */
 import type { PendingCall } from './pending-call.js'
 
 export class InFlight {
@@ -6,7 +8,7 @@ export class InFlight {
   #waiting: { readonly isSo: () => boolean; readonly resolve: () => void }[] = []
 
   constructor(
-    /** Told of each function whose signal is aborted while it continues. */
+    /** Called for each running function whose signal is aborted. */
     private readonly onAborted: (name: string, working: Promise<unknown>) => void,
   ) {}
 
@@ -26,7 +28,7 @@ export class InFlight {
     return [...this.#asked].some(isMeant)
   }
 
-  /** Aborts the signals of functions. */
+  /** Aborts the signals of functions in flight. */
   abort(reason: unknown, isMeant: (asked: PendingCall) => boolean = () => true): void {
     for (const asked of [...this.#asked].filter(isMeant)) {
       asked.aborted = true
@@ -36,7 +38,7 @@ export class InFlight {
     }
   }
 
-  /** Resolves once `isSo`. It is looked at now, and whenever `look` is called. */
+  /** Resolves when `isSo` returns true. It is checked now, and at each call of `look`. */
   until(isSo: () => boolean): Promise<void> {
     return new Promise((resolve) => {
       this.#waiting.push({ isSo, resolve })

@@ -1,14 +1,13 @@
 /**
- * Tells a body whose task is settled that it is, each time that it asks for something. But not for ever: a loop that
- * catches every error and goes round would keep the process from doing anything else. Past so many times the body is
- * left where it waits.
+ * Rejects the calls of a body whose task is settled. After `INTERRUPTS_MAX` rejections, calls stay pending. Without
+ * this, a loop that catches every error would block the process.
  */
 import { setImmediate } from 'node:timers'
 import { deferred } from '../../base/deferred.js'
 import { TaskInterruptedError } from '../../base/errors.js'
 import type { Logger } from '../../base/logger.js'
 
-// More than any body has to ask for on its way out, and over in less than a millisecond.
+// More calls than a body makes on its way out. That many rejections take less than a millisecond.
 const INTERRUPTS_MAX = 100
 
 export class Interruption {
@@ -20,12 +19,15 @@ export class Interruption {
     private readonly logger: Logger,
   ) {}
 
-  /** Resolves once the body is left where it waits. */
+  /** Resolves when the calls of the body stay pending. */
   get gaveUp(): Promise<void> {
     return this.#gaveUp.promise
   }
 
-  /** @throws TaskInterruptedError; a promise that stays pending where the body was told often enough */
+  /**
+   * Refuses a call. Returns a promise that stays pending after `INTERRUPTS_MAX` refusals.
+   * @throws TaskInterruptedError
+   */
   refuse(): Promise<never> {
     if (this.#left > 0) {
       this.#left--
@@ -48,8 +50,9 @@ interface Waiting {
 }
 
 /**
- * Rejects what a body waits for, one at a time and letting it come to rest in between, until it has ended. Of two chains
- * that it awaits one after the other, the second would be rejected unheard, and that ends the process.
+ * Rejects the pending calls of a body one at a time, with a turn of the event loop in between, until the body has
+ * ended. Without this, a call that the body has not awaited yet could be rejected without a handler, which ends the
+ * process.
  */
 export function rejectOneByOne(waiting: Iterator<Waiting>, hasEnded: () => boolean, reason: unknown): void {
   const { value: first } = hasEnded() ? { value: undefined } : waiting.next()

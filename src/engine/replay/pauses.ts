@@ -1,23 +1,23 @@
-/** The waits of a run. They end when their time comes, when they are told, or all at once with the run. */
+/** The waits of a run. A wait ends at its time, by news, or with the run. */
 import type { Clock } from '../../base/clock.js'
 import { Heap } from '../../base/heap.js'
 import type { PendingCall } from './pending-call.js'
 
-/** One wait. Once it has ended it is kept until it is deleted: its run waits for a slot then. */
+/** One wait. After its end it is kept while its run waits for a slot. */
 export interface Pause {
   readonly asked: PendingCall
-  /** When it ends by itself; once it has ended, when that was, if that was earlier. */
+  /** Instant at which the wait ends by itself. After its end, the instant of the end if that was earlier. */
   readonly endsAt: number
-  /** True if it waits for something from outside too: an answer, a message, a child. */
+  /** True if an answer, a message or the end of a child can end the wait. */
   readonly listens: boolean
-  /** Resolves when it has ended. */
+  /** Resolves when the wait has ended. */
   readonly over: Promise<void>
   readonly end: () => void
 }
 
 export class Pauses {
   readonly #pauses = new Heap<Pause>((one, other) => one.endsAt < other.endsAt)
-  /** Those that listen, by the identity of what waits. */
+  /** The waits that news can end, by the identity of their call. */
   readonly #listening = new Map<string, Pause>()
 
   constructor(private readonly clock: Clock) {}
@@ -26,17 +26,17 @@ export class Pauses {
     return this.#pauses.size
   }
 
-  /** When the first of them ends. */
+  /** Instant at which the first wait ends. */
   get nextAt(): number {
     return this.#pauses.first?.endsAt ?? Number.POSITIVE_INFINITY
   }
 
-  /** True if any of them could end before its time. */
+  /** True if news could end one of the waits. */
   get listens(): boolean {
     return this.#listening.size > 0
   }
 
-  /** Begins one, until `endsAt` or until it is ended. */
+  /** Begins a wait until `endsAt`, or until it is ended. */
   begin(asked: PendingCall, endsAt: number, listens: boolean): Pause {
     let resolve = () => {}
     const over = new Promise<void>((end) => {
@@ -54,23 +54,23 @@ export class Pauses {
     return pause
   }
 
-  /** Its run has a slot again, or is over. */
+  /** Deletes a wait whose run has a slot again, or has ended. */
   delete(pause: Pause): void {
     this.#pauses.remove(pause)
     if (this.#listening.get(pause.asked.ask.id) === pause) this.#listening.delete(pause.asked.ask.id)
   }
 
-  /** Ends those whose time has come. */
+  /** Ends the waits whose time has come. */
   endDue(now: number): void {
     for (const pause of this.#pauses.items()) if (pause.endsAt <= now) pause.end()
   }
 
-  /** Something came from outside: whoever listens looks whether it is for him. @param ids only these, if they are known */
+  /** Ends the waits that listen for news, so that their calls check for it. @param ids only the waits of these calls */
   nudge(ids: Iterable<string> = [...this.#listening.keys()]): void {
     for (const id of ids) this.#listening.get(id)?.end()
   }
 
-  /** Ends and deletes the waits of asks that `isOver` says are over; all of them by default. */
+  /** Ends and deletes the waits of the calls for which `isOver` is true. By default, all waits. */
   endAll(isOver: (asked: PendingCall) => boolean = () => true): void {
     for (const pause of this.#pauses.items()) {
       if (!isOver(pause.asked)) continue

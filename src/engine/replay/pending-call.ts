@@ -9,54 +9,57 @@ import type { PendingRecord } from '../../task/log/pending-record.js'
 import type { LogRecord } from '../../task/log/records.js'
 import type { Branch } from './branch-scopes.js'
 
-/** How a run came to its end, as far as the engine has to do something about it. */
+/** The end of a run, by the action that the engine takes. */
 export type RunEnd =
   | { readonly kind: 'returned'; readonly value: unknown }
   /** `isFinal`: the engine refused the body, and no other attempt could end differently. */
   | { readonly kind: 'threw'; readonly error: unknown; readonly isFinal?: boolean }
   | { readonly kind: 'park'; readonly code: Parked['code']; readonly reason: string }
-  /** It only waits, for long: it is replayed when the wait ends. */
+  /** The body only waits. The run is unloaded, and replayed when the wait ends. */
   | { readonly kind: 'unload'; readonly wakeAt: number; readonly listens: boolean }
-  /** Interrupted, or left for the next open. */
+  /** The run was interrupted, or left for the next open. */
   | { readonly kind: 'over' }
 
-/** Something the body waits for. */
+/** A call of the body without a recorded result. */
 export interface PendingCall {
   readonly ask: Ask
   /** The number of the turn that the call was made in. */
   readonly turn: number
-  /** The branch that asks; none for the body itself. */
+  /** The branch that made the call. `undefined` for the body itself. */
   readonly branch: Branch | undefined
-  /** True if its record takes others out of the log. */
+  /** True for a checkpoint with `prune`, whose record removes others from the log. */
   readonly prunes: boolean | undefined
-  /** Does what was asked for, once the log is used up, and records it. */
+  /** Runs the call and records its result. Called after the replay. */
   readonly begin: () => Promise<void>
   readonly resolve: (value: unknown) => void
   readonly reject: (error: unknown) => void
-  /** When it began. */
+  /** Instant at which the call began. */
   startedAt?: number
-  /** Aborts its function. Its own, and each attempt's, so that what is over hears nothing of what comes later. */
+  /**
+   * Aborts the signal of the running attempt. Each attempt has its own, so that an earlier attempt is not aborted
+   * later.
+   */
   aborter?: LazyAbort
-  /** Its function, while that continues. */
+  /** The promise of the function, while it runs. */
   working?: Promise<unknown> | undefined
-  /** True if it was aborted while its function ran. */
+  /** True if the signal was aborted while the function ran. */
   aborted?: boolean
 }
 
-/** Its name and place, as a record has them. */
+/** The name and place of a call, as fields of a record. */
 export function placeOf({ ask: asked }: PendingCall) {
   const { segment, scope, ask, after, name: which } = asked
   const { name, number } = which.kind === 'checkpoint' ? { name: '', number: 0 } : which
   return { segment, scope, ask, after, name, number }
 }
 
-/** What is noted of it before anything happened to it. */
+/** The first pending record of a call. */
 export function newPendingRecord({ ask: asked }: PendingCall): PendingRecord {
   const { id, segment, scope, ask, after } = asked
   return { id, segment, scope, ask, after, failedAttempts: 0 }
 }
 
-/** Hands a recorded answer to the body that waits for it: the same value, or the same error, in every run. */
+/** Resolves or rejects a pending call with its record: the same value, or the same error, in every run. */
 export function handAnswer(record: LogRecord, { resolve, reject }: PendingCall): void {
   const failure = failureOf(record)
   if (failure) reject(failure)

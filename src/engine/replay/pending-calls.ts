@@ -1,7 +1,7 @@
 /**
- * The pending calls of a run: what its body asked for and has not been answered, by identity. Keeps the log of the task
- * within `limits.recordsPerTaskMax`: a call counts from the moment it is made, so calls that are made at once cannot
- * exceed the limit together, and none of them begins.
+ * The pending calls of a run, by identity. Keeps the log of the task within `limits.recordsPerTaskMax`. A call counts
+ * from the moment it is made. So calls that are made at once cannot exceed the limit together. If they would, the task
+ * fails and none of them begins.
  */
 import { HoldfastError } from '../../base/errors.js'
 import { describeRecord, type RecordName } from '../../task/log/records.js'
@@ -10,9 +10,9 @@ import type { PendingCall } from './pending-call.js'
 
 const NONE: readonly PendingCall[] = []
 
-/** A map like any other, that also counts the calls which have no record yet. */
+/** A `Map` of calls that also counts the calls without a record. */
 export class PendingCalls extends Map<string, PendingCall> {
-  // Fields are set after `Map`'s own constructor, which adds nothing here.
+  // Fields are set after the constructor of `Map` has run, which does not call `set` here.
   readonly #unrecorded = new Set<PendingCall>()
   readonly #fresh = new Set<PendingCall>()
   readonly #run: RunCore
@@ -27,7 +27,7 @@ export class PendingCalls extends Map<string, PendingCall> {
     return [...this.values()].filter(({ startedAt }) => startedAt !== undefined)
   }
 
-  /** Takes the calls that are to begin once the log is used up: each of them once, in their order. */
+  /** Removes and returns the calls that have not been released yet, in their order. */
   takeFresh(): readonly PendingCall[] {
     if (this.#fresh.size === 0) return NONE
     const fresh = [...this.#fresh]
@@ -37,11 +37,11 @@ export class PendingCalls extends Map<string, PendingCall> {
 
   /**
    * Adds a call of the body.
-   * @throws HoldfastError `LIMIT_EXCEEDED` if its record would be one too many. The task fails with it, also if the body
-   *   catches it.
+   * @throws HoldfastError `LIMIT_EXCEEDED` if its record would exceed the limit. The task fails with this error, even
+   *   if the body catches it.
    */
   add(asked: PendingCall): void {
-    // One that the log answers is counted by its record.
+    // A call with a record in the log is counted by its record.
     if (!this.#run.history.isRecorded(asked.ask)) {
       this.#checkLimit(asked)
       this.#unrecorded.add(asked)
@@ -50,19 +50,19 @@ export class PendingCalls extends Map<string, PendingCall> {
     this.set(asked.ask.id, asked)
   }
 
-  /** The call is answered, or never will be. */
+  /** Deletes a call that has its answer, or will never get one. */
   override delete(id: string): boolean {
     const asked = this.get(id)
     if (asked) this.#fresh.delete(asked)
     return super.delete(id)
   }
 
-  /** The record of the call is on disk. */
+  /** Stops counting a call whose record is on disk. */
   recorded(asked: PendingCall): void {
     this.#unrecorded.delete(asked)
   }
 
-  /** Removes the calls of branches that lost: these are answered no more. */
+  /** Removes the calls of branches that lost, which receive no answers. */
   deleteOver(): void {
     for (const [id, asked] of this) {
       if (!asked.branch?.isOver) continue
@@ -74,7 +74,7 @@ export class PendingCalls extends Map<string, PendingCall> {
   #checkLimit({ ask, prunes }: PendingCall): void {
     const { host, task } = this.#run
     const { recordsPerTaskMax: max } = host.limits
-    // As on disk: the records on their way there are those of pending calls.
+    // The count on disk. Records that are being written are counted as pending calls.
     const { records } = task.committed ?? task.head
     const number = records + this.#unrecorded.size + 1
     if (prunes || number <= max) return

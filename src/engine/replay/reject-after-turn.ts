@@ -1,9 +1,9 @@
-/** Lets the event loop turn before a call is refused, where no log keeps an order: in functions of steps and of undos. */
+/** Delays rejections inside the functions of steps and undos by a turn of the event loop. */
 import { setImmediate } from 'node:timers/promises'
 
 /**
- * What `act` resolves with. What it rejects with comes after the event loop has turned: a loop that catches it and calls again
- * holds nobody up.
+ * Resolves with the result of `act`. Rejects with its error after a turn of the event loop. Without this, a loop that
+ * catches the error and calls again would block the process.
  */
 export async function rejectAfterTurn<T>(act: () => Promise<T>): Promise<T> {
   try {

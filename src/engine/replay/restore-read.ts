@@ -1,28 +1,28 @@
 /**
- * The read behind a body's `restoreCheckpoint`. Owns the one that continues. What it read is handed over in a turn of its own,
- * planned once the body is at rest and no other turn is left: how long a disk takes changes no order.
+ * The read of a `restoreCheckpoint` call. The body receives the result in a turn of its own, which is planned when the
+ * body only waits and no other turn is planned. So the speed of the disk changes no order.
  */
 import type { Turns } from './turns.js'
 
 interface Reading {
   readonly reject: (error: unknown) => void
-  /** Hands it over; there once it is read. */
+  /** Resolves the call. Set when the read is done. */
   hand?: () => void
 }
 
 export class RestoreRead {
   #reading: Reading | undefined
 
-  /** True from the call until its answer is handed over. */
+  /** True from the call until the body receives its answer. */
   get goesOn(): boolean {
     return this.#reading !== undefined
   }
 
   /**
-   * Reads.
-   * @param onAnswer called in the turn of the answer, before the body goes on
-   * @param onRead called once `plan` has something to plan
-   * @param onDamaged called if it can't be read; the promise stays pending then
+   * Begins the read of a restore.
+   * @param onAnswer called in the turn of the answer, before the body continues
+   * @param onRead called when the read is done, so that `plan` can plan the turn
+   * @param onDamaged called if the read fails. The promise then stays pending
    */
   read<T>(
     read: () => Promise<T>,
@@ -45,7 +45,7 @@ export class RestoreRead {
     })
   }
 
-  /** Plans the turn of the answer, if that is there. */
+  /** Plans the turn of the answer, if the read is done. */
   plan(turns: Turns, isOver: () => boolean): void {
     const hand = this.#reading?.hand
     if (!hand) return
@@ -56,7 +56,7 @@ export class RestoreRead {
     })
   }
 
-  /** The task is settled: whoever waits for the answer gets `reason`. */
+  /** Rejects the call with `reason`, because the task is settled. */
   interrupt(reason: unknown): void {
     this.#reading?.reject(reason)
   }

@@ -1,17 +1,17 @@
 /**
- * One execution of a task's body over its log. Owns the turns, what the body has asked for and not been answered, and
- * the question what comes next; the files of `engine/calls/` own what a call does and what it writes.
+ * One run: the execution of a body over its log. Owns the turns, the pending calls, and the choice of the next turn.
+ * The files of `engine/calls/` run the calls and commit their results.
  *
  * The three rules of the log (docs/internals/rules.md):
  *
- * 1. A checkpoint opens a segment; names are numbered anew in each (history.ts).
- * 2. A turn begins with one answer, in the order of the records (turns.ts), or with one that has none, before the next record
- *    (unrecorded-answers.ts). An ask outside a turn fails the task with STEP_AMBIGUOUS, the first time and not after a crash.
- * 3. The log is used up before anything new begins. A record that nobody asks for means that the code changed: the
- *    task is parked, before any new effect.
+ * 1. A checkpoint opens a segment. Names are numbered from 1 in each (history.ts).
+ * 2. A turn begins with one answer: a record, in the order of the log (turns.ts), or an answer without a record
+ *    (unrecorded-answers.ts). A call outside a turn fails the task with STEP_AMBIGUOUS, in its first run already.
+ * 3. All records are replayed before a new call begins. A record that no call matches means that the code changed. The
+ *    task is parked before any new effect.
  *
- * - Once a run is over, its body's asks stay pending for ever, or are interrupted if the task is settled. What the
- *     engine itself is going through never reaches a body (commit-8).
+ * - After the end of a run, calls of its body stay pending, or are interrupted if the task is settled. Failures of the
+ *     engine never reach a body (commit-8).
  */
 import { TaskInterruptedError } from '../../base/errors.js'
 import { LazyAbort } from '../../base/lazy-abort.js'
@@ -42,7 +42,7 @@ export class Run implements RunCore {
   readonly unrecorded: UnrecordedAnswers
   readonly #waiting = new PendingCalls(this)
   #end: ((end: RunEnd) => void) | undefined
-  /** Resolves once the body has ended, however that is. */
+  /** Settles when the body has returned or thrown. */
   #body: Promise<unknown> | undefined
   #interrupts: Interruption | undefined
   #bodyIsOver = false
@@ -55,23 +55,23 @@ export class Run implements RunCore {
   readonly #beginnings = new Beginnings(this, this.#inFlight)
   readonly waits: Waits
   readonly branches = new Branches()
-  /** Names of the steps that the body called; empty for a definition without undos. */
+  /** Names of the steps that the body called. Empty for a definition without undos. */
   readonly stepNames = new Set<string>()
   /** Functions of steps with an undo whose result is not on disk, by identity: an undo waits for them. */
   readonly functions = new Map<string, Promise<unknown>>()
-  /** The undoing behind a decision, while it continues. */
+  /** Running undos of branches that lost, by the call of the branches. */
   readonly undoing = new Map<PendingCall, Promise<unknown>>()
 
   constructor(
     readonly host: RunHost,
     readonly task: LiveTask,
     readonly history: History,
-    /** What had begun and not ended. */
+    /** The pending records at the start of the run. */
     private readonly notes: ReadonlyMap<string, PendingRecord>,
     readonly patched: PatchKeeper,
     readonly definition: AnyTaskDefinition,
     readonly recovered: boolean,
-    /** Told once the log is used up: how many answers were replayed, and what begins now. */
+    /** Called when the replay is complete, with the number of replayed answers and the first call that begins. */
     private readonly onReplayed: (answered: number, next: string | undefined) => void,
   ) {
     this.number = task.head.run
@@ -96,7 +96,7 @@ export class Run implements RunCore {
     })
   }
 
-  /** Aborted when the task is settled behind the body's back, and when close runs out of grace. */
+  /** Aborted when the task is settled from outside, fails by the engine, or is left for a later run. */
   get signal(): AbortSignal {
     return this.#aborter.signal
   }
@@ -105,32 +105,31 @@ export class Run implements RunCore {
     return this.#end === undefined
   }
 
-  /** True if it is answered no more: the run is over, or its branch lost. */
+  /** True if the call receives no answer any more: the run has ended, or the branch of the call lost. */
   isOverFor({ branch }: PendingCall): boolean {
     return this.isOver || branch?.isOver === true
   }
 
-  /** What an earlier run noted of this. A note of another identity shows that the code changed; the task is parked. */
+  /** The pending record of an earlier run at the place of this call. A record of another call parks the task. */
   noteOf({ ask }: PendingCall): PendingRecord | undefined {
     const stored = this.notes.get(noteKey(this.task.taskId, ask))
     if (stored && stored.id !== ask.id) void this.park(begunAsAnother(nameIn(stored.id), ask.name))
     return stored
   }
 
-  /** The asks whose function is running. */
+  /** The pending calls that have begun. */
   get begun(): PendingCall[] {
     return this.#waiting.begun
   }
 
-  /** @throws HoldfastError `STEPS_IN_FLIGHT`: a checkpoint needs a body with nothing in flight */
+  /** Refuses a checkpoint while calls are pending. @throws HoldfastError `STEPS_IN_FLIGHT` */
   refuseInFlight(done: 'saved' | 'restored'): void {
     if (this.#restoring.goesOn || this.#waiting.size > 0 || this.branches.areOpen)
       throw inFlight(this.task.taskId, `a checkpoint is ${done}`)
   }
 
   /**
-   * Every call on the body's context begins here. Returns a promise that stays pending if the run is over and must
-   * not be told so.
+   * Checks a call on the context of the body. Returns a promise that stays pending if the run ended or the branch lost.
    * @throws HoldfastError `STEP_AMBIGUOUS`; TaskInterruptedError
    */
   enter(call: string, branch?: Branch): Promise<never> | undefined {
@@ -138,19 +137,19 @@ export class Run implements RunCore {
     if (this.isOver || branch?.isOver) return new Promise(() => {})
     if (this.#turns.open) return undefined
     const error = ambiguous(this.task.taskId, call)
-    // Even if the body catches it: whatever comes after cannot be repeated either.
+    // Fails the task even if the body catches the error, because later calls cannot be repeated either.
     this.fail(error)
     throw error
   }
 
-  /** @throws HoldfastError `STEPS_IN_FLIGHT` while a checkpoint is saved or restored: the segment is being left */
+  /** Refuses a call while a checkpoint is saved or restored. @throws HoldfastError `STEPS_IN_FLIGHT` */
   refuseWhileLeaving(): void {
     if (this.#restoring.goesOn || this.#saving) throw inFlight(this.task.taskId, 'something is asked for')
   }
 
   /**
-   * Asks for something: it is answered from the log, or done and recorded.
-   * @param prunes true if its record takes others out of the log
+   * Makes a call. It is answered from the log, or begins after the replay and is recorded.
+   * @param prunes true if the record of the call removes others from the log
    * @throws HoldfastError `STEPS_IN_FLIGHT`, `LIMIT_EXCEEDED`
    */
   ask(
@@ -182,7 +181,7 @@ export class Run implements RunCore {
   }
 
   /**
-   * Reads something outside the log and hands it over in a turn of its own. The body has nothing in flight.
+   * Reads a value outside the log, and answers with it in a turn of its own. No call is pending.
    * @param onAnswer called in that turn, before the body continues
    */
   read<T>(read: () => Promise<T>, onAnswer?: () => void): Promise<T> {
@@ -190,7 +189,7 @@ export class Run implements RunCore {
     return this.#restoring.read(read, { onAnswer, onRead: () => this.#next(), onDamaged })
   }
 
-  /** Branches lost: what they wait for is answered no more, and the functions of their steps are told to stop. */
+  /** Ends the calls of branches that lost: they receive no answers, and the signals of their functions are aborted. */
   closeBranches(branches: readonly Branch[]): void {
     const reason = new TaskInterruptedError(this.task.taskId)
     this.branches.close(branches, reason)
@@ -200,7 +199,6 @@ export class Run implements RunCore {
     this.waits.endAll(hasLost)
   }
 
-  /** Resolves once no function of a branch that lost is running. */
   branchesAtRest(): Promise<void> {
     return this.#inFlight.until(() => !this.branchesAreBusy)
   }
@@ -209,7 +207,6 @@ export class Run implements RunCore {
     return this.#inFlight.some(hasLost)
   }
 
-  /** A record of this run is on disk. */
   recorded(asked: PendingCall, record: LogRecord): void {
     this.#inFlight.delete(asked)
     this.#waiting.recorded(asked)
@@ -217,24 +214,23 @@ export class Run implements RunCore {
     this.#next()
   }
 
-  /** An ask ended without a record: the run was fenced, or is about to be left. */
+  /** Ends a call without a record, because the run is superseded or ends. */
   dropped(asked: PendingCall): void {
     this.#inFlight.delete(asked)
     this.#inFlight.look()
   }
 
-  /** The body doesn't match its log, or the log is damaged. The task is left as it is: no body sees this. */
+  /** Parks the task, because the body does not match its log, or the log is damaged. The body receives no error. */
   park(reason: string, code: Parked['code'] = 'CODE_CHANGED'): Promise<never> {
     this.#finish({ kind: 'park', code, reason })
     return new Promise(() => {})
   }
 
-  /** Something that ends the task whatever its body does next. */
   fail(error: unknown): void {
     this.#finish({ kind: 'threw', error, isFinal: true })
   }
 
-  /** The task is settled: signals are aborted, and a body that is still running is interrupted where it waits. */
+  /** Aborts the signals, and rejects the pending calls of a body that still runs, because the task is settled. */
   interrupt(): void {
     const running = !this.isOver
     this.#interrupts ??= new Interruption(this.task.taskId, this.host.logger)
@@ -244,7 +240,7 @@ export class Run implements RunCore {
     if (running) this.#aborter.abort(reason)
     if (running && this.#body) this.#watch('', Promise.race([this.#body, this.#interrupts.gaveUp]))
     this.#inFlight.abort(reason)
-    // A body that ended by itself left these unawaited; a rejection would find nobody to catch it.
+    // A body that ended did not await its pending calls. A rejection of them would have no handler.
     if (!running) return
     this.#restoring.interrupt(reason)
     const waiting = [...this.#waiting.values(), ...this.unrecorded.pending]
@@ -252,7 +248,7 @@ export class Run implements RunCore {
     rejectOneByOne(waiting.values(), () => this.#bodyIsOver, reason)
   }
 
-  /** Left for a later run. Steps in flight see their signal aborted; the body sees nothing. */
+  /** Leaves the run for a later one. Signals of running steps are aborted. Pending calls of the body stay pending. */
   abandon(): void {
     this.#finish({ kind: 'over' })
     const reason = new DOMException('This run of the task is over. A later run continues the task.', 'AbortError')
@@ -260,18 +256,18 @@ export class Run implements RunCore {
     this.#inFlight.abort(reason)
   }
 
-  /** Resolves once no step is in flight and the body is at rest. */
+  /** Resolves when no call is in flight and the body only waits. */
   idle(): Promise<void> {
     return this.#inFlight.until(() => this.#inFlight.size === 0 && !this.#ending && !this.#turns.planned)
   }
 
-  /** The body's end is being recorded; `idle` waits for that too. */
+  /** True while the end of the body is being recorded. `idle` waits for that too. */
   set ending(ending: boolean) {
     this.#ending = ending
     this.#inFlight.look()
   }
 
-  /** What comes next, with the body at rest. */
+  /** Plans the next turn while the body only waits. */
   #next(): void {
     if (this.isOver || this.#turns.planned || this.#restoring.goesOn) {
       if (!this.isOver && !this.#turns.planned) this.#restoring.plan(this.#turns, () => this.isOver)
@@ -285,7 +281,6 @@ export class Run implements RunCore {
     else void this.park(unaskedFor(record))
   }
 
-  /** The log is used up: now, and not before, what was asked for begins. */
   #beginAsked(): void {
     const fresh = this.#waiting.takeFresh()
     if (this.#replaying) {
@@ -309,7 +304,7 @@ export class Run implements RunCore {
     handAnswer(record, asked)
   }
 
-  /** Told to stop: if it continues, that is counted. A close tells them too, and its process ends. */
+  /** Counts a function that continues after its abort. Not during a close, after which the process ends. */
   #watch(step: string, working: Promise<unknown>): void {
     if (!this.host.closing) this.host.watchLeak(this.task.taskId, step, working)
   }
@@ -324,7 +319,7 @@ export class Run implements RunCore {
     else this.#finish(end)
   }
 
-  /** Calls of the turn in which the body returns have begun in no run, so their work would be lost without an error. */
+  /** Ends the run of a body that returned. Pending calls of its last turn never begin, so they are an error. */
   #returned(end: RunEnd): void {
     const { open, number } = this.#turns
     const { forgotten, earlier } = pendingAtReturn(this.#waiting.values(), open ? number : undefined)

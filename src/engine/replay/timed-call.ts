@@ -1,19 +1,19 @@
-/** Calls a user's function with a time limit. One that ignores its signal is left behind, and said to be. */
+/** Calls a user's function with a time limit. A function that ignores its signal is watched and logged. */
 import { HoldfastError } from '../../base/errors.js'
 import type { LazyAbort } from '../../base/lazy-abort.js'
 import type { RunHost } from './host.js'
 
-/** Whose function it is, and for how long it may run. */
+/** Task, name and timeout of a function. */
 export interface TimedCall {
   readonly taskId: string
-  /** The step's name, or what else it is called. */
+  /** Name of the step, undo or `onCancel`. */
   readonly name: string
   readonly timeoutMs: number
   readonly aborter: LazyAbort | undefined
 }
 
 /**
- * What `call` resolves with, if that is soon enough.
+ * Resolves with the result of `call` if it ends within the timeout.
  * @throws HoldfastError `STEP_TIMEOUT`, after the signal is aborted with the same error
  */
 export async function callWithTimeout(

@@ -1,18 +1,18 @@
 /**
- * The turns of a body (rule 2 of the log). A body runs only in turns, and a turn begins with one answer, so that chains
- * which run side by side ask in the same order in the first run and in every replay.
+ * The turns of a body (rule 2 of the log). A body runs only in turns, and a turn begins with one answer. So concurrent
+ * promise chains make their calls in the same order in the first run and in every replay.
  *
- * Two immediates are queued together: the first hands the answer over, the second closes the turn. Node empties the
- * queue of microtasks between the two and lets nothing foreign in (no I/O, no timer), so when the second one runs every
- * promise chain that the answer woke has come to rest, or waits for something other than a call of the context. (`untilIdle` of
- * `holdfast/testing` sees a planned turn by its immediates.)
+ * Two immediates are queued together: the first resolves the answer, the second ends the turn. Between the two, Node
+ * runs all microtasks, and no I/O callbacks or timers. So at the second one, every promise chain that the answer woke
+ * waits for a call of the context, or for something else. (`untilIdle` of `holdfast/testing` detects a planned turn by
+ * its immediates.)
  */
 import { setImmediate, setTimeout } from 'node:timers'
 
-/** Turns of all bodies of this process that are about to begin, or going on. */
+/** Number of turns of all bodies of this process that are planned or in progress. */
 let plannedInProcess = 0
 
-/** True if a body of this process is in a turn, or about to begin one. */
+/** True if a turn of any body of this process is planned or in progress. */
 export function anyBodyHasTurn(): boolean {
   return plannedInProcess > 0
 }
@@ -21,28 +21,28 @@ export class Turns {
   #open = false
   #number = 0
   #planned = 0
-  /** Turns that wait for a pause to end, in their order. */
+  /** Turns that wait for the end of a pause, in their order. */
   #held: (() => void)[] | undefined
 
-  /** @param rest called after each turn, with the body at rest */
+  /** @param rest called after each turn, when the body only waits */
   constructor(private readonly rest: () => void) {}
 
-  /** True if the body is running because of an answer. */
+  /** True during a turn. */
   get open(): boolean {
     return this.#open
   }
 
-  /** Counts the turns: that of the one that continues, or went on last. */
+  /** Number of the current turn, or of the last one. */
   get number(): number {
     return this.#number
   }
 
-  /** True if a turn is about to begin, or going on. */
+  /** True if a turn is planned or in progress. */
   get planned(): boolean {
     return this.#planned > 0
   }
 
-  /** Begins a turn with `answer`, soon. Turns begin in the order in which they were planned. */
+  /** Plans a turn that begins with `answer`. Turns begin in the order of their planning. */
   plan(answer: () => void): void {
     this.#planned++
     plannedInProcess++
@@ -50,7 +50,7 @@ export class Turns {
     else this.#begin(answer)
   }
 
-  /** The same, after a pause of a millisecond: whoever loops leaves the processor to others. */
+  /** Plans a turn after a pause of a millisecond, so that a looping body leaves processor time to others. */
   planAfterPause(answer: () => void): void {
     if (!this.#held) {
       this.#held = []

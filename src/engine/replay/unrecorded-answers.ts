@@ -1,14 +1,15 @@
 /**
- * Answers that no record holds: refusals of a body's calls, and what is derived from the log (`now()`, `uuid()`, `patched()`,
- * the end of branches that nothing had to be recorded for). Owns the counts that end a loop of such calls.
+ * Answers without a record: refusals of calls, and values derived from the log (`now()`, `uuid()`, `patched()`, the
+ * end of branches without a decision). Owns the counts that end a loop of such calls.
  *
- * - Every refusal, and every hundredth derived answer of a turn, is handed over in a turn of its own. That turn is
- *     planned at once, so it comes before any record and any read. The order of turns then depends on no timing, and
- *     the first run and every replay see the same one.
- * - The event loop turns before each such turn. So timers, I/O, a cancel and a close get on while a body loops. Past
- *     1,000 derived answers in a row it also pauses: a loop that gets nowhere leaves most of the processor to others.
- * unrecorded-answers-3. A record that is handed over begins both counts anew. So does a restore that moves the body to
- *     a checkpoint: the run that saved it was handed the checkpoint's record there.
+ * - Every refusal, and every hundredth derived answer of a turn, has a turn of its own. That turn is planned at once,
+ *     so it comes before any record and any read. So the order of the turns does not depend on timing, and is the same
+ *     in the first run and in every replay.
+ * - The event loop turns before each such turn. So timers, I/O, a cancel and a close run while a body loops. After
+ *     1,000 derived answers in a row, each such turn also waits a millisecond, so that a loop without progress leaves
+ *     most of the processor time to others.
+ * unrecorded-answers-3. A record that the body receives resets both counts. So does a restore that moves the body to a
+ *     checkpoint, because the run that saved the checkpoint received its record there.
  */
 import type { HoldfastError } from '../../base/errors.js'
 import { DERIVED_MAX, noProgress, REFUSALS_MAX, refusedTooOften } from './body-errors.js'
@@ -16,9 +17,9 @@ import type { Branch } from './branch-scopes.js'
 import type { RunCore } from './host.js'
 import type { Turns } from './turns.js'
 
-/** A turn gives as many derived answers, but for one, before the event loop turns. */
+/** One in so many derived answers of a turn has a turn of its own. */
 const DERIVED_PER_TURN = 100
-/** Past so many in a row, each turn waits a millisecond. */
+/** Number of derived answers in a row after which each turn of its own waits a millisecond. */
 const DERIVED_WITHOUT_PAUSE_MAX = 1_000
 
 interface UnrecordedAnswer {
@@ -30,10 +31,10 @@ export class UnrecordedAnswers {
   #lastRecordAt: number
   #refusals = 0
   #derived = 0
-  /** The turn that the last derived answer was given in, and how many it has given. */
+  /** The turn of the last derived answer. `#derivedInTurn` counts the derived answers of that turn. */
   #turn = -1
   #derivedInTurn = 0
-  /** What the body waits for here, in the order of the turns. */
+  /** Answers that wait for their turn, in order. */
   readonly pending = new Set<UnrecordedAnswer>()
 
   constructor(
@@ -44,12 +45,12 @@ export class UnrecordedAnswers {
     this.#lastRecordAt = firstInstant
   }
 
-  /** The stored time of the record that the body was handed last; before any, of the task's start. */
+  /** Time of the record that the body received last. Before the first record, the start of the task. */
   get lastRecordAt(): number {
     return this.#lastRecordAt
   }
 
-  /** Refuses a call with `error`, in a turn of its own. */
+  /** Rejects a call with `error`, in a turn of its own. */
   refuse(call: string, error: unknown, branch: Branch | undefined): Promise<never> {
     return this.#inOwnTurn(branch, (_, reject) => {
       this.#refusals++
@@ -57,7 +58,7 @@ export class UnrecordedAnswers {
     })
   }
 
-  /** Answers a call with `value`: at once, or, every hundredth time, in a turn of its own. */
+  /** Answers a call with `value` at once. Every hundredth answer has a turn of its own. */
   derive<T>(call: string, value: T, branch: Branch | undefined): T | Promise<T> {
     const error = this.count(call)
     if (error) return Promise.reject(error)
@@ -71,18 +72,18 @@ export class UnrecordedAnswers {
     return this.#inOwnTurn(branch, (resolve) => resolve(value))
   }
 
-  /** Counts a derived answer. Returns the error that the task fails with if it was one too many. */
+  /** Counts a derived answer. At the limit, fails the task and returns the error. */
   count(call: string): HoldfastError | undefined {
     this.#derived++
     return this.#derived < DERIVED_MAX ? undefined : this.#fail(noProgress(this.run.task.taskId, call))
   }
 
-  /** Branches lost: what they wait for is answered no more. */
+  /** Drops the answers for branches that lost. */
   closeBranches(): void {
     for (const waiting of this.pending) if (waiting.branch?.isOver) this.pending.delete(waiting)
   }
 
-  /** The body is handed a record, or continues from a checkpoint as if it were handed its record (unrecorded-answers-3). */
+  /** To be called for a record that the body receives, and for a restored checkpoint (unrecorded-answers-3). */
   handedOver({ at }: { readonly at: number }): void {
     this.#lastRecordAt = at
     this.#refusals = 0
@@ -102,7 +103,7 @@ export class UnrecordedAnswers {
       const waiting = { branch, reject }
       this.pending.add(waiting)
       const turn = () => {
-        // Left there when the run is over: an interrupted body gets its interrupt instead.
+        // Not removed if the run has ended, so that the interruption of the run rejects it.
         if (!this.run.isOver && this.pending.delete(waiting)) hand(resolve, reject)
       }
       if (this.#derived > DERIVED_WITHOUT_PAUSE_MAX) this.turns.planAfterPause(turn)

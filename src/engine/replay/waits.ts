@@ -1,15 +1,14 @@
 /**
- * How a run waits: without a slot while it only waits, and without memory if that is for long. What is on disk says until
- * when it is, or for what.
+ * Waits of a run. A run that only waits holds no slot. In a long wait it is unloaded from memory. Pending records on
+ * disk have the end and the reason of each wait.
  *
- * - While something only waits, nothing of it is in flight: a close doesn't wait for it, and leaves it to the next
- *     open.
- * - A wait for time alone is unloaded at once if it is long; one that something from outside may end stays for
- *     `unloadAfter` first, since a replay for each answer of a lively conversation would cost more than the memory.
- * - Where `limits.loadedRunsMax` runs are in memory, a run that begins to wait is unloaded at once, however short its
- *     wait; and one that waits already may be unloaded to make room for another (loaded-runs.ts).
- * - A wait whose time is over gives up no slot. Without this, tasks that are due together would all be loaded before
- *     one of them continues.
+ * - A call that only waits is not in flight. A close does not wait for it, and the next open continues it.
+ * - A run in a long wait for an instant is unloaded at once. A run that news can wake stays in memory for `unloadAfter`
+ *     first, because a replay for each answer of a conversation would cost more than the memory.
+ * - If `limits.loadedRunsMax` runs are in memory, a run that begins to wait is unloaded at once. A run that already
+ *     waits may be unloaded to make room for another one (loaded-runs.ts).
+ * - A run whose wait is due keeps its slot. Without this, tasks that are due together would all be loaded before one of
+ *     them continues.
  */
 
 import type { RunCore } from './host.js'
@@ -17,15 +16,15 @@ import type { InFlight } from './in-flight.js'
 import { Pauses } from './pauses.js'
 import type { PendingCall, RunEnd } from './pending-call.js'
 
-/** A run, as its waits see it. */
+/** Members of a run that its waits use. */
 interface WaitingRun extends RunCore {
   readonly waits: Waits
 }
 
-/** What waits need to know of their run. */
+/** State of the run that its waits need. */
 export interface WaitHost {
   readonly inFlight: InFlight
-  /** True if the body is at rest, and this many pauses are all that it waits for. */
+  /** True if no turn is planned, and these pauses are all that the body waits for. */
   readonly onlyWaits: (pauses: number) => boolean
   readonly unload: (end: RunEnd) => void
 }
@@ -42,8 +41,8 @@ export class Waits {
   }
 
   /**
-   * Waits for a sleep's end, or between two attempts of a step; where it `listens`, also until it is nudged.
-   * @returns whether to continue; `false` once the run is over, or the branch lost
+   * Waits until an instant. With `listens`, a nudge ends the wait too.
+   * @returns true to continue. False if the run has ended, the branch lost, or the engine closes
    */
   async until(asked: PendingCall, instant: number, listens = false): Promise<boolean> {
     const { host, task } = this.run
@@ -51,7 +50,8 @@ export class Waits {
     const { inFlight } = this.waiter
     inFlight.delete(asked)
     inFlight.look()
-    // Its branch lost while it wrote down how long to wait: nothing would end this pause, and it would count as the run's.
+    // The branch lost during the commit of the wait. Nothing would end a pause that begins now, and it would block the
+    // run.
     if (this.run.isOverFor(asked)) return false
     const pause = this.#pauses.begin(asked, instant, listens)
     this.restOrUnload()
@@ -65,18 +65,18 @@ export class Waits {
     return true
   }
 
-  /** Something came from outside: a wait that listens looks whether it is over. @param ids only these, if they are known */
+  /** Ends the waits that listen for news, so that their calls check for it. @param ids only the waits of these calls */
   nudge(ids?: readonly string[]): void {
     this.#pauses.nudge(ids)
   }
 
-  /** Ends the waits of asks that `isOver` says are over; all of them by default. */
+  /** Ends the waits of the calls for which `isOver` is true. By default, all waits. */
   endAll(isOver?: (asked: PendingCall) => boolean): void {
     this.#disarm()
     this.#pauses.endAll(isOver)
   }
 
-  /** A body that waits for nothing but time and news needs no slot; for a long time, no memory either. */
+  /** Releases the slot of a run that only waits, or unloads the run in a long wait. */
   restOrUnload(): void {
     if (!this.#onlyWaits) return
     const { host, task } = this.run
@@ -94,7 +94,9 @@ export class Waits {
       this.#disarm = host.clock.setTimer(now + host.unloadAfterMs, () => this.unload(), { elapsed: true })
   }
 
-  /** Unloads the run if it only waits. One whose wait is over, and that has no slot yet, is queued to be loaded again. */
+  /**
+   * Unloads the run if it only waits. A run whose wait has ended and that has no slot yet is queued to be loaded again.
+   */
   unload(): void {
     const { host, task } = this.run
     const { nextAt: wakeAt, listens } = this.#pauses

@@ -73,9 +73,8 @@ export function forgetAt(head: TaskHead, retentionMs: number): number | undefine
 
 /**
  * The instant at which a settled task is swept. With a `ttl`: its end, or the settlement if that is later. Without a
- * `ttl`:
- * `retentionMs` after the settlement. `undefined` for a task that is kept for good, is unfinished, or is being cleaned
- * up.
+ * `ttl`: `retentionMs` after the settlement. `undefined` for a task that is kept for good, is unfinished, or is being
+ * cleaned up.
  */
 export function sweepAt(head: TaskHead, retentionMs: number | undefined): number | undefined {
   if (head.settledAt === undefined || head.cleanUp === 'pending') return undefined

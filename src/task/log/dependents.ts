@@ -50,7 +50,7 @@ export class Dependents {
 
   /**
    * @param within the scope in which dependents are dropped: empty for the whole log, or a branch of the record's
-   * segment
+   *   segment
    */
   add({ segment, scope, seq }: LogRecord, within = ''): void {
     this.#first = Math.min(this.#first, seq)

@@ -1,4 +1,4 @@
-/** Makes of a call of `task.isolated` the step that it is: a function that runs the process, and a step's options. */
+/** Converts a call of `task.isolated` into a step: a function that runs the process, and the options of a step. */
 
 import { isAbsolute } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -14,8 +14,9 @@ import type { Run } from '../../replay/run.js'
 import { runIsolated } from './run-isolated.js'
 
 /**
- * The step of a call. What it is given is read now: the body may change it later.
- * @throws TypeError for a bad option; HoldfastError `NOT_SERIALIZABLE`, `TOO_LARGE` for arguments that are no JSON
+ * The step of a call. The arguments are encoded now, because the body may change them later.
+ * @throws TypeError for a bad option
+ * @throws HoldfastError `NOT_SERIALIZABLE` or `TOO_LARGE` for arguments that JSON cannot hold, or that are too large
  */
 export function isolatedStep(
   run: Run,
@@ -34,7 +35,7 @@ export function isolatedStep(
   const fn = ({ signal, idempotencyKey, attempt }: StepContext) => {
     const about = { taskId: task.taskId, step: name, moduleUrl: url, exportName, argsText, idempotencyKey, attempt }
     return host.processes.run(signal, () => {
-      // The wait for a place may have taken all the time there was. The signal is aborted once the task is settled.
+      // A time limit may have passed during the wait for a place. The signal is aborted when the task is settled.
       if (settleIfLate(run)) return untilAborted(signal)
       return runIsolated({ ...about, limits, resultBytesMax }, signal)
     })
@@ -56,7 +57,7 @@ function untilAborted(signal: AbortSignal): Promise<never> {
 
 /**
  * The URL of a module given as a `file:` URL or an absolute path.
- * @throws TypeError for anything else; a relative path would mean another file in another folder
+ * @throws TypeError for anything else. A relative path would depend on the working directory
  */
 export function moduleUrlOf(given: unknown): string {
   if (typeof given === 'string' && isAbsolute(given) && !given.includes('\0')) return pathToFileURL(given).href

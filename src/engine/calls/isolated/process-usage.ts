@@ -1,38 +1,38 @@
 /**
- * What an isolated step uses: resident memory and CPU time. On Linux the kernel says so (/proc), whatever the step does,
- * and the processes of its group are counted in. Elsewhere the process says so itself, from a thread of its own
- * (watchdog.mjs), for itself alone.
+ * Measures the resident memory and the CPU time of an isolated step. On Linux, the values come from /proc and include
+ * all processes of the group. On other systems, a thread of the process (watchdog.mjs) reports the values of that
+ * process alone.
  *
- * A process that was started detached leads a group of its own: nothing in /proc tells whose it is.
+ * A process that was started detached has a group of its own. /proc does not show that it belongs to the step.
  */
 import { readdirSync, readFileSync } from 'node:fs'
 import { platform } from 'node:process'
 
-/** What processes use. */
+/** Memory and CPU time of one or more processes. */
 export interface ProcessUsage {
   readonly memoryBytes: number
   readonly cpuMs: number
-  /** How many processes have that memory. One that has ended and was not waited for has none. */
+  /** Number of processes with memory. A process that has ended and was not reaped has none. */
   readonly processes: number
 }
 
-// What the kernel counts in, for programs, on every architecture that Node is built for.
+// Unit of CPU time in /proc, the same on every architecture that Node is built for.
 const TICKS_PER_SECOND = 100
-// Counted behind the name of the program, which may hold spaces and brackets.
+// Index of each field in /proc/<pid>/stat after the name of the program, which may contain spaces and brackets.
 const FIELD = { group: 2, userTicks: 11, systemTicks: 12, childUserTicks: 13, childSystemTicks: 14, residentPages: 21 }
-// The members are measured each time, and looked for every fourth time: a listing of /proc takes some 70 µs.
+// The known processes are measured each time. New ones are searched every fourth time: listing /proc takes about 70 µs.
 const LOOK_EVERY = 4
 
 let pageBytes: number | undefined
 
 /**
- * Measures the group of a process that has just been started as its leader: what the kernel says of it, of the processes
- * that it has started, and of theirs. Pages that they share are counted for each.
- * @returns measures; `undefined` where the kernel says nothing, or the leader is gone
+ * Measures the process group of a process that was just started as its leader. The group includes the processes that
+ * it starts, and theirs. Pages that they share count for each.
+ * @returns a function that measures. It returns `undefined` without /proc, or if the leader has ended
  */
 export function groupMeasure(leader: number): () => ProcessUsage | undefined {
   if (platform !== 'linux') return () => undefined
-  // What was there before belongs to others; only what came later has to be looked at. The kernel counts upwards.
+  // Processes that existed before the leader do not belong to it. Process numbers grow, so their numbers are lower.
   let others: ReadonlySet<number> = new Set([...listed()].filter((pid) => pid <= leader))
   let members: readonly number[] = []
   let calls = 0
@@ -52,7 +52,7 @@ export function groupMeasure(leader: number): () => ProcessUsage | undefined {
   }
 }
 
-/** What the kernel says of a process; `undefined` if it says nothing, or the process is gone or in no such group. */
+/** Usage of one process. `undefined` without /proc, or if the process has ended or is not in `group`. */
 export function processUsageOf(pid: number, group?: number): ProcessUsage | undefined {
   if (platform !== 'linux') return undefined
   const fields = statOf(pid)
@@ -74,7 +74,7 @@ function plus(one: ProcessUsage, other: ProcessUsage): ProcessUsage {
   }
 }
 
-/** The numbers of the processes that /proc shows. */
+/** The process numbers in /proc. */
 function listed(): ReadonlySet<number> {
   try {
     return new Set(readdirSync('/proc').map(Number).filter(Number.isInteger))
@@ -85,7 +85,7 @@ function listed(): ReadonlySet<number> {
 
 function statOf(pid: number): string[] | undefined {
   try {
-    // It lies in memory and takes 30 µs; in the thread pool it would wait behind whatever the server is reading.
+    // Synchronous: the file is in memory and takes 30 µs. An asynchronous read would wait behind reads of the server.
     const text = readFileSync(`/proc/${pid}/stat`, 'latin1')
     return text.slice(text.lastIndexOf(')') + 2).split(' ')
   } catch {
@@ -93,7 +93,7 @@ function statOf(pid: number): string[] | undefined {
   }
 }
 
-// Node doesn't tell the size of a page; its own memory in bytes and in pages does. It is a power of two from 4 KiB on.
+// The page size, from the memory of this process in bytes and in pages. It is a power of two, at least 4 KiB.
 function findPageBytes(): number {
   const pages = Number(statOf(process.pid)?.[FIELD.residentPages])
   const ratio = process.memoryUsage.rss() / pages

@@ -1,4 +1,4 @@
-/** Starts and ends the process of an isolated step, and sees to where its output goes. */
+/** Starts and ends the process of an isolated step, and redirects its output. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
@@ -7,50 +7,51 @@ import type { TaskError } from '../../../task/log/outcome.js'
 const RUNNER = fileURLToPath(new URL('./runner.mjs', import.meta.url))
 const HAS_GROUPS = process.platform !== 'win32'
 
-/** What the process says; `runner.mjs` has the other side. */
+/** A message of the process. `runner.mjs` sends it. */
 export type Word =
   | { readonly kind: 'begun'; readonly cpuMs: number }
   | { readonly kind: 'result'; readonly text?: string | undefined }
   | { readonly kind: 'error'; readonly error: TaskError }
 
-/** A process, and the pipes that come from it. */
+/** A process, and its output pipes. */
 export interface Child {
   readonly process: ChildProcess
   readonly errors: Readable
   readonly reports: Readable
 }
 
-/** Starts one. It leads a group, so that what it starts can be ended with it. */
+/** Starts a process as the leader of a group, so that the processes it starts can be ended with it. */
 export function startChild(memoryMb: number): Child {
   const child = spawn(process.execPath, [...childArguments(process.execArgv, memoryMb), RUNNER], {
-    // Its standard output is this process's standard error: the first belongs to the protocol of a stdio server.
+    // The standard output of the child goes to the standard error of this process. The standard output of this process
+    // belongs to the protocol of a stdio server.
     stdio: ['ignore', 2, 'pipe', 'pipe', 'ipc'],
     detached: HAS_GROUPS,
     windowsHide: true,
   })
   const [, , errors, reports] = child.stdio as unknown as [null, null, Readable, Readable]
-  // A process that could not be started has pipes all the same, and they may fail as well.
+  // A process that could not be started has pipes too, and they may emit errors.
   for (const pipe of [errors, reports]) pipe?.on('error', () => {})
   return { process: child, errors, reports }
 }
 
-/** Tells the process something. One that has ended hears nothing, and its end says the rest. */
+/** Sends a message to the process. If the process has ended, the message is dropped. */
 export function tell(child: ChildProcess, message: object): void {
   if (child.connected) child.send(message, () => {})
 }
 
-/** Ends the process and all it has started. Of one that has ended: what it left behind. */
+/** Ends the process and its group. With `hasEnded`, only the rest of the group. */
 export function killGroup(child: ChildProcess, hasEnded = false): void {
   if (child.pid === undefined) return
   try {
     if (HAS_GROUPS) process.kill(-child.pid, 'SIGKILL')
     else if (!hasEnded) child.kill('SIGKILL')
   } catch {
-    // There is nobody left.
+    // The group has no processes left.
   }
 }
 
-/** Hands its standard error on, a piece at a time, so that a flood of it fills nobody's memory. */
+/** Forwards the standard error of the child in pieces. Without this, a large output would fill the memory. */
 export function passOn(errors: Readable, seen: (text: string) => void): void {
   errors.on('data', (piece: Buffer) => {
     seen(piece.toString('latin1'))
@@ -59,29 +60,32 @@ export function passOn(errors: Readable, seen: (text: string) => void): void {
   })
 }
 
-/** What a message says, if it is one of the runner's. */
+/** The message as a `Word`, if `runner.mjs` sent it. */
 export function wordOf(message: unknown): Word | undefined {
   const { kind } = (typeof message === 'object' && message !== null ? message : {}) as { kind?: unknown }
   return kind === 'begun' || kind === 'result' || kind === 'error' ? (message as Word) : undefined
 }
 
-// They name another program, or would make the child listen, watch or test as its parent does.
+// Options of Node that name another program, or would make the child debug, watch or test like its parent.
 const NOT_FOR_CHILDREN =
   /^(-[epci]|-pe|--(eval|print|check|interactive|input-type|inspect|debug|watch|test|cpu-prof|heap-prof|max-old-space-size|stack-trace-limit).*)$/
 
-/** The arguments of a child that may use so much memory. */
+/**
+ * Arguments of Node for a child with a memory limit: those of this process, without the ones that do not fit a child.
+ */
 export function childArguments(own: readonly string[], memoryMb: number): string[] {
   let isKept = true
   const kept = own.filter((argument) => {
-    // A value that is an argument of its own goes with its option; Node takes none that begins with a dash.
+    // The value of an option may be the next argument. It is dropped with its option. A value never begins with a dash.
     if (argument.startsWith('-')) isKept = !NOT_FOR_CHILDREN.test(nameOf(argument))
     return isKept
   })
-  // JavaScript's own part of the memory: without this a large limit would be of no use, and a small one be no reason to tidy up.
+  // Sets the limit of the JavaScript heap. Without this, a high `memoryMb` has no effect, and a low one does not
+  // trigger garbage collection.
   return [...kept, `--max-old-space-size=${memoryMb}`]
 }
 
-/** The option's name, as Node understands it: an underscore is a dash. */
+/** Name of an option as Node reads it: an underscore is a dash. */
 function nameOf(argument: string): string {
   return argument.replace(/=.*/s, '').replaceAll('_', '-')
 }

@@ -1,13 +1,12 @@
 /**
- * Runs a function of a module in a process of its own, watches what it uses, and ends it when it must end. It is called
- * by a step as that step's function, so retries, timeouts, the log and recovery are those of any step.
+ * Runs a function of a module in a process of its own, measures its usage, and ends the process at its limits. A step
+ * calls this as its function, so retries, timeouts, the log and recovery are those of any step.
  *
- * - The process is watched from its start until its last word. It leads a process group (not on Windows, which has
- *     none). Past a limit the group is killed. A process that it started detached has left the group, and continues.
- * - The promise settles with the function's word, or once the process has ended: whoever waits for the function to be
- *     over (a retry, an undo) does not begin beside it.
+ * - The process is measured from its start until its last message. It leads a process group (except on Windows, which
+ *     has none). Past a limit the group is killed. A process that it started detached has left the group, and
+ *     continues.
  * - Nothing that it writes reaches this process's standard output, which belongs to the protocol of a stdio server.
- * - Its word is read once; whatever else it may send is ignored.
+ * - One message with a result or an error is read. Later messages are ignored.
  */
 import { fromJson, type JsonValue } from '../../../base/json.js'
 import { reviveError } from '../../../task/log/outcome.js'
@@ -15,7 +14,7 @@ import { killGroup, passOn, startChild, tell, wordOf } from './process.js'
 import { groupMeasure } from './process-usage.js'
 import { BYTES_PER_MIB, Watch, type Watched } from './watch.js'
 
-/** What is to be run. */
+/** The function to run, with its arguments and limits. */
 export interface IsolatedCall extends Watched {
   readonly moduleUrl: string
   readonly exportName: string
@@ -25,14 +24,15 @@ export interface IsolatedCall extends Watched {
   readonly resultBytesMax: number
 }
 
-// For a function that heeds its signal, and for a process that has said its last word.
+// Time for a function to end after its signal is aborted, and for a process to end after its last message.
 const END_WITHIN_MS = 500
-// What a process said is read within this time of its end; something that escaped may hold its pipes open for ever.
+// Time to read the last output after the end of a process. A detached process may keep its pipes open forever.
 const READ_WITHIN_MS = 250
 
 /**
- * What the function returned, as JSON makes it.
- * @throws what the function threw; HoldfastError `RESOURCE_EXCEEDED`; what `signal` was aborted with
+ * Runs the function, and resolves with its result after a round trip through JSON.
+ * @throws the error of the function, or the reason of `signal`
+ * @throws HoldfastError `RESOURCE_EXCEEDED` if the process passed a limit
  */
 export function runIsolated(
   call: IsolatedCall,
@@ -60,7 +60,7 @@ export function runIsolated(
       killSoon()
     }
     signal.addEventListener('abort', abort, { once: true })
-    /** Nothing more is waited for. Settling twice changes nothing. */
+    /** Stops the watch and the timers. The promise may settle again without effect. */
     const over = () => {
       watch.stop()
       clearTimeout(reading)
@@ -79,7 +79,7 @@ export function runIsolated(
       over()
       if (word.kind === 'result') resolve(fromJson(word.text))
       else reject(reviveError(word.error))
-      // It ends by itself, unless something in it keeps it from that.
+      // The process ends by itself, unless a handle of the function keeps it alive. Then it is killed.
       if (process.exitCode === null && process.signalCode === null) killSoon()
     })
     process.on('exit', (code, killedBy) => {
@@ -89,7 +89,7 @@ export function runIsolated(
     })
     process.on('close', endedWith)
     process.on('error', (error) => {
-      // It could not be started. (What it could not be told, its end will say.)
+      // The process could not be started. Other errors of the channel are followed by the end of the process.
       if (process.pid !== undefined) return
       over()
       reject(error)

@@ -1,11 +1,11 @@
 /**
- * The process of an isolated step: imports a module, calls one of its functions, and says what came of it.
+ * The process of an isolated step: imports a module, calls one of its functions, and sends the result.
  *
- * - It outlives neither its parent nor its limits: the channel's end ends it, and where the function keeps the main
- *     thread busy, or the parent is too busy to look, the watchdog does.
- * - It says one thing, once: a result as JSON text, or an error. What is too large to be sent is refused here, so that
- *     the parent's memory never depends on what a function returns.
- * - Its standard output is its parent's standard error; this is seen to by the parent.
+ * - The process ends with its parent and at its limits. The end of the channel to the parent ends it. If the function
+ *     keeps the main thread busy, or the parent is too busy to measure, the watchdog ends it.
+ * - It sends one result as JSON text, or one error. A result that is too large is refused here, so that the memory of
+ *     the parent does not depend on the function.
+ * - The parent connects the standard output of the process to its own standard error.
  */
 import { types } from 'node:util'
 import { Worker } from 'node:worker_threads'
@@ -14,17 +14,17 @@ import { Worker } from 'node:worker_threads'
  * @typedef {object} IsolatedRequest
  * @property {string} moduleUrl
  * @property {string} exportName
- * @property {string} argsText JSON; no text for `undefined`
+ * @property {string} argsText JSON text, or empty text for `undefined`
  * @property {string} idempotencyKey
  * @property {number} attempt
  * @property {string} what `the result of step 'x'`, for errors
  * @property {number} bytesMax of the result
- * @property {number} memoryBytes what it may use
+ * @property {number} memoryBytes memory limit
  * @property {number} [cpuMs]
  */
 
 /**
- * An error as text; the parent makes an `Error` of it.
+ * An error as text. The parent creates an `Error` from it.
  * @typedef {object} ErrorText
  * @property {string} name
  * @property {string} message
@@ -36,29 +36,29 @@ import { Worker } from 'node:worker_threads'
  */
 
 /**
- * @typedef {{ kind: 'begun', cpuMs: number } | { kind: 'result', text?: string } | { kind: 'error', error: ErrorText }} Said
+ * @typedef {{ kind: 'begun', cpuMs: number } | { kind: 'result', text?: string } | { kind: 'error', error: ErrorText }} Report
  */
 
 const WATCHDOG_FD = 3
 const TEXT_CHARS_MAX = 8_192
-// As in `task/log/outcome.ts`: what is longer would only be sent to be cut there.
+// The same limit as in `task/log/outcome.ts`, which cuts longer words.
 const WORD_BYTES_MAX = 200
 const CAUSES_MAX = 8
 const OPAQUE = [Map, Set, WeakMap, WeakSet, WeakRef, Promise, ArrayBuffer, RegExp, Error]
 
 const send = process.send?.bind(process)
 if (!send) throw new Error('Only `task.isolated` starts this file')
-// The channel is ours: a function that finds it and talks would be taken for us.
+// Hides the channel. Without this, a message of the user's function could look like one of this file.
 Object.defineProperty(process, 'send', { value: undefined })
 
 const aborter = new AbortController()
-let hasSaid = false
+let hasSent = false
 
-/** @param {Said} said */
-function sayLast(said) {
-  if (hasSaid) return
-  hasSaid = true
-  send?.(said, undefined, undefined, () => process.exit(0))
+/** @param {Report} report */
+function sendLast(report) {
+  if (hasSent) return
+  hasSent = true
+  send?.(report, undefined, undefined, () => process.exit(0))
 }
 
 process.on('disconnect', () => {
@@ -68,7 +68,7 @@ process.on('disconnect', () => {
     process.kill(process.pid, 'SIGKILL')
   }
 })
-process.on('uncaughtException', (error) => sayLast({ kind: 'error', error: describe(error) }))
+process.on('uncaughtException', (error) => sendLast({ kind: 'error', error: describe(error) }))
 process.on('message', (/** @type {{ kind: 'run', request: IsolatedRequest } | { kind: 'abort' }} */ message) => {
   if (message.kind === 'run') void run(message.request)
   else aborter.abort(new DOMException('The step was aborted', 'AbortError'))
@@ -81,7 +81,7 @@ async function run(request) {
     const watchdog = new Worker(new URL('./watchdog.mjs', import.meta.url), {
       workerData: { fd: WATCHDOG_FD, memoryBytes, cpuMs },
     })
-    // From here on the process is watched; nothing of the user's has run yet.
+    // From here on the watchdog runs. No user code has run yet.
     await new Promise((resolve, reject) => watchdog.once('online', resolve).once('error', reject))
     const { user, system } = process.cpuUsage()
     send?.({ kind: 'begun', cpuMs: (user + system) / 1_000 })
@@ -89,9 +89,9 @@ async function run(request) {
     const { idempotencyKey, attempt, argsText } = request
     const args = argsText === '' ? undefined : JSON.parse(argsText)
     const value = await fn(args, { idempotencyKey, attempt, signal: aborter.signal })
-    sayLast({ kind: 'result', text: textOf(value, request) })
+    sendLast({ kind: 'result', text: textOf(value, request) })
   } catch (error) {
-    sayLast({ kind: 'error', error: describe(error) })
+    sendLast({ kind: 'error', error: describe(error) })
   }
 }
 
@@ -116,7 +116,7 @@ function textOf(value, { what, bytesMax }) {
   throw coded('TOO_LARGE', `${what} ${said}. Keep large data in a file and return a reference to it.`)
 
   /**
-   * Refuses what JSON would lose; the same as `json.ts` does for the other steps.
+   * Refuses values that JSON would lose, as `json.ts` does for other steps.
    * @this {unknown}
    * @param {string} key
    * @param {unknown} item

@@ -1,4 +1,4 @@
-/** Watches what a process uses, and says what became of one that ended without a word. */
+/** Measures the usage of a process, and creates the error of a process that ended without a result. */
 import { createInterface } from 'node:readline'
 import { HoldfastError } from '../../../base/errors.js'
 import type { ResourceLimits } from '../../../task/definition/isolated-options.js'
@@ -7,11 +7,11 @@ import type { ProcessUsage } from './process-usage.js'
 
 const SAMPLE_EVERY_MS = 50
 export const BYTES_PER_MIB = 1024 * 1024
-// V8's last words when an array can't be made, or its heap is full. Nothing else tells that from any other abort.
+// Messages of V8 if an array cannot be allocated or the heap is full. Only they distinguish this from other aborts.
 const OUT_OF_MEMORY = /heap out of memory|Allocation failed|invalid size error/
 const TAIL_CHARS = 200
 
-/** Whose process it is, for errors. */
+/** Task, step and limits of the process, for errors. */
 export interface Watched {
   readonly taskId: string
   readonly step: string
@@ -19,20 +19,20 @@ export interface Watched {
 }
 
 export class Watch {
-  /** What it used until its function began: Node's own start, which isn't the function's. */
+  /** CPU time before the module was loaded: the start of Node, which does not count. */
   #cpuMsBefore: number | undefined
   #reported: ProcessUsage | undefined
   #peakBytes = 0
   #ranOut = false
   #tail = ''
-  /** How many processes had the most memory. */
+  /** Number of processes at the highest measured memory. */
   #peakProcesses = 1
   #measure: () => ProcessUsage | undefined = () => undefined
   readonly #sampling: NodeJS.Timeout
 
   /**
-   * @param measureOf gives what measures a process, as far as the kernel does
-   * @param onExceeded told once, when a limit is passed
+   * @param measureOf creates the function that measures a process by /proc
+   * @param onExceeded called once, when a limit is passed
    */
   constructor(
     child: Child,
@@ -49,12 +49,12 @@ export class Watch {
     this.#sampling = setInterval(() => this.#sample(), SAMPLE_EVERY_MS)
   }
 
-  /** The module is about to be loaded; so much CPU time was used before. */
+  /** Sets the CPU time that was used before the module is loaded. */
   begin(cpuMs: number): void {
     this.#cpuMsBefore ??= cpuMs
   }
 
-  /** Takes note of what it wrote to its standard error. */
+  /** Searches the standard error of the process for messages of V8 about memory. */
   read(text: string): void {
     const seen = this.#tail + text
     this.#ranOut ||= OUT_OF_MEMORY.test(seen)
@@ -84,9 +84,9 @@ export class Watch {
     return cpuMs !== undefined && used > cpuMs ? this.#tooMuchCpu(Math.round(used), cpuMs) : undefined
   }
 
-  /** The error of a process that ended before its function had. */
+  /** The error of a process that ended before its function returned. */
   fateOf(code: number | null, signal: NodeJS.Signals | null): Error {
-    // Its watchdog was faster than we were.
+    // The watchdog of the process may have ended it before a measure here.
     const excess = this.#reported && this.#excessOf(this.#reported)
     if (excess) return excess
     if (this.#ranOut && code !== 0) return this.#tooMuchMemory()

@@ -1,7 +1,7 @@
 /**
- * A thread beside an isolated function, which goes on whatever the function does to the main thread. Every 100 ms it
- * says what the process uses. It ends the process past its limits, in case the parent is too busy to look; and when
- * nobody is there any more to be told: its parent was killed.
+ * A thread of the process of an isolated step. It runs even if the function blocks the main thread. Every 100 ms it
+ * reports the usage of the process to the parent. It ends the process at its limits, in case the parent is too busy to
+ * measure, and if the parent was killed.
  */
 import { writeSync } from 'node:fs'
 import { workerData } from 'node:worker_threads'
@@ -17,7 +17,7 @@ setInterval(() => {
   try {
     writeSync(fd, `${used.memoryBytes} ${used.cpuMs}\n`)
   } catch (error) {
-    // Its reader is busy, and its buffer full. That is not the end of it.
+    // EAGAIN means that the parent is busy and the pipe is full. Every other error means that the parent has ended.
     if (!(error instanceof Error && 'code' in error && error.code === 'EAGAIN')) endAll()
   }
   if (used.memoryBytes > memoryBytes || (cpuMs !== undefined && used.cpuMs - cpuMsBefore > cpuMs)) endAll()
@@ -28,7 +28,7 @@ function cpuMsNow() {
   return (user + system) / 1_000
 }
 
-// With whatever the function has started: the process leads a group of its own, except on Windows.
+// Ends all processes that the function has started too. The process leads a group of its own, except on Windows.
 function endAll() {
   try {
     process.kill(-process.pid, 'SIGKILL')
