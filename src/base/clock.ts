@@ -77,7 +77,7 @@ class SystemClock implements Clock {
   #arm(): void {
     const { first } = this.#waiting
     const left = first ? Math.max(0, Math.min(first.dueAt - Date.now(), LOOK_EVERY_MS)) : LOOK_EVERY_MS
-    // If each new timer postponed this look, it would never take place.
+    // The planned look at the clock stays. If each new timer postponed it, it would never take place.
     if (this.#looksSoon && left === 0) return
     clearTimeout(this.#timer)
     this.#looksSoon = left === 0

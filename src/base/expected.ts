@@ -73,7 +73,7 @@ export function oneOf(option: string, given: unknown, allowed: readonly string[]
   throw expected(option, allowed.map((name) => `'${name}'`).join(' or '), given)
 }
 
-/** @throws TypeError for anything but an object that has these functions */
+/** @throws TypeError for anything but an object with the functions in `names` */
 export function checkFunctionsOf(option: string, given: unknown, names: readonly string[]): void {
   const of = (isObject(given) || typeof given === 'function' ? given : {}) as Record<string, unknown>
   const missing = names.find((name) => typeof of[name] !== 'function')

@@ -78,7 +78,7 @@ export function canonicalJson(value: JsonValue | undefined): string {
   return JSON.stringify(value) ?? 'undefined'
 }
 
-// The content of these is in internal slots. `JSON.stringify` would write `{}` and lose the content without an error.
+// Classes whose content is in internal slots. `JSON.stringify` would write `{}` and lose the content without an error.
 const OPAQUE = [Map, Set, WeakMap, WeakSet, WeakRef, Promise, ArrayBuffer, RegExp, Error] as const
 
 /** One conversion of a value, with the position inside the value and a lower bound of the bytes of its JSON. */
@@ -133,7 +133,7 @@ class Conversion {
       return converted
     }
     if (!isPlain) {
-      // `JSON.stringify` unwraps these three as well.
+      // `JSON.stringify` also unwraps a `Number`, a `String` and a `Boolean`.
       if (value instanceof Number || value instanceof String || value instanceof Boolean) {
         return this.convert(value.valueOf())
       }

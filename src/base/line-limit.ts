@@ -25,7 +25,7 @@ export class LimitedLogger implements Logger {
   #disarm: (() => void) | undefined
 
   constructor(
-    /** Writes every line. It is for the lines of a task's own code. */
+    /** Logger that writes every line, for the lines of a task's own code. */
     readonly unlimited: Logger,
     private readonly clock: Clock,
   ) {}

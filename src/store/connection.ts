@@ -18,11 +18,11 @@ const REOPEN_MS_MAX = 2_000
 /** Functions and parts that a connection needs to open its database again. */
 export interface ConnectionOptions {
   /**
-   * Opens the database again. Rejects with `STORE_LOST` if the directory is no longer ours; then there is no further
+   * Opens the database again. Rejects with `STORE_LOST` if the directory was lost; then there is no further
    * attempt.
    */
   readonly reopen: () => Promise<Level>
-  /** Checks that the directory is still ours. See `DirectoryLock#assertHeld`. */
+  /** Checks that this process still holds the directory. See `DirectoryLock#assertHeld`. */
   readonly assertHeld: () => void
   readonly clock: Clock
   readonly logger: Logger
@@ -80,7 +80,7 @@ export class Connection {
   }
 
   /**
-   * Checks that the directory is still ours, after a write and before its acknowledgement.
+   * Checks that this process still holds the directory, after a write and before its acknowledgement.
    * @throws HoldfastError `STORE_LOST`; a system error if the check itself fails
    */
   assertHeld(): void {

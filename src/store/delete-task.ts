@@ -91,7 +91,7 @@ async function toDeletes(store: Store, taskId: string, keys: readonly string[]):
   return [...own.map((key) => ({ key })), ...all]
 }
 
-/** Existing own records of bindings that these records of a task name. */
+/** Keys of the bindings' own records that the records under `keys` name, as far as they exist. */
 async function ownRecordsOf(store: Store, keys: readonly string[]): Promise<string[]> {
   if (keys.length === 0) return []
   return store.read(async (level) => {

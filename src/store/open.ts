@@ -125,7 +125,7 @@ async function openLocked(
   undo: (() => unknown)[],
 ): Promise<Store> {
   const { clock, ids, logger, durability } = options
-  // Inspected again, because from here on no other process can create a store in it.
+  // The directory is inspected again, because from here on no other process can create a store in it.
   const found = await inspectDirectory(dir)
   // A new store that cannot be opened is removed again.
   if (!found) undo.push(() => removeStore(dir))

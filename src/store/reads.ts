@@ -113,7 +113,7 @@ export async function readPendingRecordsAt(
   })
 }
 
-/** Those of `keys` that earlier inputs of the task have used. */
+/** Selects the keys in `keys` that earlier inputs of the task have used. */
 export async function readInputKeys(level: Level, taskId: string, keys: readonly string[]): Promise<Set<string>> {
   const found = await level.getMany(keys.map((key) => layout.inputKeyKey(taskId, key)))
   return new Set(keys.filter((_, index) => found[index] !== undefined))

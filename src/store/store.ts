@@ -32,7 +32,7 @@ import { TotalsKeeper } from './totals.js'
 export interface StoreParts {
   readonly level: Level
   readonly reopen: () => Promise<Level>
-  /** Checks that the directory is still ours. See `DirectoryLock#assertHeld`. */
+  /** Checks that this process still holds the directory. See `DirectoryLock#assertHeld`. */
   readonly assertHeld: () => void
   readonly anchor: CommitAnchor & { readonly faults: AnchorFaults; close(): Promise<void>; abandon(): void }
   readonly anchorEach: boolean

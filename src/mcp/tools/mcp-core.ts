@@ -235,7 +235,7 @@ export class McpCore extends StoreAccess {
         beside: (taskId) => {
           const key = rejoinKey(taskId)
           made = taskId
-          // Added before the commit, because the task may settle before the commit is reported.
+          // The open call is added before the commit, because the task may settle before the commit is reported.
           if (kind === 'inline') this.openCalls.add(taskId, isHeard)
           const undelivered = key === undefined ? [] : [this.records.records.own(key, '')]
           const started = { taskId, created: true, rejoinKey: key }

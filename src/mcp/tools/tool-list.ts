@@ -87,8 +87,8 @@ export function plainTool<Context>(
 }
 
 /**
- * Merges the lists of tools: ours, and then the author's. Ours are on the first page only. Of two tools with one name,
- * ours is listed.
+ * Merges the lists of tools: durable and fallback tools, and then the author's. The first two are only on the first page,
+ * and replace a tool of the author with the same name.
  */
 export function mergedList(ours: readonly ListedTool[], params: unknown, theirs: unknown): object {
   const list = theirs as { tools: readonly ListedTool[] }

@@ -62,7 +62,7 @@ export interface ToolOptions<Input = unknown, Output = unknown> {
   /** Metadata of the tool, as the protocol defines it. */
   readonly _meta?: Record<string, unknown>
   /**
-   * True if clients may (`'optional'`), must (`'required'`) or cannot (`'forbidden'`) request a task.
+   * Rule for calls that request a task: clients may (`'optional'`), must (`'required'`) or cannot (`'forbidden'`) do so.
    * @default 'optional'
    */
   readonly taskSupport?: 'optional' | 'required' | 'forbidden'

@@ -22,7 +22,7 @@ export interface EndWaitOptions extends Scope {
   readonly signal: AbortSignal
   /** True if a parked task ends the wait. */
   readonly untilParked?: boolean
-  /** Ends the wait if it is true for an unfinished task. */
+  /** Condition on an unfinished task that ends the wait. */
   readonly until?: ((view: TaskView) => boolean) | undefined
   /** True if the start of a close ends the wait. The client of such a call has no way to wait after a restart. */
   readonly untilClosing?: boolean

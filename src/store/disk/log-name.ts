@@ -77,7 +77,7 @@ export class LogName {
       await compact()
     } finally {
       this.#compactions--
-      // A write may or may not have gone into the new log, so the next writes check.
+      // A write may or may not have gone into the new log. So the next writes check for a new log.
       this.#bufferedBytesMax = this.writeBufferBytes
     }
   }

@@ -66,7 +66,7 @@ export async function readLock(dir: string): Promise<string | undefined> {
   }
 }
 
-/** Removes the lock file if it is ours. */
+/** Removes the lock file if this process created it. */
 export function releaseLockFile(dir: string, self: LockHolder): Promise<void> {
   return removeIfOurs(join(dir, LOCK_FILE), self)
 }
@@ -183,7 +183,7 @@ async function sweep(dir: string, self: LockHolder): Promise<void> {
     const path = join(dir, name)
     try {
       if (name.startsWith(CLAIM_PREFIX)) {
-        // The lock file is ours now, so claims on earlier ones mean nothing any more (lock-claim-3).
+        // This process has the lock file now, so claims on earlier ones mean nothing any more (lock-claim-3).
         if (name !== CLAIM_PREFIX + self.token) await rm(path, { force: true })
       } else if (name.startsWith(TEMP_PREFIX)) {
         if (await isLeftover(dir, path, self)) await rm(path, { force: true })

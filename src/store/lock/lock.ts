@@ -32,17 +32,18 @@ import { locked, lost, unusableLock } from './lock-refusal.js'
 
 export type { LockHolder } from './lock-judge.js'
 
-/** A directory that is ours until `release`. */
+/** A directory that this process holds until `release`. */
 export interface DirectoryLock {
-  /** Content of our lock file. */
+  /** Content of this process's lock file. */
   readonly holder: LockHolder
   /**
-   * Checks that the lock file is still ours. Called once LevelDB is open, before the first write.
+   * Checks that the lock file is still that of this process. Called once LevelDB is open, before the first write.
    * @throws HoldfastError `STORE_LOCKED` if another container replaced the lock file before LevelDB was open
    */
   confirm(): Promise<void>
   /**
-   * Checks that the lock file is still ours, with one `stat`. Called after each write, before its acknowledgement.
+   * Checks that the lock file is still that of this process, with one `stat`. Called after each write, before its
+   * acknowledgement.
    * @throws HoldfastError `STORE_LOST` if the lock file is gone or is another one; a system error if that is unknown
    */
   assertHeld(): void

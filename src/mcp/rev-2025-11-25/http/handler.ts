@@ -114,7 +114,7 @@ function lateHandler(core: McpCore, make: () => HttpHandler, { bodyBytesMax }: C
     return made
   }
   const ready = handler().then(({ ready }) => ready)
-  // Callers that wait for `ready` receive the error, and the log has it in any case.
+  // A caller that waits for `ready` receives the error of the open. The log has the error in any case.
   ready.catch(() => {})
   const fetch = async (request: Request, context: FetchContext = {}) => {
     try {

@@ -19,7 +19,7 @@ export interface KeptRequest {
   readonly progressToken?: ProgressToken | undefined
 }
 
-// No method and no task ID of ours is longer. A longer text is only shown to the client.
+// The names of our methods and the IDs of tasks are shorter. A longer text is only shown to the client.
 const METHOD_LENGTH_MAX = 64
 const TASK_ID_LENGTH_MAX = 100
 

@@ -63,7 +63,7 @@ interface Count {
   readonly amountOf: (head: SessionHead) => number
 }
 
-// The narrowest limit comes first: a session that is closed for it makes room for the others too.
+// The narrowest limit comes first: a session that is closed for it makes room under the wider limits too.
 function countsFor(newcomer: SessionHead | undefined): Count[] {
   const one = () => 1
   const all: Count[] = [

@@ -116,7 +116,7 @@ export class SessionRecords {
       const { owner, address, createdAt, bytes, initialize } = JSON.parse(text) as SessionHead & {
         initialize?: unknown
       }
-      // Only these fields stay in memory, because a session in the old form may take megabytes.
+      // Only the fields of the head stay in memory, because a session in the old form may take megabytes.
       const head = initialize === undefined ? { owner, address, createdAt, bytes } : undefined
       return { sessionId: lastPart(key), head }
     })

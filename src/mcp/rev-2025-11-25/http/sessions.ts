@@ -216,7 +216,7 @@ export class Sessions {
     entry.seenAt = durable.core.binding.clock.now()
     if (entry.notedAt !== undefined && entry.seenAt < entry.notedAt + NOTED_EVERY_MS) return
     entry.notedAt = entry.seenAt
-    records.records.write([records.seen(sessionId, entry.seenAt)]).catch(() => {}) // The next use writes it.
+    records.records.write([records.seen(sessionId, entry.seenAt)]).catch(() => {}) // The next use of the session writes the instant.
   }
 
   async #closeForRoom(closes: ReadonlyMap<string, keyof SessionLimits>): Promise<void> {

@@ -30,7 +30,7 @@ import { installCheckpointMethods, installTaskMethods } from './methods.js'
 import { DurableTransport } from './transport.js'
 import type { Attachment, DurableBinding, Extra } from './types.js'
 
-// The SDK checks these requests twice, and reports a mistake of the client as an internal error in its first check.
+// The SDK checks `tools/call` requests twice, and reports a mistake of the client as an internal error in its first check.
 const anyCall = z.object({ method: z.literal('tools/call'), params: z.unknown() })
 const anyList = z.looseObject({ method: z.literal('tools/list') })
 

@@ -31,7 +31,7 @@ export class RequestStates {
 
   constructor(private readonly core: McpCore) {}
 
-  /** True if the state is one of ours, and not the author's. */
+  /** True if the state has the prefix of a state that `sign` makes. `verify` checks the signature. */
   static isOurs(state: unknown): state is string {
     return typeof state === 'string' && state.startsWith(PREFIX)
   }
