@@ -17,7 +17,7 @@ export interface ByteCount {
 /** Bytes of a task's head, its entries in the index and its audit trail. */
 export const TASK_BYTES = 1_500
 /** Bytes of the key and the envelope of one value. */
-export const VALUE_BYTES = 120
+const VALUE_BYTES = 120
 
 /** Bytes of a stored value with this text. */
 export function bytesOf(text: string): number {

@@ -31,7 +31,7 @@ export const COUNTERS = [
 ] as const
 
 /** Name of a counter. */
-export type Counter = (typeof COUNTERS)[number]
+type Counter = (typeof COUNTERS)[number]
 
 /** Changes of counters. Counters that are not named stay the same. */
 export type Tally = Readonly<Partial<Record<Counter, number>>>

@@ -61,7 +61,7 @@ export class TaskLines {
 }
 
 /** Describes the result of a recovery, such as `3 tasks resumed, 1 parked: CODE_CHANGED (import-flights)`. */
-export function recoveryLine(tasks: readonly RecoveredTask[]): string {
+function recoveryLine(tasks: readonly RecoveredTask[]): string {
   if (tasks.length === 0) return 'The store is open. No task was unfinished.'
   const counts = new Map<string, number>()
   const parked = new Set<string>()

@@ -252,7 +252,7 @@ function failure(thrown: unknown): Outcome {
 }
 
 /** Runs long work in slices, with a turn of the event loop between two slices. Returns the result of the work. */
-export async function inSlices<T>(work: Generator<void, T>): Promise<T> {
+async function inSlices<T>(work: Generator<void, T>): Promise<T> {
   for (;;) {
     const { done, value } = work.next()
     if (done) return value as T

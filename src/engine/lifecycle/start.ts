@@ -63,7 +63,7 @@ export interface Started {
 }
 
 /** Function that returns the records of a protocol binding for the batch that creates the task with this ID. */
-export type BindingRecordsOf = (taskId: string) => readonly BindingRecord[]
+type BindingRecordsOf = (taskId: string) => readonly BindingRecord[]
 
 /** Additions of a protocol binding to a start. */
 export interface BindingStart {

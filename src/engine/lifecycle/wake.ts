@@ -40,6 +40,6 @@ export function scheduleAfterRun(engine: Pick<Engine, 'tasks' | 'schedule'>, tas
  * changes nothing in the head of the parent, so `listens` counts too. A task that waits between two attempts is not
  * woken by news.
  */
-export function listensForNews({ wakeAt, listens }: TaskHead): boolean {
+function listensForNews({ wakeAt, listens }: TaskHead): boolean {
   return wakeAt === undefined || listens === true
 }

@@ -19,7 +19,7 @@ import type { TaskEvent } from '../task-event.js'
 export type DeathMarks = Pick<TaskHead, 'life' | 'deaths' | 'begun'>
 
 /** Number of crashes in a row from which a task is a suspect. */
-export const SUSPECT_DEATHS = 2
+const SUSPECT_DEATHS = 2
 
 /** Removes the mark of the opening: a crash from here on does not count. */
 const EXCUSED: DeathMarks = { life: undefined }

@@ -23,7 +23,7 @@ const HEADLINE_BYTES_MAX = 400
 const PARKING_BYTES = 90
 
 /** Reason of a clean-up that was given up before it ran. */
-export const NOT_RUN = 'NOT_RUN'
+const NOT_RUN = 'NOT_RUN'
 
 /** Decides the end of a task. */
 export function settle(head: TaskHead, event: EventOf<'settle'>, now: number): TaskDecision {

@@ -10,7 +10,7 @@ export function branchScope(scope: string, kind: string, number: number, branch:
 }
 
 /** The common start of the scopes of all branches of one call. */
-export function groupOf(scope: string, kind: string, number: number): string {
+function groupOf(scope: string, kind: string, number: number): string {
   return `${scope === '' ? '' : `${scope}/`}${kind}#${number}.`
 }
 
