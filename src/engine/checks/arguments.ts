@@ -1,4 +1,6 @@
-/** Checks what callers hand in: IDs, cursors, statuses, limits, instants, outcomes. Each refusal says what was expected. */
+/**
+ * Checks arguments of callers: IDs, cursors, statuses, limits, instants, outcomes. Each error names the expected value.
+ */
 import { encodeTime } from 'ulid'
 import { instantOf } from '../../base/duration.js'
 import { HoldfastError } from '../../base/errors.js'
@@ -7,7 +9,7 @@ import { type JsonValue, toJson } from '../../base/json.js'
 import { TASK_STATUSES, type TaskStatus } from '../../task/head.js'
 import type { Outcome } from '../../task/log/outcome.js'
 
-// An ID becomes part of a key, so what could not be one is not looked up.
+// True for text in the form of a task ID. Other text is never used in a store key.
 export function isTaskId(taskId: string): boolean {
   return /^task-[0-9A-Z]{20,60}$/.test(taskId)
 }
@@ -36,7 +38,7 @@ export function checkLimit(limit: unknown, max: number): void {
 
 const PRIORITY_MAX = 100
 
-/** @throws TypeError for anything but an integer from -100 to 100 */
+/** Checks a priority. @throws TypeError for anything but an integer from -100 to 100 */
 export function checkPriority(priority: unknown): void {
   if (Number.isInteger(priority) && Math.abs(priority as number) <= PRIORITY_MAX) return
   throw expected('priority', `an integer from -${PRIORITY_MAX} to ${PRIORITY_MAX}`, priority)
@@ -44,7 +46,7 @@ export function checkPriority(priority: unknown): void {
 
 const REASON_BYTES_MAX = 2_000
 
-/** @throws TypeError for a reason that is no text, or a long one */
+/** Checks the reason of a cancel. @throws TypeError if the reason is not a text, or is too long */
 export function checkReason(reason: unknown): asserts reason is string {
   const bytes = typeof reason === 'string' ? Buffer.byteLength(reason) : undefined
   if (bytes !== undefined && bytes <= REASON_BYTES_MAX) return
@@ -52,7 +54,7 @@ export function checkReason(reason: unknown): asserts reason is string {
   throw new InvalidArgument(`Expected \`reason\` to be a text of at most ${REASON_BYTES_MAX} bytes, got ${got}`)
 }
 
-/** The outcome, as JSON makes it, with what belongs to it and nothing else. */
+/** Checks an outcome. Returns it after a round trip through JSON, without unknown fields. */
 export function checkOutcome(outcome: Outcome, bytesMax: number): Outcome {
   const use = { what: 'the outcome of the session task', bytesMax, option: 'limits.outputBytesMax' }
   const text = toJson(outcome, use)
@@ -76,7 +78,10 @@ export function checkOutcome(outcome: Outcome, bytesMax: number): Outcome {
 // The last instant that fits into the ten characters of time of a ULID.
 const ULID_MS_MAX = 2 ** 48 - 1
 
-/** What every audit ID of an instant, and of none before it, sorts after: the ten characters of time a ULID begins with. */
+/**
+ * The time prefix (ten characters) of the audit IDs of an instant. IDs from that instant on sort after it, earlier IDs
+ * before.
+ */
 export function auditIdAt(since: Date | number): string {
   return encodeTime(Math.min(Math.max(0, instantOf(since, 'since')), ULID_MS_MAX), 10)
 }

@@ -19,8 +19,8 @@ export interface CancelOptions extends OwnerOption {
   /** Reason, in at most 2,000 bytes. It is shown to callers that wait for the result. */
   readonly reason?: string | undefined
   /**
-   * True to give up the clean-up of a parked task: no undo and no `onCancel` of it will run. For an operator, so not allowed
-   * together with `owner`. For a task that is not parked it changes nothing.
+   * True to give up the clean-up of a parked task: its undos and its `onCancel` never run. For an operator, so not
+   * allowed together with `owner`. Has no effect on a task that is not parked.
    * @default false
    */
   readonly force?: boolean | undefined
@@ -100,14 +100,14 @@ export const CALL_OPTIONS = {
   close: { grace: true } satisfies Names<CloseOptions>,
 }
 
-/** Whose tasks a call reaches that takes nothing else. */
+/** Checks the options of a call that only has `owner`. Returns the owner. */
 export function ownerOption(call: string, options: OwnerOption = {}): string | undefined {
   checkOptionsOf(call, options, CALL_OPTIONS.owner)
   checkOwner(options.owner)
   return options.owner
 }
 
-/** @throws TypeError */
+/** Checks an owner. @throws TypeError */
 export function checkOwner(owner: unknown): void {
   if (owner !== undefined) checkName(owner, 'owner', NAME_BYTES_MAX.owner)
 }
@@ -150,7 +150,7 @@ export function checkClientRestore(options: ClientRestoreOptions): ClientRestore
   return options
 }
 
-/** @returns them, with the `ttl` in milliseconds */
+/** Checks the options of `createSessionTask`. Returns them with the `ttl` in milliseconds. */
 export function checkSessionTask(options: SessionTaskOptions): Omit<SessionTaskOptions, 'ttl'> & { ttlMs?: number } {
   checkOptionsOf('createSessionTask', options, CALL_OPTIONS.session)
   const { type, owner, ttl } = options
@@ -159,7 +159,7 @@ export function checkSessionTask(options: SessionTaskOptions): Omit<SessionTaskO
   return { type, owner, ...(ttl === undefined ? {} : { ttlMs: durationMs(ttl, 'ttl') }) }
 }
 
-/** @returns them, with the `timeout` in milliseconds */
+/** Checks the options of `result`. Returns them with the `timeout` in milliseconds. */
 export function checkResult(options: ResultOptions): Omit<ResultOptions, 'timeout'> & { timeoutMs?: number } {
   checkOptionsOf('result', options, CALL_OPTIONS.result)
   const { owner, signal, timeout, waitParked } = options

@@ -1,13 +1,18 @@
-/** Marks the code of a definition, so that a task which did not fit it is not tried with the same code at every open. */
+/**
+ * Computes code marks of definitions, so that a task that does not match its code is not retried with it at every open.
+ */
 import { createHash } from 'node:crypto'
 import type { AnyTaskDefinition } from '../../task/definition/definition.js'
 
-// Short, since it lies in the head of a task. It is no secret, and guards against nobody.
+// Short, because the mark is in the head of a task. It needs no protection against forgery.
 const MARK_CHARS = 12
 
 const marks = new WeakMap<AnyTaskDefinition, string>()
 
-/** A text that differs where the definition's `version` or the text of its body does. What its body calls is not seen. */
+/**
+ * A hash of the `version` of a definition and the source text of its body. Functions that the body calls have no
+ * effect.
+ */
 export function codeMark(definition: AnyTaskDefinition): string {
   const there = marks.get(definition)
   if (there !== undefined) return there

@@ -36,7 +36,8 @@ export interface Limits {
    */
   readonly checkpointsPerTaskMax: number
   /**
-   * Messages that wait for one task to receive them. Of the idempotency keys of its messages as many are kept, the newest.
+   * Messages that wait for one task to receive them. The newest idempotency keys of its messages are kept, as many as
+   * this limit.
    * @default 1,000
    */
   readonly messagesPerTaskMax: number
@@ -83,10 +84,11 @@ export interface Limits {
 }
 
 const MIB = 1024 * 1024
-// LevelDB holds a record in memory several times over while it is written; past this a process stalls noticeably.
+// LevelDB holds several copies of a record in memory during a write. A larger record would stall the process
+// noticeably.
 const RECORD_BYTES_MAX = 16 * MIB
 
-/** The names of the limits, and what they are by default: those that follow another option, by its default. */
+/** The default of each limit. If the default is the value of another option, the default of that option is here. */
 export const DEFAULT_LIMITS: Limits = {
   inputBytesMax: MIB,
   resultBytesMax: MIB,

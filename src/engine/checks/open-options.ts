@@ -19,7 +19,7 @@ import type { Durability } from '../../task/head.js'
 import { checkLimits, type Limits } from './limits.js'
 import { Registry } from './registry.js'
 
-/** A rate: at most so many starts within a time. */
+/** A rate: the largest number of starts within a time. */
 export interface RateOptions {
   /** Number of starts. */
   readonly starts: number
@@ -160,13 +160,13 @@ export const OPEN_OPTIONS: Names<OpenOptions> = {
 }
 const RATE_OPTIONS: Names<RateOptions> = { starts: true, per: true }
 
-/** So many starts in that time. */
+/** A checked rate. */
 export interface Rate {
   readonly starts: number
   readonly perMs: number
 }
 
-/** The same, complete. */
+/** The options of `open` after the check, with defaults. */
 export interface CheckedOptions {
   readonly dir: string
   readonly registry: Registry
@@ -174,9 +174,9 @@ export interface CheckedOptions {
   readonly concurrencyPerOwner: number | undefined
   readonly ratePerOwner: Rate | undefined
   readonly durability: Durability
-  /** Of idempotency keys. */
+  /** Time for which idempotency keys are kept. */
   readonly retentionMs: number
-  /** Of settled tasks without a `ttl`. */
+  /** Time for which settled tasks without a `ttl` are kept. `undefined` to keep them for good. */
   readonly keepSettledMs: number | undefined
   readonly keepCheckpoints: number | undefined
   readonly unloadAfterMs: number
@@ -191,13 +191,16 @@ export interface CheckedOptions {
   readonly limits: Limits
 }
 
-/** @throws TypeError naming the option, what was expected and what was given */
+/**
+ * Checks the options of `open`, and sets defaults. @throws TypeError that names the option, the expected and the given
+ * value
+ */
 export function checkOptions(options: OpenOptions): CheckedOptions {
   checkOptionsOf('open', options, OPEN_OPTIONS)
   const { dir, tasks = [], concurrency = 100, durability = 'synced', recover = 'auto', anchor = 'behind' } = options
   if (typeof dir !== 'string' || dir === '' || dir.includes('\0')) throw expected('dir', 'a non-empty path', dir)
   if (!Array.isArray(tasks)) throw expected('tasks', 'an array of definitions', tasks)
-  // Refused before the store is opened: a definition that can't be registered must leave nothing behind.
+  // Registered before the store is opened, so that a refused definition leaves no store behind.
   const registry = new Registry()
   for (const definition of tasks) registry.add(definition)
   const { concurrencyPerOwner, ratePerOwner, keepCheckpoints, retention, limits = {} } = options
@@ -239,7 +242,7 @@ export function checkOptions(options: OpenOptions): CheckedOptions {
   }
 }
 
-/** @throws TypeError naming what is wrong */
+/** Checks a rate. @throws TypeError that names the option, the expected and the given value */
 export function checkRate(rate: RateOptions): Rate {
   checkObject('ratePerOwner', rate, RATE_OPTIONS)
   const { starts, per } = rate

@@ -3,16 +3,16 @@ import { HoldfastError } from '../../base/errors.js'
 import { isObject, shown } from '../../base/expected.js'
 import type { AnyTaskDefinition } from '../../task/definition/definition.js'
 
-/** The definitions. */
+/** Map of the registered definitions. */
 export class Registry {
   readonly #definitions = new Map<string, AnyTaskDefinition>()
 
-  /** The definition of that name. */
+  /** The definition with this name, if one is registered. */
   get(name: string): AnyTaskDefinition | undefined {
     return this.#definitions.get(name)
   }
 
-  /** @throws HoldfastError `TASK_TYPE_UNKNOWN` */
+  /** The definition with this name. @throws HoldfastError `TASK_TYPE_UNKNOWN` */
   require(name: string): AnyTaskDefinition {
     const definition = this.#definitions.get(name)
     if (definition) return definition
@@ -26,8 +26,9 @@ export class Registry {
 
   /**
    * Adds a definition.
-   * @returns whether it is new
-   * @throws TypeError when another definition has the name: after a crash the name has to find the code again
+   * @returns true if the definition is new
+   * @throws TypeError if another definition has the same name, because the name must find the same code after a
+   * crash
    */
   add(definition: AnyTaskDefinition): boolean {
     const { body, name, retry, cleanUp }: Partial<AnyTaskDefinition> = definition ?? {}

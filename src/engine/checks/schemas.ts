@@ -3,7 +3,10 @@ import type { ZodError, ZodType } from 'zod'
 import { HoldfastError } from '../../base/errors.js'
 import type { AnyTaskDefinition } from '../../task/definition/definition.js'
 
-/** The parsed input. @throws HoldfastError `INVALID_INPUT` with each path and zod's message */
+/**
+ * Checks an input, and returns the parsed input. @throws HoldfastError `INVALID_INPUT` with each path and message of
+ * zod
+ */
 export function checkInput(definition: AnyTaskDefinition, input: unknown): Promise<unknown> {
   return check(definition.input, input, (issues) => {
     const said = `The input of task '${definition.name}' does not fit its schema: ${issues}`
@@ -11,7 +14,10 @@ export function checkInput(definition: AnyTaskDefinition, input: unknown): Promi
   })
 }
 
-/** The parsed output. @throws HoldfastError `INVALID_OUTPUT` with each path and zod's message */
+/**
+ * Checks an output, and returns the parsed output. @throws HoldfastError `INVALID_OUTPUT` with each path and message of
+ * zod
+ */
 export function checkOutput(definition: AnyTaskDefinition, output: unknown): Promise<unknown> {
   return check(definition.output, output, (issues) => {
     const said = `What task '${definition.name}' returned does not fit its output schema: ${issues}`

@@ -1,6 +1,6 @@
 /**
- * Brings the tasks in memory back to what is on disk, after the store was down: what was decided for a commit that is
- * unknown or lost must not be what the next decision is made on.
+ * Resets the tasks in memory to their state on disk after an outage of the store. Without this, later decisions would
+ * be based on a commit that was lost.
  */
 import { HoldfastError } from '../../base/errors.js'
 import type { Level } from '../../store/disk/level.js'
@@ -11,7 +11,7 @@ import type { LiveTask } from '../core/live-task.js'
 import { tellCleanedUp } from '../core/remove-task.js'
 import { tellSettled } from '../lifecycle/settle.js'
 
-/** Reads the heads of these tasks. Returns what is to be told once the store is up. */
+/** Reads the heads of these tasks. Returns a function that sends the notifications when the store is up. */
 export async function reloadHeads(engine: Engine, level: Level, taskIds: ReadonlySet<string>): Promise<() => void> {
   const heads = new Map<LiveTask, TaskHead | undefined>()
   const settled: LiveTask[] = []
@@ -32,7 +32,7 @@ export async function reloadHeads(engine: Engine, level: Level, taskIds: Readonl
   }
   const landed: LiveTask[] = []
   for (const [task, head] of heads) {
-    // A start that didn't land: its caller knows that it is unknown.
+    // The commit of this start is not on disk. Its caller got `START_UNKNOWN`.
     if (!head) {
       if (!task.coming) {
         forget(engine, task)
@@ -48,13 +48,15 @@ export async function reloadHeads(engine: Engine, level: Level, taskIds: Readonl
   return () => {
     for (const task of landed) adopt(engine, task)
     for (const task of settled) tellAgain(engine, task)
-    // An answer or a message may have landed whose caller could not be told, and who therefore told nobody.
+    // An answer or a message may be on disk although its caller got an error. No event woke the task then.
     for (const [task, head] of heads) if (head?.hasNews) engine.hasNews(task)
     for (const task of harmed) quarantine(engine, task)
   }
 }
 
-/** It is settled on disk. If that was told before, it may be its clean-up whose end could not be told. */
+/**
+ * Notifies about a task that is settled on disk. If that was notified before, the end of its clean-up may be missing.
+ */
 function tellAgain(engine: Engine, task: LiveTask): void {
   tellSettled(engine, task)
   if (!isLive(task.head)) void tellCleanedUp(engine, task)
@@ -65,16 +67,19 @@ function forget(engine: Pick<Engine, 'tasks' | 'children'>, task: LiveTask): voi
   engine.children.delete(task.head)
 }
 
-/** A start that did land, although its caller could not be told. */
+/** Continues a start whose commit is on disk although its caller got an error. */
 function adopt(engine: Pick<Engine, 'arm' | 'events' | 'schedule'>, task: LiveTask): void {
   const { taskId, type, owner, kind, status } = task.head
   engine.arm(task)
   engine.events.emit('task:created', { taskId, type, owner })
-  // One that was created as settled has nothing to run.
+  // A task that was created as settled has nothing to run.
   if (kind === 'body' && !isSettled(status)) engine.schedule(task)
 }
 
-/** One damaged task must not keep the others down: it is left alone, and whoever asks for it is told. */
+/**
+ * Removes a damaged task from memory, so that the others continue. Its waiters are notified, and reads of it are
+ * refused.
+ */
 function quarantine(engine: Pick<Engine, 'logger' | 'waiters' | 'tasks' | 'children'>, task: LiveTask): void {
   const { taskId } = task.head
   engine.logger.error('A task is damaged on disk and left alone', { taskId })

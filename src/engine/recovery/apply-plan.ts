@@ -1,33 +1,33 @@
 /**
- * Resumes every unfinished task that was found at open (recovery-5: behind it, oldest first). It decides through `recovery-plan.ts` and
- * leaves the doing to the engine; recovering twice, or dying in the middle, leaves nothing half done (recovery-4).
+ * Applies the recovery plan to each unfinished task that was found at open, oldest first (recovery-5).
+ * `recovery-plan.ts` decides. A crash in the middle, or a second recovery, does no harm (recovery-4).
  */
 
 import { inOrderOfTrial, planRecovery } from '../../task/decisions/recovery-plan.js'
 import { NEVER, type Parked, type TaskHead } from '../../task/head.js'
 import type { Report } from '../core/recovery-report.js'
 
-/** What a recovery needs done. */
+/** Functions that a recovery calls. */
 export interface RecoveryHost {
   readonly now: () => number
-  /** What marks the definition of a type; `undefined` where none is registered. */
+  /** Code mark of the definition of a type. `undefined` if none is registered. */
   readonly codeMark: (type: string) => string | undefined
-  /** So many deaths park a task. */
+  /** Number of crashes in a row that park a task. */
   readonly maximumRecoveries: number
-  /** Puts the task into the queue for a slot; the run itself reports. */
+  /** Queues the task for a slot. Its run adds the result to the report. */
   readonly resume: (taskId: string) => void
-  /** Tries a parked task again if it is its turn, and reports what became of it. */
+  /** Retries a parked task in its turn, and reports the result. */
   readonly retryParked: (taskId: string) => void
-  /** Leaves it alone until its time comes, or something comes for it. */
+  /** Leaves the task unloaded until its wake time, or news. */
   readonly wait: (taskId: string) => void
-  /** Goes on with the clean-up of a settled task. */
+  /** Continues the clean-up of a settled task. */
   readonly cleanUp: (taskId: string) => void
-  /** Parks the task, and reports what became of it. */
+  /** Parks the task, and reports that. */
   readonly park: (taskId: string, parked: Omit<Parked, 'since'>) => Promise<void>
   readonly timeOut: (taskId: string) => Promise<void>
 }
 
-/** Takes up `heads`, which are in the order of their creation; suspects come last. */
+/** Recovers the tasks with these heads, which are in the order of their creation. Suspects come last. */
 export function recover(heads: readonly TaskHead[], report: Report, host: RecoveryHost): void {
   const suspects: TaskHead[] = []
   for (const head of heads) {

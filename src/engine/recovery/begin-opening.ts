@@ -1,37 +1,38 @@
 /**
- * Decides how a process begins: what the death of the last one counts for, and whether the recovery is held because
- * every start of this store dies. Pure.
+ * Decides the begin of an opening: counts a crash of the last one, and holds the recovery if every start of this store
+ * crashed. Pure.
  *
- * A start *came to nothing* if it died while it recovered, before anything was written. Starts that wrote something get
- * on: their deaths are counted against the tasks that were running (task/decisions/crash-count.ts), until those are parked. Starts
- * that write nothing would go on dying for ever, so after `FRUITLESS_STARTS` of them in a row the recovery is held. A
- * close, a start that writes something while it recovers, and a recovery that comes through begin the count anew.
+ * A start is *fruitless* if it crashed during its recovery before it wrote anything. If a start wrote something, its
+ * crash counts against the tasks that were running (task/decisions/crash-count.ts), and these are parked after some
+ * crashes. Fruitless starts would crash forever, so the recovery is held after `FRUITLESS_STARTS` of them in a row: it
+ * then waits for `recover()`. A close, a write during a recovery, and a completed recovery reset the count.
  */
 import type { LastOpening, OpeningRecord } from '../../store/opening-record.js'
 import type { TaskDecision } from '../../task/changes.js'
 import { countDeath, countsAgainst } from '../../task/decisions/crash-count.js'
 import type { TaskHead } from '../../task/head.js'
 
-/** After so many starts in a row that came to nothing the recovery is held. */
+/** Number of fruitless starts in a row after which the recovery is held. */
 export const FRUITLESS_STARTS = 5
 
-/** How a process begins. */
+/** The decision about the begin of an opening. */
 export interface OpeningPlan {
   readonly note: OpeningRecord
-  /** The tasks that the last death is counted against, as they now are. */
+  /** The tasks that the last crash counts against, with the new count. */
   readonly counted: readonly TaskDecision[]
-  /** Why the recovery is held, if it is. */
+  /** Reason for which the recovery is held, if it is. */
   readonly heldReason: string | undefined
 }
 
-/** How the process begins that finds these `heads`, after the `last` one. */
+/** Decides the begin of an opening that finds these `heads`, after the opening `last`. */
 export function beginOpening(
   last: LastOpening | undefined,
   heads: readonly TaskHead[],
   recover: 'auto' | 'manual',
   now: number,
 ): OpeningPlan {
-  // A head may be newer than the note where the note was lost: a life's number is never given twice.
+  // A head may have a higher number than the last record, if that was lost. The number of an opening is never used
+  // twice.
   const life = 1 + heads.reduce((newest, head) => Math.max(newest, head.life ?? 0), last?.life ?? 0)
   const died = last && !last.closed ? last.life : undefined
   const counted =
@@ -53,7 +54,7 @@ export function beginOpening(
 
 function fruitlessStarts(last: LastOpening | undefined): number {
   if (!last || last.closed) return 0
-  // One that took up nothing shows nothing, whichever way it ended.
+  // An opening that recovered nothing does not change the count.
   if (!last.recovering) return last.starts
   return last.wroteNothing ? last.starts + 1 : 0
 }

@@ -1,9 +1,9 @@
 /**
- * This process's life in the store: begins it, counts what the last death counts for, says at the beginning of a close
- * that it ends on request, and holds the recovery of a store that every start dies of.
+ * The record of this opening in the store. Writes it at the begin and at a close, counts a crash of the last opening,
+ * and holds the recovery of a store that crashes every start.
  *
- * What if it dies here? The deaths are counted in the batch that begins the new life. Before it the last life is still
- * the last one, and is counted by the next open; after it no head bears its number any more.
+ * One batch counts the crash and writes the record of the new opening. After a crash before that batch, the next open
+ * counts. After a crash after it, no head has the number of the old opening any more. So each crash counts once.
  */
 
 import { faultOf } from '../../base/fault.js'
@@ -27,12 +27,12 @@ export class Openings implements OpeningHistory {
     private readonly logger: Logger,
   ) {}
 
-  /** The number of this life. */
+  /** The number of this opening. */
   get life(): number | undefined {
     return this.#note?.life
   }
 
-  /** Begins it. Returns the heads as they now are, and why the recovery is held, if it is. */
+  /** Begins the opening. Returns the heads with crashes counted, and the reason if the recovery is held. */
   async begin(
     heads: readonly TaskHead[],
     recover: 'auto' | 'manual',
@@ -50,28 +50,28 @@ export class Openings implements OpeningHistory {
     return { heads: heads.map((head) => after.get(head.taskId) ?? head), heldReason }
   }
 
-  /** Somebody wants the recovery that was held: from here on it counts again if it dies of it. */
+  /** Records that `recover()` was called while the recovery was held. From here on, a crash counts again. */
   async release(): Promise<void> {
     if (!this.#isHeld || !this.#note) return
     await this.store.noteOpening({ ...this.#note, recovering: true })
-    // A close may have begun meanwhile: its note stays.
+    // A close may have begun during the write. Its values stay.
     this.#note = { ...this.#note, recovering: true }
     this.#isHeld = false
   }
 
-  /** The recovery came through: the starts that came to nothing are forgotten. */
+  /** Resets the count of fruitless starts after a completed recovery. */
   async recovered({ finishedAt }: RecoveryReport): Promise<void> {
     if (finishedAt === undefined || !this.#note || this.#note.starts === 0) return
     this.#note = { ...this.#note, starts: 0, recovering: false }
     await this.store.noteOpening(this.#note).catch((error: unknown) => {
-      // Then the next one that comes through says so.
+      // The next completed recovery writes it.
       this.logger.debug('That the recovery came through could not be noted', { error: faultOf(error) })
     })
   }
 
   /**
-   * Commits that this process ends on request, as the first thing of a close: from then on a kill counts as a crash of no
-   * task. Nothing sets the note back. A failure is left to `end`.
+   * Commits that a close has begun, before the close waits for anything. After this, a kill does not count as a
+   * crash of any task. After a failure, `end` writes again.
    */
   async beginEnd(): Promise<void> {
     await this.#noteClosed().catch((error: unknown) => {
@@ -79,7 +79,7 @@ export class Openings implements OpeningHistory {
     })
   }
 
-  /** Writes what `beginEnd` could not write, or could not know: IDs that were given since. The last write of a close. */
+  /** Writes the record if `beginEnd` failed, or if IDs were created since. The last write of a close. */
   async end(): Promise<void> {
     await this.#noteClosed().catch((error: unknown) => {
       this.logger.warn('The close could not be recorded. The next open counts this process as crashed.', {
@@ -101,7 +101,7 @@ export class Openings implements OpeningHistory {
     try {
       return await this.store.readOpening()
     } catch (error) {
-      // No task is harmed by it: a death is not counted.
+      // Continues without the record. Only the crash of the last process is not counted.
       this.logger.warn('How the last process ended is not known', { error: faultOf(error) })
       return undefined
     }

@@ -1,12 +1,12 @@
 /**
- * Tries tasks again that are parked as `CODE_CHANGED` although their definition looks the same: the fix may be in a
- * function that the body calls. Each try replays the whole log, so only a few are tried an open, those that were tried
- * longest ago first. Over some opens each has its turn. `resume` tries any of them at once.
+ * Retries tasks that are parked as `CODE_CHANGED` although the code mark of their definition is the same, because the
+ * fix may be in a function that the body calls. Each retry replays the whole log. So an open retries only some of
+ * them, those with the oldest retry first. Over several opens each task has its turn. `resume` retries a task at once.
  */
 import type { Engine } from '../core/engine.js'
 import type { LiveTask } from '../core/live-task.js'
 
-/** How many are tried an open. */
+/** Most retries of parked tasks in one opening. */
 export const RETRIES_PER_OPEN = 100
 
 export class ParkedRetries {
@@ -15,13 +15,13 @@ export class ParkedRetries {
 
   constructor(private readonly engine: Engine) {}
 
-  /** Adds a task that may be tried. Definitions that are registered one after the other are looked at together. */
+  /** Adds a task that may be retried. Tasks added in the same turn are handled together. */
   add(task: LiveTask): void {
     if (this.#waiting.size === 0) queueMicrotask(() => this.flush())
     this.#waiting.add(task)
   }
 
-  /** Tries as many as may be tried, and reports the others as parked still. */
+  /** Retries as many tasks as allowed, and reports the others as parked. */
   flush(): void {
     const { engine } = this
     const tasks = [...this.#waiting].filter((task) => task.head.parked !== undefined && !task.awaitsRun)

@@ -1,4 +1,4 @@
-/** Loads the unfinished tasks at an open, and resumes them after `open` has returned, as apply-plan.ts decides. */
+/** Loads the unfinished tasks at an open, and resumes them after `open` has returned (apply-plan.ts). */
 
 import { faultOf } from '../../base/fault.js'
 import { liveKey } from '../../store/disk/layout.js'
@@ -14,7 +14,7 @@ import { startCleanUp } from '../undo/clean-up.js'
 import { recover } from './apply-plan.js'
 import type { ParkedRetries } from './parked-retries.js'
 
-/** Reads the live range into memory, and counts what the last process died of. Bodies don't run yet. */
+/** Reads the heads of all unfinished tasks into memory, and counts a crash of the last process. No body runs yet. */
 export async function loadTasks(engine: Engine): Promise<TaskHead[]> {
   const { store, openings, report, logger, options, clock, ids } = engine
   const { heads: live, damaged, stale } = await store.read(readLiveHeads)
@@ -23,12 +23,12 @@ export async function loadTasks(engine: Engine): Promise<TaskHead[]> {
   const { heads, heldReason } = await openings.begin(live, options.recover, clock.now())
   report.heldReason = heldReason
   for (const read of heads) {
-    // What this process writes of it is no more durable than the store is now.
+    // Later writes of this process are only as durable as the store is opened now.
     const head: TaskHead = store.durability === 'buffered' ? { ...read, durability: 'buffered' } : read
     const task = new LiveTask(head, head)
     task.awaitsRecovery = true
     task.wasFound = true
-    // By the process that settled it, or by nobody: either way only its clean-up goes on, and once.
+    // A settled task here only needs its clean-up. Its end is not notified again.
     task.isTold = isSettled(head.status)
     engine.add(task)
   }
@@ -51,10 +51,10 @@ async function dropStaleHead(
   report.tasks.push({ taskId, type: '', action: 'damaged', replayed: 0, reason })
 }
 
-/** Takes up the tasks with these heads, oldest first. */
+/** Resumes the tasks with these heads, oldest first. */
 export function resumeTasks(engine: Engine, parkedRetries: ParkedRetries, found: readonly TaskHead[]): void {
   const { report, clock, tasks } = engine
-  // As they are now: with recovery held back, one may have been resumed or cancelled since it was read.
+  // The current heads, because a task may have been resumed or cancelled before a late `recover()`.
   const heads = found.flatMap(({ taskId }) => tasks.get(taskId)?.head ?? [])
   const taskOf = (taskId: string) => tasks.get(taskId) as LiveTask
   report.begin(
@@ -102,7 +102,7 @@ export function resumeTasks(engine: Engine, parkedRetries: ParkedRetries, found:
   })
 }
 
-/** A definition is registered: the tasks of its type go on that were parked for lack of it. */
+/** Resumes tasks that were parked because this definition was missing, after its registration. */
 export function resumeType(engine: Engine, parkedRetries: ParkedRetries, definition: AnyTaskDefinition): void {
   if (engine.report.startedAt === undefined) return
   const mark = codeMark(definition)
@@ -111,7 +111,7 @@ export function resumeType(engine: Engine, parkedRetries: ParkedRetries, definit
     if (type !== definition.name) continue
     if (parked?.code === 'CODE_CHANGED' && triedWith === mark) parkedRetries.add(task)
     else if (parked?.code !== 'TASK_TYPE_UNKNOWN' && parked?.code !== 'CODE_CHANGED') continue
-    // Now, even if it sleeps: its run shows that it isn't parked any more.
+    // Runs now even if the task sleeps, because its run ends the parking.
     else if (!isSettled(status)) engine.schedule(task, { now: true })
     else if (!task.cleaning) startCleanUp(engine, task)
   }

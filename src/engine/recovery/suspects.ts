@@ -1,13 +1,15 @@
 /**
- * Who runs alone. A task that two processes in a row died of is a suspect; suspects are resumed one at a time, so that
- * the next death says whose it is. Owns the queue for that and the turn; `task/decisions/crash-count.ts` decides what counts.
+ * Runs suspects one at a time. A suspect is a task during which two processes in a row crashed. With one suspect at a
+ * time, the next crash shows which task causes it. Owns the queue of suspects and their turn.
+ * `task/decisions/crash-count.ts` counts.
  *
- * - A turn begins when the suspect's `start` is on disk, with the mark that lets a death count; no other suspect bears
- *     it. It is over when the mark is gone from the disk: the task recorded something, waits, was parked or settled, or
- *     ran for 30 s (then the mark is taken away, and the task runs on). Only then the next turn begins.
- * - Those that one process died of come first, all at once: the first turn waits until each of them has got on, for 30
- *     s at the most.
- * - What a task that may be parked for the next death begins is noted before it begins, so that it can be named.
+ * - A turn begins when the `start` of the suspect is on disk, with the mark by which a crash counts. No other suspect
+ *     has the mark. The turn ends when the mark is removed on disk: the task recorded something, waits, was parked or
+ *     settled, or ran for 30 s (then the mark is removed, and the task continues). Only then the next turn begins.
+ * - Tasks during which one process crashed run first, all at once. The first turn waits until each of them has made
+ *     progress, for at most 30 s.
+ * - If the next crash may park a task, the names of its calls are committed before they begin, so that the reason of
+ *     the parking can name them.
  */
 
 import { faultOf } from '../../base/fault.js'
@@ -24,7 +26,10 @@ const SUSPECT_TIME_MS = 30_000
 export class Suspects implements SuspectTurns {
   readonly #queue = new Set<LiveTask>()
   #turn: LiveTask | undefined
-  /** Those that are watched (the one whose turn it is, and those before), and whether the disk says that they run. */
+  /**
+   * The watched tasks (the one in its turn, and those with one crash before it). True if the disk has the mark of a
+   * run.
+   */
   readonly #watched = new Map<LiveTask, boolean>()
   readonly #noted = new WeakMap<LiveTask, { readonly what: string; writing: Promise<void> | undefined }>()
   #disarmTurn = () => {}
@@ -35,7 +40,7 @@ export class Suspects implements SuspectTurns {
     private readonly options: { readonly maximumRecoveries: number },
   ) {}
 
-  /** True if the task has to wait for its turn. Then it is scheduled once that comes. */
+  /** True if the task is a suspect and must wait for its turn. It is scheduled when its turn begins. */
   holds(task: LiveTask): boolean {
     if (task === this.#turn) return false
     if (!isSuspect(task.head)) {
@@ -47,7 +52,7 @@ export class Suspects implements SuspectTurns {
     return true
   }
 
-  /** A commit of the task is on disk. */
+  /** To be called when a commit of the task is on disk. */
   seen(task: LiveTask): void {
     const ran = this.#watched.get(task)
     if (ran === undefined) return
@@ -58,12 +63,12 @@ export class Suspects implements SuspectTurns {
     if (task === this.#turn) this.#disarmTurn = this.#afterSuspectTime(() => this.#excuse(task))
   }
 
-  /** Its run only waits: if the process dies now, it is not for that. */
+  /** To be called when the run of the task only waits. A crash then does not count against the task. */
   waits(task: LiveTask): void {
     if (task.head.life !== undefined) this.#excuse(task)
   }
 
-  /** Nothing of it runs any more, or it got on. */
+  /** Ends the turn of a task that has stopped running, or has made progress. */
   over(task: LiveTask): void {
     this.#watched.delete(task)
     this.#queue.delete(task)
@@ -74,7 +79,7 @@ export class Suspects implements SuspectTurns {
     this.#next()
   }
 
-  /** What is to be waited for before the run begins these; mostly nothing. */
+  /** Returns a promise that a run must await before it begins these calls. `undefined` for most tasks. */
   beforeBegin(
     task: LiveTask,
     asked: readonly { readonly ask: { readonly name: RecordName } }[],
@@ -93,7 +98,7 @@ export class Suspects implements SuspectTurns {
     return noted.writing
   }
 
-  /** No turn begins any more. */
+  /** Prevents further turns. */
   stop(): void {
     this.#queue.clear()
     this.#disarmTurn()
@@ -120,7 +125,7 @@ export class Suspects implements SuspectTurns {
     this.engine.schedule(task)
   }
 
-  /** From here on a death is not counted against the task, which runs on. */
+  /** Commits that later crashes do not count against the task, which continues to run. */
   #excuse(task: LiveTask): void {
     void this.#record(task, { kind: 'excuse', run: task.head.run })
   }
@@ -129,7 +134,7 @@ export class Suspects implements SuspectTurns {
     try {
       await this.engine.record(task, event)
     } catch (error) {
-      // Settled meanwhile, or superseded: whoever did that ends the turn.
+      // The task was settled, or its run superseded. The code that did this ends the turn.
       if (isFenced(error)) return
       this.engine.logger.debug('What a suspect does could not be noted', {
         taskId: task.taskId,

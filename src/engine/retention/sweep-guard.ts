@@ -1,17 +1,17 @@
 /**
- * Who is using a settled task, and which are being swept. A task in use is left for the next sweep, and one that is being
- * swept is gone for everybody: so nothing is written beside a task that is not there any more.
+ * Tasks in use, and tasks that are being swept. A task in use is left for the next sweep. A task that is being swept
+ * is not found by callers. So no record is written for a task that is already deleted.
  */
 import type { SweepGuard } from '../core/collaborators.js'
 
 export class TaskSweepGuard implements SweepGuard {
   readonly #inUse = new Map<string, number>()
   readonly #sweeping = new Set<string>()
-  /** Tasks whose dropped records are being deleted (clear-after-retry.ts). */
+  /** IDs of tasks whose dropped records are being deleted (clear-after-retry.ts). */
   readonly deletingDropped = new Set<string>()
   #isPrepared = false
 
-  /** Does what a process does before its first sweep. */
+  /** Runs `prepare` before the first sweep of the process. */
   async once(prepare: () => Promise<void>): Promise<void> {
     if (this.#isPrepared) return
     await prepare()
@@ -23,7 +23,7 @@ export class TaskSweepGuard implements SweepGuard {
     return this.#sweeping.has(taskId)
   }
 
-  /** Keeps the sweeper off a task while `act` reads it and writes beside it. `act` has to find the task itself. */
+  /** Runs `act`, which finds the task, reads it or writes records of it. The task is not swept during that. */
   async using<T>(taskId: string, act: () => Promise<T>): Promise<T> {
     this.#inUse.set(taskId, (this.#inUse.get(taskId) ?? 0) + 1)
     try {
@@ -35,7 +35,7 @@ export class TaskSweepGuard implements SweepGuard {
     }
   }
 
-  /** Runs `sweep` unless somebody uses the task. */
+  /** Runs `sweep`, unless the task is in use. */
   async sweeping(taskId: string, sweep: () => Promise<unknown>): Promise<void> {
     if (this.#inUse.has(taskId) || this.#sweeping.has(taskId)) return
     this.#sweeping.add(taskId)

@@ -1,10 +1,11 @@
 /**
- * Lets go of what outlived its use, a little at a time, in the background: idempotency keys, and settled tasks.
+ * Deletes expired idempotency keys and settled tasks, in small steps in the background.
  *
- * - The timers on disk say where to look; what lies there says whether. A pass that dies anywhere is done again.
- * - A few things at a time, each by small batches, and a turn of the event loop in between: whoever steps, starts or
- *     reads meanwhile waits for a batch or two and no more.
- * - What can't be swept is left where it is, and doesn't stop the others.
+ * - Timer records on disk name the tasks and keys to check. The task or key itself shows if it is due. After a crash,
+ *     the next pass repeats the rest.
+ * - A few items are deleted at a time, in small batches, with a turn of the event loop in between. So other commits
+ *     wait for one or two batches at most.
+ * - An item that cannot be deleted stays, and does not stop the others.
  */
 import { setImmediate as turn } from 'node:timers/promises'
 import { faultOf } from '../../base/fault.js'
@@ -17,13 +18,14 @@ import { forgetAt, sweepAt } from '../../task/decisions/expiry.js'
 import type { Engine } from '../core/engine.js'
 
 const SWEEP_EVERY_MS = 60_000
-// Soon, or a process that never lives for a minute would never sweep; not at once, or it would be in recovery's way.
+// Delay of the first sweep. Short, so that a process that runs for seconds sweeps too. Not zero, to let the recovery
+// begin first.
 const FIRST_SWEEP_AFTER_MS = 1_000
 const PER_READ = 500
-// Their batches are committed together, and share the wait for the disk.
+// Number of items deleted at once. Their batches are committed together.
 const AT_ONCE = 8
 
-/** Sweeps now and then until it is stopped. */
+/** Sweeps at intervals. Returns a function that stops the sweeps. */
 export function startSweeping(engine: Engine): () => void {
   let stopped = false
   let disarm = () => {}
@@ -45,7 +47,7 @@ export function startSweeping(engine: Engine): () => void {
   }
 }
 
-/** One pass over all that is due. */
+/** Makes one pass over all due timers and settled tasks. */
 export async function sweep(engine: Engine): Promise<void> {
   const { clock, keepSettledMs } = engine
   await eachOf(engine, timersDue(clock.now()), (timer, text) => {
@@ -54,14 +56,14 @@ export async function sweep(engine: Engine): Promise<void> {
       const scope = unsealJson<IdempotencyScope>(timer, text)
       return engine.keys.run(JSON.stringify(scope), () => forget(engine, timer, scope))
     }
-    // A kind of another version's is left to that.
+    // Timers of other kinds belong to other versions and stay.
     return kind === 'sweep' || kind === 'sweep-orphan' ? sweepOne(engine, timer, what) : undefined
   })
   if (keepSettledMs === undefined) return
   await eachOf(engine, settledUntil(clock.now() - keepSettledMs), (key) => sweepOne(engine, key, lastPart(key)))
 }
 
-/** Does `act` for each entry of a range, a few at once. */
+/** Runs `act` for each entry of a range, a few at once. */
 async function eachOf(
   engine: Pick<Engine, 'store' | 'sweeps' | 'closing' | 'logger'>,
   range: KeyRange,
@@ -89,7 +91,7 @@ async function attempt(
   try {
     await act()
   } catch (error) {
-    // Nobody sweeps in a store that is down or closed: the pass ends, and the next one goes on.
+    // The pass ends if the store is down or closed. The next pass continues.
     if (engine.closing || !engine.store.connection.isUp) throw error
     engine.logger.warn('Something could not be swept; it is tried again', {
       taskId: lastPart(key),
@@ -98,7 +100,7 @@ async function attempt(
   }
 }
 
-/** Sweeps the task that a timer, or its entry among the settled ones, leads to, if its time is over. */
+/** Sweeps a task, if it is due. `marker` is its timer record, or its entry in the index of settled tasks. */
 async function sweepOne(engine: Engine, marker: string, taskId: string): Promise<void> {
   const { store, sweeps, clock, keepSettledMs, retentionMs } = engine
   if (engine.tasks.has(taskId) || engine.copying.has(taskId)) return
@@ -106,9 +108,9 @@ async function sweepOne(engine: Engine, marker: string, taskId: string): Promise
     const head = await store.read((level) => readHead(level, taskId))
     const at = head && sweepAt(head, keepSettledMs)
     const isOrphan = timerParts(marker).kind === 'sweep-orphan'
-    // It has come to have a head: what it was made of is nobody's rubbish.
+    // The head of the fork was committed, so its records are not orphans.
     if (head && isOrphan) return store.put(taskId, [{ key: marker }])
-    // Unfinished, wanted for longer in this process than in the last one, or the clock went backwards.
+    // Not due: unfinished, a longer `retention` than before, or the clock was set back.
     if (head && (at === undefined || at > clock.now())) return
     if (head?.parentId !== undefined && (await isAwaited(engine, head.parentId, taskId))) return
     const swept = { taskId, head, marker, forgetAt: head && forgetAt(head, retentionMs) }
@@ -119,7 +121,10 @@ async function sweepOne(engine: Engine, marker: string, taskId: string): Promise
   })
 }
 
-/** True if an unfinished parent has not heard of its child's end yet: with the child gone it would start it again. */
+/**
+ * True if an unfinished parent has not recorded the end of the child. Without the child, the parent would start it
+ * again.
+ */
 async function isAwaited(
   { tasks, store }: Pick<Engine, 'tasks' | 'store'>,
   parentId: string,
@@ -130,7 +135,7 @@ async function isAwaited(
   return [...notes.values()].some(({ child }) => child?.taskId === taskId)
 }
 
-/** Deletes an idempotency key that counts no more. */
+/** Deletes an expired idempotency key. */
 async function forget(
   engine: Pick<Engine, 'store' | 'retentionMs' | 'clock'>,
   timer: string,
@@ -141,7 +146,7 @@ async function forget(
   const [entry, head] = await store.read(
     async (level) => [await readIdempotency(level, scope), await readHead(level, taskId)] as const,
   )
-  // The key may have a new task by now, and the retention may be longer in this process than in the last one.
+  // The key may belong to a new task by now, and the retention may be longer than before.
   const isStillIts = entry?.taskId === taskId
   const at = head ? forgetAt(head, retentionMs) : entry?.forgetAt
   if (isStillIts && at !== undefined && at > clock.now()) return store.moveTimer(taskId, timer, at, scope)

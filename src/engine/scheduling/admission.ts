@@ -1,13 +1,13 @@
 /**
- * Decides whether a new task may come in, and whether it takes a slot or a place in the queue.
+ * Decides if a new task is admitted, and if it gets a slot or a place in the queue.
  *
- * - A decision is made in one go, without waiting, and what it gives away is gone for the next one at once (commit-5).
- *     So a thousand starts at a time never overshoot a limit. Only the owner's window of starts is read before, if it
- *     has to be.
- * - A start that fails gives back what it was given, all of it, once.
- * - A refusal names the limit and its state, and for a rate the instant from which a start is accepted again. For the
- *     other limits nothing is known about that instant, so the refusal says that unfinished tasks have to settle first.
- * - A child was let in with its parent, so the owner's rate neither counts nor refuses it; every other limit does.
+ * - A decision is synchronous, and its slots and places are taken at once for later decisions (commit-5). So a thousand
+ *     starts at a time never exceed a limit. Only the starts of the owner may be read before.
+ * - A start that fails gives back everything that it was given, once.
+ * - A refusal names the limit and its current value. For a rate, it has the instant from which a start is accepted
+ *     again. For other limits that instant is not known, so the message says which tasks have to end first.
+ * - A child was admitted with its parent, so the rate of the owner neither counts nor refuses it. All other limits
+ *     apply.
  */
 import type { Clock } from '../../base/clock.js'
 import { HoldfastError } from '../../base/errors.js'
@@ -20,52 +20,57 @@ import type { ReadStarts } from './rate-limit.js'
 import { Rates, type RateWindow } from './rate-windows.js'
 import type { Scheduler } from './scheduler.js'
 
-/** Who wants to come in. */
+/** A new task, as far as its admission depends on it. */
 export interface Newcomer {
   readonly owner?: string | undefined
   readonly type: string
-  /** A `session` task has no body, and so needs no slot. */
+  /** Kind of the task. A `session` task has no body, and so needs no slot. */
   readonly kind: 'body' | 'session'
-  /** A child's. */
+  /** ID of the parent, if the task is a child. */
   readonly parentId?: string | undefined
-  /** When its time is over, if it has a deadline. */
+  /** Deadline of the task, if it has one. */
   readonly deadlineAt?: number | undefined
-  /** Limits of a client's tasks, where a protocol binding starts it. */
+  /** Limits of the client that a protocol binding starts the task for. */
   readonly quota?: Quota | undefined
 }
 
-/** Limits of what one client may start, beside the store's own. The stricter one holds. */
+/** Limits for the starts of one client, in addition to those of the store. The stricter limit applies. */
 export interface Quota {
-  /** The client, where several share an owner; `undefined` where the owner is the client. Counted in memory only. */
+  /** The client, if several clients share an owner. `undefined` if the owner is the client. Counted in memory only. */
   readonly account: string | undefined
   readonly liveTasksPerOwnerMax: number
-  /** Among them. */
+  /** Limit for the session tasks among them. */
   readonly sessionTasksPerOwnerMax: number
   readonly ratePerOwner: Rate
 }
 
-/** What a newcomer was given. */
+/** The slot or place that a new task was given. */
 export interface Admitted {
-  /** It has a slot, which is its to release; else it has a place in the queue, kept for it until `queued`. */
+  /** True if the task has a slot, or needs none. Otherwise a place in the queue is kept for it until `queued`. */
   readonly startNow: boolean
-  /** Its time is over already. So it never runs, and has neither a slot nor a place in the queue. */
+  /**
+   * True if the deadline has passed already. The task then never runs, and has neither a slot nor a place in the queue.
+   */
   readonly isLate: boolean
-  /** What the task is counted under while it is live, beside its owner. */
+  /** Account under which the live task counts, in addition to its owner. */
   readonly account: string | undefined
-  /** It stands in the queue by now, so its place need not be kept any more. */
+  /** Stops keeping the place, because the task is in the queue. */
   queued(): void
-  /** It did not come to be. `unknown`: it may have, so it counts as started until that is known. */
+  /**
+   * Gives everything back, because the task was not created. `unknown`: it may be on disk, so it still counts as
+   * started.
+   */
   giveBack(options: { unknown: boolean }): void
 }
 
-/** The unfinished tasks, as far as they are counted. */
+/** Counts of the unfinished tasks. */
 interface CountedTasks {
   readonly size: number
   countOf(owner: string): number
   countsOf(owner: string | undefined, account: string | undefined): { readonly all: number; readonly sessions: number }
 }
 
-/** What the limits are held against. */
+/** Parts of the engine that the limits are checked against. */
 export interface AdmissionParts {
   readonly clock: Clock
   readonly events: Events
@@ -78,7 +83,7 @@ export interface AdmissionParts {
 
 export class Admission {
   readonly #rates: Rates
-  /** Places in the queue that are given away, to tasks that are still being written. */
+  /** Number of places in the queue that are kept for tasks whose commits are being written. */
   #kept = 0
 
   constructor(private readonly parts: AdmissionParts) {
@@ -87,14 +92,17 @@ export class Admission {
     this.#rates = new Rates(ratePerOwner, read, clock.now())
   }
 
-  /** To be awaited before `admit`: reads what the decision needs. @throws HoldfastError `STORE_UNAVAILABLE` */
+  /**
+   * Reads the starts of the owner that the decision needs. Await it before `admit`. @throws HoldfastError
+   * `STORE_UNAVAILABLE`
+   */
   async ready(newcomer: Newcomer): Promise<void> {
     await this.#rates.load(newcomer, this.parts.clock.now())
   }
 
   /**
-   * Lets a newcomer in. Between this and the moment it is among the live tasks nothing may be awaited.
-   * @throws HoldfastError `LIMIT_EXCEEDED`; then nothing was given away
+   * Admits a new task. The caller adds the task to the live tasks without an `await` in between.
+   * @throws HoldfastError `LIMIT_EXCEEDED`. Nothing was taken then
    */
   admit(newcomer: Newcomer): Admitted {
     const { scheduler, clock } = this.parts
@@ -109,7 +117,7 @@ export class Admission {
     const queues = needsSlot && !hasSlot
     if (queues) this.#checkQueue()
 
-    // Decided. From here on nothing is refused.
+    // Admitted. No check below this line.
     for (const { rates, name } of windows) rates.take(name, now)
     if (queues) this.#kept++
     const queued = once(() => {
@@ -176,7 +184,10 @@ export class Admission {
   }
 }
 
-/** @throws HoldfastError `LIMIT_EXCEEDED` with the instant from which on there is room */
+/**
+ * Checks a window of starts.
+ * @throws HoldfastError `LIMIT_EXCEEDED` with the instant from which a start is accepted again
+ */
 function checkRate({ rates, name, rate, owner }: RateWindow, now: number): void {
   const retryAt = rates.nextAt(name, now)
   if (retryAt <= now) return

@@ -1,11 +1,11 @@
 /**
- * How much the tasks take up, in all and by owner, and whether there is room for more. Every head counts its own bytes
- * (task/byte-count.ts); here they are summed: of unfinished tasks in memory, of settled ones by a counter in the store. An
- * owner's settled tasks are read once, when that owner first starts something under `limits.ownerBytesMax`.
+ * Bytes of the tasks in the store, in all and by owner, and the check of the budgets. Each head counts its own bytes
+ * (task/byte-count.ts). Here they are summed: of unfinished tasks in memory, of settled tasks by a counter in the
+ * store. With `limits.ownerBytesMax`, the settled tasks of an owner are read once, at the first start of that owner.
  *
- * - A budget refuses what makes the store grow from outside: `start`, `createSessionTask`, a client's checkpoint, a
- *     message. It never refuses what a running task records: the effect took place, and only its record keeps it from
- *     happening again.
+ * - A budget refuses calls that let the store grow from outside: `start`, `createSessionTask`, a checkpoint of a
+ *     client, a message. It never refuses the records of a running task: their effects took place, and without the
+ *     record they would be repeated.
  */
 import { HoldfastError } from '../../base/errors.js'
 import type { Level } from '../../store/disk/level.js'
@@ -14,13 +14,13 @@ import type { Store } from '../../store/store.js'
 import { byteCountOf } from '../../task/byte-count.js'
 import { isSettled, type TaskHead } from '../../task/head.js'
 
-/** The budgets in bytes; `Infinity` for none. */
+/** The budgets in bytes. `Infinity` for none. */
 export interface Budgets {
   readonly storeBytesMax: number
   readonly ownerBytesMax: number
 }
 
-/** A task, as far as its bytes are counted. */
+/** Members of a task that the budget uses. */
 interface CountedBytes {
   readonly head: TaskHead
   readonly committed: TaskHead | undefined
@@ -28,7 +28,10 @@ interface CountedBytes {
 
 interface OwnerSum {
   settled: number
-  /** There while the owner's settled tasks are read: what became of tasks meanwhile, which counts more. */
+  /**
+   * Bytes of tasks that settled or were swept during the read. They replace the values of the read. Set only during the
+   * read.
+   */
   meanwhile: Map<string, number> | undefined
   loading: Promise<void> | undefined
 }
@@ -44,29 +47,29 @@ export class ByteBudget {
     private readonly budgets: Budgets,
   ) {}
 
-  /** Bytes of everything that is kept. */
+  /** Bytes of all tasks in the store. */
   get total(): number {
     return this.#live + this.store.totals.current.settledBytes
   }
 
-  /** Counts a task as its head says now. */
+  /** Counts the bytes of a task, from its current head. */
   note(task: CountedBytes): void {
     this.#count(task, byteCountOf(task.head).kept)
   }
 
-  /** A task leaves the memory: it is settled, or was never there. */
+  /** Stops counting a task that leaves the memory. If it is settled, its bytes count for its owner. */
   leave(task: CountedBytes): void {
     this.#count(task, 0)
     const { committed } = task
     if (committed && isSettled(committed.status)) this.#settled(committed, byteCountOf(committed).kept)
   }
 
-  /** A settled task is swept. */
+  /** Stops counting a settled task that is swept. */
   swept(head: TaskHead): void {
     this.#settled(head, 0)
   }
 
-  /** Reads what the owner's settled tasks take up, once. `undefined` where nothing is to be read: most often. */
+  /** Reads the bytes of the owner's settled tasks, once. `undefined` if there is nothing to read. */
   load(owner: string | undefined): Promise<void> | undefined {
     if (owner === undefined || this.budgets.ownerBytesMax === Number.POSITIVE_INFINITY) return undefined
     const there = this.#settledOf.get(owner)
@@ -78,8 +81,8 @@ export class ByteBudget {
   }
 
   /**
-   * Call `load` before, and write in the same turn.
-   * @throws HoldfastError `LIMIT_EXCEEDED` where `bytes` more of the owner would not fit
+   * Checks that `bytes` more fit into the budgets. Call `load` before, and commit without an `await` in between.
+   * @throws HoldfastError `LIMIT_EXCEEDED` if they do not fit
    */
   assertRoom(owner: string | undefined, bytes: number): void {
     const { storeBytesMax, ownerBytesMax } = this.budgets
@@ -115,7 +118,7 @@ export class ByteBudget {
       sum.meanwhile = undefined
       sum.loading = undefined
     } catch (error) {
-      // The next call reads again.
+      // After a failed read, the next call reads again.
       this.#settledOf.delete(owner)
       throw error
     }

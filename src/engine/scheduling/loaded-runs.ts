@@ -1,19 +1,19 @@
 /**
- * The runs in memory: how many there are, which of them have no slot, and which one is unloaded to make room for another.
- * A run is in memory from its first slot until it has ended, or until its unloading is on disk.
+ * The runs in memory: their number, the runs without a slot, and the choice of the run to unload for another one. A
+ * run is in memory from its first slot until it has ended, or until its unload is on disk.
  *
- * - The limit keeps no slot free. Where nothing can be unloaded, one run more is loaded.
- * - The run that is unloaded for another is the one whose wait ends last. A run whose wait is over, and that waits for
- *     a slot, comes after all that still wait. It is unloaded only where the limit of its type or owner holds it up,
- *     since the scheduler gives a free slot to any other such run before another run is loaded.
+ * - The limit never leaves a slot unused. If no run can be unloaded, one more is loaded.
+ * - To load a run, the run whose wait ends last is unloaded. A run whose wait has ended, and that waits for a slot,
+ *     comes after all runs that still wait. It is unloaded only if the limit of its type or owner blocks it, because
+ *     the scheduler gives a free slot to any other such run before it loads another run.
  */
 import { Heap } from '../../base/heap.js'
 
 /** A run in memory without a slot. */
 export interface IdleRun {
-  /** When its wait ends by itself. Once the wait is over: when that was. */
+  /** Instant at which the wait ends by itself, or ended. */
   readonly endsAt: number
-  /** Unloads it. */
+  /** Unloads the run. */
   readonly unload: () => void
 }
 
@@ -30,17 +30,17 @@ export class LoadedRuns {
     return this.#count
   }
 
-  /** True if as many runs are in memory as may be, those included whose unloading is not on disk yet. */
+  /** True if the limit of runs in memory is reached, runs that are being unloaded included. */
   get isAtCap(): boolean {
     return this.#count >= this.max
   }
 
-  /** True if one has to be unloaded before another is loaded: those that are being unloaded are not counted. */
+  /** True if a run must be unloaded before another one is loaded. Runs that are being unloaded do not count. */
   get isFull(): boolean {
     return this.#count - this.#leaving >= this.max
   }
 
-  /** Counts a run that is loaded from now on, and unloads others where that is one too many. */
+  /** Counts a run that is loaded now. Unloads others if that exceeds the limit. */
   enter(): void {
     for (let last = this.#idle.first; last && this.isFull; last = this.#idle.first) {
       this.#idle.remove(last)
@@ -49,23 +49,23 @@ export class LoadedRuns {
     this.#count++
   }
 
-  /** Notes that a run is being unloaded. */
+  /** To be called when the unload of a run begins. */
   beginLeaving(): void {
     this.#leaving++
   }
 
-  /** Counts a run no more: it has ended, or its unloading is on disk. */
+  /** Stops counting a run that has ended, or whose unload is on disk. */
   leave(from: 'loaded' | 'leaving'): void {
     this.#count--
     if (from === 'leaving') this.#leaving--
   }
 
-  /** Notes that a run has no slot, and may be unloaded. */
+  /** Adds a run without a slot, which may be unloaded. */
   addIdle(run: IdleRun): void {
     this.#idle.add(run)
   }
 
-  /** Notes that a run has a slot again, or is over. */
+  /** Removes a run that has a slot again, or has ended. */
   removeIdle(run: IdleRun): void {
     this.#idle.remove(run)
   }

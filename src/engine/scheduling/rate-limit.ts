@@ -1,18 +1,18 @@
 /**
- * How many tasks each owner has started lately. A sliding window: of the starts within the last `perMs` there are never
- * more than `starts`, and when there is room again is known to the millisecond.
+ * Limits the recent starts of each owner by a sliding window: at most `starts` starts within the last `perMs`. The
+ * instant at which a start is accepted again is known to the millisecond.
  *
- * It needs no record of its own. A task's ID says when it was created, so an owner's first start in a process reads the
- * newest IDs from the owner's index, and a restart gives nobody a fresh allowance.
+ * The window needs no record in the store. The ID of a task contains its creation time. The first start of an owner in
+ * a process reads the newest IDs from the index of the owner. So a restart does not reset the window.
  */
 import type { OwnerStartsQuery } from '../../store/reads.js'
 import type { Rate } from '../checks/open-options.js'
 
-/** Reads when an owner's newest tasks were created, at most `limit` of them and none before `since`. In any order. */
+/** Reads the creation times of an owner's newest tasks in any order: at most `limit`, and none before `since`. */
 export type ReadStarts = (owner: string, query: OwnerStartsQuery) => Promise<number[]>
 
 export class OwnerRates {
-  // The owner that started longest ago comes first, so whoever has nothing left in the window is found at the front.
+  // In the order of the last start of each owner, so that owners with an empty window are at the front.
   readonly #windows = new Map<string, number[]>()
   readonly #reading = new Map<string, Promise<void>>()
 
@@ -21,7 +21,7 @@ export class OwnerRates {
     private readonly read: ReadStarts,
   ) {}
 
-  /** Makes sure that the owner's window is in memory. A window that is empty is not kept, and is read again. */
+  /** Reads the window of an owner into memory, if needed. An empty window is not kept, and is read again. */
   async load(owner: string, now: number): Promise<void> {
     if (this.#windows.has(owner)) return
     const reading = this.#reading.get(owner) ?? this.#load(owner, now).finally(() => this.#reading.delete(owner))
@@ -39,7 +39,7 @@ export class OwnerRates {
       )
   }
 
-  /** When the owner may start the next one: not after `now` if that is now. */
+  /** Instant from which the owner may start the next task. At most `now` if that is allowed now. */
   nextAt(owner: string, now: number): number {
     const window = this.#windows.get(owner) ?? []
     this.#prune(window, now)
@@ -48,12 +48,12 @@ export class OwnerRates {
     return over < 0 ? now : (window[over] as number) + perMs
   }
 
-  /** How many starts are in the owner's window. */
+  /** Number of starts in the window of the owner. */
   countOf(owner: string): number {
     return this.#windows.get(owner)?.length ?? 0
   }
 
-  /** The owner starts one now. */
+  /** Counts a start of the owner. */
   take(owner: string, now: number): void {
     const window = this.#windows.get(owner) ?? []
     window.push(now)
@@ -65,7 +65,7 @@ export class OwnerRates {
     }
   }
 
-  /** A start that `take` counted did not come to be. */
+  /** Removes a start that `take` counted, because no task was created. */
   giveBack(owner: string, at: number): void {
     const window = this.#windows.get(owner)
     const place = window?.lastIndexOf(at) ?? -1
@@ -75,7 +75,7 @@ export class OwnerRates {
 
   #prune(window: number[], now: number): void {
     while (window.length > 0 && (window[0] as number) <= now - this.rate.perMs) window.shift()
-    // The clock was set back: what lies ahead of it counts as started now, so nobody waits longer than the window.
+    // After the clock was set back, starts in the future count as starts now. So no owner waits longer than the window.
     for (let at = window.length - 1; at >= 0 && (window[at] as number) > now; at--) window[at] = now
   }
 }

@@ -1,23 +1,24 @@
 /**
- * The rates that hold for a start: the store's own, and that of the client for whom a protocol binding starts it.
+ * The rates that apply to a start: the rate of the store, and the rate of the client that a protocol binding starts
+ * the task for.
  *
- * - Every start of an owner counts in every rate that is known, whoever makes it, so that what is read after a restart
- *     and what was counted before it are the same.
- * - Starts of an earlier process are read as long as they may matter: for one window after the opening.
+ * - Every start of an owner counts in every known rate, by any caller. So the starts that are read after a restart and
+ *     those that were counted before it are the same.
+ * - Starts of an earlier process are read while they may count: for one window after the opening.
  */
 
 import type { Rate } from '../checks/open-options.js'
 import type { Newcomer } from './admission.js'
 import { OwnerRates, type ReadStarts } from './rate-limit.js'
 
-/** One rate, and the name that a start counts under. */
+/** One rate, and the owner or account that a start counts for. */
 export interface RateWindow {
   readonly rates: OwnerRates
   readonly rate: Rate
   readonly name: string
-  /** True if the start is refused when the window is full. Else it is only counted. */
+  /** True if a full window refuses the start. Otherwise the start is only counted. */
   readonly isHeld: boolean
-  /** `undefined` where the name is a client's of several that share an owner. */
+  /** The owner. `undefined` if `name` is the account of a client that shares its owner with others. */
   readonly owner: string | undefined
 }
 
@@ -27,7 +28,7 @@ interface Known {
 }
 
 export class Rates {
-  /** By their figures. There are as many as bindings with limits of their own, and the store's. */
+  /** Rates by their values: that of the store, and one for each binding with limits of its own. */
   readonly #known = new Map<string, Known>()
   readonly #own: Known | undefined
 
@@ -39,16 +40,17 @@ export class Rates {
     this.#own = own && this.#of(own)
   }
 
-  /** Reads what the windows of a start need and what is not in memory. @throws HoldfastError `STORE_UNAVAILABLE` */
+  /** Reads the windows of a start that are not in memory. @throws HoldfastError `STORE_UNAVAILABLE` */
   async load(newcomer: Newcomer, now: number): Promise<void> {
     for (const { rates, rate, name, owner, isHeld } of this.windowsOf(newcomer)) {
-      // An account is counted in memory only. A clock that was set back says nothing of how long this opening is.
+      // Accounts are counted in memory only. A window of an owner is complete when the opening is older than the
+      // window.
       const isComplete = owner === undefined || now - rate.perMs >= this.openedAt
       if (isHeld && !isComplete) await rates.load(name, now)
     }
   }
 
-  /** The windows that a start counts in. Its owner lets a child in with its parent, so none for a child. */
+  /** The windows that a start counts in. None for a child, which was admitted with its parent. */
   windowsOf({ owner, parentId, quota }: Newcomer): RateWindow[] {
     if (owner === undefined || parentId !== undefined) return []
     const held = quota && this.#of(quota.ratePerOwner)

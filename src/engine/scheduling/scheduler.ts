@@ -1,53 +1,54 @@
 /**
- * Decides who runs next. Owns the slots and the queue for them; a run owns its slot until it is over, or only waits.
- * They meet in four calls: `tryTake`, `enqueue`, `rest`, `release`.
+ * Decides which task runs next. Owns the slots and the queue. A run holds its slot until the run ends or only waits.
+ * Entry points: `tryTake`, `enqueue`, `rest`, `release`.
  *
- * - At most `concurrency` runs have a slot; of one type and of one owner no more than their own limits allow. Tasks
- *     without an owner are nobody's: only the other two limits hold for them.
- * scheduler-2. Owners take turns, so one with ten thousand tasks delays nobody else's first. Among an owner's tasks the
- *     priority decides, then who waits longer. So a priority is a word between an owner and its own tasks, never
- *     against others.
- * - A waiting task gains 1 of priority per `ageingMs`, all the time and all alike. So which of two comes first never
- *     changes while they wait, and the queue is never sorted anew.
- * - Whoever is held up by a limit of its type or its owner holds up nobody behind it.
- * - Between two calls nobody waits who could run. So a newcomer that may take a slot passes nobody.
- * scheduler-6. While as many runs are in memory as may be (loaded-runs.ts), a free slot goes to one of them that waits
- *     for it before another run is loaded. scheduler-2 decides among these, and otherwise among all.
+ * - At most `concurrency` runs hold a slot. The limits of their type and of their owner apply too. Tasks without an
+ *     owner have no limit of an owner.
+ * scheduler-2. Owners take turns, so an owner with ten thousand tasks does not delay the first task of another owner.
+ *     Among the tasks of one owner, the priority decides, and then the waiting time. So a priority has no effect on
+ *     other owners.
+ * - A waiting task gains 1 of priority per `ageingMs`. All tasks gain alike, so the order of two waiting tasks never
+ *     changes, and the queue is never sorted again.
+ * - A task that the limit of its type or owner blocks does not block the tasks behind it.
+ * - Between two calls, no queued task is runnable. So a new task that gets a slot overtakes no queued task.
+ * scheduler-6. While the limit of runs in memory is reached (loaded-runs.ts), a free slot goes to a run in memory that
+ *     waits for it, before another run is loaded. scheduler-2 decides among these, and otherwise among all.
  *
- * A decision is O(log n) in what waits, and looks at each type that has anything waiting once, or twice (scheduler-6).
+ * A decision is O(log n) in the number of queued tasks, and checks each type with queued tasks once, or twice
+ * (scheduler-6).
  */
 import { Heap } from '../../base/heap.js'
 import { LoadedRuns } from './loaded-runs.js'
 
-/** Whose slot it is. */
+/** Owner and type of a run, for the limits. */
 export interface SlotUse {
   readonly owner?: string | undefined
   readonly type: string
 }
 
-/** A task that waits for a slot. */
+/** A task that is queued for a slot. */
 export interface QueuedRun extends SlotUse {
-  /** One place in the queue per ID. */
+  /** ID of the task. It has one place in the queue. */
   readonly taskId: string
   readonly priority?: number | undefined
-  /** Since when it waits, in milliseconds since the epoch. */
+  /** Start of its waiting time, in milliseconds since the epoch. */
   readonly since: number
-  /** True if its run is in memory, and only waits for a slot again. */
+  /** True if its run is in memory, and waits for a slot again. */
   readonly isLoaded?: boolean
 }
 
-/** Time after which a waiting task gains 1 of `priority`. Without this, a task of low priority could wait for ever. */
+/** Time after which a waiting task gains 1 of `priority`. Without this, a task of low priority could wait forever. */
 export const PRIORITY_AGEING_MS = 30_000
 
-/** The limits, and how fast a priority grows. */
+/** Limits of the scheduler, and the speed of ageing. */
 export interface SchedulerOptions {
   readonly concurrency: number
-  /** Default: no limit of its own. */
+  /** Limit of the runs of one owner. No limit by default. */
   readonly concurrencyPerOwner?: number | undefined
   readonly ageingMs: number
-  /** The limit of a type, if it has one. */
+  /** Returns the limit of a type, if it has one. */
   readonly concurrencyOf: (type: string) => number | undefined
-  /** The runs in memory. Default: as many as there are. */
+  /** The runs in memory. Without a limit by default. */
   readonly loaded?: LoadedRuns
 }
 
@@ -58,26 +59,26 @@ interface Waiting extends QueuedRun {
   readonly begin: () => void
 }
 
-/** What a task stands in line with: tasks of its type, those whose run is in memory apart. */
+/** A queue of tasks of one type. Tasks whose run is in memory have a lane of their own. */
 interface Lane {
   readonly type: string
   readonly isLoaded: boolean
-  /** How many stand in it. */
+  /** Number of tasks in the lane. */
   waiting: number
-  /** The owners that have a task waiting in it and may run one more. */
+  /** Owners that have a task in the lane, and whose limit is not reached. */
   readonly owners: Heap<OwnerState>
 }
 
-/** An owner with anything waiting or running: what waits, by lane. */
+/** An owner with queued or running tasks. */
 interface OwnerState {
   readonly name: string | undefined
   running: number
-  /** Counts on; the owner with the lowest was served the longest ago. */
+  /** Grows with each turn. The owner with the lowest value was served the longest ago. */
   turn: number
   readonly lanes: Map<Lane, Heap<Waiting>>
 }
 
-/** A type with anything waiting or running. */
+/** A type with queued or running tasks. */
 interface TypeState {
   running: number
   readonly lanes: { readonly [Key in 'loaded' | 'unloaded']: Lane }
@@ -98,19 +99,19 @@ export class Scheduler {
     this.#loaded = options.loaded ?? new LoadedRuns(Number.POSITIVE_INFINITY)
   }
 
-  /** How many tasks wait for a slot. */
+  /** Number of queued tasks. */
   get waiting(): number {
     return this.#places.size
   }
 
-  /** How many slots are free. */
+  /** Number of free slots. */
   get free(): number {
     return this.#free
   }
 
-  /** Takes a slot for a run that is to be loaded, if the limits allow it, and nobody waits who could take it. */
+  /** Takes a slot for a run that will be loaded, if the limits allow that. No queued task could use the slot then. */
   tryTake(use: SlotUse): boolean {
-    // While the queue is being served, what is free is not free for newcomers.
+    // While the queue is being served, free slots belong to queued tasks.
     if (this.#stopped || this.#serving || this.#free === 0 || this.#isTypeFull(use.type)) return false
     const there = this.#owners.get(use.owner)
     if (there && this.#isOwnerFull(there)) return false
@@ -120,11 +121,11 @@ export class Scheduler {
     return true
   }
 
-  /** Calls `begin`, with a slot taken, once it is this task's turn: at once if that is now. */
+  /** Queues a task. Calls `begin` with a slot taken when it is the turn of the task, possibly at once. */
   enqueue(waiter: QueuedRun, begin: () => void): void {
     const { taskId, owner: name, type, priority = 0, since, isLoaded = false } = waiter
     this.remove(taskId)
-    // What `priority` is worth in time: both age alike, so this is all that has to be compared.
+    // The priority as time. All tasks age alike, so a comparison of ranks is enough.
     const rank = since - priority * this.options.ageingMs
     const lane = this.#typeOf(type).lanes[isLoaded ? 'loaded' : 'unloaded']
     const waiting: Waiting = { taskId, owner: name, type, since, rank, order: this.#count++, lane, begin }
@@ -140,7 +141,7 @@ export class Scheduler {
     this.#serve()
   }
 
-  /** Takes a task out of the queue. Returns whether it was there. */
+  /** Removes a task from the queue. True if it was queued. */
   remove(taskId: string): boolean {
     const waiting = this.#places.get(taskId)
     if (!waiting) return false
@@ -149,14 +150,14 @@ export class Scheduler {
     return true
   }
 
-  /** Gives back the slot of a run that is over, and its place in memory. */
+  /** Releases the slot and the memory place of a run that has ended. */
   release(use: SlotUse): void {
-    // First, so that whoever is next may have both.
+    // The memory place first, so that the next run can use both.
     this.#loaded.leave('loaded')
     this.rest(use)
   }
 
-  /** Gives a slot back. The run stays in memory, or is being unloaded. */
+  /** Releases a slot. The run stays in memory, or is being unloaded. */
   rest({ owner: name, type }: SlotUse): void {
     this.#free++
     this.#typeOf(type).running--
@@ -166,7 +167,10 @@ export class Scheduler {
     this.#serve()
   }
 
-  /** Queues many, and serves them once all are there: who comes first is not a matter of who was queued first. */
+  /**
+   * Calls `queue`, which queues many tasks, and then serves them. So their order does not depend on the order of the
+   * calls.
+   */
   together(queue: () => void): void {
     const wasServing = this.#serving
     this.#serving = true
@@ -178,19 +182,19 @@ export class Scheduler {
     this.#serve()
   }
 
-  /** Nobody begins any more. */
+  /** Stops the scheduler: no queued task begins any more. */
   stop(): void {
     this.#stopped = true
   }
 
   #serve(): void {
-    // One that begins may give its slot back, or queue another, at once; the loop below sees that.
+    // A task that begins may release its slot or queue another task at once. The running loop handles that.
     if (this.#serving) return
     this.#serving = true
     try {
       for (let next = this.#next(); next; next = this.#next()) {
         const { waiting, owner } = next
-        // May take others out of the queue, and with them change where their owners stand.
+        // Loading a run may unload others, which changes the queue and the order of owners.
         if (!waiting.lane.isLoaded) this.#loaded.enter()
         this.#changeOwner(owner, () => {
           this.#leave(owner, waiting)
@@ -241,7 +245,9 @@ export class Scheduler {
     if (line?.size === 0) owner.lanes.delete(lane)
   }
 
-  /** Changes what an owner has, and with it where it stands. Nothing may change while it stands there. */
+  /**
+   * Changes the state of an owner. The owner is removed from the heaps of its lanes during the change, and added again.
+   */
   #changeOwner(owner: OwnerState, change: () => void): void {
     const before = [...owner.lanes.keys()]
     for (const lane of before) lane.owners.remove(owner)
@@ -278,7 +284,7 @@ export class Scheduler {
     return state
   }
 
-  // An owner that has nothing here any more leaves no trace; owners come and go by the million.
+  // Deletes the state of an owner without tasks. Without this, millions of owners would stay in memory.
   #forget({ name, running, lanes }: OwnerState): void {
     if (running === 0 && lanes.size === 0) this.#owners.delete(name)
   }

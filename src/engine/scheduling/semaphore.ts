@@ -1,13 +1,13 @@
 /** Semaphores: a number of places, taken in the order in which they were requested. */
 import { type Deferred, deferred } from '../../base/deferred.js'
 
-/** Places that are taken and given back. */
+/** A semaphore: places that are taken and given back. */
 export class Semaphore {
   readonly #waiting: Deferred<void>[] = []
 
   constructor(private free: number) {}
 
-  /** Resolves once a place is taken. */
+  /** Takes a place. Resolves when one is free. */
   take(): Promise<void> {
     const turn = deferred<void>()
     this.#waiting.push(turn)
@@ -29,7 +29,9 @@ export class Semaphore {
   }
 }
 
-/** Places for processes: a body that calls a thousand isolated steps at once must not start a thousand processes. */
+/**
+ * A semaphore for processes, so that a body with a thousand isolated steps at once does not start a thousand processes.
+ */
 export class ProcessSemaphore {
   #free: number
   readonly #waiting = new Set<() => void>()
@@ -39,8 +41,8 @@ export class ProcessSemaphore {
   }
 
   /**
-   * Runs `act` once there is a place for it, first come, first served.
-   * @throws what `signal` was aborted with, if that was before there was a place
+   * Runs `act` when a place is free, in the order of the calls.
+   * @throws the reason of `signal`, if it was aborted before a place was free
    */
   async run<T>(signal: AbortSignal, act: () => Promise<T>): Promise<T> {
     signal.throwIfAborted()
@@ -68,7 +70,7 @@ export class ProcessSemaphore {
     })
   }
 
-  // Handed on without becoming free in between, so that nobody comes first who came last.
+  // Passes the place directly to the next caller, so that no later caller can take it in between.
   #giveBack(): void {
     const [next] = this.#waiting
     if (!next) {

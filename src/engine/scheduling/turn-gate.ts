@@ -8,7 +8,7 @@ export class TurnGate {
 
   constructor(private readonly perTurn: number) {}
 
-  /** Returns what to wait for, or `undefined` for a caller that may pass at once. */
+  /** Returns a promise to await before passing. `undefined` if the caller may pass at once. */
   pass(): Promise<void> | undefined {
     this.#arm()
     if (this.#waiting.length === 0 && this.#passed < this.perTurn) {

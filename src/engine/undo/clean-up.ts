@@ -1,12 +1,13 @@
 /**
- * Cleans up behind a task that has settled: ends its children, undoes its steps, runs `onCancel`. The outcome stands; what
- * is written here is how far the clean-up is, so that a process that takes it up continues where the last one was.
+ * Cleans up after a task has settled: ends its children, undoes its steps, runs `onCancel`. The outcome never changes.
+ * The progress of the clean-up is committed, so that a later process continues where the last one stopped.
  *
- * - Children end first, all at once, with clean-ups of their own: none outlives its parent's. They need no slot of the
- *     parent's, so that a long line of ancestors cannot wait for itself.
- * - Then steps are undone, the newest first (undo-steps.ts), behind every outcome but a result.
- * - Then `onCancel` runs, if something stopped the task behind its body's back.
- * - An undo out of attempts doesn't keep the others: the clean-up ends as failed, and `get` says of what.
+ * - Children end first, all at once, with clean-ups of their own. The clean-up of the parent waits for those of the
+ *     children, and holds no place while it waits. Without this, a long line of ancestors could wait for itself.
+ * - Then steps are undone, the newest first (undo-steps.ts), after every outcome but a result.
+ * - Then `onCancel` runs, if the task was stopped from outside its body.
+ * - An undo without attempts left does not stop the others. The clean-up then ends as failed, and `get` shows the
+ *     reason.
  */
 
 import { faultOf } from '../../base/fault.js'
@@ -26,12 +27,12 @@ import { type Undoer, undo } from './undo.js'
 import { lateResults, undoSteps, untilOrGrace } from './undo-steps.js'
 
 /**
- * Begins the clean-up of a settled task, or continues with it.
- * @param run the run that was interrupted in this process, whose functions may still be going on
+ * Begins or continues the clean-up of a settled task.
+ * @param run the run that was interrupted in this process. Its functions may still run
  */
 export function startCleanUp(engine: Engine, task: LiveTask, run?: ActiveRun): void {
   const aborters = new Set<LazyAbort>()
-  // Parked by an earlier process, or till now: this one goes on with it.
+  // A parked clean-up is being retried, so the task does not count as parked.
   task.awaitsRun = true
   const over = cleanUp(engine, task, run, aborters)
     .catch((error: unknown) => {
@@ -59,7 +60,7 @@ async function cleanUp(
   const { taskId, type } = task.head
   const children = engine.children.of(taskId)
   const ended = children.map((child) => engine.children.end(child, `its parent task ${taskId} is over`))
-  // A close waits for what runs, and not for what waits for that.
+  // A close waits for running clean-ups, and not for a clean-up that waits for children.
   await Promise.race([Promise.all(ended), engine.closingBegan])
   await engine.cleaners.take()
   try {
@@ -69,7 +70,7 @@ async function cleanUp(
       const reason = `its clean-up needs the definition of '${type}', which is not registered in this process`
       return await engine.park(task, { code: 'TASK_TYPE_UNKNOWN', reason })
     }
-    // Whatever an earlier process still said of it comes too late.
+    // Begins a new run, so that events of an earlier process are refused.
     if (!interrupted)
       await engine.record(task, { kind: 'clean-up', run: task.head.run + 1, life: engine.openings.life })
     task.awaitsRun = false
@@ -86,7 +87,9 @@ function needsCode({ status, intents, stoppedBy }: TaskHead): boolean {
   return status !== 'completed' && (intents !== undefined || stoppedBy !== undefined)
 }
 
-/** Undoes and calls `onCancel`. Returns what failed for good, or `over` if the engine closed before the end. */
+/**
+ * Undoes the steps and calls `onCancel`. Returns the failures as text, or `over` if the engine closed before the end.
+ */
 async function takeBack(
   engine: Engine,
   task: LiveTask,
@@ -98,9 +101,9 @@ async function takeBack(
   if (!needsCode(head)) return undefined
   const { store, clock } = engine
   const now = clock.now()
-  // Not longer because the clock was set back.
+  // The minimum keeps the grace from growing if the clock was set back.
   const graceUntil = Math.min(head.settledAt ?? now, now) + definition.cleanUp.graceMs
-  // A decision of the body may be undoing some of the steps. Only then is it known which are left.
+  // A decision of the body may be undoing some of the steps. Waits for that, and then reads the steps that are left.
   if (interrupted) await untilOrGrace(engine, Promise.allSettled(interrupted.undoing.values()), graceUntil)
   await task.settledCommits()
   const { input, intents } = await store.readPatiently(async (level) => ({
@@ -117,7 +120,7 @@ async function takeBack(
     run: head.run,
     isOver: () => engine.closing,
     until: async (instant) => {
-      // What only waits takes up no place.
+      // A clean-up that only waits holds no place.
       engine.cleaners.release()
       const goesOn = await untilClosing(engine, instant)
       await engine.cleaners.take()
@@ -179,7 +182,7 @@ async function lastCheckpoint(
   return { checkpointId, state: await readState(level, head.taskId, checkpointId), completedSteps, createdAt }
 }
 
-/** Waits. Returns whether to continue: not if the engine closes meanwhile. */
+/** Waits until an instant. True to continue, false if the engine closes first. */
 async function untilClosing(
   engine: Pick<Engine, 'clock' | 'closingBegan' | 'closing'>,
   instant: number,

@@ -1,8 +1,8 @@
 /**
- * Undoes the steps of a task, or of branches that lost: the newest first, one after the other.
+ * Undoes the steps of a task, or of branches that lost, the newest first, one after the other.
  *
- * - Undoing a step begins only when its function has ended, or the grace is over. A result that arrives before that is
- *     written to its intent (C6's exception) and handed to the undo.
+ * - The undo of a step begins when its function has ended, or when the grace is over. A result that arrives before that
+ *     is written to the undo record (the one exception to commit-6) and passed to the undo.
  */
 import { fromJson, toJson } from '../../base/json.js'
 import { isUndoingOver, type UndoRecord } from '../../task/log/undo-record.js'
@@ -10,10 +10,10 @@ import type { RunHost } from '../replay/host.js'
 import { type Undoer, undo } from './undo.js'
 
 /**
- * Undoes what is not undone yet.
- * @param intents the newest first
- * @param input the task's input as JSON text
- * @returns them as they then are; `undefined` if it was over before
+ * Undoes the steps that are not undone yet.
+ * @param intents undo records, the newest first
+ * @param input the input of the task as JSON text
+ * @returns the undo records afterwards. `undefined` if the engine closed or the run ended first
  */
 export async function undoSteps(
   undoer: Undoer,
@@ -41,10 +41,10 @@ export async function undoSteps(
 }
 
 /**
- * Waits for functions of steps with an undo, until they end or the grace is over, and writes what they return to their
- * intents.
- * @param functions by the identity of their step
- * @returns the intents, with the results that arrived
+ * Waits for functions of steps with an undo, until they end or the grace is over, and writes their results to the undo
+ * records.
+ * @param functions running functions, by the identity of their step
+ * @returns the undo records, with the results that arrived
  */
 export async function lateResults(
   host: RunHost,
@@ -68,7 +68,7 @@ export async function lateResults(
   return intents.map((intent) => arrived.get(intent.id) ?? intent)
 }
 
-/** Resolves when `ended` does, or when the grace is over. */
+/** Resolves when `ended` resolves, or when the grace is over. */
 export async function untilOrGrace({ clock }: RunHost, ended: Promise<unknown>, graceUntil: number): Promise<void> {
   let disarm = () => {}
   const grace = new Promise<void>((resolve) => {

@@ -1,11 +1,11 @@
 /**
- * Undoes one step, or runs `onCancel`: attempt after attempt, the end of each on disk before the next. It needs the intent
- * and the definition, and neither the log nor a replay.
+ * Undoes one step, or runs `onCancel`. The end of each attempt is on disk before the next one begins. An undo needs
+ * the undo record and the definition, and neither the log nor a replay.
  *
- * - What is recorded as done, or as out of attempts, never runs again.
- * undo-2. An attempt that a close, or the death of the process, interrupted counts for nothing: it is made again.
- * - One that a body's decision began, and that succeeds when the task is settled meanwhile, is the clean-up's, as long
- *     as that waits for it: till the grace is over.
+ * - An undo that is recorded as done, or as failed for good, never runs again.
+ * undo-2. An attempt that a close or a crash interrupted does not count. It is made again.
+ * - A decision of the body may begin an undo before the task is settled. If that undo succeeds within the grace of the
+ *     clean-up, the clean-up records it.
  */
 import { callIn } from '../../base/empty-context.js'
 import { checkFunction } from '../../base/expected.js'
@@ -25,24 +25,24 @@ import type { RunHost } from '../replay/host.js'
 import { rejectAfterTurn } from '../replay/reject-after-turn.js'
 import { callWithTimeout } from '../replay/timed-call.js'
 
-/** Who undoes, and until when. */
+/** The context of an undo: the task, the run that may write, and the end of the work. */
 export interface Undoer {
   readonly host: RunHost
   readonly task: LiveTask
   readonly definition: AnyTaskDefinition
-  /** The run that may write it. */
+  /** The run whose commits are accepted. */
   readonly run: number
   readonly isOver: () => boolean
-  /** Waits; `false` if it is over by then. */
+  /** Waits until an instant. Resolves with `false` if the work has ended by then. */
   readonly until: (instant: number) => Promise<boolean>
-  /** Told of each attempt while it runs, with how to abort it. */
+  /** Called at the begin of each attempt, with its promise and the means to abort it. */
   readonly running: (working: Promise<unknown>, aborter: LazyAbort) => void
 }
 
 /**
  * Makes attempts until one succeeds, or none is left.
- * @param call the user's function, with its context
- * @returns the intent as it is on disk then; `undefined` if it was over before
+ * @param call calls the user's function
+ * @returns the undo record on disk afterwards. `undefined` if the work ended first
  */
 export async function undo(
   undoer: Undoer,
@@ -79,7 +79,7 @@ export async function undo(
       () => ({ ok: true }) as const,
       (thrown: unknown) => ({ ok: false, thrown }) as const,
     )
-    // It succeeded: that is written even while the engine closes. What an abort brought down was interrupted (undo-2).
+    // A success is written even while the engine closes. A failure then is an interruption by the abort (undo-2).
     if (!ended.ok && undoer.isOver()) return undefined
     const { steps } = state.intent.undoing ?? before
     const { failedAttempts } = before
@@ -98,7 +98,7 @@ export async function undo(
   }
 }
 
-/** The key of an undo: another one than the step's, and the same in each of its attempts. */
+/** The idempotency key of an undo. It differs from the key of the step, and is the same in each attempt of the undo. */
 function keyOf(taskId: string, { id, times = 0 }: UndoRecord): string {
   return idempotencyKeyOf(taskId, `undo\n${times}\n${id}`)
 }
