@@ -142,7 +142,7 @@ export class Holdfast {
 
   /**
    * Lists tasks in the order of their creation, a page at a time. The ID of a child or a fork is made before the task
-   * is created. So such a task may appear before older ones, before the place of a cursor.
+   * is created. So such a task may appear at a place that a cursor has passed already.
    * @throws HoldfastError `INVALID_CURSOR`
    */
   list(options: ListOptions = {}): Promise<TaskPage> {

@@ -83,9 +83,7 @@ export class BindingRecords {
     return this.collect(prefix, (record) => record, range)
   }
 
-  /**
-   * Reads the same records and returns `take` of each. For large records, only the results of `take` stay in memory.
-   */
+  /** Reads records as `list` does, and returns `take` of each. So large records do not stay in memory. */
   async collect<T>(
     prefix: string,
     take: (record: ReadBindingRecord) => T,

@@ -50,7 +50,7 @@ export async function newestIs(level: Level, seq: number): Promise<boolean> {
   return text !== undefined && unseal(key, text).seq === seq
 }
 
-/** Result of reading the ring. */
+/** State of the ring of commits, as an open finds it. */
 export interface ChainState {
   /** Number of the newest commit; 0 if there is none. */
   readonly newest: number

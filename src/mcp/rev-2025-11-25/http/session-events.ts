@@ -120,7 +120,7 @@ export class SessionEvents implements EventStore {
     return stream !== undefined
   }
 
-  /** Records that the client fetches the answer on a stream, or has received it. */
+  /** Deletes the record that an answer is not delivered, because its client fetches the answer or has received it. */
   async delivered(name: string): Promise<void> {
     const stream = this.#streams.get(name)
     const key = stream?.rejoinKey
