@@ -41,8 +41,20 @@ const quick = defineTask({ name: 'quick', input: z.object({ n: z.number() }) }, 
 
 const open = async (given: legacyEra.GivenOptions) => {
   note('open')
+  // Without a message that needs the store, it is opened 1 s after the start.
+  if (performance.now() - servedAt < 900) note('open for a message')
   const { dir, maximumRecoveries = 5 } = job
-  return Holdfast.open({ dir, maximumRecoveries, ...given })
+  const holdfast = await Holdfast.open({ dir, maximumRecoveries, ...given })
+  note('opened')
+  void holdfast.recovery.done.then(({ tasks }) => {
+    for (const { action, reason } of tasks) if (action === 'parked') note(`parked ${reason}`)
+  })
+  const close = holdfast.close.bind(holdfast)
+  holdfast.close = async (options) => {
+    await close(options)
+    note('closed')
+  }
+  return holdfast
 }
 function addTools<D extends legacyEra.DurableTasks | modernEra.DurableTasks>(durable: D): D {
   durable.tool(work, { start: true })
@@ -85,6 +97,7 @@ const serve = () => {
   const durable = addTools(modernEra.durableTasks(open, { access: 'local' }))
   return durable.serveStdio(() => modernServer(durable), job.options)
 }
+const servedAt = performance.now()
 const handle = serve()
 void handle.ended.then((reason) => {
   note(`ended ${reason}`)

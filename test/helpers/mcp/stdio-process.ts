@@ -1,6 +1,6 @@
 /** Starts the server of stdio-child.ts, speaks to it line by line, and stops it as the clients do that were measured. */
 import { type ChildProcessByStdio, spawn } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
@@ -41,16 +41,27 @@ export class Place {
     return server
   }
 
-  /** How often the journal has the line. */
-  count(line: string): number {
-    return readFileSync(this.journal, 'utf8')
-      .split('\n')
-      .filter((found) => found === line).length
+  /** True if the store has a lock file. */
+  isLocked(): boolean {
+    return existsSync(join(this.dir, 'store', 'lock'))
   }
 
-  /** Resolves once the journal has the line so often. */
+  #lines(): string[] {
+    return readFileSync(this.journal, 'utf8').split('\n')
+  }
+
+  /** How often the journal has the line. */
+  count(line: string): number {
+    return this.#lines().filter((found) => found === line).length
+  }
+
+  /** Resolves once the journal has the line so often. Rejects if a server parked a task: no test here wants that. */
   async until(line: string, times: number): Promise<void> {
-    while (this.count(line) < times) await delay(10)
+    while (this.count(line) < times) {
+      const parked = this.#lines().find((found) => found.startsWith('parked'))
+      if (parked !== undefined) throw new Error(`A task was ${parked}`)
+      await delay(10)
+    }
   }
 
   async remove(): Promise<void> {

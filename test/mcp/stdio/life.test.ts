@@ -34,7 +34,7 @@ describe.each(STOP_SEQUENCES)('stopped as by %s', (how) => {
     ['it is idle', undefined, '2025-11-25'],
     ['it is idle', undefined, '2026-07-28'],
   ] as const)(
-    `the server ends each time while %s, frees the store and blames no task (%s, %s)`,
+    `the server ends each time while %s, frees the store for the next, which waits for nothing, and blames no task (%s, %s)`,
     async (_, tool, revision) => {
       const here = place()
       let taskId: string | undefined
@@ -43,10 +43,9 @@ describe.each(STOP_SEQUENCES)('stopped as by %s', (how) => {
       for (let stop = 1; stop <= STOPS; stop++) {
         const server = here.start(revision, { maximumRecoveries })
         expect((await server.connect()).error).toBeUndefined()
-        // The store is opened by this call at the latest, so the lock was free.
+        // The store is opened by this call at the latest.
         if (tool && !taskId) taskId = await server.start(tool)
         else expect((await server.call('quick', { n: stop })).error).toBeUndefined()
-        if (tool === 'work') await here.until('step', stop)
         if (taskId) {
           let answer = await server.request('tasks/get', { taskId })
           // A body that was resumed asks a little later.
@@ -57,7 +56,15 @@ describe.each(STOP_SEQUENCES)('stopped as by %s', (how) => {
           expect(statusIn(answer), JSON.stringify(answer)).toBe(tool === 'book' ? 'input_required' : 'working')
           expect(JSON.stringify(answer)).not.toContain('POISONED')
         }
+        if (tool === 'work') await here.until('step', stop)
+        // A refused open would be called again after a wait. So each process got the store with its first look at the lock.
+        expect(here.count('open'), server.stderr).toBe(stop)
+        expect(here.count('opened'), server.stderr).toBe(stop)
+        const closes = here.count('closed')
         const exit = await server.stop(how)
+        // With the file gone, the next open neither judges a holder nor starts a probe process. A loaded machine may not close the
+        // store before the watchdog exits.
+        if (here.count('closed') > closes) expect(here.isLocked()).toBe(false)
         if (how === 'Claude Code' && exit.signal === 'SIGKILL') continue
         expect(exit, server.stderr).toEqual({ code: 0, signal: null })
       }
@@ -85,6 +92,31 @@ test.each(REVISIONS)(
       )
     }
     expect(await server.exit).toEqual({ code: 0, signal: null })
+  },
+  60_000,
+)
+
+test.each([
+  ['SIGTERM', 'book', '2025-11-25'],
+  ['SIGTERM', undefined, '2026-07-28'],
+  ['SIGINT', 'book', '2026-07-28'],
+  ['end of input', undefined, '2025-11-25'],
+  ['end of input', 'book', '2026-07-28'],
+] as const)(
+  'after %s the store is closed and the lock released before the process exits (%s, %s)',
+  async (sign, tool, revision) => {
+    const here = place()
+    // Nothing runs, so nothing waits for the grace. The watchdog is far away.
+    const server = here.start(revision, { options: { grace: '1m' } })
+    await server.connect()
+    if (tool) await server.start(tool)
+    else await server.call('quick', { n: 1 })
+    expect(here.isLocked()).toBe(true)
+    if (sign === 'end of input') server.child.stdin.end()
+    else server.child.kill(sign)
+    expect(await server.exit).toEqual({ code: 0, signal: null })
+    expect(here.count('closed')).toBe(1)
+    expect(here.isLocked()).toBe(false)
   },
   60_000,
 )
@@ -249,6 +281,8 @@ test('ten connects of client 2.4 in mode `auto`, with its probe processes, count
     await client.callTool({ name: 'quick', arguments: { n: connect } })
     await here.until('step', 1 + connect)
     expect(here.count('step')).toBe(1 + connect)
+    // One for the call of each process that served a client, and none for `server/discover`.
+    expect(here.count('open for a message')).toBeLessThanOrEqual(1 + connect)
     await client.close()
   }
   const last = here.start('2026-07-28')
