@@ -6,7 +6,7 @@ import { Engine } from '../engine/core/engine.js'
 import { Children } from '../engine/lifecycle/children.js'
 import { park } from '../engine/lifecycle/park.js'
 import { begin, schedule } from '../engine/lifecycle/schedule.js'
-import { noteDropped, settleEvent, tellSettled } from '../engine/lifecycle/settle.js'
+import { announceSettled, noteDropped, settleEvent } from '../engine/lifecycle/settle.js'
 import { timeOut } from '../engine/lifecycle/time-out.js'
 import { wakeTask } from '../engine/lifecycle/wake.js'
 import { reloadHeads } from '../engine/recovery/after-outage.js'
@@ -35,7 +35,7 @@ function lifecycleOf(engine: Engine): Lifecycle {
     begin: (task, fresh) => begin(engine, task, fresh),
     timeOut: (task) => timeOut(engine, task),
     settleEvent: (head, outcome, settling) => settleEvent(engine, head, outcome, settling),
-    tellSettled: (task) => tellSettled(engine, task),
+    announceSettled: (task) => announceSettled(engine, task),
     park: (task, parked, run) => park(engine, task, parked, run),
     wakeTask: (task, answered) => wakeTask(engine, task, answered),
     noteDropped: (task) => noteDropped(engine, task),

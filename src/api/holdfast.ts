@@ -336,7 +336,7 @@ export class Holdfast {
     this.#engine.assertOpen()
     const head = await this.#find(taskId, owner)
     const task = this.#engine.tasks.get(taskId)
-    if (task && !task.isTold) return task
+    if (task && !task.isAnnounced) return task
     throw settledAlready(isSettled(head.status) ? head : await this.#find(taskId, owner))
   }
 

@@ -1,6 +1,6 @@
 /** A planned retry, told in records in place of their numbers. */
 
-import { type BesideLog, planRetry } from '../../src/task/decisions/retry-drops.js'
+import { type AuxiliaryRecords, planRetry } from '../../src/task/decisions/retry-drops.js'
 import type { TaskHead } from '../../src/task/head.js'
 import { includes } from '../../src/task/log/dropped-records.js'
 import type { ReadRecord } from '../../src/task/log/log-sums.js'
@@ -19,7 +19,7 @@ export function planned(
   log: readonly ReadRecord[],
   error: TaskError,
   head: Pick<TaskHead, 'keptFrom' | 'checkpoints'>,
-  beside?: BesideLog,
+  beside?: AuxiliaryRecords,
 ): Planned {
   const planning = planRetry(log, error, head, beside)
   for (let slices = 1; ; slices++) {

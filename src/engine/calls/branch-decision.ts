@@ -62,7 +62,7 @@ export async function runBranchDecision(
       const notes = [...(all?.values() ?? [])].filter(isLost)
       const children = notes.filter(({ child }) => child)
       if (noted) return children
-      const returned = run.branches.takenBy(lost)
+      const returned = run.branches.receivedBy(lost)
       if (intents.length === 0 && children.length === 0 && !(awaitsFunctions && run.branchesAreBusy)) {
         await commitResult(run, asked, { record, beside: { ended: notes, returned } })
         if (returned.length > 0) run.waits.nudge()

@@ -14,7 +14,7 @@ export interface TookPlace {
 }
 
 /** True if an answer has the shape of `TookPlace`. */
-export function saysWhether(answer: unknown): answer is TookPlace {
+export function isTookPlace(answer: unknown): answer is TookPlace {
   return typeof (answer as TookPlace | null | undefined)?.tookPlace === 'boolean'
 }
 

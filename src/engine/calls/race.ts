@@ -56,19 +56,19 @@ export function runBranches(
   return new Promise<unknown>((resolve, reject) => {
     let isDecided = false
     /** Gives the body the result of a call that needs no record. */
-    const tellUnrecorded = (tell: () => void) => {
+    const answerUnrecorded = (settleCall: () => void) => {
       const answer = run.unrecorded.derive(`task.${kind}(…)`, undefined, within)
-      if (answer) answer.then(tell, reject)
-      else tell()
+      if (answer) answer.then(settleCall, reject)
+      else settleCall()
     }
     /** Ends the call with the result of this branch. */
     const decide = (member: Member) => {
       isDecided = true
-      const tell = () => (member.state === 'fulfilled' ? resolve(member.value) : reject(member.value))
+      const settleCall = () => (member.state === 'fulfilled' ? resolve(member.value) : reject(member.value))
       const lost = members.filter(({ state }) => state === 'running').map(({ branch }) => branch)
-      if (lost.length === 0) return tellUnrecorded(tell)
+      if (lost.length === 0) return answerUnrecorded(settleCall)
       record(run, within, kind, number, { branch: member.name, lost, awaitsFunctions: kind === 'all' }).then(
-        tell,
+        settleCall,
         reject,
       )
     }
@@ -87,9 +87,9 @@ export function runBranches(
       if (kind === 'race' || (state === 'fulfilled') === (kind === 'any')) return decide(member)
       if (members.some((other) => other.state === 'running')) return
       isDecided = true
-      tellUnrecorded(() => (kind === 'any' ? reject(allFailed(members)) : resolve(resultsOf(members))))
+      answerUnrecorded(() => (kind === 'any' ? reject(allFailed(members)) : resolve(resultsOf(members))))
     }
-    if (members.length === 0) tellUnrecorded(() => resolve({}))
+    if (members.length === 0) answerUnrecorded(() => resolve({}))
     for (const member of members) {
       new Promise((settle) => settle(member.fn(makeContext(member.branch)))).then(
         (value) => ended(member, 'fulfilled', value),

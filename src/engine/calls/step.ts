@@ -1,5 +1,5 @@
 /**
- * Runs one step: calls its function, and repeats it as its retry options say. `recordResult` then commits the result.
+ * Runs one step: calls its function, and repeats it by its retry options. `recordResult` then commits the result.
  *
  * commit-4. The function and the write are never in one `try`. A failed write is a failure of the store. The engine
  *     commits the same result again, and does not call the function a second time.
@@ -141,9 +141,9 @@ async function begin(
     const idempotencyKey = keyOf(run, asked, trial)
     const info = { name: step.name, idempotencyKey, startedAt: begunAt, attempt: trial.note.failedAttempts + 1 }
     if (onInterrupted !== 'ask') return outcomeOf(run, step, () => callIn(() => onInterrupted(info), step.context))
-    const told = await confirmStep(run, asked, trial, info)
-    if (!told) return 'over'
-    if (told.tookPlace) return { value: told.value }
+    const answer = await confirmStep(run, asked, trial, info)
+    if (!answer) return 'over'
+    if (answer.tookPlace) return { value: answer.value }
   }
   const now = run.host.clock.now()
   // The branch of the step lost during the waits above. An undo record written now would never be undone.

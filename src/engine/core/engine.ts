@@ -203,7 +203,7 @@ export class Engine {
     const { progress } = task
     await this.#commit(task, { ...this.#lifecycle.settleEvent(task.head, outcome, who), progress }, patient)
     task.outcomeText = JSON.stringify(outcome)
-    this.#lifecycle.tellSettled(task)
+    this.#lifecycle.announceSettled(task)
   }
 
   park(task: LiveTask, parked: Omit<Parked, 'since'>, run?: number): Promise<void> {

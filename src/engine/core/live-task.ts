@@ -76,7 +76,7 @@ export class LiveTask {
    */
   settling: Deferred<void> | undefined
   /** True if waiters were notified that the task is settled. Its clean-up may still continue. */
-  isTold = false
+  isAnnounced = false
   /** The outcome as JSON text, after the task is settled. */
   outcomeText: string | undefined
   /** The clean-up of the task, while this process runs it. */

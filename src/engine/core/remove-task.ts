@@ -4,7 +4,7 @@ import type { Engine } from './engine.js'
 import type { LiveTask } from './live-task.js'
 
 /** Notifies waiters and listeners that the clean-up of a settled task ended, and removes the task. */
-export async function tellCleanedUp(engine: Engine, task: LiveTask): Promise<void> {
+export async function announceCleanedUp(engine: Engine, task: LiveTask): Promise<void> {
   const { taskId, type, cleanUp, cleanUpReason } = task.head
   const state = cleanUp === 'failed' ? 'failed' : 'done'
   task.outcomeText ??= JSON.stringify(await engine.store.readPatiently((level) => readOutcome(level, taskId)))
@@ -20,7 +20,7 @@ export function removeTask(engine: Pick<Engine, 'tasks' | 'children' | 'waiters'
   if (!engine.tasks.delete(taskId)) return
   engine.children.delete(task.head)
   if (task.outcomeText !== undefined) {
-    engine.waiters.tell(taskId, { kind: 'settled', outcomeText: task.outcomeText })
+    engine.waiters.notify(taskId, { kind: 'settled', outcomeText: task.outcomeText })
   }
   const parent = parentId === undefined ? undefined : engine.tasks.get(parentId)
   if (parent) engine.hasNews(parent)

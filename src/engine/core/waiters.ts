@@ -13,25 +13,25 @@ export type WaitEnd =
 export class Waiters {
   readonly #waiting = new Map<string, Set<(end: WaitEnd) => void>>()
 
-  /** Calls `told` at each end or parking of the task. Returns a function that removes the waiter. */
-  add(taskId: string, told: (end: WaitEnd) => void): () => void {
+  /** Calls `onEnd` at each end or parking of the task. Returns a function that removes the waiter. */
+  add(taskId: string, onEnd: (end: WaitEnd) => void): () => void {
     const waiting = this.#waiting.get(taskId) ?? new Set()
     this.#waiting.set(taskId, waiting)
-    waiting.add(told)
+    waiting.add(onEnd)
     return () => {
-      waiting.delete(told)
+      waiting.delete(onEnd)
       if (waiting.size === 0) this.#waiting.delete(taskId)
     }
   }
 
   /** Notifies all waiters of the task. Each waiter stays until it removes itself. */
-  tell(taskId: string, end: WaitEnd): void {
-    for (const told of [...(this.#waiting.get(taskId) ?? [])]) told(end)
+  notify(taskId: string, end: WaitEnd): void {
+    for (const onEnd of [...(this.#waiting.get(taskId) ?? [])]) onEnd(end)
   }
 
   /** Notifies all waiters that the engine is closed. */
   close(): void {
-    for (const taskId of [...this.#waiting.keys()]) this.tell(taskId, { kind: 'closed' })
+    for (const taskId of [...this.#waiting.keys()]) this.notify(taskId, { kind: 'closed' })
   }
 }
 

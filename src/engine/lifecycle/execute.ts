@@ -225,7 +225,7 @@ async function retry(
 
 /** True if the task is settled, was removed from memory, or the engine closes. */
 function isGone(engine: Pick<Engine, 'closing' | 'tasks'>, task: LiveTask): boolean {
-  return engine.closing || task.isTold || engine.tasks.get(task.taskId) !== task
+  return engine.closing || task.isAnnounced || engine.tasks.get(task.taskId) !== task
 }
 
 async function outcomeOf(

@@ -32,6 +32,6 @@ export async function park(engine: Engine, task: LiveTask, parked: Omit<Parked, 
     )
   } else engine.lines.parked(taskId, type, parked.code)
   engine.events.emit('task:parked', { taskId, type, ...parked })
-  engine.waiters.tell(taskId, { kind: 'parked' })
+  engine.waiters.notify(taskId, { kind: 'parked' })
   engine.report.note({ taskId, type, action: 'parked', reason: `${parked.code}: ${parked.reason}` }, engine.clock.now())
 }

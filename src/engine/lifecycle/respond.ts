@@ -9,7 +9,7 @@ import { readInputKeys, readPendingRecordsAt } from '../../store/reads.js'
 import { INPUT_KEY_BYTES_MAX, isOlderKey } from '../../task/decisions/input-keys.js'
 import { isSettled, type TaskHead } from '../../task/head.js'
 import type { PendingRecord } from '../../task/log/pending-record.js'
-import { saysWhether } from '../calls/confirm-step.js'
+import { isTookPlace } from '../calls/confirm-step.js'
 import { inputsOf } from '../calls/question.js'
 import type { Engine } from '../core/engine.js'
 import type { LiveTask } from '../core/live-task.js'
@@ -123,7 +123,7 @@ async function respondSome(
     const { input } = note ?? {}
     if (!note || !input) ignored.push({ key, reason: earlier.has(key) ? 'answered' : 'unknown' })
     else if (input.answer !== undefined) ignored.push({ key, reason: 'answered' })
-    else if (note.begunAt !== undefined && !saysWhether(answer === '' ? undefined : JSON.parse(answer))) {
+    else if (note.begunAt !== undefined && !isTookPlace(answer === '' ? undefined : JSON.parse(answer))) {
       ignored.push({ key, reason: 'invalid' })
     } else answered.push({ ...note, input: { ...input, answer, ...(refused === undefined ? {} : { refused }) } })
   }

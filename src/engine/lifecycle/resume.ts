@@ -24,13 +24,13 @@ export async function resumeTask(engine: Engine, task: LiveTask, by: string): Pr
     await engine.recordForCaller(task, { kind: 'resume', by })
   } catch (error) {
     // The failed write may be on disk. Then the task continues after the outage, although the caller got an error.
-    void engine.store.connection.up.then(() => goOn(engine, task))
+    void engine.store.connection.up.then(() => continueTask(engine, task))
     throw error
   }
-  goOn(engine, task)
+  continueTask(engine, task)
 }
 
-function goOn(engine: Engine, task: LiveTask): void {
+function continueTask(engine: Engine, task: LiveTask): void {
   if (task.head.parked || engine.tasks.get(task.taskId) !== task) return
   // The task resumes now, even if the recovery of all tasks waits for `recover()`.
   task.awaitsRecovery = false

@@ -28,9 +28,9 @@ export function settleEvent(
 /**
  * Notifies waiters and listeners that a task is settled on disk, and starts its clean-up. A second call has no effect.
  */
-export function tellSettled(engine: Engine, task: LiveTask): void {
-  if (task.isTold) return
-  task.isTold = true
+export function announceSettled(engine: Engine, task: LiveTask): void {
+  if (task.isAnnounced) return
+  task.isAnnounced = true
   const { taskId, type, status, error } = task.head
   task.disarm()
   task.disarmWake()

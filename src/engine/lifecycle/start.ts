@@ -24,7 +24,7 @@ import { checkInput } from '../checks/schemas.js'
 import type { Engine } from '../core/engine.js'
 import { LiveTask } from '../core/live-task.js'
 import type { Admitted, Quota } from '../scheduling/admission.js'
-import { settleEvent, tellSettled } from './settle.js'
+import { announceSettled, settleEvent } from './settle.js'
 
 /** The options of `start`. */
 export interface StartOptions {
@@ -49,7 +49,7 @@ export interface StartOptions {
   readonly deadline?: Date | number | undefined
   /**
    * Order among the waiting tasks of one owner: an integer from -100 to 100, higher ones first. A waiting task gains 1 per
-   * 30 s of waiting. Owners take turns, whatever the priorities of their tasks.
+   * 30 s of waiting. Owners take turns, regardless of the priorities of their tasks.
    * @default 0
    */
   readonly priority?: number | undefined
@@ -257,7 +257,7 @@ export function announceNew(engine: Engine, task: LiveTask, { head, changes }: T
   engine.events.emit('task:created', { taskId, type, owner })
   if (!isSettled(head.status)) return
   task.outcomeText = changes.find((change) => change.kind === 'outcome')?.text
-  tellSettled(engine, task)
+  announceSettled(engine, task)
 }
 
 /**

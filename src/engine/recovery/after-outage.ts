@@ -8,8 +8,8 @@ import { readHead, readOutcome } from '../../store/reads.js'
 import { isLive, isSettled, type TaskHead } from '../../task/head.js'
 import type { Engine } from '../core/engine.js'
 import type { LiveTask } from '../core/live-task.js'
-import { tellCleanedUp } from '../core/remove-task.js'
-import { tellSettled } from '../lifecycle/settle.js'
+import { announceCleanedUp } from '../core/remove-task.js'
+import { announceSettled } from '../lifecycle/settle.js'
 
 /** Reads the heads of these tasks. Returns a function that sends the notifications when the store is up. */
 export async function reloadHeads(engine: Engine, level: Level, taskIds: ReadonlySet<string>): Promise<() => void> {
@@ -47,7 +47,7 @@ export async function reloadHeads(engine: Engine, level: Level, taskIds: Readonl
   }
   return () => {
     for (const task of landed) adopt(engine, task)
-    for (const task of settled) tellAgain(engine, task)
+    for (const task of settled) announceAgain(engine, task)
     // An answer or a message may be on disk although its caller got an error. No event woke the task then.
     for (const [task, head] of heads) if (head?.hasNews) engine.hasNews(task)
     for (const task of harmed) quarantine(engine, task)
@@ -57,9 +57,9 @@ export async function reloadHeads(engine: Engine, level: Level, taskIds: Readonl
 /**
  * Notifies about a task that is settled on disk. If that was notified before, the end of its clean-up may be missing.
  */
-function tellAgain(engine: Engine, task: LiveTask): void {
-  tellSettled(engine, task)
-  if (!isLive(task.head)) void tellCleanedUp(engine, task)
+function announceAgain(engine: Engine, task: LiveTask): void {
+  announceSettled(engine, task)
+  if (!isLive(task.head)) void announceCleanedUp(engine, task)
 }
 
 function forget(engine: Pick<Engine, 'tasks' | 'children'>, task: LiveTask): void {
@@ -87,5 +87,5 @@ function quarantine(engine: Pick<Engine, 'logger' | 'waiters' | 'tasks' | 'child
   task.disarm()
   task.disarmWake()
   task.run?.abandon()
-  engine.waiters.tell(taskId, { kind: 'parked' })
+  engine.waiters.notify(taskId, { kind: 'parked' })
 }

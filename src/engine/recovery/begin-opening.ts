@@ -9,7 +9,7 @@
  */
 import type { LastOpening, OpeningRecord } from '../../store/opening-record.js'
 import type { TaskDecision } from '../../task/changes.js'
-import { countDeath, countsAgainst } from '../../task/decisions/crash-count.js'
+import { countCrash, countsAgainst } from '../../task/decisions/crash-count.js'
 import type { TaskHead } from '../../task/head.js'
 
 /** Number of fruitless starts in a row after which the recovery is held. */
@@ -36,7 +36,7 @@ export function beginOpening(
   const life = 1 + heads.reduce((newest, head) => Math.max(newest, head.life ?? 0), last?.life ?? 0)
   const died = last && !last.closed ? last.life : undefined
   const counted =
-    died === undefined ? [] : heads.filter((head) => countsAgainst(head, died)).map((head) => countDeath(head, now))
+    died === undefined ? [] : heads.filter((head) => countsAgainst(head, died)).map((head) => countCrash(head, now))
   const starts = fruitlessStarts(last)
   const isHeld = recover === 'auto' && starts >= FRUITLESS_STARTS && heads.length > 0
   return {

@@ -29,7 +29,7 @@ export async function loadTasks(engine: Engine): Promise<TaskHead[]> {
     task.awaitsRecovery = true
     task.wasFound = true
     // A settled task here only needs its clean-up. Its end is not notified again.
-    task.isTold = isSettled(head.status)
+    task.isAnnounced = isSettled(head.status)
     engine.add(task)
   }
   for (const { taskId, reason } of damaged) {

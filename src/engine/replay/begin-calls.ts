@@ -48,7 +48,7 @@ export class Beginnings {
       this.#waits = true
       // Outside the microtasks of a turn of the body. Without this, a call made inside a function would look like one
       // of the body.
-      void held.then(() => setImmediate(() => this.#goOn()))
+      void held.then(() => setImmediate(() => this.#continue()))
       return
     }
     if (slice.length > 0 && settleIfLate(run)) return
@@ -60,10 +60,10 @@ export class Beginnings {
     }
     if (this.#released.length === 0) return
     this.#waits = true
-    setImmediate(() => this.#goOn())
+    setImmediate(() => this.#continue())
   }
 
-  #goOn(): void {
+  #continue(): void {
     this.#waits = false
     this.#beginSlice()
   }

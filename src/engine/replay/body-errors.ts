@@ -1,4 +1,4 @@
-/** Errors of refused calls and ends of a body. Each message says what to write instead. */
+/** Errors of refused calls and ends of a body. Each message names the code to write instead. */
 import { HoldfastError } from '../../base/errors.js'
 import { describeError } from '../../task/log/outcome.js'
 import { BEHIND_PATCHED, describeRecord, type LogRecord, type RecordName } from '../../task/log/records.js'

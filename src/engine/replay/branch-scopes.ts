@@ -85,20 +85,20 @@ export class Branches {
     let record = history.next()
     while (record && this.isPassedOver(record)) {
       history.handOver(record)
-      this.heard(record)
+      this.keepReceived(record)
       record = history.next()
     }
     return record
   }
 
   /** Keeps a message that a branch received, to put it back if the branch loses. */
-  heard(record: LogRecord): void {
+  keepReceived(record: LogRecord): void {
     if (record.kind !== 'receive' || record.scope === '') return
     this.#received.push(...messageOf(record).map((message) => ({ scope: record.scope, message })))
   }
 
   /** The messages that these branches received, to put them back. */
-  takenBy(branches: readonly Branch[]): Message[] {
+  receivedBy(branches: readonly Branch[]): Message[] {
     const isTheirs = ({ scope }: { readonly scope: string }) => branches.some((lost) => isWithin(scope, lost.scope))
     return this.#received.filter(isTheirs).map(({ message }) => message)
   }

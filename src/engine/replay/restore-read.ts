@@ -14,7 +14,7 @@ export class RestoreRead {
   #reading: Reading | undefined
 
   /** True from the call until the body receives its answer. */
-  get goesOn(): boolean {
+  get isPending(): boolean {
     return this.#reading !== undefined
   }
 

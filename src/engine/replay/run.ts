@@ -77,7 +77,7 @@ export class Run implements RunCore {
     this.number = task.head.run
     this.waits = new Waits(this, {
       inFlight: this.#inFlight,
-      onlyWaits: (pauses) => pauses >= this.#waiting.size && !this.#turns.planned && !this.#restoring.goesOn,
+      onlyWaits: (pauses) => pauses >= this.#waiting.size && !this.#turns.planned && !this.#restoring.isPending,
       unload: (end) => this.#finish(end),
     })
     this.unrecorded = new UnrecordedAnswers(this, this.#turns, firstInstantOf(task.head))
@@ -124,7 +124,7 @@ export class Run implements RunCore {
 
   /** Refuses a checkpoint while calls are pending. @throws HoldfastError `STEPS_IN_FLIGHT` */
   refuseInFlight(done: 'saved' | 'restored'): void {
-    if (this.#restoring.goesOn || this.#waiting.size > 0 || this.branches.areOpen)
+    if (this.#restoring.isPending || this.#waiting.size > 0 || this.branches.areOpen)
       throw inFlight(this.task.taskId, `a checkpoint is ${done}`)
   }
 
@@ -144,7 +144,7 @@ export class Run implements RunCore {
 
   /** Refuses a call while a checkpoint is saved or restored. @throws HoldfastError `STEPS_IN_FLIGHT` */
   refuseWhileLeaving(): void {
-    if (this.#restoring.goesOn || this.#saving) throw inFlight(this.task.taskId, 'something is asked for')
+    if (this.#restoring.isPending || this.#saving) throw inFlight(this.task.taskId, 'something is asked for')
   }
 
   /**
@@ -269,7 +269,7 @@ export class Run implements RunCore {
 
   /** Plans the next turn while the body only waits. */
   #next(): void {
-    if (this.isOver || this.#turns.planned || this.#restoring.goesOn) {
+    if (this.isOver || this.#turns.planned || this.#restoring.isPending) {
       if (!this.isOver && !this.#turns.planned) this.#restoring.plan(this.#turns, () => this.isOver)
       this.#inFlight.look()
       return
@@ -298,7 +298,7 @@ export class Run implements RunCore {
     this.#waiting.delete(asked.ask.id)
     this.#saving = false
     this.history.handOver(record)
-    this.branches.heard(record)
+    this.branches.keepReceived(record)
     this.unrecorded.handedOver(record)
     if (this.#replaying) this.#answered++
     handAnswer(record, asked)
@@ -328,13 +328,13 @@ export class Run implements RunCore {
   }
 
   #finish(end: RunEnd): void {
-    const tell = this.#end
-    if (!tell) return
+    const resolve = this.#end
+    if (!resolve) return
     this.#end = undefined
     this.waits.endAll()
     if (end.kind === 'returned' || end.kind === 'threw') this.#ending = true
     if (end.kind === 'threw' && end.isFinal) this.#aborter.abort(end.error)
-    tell(end)
+    resolve(end)
     this.#inFlight.look()
   }
 }

@@ -23,12 +23,12 @@ export async function callWithTimeout(
 ): Promise<unknown> {
   let disarm = () => {}
   const late = new Promise<never>((_, reject) => {
-    const tellLate = () => {
+    const onLate = () => {
       const error = tooLate(taskId, name, timeoutMs)
       aborter?.abort(error)
       reject(error)
     }
-    disarm = clock.setTimer(clock.now() + timeoutMs, tellLate, { elapsed: true })
+    disarm = clock.setTimer(clock.now() + timeoutMs, onLate, { elapsed: true })
   })
   const working = new Promise((resolve) => resolve(call()))
   try {

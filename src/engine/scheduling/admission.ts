@@ -5,7 +5,7 @@
  *     starts at a time never exceed a limit. Only the starts of the owner may be read before.
  * - A start that fails gives back everything that it was given, once.
  * - A refusal names the limit and its current value. For a rate, it has the instant from which a start is accepted
- *     again. For other limits that instant is not known, so the message says which tasks have to end first.
+ *     again. For other limits that instant is not known, so the message names the tasks that have to end first.
  * - A child was admitted with its parent, so the rate of the owner neither counts nor refuses it. All other limits
  *     apply.
  */

@@ -22,7 +22,7 @@ import type { StoppedBy, TaskHead } from '../../task/head.js'
 import { isUndoingOver, ON_CANCEL, onCancelRecord, type UndoRecord } from '../../task/log/undo-record.js'
 import type { Engine } from '../core/engine.js'
 import type { ActiveRun, Cleaning, LiveTask } from '../core/live-task.js'
-import { tellCleanedUp } from '../core/remove-task.js'
+import { announceCleanedUp } from '../core/remove-task.js'
 import { type Undoer, undo } from './undo.js'
 import { lateResults, undoSteps, untilOrGrace } from './undo-steps.js'
 
@@ -74,10 +74,10 @@ async function cleanUp(
     if (!interrupted)
       await engine.record(task, { kind: 'clean-up', run: task.head.run + 1, life: engine.openings.life })
     task.awaitsRun = false
-    const failed = definition && (await takeBack(engine, task, definition, interrupted, aborters))
+    const failed = definition && (await undoAndCallOnCancel(engine, task, definition, interrupted, aborters))
     if (failed === 'over' || engine.closing) return
     await engine.record(task, { kind: 'cleaned-up', run: task.head.run, failed })
-    await tellCleanedUp(engine, task)
+    await announceCleanedUp(engine, task)
   } finally {
     engine.cleaners.release()
   }
@@ -90,7 +90,7 @@ function needsCode({ status, intents, stoppedBy }: TaskHead): boolean {
 /**
  * Undoes the steps and calls `onCancel`. Returns the failures as text, or `over` if the engine closed before the end.
  */
-async function takeBack(
+async function undoAndCallOnCancel(
   engine: Engine,
   task: LiveTask,
   definition: AnyTaskDefinition,
@@ -122,9 +122,9 @@ async function takeBack(
     until: async (instant) => {
       // A clean-up that only waits holds no place.
       engine.cleaners.release()
-      const goesOn = await untilClosing(engine, instant)
+      const continues = await untilClosing(engine, instant)
       await engine.cleaners.take()
-      return goesOn
+      return continues
     },
     running: (working, aborter) => {
       aborters.add(aborter)

@@ -16,19 +16,19 @@ import { cutText } from '../names.js'
 import type { TaskEvent } from '../task-event.js'
 
 /** Crash-tracking fields of a task head. */
-export type DeathMarks = Pick<TaskHead, 'life' | 'deaths' | 'begun'>
+export type CrashMarks = Pick<TaskHead, 'life' | 'deaths' | 'begun'>
 
 /** Number of crashes in a row from which a task is a suspect. */
-const SUSPECT_DEATHS = 2
+const SUSPECT_CRASHES = 2
 
 /** Removes the mark of the opening: a crash from here on does not count. */
-const EXCUSED: DeathMarks = { life: undefined }
+const EXCUSED: CrashMarks = { life: undefined }
 /** Resets the crash count after progress or a parking. */
-const CLEARED: DeathMarks = { ...EXCUSED, deaths: undefined, begun: undefined }
-const NONE: DeathMarks = {}
+const CLEARED: CrashMarks = { ...EXCUSED, deaths: undefined, begun: undefined }
+const NONE: CrashMarks = {}
 
 /** The crash-tracking fields that `event` changes. */
-export function marksAfter(head: TaskHead, event: TaskEvent): DeathMarks {
+export function marksAfter(head: TaskHead, event: TaskEvent): CrashMarks {
   switch (event.kind) {
     case 'start':
     case 'clean-up':
@@ -69,27 +69,27 @@ export function countsAgainst(head: TaskHead, died: number): boolean {
 }
 
 /** Counts a crash and removes the mark in the same commit. Without this, a crash could count twice. */
-export function countDeath(head: TaskHead, now: number): TaskDecision {
+export function countCrash(head: TaskHead, now: number): TaskDecision {
   const deaths = (head.deaths ?? 0) + 1
   const counted: TaskHead = { ...head, ...EXCUSED, deaths, updatedAt: now, seq: head.seq + 1 }
   return { head: counted, changes: [{ kind: 'head', head: counted }] }
 }
 
 /** True if the task is a suspect, which runs only while no other suspect runs. */
-export function isSuspect({ deaths = 0 }: DeathMarks): boolean {
-  return deaths >= SUSPECT_DEATHS
+export function isSuspect({ deaths = 0 }: CrashMarks): boolean {
+  return deaths >= SUSPECT_CRASHES
 }
 
 /**
  * True if the name of each call is committed before the call begins, because the next crash may park the task and names
  * it.
  */
-export function mustNoteBegun({ deaths = 0 }: DeathMarks, maximumRecoveries: number): boolean {
-  return deaths > 0 && deaths >= Math.min(SUSPECT_DEATHS, maximumRecoveries - 1)
+export function mustNoteBegun({ deaths = 0 }: CrashMarks, maximumRecoveries: number): boolean {
+  return deaths > 0 && deaths >= Math.min(SUSPECT_CRASHES, maximumRecoveries - 1)
 }
 
 /** True if `maximumRecoveries` processes in a row crashed while they ran the task. */
-export function isPoisoned({ deaths = 0 }: DeathMarks, maximumRecoveries: number): boolean {
+export function isPoisoned({ deaths = 0 }: CrashMarks, maximumRecoveries: number): boolean {
   return deaths >= maximumRecoveries
 }
 

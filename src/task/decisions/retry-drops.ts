@@ -27,7 +27,7 @@ import type { Message } from '../message.js'
 import type { RetryPlan } from '../task-event.js'
 
 /** Stored data of the task that is not in the log. */
-export interface BesideLog {
+export interface AuxiliaryRecords {
   readonly notes?: readonly PendingRecord[] | undefined
   /** Numbers of the records of steps that were undone while the task continued. */
   readonly undone?: ReadonlySet<number> | undefined
@@ -63,7 +63,7 @@ export function* planRetry(
   log: readonly ReadRecord[],
   error: TaskError,
   head: Pick<TaskHead, 'keptFrom' | 'checkpoints'>,
-  { notes = [], undone = new Set() }: BesideLog = {},
+  { notes = [], undone = new Set() }: AuxiliaryRecords = {},
 ): Generator<void, RetryPlan> {
   const slices = new Slices()
   /** The numbers of records that are dropped regardless of the calls before them. */

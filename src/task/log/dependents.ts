@@ -97,8 +97,8 @@ class Calls<T extends { readonly asked: CallPlace }> {
 
   /** Removes and returns the calls made after record `seq`, except those that `call` leads to. */
   *take(seq: number, call: string): Generator<T, void> {
-    const beside = call === '' ? undefined : this.#byCall.get(call)
-    const isBeside = beside !== undefined && this.#heaps.remove(beside)
+    const excluded = call === '' ? undefined : this.#byCall.get(call)
+    const isExcluded = excluded !== undefined && this.#heaps.remove(excluded)
     for (let heap = this.#heaps.first; heap && latest(heap) >= seq; heap = this.#heaps.first) {
       this.#heaps.remove(heap)
       const item = heap.first as T
@@ -106,7 +106,7 @@ class Calls<T extends { readonly asked: CallPlace }> {
       if (heap.size > 0) this.#heaps.add(heap)
       yield item
     }
-    if (isBeside) this.#heaps.add(beside)
+    if (isExcluded) this.#heaps.add(excluded)
   }
 }
 

@@ -93,11 +93,11 @@ export class RangesBuilder {
 
 function joinRanges(one: Ranges, other: Ranges): Ranges {
   const joined: number[] = []
-  for (let at = 0, beside = 0; at < one.length || beside < other.length; ) {
-    const isFirst = (one[at] ?? Number.POSITIVE_INFINITY) <= (other[beside] ?? Number.POSITIVE_INFINITY)
-    const [from, to] = (isFirst ? one.slice(at, at + 2) : other.slice(beside, beside + 2)) as [number, number]
+  for (let at = 0, otherAt = 0; at < one.length || otherAt < other.length; ) {
+    const isFirst = (one[at] ?? Number.POSITIVE_INFINITY) <= (other[otherAt] ?? Number.POSITIVE_INFINITY)
+    const [from, to] = (isFirst ? one.slice(at, at + 2) : other.slice(otherAt, otherAt + 2)) as [number, number]
     if (isFirst) at += 2
-    else beside += 2
+    else otherAt += 2
     const last = joined.at(-1)
     if (last !== undefined && from <= last + 1) joined[joined.length - 1] = Math.max(last, to)
     else joined.push(from, to)

@@ -48,8 +48,7 @@ export interface TaskError {
 const TEXT_CHARS_MAX = 8_192
 // Names and codes are words that programs compare. A longer one is data. `isolated/runner.mjs` has the same limit.
 const WORD_BYTES_MAX = 200
-// Most errors that are stored of one error, its causes and its parts. They may form a cycle, or a tree that doubles at
-// each level.
+// Most errors that are stored for one thrown error. Its causes and parts may form a cycle, or a tree.
 const ERRORS_MAX = 32
 
 /** The number of the log record of each `StepFailedError`. Not a field of the error, so users do not see it. */

@@ -8,7 +8,7 @@ const RUNNER = fileURLToPath(new URL('./runner.mjs', import.meta.url))
 const HAS_GROUPS = process.platform !== 'win32'
 
 /** A message of the process. `runner.mjs` sends it. */
-export type Word =
+export type RunnerMessage =
   | { readonly kind: 'begun'; readonly cpuMs: number }
   | { readonly kind: 'result'; readonly text?: string | undefined }
   | { readonly kind: 'error'; readonly error: TaskError }
@@ -36,7 +36,7 @@ export function startChild(memoryMb: number): Child {
 }
 
 /** Sends a message to the process. If the process has ended, the message is dropped. */
-export function tell(child: ChildProcess, message: object): void {
+export function sendMessage(child: ChildProcess, message: object): void {
   if (child.connected) child.send(message, () => {})
 }
 
@@ -52,7 +52,7 @@ export function killGroup(child: ChildProcess, hasEnded = false): void {
 }
 
 /** Forwards the standard error of the child in pieces. Without this, a large output would fill the memory. */
-export function passOn(errors: Readable, seen: (text: string) => void): void {
+export function forwardErrors(errors: Readable, seen: (text: string) => void): void {
   errors.on('data', (piece: Buffer) => {
     seen(piece.toString('latin1'))
     errors.pause()
@@ -60,10 +60,10 @@ export function passOn(errors: Readable, seen: (text: string) => void): void {
   })
 }
 
-/** The message as a `Word`, if `runner.mjs` sent it. */
-export function wordOf(message: unknown): Word | undefined {
+/** The message as a `RunnerMessage`, if `runner.mjs` sent it. */
+export function runnerMessageOf(message: unknown): RunnerMessage | undefined {
   const { kind } = (typeof message === 'object' && message !== null ? message : {}) as { kind?: unknown }
-  return kind === 'begun' || kind === 'result' || kind === 'error' ? (message as Word) : undefined
+  return kind === 'begun' || kind === 'result' || kind === 'error' ? (message as RunnerMessage) : undefined
 }
 
 // Options of Node that name another program, or would make the child debug, watch or test like its parent.

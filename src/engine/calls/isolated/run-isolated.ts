@@ -10,7 +10,7 @@
  */
 import { fromJson, type JsonValue } from '../../../base/json.js'
 import { reviveError } from '../../../task/log/outcome.js'
-import { killGroup, passOn, startChild, tell, wordOf } from './process.js'
+import { forwardErrors, killGroup, runnerMessageOf, sendMessage, startChild } from './process.js'
 import { groupMeasure } from './process-usage.js'
 import { BYTES_PER_MIB, Watch, type Watched } from './watch.js'
 
@@ -56,7 +56,7 @@ export function runIsolated(
     }
     const abort = () => {
       refusal ??= signal.reason
-      tell(process, { kind: 'abort' })
+      sendMessage(process, { kind: 'abort' })
       killSoon()
     }
     signal.addEventListener('abort', abort, { once: true })
@@ -68,12 +68,12 @@ export function runIsolated(
     }
     const endedWith = (code: number | null, killedBy: NodeJS.Signals | null) => {
       over()
-      reject(refusal ?? watch.fateOf(code, killedBy))
+      reject(refusal ?? watch.errorOfEnd(code, killedBy))
     }
 
-    passOn(child.errors, (text) => watch.read(text))
+    forwardErrors(child.errors, (text) => watch.read(text))
     process.on('message', (message) => {
-      const word = wordOf(message)
+      const word = runnerMessageOf(message)
       if (!word) return
       if (word.kind === 'begun') return watch.begin(word.cpuMs)
       over()
@@ -99,6 +99,6 @@ export function runIsolated(
     const { memoryMb, cpuMs } = call.limits
     const allowed = { memoryBytes: memoryMb * BYTES_PER_MIB, cpuMs }
     const request = { moduleUrl, exportName, argsText, idempotencyKey, attempt, what, bytesMax, ...allowed }
-    tell(process, { kind: 'run', request })
+    sendMessage(process, { kind: 'run', request })
   })
 }

@@ -85,7 +85,7 @@ export class Watch {
   }
 
   /** The error of a process that ended before its function returned. */
-  fateOf(code: number | null, signal: NodeJS.Signals | null): Error {
+  errorOfEnd(code: number | null, signal: NodeJS.Signals | null): Error {
     // The watchdog of the process may have ended it before a measure here.
     const excess = this.#reported && this.#excessOf(this.#reported)
     if (excess) return excess

@@ -2,9 +2,9 @@
 // Method: heads and events made by hand.
 import { describe, expect, test } from 'vitest'
 import {
-  countDeath,
+  type CrashMarks,
+  countCrash,
   countsAgainst,
-  type DeathMarks,
   isPoisoned,
   isSuspect,
   marksAfter,
@@ -18,7 +18,7 @@ import type { TaskEvent } from '../../../../src/task/task-event.js'
 import { NO_DROPS } from '../../../helpers/build-log.js'
 
 const newTask = { taskId: 'task-1', seed: 's', type: 'job', kind: 'body', durability: 'synced', by: 'admin' } as const
-const born = (startNow: boolean, marks: DeathMarks = {}): TaskHead => ({
+const born = (startNow: boolean, marks: CrashMarks = {}): TaskHead => ({
   ...createTask({ ...newTask, startNow, life: 7 }, 1_000).head,
   ...marks,
 })
@@ -31,11 +31,11 @@ describe('the mark of a life', () => {
     expect(started.head).toMatchObject({ life: 9 })
   })
 
-  const marked: DeathMarks = { life: 7, deaths: 3, begun: "step 'load'" }
+  const marked: CrashMarks = { life: 7, deaths: 3, begun: "step 'load'" }
   const progress = { id: 'x', segment: 0, scope: '', ask: 0, after: -1, failedAttempts: 1 }
   const noted = (more: object) => ({ kind: 'note', run: 1, beside: { changed: [{ ...progress, ...more }] } }) as const
   const counts = { deaths: 3, begun: "step 'load'" }
-  const cases: [string, TaskEvent, DeathMarks][] = [
+  const cases: [string, TaskEvent, CrashMarks][] = [
     ['a park', { kind: 'park', parked: { code: 'CODE_CHANGED', reason: '' } }, {}],
     ['a resume', { kind: 'resume', by: 'admin' }, {}],
     ['a settling', { kind: 'settle', outcome: { kind: 'cancelled' }, by: 'a', retentionMs: 1 }, {}],
@@ -69,11 +69,11 @@ describe('a death', () => {
   })
 
   test('is counted once: the mark goes with it', () => {
-    const { head, changes } = countDeath(born(true, { deaths: 2, begun: 'x' }), 5_000)
+    const { head, changes } = countCrash(born(true, { deaths: 2, begun: 'x' }), 5_000)
     expect(head).toMatchObject({ deaths: 3, life: undefined, begun: 'x', seq: 2, updatedAt: 5_000 })
     expect(changes).toEqual([{ kind: 'head', head }])
     expect(countsAgainst(head, 7)).toBe(false)
-    expect(countDeath(born(true), 1).head.deaths).toBe(1)
+    expect(countCrash(born(true), 1).head.deaths).toBe(1)
   })
 
   test('makes a suspect with the second, and a poisoned task with the last', () => {

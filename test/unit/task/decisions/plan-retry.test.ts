@@ -1,7 +1,7 @@
 // Goal: the next attempt of a task finds everything in its log but the failure that escaped and what came of it.
 // Method: logs are built by real decisions; what a retry drops is written down, and the log that is left is whole.
 import { describe, expect, test } from 'vitest'
-import { type BesideLog, messageOf } from '../../../../src/task/decisions/retry-drops.js'
+import { type AuxiliaryRecords, messageOf } from '../../../../src/task/decisions/retry-drops.js'
 import { transition } from '../../../../src/task/decisions/transition.js'
 import { includes } from '../../../../src/task/log/dropped-records.js'
 import { findHole, type ReadRecord } from '../../../../src/task/log/log-sums.js'
@@ -17,7 +17,7 @@ const escaped = (seq: number) => describeError(stepFailure('x', seq, { name: 'Er
 const OWN_ERROR = describeError(new Error('bug'))
 
 /** Drops, and checks that what is left is a whole log. */
-function retry(records: readonly NewRecord[], error: TaskError, beside?: BesideLog) {
+function retry(records: readonly NewRecord[], error: TaskError, beside?: AuxiliaryRecords) {
   const { head, log } = build(records)
   const { dropping: plan, kept, dropped } = planned(log, error, head, beside)
   const event = { kind: 'retry', run: 1, wakeAt: 50, why: 'no', plan } as const
