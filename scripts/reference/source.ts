@@ -253,9 +253,10 @@ function messagesOf(argument: Node | undefined, file: string): string[] {
   const [name = ''] = /^\w+/.exec(text) ?? []
   const [, initial = ''] =
     new RegExp(`\\bconst ${name} =([\\s\\S]*?)\\n\\s*(?:this|engine|const|logger|if|return)\\b`).exec(file) ?? []
-  // Of a function, what it returns as it stands, and the example in its doc comment.
+  // A function, exported or not: the literals that it returns, and the example in its doc comment.
   const [, comment = '', body = ''] =
-    new RegExp(`/\\*\\*([^/]*)\\*/\\s*export function ${name}\\([\\s\\S]*?\\{\\n([\\s\\S]*?)\\n\\}`).exec(file) ?? []
+    new RegExp(`/\\*\\*([^/]*)\\*/\\s*(?:export )?function ${name}\\([\\s\\S]*?\\{\\n([\\s\\S]*?)\\n\\}`).exec(file) ??
+    []
   const returned = [...body.matchAll(/return ('[^']*')$/gm)].flatMap(([, said]) => literals(said as string))
   const [, example] = /such as `([^`]+)`/.exec(comment) ?? []
   return [...literals(initial), ...returned, ...(example ? [example] : [])]
