@@ -59,7 +59,7 @@ export const ERROR_CODES = {
   REFUSED_TOO_OFTEN:
     'A body was refused 100 times in a row, with nothing recorded in between. The message names the call, and the cause has the reason.',
   NO_PROGRESS: 'A body got 100,000 answers in a row that need no record, such as `now()`. To wait, use `task.sleep`.',
-  STEPS_IN_FLIGHT: 'A checkpoint was saved or restored with something in flight. Await it first.',
+  STEPS_IN_FLIGHT: 'A checkpoint was saved or restored while calls were pending. Await them first.',
   CODE_CHANGED: 'The body does not match the task’s log any more. The task is parked until code fits that does.',
   RECORD_DAMAGED: 'A record of the task is damaged or missing. The task is parked; the others continue.',
   POISONED:

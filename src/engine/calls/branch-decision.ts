@@ -44,7 +44,9 @@ export async function runBranchDecision(
     const noted = run.noteOf(asked)
     if (noted && noted.id !== asked.ask.id) return undefined
     if (noted?.decided && noted.decided.branch !== branch) {
-      void run.park(`branch '${noted.decided.branch}' had decided where the code now lets '${branch}'`)
+      void run.park(
+        `the log has a decision of branch '${noted.decided.branch}' where the code now decides for branch '${branch}'`,
+      )
       return undefined
     }
     const at = noted?.decided?.at ?? clock.now()

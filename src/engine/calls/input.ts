@@ -28,7 +28,7 @@ export async function runInput(run: Run, asked: PendingCall, question: InputQues
 }
 
 function unavailable(taskId: string, key: string, why: string): HoldfastError {
-  return new HoldfastError('INPUT_UNAVAILABLE', `Input '${key}' of task ${taskId} can't be asked for: ${why}`, {
+  return new HoldfastError('INPUT_UNAVAILABLE', `Input '${key}' of task ${taskId} cannot be requested: ${why}`, {
     details: { taskId, key },
   })
 }

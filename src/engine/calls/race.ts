@@ -125,7 +125,9 @@ async function record(
     within,
   )
   if (branch === decision.branch) return undefined
-  return run.park(`branch '${String(branch)}' had decided task.${kind} where the code now lets '${decision.branch}'`)
+  return run.park(
+    `the log has a decision of branch '${String(branch)}' of task.${kind} where the code now decides for '${decision.branch}'`,
+  )
 }
 
 function checkBranches(kind: Kind, given: unknown): [string, (task: TaskContext) => unknown][] {

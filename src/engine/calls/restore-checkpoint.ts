@@ -48,7 +48,7 @@ function afterSave(run: Run, checkpointId: string | undefined): CheckpointRecord
   if (!history.asked && (checkpointId === undefined || checkpointId === saved?.checkpointId)) return saved
   throw new HoldfastError(
     'CHECKPOINT_BEHIND',
-    `Task ${task.taskId} restored a checkpoint after it had asked for something newer. A body restores in its first lines, or directly after a save; to go back to a past point, start a new task.`,
+    `Task ${task.taskId} restored a checkpoint after a newer call. A body restores in its first lines, or directly after a save; to go back to a past point, start a new task.`,
     { details: { taskId: task.taskId, checkpointId } },
   )
 }

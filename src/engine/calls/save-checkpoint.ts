@@ -108,7 +108,7 @@ export function leaveSegment(run: Run, done: 'saved' | 'restored'): Promise<neve
   // A recorded checkpoint that closes this segment matches the save of the body.
   if (!left || left.segment !== run.history.segment || left.kind === 'checkpoint') return undefined
   return run.park(
-    `a checkpoint is ${done}, and the code did not ask for ${describeRecord(left)}, which the log has before it`,
+    `a checkpoint is ${done}, and the code did not call ${describeRecord(left)}, which the log has before it`,
   )
 }
 
@@ -129,7 +129,7 @@ function tooManyCheckpoints(taskId: string, max: number): HoldfastError {
 }
 
 function logPruning(run: Run, error: unknown): void {
-  run.host.logger.debug('What a checkpoint pruned could not be deleted; the next run does it', {
+  run.host.logger.debug('Records that a checkpoint pruned could not be deleted. The next run deletes them.', {
     taskId: run.task.taskId,
     error: faultOf(error),
   })

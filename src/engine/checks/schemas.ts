@@ -20,7 +20,7 @@ export function checkInput(definition: AnyTaskDefinition, input: unknown): Promi
  */
 export function checkOutput(definition: AnyTaskDefinition, output: unknown): Promise<unknown> {
   return check(definition.output, output, (issues) => {
-    const said = `What task '${definition.name}' returned does not fit its output schema: ${issues}`
+    const said = `The output of task '${definition.name}' does not fit its schema: ${issues}`
     return new HoldfastError('INVALID_OUTPUT', said, { details: { type: definition.name } })
   })
 }

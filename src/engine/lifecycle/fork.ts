@@ -113,7 +113,10 @@ async function make(engine: Engine, source: TaskHead, about: NewTask, plan: Fork
     // The head may be on disk, and then the copies belong to it.
     if (error instanceof HoldfastError && error.code === 'START_UNKNOWN') throw error
     void store.deleteOrphan(taskId, sweepAt).catch((cause: unknown) => {
-      logger.debug('What was copied for a fork is left for the sweeper', { taskId, error: faultOf(cause) })
+      logger.debug('The records copied for a fork could not be deleted. The sweeper deletes them later.', {
+        taskId,
+        error: faultOf(cause),
+      })
     })
     throw error
   } finally {

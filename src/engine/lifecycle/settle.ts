@@ -67,7 +67,10 @@ export async function noteDropped(
       await engine.store.commit({ head, changes: [{ kind: 'audit', entry }] }, { patient: true })
     })
   } catch (error) {
-    engine.logger.debug('A dropped result could not be noted', { taskId: head.taskId, error: faultOf(error) })
+    engine.logger.debug('A result that came too late could not be recorded in the audit trail.', {
+      taskId: head.taskId,
+      error: faultOf(error),
+    })
   }
 }
 

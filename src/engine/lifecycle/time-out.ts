@@ -16,6 +16,9 @@ export async function timeOut(engine: Pick<Engine, 'settle' | 'logger'>, task: L
     await engine.settle(task, end.outcome, { by: 'engine', patient: true, stoppedBy: end.stoppedBy })
   } catch (cause) {
     if (isFenced(cause)) return
-    engine.logger.debug('The end of a task’s time could not be recorded', { taskId, error: faultOf(cause) })
+    engine.logger.debug('A task is past its time limit, and its end could not be recorded.', {
+      taskId,
+      error: faultOf(cause),
+    })
   }
 }

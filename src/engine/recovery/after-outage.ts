@@ -82,7 +82,7 @@ function adopt(engine: Pick<Engine, 'arm' | 'events' | 'schedule'>, task: LiveTa
  */
 function quarantine(engine: Pick<Engine, 'logger' | 'waiters' | 'tasks' | 'children'>, task: LiveTask): void {
   const { taskId } = task.head
-  engine.logger.error('A task is damaged on disk and left alone', { taskId })
+  engine.logger.error('A task is damaged on disk and does not run. Restore a copy of the store.', { taskId })
   forget(engine, task)
   task.disarm()
   task.disarmWake()

@@ -44,7 +44,10 @@ export class Openings implements OpeningHistory {
     if (note.newestOrder !== undefined) this.ids.continueAfter(note.newestOrder)
     this.#isHeld = heldReason !== undefined
     if (heldReason !== undefined) {
-      this.logger.error('The recovery is held: every start of this store crashed', { reason: heldReason })
+      this.logger.error(
+        'The recovery is held, because every start of this store crashed. Call recover() to begin it.',
+        { reason: heldReason },
+      )
     }
     const after = new Map(counted.map(({ head }) => [head.taskId, head]))
     return { heads: heads.map((head) => after.get(head.taskId) ?? head), heldReason }
@@ -65,7 +68,9 @@ export class Openings implements OpeningHistory {
     this.#note = { ...this.#note, starts: 0, recovering: false }
     await this.store.noteOpening(this.#note).catch((error: unknown) => {
       // The next completed recovery writes it.
-      this.logger.debug('That the recovery came through could not be noted', { error: faultOf(error) })
+      this.logger.debug('The end of the recovery could not be recorded. The next completed recovery records it.', {
+        error: faultOf(error),
+      })
     })
   }
 
@@ -102,7 +107,9 @@ export class Openings implements OpeningHistory {
       return await this.store.readOpening()
     } catch (error) {
       // Continues without the record. Only the crash of the last process is not counted.
-      this.logger.warn('How the last process ended is not known', { error: faultOf(error) })
+      this.logger.warn('The record of the last process is not readable. If that process crashed, no task is blamed.', {
+        error: faultOf(error),
+      })
       return undefined
     }
   }

@@ -33,7 +33,10 @@ export async function loadTasks(engine: Engine): Promise<TaskHead[]> {
     engine.add(task)
   }
   for (const { taskId, reason } of damaged) {
-    logger.error('The head of a task is damaged; the task is left alone', { taskId, reason })
+    logger.error('The head of a task is damaged, so the task does not run. Restore a copy of the store.', {
+      taskId,
+      reason,
+    })
     report.tasks.push({ taskId, type: '', action: 'damaged', replayed: 0, reason })
   }
   for (const taskId of stale) await dropStaleHead(engine, taskId)

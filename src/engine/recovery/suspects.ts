@@ -136,7 +136,7 @@ export class Suspects implements SuspectTurns {
     } catch (error) {
       // The task was settled, or its run superseded. The code that did this ends the turn.
       if (isFenced(error)) return
-      this.engine.logger.debug('What a suspect does could not be noted', {
+      this.engine.logger.debug('The state of a suspect could not be recorded. The next suspect starts now.', {
         taskId: task.taskId,
         error: faultOf(error),
       })

@@ -38,7 +38,7 @@ function shown(call: string): string {
 export function inFlight(taskId: string, done: string): HoldfastError {
   return new HoldfastError(
     'STEPS_IN_FLIGHT',
-    `Task ${taskId}: ${done} with something in flight. Await what was asked for before: \`await\` each step and each checkpoint, or \`await Promise.all([…])\`.`,
+    `Task ${taskId}: ${done}. Await every call before it: \`await\` each step and each checkpoint, or \`await Promise.all([…])\`.`,
     { details: { taskId } },
   )
 }
@@ -60,7 +60,7 @@ export function unaskedFor(record: LogRecord): string {
 /** Reason for parking a body that ended before it used all records of its log. Includes the error of the body. */
 export function leftAtEnd(left: LogRecord, end: { readonly kind: string; readonly error?: unknown }): string {
   const how = end.kind === 'threw' ? `the body threw (${describeError(end.error).message})` : 'the body ended'
-  return `${how}, and had not asked for ${describeRecord(left)}, which the log has${BEHIND_PATCHED}`
+  return `${how}, and had not called ${describeRecord(left)}, which the log has${BEHIND_PATCHED}`
 }
 
 /** The error of a body that returns in the turn in which it makes a call. */
@@ -75,5 +75,5 @@ export function notAwaited(taskId: string, name: RecordName): HoldfastError {
 
 /** Reason for parking a body that makes a call in the place where another call had begun. */
 export function begunAsAnother(begun: RecordName, name: RecordName): string {
-  return `${describeRecord(begun)} had begun where the code now asks for ${describeRecord(name)}${BEHIND_PATCHED}`
+  return `${describeRecord(begun)} had begun where the code now calls ${describeRecord(name)}${BEHIND_PATCHED}`
 }

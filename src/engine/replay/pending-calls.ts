@@ -85,7 +85,7 @@ export class PendingCalls extends Map<string, PendingCall> {
 }
 
 function tooManyRecords(taskId: string, record: string, number: number, max: number): HoldfastError {
-  const said = `Task ${taskId} asked for ${record}, which would be record ${number} of its log`
+  const said = `Task ${taskId} called ${record}, which would be record ${number} of its log`
   const more = `${max} are kept (option \`limits.recordsPerTaskMax\`), calls without a record yet included`
   return new HoldfastError(
     'LIMIT_EXCEEDED',

@@ -125,7 +125,7 @@ export class Run implements RunCore {
   /** Refuses a checkpoint while calls are pending. @throws HoldfastError `STEPS_IN_FLIGHT` */
   refuseInFlight(done: 'saved' | 'restored'): void {
     if (this.#restoring.isPending || this.#waiting.size > 0 || this.branches.areOpen)
-      throw inFlight(this.task.taskId, `a checkpoint is ${done}`)
+      throw inFlight(this.task.taskId, `a checkpoint is ${done} while calls are pending`)
   }
 
   /**
@@ -144,7 +144,8 @@ export class Run implements RunCore {
 
   /** Refuses a call while a checkpoint is saved or restored. @throws HoldfastError `STEPS_IN_FLIGHT` */
   refuseWhileLeaving(): void {
-    if (this.#restoring.isPending || this.#saving) throw inFlight(this.task.taskId, 'something is asked for')
+    if (this.#restoring.isPending || this.#saving)
+      throw inFlight(this.task.taskId, 'a call is made while a checkpoint is pending')
   }
 
   /**

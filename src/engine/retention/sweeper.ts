@@ -93,7 +93,7 @@ async function attempt(
   } catch (error) {
     // The pass ends if the store is down or closed. The next pass continues.
     if (engine.closing || !engine.store.connection.isUp) throw error
-    engine.logger.warn('Something could not be swept; it is tried again', {
+    engine.logger.warn('A task or key could not be deleted. The next sweep tries again.', {
       taskId: lastPart(key),
       error: faultOf(error),
     })

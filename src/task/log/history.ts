@@ -174,7 +174,7 @@ export class History {
     const there = this.#byAsk.get(place(this.#segment, scope, ask))
     if (there && idOf(there) !== id) {
       throw new CodeChanged(
-        `the log has ${describeRecord(there)} where the code now asks for ${describeRecord(name)}${BEHIND_PATCHED}`,
+        `the log has ${describeRecord(there)} where the code now calls ${describeRecord(name)}${BEHIND_PATCHED}`,
       )
     }
     return { id, segment: this.#segment, scope, name, ask, after: this.#position }

@@ -99,7 +99,7 @@ function tooMany(id: string): HoldfastError {
   const max = PATCHES_PER_SEGMENT_MAX
   return new HoldfastError(
     'LIMIT_EXCEEDED',
-    `'${id}' would be number ${max + 1} of the IDs that this body asks \`task.patched\` about between two checkpoints; ${max} are kept. An ID names a change of the code, not a row of the data.`,
+    `'${id}' would be number ${max + 1} of the IDs of \`task.patched\` in this body between two checkpoints; ${max} are kept. An ID names a change of the code, not a row of the data.`,
     { details: { id, max } },
   )
 }

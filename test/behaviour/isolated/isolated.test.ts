@@ -195,7 +195,7 @@ describe('past its limit', () => {
   test('one array that V8 cannot make ends the process, and the step says why', async () => {
     await expect(runIsolated(call('oneArray', { memoryMb: 512, cpuMs: undefined }), signal)).rejects.toMatchObject({
       code: 'RESOURCE_EXCEEDED',
-      message: expect.stringMatching(/asked for more memory than it could get; the limit is 512 MiB/),
+      message: expect.stringMatching(/needed more memory than it could get; the limit is 512 MiB/),
       details: { resource: 'memory', limit: 512 },
     })
   })

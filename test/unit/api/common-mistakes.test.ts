@@ -81,7 +81,7 @@ describe('CODE_CHANGED', () => {
     await untilIdle(second)
     expect((await second.get(taskId)).parked).toMatchObject({
       code: 'CODE_CHANGED',
-      reason: `sleep 's' had begun where the code now asks for sleep 'other'. ${HOW}`,
+      reason: `sleep 's' had begun where the code now calls sleep 'other'. ${HOW}`,
     })
   })
 
@@ -101,7 +101,7 @@ describe('CODE_CHANGED', () => {
     await untilIdle(second)
     expect((await second.get(taskId)).parked).toMatchObject({
       code: 'CODE_CHANGED',
-      reason: `the log has step 'one' where the code now asks for step 'two'. ${HOW}`,
+      reason: `the log has step 'one' where the code now calls step 'two'. ${HOW}`,
     })
   })
 })

@@ -88,7 +88,10 @@ test('a recovery that is held has a line', async () => {
   world.crash()
   const holdfast = await world.open()
   expect(holdfast.recovery.heldReason).toBeDefined()
-  const fields = world.only('error', 'The recovery is held: every start of this store crashed')
+  const fields = world.only(
+    'error',
+    'The recovery is held, because every start of this store crashed. Call recover() to begin it.',
+  )
   expect(fields).toEqual({ reason: holdfast.recovery.heldReason })
 })
 
@@ -98,7 +101,7 @@ test('how the last process ended, and the counters, are read from records that m
   world.disk.damage('meta/life', 'rot')
   world.disk.damage('meta/totals', 'rot')
   const holdfast = await world.open()
-  world.only('warn', 'How the last process ended is not known')
+  world.only('warn', 'The record of the last process is not readable. If that process crashed, no task is blamed.')
   world.only('error', 'The counters of the store are damaged and begin anew')
   await holdfast.close()
 })
@@ -111,7 +114,9 @@ test('a damaged head of an unfinished task has a line at open', async () => {
   world.crash()
   world.disk.damage(`live/${taskId}`, 'rot')
   await untilIdle(await world.open())
-  expect(world.only('error', 'The head of a task is damaged; the task is left alone')).toMatchObject({ taskId })
+  expect(
+    world.only('error', 'The head of a task is damaged, so the task does not run. Restore a copy of the store.'),
+  ).toMatchObject({ taskId })
 })
 
 test('a task that is parked for a damaged record has a line with the reason', async () => {
@@ -152,7 +157,9 @@ test('a record that cannot be swept has a line', async () => {
   await world.clock.advance(180_000)
   await untilIdle(holdfast)
   await holdfast.close()
-  const found = world.lines.filter(([, said]) => said === 'Something could not be swept; it is tried again')
+  const found = world.lines.filter(
+    ([, said]) => said === 'A task or key could not be deleted. The next sweep tries again.',
+  )
   expect(found[0]).toMatchObject(['warn', expect.anything(), { error: expect.stringContaining('damaged') }])
   for (const line of found) expect(JSON.stringify(line).split(taskId).length).toBeLessThan(3)
 })
@@ -181,7 +188,9 @@ test('a task whose head is damaged when an outage ends has a line', async () => 
   world.disk.damage(`live/${taskId}`, 'rot')
   await expect(holdfast.cancel(taskId)).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' })
   while (!(await holdfast.start(world.quick, null).catch(() => undefined))) await world.clock.advance(50)
-  expect(world.only('error', 'A task is damaged on disk and left alone')).toEqual({ taskId })
+  expect(world.only('error', 'A task is damaged on disk and does not run. Restore a copy of the store.')).toEqual({
+    taskId,
+  })
   await holdfast.close({ grace: 0 })
 })
 

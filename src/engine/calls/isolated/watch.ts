@@ -99,7 +99,7 @@ export class Watch {
   #tooMuchMemory(): HoldfastError {
     const measured = Math.ceil(this.#peakBytes / BYTES_PER_MIB)
     const { memoryMb: limit } = this.watched.limits
-    const ran = measured > limit ? `took ${measured} MiB of memory` : 'asked for more memory than it could get'
+    const ran = measured > limit ? `took ${measured} MiB of memory` : 'needed more memory than it could get'
     const whose = this.#peakProcesses > 1 ? `${this.#peakProcesses} processes of its group` : 'its process'
     return this.#error(`${whose} ${ran}; the limit is ${limit} MiB (option \`memoryMb\`)`, {
       resource: 'memory',

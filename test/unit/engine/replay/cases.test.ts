@@ -303,7 +303,7 @@ describe('a checkpoint at the wrong moment', () => {
         void task.step('a', bareWait)
         await ask(task)
       })
-      expect(said).toContain('Await what was asked for before')
+      expect(said).toContain('while calls are pending')
     }
   })
 
