@@ -70,6 +70,8 @@ export type TaskEvent =
       /** True if a step saved a state for its next attempt that differs from the one before. */
       readonly isNew?: boolean | undefined
     }
+  /** Deferred records are written. Nothing else changes. */
+  | { readonly kind: 'flush'; readonly run: number }
   /** Answers that `patched` gave to the body. They are written before the next function begins. */
   | { readonly kind: 'patch'; readonly run: number; readonly answers: readonly StoredPatches[] }
   /** The body threw, and has another attempt. */

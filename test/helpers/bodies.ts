@@ -12,12 +12,16 @@ export interface ChainShape {
   readonly failing: number
   /** Shifts its names against those of the chains beside it. */
   readonly names: number
+  /** Every so-manieth of its steps is deferred; none for 0. */
+  readonly deferred: number
 }
 
 /** What a body does. */
 export interface BodyShape {
   /** Steps before the restore. */
   readonly prefix: number
+  /** Every so-manieth of the steps outside chains is deferred; none for 0. */
+  readonly deferred: number
   readonly checkpoints: 'none' | 'save' | 'restore' | 'restore and save' | 'restore and prune'
   /** Restores again directly after each save. */
   readonly restoresSaved: boolean
@@ -40,11 +44,13 @@ const chain: fc.Arbitrary<ChainShape> = fc.record({
   late: fc.integer({ min: 0, max: 5 }),
   failing: fc.integer({ min: 0, max: 7 }),
   names: fc.integer({ min: 0, max: 2 }),
+  deferred: fc.constantFrom(0, 0, 1, 2, 3),
 })
 
 /** Any shape. */
 export const bodyShape: fc.Arbitrary<BodyShape> = fc.record({
   prefix: fc.integer({ min: 0, max: 2 }),
+  deferred: fc.constantFrom(0, 0, 1, 2),
   checkpoints: fc.constantFrom('none', 'save', 'restore', 'restore and save', 'restore and prune'),
   restoresSaved: fc.boolean(),
   loops: fc.integer({ min: 1, max: 3 }),
@@ -59,7 +65,9 @@ export const bodyShape: fc.Arbitrary<BodyShape> = fc.record({
 /** Who looks on while a body runs. */
 export interface Witness {
   /** The function of `who`'s step begins. */
-  effect(who: string): void
+  effect(who: string, isDeferred: boolean): void
+  /** The body of a task begins. */
+  begins(name: string): void
   /** `who` was answered with `value`. */
   answered(who: string, value: unknown): void
   /** Something a body was told that every run of its task must be told alike. */
@@ -83,10 +91,12 @@ export function makeBody(shape: BodyShape, witness: Witness) {
   const options = { prune: checkpoints === 'restore and prune' }
 
   return async (task: TaskContext, name: string): Promise<string[]> => {
+    witness.begins(name)
     const order: string[] = []
-    const ask = async (what: string, step: string, fails = false) => {
+    let asked = 0
+    const ask: Ask = async (what, step, about = { fails: false, isDeferred: isEvery(shape.deferred, asked++) }) => {
       const who = `${name}.${what}`
-      const answer = await askFor(task, witness, { who, step, fails, asksTime: shape.asksTime })
+      const answer = await askFor(task, witness, { who, step, ...about, asksTime: shape.asksTime })
       order.push(what)
       for (let at = 0; at < shape.refused; at++) {
         witness.same(`${who}: refusal ${at}`, await refusalOf(task, at))
@@ -124,13 +134,22 @@ export function makeBody(shape: BodyShape, witness: Witness) {
   }
 }
 
-type Ask = (what: string, step: string, fails?: boolean) => Promise<string>
+type Ask = (what: string, step: string, about?: { fails: boolean; isDeferred: boolean }) => Promise<string>
 
-async function runChain({ steps, late, failing, names }: ChainShape, what: string, ask: Ask): Promise<string[]> {
+function isEvery(nth: number, at: number): boolean {
+  return nth > 0 && at % nth === 0
+}
+
+async function runChain(
+  { steps, late, failing, names, deferred }: ChainShape,
+  what: string,
+  ask: Ask,
+): Promise<string[]> {
   const answers: string[] = []
   await microtasks(late)
   for (let at = 0; at < steps; at++) {
-    answers.push(await ask(`${what}.${at}`, (names + at) % 3 === 0 ? 'other' : 'load', failing === at))
+    const about = { fails: failing === at, isDeferred: isEvery(deferred, at) }
+    answers.push(await ask(`${what}.${at}`, (names + at) % 3 === 0 ? 'other' : 'load', about))
     if (at % 2 === 1) await microtasks(2)
   }
   return answers
@@ -139,16 +158,23 @@ async function runChain({ steps, late, failing, names }: ChainShape, what: strin
 async function askFor(
   task: TaskContext,
   witness: Witness,
-  { who, step, fails, asksTime }: { who: string; step: string; fails: boolean; asksTime: boolean },
+  {
+    who,
+    step,
+    fails,
+    isDeferred,
+    asksTime,
+  }: { who: string; step: string; fails: boolean; isDeferred: boolean; asksTime: boolean },
 ): Promise<string> {
   let answer: unknown
   try {
-    answer = await task.step(step, async () => {
-      witness.effect(who)
+    const act = async () => {
+      witness.effect(who, isDeferred)
       await witness.pause()
       if (fails) throw new Error(who)
       return who
-    })
+    }
+    answer = await task.step(step, act, isDeferred ? { commit: 'deferred' } : {})
   } catch (error) {
     if (!(error instanceof StepFailedError && error.cause instanceof Error)) {
       witness.strange(`${who} was told ${String(error)}`)

@@ -9,7 +9,7 @@ import { type InMemoryOptions, ManualClock, MemoryDisk, openInMemory } from '../
 /** What a scenario is. Its definitions are made anew for each play, with effects of their own. */
 export interface Scenario<Effects> {
   readonly effects: () => Effects
-  readonly tasks: (effects: Effects, clock: ManualClock) => readonly AnyTaskDefinition[]
+  readonly tasks: (effects: Effects, clock: ManualClock, disk: MemoryDisk) => readonly AnyTaskDefinition[]
   /** How the store is opened, beside its disk, its clock and the tasks. */
   readonly options?: Pick<InMemoryOptions, 'concurrency' | 'limits'>
   /** Starts the task, under an idempotency key, and does what else is to be done from outside. Played again after a crash. */
@@ -62,7 +62,7 @@ async function play<Effects>(
   throw new Error(`${where}: the task did not come to an end`)
 
   function scenarioTasks() {
-    return tasks(effects, clock)
+    return tasks(effects, clock, disk)
   }
 }
 

@@ -5,7 +5,8 @@
  * L1. Each chain gets its own answers, in every run.
  * L2. A recorded step never runs again; within one process no step runs twice; nothing begins in a dead or closing one.
  * L3. Every effect of a run without crashes happens at least once, and the output is that run's.
- * L4. What `now()`, `uuid()` and a race said once after an answer, they say in every run.
+ * L4. What `now()`, `uuid()` and a race said once after an answer that is on disk, they say in every run.
+ * L6. A step that is not deferred begins only when every answer that its body was handed is on disk.
  * L5. No task is parked, fails, or stalls, and no body is told what the engine is going through.
  *
  * All waits are turns of the event loop, counted from the seed, so a trial that fails, fails again in the same way;
@@ -102,6 +103,10 @@ class Trial {
   /** Who had an effect. */
   readonly effects = new Set<string>()
   readonly #said = new Map<string, string>()
+  /** What was said in this process after an answer that is not known to be on disk. */
+  #claims: { readonly what: string; readonly value: string; readonly after: string }[] = []
+  /** Who was answered, of each task in this process. */
+  readonly #answered = new Map<string, string[]>()
   readonly #random: () => number
   readonly #clock = tickingClock()
   readonly #disk: WatchedDisk
@@ -133,6 +138,8 @@ class Trial {
         this.#disk.dieAt({ atWrite: shape.everyWrites + stuck, applied })
       }
       const outputs = await this.#runProcess(closes ? Math.floor(this.#random() * 60) : undefined)
+      for (const { what, value, after } of this.#claims) if (this.#disk.recorded.has(after)) this.#said.set(what, value)
+      this.#claims = []
       if (tally.violations.length > broken) return undefined
       if (outputs) return outputs
       stuck = this.#disk.progress > before ? 0 : stuck + 1
@@ -218,10 +225,17 @@ class Trial {
     )
   }
 
-  #witness(life: { readonly over: boolean; readonly began: Set<string> }): Witness {
+  #witness(life: { readonly over: boolean; readonly dead: boolean; readonly began: Set<string> }): Witness {
     return {
-      effect: (who) => {
+      begins: (name) => {
+        if (!life.dead) this.#answered.set(name, [])
+      },
+      effect: (who, isDeferred) => {
+        // On a disk in memory the code of a dead process goes on where it needs no answer of the disk.
+        if (life.dead && isDeferred) return
         this.tally.effects++
+        const missing = isDeferred ? undefined : this.#answeredOf(who).find((other) => !this.#disk.recorded.has(other))
+        if (missing !== undefined) this.#violate(`${who}'s step began while the answer of ${missing} was on no disk`)
         if (life.over) this.#violate(`${who}'s step began in a dead or closing process`)
         if (life.began.has(who)) this.#violate(`${who}'s step ran twice in one process`)
         if (this.#disk.recorded.has(who)) this.#violate(`${who}'s step was recorded, and ran again`)
@@ -229,16 +243,30 @@ class Trial {
         this.effects.add(who)
       },
       answered: (who, value) => {
+        if (life.dead) return
+        this.#answeredOf(who).push(who)
         if (value !== who) this.#violate(`${who} got the answer of ${String(value)}`)
       },
       same: (what, value) => {
+        if (life.dead) return
         const said = this.#said.get(what) ?? String(value)
         if (said !== String(value)) this.#violate(`${what} was ${said} and is now ${String(value)}`)
-        this.#said.set(what, said)
+        const after = this.#answeredOf(what).at(-1)
+        // A crash takes back the answers of deferred steps; what came of them is decided anew.
+        if (after === undefined || this.#disk.recorded.has(after)) this.#said.set(what, said)
+        else this.#claims.push({ what, value: String(value), after })
       },
       strange: (what) => this.#violate(what),
       pause: () => this.#pause(),
     }
+  }
+
+  /** The answers that a task has been handed in this process. What is said of a task begins with its name. */
+  #answeredOf(what: string): string[] {
+    const name = what.slice(0, what.indexOf('.'))
+    const answered = this.#answered.get(name) ?? []
+    this.#answered.set(name, answered)
+    return answered
   }
 
   #violate(what: string): void {

@@ -12,12 +12,14 @@ export interface StepCall {
   readonly retry: RetryPolicy
   readonly timeoutMs: number | undefined
   readonly onInterrupted: NonNullable<StepOptions['onInterrupted']>
+  /** True if its record waits for the next commit of the task. */
+  readonly isDeferred: boolean
   /** The asynchronous context of the call. The function of the step runs in it. */
   readonly context: KeptContext
 }
 
 /** The names of the options of a step. */
-export const STEP_OPTIONS: Names<StepOptions> = { retry: true, timeout: true, onInterrupted: true }
+export const STEP_OPTIONS: Names<StepOptions> = { retry: true, timeout: true, onInterrupted: true, commit: true }
 
 const INTERRUPTED: readonly unknown[] = ['retry', 'fail', 'ask']
 
@@ -28,11 +30,24 @@ const INTERRUPTED: readonly unknown[] = ['retry', 'fail', 'ask']
 export function checkStep(name: string, fn: (step: StepContext) => unknown, options: StepOptions): StepCall {
   checkFunction('fn', fn)
   checkOptionsOf('task.step', options, STEP_OPTIONS)
-  const { retry, timeout, onInterrupted = 'retry' } = options
+  const { retry, timeout, onInterrupted = 'retry', commit } = options
   if (typeof onInterrupted !== 'function' && !INTERRUPTED.includes(onInterrupted)) {
     throw expected('onInterrupted', "'retry', 'fail', 'ask' or a function", onInterrupted)
   }
   const timeoutMs = timeout === undefined ? undefined : durationMs(timeout, 'timeout')
   const policy = retry === undefined ? ONE_ATTEMPT : retryPolicy(retry)
-  return { name, fn, retry: policy, timeoutMs, onInterrupted, context: currentContext() }
+  const isDeferred = commit !== undefined
+  if (isDeferred) {
+    if (commit !== 'deferred') throw expected('commit', "'deferred'", commit)
+    if (policy.maximumAttempts > 1) throw notDeferred(name, '`retry` of more than one attempt')
+    if (options.onInterrupted !== undefined) throw notDeferred(name, '`onInterrupted`')
+  }
+  return { name, fn, retry: policy, timeoutMs, onInterrupted, isDeferred, context: currentContext() }
+}
+
+/** The refusal of what would be lost with a record that a crash takes back. */
+export function notDeferred(name: string, what: string): TypeError {
+  return new TypeError(
+    `Step '${name}' has \`commit: 'deferred'\` and ${what}. A crash may run a deferred step again. Leave one of the two out.`,
+  )
 }

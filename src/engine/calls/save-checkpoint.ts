@@ -42,7 +42,7 @@ export function saveCheckpoint(
   if (parked) return parked
   handedOver.set(run, stateText)
   const begin = (asked: PendingCall) => record(run, asked, { stateText, prune, label })
-  return run.ask(() => run.history.askCheckpoint(), begin, undefined, prune)
+  return run.ask(() => run.history.askCheckpoint(), begin, undefined, { prunes: prune })
 }
 
 async function record(

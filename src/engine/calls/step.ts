@@ -47,7 +47,7 @@ export interface StepTrial {
 }
 
 /** State of one attempt. `isOver` is true if its function has ended. */
-interface AttemptState {
+export interface AttemptState {
   isOver: boolean
 }
 
@@ -76,8 +76,11 @@ async function takeStep(run: Run, asked: PendingCall, step: StepCall): Promise<C
     if (retryAt !== undefined && !(await run.waits.until(asked, retryAt))) return undefined
     if (mustBeNoted(run, step)) {
       const found = await begin(run, asked, step, trial)
-      if (found) return found === 'over' || run.isOverFor(asked) ? undefined : answerOf(asked, trial, startedAt, found)
+      if (found)
+        return found === 'over' || run.isOverFor(asked) ? undefined : stepResultOf(asked, trial, startedAt, found)
     }
+    // Another chain of the body may have deferred records since this step was released.
+    while (run.task.deferred) await run.beginnings.untilOnDisk()
     // No attempt begins while the engine closes, or after a time limit of the task has passed.
     if (run.isOverFor(asked) || asked.aborted || host.closing || settleIfLate(run)) return undefined
     const state: AttemptState = { isOver: false }
@@ -88,11 +91,18 @@ async function takeStep(run: Run, asked: PendingCall, step: StepCall): Promise<C
     // The task is settled or the engine closes. A step that failed because of the abort was interrupted: not a failure
     // (commit-8).
     if (run.isOverFor(asked) || (ended.failed && asked.aborted)) return undefined
-    if (!ended.failed || !(await noteRetry(run, step, trial, ended))) return answerOf(asked, trial, startedAt, ended)
+    if (!ended.failed || !(await noteRetry(run, step, trial, ended)))
+      return stepResultOf(asked, trial, startedAt, ended)
   }
 }
 
-function answerOf(asked: PendingCall, trial: StepTrial, startedAt: number, { value, failed }: Ended): CallResult {
+/** What a step is recorded with. */
+export function stepResultOf(
+  asked: PendingCall,
+  trial: StepTrial,
+  startedAt: number,
+  { value, failed }: Ended,
+): CallResult {
   const attempts = trial.note.failedAttempts + 1
   const intent = trial.intent && {
     ...trial.intent,
@@ -103,7 +113,8 @@ function answerOf(asked: PendingCall, trial: StepTrial, startedAt: number, { val
   return { record: { kind: 'step', ...placeOf(asked), startedAt, attempts, value, failed }, beside }
 }
 
-function recorded({ host, task, functions }: Run, { ask }: PendingCall, record: NamedRecord): void {
+/** The record of a step is on disk. */
+export function recorded({ host, task, functions }: Run, { ask }: PendingCall, record: NamedRecord): void {
   if (record.kind !== 'step') return
   // An undo may need the result of the function until the result is on disk. A step that timed out may still return
   // one.
@@ -191,7 +202,8 @@ function newIntent(
   return trial.intent
 }
 
-function hasUndo({ definition: { undo } }: Run, { name }: StepCall): boolean {
+/** True if the definition has an undo for the step. */
+export function hasUndo({ definition: { undo } }: Run, { name }: Pick<StepCall, 'name'>): boolean {
   return undo !== undefined && Object.hasOwn(undo, name)
 }
 
@@ -219,7 +231,13 @@ async function noteRetry(run: Run, step: StepCall, trial: StepTrial, ended: Ende
 }
 
 /** Calls the function of the step. Never rejects. */
-function attempt(run: Run, asked: PendingCall, step: StepCall, trial: StepTrial, state: AttemptState): Promise<Ended> {
+export function attempt(
+  run: Run,
+  asked: PendingCall,
+  step: StepCall,
+  trial: StepTrial,
+  state: AttemptState,
+): Promise<Ended> {
   const aborter = new LazyAbort()
   asked.aborter = aborter
   const fn = () => callIn(() => step.fn(contextOf(run, asked, trial, state, aborter)), step.context)

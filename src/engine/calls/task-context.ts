@@ -28,10 +28,11 @@ import { PREFIX } from '../../task/log/segment.js'
 import { checkName, cutText, NAME_BYTES_MAX } from '../../task/names.js'
 import { inFlight } from '../replay/body-errors.js'
 import type { Branch } from '../replay/branch-scopes.js'
-import type { PendingCall } from '../replay/pending-call.js'
+import type { PendingCall, RecordEffects } from '../replay/pending-call.js'
 import type { Run } from '../replay/run.js'
 import { checkStep } from './checked-step.js'
 import { runChild } from './child.js'
+import { DEFERRED, refuseUndo, runDeferredStep } from './deferred-step.js'
 import { runInput } from './input.js'
 import { isolatedStep } from './isolated/isolated-step.js'
 import { type Kind, runBranches } from './race.js'
@@ -66,9 +67,9 @@ export function taskContext(run: Run, branch?: Branch): TaskContext {
     })
 
   /** Makes a call that has a name. */
-  const ask = (kind: NamedKind, name: string, begin: (asked: PendingCall) => Promise<void>) => {
+  const ask = (kind: NamedKind, name: string, begin: (asked: PendingCall) => Promise<void>, about?: RecordEffects) => {
     checkName(name, 'name', NAME_BYTES_MAX.step)
-    return run.ask(() => history.askNamed(kind, name, scope), begin, branch)
+    return run.ask(() => history.askNamed(kind, name, scope), begin, branch, about)
   }
 
   const branches = <T>(kind: Kind, given: BranchesOf<unknown>) =>
@@ -96,6 +97,10 @@ export function taskContext(run: Run, branch?: Branch): TaskContext {
     step<T>(name: string, fn: (step: StepContext) => T | Promise<T>, options: StepOptions = {}) {
       return call<Jsonified<T>>(callOf('step', name), () => {
         const step = checkStep(name, fn, options)
+        if (step.isDeferred) {
+          refuseUndo(run, step)
+          return ask('step', name, (asked) => runDeferredStep(run, asked, step), DEFERRED)
+        }
         if (run.definition.undo) run.stepNames.add(name)
         return ask('step', name, (asked) => runStep(run, asked, step))
       })

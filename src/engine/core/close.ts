@@ -1,20 +1,23 @@
 /** Drains the engine at a close: waits for running calls within the grace, then aborts the rest. */
 import type { Clock } from '../../base/clock.js'
+import { type DeferringHost, flush } from './deferred-records.js'
 import type { LiveTasks } from './live-tasks.js'
 
 /** Members of the engine that a close uses. */
-interface ClosingHost {
+interface ClosingHost extends DeferringHost {
   readonly clock: Clock
   readonly tasks: LiveTasks
 }
 
 /**
- * Waits until the running calls and clean-ups end, at most `graceMs`. Then leaves the remaining runs, and aborts their
- * signals.
+ * Has the deferred records written. Waits until the running calls and clean-ups end, at most `graceMs`. Then leaves the
+ * remaining runs, and aborts their signals.
  */
-export async function drain({ clock, tasks: live }: ClosingHost, graceMs: number): Promise<void> {
+export async function drain(host: ClosingHost, graceMs: number): Promise<void> {
+  const { clock, tasks: live } = host
   const tasks = [...live.values()]
   for (const task of tasks) {
+    void flush(host, task)
     task.disarm()
     task.disarmWake()
   }

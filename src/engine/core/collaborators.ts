@@ -114,7 +114,7 @@ export interface SuspectTurns {
   /** Returns a promise that a run must await before it begins these calls. `undefined` if there is nothing to await. */
   beforeBegin(
     task: LiveTask,
-    asked: readonly { readonly ask: { readonly name: RecordName } }[],
+    asked: readonly { readonly ask: { readonly name: RecordName }; readonly isDeferred?: boolean | undefined }[],
   ): Promise<void> | undefined
   /** Prevents further turns. */
   stop(): void

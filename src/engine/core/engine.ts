@@ -143,19 +143,12 @@ export class Engine {
 
   /** Commits an event of the engine. Waits while the store is down, and decides again if the store lost the commit. */
   record(task: LiveTask, event: TaskEvent): Promise<TaskDecision> {
-    return this.#tracked(task, this.#commit(task, event, true))
+    return task.track(this.#commit(task, event, true))
   }
 
   /** Commits an event for a caller. Rejects with `STORE_UNAVAILABLE` if the store is down or goes down. */
   recordForCaller(task: LiveTask, event: TaskEvent): Promise<TaskDecision> {
-    return this.#tracked(task, this.#commit(task, event, false))
-  }
-
-  #tracked(task: LiveTask, commit: Promise<TaskDecision>): Promise<TaskDecision> {
-    const over = () => void task.commits.delete(commit)
-    task.commits.add(commit)
-    commit.then(over, over)
-    return commit
+    return task.track(this.#commit(task, event, false))
   }
 
   async #commit(task: LiveTask, event: TaskEvent, patient: boolean): Promise<TaskDecision> {
@@ -170,7 +163,8 @@ export class Engine {
       else if (!this.store.connection.isUp) await this.store.connection.up
       let decision: TaskDecision
       try {
-        decision = transition(task.head, event, this.clock.now())
+        const decided = transition(task.head, event, this.clock.now())
+        decision = task.deferred?.joinedTo(decided) ?? decided
       } catch (error) {
         // The task is settled in memory only. No caller may learn that before the commit, which may still be lost.
         if (!task.settling || !isFenced(error)) throw error
@@ -181,12 +175,14 @@ export class Engine {
       // Queue first: if the decision cannot be encoded, the head must stay as it is for later decisions.
       const writing = this.store.commit(decision, { patient })
       task.head = decision.head
+      task.deferred?.carry()
       this.usage.note(task)
       if (settling) task.settling = settling
       try {
         if ((await writing) === 'lost') continue
         noteQuestions(task, decision)
         task.committed = decision.head
+        task.deferred?.landed(decision.head.nextRecord)
         this.suspects.seen(task)
         return decision
       } finally {

@@ -4,6 +4,7 @@ import type { Progress, TaskHead } from '../../task/head.js'
 import type { Ask } from '../../task/log/history.js'
 import type { Admitted } from '../scheduling/admission.js'
 import type { IdleRun } from '../scheduling/loaded-runs.js'
+import type { DeferredRecords } from './deferred-records.js'
 import type { QuestionPlace } from './question-places.js'
 import type { CountedAs, TaskCounts } from './task-counts.js'
 
@@ -39,7 +40,7 @@ export interface Cleaning {
 }
 
 export class LiveTask {
-  /** The head as the queued commits will leave it. Decisions are made on this head (commit-5). */
+  /** The head as the queued commits and the deferred records will leave it. Decisions are made on this head (commit-5). */
   head: TaskHead
   /** The slot and the places that admission gave to the task. Set until the task is on disk. */
   admitted: Admitted | undefined
@@ -90,6 +91,8 @@ export class LiveTask {
    * True if news came while the run was being loaded or unloaded. After an unload, the task then runs again at once.
    */
   wakesAtOnce = false
+  /** Records that the body received and that are not on disk yet. `undefined` if there are none. */
+  deferred: DeferredRecords | undefined
   /** Commits of the task that are being written. */
   readonly commits = new Set<Promise<unknown>>()
   /** Cancels the timer of the first time limit. */
@@ -137,7 +140,15 @@ export class LiveTask {
     return this.head.taskId
   }
 
-  /** Resolves when all commits of the task are written or refused. */
+  /** Keeps a commit in `commits` until it has ended. */
+  track<T>(commit: Promise<T>): Promise<T> {
+    const over = () => void this.commits.delete(commit)
+    this.commits.add(commit)
+    commit.then(over, over)
+    return commit
+  }
+
+  /** Resolves when all commits of the task are written or refused. Writes its deferred records first. */
   async settledCommits(): Promise<void> {
     while (this.commits.size > 0) await Promise.allSettled(this.commits)
   }

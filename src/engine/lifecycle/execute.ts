@@ -25,6 +25,7 @@ import { inputsOf } from '../calls/question.js'
 import { messagesOf } from '../calls/receive.js'
 import { taskContext } from '../calls/task-context.js'
 import { checkOutput } from '../checks/schemas.js'
+import { flush } from '../core/deferred-records.js'
 import type { Engine } from '../core/engine.js'
 import type { LiveTask } from '../core/live-task.js'
 import type { RunEnd } from '../replay/pending-call.js'
@@ -78,6 +79,7 @@ export async function executeTask(
 async function load(engine: Engine, task: LiveTask) {
   const { store } = engine
   try {
+    if (task.deferred) await flush(engine, task)
     if (task.head.hasDropped) await clearDropped(engine, task.taskId)
     return await store.readPatiently(async (level) => ({
       input: await readInput(level, task.head),
@@ -181,6 +183,7 @@ async function tryAgain(
   if (retryAt === undefined) return false
   const error = describeError(thrown)
   // Records of other branches may be in flight. The plan reads the log on disk.
+  if (task.deferred) await flush(engine, task)
   await task.settledCommits()
   const why = `${error.name}: ${error.message}`.slice(0, 200)
   try {

@@ -31,6 +31,7 @@ export async function reloadHeads(engine: Engine, level: Level, taskIds: Readonl
     }
   }
   const landed: LiveTask[] = []
+  const continueDeferring: (() => void)[] = []
   for (const [task, head] of heads) {
     // The commit of this start is not on disk. Its caller got `START_UNKNOWN`.
     if (!head) {
@@ -42,11 +43,13 @@ export async function reloadHeads(engine: Engine, level: Level, taskIds: Readonl
       task.admitted = undefined
       if (!task.committed && !task.coming) landed.push(task)
       task.head = task.committed = head
+      if (task.deferred) continueDeferring.push(task.deferred.decideAgain())
       engine.usage.note(task)
     }
   }
   return () => {
     for (const task of landed) adopt(engine, task)
+    for (const next of continueDeferring) next()
     for (const task of settled) announceAgain(engine, task)
     // An answer or a message may be on disk although its caller got an error. No event woke the task then.
     for (const [task, head] of heads) if (head?.hasNews) engine.hasNews(task)

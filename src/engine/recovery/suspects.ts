@@ -82,11 +82,14 @@ export class Suspects implements SuspectTurns {
   /** Returns a promise that a run must await before it begins these calls. `undefined` for most tasks. */
   beforeBegin(
     task: LiveTask,
-    asked: readonly { readonly ask: { readonly name: RecordName } }[],
+    asked: readonly { readonly ask: { readonly name: RecordName }; readonly isDeferred?: boolean | undefined }[],
   ): Promise<void> | undefined {
     const [first, ...others] = asked
     if (!first || !mustNoteBegun(task.head, this.options.maximumRecoveries)) return undefined
-    const what = `${describeRecord(first.ask.name)}${others.length === 0 ? '' : ` and ${others.length} more`}`
+    // Of a deferred step no record shows on disk that it ended, and the steps after it are not noted.
+    const orLater = asked.some(({ isDeferred }) => isDeferred) ? ' or a step after it' : ''
+    const more = others.length === 0 ? '' : ` and ${others.length} more`
+    const what = `${describeRecord(first.ask.name)}${more}${orLater}`
     if (task.committed?.begun === what) return undefined
     const there = this.#noted.get(task)
     if (there?.what === what) return there.writing

@@ -10,6 +10,8 @@
 import { setImmediate } from 'node:timers'
 import { isOutOfTime } from '../../task/decisions/expiry.js'
 import { isSettled } from '../../task/head.js'
+import type { RecordName } from '../../task/log/records.js'
+import { flush } from '../core/deferred-records.js'
 import type { PatchKeeper, RunCore } from './host.js'
 import type { InFlight } from './in-flight.js'
 import type { PendingCall } from './pending-call.js'
@@ -26,6 +28,8 @@ export class Beginnings {
   #released: PendingCall[] = []
   /** True while the next slice waits for a turn of the event loop or for a commit. */
   #waits = false
+  /** So many wait for the disk before a function. Meanwhile no record is deferred, or one chain of calls could hold up another. */
+  #held = 0
 
   constructor(
     private readonly run: BeginningRun,
@@ -38,6 +42,23 @@ export class Beginnings {
     if (!this.#waits) this.#beginSlice()
   }
 
+  /** True if a record may be deferred: nothing waits for the disk, and every record before it is in the history (deferred-1). */
+  get mayDefer(): boolean {
+    const { task, history } = this.run
+    return this.#held === 0 && task.head.nextRecord === history.newest + 1
+  }
+
+  /** Resolves once no record is deferred. */
+  async untilOnDisk(): Promise<void> {
+    const { host, task } = this.run
+    this.#held++
+    try {
+      await flush(host, task)
+    } finally {
+      this.#held--
+    }
+  }
+
   #beginSlice(): void {
     const { run } = this
     const { host } = run
@@ -46,9 +67,15 @@ export class Beginnings {
     const held = slice.length === 0 ? undefined : heldBack(run, slice)
     if (held) {
       this.#waits = true
+      this.#held++
       // Outside the microtasks of a turn of the body. Without this, a call made inside a function would look like one
       // of the body.
-      void held.then(() => setImmediate(() => this.#continue()))
+      void held.then(() =>
+        setImmediate(() => {
+          this.#held--
+          this.#continue()
+        }),
+      )
       return
     }
     if (slice.length > 0 && settleIfLate(run)) return
@@ -74,8 +101,23 @@ function heldBack(run: BeginningRun, asked: readonly PendingCall[]): Promise<voi
   const { store, closing, suspects } = run.host
   // While the store is down, results could not be recorded, so nothing begins.
   if (!store.connection.isUp) return store.connection.up
-  return closing ? undefined : (run.patched.keep(run) ?? suspects.beforeBegin(run.task, asked))
+  if (closing) return undefined
+  return run.patched.keep(run) ?? suspects.beforeBegin(run.task, asked) ?? recordsBefore(run, asked)
 }
+
+/**
+ * The deferred records, where a function, a question, a child or the undoing of branches is next: that must not act on what a
+ * crash takes back (deferred-4). What writes a record of its own takes them along.
+ */
+function recordsBefore({ host, task }: RunCore, asked: readonly PendingCall[]): Promise<void> | undefined {
+  return task.deferred && asked.some(actsOutside) ? flush(host, task) : undefined
+}
+
+function actsOutside({ ask, isDeferred }: PendingCall): boolean {
+  return !isDeferred && ACTS_OUTSIDE.has(ask.name.kind)
+}
+
+const ACTS_OUTSIDE: ReadonlySet<RecordName['kind']> = new Set(['step', 'input', 'child', 'decision'])
 
 /**
  * Checks the time limits of a task directly before a step, a child or an isolated step begins, because the timer of a

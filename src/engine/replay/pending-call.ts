@@ -20,15 +20,21 @@ export type RunEnd =
   /** The run was interrupted, or left for the next open. */
   | { readonly kind: 'over' }
 
+/** Effects of the record of a call. */
+export interface RecordEffects {
+  /** True for a checkpoint with `prune`, whose record removes others from the log. */
+  readonly prunes?: boolean | undefined
+  /** True if it waits for the next commit. */
+  readonly isDeferred?: boolean | undefined
+}
+
 /** A call of the body without a recorded result. */
-export interface PendingCall {
+export interface PendingCall extends RecordEffects {
   readonly ask: Ask
   /** The number of the turn that the call was made in. */
   readonly turn: number
   /** The branch that made the call. `undefined` for the body itself. */
   readonly branch: Branch | undefined
-  /** True for a checkpoint with `prune`, whose record removes others from the log. */
-  readonly prunes: boolean | undefined
   /** Runs the call and records its result. Called after the replay. */
   readonly begin: () => Promise<void>
   readonly resolve: (value: unknown) => void

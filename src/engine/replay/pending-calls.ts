@@ -76,7 +76,8 @@ export class PendingCalls extends Map<string, PendingCall> {
     const { recordsPerTaskMax: max } = host.limits
     // The count on disk. Records that are being written are counted as pending calls.
     const { records } = task.committed ?? task.head
-    const number = records + this.#unrecorded.size + 1
+    const deferred = task.deferred?.count ?? 0
+    const number = records + deferred + this.#unrecorded.size + 1
     if (prunes || number <= max) return
     const error = tooManyRecords(task.taskId, describeRecord(ask.name), number, max)
     this.#run.fail(error)

@@ -28,7 +28,7 @@ import { type Branch, Branches } from './branch-scopes.js'
 import type { PatchKeeper, RunCore, RunHost } from './host.js'
 import { InFlight } from './in-flight.js'
 import { Interruption, rejectOneByOne } from './interruption.js'
-import { handAnswer, type PendingCall, type RunEnd } from './pending-call.js'
+import { handAnswer, type PendingCall, type RecordEffects, type RunEnd } from './pending-call.js'
 import { PendingCalls, pendingAtReturn } from './pending-calls.js'
 import { RestoreRead } from './restore-read.js'
 import { Turns } from './turns.js'
@@ -52,7 +52,7 @@ export class Run implements RunCore {
   #ending = false
   #answered = 0
   readonly #inFlight = new InFlight((step, working) => this.#watch(step, working))
-  readonly #beginnings = new Beginnings(this, this.#inFlight)
+  readonly beginnings = new Beginnings(this, this.#inFlight)
   readonly waits: Waits
   readonly branches = new Branches()
   /** Names of the steps that the body called. Empty for a definition without undos. */
@@ -150,14 +150,13 @@ export class Run implements RunCore {
 
   /**
    * Makes a call. It is answered from the log, or begins after the replay and is recorded.
-   * @param prunes true if the record of the call removes others from the log
    * @throws HoldfastError `STEPS_IN_FLIGHT`, `LIMIT_EXCEEDED`
    */
   ask(
     place: () => Ask,
     begin: (asked: PendingCall) => Promise<void>,
     branch?: Branch,
-    prunes?: boolean,
+    about?: RecordEffects,
   ): Promise<unknown> {
     this.refuseWhileLeaving()
     let ask: Ask
@@ -172,7 +171,8 @@ export class Run implements RunCore {
         ask,
         turn: this.#turns.number,
         branch,
-        prunes,
+        prunes: about?.prunes,
+        isDeferred: about?.isDeferred,
         begin: () => begin(asked),
         resolve,
         reject,
@@ -289,7 +289,7 @@ export class Run implements RunCore {
       const first = fresh[0]
       this.onReplayed(this.#answered, first && describeRecord(first.ask.name))
     }
-    if (fresh.length > 0) this.#beginnings.release(fresh)
+    if (fresh.length > 0) this.beginnings.release(fresh)
     this.waits.restOrUnload()
     this.#inFlight.look()
   }

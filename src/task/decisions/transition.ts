@@ -83,6 +83,7 @@ export function transition(head: TaskHead, event: TaskEvent, now: number): TaskD
       return decide({ ...next, hasPatches: true }, undefined, ...patches)
     }
     case 'excuse':
+    case 'flush':
     case 'begin':
       return decide(next)
     case 'resume':

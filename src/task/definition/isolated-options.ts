@@ -1,9 +1,9 @@
 /** Options of `task.isolated`, and their check. `engine/calls/isolated/` runs the step. */
 import { checkCount, checkOptionsOf, expected, type Names } from '../../base/expected.js'
-import type { StepOptions } from './step-options.js'
+import type { BasicStepOptions } from './step-options.js'
 
 /** The options of `task.isolated`: those of a step, and the limits of its process. */
-export interface IsolatedOptions extends StepOptions {
+export interface IsolatedOptions extends BasicStepOptions {
   /**
    * Resident memory in MiB, at least 128. Node itself uses about 60 of it. It is measured every 50 ms, so a burst may pass
    * the limit for a moment. On Linux the whole process group counts, that is every process that the step starts, directly

@@ -13,8 +13,8 @@ export interface InterruptedStep {
   readonly attempt: number
 }
 
-/** The options of a step. */
-export interface StepOptions {
+/** The options of a step that `task.isolated` has too. */
+export interface BasicStepOptions {
   /**
    * Retries after an attempt that throws.
    * @default one attempt
@@ -34,4 +34,17 @@ export interface StepOptions {
    * @default 'retry'
    */
   readonly onInterrupted?: 'retry' | 'fail' | 'ask' | ((step: InterruptedStep) => unknown) | undefined
+}
+
+/** The options of a step. */
+export interface StepOptions extends BasicStepOptions {
+  /**
+   * Time of the commit of the result. With `'deferred'`, the step continues at once, and its result is written with the
+   * next commit of the task, at most 100 records, 1 MiB or 100 ms later, and at `close()`. For a step that may safely run
+   * again: a crash runs the deferred steps again that ended since the last commit, under the same keys, and no others. Not
+   * together with `retry` of more than one attempt, with `onInterrupted`, or with an `undo` of the step.
+   * @default none: the result is on disk before the body receives it
+   * @see docs/guides/deferred-steps.md
+   */
+  readonly commit?: 'deferred' | undefined
 }

@@ -47,6 +47,7 @@ export class History {
   #next = 0
   #segment = PREFIX
   #position = -1
+  #newest = -1
   #saved: CheckpointRecord | undefined
   #saves: CheckpointRecord[] = []
 
@@ -64,6 +65,11 @@ export class History {
   /** The number of the record that the body received last. -1 before the first. */
   get position(): number {
     return this.#position
+  }
+
+  /** Number of the record that was added last; -1 before any. */
+  get newest(): number {
+    return this.#newest
   }
 
   /** True if the body has made a call in its current segment. */
@@ -188,6 +194,7 @@ export class History {
   }
 
   #index(record: LogRecord): void {
+    this.#newest = record.seq
     if (record.kind === 'checkpoint') this.#saves.push(record)
     this.#byAsk.set(place(record.segment, record.scope, record.ask), record)
   }

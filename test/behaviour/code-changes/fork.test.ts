@@ -254,6 +254,7 @@ describe('made-up bodies', () => {
         const seen: Seen = { effects: [], answers: [], said: new Map() }
         let random = seed
         const witness = {
+          begins: () => {},
           effect: (who: string) => void seen.effects.push(who),
           answered: (who: string) => void seen.answers.push(who),
           same: (what: string, value: unknown) => void seen.said.set(what, value),

@@ -23,6 +23,10 @@ export class HistoryOfOneSegment implements AsUsed {
     this.#records = [...records]
   }
 
+  get newest(): number {
+    return this.#records.at(-1)?.seq ?? -1
+  }
+
   get asked(): boolean {
     return this.#asks > 0
   }

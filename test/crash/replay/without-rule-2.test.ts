@@ -16,7 +16,11 @@ test('without rule 2, chains side by side get the answers of each other, or are 
 }, async () => {
   const tally = newTally()
   // Without turns, what no record answers comes at once too: most bodies that ask for it are stuck before any answer is wrong.
-  const recordedOnly = trialShape.map((trial) => ({ ...trial, body: { ...trial.body, refused: 0, derived: 0 } }))
+  // Deferred steps end in the order of their calls more often, and hide it.
+  const recordedOnly = trialShape.map(({ body, ...trial }) => {
+    const chains = body.chains.map((chain) => ({ ...chain, deferred: 0 }))
+    return { ...trial, body: { ...body, chains, deferred: 0, refused: 0, derived: 0 } }
+  })
   for (const trial of fc.sample(recordedOnly, { seed: 1, numRuns: 150 })) await runTrial(trial, tally)
   const wrong = tally.violations.filter((violation) => violation.includes('got the answer of'))
   const stuck = tally.violations.filter((violation) => violation.startsWith('a task is parked: CODE_CHANGED'))

@@ -103,7 +103,8 @@ const RETRY: Rows<RetryOptions> = {
   maximumInterval: DURATION,
   retryIf: FUNCTION,
 }
-const STEP: Rows<StepOptions> = { retry: OBJECT, timeout: DURATION, onInterrupted: oneOf }
+const BASIC_STEP = { retry: OBJECT, timeout: DURATION, onInterrupted: oneOf }
+const STEP: Rows<StepOptions> = { ...BASIC_STEP, commit: oneOf }
 const WAIT: Rows<WaitOptions> = { timeout: DURATION }
 const OPEN: Rows<OpenOptions> = {
   dir: ['', 'a\0b', 5, undefined, ...NOTHING_ELSE],
@@ -649,7 +650,7 @@ const BODY_CALLS: Record<string, BodyCall> = {
     call: 'task.isolated',
     names: ISOLATED_OPTIONS,
     rows: {
-      ...STEP,
+      ...BASIC_STEP,
       memoryMb: [...COUNT, 127],
       cpuMs: COUNT,
       export: ['', 5, ...NOTHING_ELSE],

@@ -44,6 +44,7 @@ const OF_A_BODY: Record<string, TaskEvent> = {
   'note how far a step is': { kind: 'note', run: 1, beside: { changed: [note('a')] } },
   'ask a question': { kind: 'note', run: 1, beside: { begun: [question('ok-9')] } },
   retry: { kind: 'retry', run: 1, wakeAt: NOW + 9, why: 'Error: no', plan: NO_DROPS },
+  'flush deferred records': { kind: 'flush', run: 1 },
   patch: { kind: 'patch', run: 1, answers: [{ segment: 0, text: '[]' }] },
   unload: { kind: 'unload', run: 1, wakeAt: NOW + 9, listens: false },
   'return a result': { kind: 'settle', run: 1, outcome: { kind: 'result' }, by: 'body', retentionMs: 1 },

@@ -126,6 +126,14 @@ describe('answers', () => {
     expect(history.next()).toMatchObject({ name: 'c' })
   })
 
+  test('are known up to the newest, whether it was read or is added', () => {
+    expect(new History([]).newest).toBe(-1)
+    const history = new History([step(0, 'a', { ask: 0 }), step(4, 'b', { ask: 1 })])
+    expect(history.newest).toBe(4)
+    history.add(step(5, 'c', { ask: 2 }))
+    expect(history.newest).toBe(5)
+  })
+
   test('are let go of once they are handed over, however many there are', () => {
     const history = new History([])
     for (let seq = 0; seq < 600; seq++) {

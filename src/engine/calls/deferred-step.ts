@@ -1,0 +1,79 @@
+/**
+ * Runs one deferred step: calls its function once, decides the record, and hands it over at once. The next commit of the
+ * task writes the record (engine/core/deferred-records.ts).
+ *
+ * deferred-4. Before the function of any other step, a question, a child, or the undoing of branches, the deferred records
+ *     are on disk. So nothing outside the task is done because of a result that a crash takes back.
+ * deferred-5. A step that has something on disk already, as the state it saved, is recorded like any other.
+ */
+import { isFenced } from '../../task/decisions/transition.js'
+import type { NamedRecord } from '../../task/log/records.js'
+import { defer } from '../core/deferred-records.js'
+import { settleIfLate } from '../replay/begin-calls.js'
+import { newPendingRecord, type PendingCall } from '../replay/pending-call.js'
+import type { Run } from '../replay/run.js'
+import { notDeferred, type StepCall } from './checked-step.js'
+import { recordResult } from './record-result.js'
+import {
+  type AttemptState,
+  attempt,
+  type Ended,
+  hasUndo,
+  recorded,
+  runStep,
+  type StepTrial,
+  stepResultOf,
+} from './step.js'
+
+/** What a run knows of the call of a deferred step. */
+export const DEFERRED = { isDeferred: true } as const
+
+const RESOLVED = Promise.resolve()
+
+/** @throws TypeError if the step has an undo: that needs to know that the step ran */
+export function refuseUndo(run: Run, step: StepCall): void {
+  if (hasUndo(run, step)) throw notDeferred(step.name, 'an `undo` in its definition')
+}
+
+/** Runs a deferred step that the log doesn't answer. Never rejects. */
+export function runDeferredStep(run: Run, asked: PendingCall, step: StepCall): Promise<void> {
+  // Begun by code that did not defer it (deferred-5).
+  if (run.noteOf(asked)) return runStep(run, asked, step)
+  if (run.isOverFor(asked) || asked.aborted || run.host.closing || settleIfLate(run)) {
+    run.dropped(asked)
+    return RESOLVED
+  }
+  const trial: StepTrial = { note: newPendingRecord(asked), isStored: false }
+  const state: AttemptState = { isOver: false }
+  return attempt(run, asked, step, trial, state).then((ended) => {
+    state.isOver = true
+    asked.working = undefined
+    return conclude(run, asked, trial, ended)
+  })
+}
+
+function conclude(run: Run, asked: PendingCall, trial: StepTrial, ended: Ended): Promise<void> | undefined {
+  const { host, task, number } = run
+  const onDisk = (record: NamedRecord) => recorded(run, asked, record)
+  const isDropped = () => run.isOverFor(asked) || (ended.failed !== undefined && asked.aborted === true)
+  const answer = () => stepResultOf(asked, trial, asked.startedAt ?? host.clock.now(), ended)
+  if (!trial.pending && run.beginnings.mayDefer && !isDropped()) {
+    try {
+      const event = { kind: 'record', run: number, record: answer().record, progress: task.progress } as const
+      const record = defer(host, task, event, onDisk)
+      if (record) {
+        run.recorded(asked, record)
+        return undefined
+      }
+    } catch (error) {
+      run.dropped(asked)
+      if (!isFenced(error)) run.fail(error)
+      return undefined
+    }
+  }
+  const act = async () => {
+    await trial.pending
+    return isDropped() ? undefined : answer()
+  }
+  return recordResult(run, asked, act, onDisk)
+}
