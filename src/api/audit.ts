@@ -1,8 +1,9 @@
 /** Reads the audit for a caller. */
+import { instantOf } from '../base/duration.js'
 import { checkOptionsOf, expected, type Names } from '../base/expected.js'
-import { auditIdAt, checkLimit } from '../engine/checks/arguments.js'
+import { checkLimit } from '../engine/checks/arguments.js'
 import type { Engine } from '../engine/core/engine.js'
-import { readAudit } from '../store/reads.js'
+import { readAudit } from '../store/audit.js'
 import type { AuditEntry } from '../task/changes.js'
 
 /** The options of `audit`. */
@@ -35,6 +36,6 @@ export async function auditOf({ store }: Pick<Engine, 'store'>, options: AuditOp
   const { taskId, since = 0, limit = 1_000 } = options
   if (taskId !== undefined && typeof taskId !== 'string') throw expected('taskId', 'a string', taskId)
   checkLimit(limit, LIMIT_MAX)
-  const sinceId = auditIdAt(since)
-  return store.read((level) => readAudit(level, { taskId, sinceId, limit }))
+  const first = instantOf(since, 'since')
+  return store.read((level) => readAudit(level, { taskId, since: first, limit }))
 }

@@ -73,7 +73,7 @@ export class Holdfast {
 
   /**
    * Opens the store in `dir`, or creates one there, and resumes every unfinished task in the background.
-   * @throws HoldfastError `STORE_LOCKED`, `STORE_UNUSABLE`, `STORE_TOO_NEW`, `STORE_DAMAGED`; the directory is unchanged
+   * @throws HoldfastError `STORE_LOCKED`, `STORE_UNUSABLE`, `STORE_TOO_NEW`, `STORE_TOO_OLD`, `STORE_DAMAGED`; the directory is unchanged
    * @throws TypeError for an option of the wrong type; HoldfastError `STORE_UNAVAILABLE` if the disk refuses writes
    */
   static async open(options: OpenOptions): Promise<Holdfast> {
@@ -295,6 +295,7 @@ export class Holdfast {
 
   /**
    * Returns the audit entries, oldest first: every change of status, every checkpoint saved or restored, every recovery.
+   * Entries outlive their task. They are kept for `auditRetention`, and up to `auditBytesMax`.
    */
   async audit(options: AuditOptions = {}): Promise<readonly AuditEntry[]> {
     return auditOf(this.#engine, options)

@@ -12,6 +12,8 @@ export const ERROR_CODES = {
   STORE_UNUSABLE:
     'The directory cannot be a store: a file, not writable, a full disk, or data of another program. Nothing was changed.',
   STORE_TOO_NEW: 'A newer version of the library wrote the store. Upgrade; nothing was changed.',
+  STORE_TOO_OLD:
+    'The store has format 1, which no release used. Use an empty directory, or finish its tasks with the build that wrote it. Nothing was changed.',
   STORE_DAMAGED:
     'Acknowledged commits, or files of the database, are missing or damaged. Restore a copy of the whole directory; or, where the message offers it, open with `acceptDamage: true` and read the report.',
   STORE_UNAVAILABLE: 'The disk refused a write. Tasks pause and continue by themselves; try the call again.',

@@ -26,7 +26,7 @@ export interface Ids {
   /** `cp-` + ULID. */
   checkpointId(now: number): string
   /** A ULID that sorts after the one before it, even in the same millisecond. */
-  auditId(now: number): string
+  orderedId(now: number): string
   /** A random number from 0 up to, and without, 1. It varies the delay before a retry. */
   fraction(): number
   /** 128 random bits as text, for the seed of a task's `uuid()` and the token of a lock. */
@@ -103,7 +103,7 @@ export function createIds(): Ids {
       newest.order = order
     },
     checkpointId: (now) => `cp-${ulid(now, randomFraction)}`,
-    auditId: (now) => monotonic(now),
+    orderedId: (now) => monotonic(now),
     fraction: randomFraction,
     seed: () => randomUUID(),
   }

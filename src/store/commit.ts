@@ -20,6 +20,7 @@
 import { HoldfastError } from '../base/errors.js'
 import type { Logger } from '../base/logger.js'
 import type { Tally } from '../task/counters.js'
+import type { AuditWriter, NewAuditEntry } from './audit.js'
 import { type Connection, isLost, unavailable } from './connection.js'
 import type { Operation } from './disk/layout.js'
 import type { Level } from './disk/level.js'
@@ -52,6 +53,8 @@ export interface CommitOptions {
   readonly isRepeatable?: boolean | undefined
   /** Changes of the counters, written in the same batch. */
   readonly tally?: Tally | undefined
+  /** What it adds to the audit; written in its batch. */
+  readonly entries?: readonly NewAuditEntry[] | undefined
 }
 
 /**
@@ -89,6 +92,7 @@ export interface CommitterOptions {
   /** True if each commit waits for the anchor. Otherwise the anchor lags. */
   readonly anchorEach: boolean
   readonly totals: TotalsKeeper
+  readonly audit: AuditWriter
 }
 
 export class Committer {
@@ -159,7 +163,7 @@ export class Committer {
     let bytes = 0
     let size = 0
     for (const pending of this.#queue) {
-      operations += pending.operations.length
+      operations += pending.operations.length + (pending.entries?.length ?? 0)
       for (const { value } of pending.operations) bytes += value?.length ?? 0
       if (size > 0 && (operations > OPERATIONS_PER_BATCH || bytes > BYTES_PER_BATCH)) break
       size++
@@ -168,10 +172,11 @@ export class Committer {
   }
 
   async #write(group: readonly QueuedCommit[]): Promise<void> {
-    const { connection, anchor, sync, anchorEach, totals } = this.options
+    const { connection, anchor, sync, anchorEach, totals, audit } = this.options
     const seq = this.#newest + 1
     const operations = group.flatMap((pending) => pending.operations)
     operations.push(...totals.count(group, seq))
+    operations.push(...audit.operations(group, seq))
     operations.push(chainOperation(seq, operations))
     assertPadded(operations)
     await writeBatch(connection.level, operations, sync)
@@ -181,10 +186,11 @@ export class Committer {
     if (anchorEach) await anchor.writeNow()
     this.#newest = seq
     totals.landed()
+    audit.landed()
   }
 
   async #recover(group: readonly QueuedCommit[], cause: unknown): Promise<void> {
-    const { connection, logger, totals, anchor, anchorEach } = this.options
+    const { connection, logger, totals, audit, anchor, anchorEach } = this.options
     if (isLost(cause)) throw cause
     const attempted = this.#newest + 1
     connection.poison(cause)
@@ -206,6 +212,7 @@ export class Committer {
     if (landed) {
       this.#newest = attempted
       totals.landed()
+      audit.landed()
     }
     const unwritten = [...(landed ? [] : group), ...this.#queue]
     this.#queue = unwritten.filter(keepsItsPlace)

@@ -5,12 +5,13 @@
  *   task from all reads, so no reader sees half a task.
  * - The records that lead the sweeper to the task (its timer, its owner's entry) are deleted with its head, in the last
  *   batch. So a sweep that was interrupted by a crash is found again and repeated from its beginning.
- * - An entry of the trail and its audit entry are deleted in one batch.
+ * - Audit entries outlive their task (audit.ts).
  * - A binding's record of a task and the binding's own records that it names are deleted in one batch.
  */
 import type { IdempotencyEntry } from '../task/changes.js'
 import { sweptTally } from '../task/counters.js'
 import type { TaskHead } from '../task/head.js'
+import { encodeMovingPart } from '../task/head-codec.js'
 import type { Operation } from './disk/layout.js'
 import * as layout from './disk/layout.js'
 import type { Level } from './disk/level.js'
@@ -79,16 +80,12 @@ export async function writeGuards(store: Store): Promise<void> {
 }
 
 async function toDeletes(store: Store, taskId: string, keys: readonly string[]): Promise<Operation[]> {
-  const trail = layout.trailPrefix(taskId)
   const beside = layout.besidePrefix(taskId)
   const own = await ownRecordsOf(
     store,
     keys.filter((key) => key.startsWith(beside)),
   )
-  const all = keys.flatMap((key) =>
-    key.startsWith(trail) ? [{ key: layout.auditKey(layout.lastPart(key)) }, { key }] : [{ key }],
-  )
-  return [...own.map((key) => ({ key })), ...all]
+  return [...own, ...keys].map((key) => ({ key }))
 }
 
 /** Keys of the bindings' own records that the records under `keys` name, as far as they exist. */
@@ -117,7 +114,7 @@ function ownKeysIn(key: string, text: string | undefined): string[] {
 
 function hide(head: TaskHead): Operation {
   const key = layout.doneKey(head.taskId)
-  return { key, value: seal(key, head.seq, JSON.stringify({ ...head, sweeping: true })) }
+  return { key, value: seal(key, head.seq, encodeMovingPart({ ...head, sweeping: true })) }
 }
 
 /** Operations of the last batch. The idempotency key is kept, with the instants of its end and of the settlement. */
@@ -134,5 +131,5 @@ async function lastOperations(level: Level, { taskId, head, marker, forgetAt }: 
       operations.push({ key, value: seal(key, 0, JSON.stringify({ ...entry, forgetAt, settledAt })) })
     }
   }
-  return [...operations, { key: marker }, { key: layout.doneKey(taskId) }]
+  return [...operations, { key: marker }, { key: layout.taskKey(taskId) }, { key: layout.doneKey(taskId) }]
 }

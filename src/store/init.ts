@@ -48,7 +48,7 @@ const OUR_LEFTOVER_PREFIXES = [`${LOCK_FILE}.new-`, `${LOCK_FILE}.taken-`, 'prob
 
 /**
  * Reads the identity of the store in `dir`. Returns `undefined` if a new store can be created there.
- * @throws HoldfastError `STORE_UNUSABLE`, `STORE_TOO_NEW`, `STORE_DAMAGED`
+ * @throws HoldfastError `STORE_UNUSABLE`, `STORE_TOO_NEW`, `STORE_TOO_OLD`, `STORE_DAMAGED`
  */
 export async function inspectDirectory(dir: string): Promise<Identity | undefined> {
   let names: string[]
@@ -99,6 +99,14 @@ function parseIdentity(dir: string, text: string): Identity {
       'STORE_TOO_NEW',
       `The store ${dir} has format ${format}; this version of holdfast reads up to ${FORMAT_VERSION}. Upgrade holdfast; nothing was changed.`,
       { details: { dir, format, formatMax: FORMAT_VERSION } },
+    )
+  }
+  // From format 2 on, an older format is migrated (docs/internals/on-disk-format.md).
+  if (format < FORMAT_VERSION) {
+    throw new HoldfastError(
+      'STORE_TOO_OLD',
+      `The store ${dir} has format ${format}, which only builds before the first release wrote; no release reads it. Use an empty directory, or let the build that wrote the store finish its tasks first. Nothing was changed.`,
+      { details: { dir, format, formatMin: FORMAT_VERSION } },
     )
   }
   return identity as Identity

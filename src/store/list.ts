@@ -6,11 +6,11 @@
 
 import { byteCountOf } from '../task/byte-count.js'
 import { isSettled, type TaskHead, type TaskStatus } from '../task/head.js'
-import { DONE, doneKey, type KeyRange, LIVE, lastPart, liveKey, ownerPrefix, under } from './disk/layout.js'
+import type { MovingPart } from '../task/head-codec.js'
+import { DONE, doneKey, type KeyRange, LIVE, lastPart, liveKey, ownerPrefix, taskKey, under } from './disk/layout.js'
 import type { Level } from './disk/level.js'
 import { pages } from './disk/pages.js'
-import { unseal } from './integrity/envelope.js'
-import { decodeHead } from './operations.js'
+import { decodeMoving, withFixedPart } from './operations.js'
 
 /** Filter, cursor and size of a page. */
 export interface ListQuery {
@@ -31,23 +31,54 @@ export async function listHeads(
   query: ListQuery,
   onDamaged: (taskId: string, error: unknown) => void,
 ): Promise<{ heads: TaskHead[]; more: boolean }> {
+  const { limit, type } = query
   const heads: TaskHead[] = []
+  for await (const few of inGroups(movingParts(level, query, onDamaged), type === undefined ? limit + 1 : PAGE)) {
+    const fixed = await level.getMany(few.map(({ taskId }) => taskKey(taskId)))
+    for (const [index, moving] of few.entries()) {
+      let head: TaskHead
+      try {
+        head = withFixedPart(moving, fixed[index])
+      } catch (error) {
+        onDamaged(moving.taskId, error)
+        continue
+      }
+      if (type !== undefined && head.type !== type) continue
+      if (heads.length === limit) return { heads, more: true }
+      heads.push(head)
+    }
+  }
+  return { heads, more: false }
+}
+
+/** The moving parts of the tasks that `query` may list: all but its type is compared. */
+async function* movingParts(
+  level: Level,
+  query: ListQuery,
+  onDamaged: (taskId: string, error: unknown) => void,
+): AsyncGenerator<MovingPart> {
   const source = query.owner === undefined ? allHeads(level, query) : headsOf(level, query.owner, query)
   for await (const { taskId, key, text } of source) {
-    let head: TaskHead
+    let moving: MovingPart
     try {
-      head = decodeHead(key, unseal(key, text).body)
+      moving = decodeMoving(key, text)
     } catch (error) {
       onDamaged(taskId, error)
       continue
     }
-    if (head.sweeping) continue
-    if (query.statuses && !query.statuses.includes(head.status)) continue
-    if (query.type !== undefined && head.type !== query.type) continue
-    if (heads.length === query.limit) return { heads, more: true }
-    heads.push(head)
+    if (!moving.isSweeping && (!query.statuses || query.statuses.includes(moving.status))) yield moving
   }
-  return { heads, more: false }
+}
+
+async function* inGroups<T>(source: AsyncIterable<T>, size: number): AsyncGenerator<T[]> {
+  let group: T[] = []
+  for await (const one of source) {
+    group.push(one)
+    if (group.length < Math.min(size, PAGE)) continue
+    yield group
+    group = []
+  }
+  if (group.length > 0) yield group
 }
 
 /** Bytes that each settled task of an owner occupies, by task ID. */
@@ -56,7 +87,7 @@ export async function readSettledOf(level: Level, owner: string): Promise<Map<st
   for await (const { taskId, key, text } of headsOf(level, owner, { limit: 0 })) {
     if (key !== doneKey(taskId)) continue
     try {
-      bytes.set(taskId, byteCountOf(decodeHead(key, unseal(key, text).body)).kept)
+      bytes.set(taskId, byteCountOf(decodeMoving(key, text)).kept)
     } catch {
       // A damaged head has no size here. A read of that task reports the damage.
     }

@@ -10,6 +10,7 @@ import type { Ids } from '../base/ids.js'
 import type { Logger } from '../base/logger.js'
 import type { Durability } from '../task/head.js'
 import { type Assessment, assess } from './assess.js'
+import { readAuditEnd } from './audit.js'
 import { writeBatch } from './commit.js'
 import { BoundedOpen, OPEN_MS_MAX } from './disk/bounded-open.js'
 import { databaseBroken, explain, isBroken, storeDamaged } from './disk/damage.js'
@@ -43,7 +44,7 @@ export interface OpenStoreOptions {
 
 /**
  * Opens the store in `dir`, or creates one there.
- * @throws HoldfastError `STORE_LOCKED`, `STORE_UNUSABLE`, `STORE_TOO_NEW`, `STORE_DAMAGED`. Nothing was changed.
+ * @throws HoldfastError `STORE_LOCKED`, `STORE_UNUSABLE`, `STORE_TOO_NEW`, `STORE_TOO_OLD`, `STORE_DAMAGED`. Nothing was changed.
  */
 export function openStore(options: OpenStoreOptions): Promise<Store> {
   return openWhenUnlocked(() => openOnce(options), options)
@@ -176,6 +177,7 @@ async function openLocked(
   const release = () => inTurn([stopWatching, releaseLock])
   const anchorEach = options.anchor === 'each'
   const totals = await readTotals(level, logger)
+  const auditEnd = await readAuditEnd(level, logger)
   const parts = {
     level,
     reopen,
@@ -184,10 +186,10 @@ async function openLocked(
     anchorEach,
     newest,
     totals,
+    auditEnd,
     damage,
     durability,
     clock,
-    ids,
     logger,
     release,
   }

@@ -3,14 +3,24 @@
  * the records of a task. The keys are those of `layout.ts`.
  */
 
-import type { AuditEntry, Change, TaskDecision } from '../task/changes.js'
+import type { Change, TaskDecision } from '../task/changes.js'
 import { sweepAt } from '../task/decisions/expiry.js'
 import { HEAD_BYTES_MAX, isLive, isSettled, type TaskHead } from '../task/head.js'
+import {
+  decodeMovingPart,
+  encodeFixedPart,
+  encodeMovingPart,
+  isStoredInline,
+  joinParts,
+  type MovingPart,
+  splitValue,
+  withValue,
+} from '../task/head-codec.js'
 import { encodePendingRecord } from '../task/log/pending-record.js'
 import { encodeUndoRecord } from '../task/log/undo-record.js'
+import type { NewAuditEntry } from './audit.js'
 import type { Operation } from './disk/layout.js'
 import {
-  auditKey,
   checkpointKey,
   doneKey,
   droppedKey,
@@ -18,6 +28,7 @@ import {
   inputKey,
   inputKeyKey,
   intentKey,
+  lastPart,
   liveKey,
   logKey,
   messageKey,
@@ -28,35 +39,70 @@ import {
   patchKey,
   settledKey,
   stateKey,
+  taskKey,
   timerKey,
-  trailKey,
 } from './disk/layout.js'
-import { damaged, seal } from './integrity/envelope.js'
+import { damaged, seal, unseal } from './integrity/envelope.js'
 
 /** Value of the owner's index entry of a task that another task started. */
 export const CHILD = 'child'
 
-/** Operations of `decision`. */
-export function toOperations(decision: TaskDecision, nextAuditId: (at: number) => string): Operation[] {
-  const operations: Operation[] = []
-  for (const change of decision.changes) add(operations, decision.head, change, nextAuditId)
-  return operations
+/** What a commit writes: operations, and the audit entries that get their key with the number of the commit. */
+export interface Writes {
+  readonly operations: Operation[]
+  readonly entries: NewAuditEntry[] | undefined
 }
 
-function add(operations: Operation[], task: TaskHead, change: Change, nextAuditId: (at: number) => string): void {
-  const { taskId, seq, type } = task
+/** What `decision` writes. */
+export function toWrites(decision: TaskDecision): Writes {
+  const operations: Operation[] = []
+  const about = { task: decision.head, outcomeText: inlineOutcomeOf(decision) }
+  let entries: NewAuditEntry[] | undefined
+  for (const change of decision.changes) {
+    if (change.kind === 'audit') {
+      entries ??= []
+      entries.push(entryOf(decision.head, change))
+    } else add(operations, about, change)
+  }
+  return { operations, entries }
+}
+
+function entryOf({ taskId, type }: TaskHead, change: Extract<Change, { kind: 'audit' }>): NewAuditEntry {
+  return { taskId: change.taskId ?? taskId, type, ...change.entry }
+}
+
+/** The outcome, if it is stored with the head. The head of a task with a clean-up is written again, without the outcome. */
+function inlineOutcomeOf({ head, changes }: TaskDecision): string | undefined {
+  if (isLive(head)) return undefined
+  const outcome = changes.find((change) => change.kind === 'outcome')
+  return outcome && isStoredInline(outcome.text) ? outcome.text : undefined
+}
+
+interface About {
+  readonly task: TaskHead
+  readonly outcomeText: string | undefined
+}
+
+function add(operations: Operation[], { task, outcomeText }: About, change: Exclude<Change, { kind: 'audit' }>): void {
+  const { taskId, seq } = task
   const put = (key: string, body: string) => operations.push({ key, value: seal(key, seq, body) })
   switch (change.kind) {
     case 'head': {
       if (isLive(change.head)) return void put(liveKey(taskId), encodeLiveHead(change.head))
       operations.push({ key: liveKey(taskId) })
-      put(doneKey(taskId), JSON.stringify(change.head))
+      put(doneKey(taskId), withValue(encodeMovingPart(change.head), outcomeText))
       return void put(sweepKey(change.head), '')
     }
-    case 'input':
-      return void put(inputKey(taskId), change.text)
+    case 'task': {
+      const { inputText } = change
+      const isInline = inputText !== undefined && isStoredInline(inputText)
+      put(taskKey(taskId), withValue(encodeFixedPart(task), isInline ? inputText : undefined))
+      if (inputText !== undefined && !isInline) put(inputKey(taskId), inputText)
+      return
+    }
     case 'outcome':
-      return void put(outcomeKey(taskId), change.text)
+      if (outcomeText === undefined) put(outcomeKey(taskId), change.text)
+      return
     case 'record':
       return void put(logKey(taskId, change.segment, change.seq), change.text)
     case 'dropped':
@@ -107,12 +153,6 @@ function add(operations: Operation[], task: TaskHead, change: Change, nextAuditI
       const key = timerKey(change.at, 'sweep-orphan', taskId)
       return void (change.isDone ? operations.push({ key }) : put(key, JSON.stringify({ taskId })))
     }
-    case 'audit': {
-      const about = change.taskId ?? taskId
-      const entry: AuditEntry = { id: nextAuditId(change.entry.at), taskId: about, type, ...change.entry }
-      put(auditKey(entry.id), JSON.stringify(entry))
-      return void put(trailKey(about, entry.id), '')
-    }
   }
 }
 
@@ -126,7 +166,7 @@ function sweepKey(head: TaskHead): string {
 }
 
 function encodeLiveHead(head: TaskHead): string {
-  const text = JSON.stringify(head)
+  const text = encodeMovingPart(head)
   // A settled head also holds the error, and is not written with every step. So the limit does not apply.
   if (!isSettled(head.status) && text.length > HEAD_BYTES_MAX / 3 && Buffer.byteLength(text) > HEAD_BYTES_MAX) {
     throw new RangeError(
@@ -136,9 +176,27 @@ function encodeLiveHead(head: TaskHead): string {
   return text
 }
 
-/** Decodes the head that was stored under `key`. */
-export function decodeHead(key: string, text: string): TaskHead {
-  const head = JSON.parse(text) as TaskHead
-  if (!key.endsWith(`/${head.taskId}`)) throw damaged(key, `it is the head of ${head.taskId}`)
-  return head
+/**
+ * The head of a task, from both of its parts.
+ * @param key of the moving part: `live/<taskId>` or `done/<taskId>`
+ * @param fixedText what `task/<taskId>` has; `undefined` if it is missing
+ * @throws HoldfastError `RECORD_DAMAGED` naming the key
+ */
+export function decodeHead(key: string, text: string, fixedText: string | undefined): TaskHead {
+  return withFixedPart(decodeMoving(key, text), fixedText)
+}
+
+/** The moving part of the head that was read under `key`. @throws HoldfastError `RECORD_DAMAGED` naming the key */
+export function decodeMoving(key: string, text: string): MovingPart {
+  const { seq, body } = unseal(key, text)
+  const moving = decodeMovingPart(lastPart(key), seq, splitValue(body).part)
+  if (!moving) throw damaged(key, 'it is no head')
+  return moving
+}
+
+/** The head with this moving part. @throws HoldfastError `RECORD_DAMAGED` naming the key of the fixed part */
+export function withFixedPart(moving: MovingPart, fixedText: string | undefined): TaskHead {
+  const key = taskKey(moving.taskId)
+  if (fixedText === undefined) throw damaged(key, 'it is missing')
+  return joinParts(moving, splitValue(unseal(key, fixedText).body).part)
 }

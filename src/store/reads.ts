@@ -4,9 +4,10 @@
  */
 
 import { firstTaskIdAt, taskIdTime } from '../base/ids.js'
-import type { AuditEntry, IdempotencyEntry, IdempotencyScope } from '../task/changes.js'
+import type { IdempotencyEntry, IdempotencyScope } from '../task/changes.js'
 import type { CheckpointInfo } from '../task/checkpoint.js'
 import type { TaskHead } from '../task/head.js'
+import { splitValue } from '../task/head-codec.js'
 import type { Outcome } from '../task/log/outcome.js'
 import { decodePendingRecord, type PendingRecord, type Place } from '../task/log/pending-record.js'
 import { decodeUndoRecord, type UndoRecord } from '../task/log/undo-record.js'
@@ -17,22 +18,27 @@ import { collect, pages } from './disk/pages.js'
 import { damaged, unseal, unsealJson } from './integrity/envelope.js'
 import { CHILD, decodeHead } from './operations.js'
 
-/** Head of a task, from the live or the settled range. */
+/**
+ * The head of a task, from both of its parts.
+ * @throws HoldfastError `RECORD_DAMAGED` for a part without the other (layout-1)
+ */
 export async function readHead(level: Level, taskId: string): Promise<TaskHead | undefined> {
-  // The live range is read first. A task that settles in between has moved to the settled range by the second read. If
-  // both have a head, the live one is an old value that the database brought back: a settled task stays settled
-  // (recovery-3).
-  const [live, done] = [layout.liveKey(taskId), layout.doneKey(taskId)]
-  const unfinished = await level.get(live)
-  const settled = await level.get(done)
-  if (settled !== undefined) return decodeHead(done, unseal(done, settled).body)
-  return unfinished === undefined ? undefined : decodeHead(live, unseal(live, unfinished).body)
+  const [task, live, done] = [layout.taskKey(taskId), layout.liveKey(taskId), layout.doneKey(taskId)]
+  // One call reads one state of the database.
+  const [fixed, unfinished, settled] = await level.getMany([task, live, done])
+  // Where both are there, the live one is an old value that the database brought back: a settled task stays settled
+  // (recovery-3, layout-2).
+  if (settled !== undefined) return decodeHead(done, settled, fixed)
+  if (unfinished !== undefined) return decodeHead(live, unfinished, fixed)
+  if (fixed !== undefined) throw damaged(live, 'it is missing')
+  return undefined
 }
 
-/** True if records of a task exist besides its head. A task with records and without a head is damaged, not unknown. */
+/** True if a part of the task's head, or its owner's entry, is there: the rest was lost then, and the task is damaged, not unknown. */
 export async function hasTraces(level: Level, taskId: string, owner: string | undefined): Promise<boolean> {
   if (owner !== undefined) return (await level.get(layout.ownerKey(owner, taskId))) !== undefined
-  return (await readKeys(level, layout.under(layout.trailPrefix(taskId)), 1)).length > 0
+  const parts = await level.getMany([layout.taskKey(taskId), layout.liveKey(taskId), layout.doneKey(taskId)])
+  return parts.some((text) => text !== undefined)
 }
 
 /** Heads of the live range. */
@@ -45,18 +51,20 @@ export interface LiveHeads {
   readonly stale: string[]
 }
 
-/** Reads the live range, and looks up each of its tasks among the settled ones. */
+/** Reads the live range and the fixed parts, and looks up each of its tasks among the settled ones. */
 export async function readLiveHeads(level: Level): Promise<LiveHeads> {
   const found: LiveHeads = { heads: [], damaged: [], stale: [] }
   for await (const page of pages(level, layout.under(layout.LIVE))) {
     const taskIds = page.map(([key]) => layout.lastPart(key))
-    const settled = await level.getMany(taskIds.map(layout.doneKey))
+    const keys = [...taskIds.map(layout.taskKey), ...taskIds.map(layout.doneKey)]
+    const texts = await level.getMany(keys)
     for (const [index, [key, text]] of page.entries()) {
       const taskId = taskIds[index] as string
+      const settled = texts[taskIds.length + index]
       try {
-        if (settled[index] === undefined) found.heads.push(decodeHead(key, unseal(key, text).body))
+        if (settled === undefined) found.heads.push(decodeHead(key, text, texts[index]))
         else {
-          unseal(layout.doneKey(taskId), settled[index])
+          unseal(layout.doneKey(taskId), settled)
           found.stale.push(taskId)
         }
       } catch (error) {
@@ -72,12 +80,21 @@ export async function readLiveHeads(level: Level): Promise<LiveHeads> {
  * @throws HoldfastError `RECORD_DAMAGED`
  */
 export async function readInput(level: Level, { taskId, hasInput }: TaskHead): Promise<string | undefined> {
-  return hasInput ? bodyOf(level, layout.inputKey(taskId)) : undefined
+  return hasInput ? readValue(level, layout.taskKey(taskId), layout.inputKey(taskId)) : undefined
 }
 
-/** Outcome of a settled task. */
+/** Outcome of a settled task. @throws HoldfastError `RECORD_DAMAGED` */
 export async function readOutcome(level: Level, taskId: string): Promise<Outcome> {
-  return JSON.parse(await bodyOf(level, layout.outcomeKey(taskId))) as Outcome
+  return JSON.parse(await readValue(level, layout.doneKey(taskId), layout.outcomeKey(taskId))) as Outcome
+}
+
+/** A value that is stored with a part of the head, or, if it is large, under a key of its own. */
+async function readValue(level: Level, partKey: string, ownKey: string): Promise<string> {
+  const [part, own] = await level.getMany([partKey, ownKey])
+  const inline = part === undefined ? undefined : splitValue(unseal(partKey, part).body).value
+  if (inline !== undefined) return inline
+  if (own === undefined) throw damaged(ownKey, 'it is missing')
+  return unseal(ownKey, own).body
 }
 
 /** Records of the pending calls of a task, by key. */
@@ -251,28 +268,6 @@ export async function readNewestTaskId(level: Level): Promise<string | undefined
     return page.map(([key]) => layout.lastPart(key))
   }
   return [...(await last(layout.LIVE)), ...(await last(layout.DONE))].sort().at(-1)
-}
-
-/** Audit entries of one task or of all tasks, oldest first. */
-export async function readAudit(
-  level: Level,
-  { taskId, sinceId, limit }: { taskId?: string | undefined; sinceId: string; limit: number },
-): Promise<AuditEntry[]> {
-  if (taskId === undefined) {
-    const range = { ...layout.under(layout.AUDIT), gte: layout.auditKey(sinceId), limit }
-    return collect(level, range, (key, text) => unsealJson<AuditEntry>(key, text))
-  }
-  const trail = { ...layout.under(layout.trailPrefix(taskId)), gte: layout.trailKey(taskId, sinceId), limit }
-  const keys = await collect(level, trail, (key) => layout.auditKey(layout.lastPart(key)))
-  const texts = await level.getMany(keys)
-  const entries: AuditEntry[] = []
-  for (const [index, key] of keys.entries()) {
-    const text = texts[index]
-    if (text !== undefined) entries.push(unsealJson<AuditEntry>(key, text))
-    // The entry was swept meanwhile if its trail entry is gone too: both are deleted in one batch.
-    else if (await level.get(layout.trailKey(taskId, layout.lastPart(key)))) throw damaged(key, 'it is missing')
-  }
-  return entries
 }
 
 /**

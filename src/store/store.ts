@@ -9,11 +9,11 @@
 import type { Clock } from '../base/clock.js'
 import { HoldfastError } from '../base/errors.js'
 import { faultOf } from '../base/fault.js'
-import type { Ids } from '../base/ids.js'
 import type { Logger } from '../base/logger.js'
 import type { BindingRecord, IdempotencyScope, TaskDecision } from '../task/changes.js'
 import type { Tally, Totals } from '../task/counters.js'
 import { type Durability, isLive } from '../task/head.js'
+import { type AuditEnd, AuditWriter } from './audit.js'
 import { type CommitAnchor, Committer, type Fate, type Reload } from './commit.js'
 import { Connection } from './connection.js'
 import { explain } from './disk/damage.js'
@@ -25,7 +25,7 @@ import { runAll } from './disk/release-steps.js'
 import type { AnchorFaults } from './integrity/anchor.js'
 import { seal, unsealJson } from './integrity/envelope.js'
 import { type LastOpening, type OpeningRecord, openingOperation, readLastOpening } from './opening-record.js'
-import { toOperations } from './operations.js'
+import { toWrites } from './operations.js'
 import { TotalsKeeper } from './totals.js'
 
 /** Parts of an open store. */
@@ -40,11 +40,12 @@ export interface StoreParts {
   readonly newest: number
   /** Counters, as they were read at the open. */
   readonly totals: Totals
+  /** The newest value of the audit, as it was read. */
+  readonly auditEnd: AuditEnd
   /** Damage that was accepted at the open: a sentence, or `undefined`. */
   readonly damage: string | undefined
   readonly durability: Durability
   readonly clock: Clock
-  readonly ids: Ids
   readonly logger: Logger
   /** Releases the directory. */
   readonly release: () => Promise<void>
@@ -63,6 +64,8 @@ export class Store {
   readonly connection: Connection
   /** Counters since the store was created. */
   readonly totals: TotalsKeeper
+  /** The audit, as far as it is written. */
+  readonly audit: AuditWriter
   readonly #committer: Committer
   /** Functions that refuse those writes of a binding that wait while the store is down. */
   readonly #refusedAtEnd = new Set<(error: unknown) => void>()
@@ -78,6 +81,8 @@ export class Store {
     const sync = parts.durability === 'synced'
     const totals = new TotalsKeeper(parts.totals)
     this.totals = totals
+    this.audit = new AuditWriter(parts.auditEnd)
+    const { audit } = this
     const onLost = (lost: HoldfastError) => {
       // The anchor file may belong to another process by now.
       anchor.abandon()
@@ -85,7 +90,7 @@ export class Store {
       this.#onLost(lost)
     }
     const { connection } = this
-    this.#committer = new Committer({ connection, anchor, sync, logger, onLost, newest, anchorEach, totals })
+    this.#committer = new Committer({ connection, anchor, sync, logger, onLost, newest, anchorEach, totals, audit })
   }
 
   /** True if no commit, no read and no compaction is running, and no attempt to open the database again. */
@@ -117,9 +122,9 @@ export class Store {
    */
   commit(decision: TaskDecision, { patient }: { patient: boolean }): Promise<Fate> {
     const { head, tally } = decision
-    const operations = toOperations(decision, (at) => this.parts.ids.auditId(at))
+    const { operations, entries } = toWrites(decision)
     if (!isLive(head) && decision.changes[0]?.kind === 'head') this.#noteSettled()
-    return this.#committer.commit(operations, { taskId: head.taskId, patient, tally })
+    return this.#committer.commit(operations, { taskId: head.taskId, patient, tally, entries })
   }
 
   /**
@@ -127,9 +132,11 @@ export class Store {
    * @throws HoldfastError `STORE_UNAVAILABLE`
    */
   async noteOpening(note: OpeningRecord, counted: readonly TaskDecision[] = []): Promise<void> {
-    const operations = counted.flatMap((decision) => toOperations(decision, (at) => this.parts.ids.auditId(at)))
+    const writes = counted.map(toWrites)
+    const operations = writes.flatMap((write) => write.operations)
     operations.push(openingOperation(note, this.#committer.newest + 1))
-    await this.#committer.commit(operations, { taskId: '', patient: false })
+    const entries = writes.flatMap((write) => write.entries ?? [])
+    await this.#committer.commit(operations, { taskId: '', patient: false, entries })
   }
 
   /** Reads the record of the last opening, and whether a commit followed it. */

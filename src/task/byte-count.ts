@@ -14,7 +14,7 @@ export interface ByteCount {
   readonly prunable: number
 }
 
-/** Bytes of a task's head, its entries in the index and its audit trail. */
+/** Bytes of a task's head, its entries in the indexes and its audit entries, which outlive it. */
 export const TASK_BYTES = 1_500
 /** Bytes of the key and the envelope of one value. */
 const VALUE_BYTES = 120
@@ -30,7 +30,7 @@ export function stateUsage(stateBytes: number): number {
 }
 
 /** The byte count of a head. Heads of older versions have none and get the count of an empty task. */
-export function byteCountOf({ bytes }: TaskHead): ByteCount {
+export function byteCountOf({ bytes }: Pick<TaskHead, 'bytes'>): ByteCount {
   return bytes ?? { kept: TASK_BYTES, prunable: 0 }
 }
 

@@ -11,7 +11,7 @@ import type { Message, MessageKey } from './message.js'
 
 /** One entry of the audit trail: an event of a task. */
 export interface AuditEntry {
-  /** ID of the entry. IDs sort by time. */
+  /** ID of the entry. IDs sort in the order in which the entries were written. */
   readonly id: string
   readonly at: number
   readonly taskId: string
@@ -78,7 +78,8 @@ export interface BindingRecord {
 /** One change to the store. */
 export type Change =
   | { readonly kind: 'head'; readonly head: TaskHead }
-  | { readonly kind: 'input'; readonly text: string }
+  /** Fixed part of the head of a new task, and its input. */
+  | { readonly kind: 'task'; readonly inputText: string | undefined }
   | { readonly kind: 'outcome'; readonly text: string }
   | { readonly kind: 'record'; readonly segment: number; readonly seq: number; readonly text: string }
   /** List of the records that retries dropped and that are not deleted yet. */

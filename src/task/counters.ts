@@ -39,13 +39,13 @@ export type Tally = Readonly<Partial<Record<Counter, number>>>
 /** Value of every counter. */
 export type Totals = Readonly<Record<Counter, number>>
 
-/** The totals with `tallies` added. */
+/** The totals with `tallies` added. Counters of a later version stay as they are. */
 export function added(totals: Partial<Totals>, tallies: readonly Tally[]): Totals {
   const sums = COUNTERS.map((counter) => {
     const moved = tallies.reduce((sum, tally) => sum + (tally[counter] ?? 0), 0)
     return [counter, (totals[counter] ?? 0) + moved]
   })
-  return Object.fromEntries(sums) as Totals
+  return { ...totals, ...(Object.fromEntries(sums) as Totals) }
 }
 
 /** Counter changes of a task that settles. If its clean-up is pending, its bytes are counted when the clean-up ends. */

@@ -1,6 +1,7 @@
 /**
- * The head of a task: its status, counts, instants and flags. An unfinished head is rewritten with every step, so the
- * head stays small. Inputs, results and states have keys of their own.
+ * The head of a task: its status, counts, instants and flags. In memory, a head is one object. On disk, the fixed part is
+ * written once, and the moving part with every commit (head-codec.ts). So the moving part stays small. Inputs, results and
+ * states are not part of it.
  */
 
 import type { ErrorCode } from '../base/errors.js'
@@ -104,8 +105,6 @@ export interface TaskHead {
   /** Number of unanswered inputs. `inputsAsked` counts all inputs that the task ever requested. */
   readonly inputs?: number | undefined
   readonly inputsAsked?: number | undefined
-  /** True if the keys of all inputs of the task are kept. Absent in older heads (input-keys.ts). */
-  readonly hasInputKeys?: boolean | undefined
   /** Number of messages that were ever sent to the task. `messages` counts those not received yet. */
   readonly messagesSent?: number | undefined
   /** Number of idempotency keys of messages that are kept. */
@@ -145,32 +144,20 @@ export interface TaskHead {
   readonly error?: { readonly name: string; readonly message: string; readonly code: ErrorCode } | undefined
 }
 
-/**
- * Longest head of an unfinished task, in bytes of JSON. The head is rewritten with every step and read at every open,
- * so it stays small.
- */
+/** Longest moving part of the head of an unfinished task, in bytes. It is written with every step and read at every open. */
 export const HEAD_BYTES_MAX = 2_048
-/**
- * Longest head of a new task. Counters, instants, flags and progress need up to 794 bytes more, and a parking 74
- * without its reason. Texts that explain (a reason, an error) get the rest.
- */
-export const NEW_HEAD_BYTES_MAX = 1_060
+/** Longest fixed part of a head, in bytes, without the input. Names of their full length fit, if few characters are escaped. */
+export const FIXED_PART_BYTES_MAX = 1_060
 export const PROGRESS_MESSAGE_BYTES_MAX = 120
 export const PARKED_REASON_BYTES_MAX = 240
-// Room for counts that can grow while a task is parked or cleaned up: commits, messages and client checkpoints.
-const COUNTED_LATER_BYTES_MAX = 100
+/** Room for counts that can grow while a task is parked or cleaned up: commits, messages and client checkpoints. */
+export const COUNTED_LATER_BYTES_MAX = 100
 
 /** Event that stops a task from outside its body. */
 export type StoppedBy = 'cancel' | 'timeout' | 'deadline' | 'expiry'
 
 /** Wake time of an unloaded task that waits without a time limit: only an answer, a message or a child wakes it. */
 export const NEVER = 8.64e15 // the last instant that a `Date` can show
-
-/** Number of bytes, at most `bytesMax`, that the head has room for. Used to cut a reason or an error message. */
-export function bytesLeft(head: TaskHead, bytesMax: number): number {
-  const left = HEAD_BYTES_MAX - COUNTED_LATER_BYTES_MAX - Buffer.byteLength(JSON.stringify(head))
-  return Math.max(0, Math.min(left, bytesMax))
-}
 
 /** True if the task is unfinished, or its clean-up is pending. */
 export function isLive(head: TaskHead): boolean {

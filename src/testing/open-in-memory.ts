@@ -4,6 +4,7 @@ import { Holdfast } from '../api/holdfast.js'
 import { createIds, type Ids } from '../base/ids.js'
 import { silentLogger } from '../base/logger.js'
 import { checkOptions, type OpenOptions } from '../engine/checks/open-options.js'
+import { readAuditEnd } from '../store/audit.js'
 import { NO_ANCHOR } from '../store/integrity/anchor.js'
 import { readChain } from '../store/integrity/chain.js'
 import { Store } from '../store/store.js'
@@ -64,10 +65,10 @@ export async function openInMemory({
     anchorEach: false,
     newest,
     totals: await readTotals(level, logger),
+    auditEnd: await readAuditEnd(level, logger),
     damage: undefined,
     durability,
     clock,
-    ids,
     logger,
     release,
   })

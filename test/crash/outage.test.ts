@@ -6,6 +6,7 @@
 import { defineTask, type Holdfast, HoldfastError, type TaskView } from 'holdfast'
 import { ManualClock, MemoryDisk, openInMemory } from 'holdfast/testing'
 import { describe, expect, test } from 'vitest'
+import { brokenFormatLaws } from '../helpers/format-laws.js'
 import { endOfTime, isDead, Notebook, Stuck, turns, until, within } from '../helpers/simulation.js'
 
 type Call = 'start A' | 'start B' | 'start C' | 'session S' | 'save C' | 'save S' | 'restore S' | 'cancel C' | 'end S'
@@ -247,7 +248,7 @@ function agree(known: boolean | undefined, seen: boolean): boolean {
 /** Everything that is wrong with a run, as sentences. */
 function judge(world: World, finals: Finals, whole: Finals, outage: Outage, applied: boolean): string[] {
   const { told, found, notes } = world
-  const wrong = [...notes.broken]
+  const wrong = [...notes.broken, ...brokenFormatLaws(world.disk.content)]
   const say = (holds: boolean, sentence: string) => void (holds || wrong.push(sentence))
 
   for (const [name, answer] of Object.entries(told)) {

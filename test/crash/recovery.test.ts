@@ -7,6 +7,7 @@ import { defineTask, type Holdfast, type OpenOptions, type RecoveredTask } from 
 import { ManualClock, MemoryDisk, openInMemory } from 'holdfast/testing'
 import { describe, expect, test } from 'vitest'
 import type { Level } from '../../src/store/disk/level.js'
+import { brokenFormatLaws } from '../helpers/format-laws.js'
 import { endOfTime, Notebook, randomOf, seedFor, turns, until, within } from '../helpers/simulation.js'
 
 /** A machine: its disk, its clock, and a task type whose steps wait for a signal where a test wants it. */
@@ -61,6 +62,7 @@ class Machine {
   /** The process dies, and time goes on. */
   die(): void {
     this.disk.crash()
+    expect(brokenFormatLaws(this.disk.content)).toEqual([])
     endOfTime(this.clock)
     this.clock = new ManualClock(this.clock.now() + 1_000)
   }
@@ -425,14 +427,23 @@ describe('a task of a type that nobody registered', () => {
 describe('a damaged record', () => {
   type Harm = 'flipped' | 'removed'
 
+  /** Names, and so inputs and outcomes, that are too large to be stored with the head. */
+  const VICTIM = `victim ${'v'.repeat(600)}`
+  const SETTLED = `settled ${'s'.repeat(600)}`
+
   /** A crashed store: the victim and two others rest in their fourth step, and one more is settled. */
-  async function harmed(prefix: (victim: string) => string, harm: Harm, of: 'victim' | 'settled' = 'victim') {
+  async function harmed(
+    prefix: (victim: string) => string,
+    harm: Harm,
+    of: 'victim' | 'settled' = 'victim',
+    names = { victim: VICTIM, settled: SETTLED },
+  ) {
     const machine = new Machine()
     let holdfast = await machine.open()
     const older = await machine.startUpTo('four', 'older')
-    const victim = await machine.startUpTo('four', 'victim', { owner: 'ann' })
+    const victim = await machine.startUpTo('four', names.victim, { owner: 'ann' })
     const younger = await machine.startUpTo('four', 'younger')
-    const { taskId: settled } = await holdfast.start(machine.job, 'settled', { owner: 'ann' })
+    const { taskId: settled } = await holdfast.start(machine.job, names.settled, { owner: 'ann' })
     await machine.result(settled)
     machine.die()
     machine.held.clear()
@@ -479,7 +490,7 @@ describe('a damaged record', () => {
     await expect(holdfast.result(victim)).rejects.toMatchObject(code('TASK_PARKED'))
     expect(reported(holdfast)[victim]?.action).toBe('parked')
     // No effect on top of what can't be trusted.
-    expect(machine.notes.countOf('victim/four')).toBe(1)
+    expect(machine.notes.countOf(`${VICTIM}/four`)).toBe(1)
     expect(machine.notes.repeated.filter((step) => step.startsWith('victim'))).toEqual([])
 
     // By its owner as by an operator: nothing was left behind that is to be cleaned up.
@@ -525,8 +536,49 @@ describe('a damaged record', () => {
   test('the head of an unfinished task, removed: whoever asks for it is told, and the others go on', async () => {
     const store = await harmed((taskId) => `live/${taskId}`, 'removed')
     await othersGoOn(store)
-    // Its input, its log and its trail are there, so it isn't a task that never was.
+    // Its fixed part is there, so it isn't a task that never was.
     await expect(store.holdfast.get(store.victim)).rejects.toMatchObject(code('RECORD_DAMAGED'))
+  })
+
+  const SMALL = { victim: 'victim', settled: 'settled' }
+
+  test.each(['flipped', 'removed'] as const)(
+    'the fixed part of an unfinished task, with its input, %s: it is reported by its key, and the others go on',
+    async (harm) => {
+      const store = await harmed((taskId) => `task/${taskId}`, harm, 'victim', SMALL)
+      const { machine, holdfast, victim } = store
+      await othersGoOn(store)
+      await within(machine.clock, 'the recovery', holdfast.recovery.done)
+      const reason = expect.stringContaining(`task/${victim}`)
+      expect(holdfast.recovery.tasks.find(({ taskId }) => taskId === victim)).toMatchObject({
+        action: 'damaged',
+        reason,
+      })
+      await expect(holdfast.get(victim)).rejects.toMatchObject(code('RECORD_DAMAGED'))
+      expect(machine.notes.countOf('victim/four')).toBe(1)
+      expect((await holdfast.list()).tasks).toHaveLength(3)
+      expect(machine.disk.content.has(`live/${victim}`)).toBe(true)
+    },
+  )
+
+  test.each(['flipped', 'removed'] as const)(
+    'the fixed part of a settled task, %s: it is left out of lists, and asking for it says why',
+    async (harm) => {
+      const store = await harmed((taskId) => `task/${taskId}`, harm, 'settled', SMALL)
+      const { machine, holdfast, settled, victim } = store
+      await othersGoOn(store)
+      await machine.result(victim)
+      const lost = { ...code('RECORD_DAMAGED'), message: expect.stringContaining(`task/${settled}`) }
+      await expect(holdfast.get(settled)).rejects.toMatchObject(lost)
+      await expect(holdfast.get(settled, { owner: 'ann' })).rejects.toMatchObject(lost)
+      expect((await holdfast.list()).tasks).toHaveLength(3)
+    },
+  )
+
+  test('the head of a settled task, removed: it is damaged, and not unknown', async () => {
+    const { holdfast, settled } = await harmed((taskId) => `done/${taskId}`, 'removed', 'settled', SMALL)
+    await expect(holdfast.get(settled)).rejects.toMatchObject(code('RECORD_DAMAGED'))
+    expect((await holdfast.list()).tasks).toHaveLength(3)
   })
 
   test.each(['flipped', 'removed'] as const)(
@@ -535,7 +587,7 @@ describe('a damaged record', () => {
       const store = await harmed((taskId) => `outcome/${taskId}`, harm, 'settled')
       const { machine, holdfast, settled, victim } = store
       await othersGoOn(store)
-      await expect(machine.result(victim)).resolves.toEqual(wholeOutput('victim'))
+      await expect(machine.result(victim)).resolves.toEqual(wholeOutput(VICTIM))
       await expect(holdfast.get(settled)).rejects.toMatchObject(code('RECORD_DAMAGED'))
       await expect(holdfast.result(settled)).rejects.toMatchObject(code('RECORD_DAMAGED'))
       expect((await holdfast.list({ owner: 'ann' })).tasks).toHaveLength(2)
@@ -581,7 +633,7 @@ describe('a damaged record', () => {
   test('a mended record lets the task go on at the next open', async () => {
     const machine = new Machine()
     await machine.open()
-    const taskId = await machine.startUpTo('four', 'a')
+    const taskId = await machine.startUpTo('four', VICTIM)
     machine.die()
     machine.held.clear()
     const key = `input/${taskId}`
@@ -593,7 +645,7 @@ describe('a damaged record', () => {
     await holdfast.close()
     machine.disk.damage(key, sound)
     await machine.open()
-    await expect(machine.result(taskId, { waitParked: true })).resolves.toEqual(wholeOutput('a'))
+    await expect(machine.result(taskId, { waitParked: true })).resolves.toEqual(wholeOutput(VICTIM))
   })
 })
 
@@ -657,12 +709,20 @@ describe('what an open reads', () => {
   const LOOKS_AT_SETTLED = 3 + 1
   const LIVE_ROWS = 3 + 1
 
-  test('only the heads of unfinished tasks, and the chain of commits', async () => {
+  test('only the heads of unfinished tasks, the chain of commits, and the newest value of the audit', async () => {
     const { disk, machine } = await filled()
     await machine.open({ recover: 'manual' })
     await turns(50)
-    expect([...disk.rows.keys()].filter((kind) => kind !== 'chain' && kind !== 'meta')).toEqual(['live', 'done'])
+    expect([...disk.rows.keys()].filter((kind) => kind !== 'chain' && kind !== 'meta')).toEqual([
+      'audit',
+      'live',
+      'task',
+      'done',
+    ])
+    // The newest value, which says how large the audit is.
+    expect(disk.rows.get('audit')).toBe(1)
     expect(disk.rows.get('live')).toBe(LIVE_ROWS)
+    expect(disk.rows.get('task')).toBe(3)
     expect(disk.rows.get('done')).toBe(LOOKS_AT_SETTLED)
   })
 

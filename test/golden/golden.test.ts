@@ -1,6 +1,7 @@
-// Goal: a store that an earlier version wrote is read by this one, and its unfinished tasks go on.
-// Method: every store under data/golden is copied and opened; the copy, since opening writes.
-import { cp, mkdtemp, readdir, rm } from 'node:fs/promises'
+// Goal: a store that an earlier release wrote is read by this one, and its unfinished tasks go on.
+// Method: every store under data/golden is copied and opened; the copy, since opening writes. The store of format 1 is from
+// before the first release, and only proves that it is refused.
+import { cp, mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -11,7 +12,8 @@ import { ManualClock } from '../../src/testing/index.js'
 import { goldenTasks, START } from './tasks.js'
 
 const golden = fileURLToPath(new URL('../../data/golden', import.meta.url))
-const stores = await readdir(golden)
+const REFUSED = 'format-1'
+const stores = (await readdir(golden)).filter((name) => name !== REFUSED)
 let scratch: string
 beforeAll(async () => {
   scratch = await mkdtemp(join(tmpdir(), 'holdfast-golden-'))
@@ -21,6 +23,25 @@ afterAll(() => rm(scratch, { recursive: true, force: true }))
 test('there is a golden store of the current format', () => {
   expect(stores).toContain(`format-${FORMAT_VERSION}`)
 })
+
+test('a store of format 1, which no release wrote, is refused with a sentence, and left as it is', async () => {
+  const dir = join(scratch, REFUSED)
+  await cp(join(golden, REFUSED), dir, { recursive: true })
+  const before = await contentOf(dir)
+  const refused = Holdfast.open({ dir, logger: silentLogger })
+  await expect(refused).rejects.toMatchObject({ code: 'STORE_TOO_OLD', details: { format: 1, formatMin: 2 } })
+  await expect(refused).rejects.toThrow(/no release reads it\. Use an empty directory/)
+  expect(await contentOf(dir)).toEqual(before)
+})
+
+/** Every file below a folder, with its bytes. */
+async function contentOf(dir: string): Promise<[string, string][]> {
+  const entries = await readdir(dir, { recursive: true, withFileTypes: true })
+  const files = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name))
+  return Promise.all(
+    files.sort().map(async (file): Promise<[string, string]> => [file, await readFile(file, 'base64')]),
+  )
+}
 
 test.each(stores)('the store of %s is read, and its unfinished task goes on', async (name) => {
   const dir = join(scratch, name)

@@ -5,6 +5,7 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import type { AnyTaskDefinition, Holdfast } from '../../src/index.js'
 import { type InMemoryOptions, ManualClock, MemoryDisk, openInMemory } from '../../src/testing/index.js'
+import { brokenFormatLaws } from './format-laws.js'
 
 /** What a scenario is. Its definitions are made anew for each play, with effects of their own. */
 export interface Scenario<Effects> {
@@ -55,6 +56,8 @@ async function play<Effects>(
     disk.onDeath(end)
     const living = live({ ...options, tasks: scenarioTasks(), clock, disk }, disk, { drive, look })
     const outcome = await Promise.race([living, untilQuiet(clock, () => over)])
+    const broken = brokenFormatLaws(disk.content)
+    if (broken.length > 0) throw new Error(`${where}: ${broken.join('; ')}`)
     // Nobody moves the time of a play that has ended: it would take the processor from those that follow.
     end()
     if (outcome !== undefined) return { where, effects, outcome, writes: disk.writes }

@@ -19,6 +19,7 @@ import { unseal } from '../../src/store/integrity/envelope.js'
 import { decodeRecord } from '../../src/task/log/records.js'
 import { MemoryDisk, openInMemory } from '../../src/testing/index.js'
 import { type BodyShape, makeBody, type Witness } from './bodies.js'
+import { brokenFormatLaws } from './format-laws.js'
 
 /** A body and everything that happens to it. */
 export interface TrialShape {
@@ -140,6 +141,7 @@ class Trial {
       const outputs = await this.#runProcess(closes ? Math.floor(this.#random() * 60) : undefined)
       for (const { what, value, after } of this.#claims) if (this.#disk.recorded.has(after)) this.#said.set(what, value)
       this.#claims = []
+      for (const sentence of brokenFormatLaws(this.#disk.content)) this.#violate(sentence)
       if (tally.violations.length > broken) return undefined
       if (outputs) return outputs
       stuck = this.#disk.progress > before ? 0 : stuck + 1

@@ -7,7 +7,7 @@
  */
 import { toJson } from '../../base/json.js'
 import { readInputKeys, readPendingRecord } from '../../store/reads.js'
-import { inputKeys, isOlderKey } from '../../task/decisions/input-keys.js'
+import { inputKeys } from '../../task/decisions/input-keys.js'
 import { NEVER } from '../../task/head.js'
 import type { AskedInput, PendingRecord } from '../../task/log/pending-record.js'
 import type { PendingCall } from '../replay/pending-call.js'
@@ -96,7 +96,7 @@ async function freeKey({ host, task: { taskId, head } }: Run, name: string): Pro
     const given = head.inputsAsked
       ? await host.store.readPatiently((level) => readInputKeys(level, taskId, next))
       : new Set<string>()
-    const free = next.find((key) => !given.has(key) && !isOlderKey(key, head))
+    const free = next.find((key) => !given.has(key))
     if (free !== undefined) return free
   }
 }

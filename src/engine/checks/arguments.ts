@@ -1,8 +1,4 @@
-/**
- * Checks arguments of callers: IDs, cursors, statuses, limits, instants, outcomes. Each error names the expected value.
- */
-import { encodeTime } from 'ulid'
-import { instantOf } from '../../base/duration.js'
+/** Checks arguments of callers: IDs, cursors, statuses, limits, instants, outcomes. Each error names the expected value. */
 import { HoldfastError } from '../../base/errors.js'
 import { expected, InvalidArgument, shown } from '../../base/expected.js'
 import { type JsonValue, toJson } from '../../base/json.js'
@@ -73,15 +69,4 @@ export function checkOutcome(outcome: Outcome, bytesMax: number): Outcome {
   throw new InvalidArgument(
     `Expected \`outcome\` to be { kind: 'result', result }, { kind: 'error', error: { message } } or { kind: 'cancelled' }, got kind ${JSON.stringify(kind)}`,
   )
-}
-
-// The last instant that fits into the ten characters of time of a ULID.
-const ULID_MS_MAX = 2 ** 48 - 1
-
-/**
- * The time prefix (ten characters) of the audit IDs of an instant. IDs from that instant on sort after it, earlier IDs
- * before.
- */
-export function auditIdAt(since: Date | number): string {
-  return encodeTime(Math.min(Math.max(0, instantOf(since, 'since')), ULID_MS_MAX), 10)
 }

@@ -72,6 +72,17 @@ export interface OpenOptions {
    */
   readonly retention?: Duration | undefined
   /**
+   * Time that audit entries are kept, from the instant of the change that they record. They outlive their task.
+   * @default '90d'
+   */
+  readonly auditRetention?: Duration | undefined
+  /**
+   * Number of bytes that the audit may take, as JSON and with its keys. Past it, the oldest entries are deleted before
+   * `auditRetention` is over, and a line is logged.
+   * @default 1 GiB
+   */
+  readonly auditBytesMax?: number | undefined
+  /**
    * Number of checkpoints of a task that keep their state: those of the body, and as many of its clients. Older ones cannot
    * be restored (`CHECKPOINT_PRUNED`). `keepCheckpoints` of a definition comes before this option.
    * @default all
@@ -146,6 +157,8 @@ export const OPEN_OPTIONS: Names<OpenOptions> = {
   durability: true,
   idempotencyRetention: true,
   retention: true,
+  auditRetention: true,
+  auditBytesMax: true,
   keepCheckpoints: true,
   unloadAfter: true,
   maximumRecoveries: true,
@@ -178,6 +191,8 @@ export interface CheckedOptions {
   readonly retentionMs: number
   /** Time for which settled tasks without a `ttl` are kept. `undefined` to keep them for good. */
   readonly keepSettledMs: number | undefined
+  readonly auditRetentionMs: number
+  readonly auditBytesMax: number
   readonly keepCheckpoints: number | undefined
   readonly unloadAfterMs: number
   readonly maximumRecoveries: number
@@ -206,10 +221,11 @@ export function checkOptions(options: OpenOptions): CheckedOptions {
   const { concurrencyPerOwner, ratePerOwner, keepCheckpoints, retention, limits = {} } = options
   const { maximumRecoveries = 5, acceptDamage = false, clock = systemClock, logLevel = 'info' } = options
   const { idempotencyRetention = '7d', unloadAfter = '60s' } = options
-  const { lockWait = 0 } = options
+  const { lockWait = 0, auditRetention = '90d', auditBytesMax = 1_073_741_824 } = options
   checkCount('concurrency', concurrency)
   if (concurrencyPerOwner !== undefined) checkCount('concurrencyPerOwner', concurrencyPerOwner)
   checkCount('maximumRecoveries', maximumRecoveries)
+  checkCount('auditBytesMax', auditBytesMax)
   if (keepCheckpoints !== undefined) checkCount('keepCheckpoints', keepCheckpoints)
   oneOf('durability', durability, ['synced', 'buffered'])
   oneOf('recover', recover, ['auto', 'manual'])
@@ -230,6 +246,8 @@ export function checkOptions(options: OpenOptions): CheckedOptions {
     anchor,
     retentionMs: durationMs(idempotencyRetention, 'idempotencyRetention'),
     keepSettledMs: retention === undefined ? undefined : durationMs(retention, 'retention'),
+    auditRetentionMs: durationMs(auditRetention, 'auditRetention'),
+    auditBytesMax,
     keepCheckpoints,
     unloadAfterMs: durationMs(unloadAfter, 'unloadAfter', { zero: true }),
     maximumRecoveries,

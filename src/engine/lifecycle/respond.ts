@@ -6,7 +6,7 @@ import { HoldfastError } from '../../base/errors.js'
 import { expected, isObject } from '../../base/expected.js'
 import { toJson } from '../../base/json.js'
 import { readInputKeys, readPendingRecordsAt } from '../../store/reads.js'
-import { INPUT_KEY_BYTES_MAX, isOlderKey } from '../../task/decisions/input-keys.js'
+import { INPUT_KEY_BYTES_MAX } from '../../task/decisions/input-keys.js'
 import { isSettled, type TaskHead } from '../../task/head.js'
 import type { PendingRecord } from '../../task/log/pending-record.js'
 import { isTookPlace } from '../calls/confirm-step.js'
@@ -174,8 +174,6 @@ async function earlierKeys(
   keys: readonly string[],
 ): Promise<ReadonlySet<string>> {
   if (!head.inputsAsked || keys.length === 0) return new Set()
-  const older = keys.filter((key) => isOlderKey(key, head))
   const possible = keys.filter((key) => Buffer.byteLength(key) <= INPUT_KEY_BYTES_MAX)
-  const kept = await store.read((level) => readInputKeys(level, head.taskId, possible))
-  return new Set([...kept, ...older])
+  return store.read((level) => readInputKeys(level, head.taskId, possible))
 }

@@ -81,19 +81,18 @@ export async function undo(
     )
     // A success is written even while the engine closes. A failure then is an interruption by the abort (undo-2).
     if (!ended.ok && undoer.isOver()) return undefined
-    const { steps } = state.intent.undoing ?? before
-    const { failedAttempts } = before
+    const { undoing = before } = state.intent
     const now = host.clock.now()
     if (ended.ok) {
-      await succeed({ failedAttempts, steps, doneAt: now }, now)
+      await succeed({ ...undoing, retryAt: undefined, error: undefined, doneAt: now }, now)
       return state.intent
     }
-    const failed = failedAttempts + 1
+    const failed = before.failedAttempts + 1
     const fraction = host.ids.fraction()
     const retryAt = nextAttemptAt(retry, { attempt: failed, error: ended.thrown, now, dueAt: undefined, fraction })
     const error = describeError(ended.thrown).message.slice(0, 500)
-    const over = retryAt === undefined ? { failedAt: now } : { retryAt }
-    await write({ failedAttempts: failed, steps, error, ...over })
+    const over = retryAt === undefined ? { retryAt, failedAt: now } : { retryAt }
+    await write({ ...undoing, failedAttempts: failed, error, ...over })
     if (retryAt === undefined) return state.intent
   }
 }

@@ -63,6 +63,7 @@ const THE_SERVERS: ReadonlySet<string | undefined> = new Set<ErrorCode>([
   'STORE_UNUSABLE',
   'STORE_LOCKED',
   'STORE_TOO_NEW',
+  'STORE_TOO_OLD',
   'START_UNKNOWN',
   'RECORD_DAMAGED',
 ])

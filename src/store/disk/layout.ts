@@ -14,10 +14,14 @@
  *   meta/totals                            counters since the store was created: tasks settled, swept, recovered (totals.ts)
  *   chain/<slot>                           the last 8,192 commits, each by its number, in a ring (chain.ts); the body is
  *                                          empty, or spaces that pad a small commit
- *   live/<taskId>                          head of an unfinished task: the only records that an open reads for its recovery
- *   done/<taskId>                          head of a settled task
- *   input/<taskId>                         parsed input
- *   outcome/<taskId>                       outcome of a settled task
+ *   task/<taskId>                          fixed part of a head, written once; a second line with the input, if that takes
+ *                                          at most 512 bytes. Exists exactly if one of the next two does (layout-1)
+ *   live/<taskId>                          moving part of the head of an unfinished task: with `task/`, the only records that
+ *                                          an open reads for its recovery
+ *   done/<taskId>                          moving part of the head of a settled task; a second line with the outcome, if that
+ *                                          takes at most 512 bytes and no clean-up followed. Never with `live/` (layout-2)
+ *   input/<taskId>                         parsed input, if `task/` does not have it
+ *   outcome/<taskId>                       outcome of a settled task, if `done/` does not have it
  *   log/<taskId>/<segment>/<record>        one record of the log; the prefix sorts first
  *   dropped/<taskId>                       records that retries dropped and that are not deleted yet (dropped-records.ts)
  *   checkpoint/<taskId>/<checkpointId>     description of a checkpoint …
@@ -25,7 +29,7 @@
  *   note/<taskId>/<segment>/<ask>          state of a pending call: attempts of a step, a wait, an input …
  *   note/<taskId>/<segment>/<ask>/<scope>  … and the same in a branch
  *   patch/<taskId>/<segment>               answers of `patched` in a segment
- *   input-key/<taskId>/<key>               a key that an input of the task has used; empty. Older tasks have none
+ *   input-key/<taskId>/<key>               a key that an input of the task has used; empty
  *   intent/<taskId>/<step>                 a step that has an undo, and the state of the undo
  *   message/<taskId>/<name>/<order>        a message that is not received yet
  *   message-key/<taskId>/<key>             the message of an idempotency key
@@ -37,11 +41,15 @@
  *   binding/<binding>/<what>               a record of a protocol binding of its own: a session, an event, an open request
  *   settled/<settledAt>/<taskId>           a settled task without a `ttl`: `retention` counts from this instant
  *   <kind>/~                               the end of each kind of a task's records (GUARDS), once any task was swept
- *   audit/<auditId>                        audit entries by time …
- *   trail/<taskId>/<auditId>               … and the same by task
+ *   audit/<commit>                         audit entries of one commit; they outlive their tasks (audit.ts)
+ *   trail/<taskId>/<commit>                empty: the commit has an audit entry of the task
  *
  * Owners, types, names and keys are percent-encoded, so `/` is only a separator. Every value is an envelope
  * (envelope.ts).
+ * docs/internals/on-disk-format.md describes each value, the reserved names, and the rule for migrations.
+ *
+ * layout-1. One batch creates `task/` and `live/` or `done/`, and one batch deletes them. One without the other is damage.
+ * layout-2. One batch deletes `live/` and puts `done/`. If both exist, the database brought an old value back.
  */
 import { createHash } from 'node:crypto'
 import type { TaskHead } from '../../task/head.js'
@@ -50,11 +58,11 @@ import type { Place } from '../../task/log/pending-record.js'
 import { PREFIX } from '../../task/log/segment.js'
 
 /**
- * Version of this layout. Each version has one migration step, which is never changed later. An optional field of a
- * value (the `triedWith` of a head, the `settledAt` of a key) or a new kind of key (`input-key/`) needs no new version:
- * a store without it is read as before.
+ * Version of this layout. Each version from 2 on has one migration step, which is never changed later. A new named field
+ * of a value or a new kind of key needs no new version: a store without it is read as before, and a version that does not
+ * know it keeps it.
  */
-export const FORMAT_VERSION = 1
+export const FORMAT_VERSION = 2
 
 export const META_FORMAT = 'meta/format'
 export const META_ACCEPTED = 'meta/accepted'
@@ -80,6 +88,7 @@ export const AUDIT = 'audit/'
 export const DROPPED = 'dropped/'
 
 export const chainKey = (slot: number) => `chain/${hex(slot, 4)}`
+export const taskKey = (taskId: string) => `task/${taskId}`
 export const liveKey = (taskId: string) => `live/${taskId}`
 export const doneKey = (taskId: string) => `done/${taskId}`
 export const inputKey = (taskId: string) => `input/${taskId}`
@@ -122,9 +131,13 @@ export const bindingOfBeside = (key: string) => key.split('/')[2] ?? ''
 export const bindingPrefix = (binding: string) => `binding/${binding}/`
 export const timerKey = (dueAt: number, kind: string, what: string) => `timer/${hex(dueAt, 12)}/${kind}/${what}`
 export const settledKey = (settledAt: number, taskId: string) => `settled/${hex(settledAt, 12)}/${taskId}`
-export const auditKey = (auditId: string) => `audit/${auditId}`
+export const auditKey = (commit: number) => `audit/${commitPart(commit)}`
 export const trailPrefix = (taskId: string) => `trail/${taskId}/`
-export const trailKey = (taskId: string, auditId: string) => `trail/${taskId}/${auditId}`
+export const trailKey = (taskId: string, commit: number) => `trail/${taskId}/${commitPart(commit)}`
+/** The number of a commit as it ends a key. */
+export const commitPart = (commit: number) => hex(commit, 12)
+/** The commit whose number ends a key. */
+export const commitOf = (key: string) => Number.parseInt(lastPart(key), 16)
 
 /**
  * Keys that a save with `prune` drops: from the first segment after the prefix up to, and without, the one that the
@@ -170,18 +183,9 @@ export function settledUntil(instant: number): KeyRange {
 const ONE_PER_TASK = ['input', 'outcome']
 const ONE_IF_DROPPED = 'dropped'
 const MANY_IF_ASKED = 'input-key'
-const MANY_PER_TASK = [
-  'log',
-  'checkpoint',
-  'state',
-  'note',
-  'intent',
-  'message',
-  'message-key',
-  'patch',
-  'beside',
-  'trail',
-]
+const MANY_PER_TASK = ['log', 'checkpoint', 'state', 'note', 'intent', 'message', 'message-key', 'patch', 'beside']
+// Outlives the task, as the entries that it leads to do.
+const TRAIL = 'trail'
 
 /** Keys `<kind>/<taskId>` that a task may have according to its head. */
 export function keysOf(taskId: string, head: TaskHead | undefined): string[] {
@@ -189,10 +193,7 @@ export function keysOf(taskId: string, head: TaskHead | undefined): string[] {
   return kinds.map((kind) => `${kind}/${taskId}`)
 }
 
-/**
- * Ranges `<kind>/<taskId>/…` that a task may have according to its head; all of them if there is no head. The audit
- * entries that its trail names belong to the task too.
- */
+/** Ranges `<kind>/<taskId>/…` that a task may have according to its head; all of them if there is no head. */
 export function rangesOf(taskId: string, head: TaskHead | undefined): KeyRange[] {
   const asked = head === undefined || head.inputsAsked !== undefined
   const kinds = asked ? [...MANY_PER_TASK, MANY_IF_ASKED] : MANY_PER_TASK
@@ -203,11 +204,11 @@ export function rangesOf(taskId: string, head: TaskHead | undefined): KeyRange[]
  * A key at the end of each kind, kept for good. Without it, a search for a record that a task does not have
  * (`note/<taskId>/…`) continues into the next kind (`timer/`), over all deletion marks that sweeps left there.
  */
-export const GUARDS = [...MANY_PER_TASK, MANY_IF_ASKED].map((kind) => `${kind}/~`)
+export const GUARDS = [...MANY_PER_TASK, MANY_IF_ASKED, TRAIL].map((kind) => `${kind}/~`)
 
 /** Kinds of keys by their purpose, for a measurement of their sizes. */
 export const KINDS = {
-  heads: ['live', 'done'],
+  heads: ['task', 'live', 'done'],
   values: ['input', 'outcome'],
   log: ['log', 'dropped', 'note', 'input-key', 'intent', 'message', 'message-key', 'patch'],
   checkpoints: ['checkpoint', 'state'],

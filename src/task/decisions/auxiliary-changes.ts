@@ -7,7 +7,7 @@ import type { Change } from '../changes.js'
 import type { TaskHead } from '../head.js'
 import { type AskedInput, isOutstanding, type PendingRecord } from '../log/pending-record.js'
 import type { AuxiliaryChanges } from '../task-event.js'
-import { inputKeyUsage, withInputs } from './input-keys.js'
+import { inputKeyUsage } from './input-keys.js'
 
 /** The head with the counts of the auxiliary changes, and the changes that write them. */
 export function withAuxiliaryChanges(
@@ -25,7 +25,7 @@ export function withAuxiliaryChanges(
     ...head,
     hasStepStates: head.hasStepStates || put.length > 0 || undefined,
     inputs: sum(head.inputs, inputs, -ended.filter(isOutstanding).length),
-    ...withInputs(head, inputs),
+    inputsAsked: sum(head.inputsAsked, inputs),
     children: sum(head.children, begun.filter(hasChild).length, -ended.filter(hasChild).length),
     intents: sum(head.intents, isNewIntent ? 1 : 0),
     messages: sum(head.messages, returned.length, taken ? -1 : 0),

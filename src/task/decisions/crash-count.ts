@@ -10,7 +10,8 @@
  * - The status is not read here: the clean-up of a settled task is marked, counted and suspected in the same way.
  */
 import type { TaskDecision } from '../changes.js'
-import { bytesLeft, PARKED_REASON_BYTES_MAX, type Parked, type TaskHead } from '../head.js'
+import { PARKED_REASON_BYTES_MAX, type Parked, type TaskHead } from '../head.js'
+import { bytesLeft } from '../head-codec.js'
 import type { PendingRecord } from '../log/pending-record.js'
 import { cutText } from '../names.js'
 import type { TaskEvent } from '../task-event.js'

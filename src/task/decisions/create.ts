@@ -2,7 +2,8 @@
 import { HoldfastError } from '../../base/errors.js'
 import { bytesOf, TASK_BYTES } from '../byte-count.js'
 import type { BindingRecord, Change, IdempotencyEntry, TaskDecision } from '../changes.js'
-import { type ForkedFrom, NEW_HEAD_BYTES_MAX, type TaskHead } from '../head.js'
+import { FIXED_PART_BYTES_MAX, type ForkedFrom, type TaskHead } from '../head.js'
+import { encodeFixedPart } from '../head-codec.js'
 import { emptySegment, PREFIX } from '../log/segment.js'
 import type { EventOf } from '../task-event.js'
 import { transition } from './transition.js'
@@ -37,7 +38,7 @@ export interface NewTask {
 
 /**
  * The decision that creates a task.
- * @throws HoldfastError `TOO_LARGE` if the names of the task do not fit into its head
+ * @throws HoldfastError `TOO_LARGE` if the names of the task do not fit into the fixed part of its head
  */
 export function createTask(task: NewTask, now: number): TaskDecision {
   const head: TaskHead = {
@@ -76,18 +77,18 @@ export function createTask(task: NewTask, now: number): TaskDecision {
     life: task.startNow ? task.life : undefined,
     cleanUp: 'none',
   }
-  const bytes = Buffer.byteLength(JSON.stringify(head))
-  if (bytes > NEW_HEAD_BYTES_MAX) {
-    const said = `The names of the task take ${bytes} bytes together; ${NEW_HEAD_BYTES_MAX} fit`
+  const bytes = Buffer.byteLength(encodeFixedPart(head))
+  if (bytes > FIXED_PART_BYTES_MAX) {
+    const said = `The names of the task take ${bytes} bytes together; ${FIXED_PART_BYTES_MAX} fit`
     throw new HoldfastError('TOO_LARGE', `${said}. Shorten its type, version, owner or idempotency key.`, {
-      details: { bytes, bytesMax: NEW_HEAD_BYTES_MAX },
+      details: { bytes, bytesMax: FIXED_PART_BYTES_MAX },
     })
   }
   const changes: Change[] = [
     { kind: 'head', head },
+    { kind: 'task', inputText: task.inputText },
     { kind: 'audit', entry: { at: now, action: 'created', to: head.status, by: task.by } },
   ]
-  if (task.inputText !== undefined) changes.push({ kind: 'input', text: task.inputText })
   if (task.owner !== undefined) changes.push({ kind: 'owner', owner: task.owner, isChild: task.parentId !== undefined })
   if (task.idempotency) {
     const entry: IdempotencyEntry = { owner: task.owner, type: task.type, taskId: task.taskId, ...task.idempotency }

@@ -20,7 +20,7 @@ import { type PatchAnswers, patchesForFork } from '../log/patch-answers.js'
 import { countedIn, describeRecord, type LogRecord, withRecord } from '../log/records.js'
 import { emptySegment, PREFIX, type SegmentSum } from '../log/segment.js'
 import { createTask, type NewTask } from './create.js'
-import { inputKeyUsage, withInputs } from './input-keys.js'
+import { inputKeyUsage } from './input-keys.js'
 
 /** The name of a step or a wait, as `steps()` shows it. */
 export interface StepPoint {
@@ -144,7 +144,6 @@ export interface ForkPlan {
     | 'hasPatches'
     | 'hasStepStates'
     | 'inputsAsked'
-    | 'hasInputKeys'
   >
   /** The point as people read it: `step 'load' (number 2) of segment 3`; `undefined` for the start. */
   readonly described: string | undefined
@@ -213,7 +212,7 @@ export function planFork({ head, log, checkpoints, patches, undone }: ForkSource
       checkpoints: { body: copied.length, client: 0 },
       hasPatches: kept.length > 0 ? true : undefined,
       hasStepStates: undefined,
-      ...withInputs({}, inputKeys.length),
+      inputsAsked: inputKeys.length || undefined,
     },
   }
 }

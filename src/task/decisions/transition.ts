@@ -18,15 +18,8 @@
 import { HoldfastError } from '../../base/errors.js'
 import { bytesOf, grownCount, prunedCount, shrunkCount, stateUsage } from '../byte-count.js'
 import type { Change, TaskDecision } from '../changes.js'
-import {
-  bytesLeft,
-  isLive,
-  isSettled,
-  PARKED_REASON_BYTES_MAX,
-  type Parked,
-  type TaskHead,
-  type TaskStatus,
-} from '../head.js'
+import { isLive, isSettled, PARKED_REASON_BYTES_MAX, type Parked, type TaskHead, type TaskStatus } from '../head.js'
+import { bytesLeft } from '../head-codec.js'
 import { encodeDropped, joinDropped } from '../log/dropped-records.js'
 import {
   type CheckpointRecord,

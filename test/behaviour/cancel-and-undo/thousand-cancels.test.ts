@@ -14,8 +14,9 @@ import {
   type StepContext,
   type TaskContext,
 } from '../../../src/index.js'
-import { doneKey, intentPrefix, LIVE, liveKey } from '../../../src/store/disk/layout.js'
+import { doneKey, intentPrefix, LIVE, lastPart, liveKey, taskKey } from '../../../src/store/disk/layout.js'
 import { unseal } from '../../../src/store/integrity/envelope.js'
+import { decodeHead } from '../../../src/store/operations.js'
 import type { TaskHead } from '../../../src/task/head.js'
 import { decodeUndoRecord, type UndoRecord } from '../../../src/task/log/undo-record.js'
 import { type InMemoryOptions, ManualClock, MemoryDisk, openInMemory } from '../../../src/testing/index.js'
@@ -84,7 +85,7 @@ class World {
     const { content } = this.disk
     for (const key of [liveKey(taskId), doneKey(taskId)]) {
       const text = content.get(key)
-      if (text !== undefined) return JSON.parse(unseal(key, text).body) as TaskHead
+      if (text !== undefined) return decodeHead(key, text, content.get(taskKey(taskId)))
     }
     return undefined
   }
@@ -97,8 +98,9 @@ class World {
   }
 
   get heads(): TaskHead[] {
-    return [...this.disk.content].flatMap(([key, text]) =>
-      /^(live|done)\//.test(key) ? [JSON.parse(unseal(key, text).body) as TaskHead] : [],
+    const { content } = this.disk
+    return [...content].flatMap(([key, text]) =>
+      /^(live|done)\//.test(key) ? [decodeHead(key, text, content.get(taskKey(lastPart(key))))] : [],
     )
   }
 
@@ -140,7 +142,7 @@ function seededIds(random: () => number): Ids {
     newestOrder: undefined,
     continueAfter() {},
     checkpointId: (now) => `cp-${unique(now, 16)}`,
-    auditId: (now) => unique(now, 16),
+    orderedId: (now) => unique(now, 16),
     fraction: random,
     seed: () => unique(0, 22).toLowerCase(),
   }

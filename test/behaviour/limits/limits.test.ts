@@ -9,7 +9,7 @@ import { Admission } from '../../../src/engine/scheduling/admission.js'
 import { OwnerRates } from '../../../src/engine/scheduling/rate-limit.js'
 import { type QueuedRun, Scheduler } from '../../../src/engine/scheduling/scheduler.js'
 import { defineTask, type Holdfast, type HoldfastError, type TaskContext } from '../../../src/index.js'
-import { toOperations } from '../../../src/store/operations.js'
+import { toWrites } from '../../../src/store/operations.js'
 import { readOwnerStarts } from '../../../src/store/reads.js'
 import { createTask } from '../../../src/task/decisions/create.js'
 import { ManualClock, MemoryDisk, openInMemory, silentLogger } from '../../../src/testing/index.js'
@@ -636,7 +636,7 @@ describe('a rate', () => {
         at,
       )
       const batch = level.batch()
-      for (const { key, value } of toOperations(decision, (at) => ids.auditId(at))) batch.put(key, value as string)
+      for (const { key, value } of toWrites(decision).operations) batch.put(key, value as string)
       await batch.write({ sync: true })
     }
     const read = (owner: string, since: number, limit: number) =>

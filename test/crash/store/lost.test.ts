@@ -11,6 +11,7 @@ import { defineTask, Holdfast, type HoldfastError, type Logger, silentLogger } f
 import { ManualClock, MemoryDisk } from 'holdfast/testing'
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { createIds } from '../../../src/base/ids.js'
+import { NO_AUDIT } from '../../../src/store/audit.js'
 import { type Level, openClassicLevel } from '../../../src/store/disk/level.js'
 import { NO_ANCHOR } from '../../../src/store/integrity/anchor.js'
 import { openStore } from '../../../src/store/open.js'
@@ -251,10 +252,10 @@ function storeOn(level: Level, reopen: () => Promise<Level>, { assertHeld }: { a
     anchorEach: false,
     newest: 0,
     totals: added({}, []),
+    auditEnd: NO_AUDIT,
     damage: undefined,
     durability: 'synced',
     clock: new ManualClock(),
-    ids: createIds(),
     logger,
     release: async () => {},
   })

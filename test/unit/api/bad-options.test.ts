@@ -115,6 +115,8 @@ const OPEN: Rows<OpenOptions> = {
   durability: oneOf,
   idempotencyRetention: DURATION,
   retention: DURATION,
+  auditRetention: DURATION,
+  auditBytesMax: COUNT,
   keepCheckpoints: COUNT,
   unloadAfter: NO_DURATION,
   maximumRecoveries: COUNT,

@@ -122,7 +122,7 @@ test('a damaged head of an unfinished task has a line at open', async () => {
 test('a task that is parked for a damaged record has a line with the reason', async () => {
   const world = new World()
   const first = await world.open()
-  const { taskId } = await first.start(world.hanging, 'input')
+  const { taskId } = await first.start(world.hanging, 'input'.repeat(200))
   await untilIdle(first)
   world.crash()
   world.disk.damage(`input/${taskId}`, 'rot')

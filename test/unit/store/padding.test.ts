@@ -5,8 +5,8 @@
  */
 import { ManualClock, MemoryDisk } from 'holdfast/testing'
 import { afterEach, expect, test, vi } from 'vitest'
-import { createIds } from '../../../src/base/ids.js'
 import { silentLogger } from '../../../src/base/logger.js'
+import { NO_AUDIT } from '../../../src/store/audit.js'
 import type { Level } from '../../../src/store/disk/level.js'
 import { NO_ANCHOR } from '../../../src/store/integrity/anchor.js'
 import * as chain from '../../../src/store/integrity/chain.js'
@@ -59,10 +59,10 @@ async function openStore(): Promise<{ store: Store; sizes: number[] }> {
     anchorEach: false,
     newest: 0,
     totals: added({}, []),
+    auditEnd: NO_AUDIT,
     damage: undefined,
     durability: 'synced',
     clock: new ManualClock(),
-    ids: createIds(),
     logger: silentLogger,
     release: async () => {},
   })

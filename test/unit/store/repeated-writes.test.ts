@@ -4,8 +4,8 @@
  */
 import { ManualClock, MemoryDisk } from 'holdfast/testing'
 import { describe, expect, test } from 'vitest'
-import { createIds } from '../../../src/base/ids.js'
 import { silentLogger } from '../../../src/base/logger.js'
+import { NO_AUDIT } from '../../../src/store/audit.js'
 import { NO_ANCHOR } from '../../../src/store/integrity/anchor.js'
 import { seal, unseal } from '../../../src/store/integrity/envelope.js'
 import { Store } from '../../../src/store/store.js'
@@ -21,10 +21,10 @@ async function openStore() {
     anchorEach: false,
     newest: 0,
     totals: added({}, []),
+    auditEnd: NO_AUDIT,
     damage: undefined,
     durability: 'synced',
     clock: new ManualClock(),
-    ids: createIds(),
     logger: silentLogger,
     release: async () => {},
   })

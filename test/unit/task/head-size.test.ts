@@ -6,18 +6,19 @@ import { ERROR_CODES, type ErrorCode } from '../../../src/base/errors.js'
 import { createTask, type NewTask } from '../../../src/task/decisions/create.js'
 import { transition } from '../../../src/task/decisions/transition.js'
 import {
+  FIXED_PART_BYTES_MAX,
   HEAD_BYTES_MAX,
   isLive,
   NEVER,
-  NEW_HEAD_BYTES_MAX,
   PARKED_REASON_BYTES_MAX,
   PROGRESS_MESSAGE_BYTES_MAX,
   type TaskHead,
 } from '../../../src/task/head.js'
+import { encodeFixedPart, encodeMovingPart } from '../../../src/task/head-codec.js'
 import { PREFIX } from '../../../src/task/log/segment.js'
 import { newTask } from '../../helpers/build-log.js'
 
-const bytesOf = (head: TaskHead) => Buffer.byteLength(JSON.stringify(head))
+const bytesOf = (head: TaskHead) => Buffer.byteLength(encodeMovingPart(head))
 
 /** More than a task can commit in three years at 10,000 a second. */
 const COUNT = 999_999_999_999
@@ -66,7 +67,6 @@ const GROWN: Required<Omit<TaskHead, Born | Ended | 'parked' | 'begun' | 'triedW
   intents: COUNT,
   inputs: COUNT,
   inputsAsked: COUNT,
-  hasInputKeys: true,
   messagesSent: COUNT,
   messages: COUNT,
   messageKeys: COUNT,
@@ -95,7 +95,7 @@ function born(): TaskHead {
       }),
       0,
     ).head
-  const free = NEW_HEAD_BYTES_MAX - bytesOf(birth({ owner: '' }))
+  const free = FIXED_PART_BYTES_MAX - Buffer.byteLength(encodeFixedPart(birth({ owner: '' })))
   expect(() => birth({ owner: 'o'.repeat(free + 1) })).toThrow(expect.objectContaining({ code: 'TOO_LARGE' }))
   return birth({ owner: 'o'.repeat(free) })
 }

@@ -30,7 +30,7 @@ export class DurableTaskMessageQueue implements TaskMessageQueue {
       if (maxSize !== undefined && (await this.#read(taskId)).length >= maxSize) {
         throw new Error(`Task message queue overflow: ${maxSize} messages are waiting`)
       }
-      const name = `queue/${binding.ids.auditId(binding.clock.now())}`
+      const name = `queue/${binding.ids.orderedId(binding.clock.now())}`
       const queued: Queued = { by: this.#by, message }
       await this.#records.write([this.#records.beside(taskId, name, JSON.stringify(queued))])
       this.durable.core.hub.tell(taskId, { kind: 'changed' })

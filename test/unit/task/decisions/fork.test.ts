@@ -210,7 +210,7 @@ test('a fork is a new task with an old log, and both tasks’ audits say so', ()
   expect(firstInstantOf(made)).toBe(NOW + 1)
   expect(firstInstantOf({ ...head, startedAt: undefined })).toBe(NOW)
   expect(changes.filter(({ kind }) => kind === 'head')).toEqual([{ kind: 'head', head: made }])
-  expect(changes.map(({ kind }) => kind)).toEqual(['head', 'audit', 'input', 'audit', 'audit', 'sweep-orphan'])
+  expect(changes.map(({ kind }) => kind)).toEqual(['head', 'task', 'audit', 'audit', 'audit', 'sweep-orphan'])
   const audits = changes.flatMap((change) => (change.kind === 'audit' ? change : []))
   expect(audits.map(({ taskId, entry }) => [taskId, entry.action, entry.why])).toEqual([
     [undefined, 'created', undefined],

@@ -74,7 +74,7 @@ describe('time', () => {
       cleanUp: 'none',
       seq: 2,
     })
-    expect(changes.map(({ kind }) => kind)).toEqual(['audit', 'input', 'head', 'audit', 'outcome'])
+    expect(changes.map(({ kind }) => kind)).toEqual(['task', 'audit', 'head', 'audit', 'outcome'])
     expect(changes.flatMap((change) => (change.kind === 'audit' ? [change.entry.action] : []))).toEqual([
       'created',
       'failed',

@@ -128,7 +128,7 @@ describe('creating', () => {
   test('input, owner and idempotency key are written with it', () => {
     const idempotency = { key: 'sept', fingerprint: 'f' }
     const { changes } = createTask(newTask({ inputText: '1', owner: 'alice', idempotency, by: 'alice' }), NOW)
-    expect(changes.map(({ kind }) => kind)).toEqual(['head', 'audit', 'input', 'owner', 'idempotency'])
+    expect(changes.map(({ kind }) => kind)).toEqual(['head', 'task', 'audit', 'owner', 'idempotency'])
   })
 
   test('names that leave no room in the head are refused', () => {
