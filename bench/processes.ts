@@ -10,6 +10,8 @@ export interface Parameters {
   readonly dir: string
   readonly reps: number
   readonly scale: number
+  /** Option of each step, where a workload takes it. */
+  readonly commit?: 'deferred'
 }
 
 /** Runs a workload to its end; `onLine` sees each of its lines, and may kill it. */

@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Command, InvalidArgumentError } from 'commander'
 import { describe, type Summary, summarise } from './summary.js'
-import { WORKLOADS, type WorkloadName } from './workloads.js'
+import { BY_DEFAULT, WORKLOADS, type WorkloadName } from './workloads.js'
 
 interface Options {
   readonly json: boolean
@@ -24,7 +24,7 @@ const { json, reps, scale, only, dir } = new Command('bench')
   .description('Measures the built package beside the limit of the disk.')
   .option('--json', 'end with one line of JSON', false)
   .option('--reps <number>', 'repetitions of each workload', positive(Number.isInteger), 5)
-  .option('--only <workloads>', 'such as w1,w2', workloads, Object.keys(WORKLOADS) as WorkloadName[])
+  .option('--only <workloads>', 'such as w1,w2', workloads, BY_DEFAULT)
   .option('--scale <share>', 'share of the full size; for tests, since small runs measure little', positive(), 1)
   // Not the system's folder for temporary files: where that lies in memory, nothing would be measured.
   .option('--dir <folder>', 'where the stores go: on the disk to be measured', join(project, '.holdfast'))

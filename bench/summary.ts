@@ -27,13 +27,15 @@ function round(value: number): number {
 }
 
 // What is shown, the ratios first.
+const OF_STEPS = [
+  ['ratioToLimit', 'steps per raw write'],
+  ['stepsPerSecond', 'steps/s'],
+  ['limitPerSecond', 'raw limit, writes/s'],
+  ['cpuMicrosPerStep', 'processor µs per step'],
+] as const
 const SHOWN: Readonly<Record<WorkloadName, readonly (readonly [figure: string, label: string])[]>> = {
-  w1: [
-    ['ratioToLimit', 'steps per raw write'],
-    ['stepsPerSecond', 'steps/s'],
-    ['limitPerSecond', 'raw limit, writes/s'],
-    ['cpuMicrosPerStep', 'processor µs per step'],
-  ],
+  w1: OF_STEPS,
+  w1d: OF_STEPS,
   w2: [
     ['ratioToLimit', 'steps per raw write'],
     ['tasksRatioToLimit', 'tasks per raw write'],
@@ -56,6 +58,7 @@ const SHOWN: Readonly<Record<WorkloadName, readonly (readonly [figure: string, l
 
 const TITLES: Readonly<Record<WorkloadName, string>> = {
   w1: 'W1  one task, 1,000 steps, each durable before the next',
+  w1d: 'W1d one task, 1,000 deferred steps',
   w2: 'W2  1,000 tasks of 5 steps, 100 in flight',
   w3: 'W3  1,000 tasks with 10 of 20 steps done, SIGKILL, start again (from the start of the process)',
 }

@@ -12,9 +12,14 @@ export const WORKLOADS = {
   w1: (parameters: Parameters) => inOneProcess('w1', parameters),
   w2: (parameters: Parameters) => inOneProcess('w2', parameters),
   w3: killAndResume,
+  /** W1 with deferred steps. */
+  w1d: (parameters: Parameters) => inOneProcess('w1', { ...parameters, commit: 'deferred' }),
 } satisfies Record<string, (parameters: Parameters) => Promise<Figures[]>>
 
 export type WorkloadName = keyof typeof WORKLOADS
+
+/** What is measured if nothing is named. */
+export const BY_DEFAULT: readonly WorkloadName[] = ['w1', 'w2', 'w3']
 
 // A server runs for long, so its code is compiled; the first repetition is the cold one, and stays among the others.
 async function inOneProcess(name: string, parameters: Parameters): Promise<Figures[]> {

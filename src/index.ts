@@ -62,6 +62,7 @@ export {
   type CleanUpOptions,
   type CleanUpPolicy,
   defineTask,
+  type FunctionTaskOptions,
   type TaskDefinition,
   type TaskOptions,
   type Undo,

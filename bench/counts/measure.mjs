@@ -127,6 +127,13 @@ const tenSteps = defineTask({ name: 'ten_steps' }, async (task) => {
 const fiveSteps = defineTask({ name: 'five_steps' }, async (task) => {
   for (let i = 0; i < 5; i++) await task.step('step', async () => ({ i, value }))
 })
+const tenDeferred = defineTask({ name: 'ten_deferred' }, async (task) => {
+  for (let i = 0; i < 10; i++) await task.step('step', async () => ({ i, value }), { commit: 'deferred' })
+})
+const fiveDeferred = defineTask({ name: 'five_deferred' }, async (task) => {
+  for (let i = 0; i < 5; i++) await task.step('step', async () => ({ i, value }), { commit: 'deferred' })
+})
+const oneFunction = defineTask({ name: 'one_function', run: async () => 0 })
 const talk = defineTask({ name: 'talk' }, async (task) => {
   await task.sleep('wait', '1s')
   return task.receive('message')
@@ -137,7 +144,7 @@ const work = defineTask({ name: 'work', input, output: input }, (task, { n }) =>
 )
 
 const clock = new ManualClock()
-const tasks = [noSteps, fiveSteps, tenSteps, talk, work]
+const tasks = [noSteps, fiveSteps, tenSteps, fiveDeferred, tenDeferred, oneFunction, talk, work]
 const holdfast = await openInMemory({ disk: new CountingDisk(), clock, tasks })
 const run = (/** @type {any} */ task) => async (/** @type {number} */ index) => {
   const options = { ...OWNER, idempotencyKey: `${task.name}-${index}` }
@@ -147,6 +154,7 @@ const run = (/** @type {any} */ task) => async (/** @type {number} */ index) => 
 const ofNone = await countEach(run(noSteps))
 const ofFive = await countEach(run(fiveSteps))
 const ofTen = await countEach(run(tenSteps))
+const ofFunction = await countEach(run(oneFunction))
 const ofTalk = await countEach(async () => {
   const { taskId } = await holdfast.start(talk, {}, OWNER)
   await atRest()
@@ -209,13 +217,18 @@ const ofCall2026 = await countEach(async (index) => {
   if (!text.includes(`"n":${index + 1}`)) throw new Error(`The call was answered ${text}`)
 })
 
-const step = Object.fromEntries(
-  Object.entries(ofTen).map(([name, count]) => [name, (count - /** @type {any} */ (ofFive)[name]) / 5]),
-)
+const ofFiveDeferred = await countEach(run(fiveDeferred))
+const ofTenDeferred = await countEach(run(tenDeferred))
+
+/** A fifth of what ten steps cost more than five: one step. */
+const ofStep = (/** @type {any} */ ten, /** @type {any} */ five) =>
+  Object.fromEntries(Object.entries(ten).map(([name, count]) => [name, (Number(count) - five[name]) / 5]))
 const measured = {
-  step,
+  step: ofStep(ofTen, ofFive),
+  'deferred step': ofStep(ofTenDeferred, ofFiveDeferred),
   'task without a step': ofNone,
   'task of five steps': ofFive,
+  'task of one function': ofFunction,
   'task with a sleep and a message': ofTalk,
   'tools/call of 2025-11-25': ofCall,
   'tools/call of 2026-07-28': ofCall2026,

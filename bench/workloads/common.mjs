@@ -7,7 +7,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { measureLimit } from '../raw-limit.mjs'
 
-/** @typedef {{ dir: string, reps: number, scale: number, spawnedAt: number }} Parameters */
+/** @typedef {{ dir: string, reps: number, scale: number, spawnedAt: number, commit?: 'deferred' }} Parameters */
 
 /** What `run.ts` hands to a workload. @returns {Parameters} */
 export function parameters() {

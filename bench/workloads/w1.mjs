@@ -1,13 +1,17 @@
-/** W1: one task of 1,000 steps, one after the other. Nothing can share a wait for the disk, so this is its price. */
+/**
+ * W1: one task of 1,000 steps, one after the other. Nothing can share a wait for the disk, so this is its price. With deferred
+ * steps (`w1d`) it is the price of a step that does not wait.
+ */
 import { defineTask, Holdfast } from 'holdfast'
 import { besideLimit, parameters, say, scaled, stepResults, timed } from './common.mjs'
 
 const given = parameters()
 const steps = scaled(1_000, given.scale)
 const result = stepResults()
+const options = given.commit === undefined ? {} : { commit: given.commit }
 
 const manySteps = defineTask({ name: 'w1' }, async (task) => {
-  for (let step = 0; step < steps; step++) await task.step('step', () => result(step))
+  for (let step = 0; step < steps; step++) await task.step('step', () => result(step), options)
   return steps
 })
 

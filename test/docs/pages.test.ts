@@ -41,7 +41,7 @@ describe('the navigation', () => {
       .map(({ path }) => path.slice('guides/'.length, -3))
     for (const topic of [
       ...['retries', 'cancel-and-undo', 'waiting', 'branches', 'children', 'in-doubt', 'limits', 'isolated'],
-      ...['code-changes', 'retention', 'testing', 'deferred-steps'],
+      ...['code-changes', 'retention', 'testing', 'deferred-steps', 'tasks-of-one-function'],
     ]) {
       expect(guides).toContain(topic)
     }

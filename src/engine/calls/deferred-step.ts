@@ -25,7 +25,7 @@ import {
   stepResultOf,
 } from './step.js'
 
-/** What a run knows of the call of a deferred step. */
+/** Marks the call of a deferred step for the run. */
 export const DEFERRED = { isDeferred: true } as const
 
 const RESOLVED = Promise.resolve()

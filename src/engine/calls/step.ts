@@ -5,7 +5,7 @@
  *     commits the same result again, and does not call the function a second time.
  */
 import { callIn } from '../../base/empty-context.js'
-import { HoldfastError, TaskInterruptedError } from '../../base/errors.js'
+import { TaskInterruptedError } from '../../base/errors.js'
 import { idempotencyKeyOf } from '../../base/ids.js'
 import { fromJson, toJson } from '../../base/json.js'
 import { LazyAbort } from '../../base/lazy-abort.js'
@@ -21,10 +21,12 @@ import { PREFIX } from '../../task/log/segment.js'
 import { isUndoingOver, type UndoRecord } from '../../task/log/undo-record.js'
 import type { AuxiliaryChanges } from '../../task/task-event.js'
 import { settleIfLate } from '../replay/begin-calls.js'
+import { stepInDoubt } from '../replay/body-errors.js'
 import { newPendingRecord, type PendingCall, placeOf } from '../replay/pending-call.js'
 import { rejectAfterTurn } from '../replay/reject-after-turn.js'
 import type { Run } from '../replay/run.js'
 import { callWithTimeout } from '../replay/timed-call.js'
+import { watched } from '../undo/undo-steps.js'
 import type { StepCall } from './checked-step.js'
 import { confirmStep } from './confirm-step.js'
 import { type CallResult, recordResult } from './record-result.js'
@@ -75,7 +77,7 @@ async function takeStep(run: Run, asked: PendingCall, step: StepCall): Promise<C
     const { retryAt } = trial.note
     if (retryAt !== undefined && !(await run.waits.until(asked, retryAt))) return undefined
     if (mustBeNoted(run, step)) {
-      const found = await begin(run, asked, step, trial)
+      const found = await beginNoted(run, asked, step, trial)
       if (found)
         return found === 'over' || run.isOverFor(asked) ? undefined : stepResultOf(asked, trial, startedAt, found)
     }
@@ -96,7 +98,7 @@ async function takeStep(run: Run, asked: PendingCall, step: StepCall): Promise<C
   }
 }
 
-/** What a step is recorded with. */
+/** The record of a step, and the changes that go with it. */
 export function stepResultOf(
   asked: PendingCall,
   trial: StepTrial,
@@ -136,7 +138,7 @@ function mustBeNoted(run: Run, step: StepCall): boolean {
  * was running when its process ended, so it is not known if its effect took place.
  * @returns the end of a step in doubt, `'over'` if the run ended, or `undefined` to call the function
  */
-async function begin(
+export async function beginNoted(
   run: Run,
   asked: PendingCall,
   step: StepCall,
@@ -148,7 +150,7 @@ async function begin(
   const before = await intentBefore(run, asked, step, trial)
   if (settleIfLate(run)) return 'over'
   if (onInterrupted !== 'retry' && begunAt !== undefined) {
-    if (onInterrupted === 'fail') return { failed: describeError(inDoubt(taskId, step.name, begunAt)) }
+    if (onInterrupted === 'fail') return { failed: describeError(stepInDoubt(taskId, step.name, begunAt)) }
     const idempotencyKey = keyOf(run, asked, trial)
     const info = { name: step.name, idempotencyKey, startedAt: begunAt, attempt: trial.note.failedAttempts + 1 }
     if (onInterrupted !== 'ask') return outcomeOf(run, step, () => callIn(() => onInterrupted(info), step.context))
@@ -241,7 +243,7 @@ export function attempt(
   const aborter = new LazyAbort()
   asked.aborter = aborter
   const fn = () => callIn(() => step.fn(contextOf(run, asked, trial, state, aborter)), step.context)
-  const call = trial.intent ? () => watched(run, asked.ask.id, fn) : fn
+  const call = trial.intent ? () => watched(run.functions, asked.ask.id, fn) : fn
   const { timeoutMs, name } = step
   const { host, task } = run
   const timed =
@@ -250,17 +252,6 @@ export function attempt(
       : () => callWithTimeout(host, { taskId: task.taskId, name, timeoutMs, aborter }, call)
   asked.working = outcomeOf(run, step, timed)
   return asked.working as Promise<Ended>
-}
-
-/**
- * Calls the function of a step with an undo, and keeps its promise, because an undo waits for the end of the function.
- */
-function watched(run: Run, id: string, fn: () => unknown): Promise<unknown> {
-  const working = new Promise((resolve) => resolve(fn()))
-  // A rejection has no result for the undo. The caller of this function handles the rejection.
-  working.catch(() => {})
-  run.functions.set(id, working)
-  return working
 }
 
 /**
@@ -287,7 +278,8 @@ function outcomeOf(run: Run, { name }: StepCall, call: () => unknown): Promise<E
   }
 }
 
-function contextOf(
+/** The context of an attempt. */
+export function contextOf(
   run: Run,
   asked: PendingCall,
   trial: StepTrial,
@@ -348,12 +340,4 @@ async function write(run: Run, trial: StepTrial, beside: AuxiliaryChanges, isNew
   })
   // The decision sets the order of the undo record, because two steps that begin at once do not know of each other.
   if (intent) trial.intent = { ...intent, order: (head.intents ?? 1) - 1 }
-}
-
-function inDoubt(taskId: string, step: string, begunAt: number): HoldfastError {
-  return new HoldfastError(
-    'STEP_IN_DOUBT',
-    `Step '${step}' of task ${taskId} began at ${new Date(begunAt).toISOString()} and was interrupted; whether its effect took place is not known. Find out, and start a new task for what is left.`,
-    { details: { taskId, step, begunAt } },
-  )
 }

@@ -16,7 +16,10 @@ const marks = new WeakMap<AnyTaskDefinition, string>()
 export function codeMark(definition: AnyTaskDefinition): string {
   const there = marks.get(definition)
   if (there !== undefined) return there
-  const code = JSON.stringify([definition.version ?? null, Function.prototype.toString.call(definition.body)])
+  const code = JSON.stringify([
+    definition.version ?? null,
+    Function.prototype.toString.call(definition.body ?? definition.run),
+  ])
   const mark = createHash('sha256').update(code).digest('base64url').slice(0, MARK_CHARS)
   marks.set(definition, mark)
   return mark

@@ -31,8 +31,8 @@ export class Registry {
    * crash
    */
   add(definition: AnyTaskDefinition): boolean {
-    const { body, name, retry, cleanUp }: Partial<AnyTaskDefinition> = definition ?? {}
-    if (typeof body !== 'function' || typeof name !== 'string' || !isObject(retry) || !isObject(cleanUp)) {
+    const { body, run, name, retry, cleanUp }: Partial<AnyTaskDefinition> = definition ?? {}
+    if (typeof (body ?? run) !== 'function' || typeof name !== 'string' || !isObject(retry) || !isObject(cleanUp)) {
       throw new TypeError(`Expected a definition made by \`defineTask\`, got ${shown(definition)}`)
     }
     const there = this.#definitions.get(definition.name)

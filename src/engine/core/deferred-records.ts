@@ -30,7 +30,7 @@ export const DEFERRED_MS_MAX = 100
 // A body continues while the first half is written. With all of it, each hundredth record would wait for the disk.
 const FLUSHED_AT = 0.5
 
-/** What deferring needs of the engine. */
+/** The parts of the engine that deferring uses. */
 export interface DeferringHost {
   readonly clock: Clock
   readonly store: Pick<Store, 'connection'>
@@ -133,7 +133,7 @@ export class DeferredRecords {
       this.#bytesLeft = this.#bytes
       for (const { event, record } of this.#records) task.head = transition(task.head, event, record.at).head
     } catch (error) {
-      // Settled, or of a run that is superseded: nobody asks for them any more.
+      // Settled, or of a run that is superseded: no body waits for them.
       if (!isFenced(error)) throw error
       this.#takeBefore(Number.POSITIVE_INFINITY)
     }

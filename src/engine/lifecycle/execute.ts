@@ -20,6 +20,7 @@ import { describeError, type Outcome, type TaskError } from '../../task/log/outc
 import { type PatchAnswers, Patches } from '../../task/log/patch-answers.js'
 import type { PendingRecord } from '../../task/log/pending-record.js'
 import { undoneRecords } from '../../task/log/undo-record.js'
+import { runFunction } from '../calls/function-task.js'
 import { Patched } from '../calls/patched.js'
 import { inputsOf } from '../calls/question.js'
 import { messagesOf } from '../calls/receive.js'
@@ -63,14 +64,18 @@ export async function executeTask(
   // Each wait reads the store before it begins, so news that came during the load is found.
   task.wakesAtOnce = false
   if (fresh) engine.events.emit('task:started', { taskId, type, run: run.number, recovered })
-  const context = taskContext(run)
-  const body = () => definition.body(context, fromJson(loaded.input) as never)
-  const end = await run.execute(body)
+  const end = await run.execute(codeOf(run, definition, loaded.input))
   try {
     await conclude(engine, task, definition, run, end)
   } finally {
     run.ending = false
   }
+}
+
+/** The code of a definition as a body: the function of a task of one function is its only call. */
+function codeOf(run: Run, { body, run: fn }: AnyTaskDefinition, inputText: string | undefined): () => unknown {
+  if (fn) return () => runFunction(run, fn, fromJson(inputText))
+  return () => body?.(taskContext(run), fromJson(inputText) as never)
 }
 
 /**

@@ -77,3 +77,12 @@ export function notAwaited(taskId: string, name: RecordName): HoldfastError {
 export function begunAsAnother(begun: RecordName, name: RecordName): string {
   return `${describeRecord(begun)} had begun where the code now calls ${describeRecord(name)}${BEHIND_PATCHED}`
 }
+
+/** The error of a step that was interrupted and must not begin again. */
+export function stepInDoubt(taskId: string, step: string, begunAt: number): HoldfastError {
+  return new HoldfastError(
+    'STEP_IN_DOUBT',
+    `Step '${step}' of task ${taskId} began at ${new Date(begunAt).toISOString()} and was interrupted; whether its effect took place is not known. Find out, and start a new task for what is left.`,
+    { details: { taskId, step, begunAt } },
+  )
+}

@@ -83,3 +83,8 @@ function valueIn(record: LogRecord): unknown {
   if (record.kind === 'decision') return record.branch
   return 'value' in record ? fromJson(record.value) : undefined
 }
+
+/** True if the branch that asks has lost. */
+export function hasLost({ branch }: PendingCall): boolean {
+  return branch?.isOver === true
+}

@@ -28,7 +28,7 @@ import { type Branch, Branches } from './branch-scopes.js'
 import type { PatchKeeper, RunCore, RunHost } from './host.js'
 import { InFlight } from './in-flight.js'
 import { Interruption, rejectOneByOne } from './interruption.js'
-import { handAnswer, type PendingCall, type RecordEffects, type RunEnd } from './pending-call.js'
+import { handAnswer, hasLost, type PendingCall, type RecordEffects, type RunEnd } from './pending-call.js'
 import { PendingCalls, pendingAtReturn } from './pending-calls.js'
 import { RestoreRead } from './restore-read.js'
 import { Turns } from './turns.js'
@@ -215,6 +215,12 @@ export class Run implements RunCore {
     this.#next()
   }
 
+  /** Ends the call of a task of one function. The outcome of the task is its record. */
+  answeredAtEnd(asked: PendingCall): void {
+    this.#inFlight.delete(asked)
+    this.#waiting.delete(asked.ask.id)
+  }
+
   /** Ends a call without a record, because the run is superseded or ends. */
   dropped(asked: PendingCall): void {
     this.#inFlight.delete(asked)
@@ -338,8 +344,4 @@ export class Run implements RunCore {
     resolve(end)
     this.#inFlight.look()
   }
-}
-
-function hasLost({ branch }: PendingCall): boolean {
-  return branch?.isOver === true
 }

@@ -77,3 +77,14 @@ export async function untilOrGrace({ clock }: RunHost, ended: Promise<unknown>, 
   await Promise.race([ended, grace])
   disarm()
 }
+
+/**
+ * Calls the function of a step with an undo, and keeps its promise, because an undo waits for the end of the function.
+ */
+export function watched(functions: Map<string, Promise<unknown>>, id: string, fn: () => unknown): Promise<unknown> {
+  const working = new Promise((resolve) => resolve(fn()))
+  // A rejection has no result for the undo. The caller of this function handles the rejection.
+  working.catch(() => {})
+  functions.set(id, working)
+  return working
+}

@@ -10,10 +10,11 @@ import {
   type ServerCapabilities,
   type Task,
 } from '@modelcontextprotocol/sdk/types.js'
+import type { ZodType } from 'zod'
 import type { Holdfast } from '../../api/holdfast.js'
 import type { TaskView } from '../../api/task-view.js'
 import type { AuthInfoLike } from '../../http/node.js'
-import type { TaskDefinition } from '../../task/definition/definition.js'
+import type { AnyTaskDefinition, Returns } from '../../task/definition/definition.js'
 import { isSettled } from '../../task/head.js'
 import { type Caller, runAs } from '../access/caller.js'
 import type { DurableOptions } from '../access/options.js'
@@ -21,10 +22,11 @@ import { Checkpoints } from '../checkpoints/checkpoints.js'
 import type { StdioHandle } from '../stdio/life.js'
 import type { Answer } from '../tools/answer.js'
 import type { FallbackOptions } from '../tools/fallback-tools.js'
+import { type ToolArguments, toolParts } from '../tools/function-tool.js'
 import { McpCore } from '../tools/mcp-core.js'
 import type { OpenHoldfast } from '../tools/opening.js'
 import { ProgressFeed, type SentProgress } from '../tools/progress-feed.js'
-import type { ToolOptions, ToolResult } from '../tools/tool.js'
+import type { ToolResult } from '../tools/tool.js'
 import type { Origin } from '../tools/tool-records.js'
 import { createHttpHandler, type HttpHandler } from './http/handler.js'
 import type { HttpOptions } from './http/options.js'
@@ -71,14 +73,23 @@ export class DurableTasks {
   }
 
   /**
-   * Makes a tool of a task. Call it before the first server is attached.
+   * Makes a tool of a task, or, under a name, of one function: `run` is then the whole task, and the name is that of the
+   * tool and of the task. Call it before the first server is attached.
    * @throws TypeError for a schema that cannot be listed, naming the field; for a name that is in use
+   * @see docs/guides/tasks-of-one-function.md
    */
-  tool<Input, Output>(definition: TaskDefinition<Input, Output>, options: ToolOptions<Input, Output> = {}): this {
+  tool<
+    Given extends AnyTaskDefinition | string,
+    I extends ZodType | undefined = undefined,
+    O extends ZodType | undefined = undefined,
+    Input = unknown,
+    Returned extends Returns<O> | Promise<Returns<O>> = Returns<O> | Promise<Returns<O>>,
+  >(given: Given, options?: ToolArguments<Given, I, O, Input, Returned>): this {
     if (this.#attached) {
       throw new Error('durable.tool(…) comes too late: a server is attached already, and would not list the tool')
     }
-    this.core.addTool(definition, options)
+    const parts = toolParts(given, options)
+    this.core.addTool(parts.definition, parts.options)
     return this
   }
 

@@ -2,10 +2,11 @@
  * The public class of the 2026-07-28 binding: tools from task definitions, and the calls of clients about their tasks.
  */
 import type { McpServer, Server, ServerOptions } from '@modelcontextprotocol/server'
+import type { ZodType } from 'zod'
 import type { Holdfast } from '../../api/holdfast.js'
 import type { TaskView } from '../../api/task-view.js'
 import { faultOf } from '../../base/fault.js'
-import type { TaskDefinition } from '../../task/definition/definition.js'
+import type { AnyTaskDefinition, Returns } from '../../task/definition/definition.js'
 import { isSettled } from '../../task/head.js'
 import type { DurableOptions } from '../access/options.js'
 import { Checkpoints } from '../checkpoints/checkpoints.js'
@@ -13,9 +14,9 @@ import type { StdioHandle } from '../stdio/life.js'
 import type { Answer } from '../tools/answer.js'
 import { NotAttached } from '../tools/check-server.js'
 import type { FallbackOptions } from '../tools/fallback-tools.js'
+import { type ToolArguments, toolParts } from '../tools/function-tool.js'
 import { McpCore } from '../tools/mcp-core.js'
 import type { OpenHoldfast } from '../tools/opening.js'
-import type { ToolOptions } from '../tools/tool.js'
 import type { Trace } from '../tools/trace.js'
 import { createHttpHandler, type HttpHandler } from './http/handler.js'
 import { noteFailure } from './http/make-server.js'
@@ -58,14 +59,23 @@ export class DurableTasks {
   }
 
   /**
-   * Makes a tool of a task. Call it before the first server is attached.
+   * Makes a tool of a task, or, under a name, of one function: `run` is then the whole task, and the name is that of the
+   * tool and of the task. Call it before the first server is attached.
    * @throws TypeError for a schema that cannot be listed, naming the field; for a name that is in use
+   * @see docs/guides/tasks-of-one-function.md
    */
-  tool<Input, Output>(definition: TaskDefinition<Input, Output>, options: ToolOptions<Input, Output> = {}): this {
+  tool<
+    Given extends AnyTaskDefinition | string,
+    I extends ZodType | undefined = undefined,
+    O extends ZodType | undefined = undefined,
+    Input = unknown,
+    Returned extends Returns<O> | Promise<Returns<O>> = Returns<O> | Promise<Returns<O>>,
+  >(given: Given, options?: ToolArguments<Given, I, O, Input, Returned>): this {
     if (this.#attached) {
       throw new Error('durable.tool(…) comes too late: a server is attached already, and would not list the tool')
     }
-    this.core.addTool(definition, options, 'task')
+    const parts = toolParts(given, options)
+    this.core.addTool(parts.definition, parts.options, 'task')
     return this
   }
 

@@ -138,7 +138,8 @@ export interface DurableTool {
   readonly toIdempotencyKey: ToolOptions['toIdempotencyKey']
 }
 
-const TOOL_OPTIONS: Names<ToolOptions> = {
+/** The names of the options of `durable.tool`. */
+export const TOOL_OPTIONS: Names<ToolOptions> = {
   name: true,
   title: true,
   description: true,

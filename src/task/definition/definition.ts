@@ -13,7 +13,7 @@ import {
 } from '../../base/expected.js'
 import type { Jsonified } from '../../base/json.js'
 import { checkName, NAME_BYTES_MAX } from '../names.js'
-import type { Cancelled, CleanUpContext, StepToUndo, TaskContext } from './context.js'
+import type { Cancelled, CleanUpContext, StepContext, StepToUndo, TaskContext } from './context.js'
 import { RETRY_OPTIONS, type RetryOptions, type RetryPolicy, retryPolicy } from './retry-options.js'
 
 /** The options of `defineTask`. */
@@ -69,6 +69,25 @@ export interface TaskOptions<Input extends ZodType | undefined, Output extends Z
   readonly cleanUp?: CleanUpOptions | undefined
 }
 
+/** The options of `defineTask` for a task of one function. */
+export interface FunctionTaskOptions<
+  Input extends ZodType | undefined,
+  Output extends ZodType | undefined,
+  Given,
+  Returned,
+> extends TaskOptions<Input, Output> {
+  /**
+   * The whole task: a function of the parsed input. Its result is the outcome of the task, and no step is recorded, so the
+   * task has two commits in all. It runs at least once: after a crash it runs again, under the same `step.idempotencyKey`.
+   * `retry` and `timeout` of the task apply. Its `undo` has the name `run`.
+   * @see docs/guides/tasks-of-one-function.md
+   */
+  readonly run: (input: Parsed<Input, Given>, step: StepContext) => Returned
+}
+
+/** Name of the step that a task of one function consists of: for its `undo`, in reasons and in `steps`. */
+export const FUNCTION_STEP = 'run'
+
 /** Function that reverses a step. Its second parameter may name the type of the step's result. */
 export type Undo<Input = unknown> = {
   // Declared as a method, because the parameters of a method may be narrower: an undo can then name the type of the
@@ -89,6 +108,12 @@ export const TASK_OPTIONS: Names<TaskOptions<undefined, undefined>> = {
   undo: true,
   onCancel: true,
   cleanUp: true,
+}
+
+/** The names of the options of a task of one function. */
+export const FUNCTION_TASK_OPTIONS: Names<FunctionTaskOptions<undefined, undefined, unknown, unknown>> = {
+  ...TASK_OPTIONS,
+  run: true,
 }
 
 /** The options of a clean-up, for each undo and for `onCancel`. */
@@ -136,7 +161,10 @@ export interface TaskDefinition<Input = unknown, Output = unknown> {
   readonly undo: Readonly<Record<string, Undo<never>>> | undefined
   readonly onCancel: ((context: CleanUpContext, cancelled: Cancelled<never>) => unknown) | undefined
   readonly cleanUp: CleanUpPolicy
-  readonly body: (task: TaskContext, input: never) => unknown
+  /** The body; `undefined` for a task of one function. */
+  readonly body: ((task: TaskContext, input: never) => unknown) | undefined
+  /** The function of a task of one function. */
+  readonly run: ((input: never, step: StepContext) => unknown) | undefined
   /** Never set. For type inference only. */
   readonly types?: { readonly input: Input; readonly output: Output }
 }
@@ -144,14 +172,18 @@ export interface TaskDefinition<Input = unknown, Output = unknown> {
 /** Definition of a task with any input and output. */
 export type AnyTaskDefinition = TaskDefinition<never, unknown> | TaskDefinition
 
-type InputOf<I, Given> = I extends ZodType ? ZodInput<I> : Given
-type Parsed<I, Given> = I extends ZodType ? Jsonified<ZodOutput<I>> : Given
-type OutputOf<O, Returned> = O extends ZodType ? Jsonified<ZodOutput<O>> : Jsonified<Awaited<Returned>>
-type Returns<O> = O extends ZodType ? ZodInput<O> : unknown
+/** The input that `start` takes: that of the schema, or what the code names. */
+export type InputOf<I, Given> = I extends ZodType ? ZodInput<I> : Given
+/** The input that the code of the task receives. */
+export type Parsed<I, Given> = I extends ZodType ? Jsonified<ZodOutput<I>> : Given
+/** The output of a task: that of the schema, or what the code returns. */
+export type OutputOf<O, Returned> = O extends ZodType ? Jsonified<ZodOutput<O>> : Jsonified<Awaited<Returned>>
+/** The values that the code of a task may return. */
+export type Returns<O> = O extends ZodType ? ZodInput<O> : unknown
 
 /**
- * Defines a task.
- * @param options name, schemas and limits of the task
+ * Defines a task: with a body, or of one function.
+ * @param options name, schemas and limits of the task; with `run`, the task is that one function
  * @param body function that runs from its first line in every run. All its waits go through `task`
  * @throws TypeError for an option of the wrong type, with its name
  */
@@ -160,16 +192,33 @@ export function defineTask<
   O extends ZodType | undefined = undefined,
   Given = unknown,
   Returned extends Returns<O> | Promise<Returns<O>> = Returns<O> | Promise<Returns<O>>,
+>(options: FunctionTaskOptions<I, O, Given, Returned>): TaskDefinition<InputOf<I, Given>, OutputOf<O, Returned>>
+export function defineTask<
+  I extends ZodType | undefined = undefined,
+  O extends ZodType | undefined = undefined,
+  Given = unknown,
+  Returned extends Returns<O> | Promise<Returns<O>> = Returns<O> | Promise<Returns<O>>,
 >(
   options: TaskOptions<I, O>,
   body: (task: TaskContext, input: Parsed<I, Given>) => Returned,
-): TaskDefinition<InputOf<I, Given>, OutputOf<O, Returned>> {
-  checkOptionsOf('defineTask', options, TASK_OPTIONS)
+): TaskDefinition<InputOf<I, Given>, OutputOf<O, Returned>>
+export function defineTask(
+  options: TaskOptions<ZodType | undefined, ZodType | undefined> & { run?: TaskDefinition['run'] },
+  body?: TaskDefinition['body'],
+): TaskDefinition<never, never> {
+  checkOptionsOf('defineTask', options, FUNCTION_TASK_OPTIONS)
+  const { run } = options
   checkName(options.name, 'name', NAME_BYTES_MAX.type)
   if (options.version !== undefined) checkName(options.version, 'version', NAME_BYTES_MAX.version)
   checkSchema(options.input, 'input')
   checkSchema(options.output, 'output')
-  checkFunction('body', body)
+  if (run === undefined) checkFunction('body', body)
+  else checkFunction('run', run)
+  if (run !== undefined && body !== undefined) {
+    throw new TypeError(
+      `Expected \`defineTask\` to be given either \`run\` or a body, got both for task '${options.name}'`,
+    )
+  }
   if (options.keepCheckpoints !== undefined) checkCount('keepCheckpoints', options.keepCheckpoints)
   if (options.concurrency !== undefined) checkCount('concurrency', options.concurrency)
   if (options.onCancel !== undefined) checkFunction('onCancel', options.onCancel)
@@ -187,6 +236,7 @@ export function defineTask<
     onCancel: options.onCancel,
     cleanUp: cleanUpPolicy(options.cleanUp),
     body,
+    run,
   }
 }
 

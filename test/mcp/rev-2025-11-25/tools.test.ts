@@ -98,6 +98,27 @@ test('a tool is listed as its author said', async () => {
   ])
 })
 
+test('a tool of one function is listed and called like any other', async () => {
+  const { durable, holdfast } = await local()
+  durable.tool('multiply', {
+    title: 'Multiply',
+    input: z.object({ n: z.number(), by: z.number() }),
+    output: z.object({ product: z.number() }),
+    taskSupport: 'optional',
+    run: ({ n, by }, { idempotencyKey }) => ({ product: n * by, idempotencyKey }),
+  })
+  expect(() => durable.tool('odd', { run: () => 1, name: 'other' } as never)).toThrow(/`name`/)
+  expect(() => durable.tool('odd', { title: 'Odd' } as never)).toThrow(/`body`|`run`/)
+  const { client } = await connect(durable)
+  const { tools } = await client.listTools()
+  expect(tools).toMatchObject([
+    { name: 'multiply', title: 'Multiply', outputSchema: { properties: { product: { type: 'number' } } } },
+  ])
+  const called = await client.callTool({ name: 'multiply', arguments: { n: 4, by: 5 } })
+  expect(called.structuredContent).toEqual({ product: 20 })
+  expect((await holdfast.list({ type: 'multiply' })).tasks).toMatchObject([{ status: 'completed', completedSteps: 0 }])
+})
+
 describe('a low-level server', () => {
   const own = { name: 'own', inputSchema: { type: 'object' as const } }
   const text = (text: string) => ({ content: [{ type: 'text' as const, text }] })

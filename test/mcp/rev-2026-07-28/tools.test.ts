@@ -48,6 +48,32 @@ test('a client that does not know tasks gets the result', async () => {
   expect((await call('double', { n: 4 })).result).toMatchObject({ resultType: 'complete', structuredContent: { n: 8 } })
 })
 
+test('a tool of one function is listed, called and retried like any other', async () => {
+  const holdfast = await openInMemory()
+  const durable = durableTasks(holdfast, { access: 'local', pollInterval: 20 })
+  let calls = 0
+  durable.tool('multiply', {
+    title: 'Multiply',
+    input: z.object({ n: z.number(), by: z.number() }),
+    output: z.object({ product: z.number() }),
+    retry: { maximumAttempts: 2, initialInterval: 1 },
+    toResult: ({ product }) => ({ content: [{ type: 'text', text: product.toFixed(1) }] }),
+    run: ({ n, by }, { attempt }) => {
+      calls++
+      if (by === 0 && attempt === 1) throw new Error('again')
+      return { product: n * by }
+    },
+  })
+  const { call, request } = await modernClient(durable, { capabilities: {} })
+  const { result } = await request('tools/list', {})
+  expect(result.tools).toMatchObject([{ name: 'multiply', title: 'Multiply', inputSchema: { required: ['n', 'by'] } }])
+  expect((await call('multiply', { n: 4, by: 5 })).result).toMatchObject({ content: [{ text: '20.0' }] })
+  expect((await call('multiply', { n: 4, by: 0 })).result).toMatchObject({ content: [{ text: '0.0' }] })
+  expect(calls).toBe(3)
+  expect((await holdfast.list({ type: 'multiply' })).tasks).toHaveLength(2)
+  expect((await call('multiply', { n: 'x' })).result).toMatchObject({ isError: true })
+})
+
 test('within its budget a tool answers with the result, and a forbidden one always', async () => {
   const { durable } = await setUp()
   const { call } = await modernClient(durable)

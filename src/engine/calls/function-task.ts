@@ -1,0 +1,75 @@
+/**
+ * Runs the function of a task of one function. Its result is the outcome of the task, and no record holds it: the commit that
+ * settles the task is the record.
+ *
+ * function-task-1. Before that commit, a crash or a close runs the function again, under the same key. A retry of the task
+ *     does too. After the commit it never runs again.
+ * - What begins the function is what begins a step: the disk takes writes, the time of the task is not over, an undo has its
+ *     intent on disk. A close waits for the function as for one of a step.
+ */
+import { callIn, currentContext } from '../../base/empty-context.js'
+import { LazyAbort } from '../../base/lazy-abort.js'
+import { isFenced } from '../../task/decisions/transition.js'
+import type { StepContext } from '../../task/definition/context.js'
+import { FUNCTION_STEP } from '../../task/definition/definition.js'
+import { ONE_ATTEMPT } from '../../task/definition/retry-options.js'
+import { settleIfLate } from '../replay/begin-calls.js'
+import { newPendingRecord, type PendingCall } from '../replay/pending-call.js'
+import type { Run } from '../replay/run.js'
+import { watched } from '../undo/undo-steps.js'
+import type { StepCall } from './checked-step.js'
+import { type AttemptState, beginNoted, contextOf, hasUndo, type StepTrial } from './step.js'
+
+type TaskFunction = (input: never, step: StepContext) => unknown
+
+/** Calls the function. Returns what it returns, throws what it throws; stays pending if the run is over. */
+export function runFunction(run: Run, fn: TaskFunction, input: unknown): Promise<unknown> {
+  if (run.definition.undo) run.stepNames.add(FUNCTION_STEP)
+  const step: StepCall = {
+    name: FUNCTION_STEP,
+    fn: (context) => fn(input as never, context),
+    retry: ONE_ATTEMPT,
+    timeoutMs: undefined,
+    onInterrupted: 'retry',
+    isDeferred: false,
+    context: currentContext(),
+  }
+  return run.ask(
+    () => run.history.askNamed('step', FUNCTION_STEP),
+    (asked) => attemptOnce(run, asked, step).catch((error: unknown) => endWith(run, asked, error)),
+  )
+}
+
+async function attemptOnce(run: Run, asked: PendingCall, step: StepCall): Promise<void> {
+  const { host, task } = run
+  const stored = run.noteOf(asked)
+  if (stored && stored.id !== asked.ask.id) return run.dropped(asked)
+  // The attempts are those of the task.
+  const note = { ...(stored ?? newPendingRecord(asked)), failedAttempts: task.head.attempt - 1 }
+  const trial: StepTrial = { note, isStored: stored !== undefined }
+  if (hasUndo(run, step) && (await beginNoted(run, asked, step, trial)) === 'over') return run.dropped(asked)
+  if (run.isOverFor(asked) || asked.aborted || host.closing || settleIfLate(run)) return run.dropped(asked)
+  const state: AttemptState = { isOver: false }
+  const aborter = new LazyAbort()
+  asked.aborter = aborter
+  const call = () => callIn(() => step.fn(contextOf(run, asked, trial, state, aborter)), step.context)
+  const working = trial.intent ? watched(run.functions, asked.ask.id, call) : new Promise((resolve) => resolve(call()))
+  asked.working = working
+  const end = await working.then(
+    (value) => () => asked.resolve(value),
+    (thrown: unknown) => () => asked.reject(thrown),
+  )
+  state.isOver = true
+  asked.working = undefined
+  if (trial.pending) await trial.pending
+  // Settled meanwhile, or left for the next open.
+  if (run.isOverFor(asked)) return run.dropped(asked)
+  run.answeredAtEnd(asked)
+  end()
+}
+
+/** Ends the run with an error of the engine, such as a write that failed. */
+function endWith(run: Run, asked: PendingCall, error: unknown): void {
+  run.dropped(asked)
+  if (!isFenced(error)) run.fail(error)
+}
