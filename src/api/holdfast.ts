@@ -141,9 +141,9 @@ export class Holdfast {
   }
 
   /**
-   * Lists tasks in the order of their creation, a page at a time. The ID of a child or a fork is made before the task
-   * is created. So such a task may appear at a place that a cursor has passed already.
-   * @throws HoldfastError `INVALID_CURSOR`
+   * Lists tasks in the order of their creation, a page at a time. A page may be short or empty while it has a `cursor`.
+   * The ID of a child or a fork is made before the task is. So it may appear at a place that a cursor has passed.
+   * @throws HoldfastError `INVALID_CURSOR` for a cursor of other options, or of no list
    */
   list(options: ListOptions = {}): Promise<TaskPage> {
     return listTasks(this.#engine, options)

@@ -32,7 +32,8 @@ export const ERROR_CODES = {
   IDEMPOTENCY_CONFLICT: 'The idempotency key was used with another input. The first task is unharmed.',
   RESULT_GONE:
     'The idempotency key was used, and its task has been deleted since. Nothing was started. Use another key to run it again.',
-  INVALID_CURSOR: 'The cursor is not one that `list` returned.',
+  INVALID_CURSOR:
+    'The cursor is not one that `list` returned, or is one of other options. Pass the options of the page before, or no cursor.',
   TASK_NOT_FOUND: 'No such task, or another owner’s.',
   TASK_TYPE_UNKNOWN: 'No definition of that name is registered.',
   TASK_SETTLED: 'The task is settled already and never changes again.',

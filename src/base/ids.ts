@@ -35,6 +35,7 @@ export interface Ids {
 
 const CROCKFORD = '0123456789ABCDEFGHJKMNPQRSTVWXYZ'
 const TIME_CHARS = 10 // 48 bits of milliseconds, as in a ULID
+const TIME_MS_MAX = 2 ** 48 - 1
 const COUNTER_CHARS = 2 // 1,024 IDs a millisecond; more move the time part ahead by 1 ms
 const TASK_RANDOM_CHARS = 24 // 5 bits each: 120
 const COUNTER_VALUES = 32 ** COUNTER_CHARS
@@ -42,7 +43,12 @@ const ORDER = /^task-[0-7][0-9A-HJKMNP-TV-Z]{11}/
 
 /** Text that sorts before every task ID of `instant`, and after the IDs of earlier instants. */
 export function firstTaskIdAt(instant: number): string {
-  return `task-${encodeTime(Math.max(0, instant), TIME_CHARS)}`
+  return `task-${encodeTime(Math.min(Math.max(0, instant), TIME_MS_MAX), TIME_CHARS)}`
+}
+
+/** The beginning of a task ID, without the random part: it sorts as the ID does, and is no key to the task. */
+export function orderOf(taskId: string): string {
+  return taskId.slice(0, 'task-'.length + TIME_CHARS + COUNTER_CHARS)
 }
 
 /**

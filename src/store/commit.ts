@@ -53,7 +53,7 @@ export interface CommitOptions {
   readonly isRepeatable?: boolean | undefined
   /** Changes of the counters, written in the same batch. */
   readonly tally?: Tally | undefined
-  /** What it adds to the audit; written in its batch. */
+  /** Audit entries of the commit, written in its batch. */
   readonly entries?: readonly NewAuditEntry[] | undefined
 }
 

@@ -3,8 +3,8 @@
  *
  * - A task that fits one batch is deleted in one. The head of a larger task is marked as swept first, which hides the
  *   task from all reads, so no reader sees half a task.
- * - The records that lead the sweeper to the task (its timer, its owner's entry) are deleted with its head, in the last
- *   batch. So a sweep that was interrupted by a crash is found again and repeated from its beginning.
+ * - The records that lead the sweeper to the task (its timer, its entries in the index) are deleted with its head, in
+ *   the last batch (index-1). So a sweep that was interrupted by a crash is found again and repeated from its beginning.
  * - Audit entries outlive their task (audit.ts).
  * - A binding's record of a task and the binding's own records that it names are deleted in one batch.
  */
@@ -17,6 +17,7 @@ import * as layout from './disk/layout.js'
 import type { Level } from './disk/level.js'
 import { seal, unsealJson } from './integrity/envelope.js'
 import { readKeys } from './reads.js'
+import { indexEntriesOf } from './settled-index.js'
 import type { Store } from './store.js'
 
 // A batch of about a hundred operations shares its sync with other waiting commits, and blocks the main thread only
@@ -121,7 +122,7 @@ function hide(head: TaskHead): Operation {
 async function lastOperations(level: Level, { taskId, head, marker, forgetAt }: Swept): Promise<Operation[]> {
   if (!head) return [{ key: marker }]
   const { owner, type, idempotencyKey, settledAt } = head
-  const operations: Operation[] = owner === undefined ? [] : [{ key: layout.ownerKey(owner, taskId) }]
+  const operations: Operation[] = indexEntriesOf(head).map(({ key }) => ({ key }))
   if (idempotencyKey !== undefined && forgetAt !== undefined) {
     const key = layout.idempotencyKey(owner, type, idempotencyKey)
     const text = await level.get(key)

@@ -35,7 +35,6 @@ import {
   messageKeyKey,
   noteKey,
   outcomeKey,
-  ownerKey,
   patchKey,
   settledKey,
   stateKey,
@@ -43,17 +42,15 @@ import {
   timerKey,
 } from './disk/layout.js'
 import { damaged, seal, unseal } from './integrity/envelope.js'
+import { indexEntriesOf } from './settled-index.js'
 
-/** Value of the owner's index entry of a task that another task started. */
-export const CHILD = 'child'
-
-/** What a commit writes: operations, and the audit entries that get their key with the number of the commit. */
+/** Content of a commit: operations, and the audit entries that get their key with the number of the commit. */
 export interface Writes {
   readonly operations: Operation[]
   readonly entries: NewAuditEntry[] | undefined
 }
 
-/** What `decision` writes. */
+/** The content of the commit of `decision`. */
 export function toWrites(decision: TaskDecision): Writes {
   const operations: Operation[] = []
   const about = { task: decision.head, outcomeText: inlineOutcomeOf(decision) }
@@ -91,6 +88,7 @@ function add(operations: Operation[], { task, outcomeText }: About, change: Excl
       if (isLive(change.head)) return void put(liveKey(taskId), encodeLiveHead(change.head))
       operations.push({ key: liveKey(taskId) })
       put(doneKey(taskId), withValue(encodeMovingPart(change.head), outcomeText))
+      for (const { key, body } of indexEntriesOf(change.head)) put(key, body)
       return void put(sweepKey(change.head), '')
     }
     case 'task': {
@@ -139,8 +137,6 @@ function add(operations: Operation[], { task, outcomeText }: About, change: Excl
       return void put(messageKeyKey(taskId, change.entry.key), JSON.stringify(change.entry))
     case 'drop-message-key':
       return void operations.push({ key: messageKeyKey(taskId, change.key) })
-    case 'owner':
-      return void put(ownerKey(change.owner, taskId), change.isChild ? CHILD : '')
     case 'idempotency': {
       const { owner, type, key } = change.entry
       return void put(idempotencyKey(owner, type, key), JSON.stringify(change.entry))

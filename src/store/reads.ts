@@ -3,20 +3,23 @@
  * decisions that are not committed yet.
  */
 
-import { firstTaskIdAt, taskIdTime } from '../base/ids.js'
+import { taskIdTime } from '../base/ids.js'
 import type { IdempotencyEntry, IdempotencyScope } from '../task/changes.js'
 import type { CheckpointInfo } from '../task/checkpoint.js'
 import type { TaskHead } from '../task/head.js'
-import { splitValue } from '../task/head-codec.js'
+import { type FixedPart, splitValue } from '../task/head-codec.js'
+import { idRangeOf } from '../task/list-query.js'
 import type { Outcome } from '../task/log/outcome.js'
 import { decodePendingRecord, type PendingRecord, type Place } from '../task/log/pending-record.js'
 import { decodeUndoRecord, type UndoRecord } from '../task/log/undo-record.js'
 import type { Message, MessageKey } from '../task/message.js'
+import { idsUnder, ownerIndexPrefix, SETTLED_STATUSES } from './disk/index-keys.js'
 import * as layout from './disk/layout.js'
 import type { Level } from './disk/level.js'
 import { collect, pages } from './disk/pages.js'
 import { damaged, unseal, unsealJson } from './integrity/envelope.js'
-import { CHILD, decodeHead } from './operations.js'
+import { decodeHead } from './operations.js'
+import type { OwnerEntry } from './settled-index.js'
 
 /**
  * The head of a task, from both of its parts.
@@ -34,11 +37,26 @@ export async function readHead(level: Level, taskId: string): Promise<TaskHead |
   return undefined
 }
 
-/** True if a part of the task's head, or its owner's entry, is there: the rest was lost then, and the task is damaged, not unknown. */
+/**
+ * True if a part of the task's head, or an index entry of its owner, is there: the rest was lost then, and the task is
+ * damaged, not unknown.
+ */
 export async function hasTraces(level: Level, taskId: string, owner: string | undefined): Promise<boolean> {
-  if (owner !== undefined) return (await level.get(layout.ownerKey(owner, taskId))) !== undefined
-  const parts = await level.getMany([layout.taskKey(taskId), layout.liveKey(taskId), layout.doneKey(taskId)])
-  return parts.some((text) => text !== undefined)
+  const [task, live, done] = [layout.taskKey(taskId), layout.liveKey(taskId), layout.doneKey(taskId)]
+  if (owner === undefined) return (await level.getMany([task, live, done])).some((text) => text !== undefined)
+  const entries = SETTLED_STATUSES.map((status) => `${ownerIndexPrefix(owner, status)}${taskId}`)
+  const [fixed, ...found] = await level.getMany([task, ...entries])
+  if (found.some((entry) => entry !== undefined)) return true
+  return fixed !== undefined && isOwnedBy(task, fixed, owner)
+}
+
+/** True if the fixed part of a head has this owner. A damaged one has none. */
+function isOwnedBy(key: string, fixed: string, owner: string): boolean {
+  try {
+    return (JSON.parse(splitValue(unseal(key, fixed).body).part) as FixedPart).owner === owner
+  } catch {
+    return false
+  }
 }
 
 /** Heads of the live range. */
@@ -230,6 +248,8 @@ export async function readKeys(level: Level, range: layout.KeyRange, limit: numb
   return keys
 }
 
+const OWNER_STARTS_PER_READ = 500
+
 /** Filter for the starts of an owner. Instants are milliseconds since the epoch. */
 export interface OwnerStartsQuery {
   readonly since: number
@@ -237,28 +257,42 @@ export interface OwnerStartsQuery {
   readonly now: number
 }
 
-/** Creation times of an owner's newest tasks, newest first: at most `limit`, none before `since`, no children. */
+/**
+ * Creation times of an owner's newest settled tasks, by ID: at most `limit` of each status, none before `since`, no
+ * children.
+ */
 export async function readOwnerStarts(
   level: Level,
   owner: string,
   { since, limit, now }: OwnerStartsQuery,
-): Promise<number[]> {
-  const range = { ...layout.under(layout.ownerPrefix(owner)), gte: layout.ownerKey(owner, firstTaskIdAt(since)) }
-  const starts: number[] = []
-  for await (const page of pages(level, { ...range, reverse: true })) {
-    for (const [key, text] of page) {
-      if (unseal(key, text).body === CHILD) continue
-      const taskId = layout.lastPart(key)
-      // After the clock was set back, the time part of an ID is later than the clock (ids-1). The head has the real
-      // time.
-      const ahead = taskIdTime(taskId) > now ? await readHead(level, taskId) : undefined
-      const createdAt = ahead?.createdAt ?? taskIdTime(taskId)
-      if (createdAt < since) return starts
-      starts.push(createdAt)
-      if (starts.length === limit) return starts
+): Promise<Map<string, number>> {
+  const ids = idRangeOf({ createdAfter: since, order: 'newest', limit })
+  const starts = new Map<string, number>()
+  for (const status of SETTLED_STATUSES) {
+    const range = idsUnder(ownerIndexPrefix(owner, status), ids)
+    let left = limit
+    // Only the newest count, and most entries are starts.
+    for await (const page of pages(level, { ...range, reverse: true }, Math.min(limit, OWNER_STARTS_PER_READ))) {
+      for (const [key, text] of page) {
+        const createdAt = left === 0 ? undefined : await startOf(level, key, text, now)
+        if (createdAt === undefined || createdAt < since) continue
+        starts.set(layout.lastPart(key), createdAt)
+        left--
+      }
+      if (left === 0) break
     }
   }
   return starts
+}
+
+/** When the task of this entry was created; `undefined` for a child. */
+async function startOf(level: Level, key: string, text: string, now: number): Promise<number | undefined> {
+  const [, , isChild] = unsealJson<OwnerEntry>(key, text)
+  if (isChild) return undefined
+  const taskId = layout.lastPart(key)
+  // After the clock was set back, the time part of an ID stays ahead of it (ids-1). The head has the real time.
+  const ahead = taskIdTime(taskId) > now ? await readHead(level, taskId) : undefined
+  return ahead?.createdAt ?? taskIdTime(taskId)
 }
 
 /** The task ID that sorts last of those in the store; `undefined` in a store without tasks. */

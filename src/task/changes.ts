@@ -88,7 +88,6 @@ export type Change =
   /** Deletion of the state of a checkpoint. Its log record and its description stay. */
   | { readonly kind: 'drop-state'; readonly checkpointId: string }
   | { readonly kind: 'checkpoint'; readonly info: CheckpointInfo; readonly stateText: string }
-  | { readonly kind: 'owner'; readonly owner: string; readonly isChild?: boolean | undefined }
   | { readonly kind: 'idempotency'; readonly entry: IdempotencyEntry }
   | { readonly kind: 'forget-key'; readonly at: number; readonly scope: IdempotencyScope }
   | { readonly kind: 'binding'; readonly record: BindingRecord }

@@ -66,6 +66,15 @@ test.each(stores)('the store of %s is read, and its unfinished task goes on', as
     reason: 'golden',
   })
 
+  // The index of settled tasks is read for each of these.
+  for (const [options, types] of [
+    [{ owner: 'alice', status: 'completed' }, ['golden_sum']],
+    [{ type: 'golden_sum' }, ['golden_sum']],
+    [{ status: ['failed', 'cancelled'] }, ['golden_fail', 'golden_forever']],
+  ] as const) {
+    expect((await holdfast.list(options)).tasks.map(({ type }) => type)).toEqual(types)
+  }
+
   const alice = holdfast.forOwner('alice')
   expect(await alice.restoreCheckpoint(find('support'))).toMatchObject({ state: { topic: 'refund' } })
   const repeat = { idempotencyKey: 'once' }

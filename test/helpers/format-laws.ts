@@ -42,6 +42,7 @@ export function brokenFormatLaws(content: ReadonlyMap<string, string>): string[]
     if (!head.sweeping) checkSums(head, (logs.get(taskId) ?? []).sort(), bodies, say)
   }
   checkAudit(bodies, broken)
+  checkIndex(content, broken)
   return broken
 }
 
@@ -59,6 +60,25 @@ function checkAudit(bodies: ReadonlyMap<string, string>, broken: string[]): void
   const found = [...bodies.keys()].filter((key) => key.startsWith('trail/') && key !== 'trail/~')
   for (const key of found) if (!wanted.has(key)) broken.push(`${key}: the commit has no entry of the task`)
   for (const key of wanted) if (!bodies.has(key)) broken.push(`${key}: it is missing`)
+}
+
+const LETTERS = { completed: 'c', failed: 'f', cancelled: 'x' } as const
+
+/** The index has the entries of exactly the tasks that have a settled head (index-1). */
+function checkIndex(content: ReadonlyMap<string, string>, broken: string[]): void {
+  const wanted = new Set<string>()
+  for (const [key, text] of content) {
+    if (!key.startsWith('done/')) continue
+    const { taskId, type, owner, parentId, status } = decodeHead(key, text, content.get(key.replace('done', 'task')))
+    const letter = LETTERS[status as keyof typeof LETTERS]
+    wanted.add(`ix/t/${encodeURIComponent(type)}/${letter}/${taskId}`)
+    if (owner !== undefined) wanted.add(`ix/o/${encodeURIComponent(owner)}/${letter}/${taskId}`)
+    if (letter !== 'c') wanted.add(`ix/s/${letter}/${taskId}`)
+    if (parentId !== undefined) wanted.add(`ix/p/${parentId}/${taskId}`)
+  }
+  for (const key of wanted) if (!content.has(key)) broken.push(`${key}: it is missing`)
+  for (const key of content.keys())
+    if (key.startsWith('ix/') && !wanted.has(key)) broken.push(`${key}: its task has no settled head`)
 }
 
 type Say = (sentence: string) => void

@@ -1,23 +1,12 @@
-/** Checks arguments of callers: IDs, cursors, statuses, limits, instants, outcomes. Each error names the expected value. */
-import { HoldfastError } from '../../base/errors.js'
+/** Checks arguments of callers: IDs, statuses, limits, instants, outcomes. Each error names the expected value. */
 import { expected, InvalidArgument, shown } from '../../base/expected.js'
 import { type JsonValue, toJson } from '../../base/json.js'
 import { TASK_STATUSES, type TaskStatus } from '../../task/head.js'
 import type { Outcome } from '../../task/log/outcome.js'
 
 // True for text in the form of a task ID. Other text is never used in a store key.
-export function isTaskId(taskId: string): boolean {
-  return /^task-[0-9A-Z]{20,60}$/.test(taskId)
-}
-
-export function encodeCursor(taskId: string): string {
-  return Buffer.from(taskId).toString('base64url')
-}
-
-export function decodeCursor(cursor: unknown): string {
-  const taskId = typeof cursor === 'string' ? Buffer.from(cursor, 'base64url').toString() : ''
-  if (isTaskId(taskId)) return taskId
-  throw new HoldfastError('INVALID_CURSOR', 'The cursor is not one that `list` returned. Begin again without one.')
+export function isTaskId(taskId: unknown): boolean {
+  return typeof taskId === 'string' && /^task-[0-9A-Z]{20,60}$/.test(taskId)
 }
 
 export function checkStatuses(status: unknown): readonly TaskStatus[] {

@@ -67,7 +67,7 @@ export class LiveTask {
   awaitsRecovery = false
   /** Places of the pending records of the task's inputs, by key. `undefined` if not read yet (question-places.ts). */
   questions: Map<string, QuestionPlace> | undefined
-  /** The way in which the task is counted in `TaskCounts`. */
+  /** Status under which the task is counted; `undefined` while it is not. */
   counted: CountedAs | undefined
   /** Progress that the body reported since the last commit. */
   progress: Progress | undefined
@@ -102,7 +102,7 @@ export class LiveTask {
 
   #committed: TaskHead | undefined
   #awaitsRun = false
-  #counts: TaskCounts | undefined
+  #counts: TaskCounts<LiveTask> | undefined
 
   constructor(head: TaskHead, committed?: TaskHead) {
     this.head = head
@@ -130,7 +130,7 @@ export class LiveTask {
   }
 
   /** Counts the task in `counts` from now on, or nowhere. */
-  countIn(counts: TaskCounts | undefined): void {
+  countIn(counts: TaskCounts<LiveTask> | undefined): void {
     this.#counts?.leave(this)
     this.#counts = counts
     counts?.note(this)

@@ -1,53 +1,73 @@
 /**
- * Counts the unfinished tasks in memory by their status on disk. Each change of a task updates the counts, so that
- * `stats` takes the same time for any number of tasks.
+ * The live tasks in memory by status, as they are on disk, in the order of their IDs. Each change of a task moves it, so
+ * that `stats` needs to look at no task, and `list` only at those of a status.
  */
-import { isSettled, type TaskHead, type TaskStatus } from '../../task/head.js'
+import { isLive, isSettled, type TaskHead, type TaskStatus } from '../../task/head.js'
+import { SortedTasks } from '../../task/sorted-tasks.js'
 
-/** The counters that an unfinished task on disk is counted in. */
+/** Status under which a task is counted that is on disk, and unfinished or settled with a pending clean-up. */
 export interface CountedAs {
-  readonly status: Exclude<TaskStatus, 'completed' | 'failed' | 'cancelled'>
+  readonly status: TaskStatus
+  /** False for a settled one: it has its outcome. */
   readonly isParked: boolean
 }
 
-/** Members of a task that the counts use. */
-interface CountedTask {
+/** A task, as far as it is counted. */
+export interface CountedTask {
+  readonly taskId: string
   readonly committed: TaskHead | undefined
   readonly awaitsRun: boolean
   counted: CountedAs | undefined
 }
 
-export class TaskCounts {
-  readonly byStatus = { pending: 0, running: 0, input_required: 0 }
-  /** Number of parked tasks among them. */
+export class TaskCounts<T extends CountedTask = CountedTask> {
+  readonly #byStatus: Readonly<Record<TaskStatus, SortedTasks<T>>> = {
+    pending: new SortedTasks(),
+    running: new SortedTasks(),
+    input_required: new SortedTasks(),
+    completed: new SortedTasks(),
+    failed: new SortedTasks(),
+    cancelled: new SortedTasks(),
+  }
+  /** Number of parked tasks among the unfinished ones. */
   parked = 0
 
+  /** Number of unfinished tasks by status. */
+  get byStatus(): Record<'pending' | 'running' | 'input_required', number> {
+    const { pending, running, input_required } = this.#byStatus
+    return { pending: pending.size, running: running.size, input_required: input_required.size }
+  }
+
+  /** The tasks of a status. */
+  of(status: TaskStatus): SortedTasks<T> {
+    return this.#byStatus[status]
+  }
+
   /** Updates the counts after a change of the task. */
-  note(task: CountedTask): void {
-    const { committed, awaitsRun } = task
-    // A new task is counted when it is on disk. A settled task is in the counters of the store instead.
-    if (!committed || isSettled(committed.status)) {
+  note(task: T): void {
+    const { committed, awaitsRun, counted } = task
+    // A new task is counted when it is on disk. A task with nothing left to do is in the counters of the store instead.
+    if (!committed || !isLive(committed)) {
       this.leave(task)
       return
     }
-    const status = committed.status as CountedAs['status']
-    const isParked = committed.parked !== undefined && !awaitsRun
-    const { counted } = task
+    const { status } = committed
+    const isParked = committed.parked !== undefined && !awaitsRun && !isSettled(status)
     if (counted?.status === status && counted.isParked === isParked) return
-    this.leave(task)
+    if (counted?.status !== status) {
+      if (counted) this.#byStatus[counted.status].delete(task)
+      this.#byStatus[status].add(task)
+    }
+    this.parked += (isParked ? 1 : 0) - (counted?.isParked ? 1 : 0)
     task.counted = { status, isParked }
-    this.#add(task.counted, 1)
   }
 
   /** Removes the task from the counts. */
-  leave(task: CountedTask): void {
-    if (!task.counted) return
-    this.#add(task.counted, -1)
+  leave(task: T): void {
+    const { counted } = task
+    if (!counted) return
+    this.#byStatus[counted.status].delete(task)
+    if (counted.isParked) this.parked--
     task.counted = undefined
-  }
-
-  #add({ status, isParked }: CountedAs, by: 1 | -1): void {
-    this.byStatus[status] += by
-    if (isParked) this.parked += by
   }
 }

@@ -12,11 +12,10 @@
 import type { Clock } from '../../base/clock.js'
 import { HoldfastError } from '../../base/errors.js'
 import type { Events } from '../../base/events.js'
-import { readOwnerStarts } from '../../store/reads.js'
 import type { Store } from '../../store/store.js'
 import type { Limits } from '../checks/limits.js'
 import type { Rate } from '../checks/open-options.js'
-import type { ReadStarts } from './rate-limit.js'
+import { startsReader, type TasksOfOwners } from './owner-starts.js'
 import { Rates, type RateWindow } from './rate-windows.js'
 import type { Scheduler } from './scheduler.js'
 
@@ -64,7 +63,7 @@ export interface Admitted {
 }
 
 /** Counts of the unfinished tasks. */
-interface CountedTasks {
+interface CountedTasks extends TasksOfOwners {
   readonly size: number
   countOf(owner: string): number
   countsOf(owner: string | undefined, account: string | undefined): { readonly all: number; readonly sessions: number }
@@ -87,9 +86,8 @@ export class Admission {
   #kept = 0
 
   constructor(private readonly parts: AdmissionParts) {
-    const { clock, store, ratePerOwner } = parts
-    const read: ReadStarts = (owner, query) => store.read((level) => readOwnerStarts(level, owner, query))
-    this.#rates = new Rates(ratePerOwner, read, clock.now())
+    const { clock, store, tasks, ratePerOwner } = parts
+    this.#rates = new Rates(ratePerOwner, startsReader(store, tasks), clock.now())
   }
 
   /**

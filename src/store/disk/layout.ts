@@ -33,7 +33,11 @@
  *   intent/<taskId>/<step>                 a step that has an undo, and the state of the undo
  *   message/<taskId>/<name>/<order>        a message that is not received yet
  *   message-key/<taskId>/<key>             the message of an idempotency key
- *   owner/<owner>/<taskId>                 a task of an owner; the value is `child` for one that another task started
+ *   ix/t/<type>/<s>/<taskId>               index of settled tasks (settled-index.ts) by type; empty. `s` is the status: `c`
+ *                                          for completed, `f` for failed, `x` for cancelled
+ *   ix/o/<owner>/<s>/<taskId>              … by owner: type, bytes kept, and 1 for a task that another task started
+ *   ix/s/<s>/<taskId>                      … of the failed tasks, and of the cancelled ones; empty
+ *   ix/p/<parentId>/<taskId>               … of the children of a task: status, type and owner
  *   key/<owner>/<type>/<key>               the task of an idempotency key; of a swept task, also the instant it settled
  *   timer/<dueAt>/<kind>/<what>            an action that is due at an instant, for a live or a settled task
  *   beside/<taskId>/<binding>/<what>       a record of a protocol binding for a task; deleted with the task. If it is an object
@@ -117,8 +121,6 @@ export const messageKeyPrefix = (taskId: string) => `message-key/${taskId}/`
 export const messageKeyKey = (taskId: string, key: string) => `${messageKeyPrefix(taskId)}${encodeURIComponent(key)}`
 export const patchPrefix = (taskId: string) => `patch/${taskId}/`
 export const patchKey = (taskId: string, segment: number) => `patch/${taskId}/${segmentPart(segment)}`
-export const ownerPrefix = (owner: string) => `owner/${encodeURIComponent(owner)}/`
-export const ownerKey = (owner: string, taskId: string) => `${ownerPrefix(owner)}${taskId}`
 /** Key of an idempotency key. An empty part stands for no owner, because the name of an owner is never empty. */
 export const idempotencyKey = (owner: string | undefined, type: string, key: string) =>
   `key/${owner === undefined ? '' : encodeURIComponent(owner)}/${encodeURIComponent(type)}/${encodeURIComponent(key)}`
@@ -178,7 +180,7 @@ export function settledUntil(instant: number): KeyRange {
   return { gte: 'settled/', lt: `settled/${hex(Math.max(0, instant + 1), 12)}` }
 }
 
-// Kinds of records that belong to a task besides its head, its owner's entry and its timers. A new kind must be added
+// Kinds of records that belong to a task besides its head, its entries in the index and its timers. A new kind must be added
 // to one of these lists. Without this, its records would outlive their task.
 const ONE_PER_TASK = ['input', 'outcome']
 const ONE_IF_DROPPED = 'dropped'
@@ -212,7 +214,7 @@ export const KINDS = {
   values: ['input', 'outcome'],
   log: ['log', 'dropped', 'note', 'input-key', 'intent', 'message', 'message-key', 'patch'],
   checkpoints: ['checkpoint', 'state'],
-  indexes: ['owner', 'key', 'timer', 'settled'],
+  indexes: ['ix', 'key', 'timer', 'settled'],
   audit: ['audit', 'trail'],
   bindings: ['beside', 'binding'],
   own: ['meta', 'chain'],

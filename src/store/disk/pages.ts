@@ -7,26 +7,30 @@ const PAGE = 1_000
  * Reads a range page by page, so that a long range does not block the process. Yields pages and not entries: a promise
  * for each of a thousand small records would cost more than reading them. Two pages may show two states of the store. A
  * reader that needs one state compares the result with the head, as `readLog` does.
+ * @param firstMax the most entries of the first page. Each later page may have twice as many as the one before it, up to
+ *   `pageMax`
  */
 export async function* pages(
   level: Level,
   range: LevelRange,
   pageMax = PAGE,
+  firstMax = pageMax,
 ): AsyncGenerator<[key: string, text: string][]> {
   let left = range.limit ?? Number.POSITIVE_INFINITY
-  for (let rest: LevelRange | undefined = range; rest !== undefined && left > 0; ) {
-    const page = await level.page(rest, Math.min(left, pageMax))
+  let size = firstMax
+  for (let rest: LevelRange | undefined = range; rest !== undefined && left > 0; size = Math.min(pageMax, 2 * size)) {
+    const page = await level.page(rest, Math.min(left, size))
     const last = page.at(-1)?.[0]
     if (last === undefined) return
     left -= page.length
-    rest = isWhole(page, pageMax) ? undefined : after(rest, last)
+    rest = isWhole(page, size) ? undefined : after(rest, last)
     yield page
   }
 }
 
 /** True if the page ended with its range, and was not cut short by its size or its bytes. */
-function isWhole(page: readonly [key: string, text: string][], pageMax: number): boolean {
-  if (page.length >= pageMax) return false
+function isWhole(page: readonly [key: string, text: string][], size: number): boolean {
+  if (page.length >= size) return false
   let units = 0
   for (const [key, text] of page) units += key.length + (text?.length ?? 0)
   // A UTF-16 unit needs at most three bytes.

@@ -89,7 +89,6 @@ export function createTask(task: NewTask, now: number): TaskDecision {
     { kind: 'task', inputText: task.inputText },
     { kind: 'audit', entry: { at: now, action: 'created', to: head.status, by: task.by } },
   ]
-  if (task.owner !== undefined) changes.push({ kind: 'owner', owner: task.owner, isChild: task.parentId !== undefined })
   if (task.idempotency) {
     const entry: IdempotencyEntry = { owner: task.owner, type: task.type, taskId: task.taskId, ...task.idempotency }
     changes.push({ kind: 'idempotency', entry })

@@ -4,14 +4,15 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { Events } from '../../../src/base/events.js'
 import { createIds } from '../../../src/base/ids.js'
+import { LiveTask } from '../../../src/engine/core/live-task.js'
 import { LiveTasks } from '../../../src/engine/core/live-tasks.js'
 import { Admission } from '../../../src/engine/scheduling/admission.js'
+import { startsReader } from '../../../src/engine/scheduling/owner-starts.js'
 import { OwnerRates } from '../../../src/engine/scheduling/rate-limit.js'
 import { type QueuedRun, Scheduler } from '../../../src/engine/scheduling/scheduler.js'
 import { defineTask, type Holdfast, type HoldfastError, type TaskContext } from '../../../src/index.js'
 import { toWrites } from '../../../src/store/operations.js'
-import { readOwnerStarts } from '../../../src/store/reads.js'
-import { createTask } from '../../../src/task/decisions/create.js'
+import { createSettled, createTask } from '../../../src/task/decisions/create.js'
 import { ManualClock, MemoryDisk, openInMemory, silentLogger } from '../../../src/testing/index.js'
 
 const turns = async (count = 30) => {
@@ -628,23 +629,38 @@ describe('a rate', () => {
     const disk = new MemoryDisk()
     const level = await disk.open()
     const ids = createIds()
+    const about = { seed: '', type: 'a', kind: 'body', durability: 'synced', startNow: false, by: 'a' } as const
     for (let n = 0; n < 50; n++) {
-      const about = { seed: '', type: 'a', kind: 'body', durability: 'synced', startNow: false, by: 'a' } as const
       const at = 1_000_000 + n
-      const decision = createTask(
+      const created = createTask(
         { ...about, taskId: ids.taskId(at), owner: 'alice', parentId: n % 10 !== 0 ? 'task-0' : undefined },
         at,
       )
+      const outcome = ([{ kind: 'result' }, { kind: 'cancelled' }] as const)[n % 20 === 0 ? 0 : 1]
+      const decision = createSettled(created, { kind: 'settle', outcome, retentionMs: 1, onCancel: false, by: 'a' }, at)
       const batch = level.batch()
-      for (const { key, value } of toWrites(decision).operations) batch.put(key, value as string)
+      for (const { key, value } of toWrites(decision).operations) if (value !== undefined) batch.put(key, value)
       await batch.write({ sync: true })
     }
+    const live = new LiveTasks({ note() {}, leave() {} } as never)
     const read = (owner: string, since: number, limit: number) =>
-      readOwnerStarts(level, owner, { since, limit, now: 2_000_000 })
+      startsReader({ read: (act) => act(level) }, live)(owner, { since, limit, now: 2_000_000 })
     expect(await read('alice', 0, 100)).toEqual([40, 30, 20, 10, 0].map((n) => 1_000_000 + n))
     expect(await read('alice', 1_000_020, 2)).toEqual([1_000_040, 1_000_030])
     expect(await read('alice', 1_000_020, 100)).toHaveLength(3)
     expect(await read('bob', 0, 100)).toEqual([])
+
+    // Unfinished ones count too, and one that settles meanwhile counts once.
+    const doneIds = [...disk.content.keys()].flatMap((key) => (key.startsWith('done/') ? [key.slice(5)] : []))
+    for (const [taskId, createdAt] of [
+      [ids.taskId(1_000_045), 1_000_045],
+      [doneIds[40] as string, 1_000_040],
+    ] as const) {
+      const { head } = createTask({ ...about, taskId, owner: 'alice' }, createdAt)
+      live.set(taskId, new LiveTask(head, head))
+    }
+    expect(await read('alice', 1_000_030, 100)).toEqual([1_000_045, 1_000_040, 1_000_030])
+    expect(await read('alice', 0, 2)).toEqual([1_000_045, 1_000_040])
 
     // In memory they are let in past the rate, and held to the other limits.
     const clock = new ManualClock()

@@ -142,10 +142,25 @@ test('a client that lists a damaged task again and again causes one line and a c
   await holdfast.result(taskId)
   world.disk.damage(`done/${taskId}`, 'rot')
   for (let n = 0; n < 50; n++) await holdfast.list()
-  const said = 'A task is left out of a list: its head is damaged'
+  const said = 'A task is left out of a list: a record of it is damaged'
   expect(world.only('warn', said)).toMatchObject({ taskId })
   await holdfast.close()
   expect(world.lines.at(-1)).toEqual(['warn', said, { more: 49 }])
+})
+
+test('a list leaves out a task whose index entry is damaged where it compares that entry, with a line', async () => {
+  const world = new World()
+  const holdfast = await world.open()
+  const { taskId } = await holdfast.start(world.quick, null, { owner: 'ann' })
+  await holdfast.result(taskId)
+  world.disk.damage(`ix/o/ann/c/${taskId}`, 'rot')
+  expect((await holdfast.list({ owner: 'ann' })).tasks).toHaveLength(1)
+  expect((await holdfast.list({ owner: 'ann', type: 'quick' })).tasks).toEqual([])
+  expect(world.only('warn', 'A task is left out of a list: a record of it is damaged')).toEqual({
+    taskId,
+    error: expect.stringContaining('ix/o/ann/c/'),
+  })
+  await holdfast.close()
 })
 
 test('a record that cannot be swept has a line', async () => {

@@ -125,10 +125,10 @@ describe('creating', () => {
     expect(head).toMatchObject({ status: 'pending', run: 0, startedAt: undefined, timeoutAt: undefined })
   })
 
-  test('input, owner and idempotency key are written with it', () => {
+  test('input and idempotency key are written with it', () => {
     const idempotency = { key: 'sept', fingerprint: 'f' }
     const { changes } = createTask(newTask({ inputText: '1', owner: 'alice', idempotency, by: 'alice' }), NOW)
-    expect(changes.map(({ kind }) => kind)).toEqual(['head', 'task', 'audit', 'owner', 'idempotency'])
+    expect(changes.map(({ kind }) => kind)).toEqual(['head', 'task', 'audit', 'idempotency'])
   })
 
   test('names that leave no room in the head are refused', () => {

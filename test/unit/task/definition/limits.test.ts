@@ -25,11 +25,6 @@ describe('a new task', () => {
   ])('of priority %j keeps %j', (priority, kept) => {
     expect(createTask({ ...about, priority }, 0).head.priority).toBe(kept)
   })
-
-  test('that another task started is marked in its owner’s index', () => {
-    const { changes } = createTask({ ...about, owner: 'alice', parentId: 'task-0' }, 0)
-    expect(changes).toContainEqual({ kind: 'owner', owner: 'alice', isChild: true })
-  })
 })
 
 test.each([undefined, 1, 50])('a definition keeps its concurrency of %j', (concurrency) => {
