@@ -11,11 +11,11 @@
 import type { IdempotencyEntry } from '../task/changes.js'
 import { sweptTally } from '../task/counters.js'
 import type { TaskHead } from '../task/head.js'
-import { encodeMovingPart } from '../task/head-codec.js'
+import { encodeMovingPart, splitValue } from '../task/head-codec.js'
 import type { Operation } from './disk/layout.js'
 import * as layout from './disk/layout.js'
 import type { Level } from './disk/level.js'
-import { seal, unsealJson } from './integrity/envelope.js'
+import { seal, unseal, unsealJson } from './integrity/envelope.js'
 import { readKeys } from './reads.js'
 import { indexEntriesOf } from './settled-index.js'
 import type { Store } from './store.js'
@@ -57,8 +57,11 @@ export async function sweepTask(store: Store, swept: Swept, mayGoOn: () => boole
     }
     first.length = 0
   }
-  const last = await store.read((level) => lastOperations(level, swept))
-  const single = layout.keysOf(taskId, head).map((key) => ({ key }))
+  const [last, own] = await store.read(async (level) => [
+    await lastOperations(level, swept),
+    await ownKeysOf(level, swept),
+  ])
+  const single = own.map((key) => ({ key }))
   const parts = await toDeletes(store, taskId, first)
   await store.put(taskId, [...parts, ...single, ...last], head && sweptTally(head))
   return true
@@ -70,6 +73,22 @@ async function keysOf(store: Store, { taskId, head }: Swept, limit: number): Pro
     const found = await Promise.all(layout.rangesOf(taskId, head).map((range) => readKeys(level, range, limit)))
     return found.flat().slice(0, limit)
   })
+}
+
+/** Keys `<kind>/<taskId>` of a task, without those of values that are stored with its head. */
+async function ownKeysOf(level: Level, { taskId, head }: Swept): Promise<string[]> {
+  const keys = layout.keysOf(taskId, head)
+  if (!head) return keys
+  const parts = [layout.taskKey(taskId), layout.doneKey(taskId)]
+  const texts = await level.getMany(parts)
+  const [hasInput, hasOutcome] = parts.map((key, index) => {
+    const text = texts[index]
+    return text !== undefined && splitValue(unseal(key, text).body).value !== undefined
+  })
+  const absent = new Set<string>()
+  if (hasInput || !head.hasInput) absent.add(layout.inputKey(taskId))
+  if (hasOutcome) absent.add(layout.outcomeKey(taskId))
+  return keys.filter((key) => !absent.has(key))
 }
 
 /** Writes the missing keys that end each kind (`GUARDS` in layout.ts). Called before the first sweep of a process. */

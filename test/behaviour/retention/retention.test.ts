@@ -4,8 +4,9 @@
 import { describe, expect, test } from 'vitest'
 import { defineTask, type Holdfast } from '../../../src/index.js'
 import { timerKey } from '../../../src/store/disk/layout.js'
+import type { Level } from '../../../src/store/disk/level.js'
 import { seal, unsealJson } from '../../../src/store/integrity/envelope.js'
-import { type InMemoryOptions, ManualClock, MemoryDisk, openInMemory } from '../../../src/testing/index.js'
+import { type InMemoryOptions, ManualClock, MemoryDisk, openInMemory, untilIdle } from '../../../src/testing/index.js'
 
 const MINUTE = 60_000
 const turns = async (count = 30) => {
@@ -343,6 +344,46 @@ describe('a sweep', () => {
 })
 
 // --- a crash at every write --------------------------------------------------------------------------------------------
+
+test('a sweep deletes no key that is not there', async () => {
+  const absent: string[] = []
+  class StrictDisk extends MemoryDisk {
+    override async open(): Promise<Level> {
+      const level = await super.open()
+      const batch = level.batch.bind(level)
+      return Object.assign(level, {
+        batch: () => {
+          const made = batch()
+          const del = (key: string) => {
+            if (!this.content.has(key)) absent.push(key)
+            return made.del(key)
+          }
+          return { ...made, del }
+        },
+      })
+    }
+  }
+  const disk = new StrictDisk()
+  const clock = new ManualClock()
+  const echo = defineTask({ name: 'echo' }, (task, text: string) => task.step('a', () => text))
+  const holdfast = await openInMemory({ disk, clock, tasks: [echo, quick] })
+  const taskIds: string[] = []
+  for (const input of ['small', 'x'.repeat(600)]) {
+    const options = { ttl: '5m', owner: 'ann', idempotencyKey: `${input.length}` } as const
+    taskIds.push((await holdfast.start(echo, input, options)).taskId)
+  }
+  taskIds.push((await holdfast.start(quick, undefined, { ttl: '5m' })).taskId)
+  for (const taskId of taskIds) await holdfast.result(taskId)
+  absent.length = 0
+  await clock.advance(7 * MINUTE)
+  await untilIdle(holdfast)
+  for (const taskId of taskIds) {
+    const left = keysOf(disk, taskId).filter((key) => !/^(key|timer)\//.test(key))
+    expect(left).toEqual([])
+  }
+  expect(absent).toEqual([])
+  await holdfast.close()
+})
 
 const MANY = 90
 const tasks = () => [

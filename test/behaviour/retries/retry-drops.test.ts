@@ -167,7 +167,9 @@ describe('a retry that drops more than a batch holds', () => {
           await clock.advance(60_000)
           await untilIdle(held)
         }
-        expect([...disk.content.keys()].filter((key) => key.includes(taskId))).toEqual([])
+        // The audit outlives its task.
+        const left = [...disk.content.keys()].filter((key) => key.includes(taskId) && !key.startsWith('trail/'))
+        expect(left).toEqual([])
         expect((await held.list()).tasks).toEqual([])
       }
       await held.close()
