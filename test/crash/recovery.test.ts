@@ -581,6 +581,21 @@ describe('a damaged record', () => {
     expect((await holdfast.list()).tasks).toHaveLength(3)
   })
 
+  test('the head of a settled task, removed: a repeated start under its key is refused, and nothing runs again', async () => {
+    const machine = new Machine()
+    let holdfast = await machine.open()
+    const { taskId } = await holdfast.start(machine.job, 'a', { idempotencyKey: 'k' })
+    await machine.result(taskId)
+    machine.die()
+    machine.disk.damage(`done/${taskId}`, undefined)
+    holdfast = await machine.open()
+    await expect(holdfast.start(machine.job, 'a', { idempotencyKey: 'k' })).rejects.toMatchObject(
+      code('RECORD_DAMAGED'),
+    )
+    await turns(50)
+    expect(machine.notes.repeated).toEqual([])
+  })
+
   test.each(['flipped', 'removed'] as const)(
     'the outcome of a settled task, %s: no answer is made up',
     async (harm) => {
