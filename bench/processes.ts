@@ -3,26 +3,36 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
+import type { Parameters } from './workloads/common.mjs'
 
-/** What a workload is told. */
-export interface Parameters {
-  /** Where its stores go. */
-  readonly dir: string
-  readonly reps: number
-  readonly scale: number
-  /** Option of each step, where a workload takes it. */
-  readonly commit?: 'deferred'
+/** Settings of the process of a workload. */
+export interface ProcessOptions {
+  /**
+   * Path of Node.
+   * @default the Node that runs the bench
+   */
+  readonly node?: string | undefined
+  /** Options of Node. */
+  readonly nodeOptions?: readonly string[]
+  /** Words that go before the command: those of a tracer. */
+  readonly trace?: readonly string[]
 }
 
-/** Runs a workload to its end; `onLine` sees each of its lines, and may kill it. */
+/** Runs a workload to its end. `onLine` receives each of its lines, and may kill it. */
 export async function runWorkload(
   name: string,
-  parameters: Parameters,
+  parameters: Omit<Parameters, 'spawnedAt'>,
   onLine: (line: unknown, child: ChildProcess) => void,
+  { node = process.execPath, nodeOptions = [], trace = [] }: ProcessOptions = {},
 ): Promise<void> {
   const script = fileURLToPath(new URL(`workloads/${name}.mjs`, import.meta.url))
-  const told = JSON.stringify({ ...parameters, spawnedAt: Date.now() })
-  const child = spawn(process.execPath, [script, told], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const given = JSON.stringify({ ...parameters, spawnedAt: Date.now() })
+  const [command = '', ...words] = [...trace, node, ...nodeOptions, script, given]
+  const child = spawn(command, words, {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    // Lines about each open and close, and what Node says of the code of peers, would hide the figures.
+    env: { ...process.env, HOLDFAST_LOG: 'warn', NODE_NO_WARNINGS: '1' },
+  })
   const stop = () => child.kill('SIGKILL')
   process.once('exit', stop)
   createInterface(child.stdout).on('line', (line) => onLine(JSON.parse(line), child))

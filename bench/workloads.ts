@@ -1,52 +1,123 @@
-/** The three workloads: how each is run, and what its repetitions report. */
+/** The workloads: how each is run, and the samples that it gives. */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Parameters, runWorkload } from './processes.js'
+import type { Engine } from './engines.js'
+import { type ProcessOptions, runWorkload } from './processes.js'
 import { measureLimit } from './raw-limit.mjs'
+import type { Sample } from './result.js'
+import type { Parameters } from './workloads/common.mjs'
 
-/** The figures of one repetition, by name. */
-export type Figures = Readonly<Record<string, number>>
-
-/** Runs every repetition of a workload. */
-export const WORKLOADS = {
-  w1: (parameters: Parameters) => inOneProcess('w1', parameters),
-  w2: (parameters: Parameters) => inOneProcess('w2', parameters),
-  w3: killAndResume,
-  /** W1 with deferred steps. */
-  w1d: (parameters: Parameters) => inOneProcess('w1', { ...parameters, commit: 'deferred' }),
-} satisfies Record<string, (parameters: Parameters) => Promise<Figures[]>>
-
-export type WorkloadName = keyof typeof WORKLOADS
-
-/** What is measured if nothing is named. */
-export const BY_DEFAULT: readonly WorkloadName[] = ['w1', 'w2', 'w3']
-
-// A server runs for long, so its code is compiled; the first repetition is the cold one, and stays among the others.
-async function inOneProcess(name: string, parameters: Parameters): Promise<Figures[]> {
-  const repetitions: Figures[] = []
-  await runWorkload(name, parameters, (line) => repetitions.push(line as Figures))
-  return repetitions
+/** The size and the place of a run. */
+export interface Size {
+  readonly dir: string
+  readonly reps: number
+  readonly scale: number
 }
 
-async function killAndResume({ dir, reps, scale }: Parameters): Promise<Figures[]> {
-  const repetitions: Figures[] = []
-  for (let rep = 0; rep < reps; rep++) {
-    const own = mkdtempSync(join(dir, 'repetition-'))
-    const parameters = { dir: join(own, 'store'), reps: 1, scale }
-    const before = measureLimit(own, scale)
-    let ready = false
-    await runWorkload('w3-prepare', parameters, (_, child) => {
-      ready = child.kill('SIGKILL')
-    })
-    if (!ready) throw new Error('The process that was to be killed ended by itself')
-    let figures: Figures | undefined
-    await runWorkload('w3-resume', parameters, (line) => {
-      figures = line as Figures
-    })
-    if (!figures) throw new Error('The process after the kill said nothing')
-    const after = measureLimit(own, scale)
-    rmSync(own, { recursive: true })
-    repetitions.push({ ...figures, limitPerSecond: (before + after) / 2 })
+/** A sample, but for the round and the engine. */
+export type Measured = Omit<Sample, 'workload' | 'engine' | 'round'>
+
+/** The workloads that compare engines; each is run for every engine that can run it. */
+export const SIDE_BY_SIDE = ['w1', 'w2', 'w3'] as const
+/** The workloads of Holdfast alone. */
+export const OURS = ['w4', 'w5', 'w6', 'w7', 'w8'] as const
+
+export type WorkloadName = (typeof SIDE_BY_SIDE)[number] | (typeof OURS)[number]
+
+// Settled tasks in the stores of W4.
+const SETTLED = [0, 100_000, 1_000_000]
+
+/** Runs W1, W2 or W3 for an engine. */
+export async function runSideBySide(
+  name: (typeof SIDE_BY_SIDE)[number],
+  engine: Engine,
+  { dir: parent, reps, scale }: Size,
+): Promise<Measured[]> {
+  const dir = mkdtempSync(join(parent, `${name}-`))
+  const service = await engine.startService?.(parent, [])
+  try {
+    const base = { dir, reps, scale, engine: engine.module }
+    const parameters = service ? { ...base, service: service.addresses } : base
+    return name === 'w3' ? await killAndResume(parameters, engine) : await linesOf(name, parameters, engine)
+  } finally {
+    await service?.stop()
+    rmSync(dir, { recursive: true, force: true, maxRetries: 5 })
   }
-  return repetitions
+}
+
+/** Runs one of W4 to W8. */
+export async function runOurs(name: (typeof OURS)[number], size: Size): Promise<Measured[]> {
+  if (name === 'w4') return growth(size)
+  const dir = mkdtempSync(join(size.dir, `${name}-`))
+  const parameters = { ...size, dir }
+  try {
+    if (name !== 'w8') return await linesOf(name, parameters, {})
+    const options = { nodeOptions: ['--expose-gc'] }
+    return [
+      ...(await linesOf(name, { ...parameters, part: 'live' }, options)),
+      ...(await linesOf(name, { ...parameters, part: 'asleep' }, options)),
+    ]
+  } finally {
+    rmSync(dir, { recursive: true, force: true, maxRetries: 5 })
+  }
+}
+
+async function growth({ dir: parent, reps, scale }: Size): Promise<Measured[]> {
+  const samples: Measured[] = []
+  for (const full of SETTLED) {
+    const dir = mkdtempSync(join(parent, 'w4-'))
+    try {
+      const parameters = { dir, reps, scale, settled: Math.round(full * scale) }
+      const lines = [...(await linesOf('w4-fill', parameters, {})), ...(await linesOf('w4', parameters, {}))]
+      samples.push(...lines.map((line) => ({ ...line, settled: parameters.settled })))
+    } finally {
+      rmSync(dir, { recursive: true, force: true, maxRetries: 5 })
+    }
+  }
+  return samples
+}
+
+async function killAndResume(parameters: Omit<Parameters, 'spawnedAt'>, options: ProcessOptions): Promise<Measured[]> {
+  const samples: Measured[] = []
+  for (let rep = 0; rep < parameters.reps; rep++) {
+    const own = { ...parameters, dir: mkdtempSync(join(parameters.dir, 'repetition-')) }
+    const before = measureLimit(own.dir, own.scale)
+    let ready = false
+    await runWorkload(
+      'w3-prepare',
+      own,
+      (_, child) => {
+        ready = child.kill('SIGKILL')
+      },
+      options,
+    )
+    if (!ready) throw new Error('The process that was to be killed ended by itself')
+    const [sample] = await linesOf('w3-resume', own, options)
+    if (!sample) throw new Error('The process after the kill reported nothing')
+    const after = measureLimit(own.dir, own.scale)
+    rmSync(own.dir, { recursive: true, force: true, maxRetries: 5 })
+    samples.push({ ...sample, rep, limits: [before, after] })
+  }
+  return samples
+}
+
+/** Runs a workload and makes a sample of each of its lines; lines of the same call are its repetitions. */
+async function linesOf(
+  name: string,
+  parameters: Omit<Parameters, 'spawnedAt'>,
+  options: ProcessOptions,
+): Promise<Measured[]> {
+  const samples: Measured[] = []
+  await runWorkload(
+    name,
+    parameters,
+    (line) => {
+      const { call, limitBefore, limitAfter, ...figures } = line as Record<string, number> & { call?: string }
+      const rep = samples.filter((sample) => sample.call === call).length
+      const limits = limitBefore === undefined ? undefined : ([limitBefore, limitAfter as number] as const)
+      samples.push({ rep, ...(call === undefined ? {} : { call }), ...(limits && { limits }), figures })
+    },
+    options,
+  )
+  return samples
 }

@@ -1,45 +1,66 @@
 /**
- * What the workloads share. Each is a process of plain Node, so that `holdfast` is the built package, as a user gets
- * it, and not its source through a transformer that adds helpers of its own.
+ * Functions that the workloads share. Each workload is a process of plain Node, so that `holdfast` is the built package, as
+ * users install it, and not its source through a transformer that adds helpers of its own.
  */
 import { randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { measureLimit } from '../raw-limit.mjs'
 
-/** @typedef {{ dir: string, reps: number, scale: number, spawnedAt: number, commit?: 'deferred' }} Parameters */
+/**
+ * The parameters of a workload.
+ * @typedef {object} Parameters
+ * @property {string} dir folder for the stores
+ * @property {number} reps number of repetitions in one process
+ * @property {number} scale share of the full size
+ * @property {number} spawnedAt instant at which the process was started
+ * @property {string} [engine] address of the engine's module; for W1, W2 and W3
+ * @property {Readonly<Record<string, any>>} [service] addresses of the engine's service, if it has one
+ * @property {number} [steps] number of steps; for the count of syncs
+ * @property {'live' | 'asleep'} [part] the part that runs; for W8
+ * @property {number} [settled] number of settled tasks in the store; for W4
+ */
 
-/** What `run.ts` hands to a workload. @returns {Parameters} */
+/** Returns what the bench passes to a workload. @returns {Parameters} */
 export function parameters() {
-  const measured = import.meta.resolve('holdfast')
-  if (!measured.endsWith('/dist/index.js')) throw new Error(`The built package should be measured, not ${measured}`)
   return JSON.parse(process.argv[2] ?? '')
 }
 
-/** @param {number} full @param {number} scale */
-export function scaled(full, scale) {
-  return Math.max(5, Math.round(full * scale))
+/**
+ * Opens the engine that is measured.
+ * @param {Parameters} given
+ * @param {Omit<import('../engines/peer.mjs').PeerOptions, 'service'>} options
+ */
+export async function openEngine({ engine = '', service = {} }, options) {
+  /** @type {{ open: import('../engines/peer.mjs').OpenPeer }} */
+  const { open } = await import(engine)
+  return open({ ...options, service })
 }
 
-/** A line for `run.ts`. @param {unknown} message */
+/** @param {number} full @param {number} scale @param {number} [least] */
+export function scaled(full, scale, least = 5) {
+  return Math.max(least, Math.round(full * scale))
+}
+
+/** Writes a line for the bench. @param {unknown} message */
 export function say(message) {
   process.stdout.write(`${JSON.stringify(message)}\n`)
 }
 
 /**
- * Measures the raw limit, runs one repetition in a new directory, and measures the limit again.
+ * Measures the raw limit, runs one repetition in a new folder, and measures the limit again.
  * @template {object} Figures
- * @param {Parameters} parameters
+ * @param {Pick<Parameters, 'dir' | 'scale'>} parameters
  * @param {(dir: string) => Promise<Figures>} repetition
- * @returns {Promise<Figures & { limitPerSecond: number }>}
+ * @returns {Promise<Figures & { limitBefore: number, limitAfter: number }>}
  */
 export async function besideLimit({ dir, scale }, repetition) {
   const own = mkdtempSync(join(dir, 'repetition-'))
-  const before = measureLimit(own, scale)
+  const limitBefore = measureLimit(own, scale)
   const figures = await repetition(join(own, 'store'))
-  const after = measureLimit(own, scale)
+  const limitAfter = measureLimit(own, scale)
   rmSync(own, { recursive: true })
-  return { ...figures, limitPerSecond: (before + after) / 2 }
+  return { ...figures, limitBefore, limitAfter }
 }
 
 /**
@@ -55,15 +76,19 @@ export async function timed(act) {
   return { ms, cpuMicros: user + system }
 }
 
-// LevelDB compresses blocks of 4 KiB, so texts must not repeat within one; making each anew would be measured too.
+/** The value below which `share` of `values` are; they are sorted in place. @param {number[]} values @param {number} share */
+export function percentile(values, share) {
+  values.sort((one, other) => one - other)
+  return values[Math.max(0, Math.ceil(share * values.length) - 1)] ?? Number.NaN
+}
+
+// LevelDB compresses blocks of 4 KiB, so texts must not repeat within one. Making each text anew would be measured too.
 const TEXTS = 512
 const TEXT_BYTES = 753 // 1,004 characters of base64; 1 KiB with what JSON puts around them
 
-/** Makes the results of steps: 1 KiB of JSON that does not compress. @returns {(step: number) => StepResult} */
+/** Makes the results of steps: 1 KiB of JSON that does not compress. @returns {(step: number) => import('../engines/peer.mjs').Result} */
 export function stepResults() {
   const texts = Array.from({ length: TEXTS }, () => randomBytes(TEXT_BYTES).toString('base64'))
   let made = 0
   return (step) => ({ step, text: texts[made++ % TEXTS] ?? '' })
 }
-
-/** @typedef {{ step: number, text: string }} StepResult */

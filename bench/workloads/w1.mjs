@@ -1,29 +1,20 @@
-/**
- * W1: one task of 1,000 steps, one after the other. Nothing can share a wait for the disk, so this is its price. With deferred
- * steps (`w1d`) it is the price of a step that does not wait.
- */
-import { defineTask, Holdfast } from 'holdfast'
-import { besideLimit, parameters, say, scaled, stepResults, timed } from './common.mjs'
+/** W1: one task of 1,000 steps, one after the other. No other task shares a wait for the disk, so this is the price of one. */
+import { besideLimit, openEngine, parameters, say, scaled, stepResults, timed } from './common.mjs'
 
 const given = parameters()
 const steps = scaled(1_000, given.scale)
-const result = stepResults()
-const options = given.commit === undefined ? {} : { commit: given.commit }
-
-const manySteps = defineTask({ name: 'w1' }, async (task) => {
-  for (let step = 0; step < steps; step++) await task.step('step', () => result(step), options)
-  return steps
-})
+const work = stepResults()
 
 for (let rep = 0; rep < given.reps; rep++) {
   const figures = await besideLimit(given, async (dir) => {
-    const holdfast = await Holdfast.open({ dir, tasks: [manySteps], durability: 'synced' })
+    const engine = await openEngine(given, { dir, steps, work, concurrency: 100 })
+    let wrongAnswers = 0
     const { ms, cpuMicros } = await timed(async () => {
-      const { taskId } = await holdfast.start(manySteps, {})
-      await holdfast.result(taskId)
+      wrongAnswers = await engine.run(`w1-${rep}`)
     })
-    await holdfast.close()
-    return { stepsPerSecond: (steps / ms) * 1_000, cpuMicrosPerStep: cpuMicros / steps }
+    await engine.close()
+    return { stepsPerSecond: (steps / ms) * 1_000, cpuMicrosPerStep: cpuMicros / steps, wrongAnswers }
   })
-  say({ ...figures, ratioToLimit: figures.stepsPerSecond / figures.limitPerSecond })
+  say({ ...figures, rssMb: process.memoryUsage.rss() / 1e6 })
 }
+process.exit()

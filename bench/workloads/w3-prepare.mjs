@@ -1,20 +1,33 @@
 /** W3, the process that is killed: brings 1,000 tasks to their 11th step, says so, and waits for its end. */
-import { Holdfast } from 'holdfast'
-import { parameters, say } from './common.mjs'
-import { makeTask, STEPS_DONE, taskCount } from './w3-task.mjs'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { openEngine, parameters, say, scaled, stepResults } from './common.mjs'
+import { STEPS, STEPS_DONE } from './w3-steps.mjs'
 
-const { dir, scale } = parameters()
-const tasks = taskCount(scale)
+const given = parameters()
+const tasks = scaled(1_000, given.scale)
+const result = stepResults()
 let arrived = 0
+let started = false
 
-// A body is told of its tenth step once that is on disk, so whoever enters the eleventh has ten for certain.
-const definition = makeTask((step) => {
-  if (step < STEPS_DONE) return
-  arrived++
-  if (arrived === tasks) say('ready')
-  return new Promise(() => {})
+const ready = () => started && arrived === tasks && say('ready')
+
+// A body receives the result of its tenth step once that is on disk. So a task that enters the eleventh step has ten for certain.
+const engine = await openEngine(given, {
+  dir: join(given.dir, 'store'),
+  steps: STEPS,
+  concurrency: tasks,
+  work(step) {
+    if (step < STEPS_DONE) return result(step)
+    arrived++
+    ready()
+    return new Promise(() => {})
+  },
 })
-
-const holdfast = await Holdfast.open({ dir, tasks: [definition], durability: 'synced', concurrency: tasks })
-for (let task = 0; task < tasks; task++) void holdfast.start(definition, {})
 setInterval(() => {}, 60_000)
+const taskIds = await Promise.all(
+  Array.from({ length: tasks }, (_, index) => engine.start(`w3-${given.spawnedAt}-${index}`)),
+)
+writeFileSync(join(given.dir, 'tasks.json'), JSON.stringify(taskIds))
+started = true
+ready()

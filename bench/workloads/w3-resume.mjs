@@ -1,48 +1,51 @@
-/** W3, the process after the kill: how soon, from its start, the tasks are at work again, and whether all is well. */
-import { Holdfast } from 'holdfast'
-import { parameters, say } from './common.mjs'
-import { makeTask, STEPS, STEPS_DONE, taskCount } from './w3-task.mjs'
+/** W3, the process after the kill: the time from its start until the tasks are at work again, and what they answer. */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { openEngine, parameters, say, stepResults } from './common.mjs'
+import { STEPS, STEPS_DONE } from './w3-steps.mjs'
 
-const { dir, scale, spawnedAt } = parameters()
-const tasks = taskCount(scale)
-const sinceSpawn = () => performance.timeOrigin + performance.now() - spawnedAt
+const given = parameters()
+/** @type {string[]} */
+const taskIds = JSON.parse(readFileSync(join(given.dir, 'tasks.json'), 'utf8'))
+const tasks = taskIds.length
+const sinceSpawn = () => performance.timeOrigin + performance.now() - given.spawnedAt
 
 let firstNextStepMs = 0
 let allNextStepsMs = 0
 const calls = new Array(STEPS).fill(0)
+const result = stepResults()
 
-const definition = makeTask((step) => {
-  calls[step]++
-  if (step !== STEPS_DONE) return
-  if (calls[step] === 1) firstNextStepMs = sinceSpawn()
-  if (calls[step] === tasks) allNextStepsMs = sinceSpawn()
+const engine = await openEngine(given, {
+  dir: join(given.dir, 'store'),
+  steps: STEPS,
+  concurrency: tasks,
+  resumes: true,
+  work(step) {
+    calls[step]++
+    if (step === STEPS_DONE) {
+      if (calls[step] === 1) firstNextStepMs = sinceSpawn()
+      if (calls[step] === tasks) allNextStepsMs = sinceSpawn()
+    }
+    return result(step)
+  },
 })
-
-const options = /** @type {const} */ ({ tasks: [definition], durability: 'synced', concurrency: tasks })
-const holdfast = await Holdfast.open({ dir, ...options, recover: 'manual' })
 const openMs = sinceSpawn()
-const allCompleteMs = await new Promise((resolve) => {
-  let settled = 0
-  holdfast.on('task:settled', () => {
-    settled++
-    if (settled === tasks) resolve(sinceSpawn())
-  })
-  void holdfast.recover()
-})
-
-const outputs = await Promise.all(holdfast.recovery.tasks.map(({ taskId }) => holdfast.result(taskId)))
-const right = outputs.filter((output) => JSON.stringify(output) === '{"wrongAnswers":0}').length
-if (right !== tasks) throw new Error(`${tasks} tasks should have completed with the right answers, ${right} did`)
-await holdfast.close()
+if (!engine.resume) throw new Error('This engine resumes no tasks')
+const countWrongAnswers = await engine.resume(taskIds)
+const allCompleteMs = sinceSpawn()
+const wrongAnswers = await countWrongAnswers()
+await engine.close()
 
 say({
   openMs,
   firstNextStepMs,
   allNextStepsMs,
   allCompleteMs,
+  wrongAnswers,
   rerunSteps: sum(calls.slice(0, STEPS_DONE)),
   repeatedSteps: sum(calls.slice(STEPS_DONE)) - tasks * (STEPS - STEPS_DONE),
 })
+process.exit()
 
 /** @param {number[]} numbers */
 function sum(numbers) {

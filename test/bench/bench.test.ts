@@ -1,12 +1,22 @@
-/** Goal: the bench runs, and what reads its last line finds what it expects there. Method: run it tiny; no time is asserted. */
+/**
+ * Goal: every workload of the bench runs, so that the bench cannot rot; what reads its last line finds what it expects there;
+ * the page of the docs is what the newest run in data/bench generates; no ratio is printed across a limit that moved.
+ * Method: run it at a tiny size. No time is asserted.
+ */
 import { execFile } from 'node:child_process'
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { intervalOf } from '../../bench/check/intervals.js'
+import { ENGINES } from '../../bench/engines.js'
+import { newestResult, PAGE, PLOTS } from '../../bench/page/files.js'
+import { pageOf, tablesOf } from '../../bench/page/page.js'
+import { markOf, plotsOf } from '../../bench/page/plots.js'
+import { type Result, rangeOf, type Sample } from '../../bench/result.js'
+import { type Measured, OURS, runOurs, runSideBySide, SIDE_BY_SIDE } from '../../bench/workloads.js'
 
 const run = promisify(execFile)
 const project = fileURLToPath(new URL('../..', import.meta.url))
@@ -33,9 +43,9 @@ test('the last line of the bench is its result as JSON, and no completed step ra
   const result = JSON.parse(lines.at(-1) ?? '')
   const figure = expect.any(Number)
   expect(result).toMatchObject({
-    w1: { ratioToLimit: figure, stepsPerSecond: figure, limitPerSecond: figure },
+    w1: { stepsPerSecond: figure, cpuMicrosPerStep: figure, limitPerSecond: figure },
     w2: {
-      ratioToLimit: figure,
+      cpuMicrosPerTask: figure,
       tasksPerSecond: figure,
       stepsPerSecond: figure,
       limitPerSecond: figure,
@@ -68,6 +78,121 @@ test('`bench:check` compares two trees in pairs, and ends with 1 if this one is 
   await expect(check('--least', '1000')).rejects.toMatchObject({
     code: 1,
     stdout: expect.stringContaining('W1 processor time: below 1000'),
+  })
+})
+
+describe('every workload runs at a tiny size', () => {
+  const size = { reps: 1, scale: 0.001 }
+  const figure = expect.any(Number)
+  const figuresOf = (samples: readonly Measured[], call?: string) =>
+    samples.find((sample) => sample.call === call)?.figures ?? {}
+
+  test.each(SIDE_BY_SIDE)('%s, of each engine of this repository', async (workload) => {
+    const known = ['holdfast', 'limit', 'probe'].map((name) => ENGINES[name])
+    for (const engine of known.filter((one) => one?.workloads.includes(workload))) {
+      const samples = await runSideBySide(workload, engine as (typeof ENGINES)[string], { ...size, dir })
+      expect(samples).toHaveLength(1)
+      expect(samples[0]).toMatchObject({ rep: 0, limits: [figure, figure], figures: { wrongAnswers: 0 } })
+    }
+  })
+
+  test('w4: the copies are tasks to the engine, and a task costs the same in a large store as in an empty one', async () => {
+    const samples = await runOurs('w4', { ...size, dir })
+    const sizes = [0, 100, 1_000]
+    const [empty, ...filled] = sizes.map((settled) => samples.filter((sample) => sample.settled === settled))
+    for (const store of [empty, ...filled] as Measured[][]) {
+      const counts = Object.assign({}, ...store.filter(({ call }) => call === undefined).map(({ figures }) => figures))
+      expect(counts.settledByStats).toBe(counts.kept)
+      expect(figuresOf(store, 'list()')).toMatchObject({ p99Ms: figure, readKeys: figure })
+      expect(figuresOf(store, 'task')).toEqual(figuresOf(empty as Measured[], 'task'))
+    }
+    const kept = filled.map((store) => store.find(({ figures }) => 'kept' in figures)?.figures)
+    for (const counts of kept) expect(counts?.['swept']).toBe(counts?.['kept'])
+  }, 120_000)
+
+  test('w5', async () => {
+    const [sample] = await runOurs('w5', { ...size, dir })
+    expect(sample?.figures).toMatchObject({ steps: 1_000, firstPartMs: figure, lastPartMs: figure })
+    // A kept state or a record that is missing would make them fewer than what was stored.
+    expect(sample?.figures['bytes']).toBeGreaterThan(Number(sample?.figures['payloadBytes']))
+  }, 60_000)
+
+  test('w6: each revision, with 1, 32 and 200 clients', async () => {
+    const samples = await runOurs('w6', { ...size, dir })
+    const clients = ['1 client', '32 clients', '200 clients']
+    expect(samples.map(({ call }) => call)).toEqual(
+      ['2025-11-25', '2026-07-28'].flatMap((revision) => clients.map((count) => `${revision}, ${count}`)),
+    )
+    for (const { figures } of samples) expect(figures).toMatchObject({ p50Ms: figure, bareP50Ms: figure })
+  }, 60_000)
+
+  test('w7', async () => {
+    const [sample] = await runOurs('w7', { ...size, dir })
+    expect(sample?.figures).toMatchObject({ tasks: 5, p99Ms: figure, idleP99Ms: figure, loopDelayP99Ms: figure })
+  }, 60_000)
+
+  test('w8', async () => {
+    const samples = await runOurs('w8', { ...size, dir })
+    const tasks = samples.map(({ call, figures }) => [call, figures['tasks']])
+    expect(tasks).toEqual([
+      ['live', 10],
+      ['asleep', 100],
+      ['asleep, opened again', 100],
+    ])
+  }, 60_000)
+})
+
+describe('the page', () => {
+  const { result, file } = newestResult()
+
+  test('is what the newest run in data/bench generates: `npm run bench:page` writes it', () => {
+    expect(readFileSync(PAGE, 'utf8')).toBe(pageOf(result, file))
+  })
+
+  test('has the plots of that run, and no others', () => {
+    const plots = plotsOf(result)
+    expect(readdirSync(PLOTS).sort()).toEqual(plots.map(({ name }) => `${name}.svg`).sort())
+    for (const plot of plots) expect(readFileSync(join(PLOTS, `${plot.name}.svg`), 'utf8')).toContain(markOf(plot))
+  })
+
+  test('has every workload and every engine', () => {
+    const measured = new Set(result.samples.map(({ workload }) => workload))
+    expect([...measured].sort()).toEqual([...SIDE_BY_SIDE, ...OURS])
+    expect(Object.keys(result.engines)).toEqual(Object.keys(ENGINES))
+    expect(result.failures).toEqual([])
+  })
+
+  test('prints no ratio to a raw limit that moved by more than half', () => {
+    const rowOf = (limits: [number, number]) => {
+      const figures = { stepsPerSecond: 500, cpuMicrosPerStep: 1, rssMb: 1 }
+      const samples: Sample[] = [{ workload: 'w1', engine: 'holdfast', round: 0, rep: 0, limits, figures }]
+      const { holdfast } = result.engines
+      const run = { ...result, reps: 1, engines: { holdfast }, samples } as Result
+      return /^\| Holdfast .*$/m.exec(tablesOf(run))?.[0]
+    }
+    expect(rowOf([800, 1_200])).toContain('| 0.5 | 0.5 |')
+    expect(rowOf([799, 1_201])).toContain('| not printed: the raw limit moved |')
+    expect(rowOf([799, 1_201])).not.toContain('0.5')
+  })
+
+  test('compares engines in the same round only, and counts the rounds that it leaves out', () => {
+    const sample = (engine: string, round: number, tasksPerSecond: number, limits: [number, number]): Sample => ({
+      ...{ workload: 'w2', engine, round, rep: 0, limits },
+      figures: { tasksPerSecond },
+    })
+    const samples = [
+      ...[sample('holdfast', 0, 600, [1_000, 1_000]), sample('probe', 0, 300, [1_000, 1_000])],
+      ...[sample('holdfast', 1, 900, [1_000, 1_000]), sample('probe', 1, 100, [1_000, 2_000])],
+    ]
+    const { holdfast, probe } = result.engines
+    const run = { ...result, reps: 1, rounds: 2, engines: { holdfast, probe }, samples } as Result
+    expect(tablesOf(run)).toMatch(/^\| probe.* \| 2, 1 of 2 \| 2, 1 of 2 \|$/m)
+  })
+
+  test('shows a median with the least and the greatest value', () => {
+    expect(rangeOf([3, 1, 2])).toEqual({ median: 2, least: 1, greatest: 3 })
+    expect(rangeOf([4, 1])).toEqual({ median: 2.5, least: 1, greatest: 4 })
+    expect(rangeOf([])).toBeUndefined()
   })
 })
 

@@ -1,0 +1,46 @@
+/** Holdfast, as its users install it: the built package. */
+import { defineTask, Holdfast } from 'holdfast'
+import { takeSteps } from './peer.mjs'
+
+const measured = import.meta.resolve('holdfast')
+if (!measured.endsWith('/dist/index.js')) throw new Error(`The built package should be measured, not ${measured}`)
+
+/** @type {import('./peer.mjs').OpenPeer} */
+export async function open({ dir, steps, work, concurrency, resumes }) {
+  const definition = defineTask({ name: 'bench' }, (task) =>
+    takeSteps(steps, (step) => task.step('step', () => work(step))),
+  )
+  const holdfast = await Holdfast.open({
+    dir,
+    tasks: [definition],
+    durability: 'synced',
+    concurrency,
+    recover: resumes ? 'manual' : 'auto',
+  })
+  return {
+    async run() {
+      const { taskId } = await holdfast.start(definition, {})
+      return /** @type {number} */ (await holdfast.result(taskId))
+    },
+    async start() {
+      const { taskId } = await holdfast.start(definition, {})
+      return taskId
+    },
+    async resume(taskIds) {
+      const allSettled = new Promise((resolve) => {
+        let settled = 0
+        holdfast.on('task:settled', () => {
+          settled++
+          if (settled === taskIds.length) resolve(undefined)
+        })
+      })
+      void holdfast.recover()
+      await allSettled
+      return async () => {
+        const wrongAnswers = await Promise.all(taskIds.map((taskId) => holdfast.result(taskId)))
+        return wrongAnswers.reduce((/** @type {number} */ sum, wrong) => sum + Number(wrong), 0)
+      }
+    },
+    close: () => holdfast.close(),
+  }
+}
