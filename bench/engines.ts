@@ -51,6 +51,13 @@ export const ENGINES: Readonly<Record<string, Engine>> = {
     module: address('engines/holdfast.mjs').href,
     note: "`durability: 'synced'`, the default.",
   },
+  'holdfast-deferred': {
+    ...OURS,
+    title: 'Holdfast, deferred steps',
+    module: address('engines/holdfast-deferred.mjs').href,
+    workloads: ['w1', 'w2'],
+    note: "`commit: 'deferred'` for each step: a crash may run the last ones again.",
+  },
   limit: {
     ...OURS,
     title: 'raw limit',

@@ -44,7 +44,7 @@ const options = new Command('bench')
   }>()
 
 const { json, only, rounds, reps, scale, write } = options
-const names = json ? ['holdfast'] : (options.engines ?? ['holdfast', 'limit', 'probe'])
+const names = json ? ['holdfast'] : (options.engines ?? ['holdfast', 'holdfast-deferred', 'limit', 'probe'])
 
 if (!existsSync(join(project, 'dist/index.js'))) {
   console.error('There is no dist/ to measure. Run `npm run build` first; `npm run bench` does.')

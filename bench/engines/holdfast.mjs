@@ -6,9 +6,12 @@ const measured = import.meta.resolve('holdfast')
 if (!measured.endsWith('/dist/index.js')) throw new Error(`The built package should be measured, not ${measured}`)
 
 /** @type {import('./peer.mjs').OpenPeer} */
-export async function open({ dir, steps, work, concurrency, resumes }) {
+export const open = (options) => openWith(options, undefined)
+
+/** @param {import('./peer.mjs').PeerOptions} options @param {import('holdfast').StepOptions | undefined} stepOptions @returns {Promise<import('./peer.mjs').Peer>} */
+export async function openWith({ dir, steps, work, concurrency, resumes }, stepOptions) {
   const definition = defineTask({ name: 'bench' }, (task) =>
-    takeSteps(steps, (step) => task.step('step', () => work(step))),
+    takeSteps(steps, (step) => task.step('step', () => work(step), stepOptions)),
   )
   const holdfast = await Holdfast.open({
     dir,
