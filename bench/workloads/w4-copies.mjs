@@ -60,8 +60,8 @@ export async function fillStore(dir, settled, templateTasks) {
     .map(([key, text]) => movableRecord(key, text))
   const guards = left.filter(([key]) => movable(key).moves.length === 0)
 
-  const copies = Math.max(1, Math.round(settled / perCopy))
-  const sweptCopies = Math.floor(copies / 2)
+  const sweptCopies = Math.max(1, Math.round(settled / perCopy / 2))
+  const copies = 2 * sweptCopies
   const commits = Math.max(newestCommit(before), newestCommit(after))
   const auditBytes = auditBytesOf(after)
   // The last copy is the template itself, as far as time goes. The first one is the oldest.
@@ -79,7 +79,7 @@ export async function fillStore(dir, settled, templateTasks) {
     if (old >= 0) await write(level, moveOf(old), leftOfEach, gone)
   }
   const batch = level.batch()
-  if (sweptCopies > 0) for (const [key, text] of guards) batch.put(key, text)
+  for (const [key, text] of guards) batch.put(key, text)
   const { key, value = '' } = acceptOperation(copies * commits)
   batch.put(key, value)
   await batch.write()

@@ -14,7 +14,7 @@ const startedAt = performance.now()
 const filled =
   settled === 0
     ? { kept: 0, swept: 0, records: 0 }
-    : await fillStore(dir, settled, Math.min(TEMPLATE_TASKS, Math.ceil(settled / 2)))
+    : await fillStore(dir, settled, Math.min(TEMPLATE_TASKS, Math.ceil(settled / 10)))
 if (settled > 0) await untilCompacted(join(dir, 'db'))
 say({ ...filled, fillSeconds: (performance.now() - startedAt) / 1_000 })
 
