@@ -36,7 +36,11 @@ export function plotsOf(result: Result): Plot[] {
   const sizes = sizesOf(result)
   const calls = callsOf(result, 'w4').filter((call) => call.includes('('))
   const clients = callsOf(result, 'w6')
-  const kinds = { 'bare SDK server': 'bareCallsPerSecond', 'durable tool': 'callsPerSecond' }
+  const kinds = {
+    'bare SDK server': 'bareCallsPerSecond',
+    'durable, one function': 'functionCallsPerSecond',
+    'durable, one step': 'callsPerSecond',
+  }
   const plots: Plot[] = [
     {
       name: 'w1',

@@ -82,6 +82,13 @@ export function percentile(values, share) {
   return values[Math.max(0, Math.ceil(share * values.length) - 1)] ?? Number.NaN
 }
 
+/** Puts a word before the names of figures. @param {string} prefix @param {Record<string, number>} [figures] */
+export function prefixed(prefix, figures = {}) {
+  return Object.fromEntries(
+    Object.entries(figures).map(([name, figure]) => [`${prefix}${name[0]?.toUpperCase()}${name.slice(1)}`, figure]),
+  )
+}
+
 // LevelDB compresses blocks of 4 KiB, so texts must not repeat within one. Making each text anew would be measured too.
 const TEXTS = 512
 const TEXT_BYTES = 753 // 1,004 characters of base64; 1 KiB with what JSON puts around them

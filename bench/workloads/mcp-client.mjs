@@ -63,8 +63,8 @@ export async function connect(port, revision, kind) {
   return async (method, params) => (await post({ id: ++ids, method, params }, session)).text
 }
 
-/** Calls the tool, and checks its answer. @param {Send} send @param {number} n */
-export async function callTool(send, n) {
-  const text = await send('tools/call', { name: 'work', arguments: { n } })
+/** Calls a tool, and checks its answer. @param {Send} send @param {string} name @param {number} n */
+export async function callTool(send, name, n) {
+  const text = await send('tools/call', { name, arguments: { n } })
   if (!text.includes(`"structuredContent":{"n":${n + 1}}`)) throw new Error(`Unexpected: ${text.slice(0, 300)}`)
 }

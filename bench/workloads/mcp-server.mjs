@@ -1,6 +1,6 @@
 /**
- * The server of W6 and W7: the same tool four times over one HTTP server, for each revision on a bare server of the SDK's
- * and as a durable tool of one step. On request it also runs tasks that wait, and reports the delays of its event loop.
+ * The server of W6 and W7: the same tool over one HTTP server, for each revision on a bare server of the SDK's,
+ * as a durable tool of one step, and as a durable tool of one function. On request it also runs tasks that wait, and reports the delays of its event loop.
  */
 import { mkdtempSync } from 'node:fs'
 import { createServer } from 'node:http'
@@ -36,11 +36,12 @@ const options = /** @type {const} */ ({
   limits: { requestsPerMinute: 10_000_000 },
   ratePerOwner: { starts: 10_000_000, per: '1m' },
 })
-const durable = durableTasks(holdfast, options).tool(work)
+const oneFunction = { input, output, run: (/** @type {{ n: number }} */ { n }) => ({ n: n + 1 }) }
+const durable = durableTasks(holdfast, options).tool(work).tool('function_2025-11-25', oneFunction)
 const handler = durable.httpHandler(() => durable.attach(new McpServer(INFO, durable.serverOptions())), {
   sessionsPerAddressMax: 10_000,
 })
-const durable2026 = durableTasks2026(holdfast, options).tool(work)
+const durable2026 = durableTasks2026(holdfast, options).tool(work).tool('function_2026-07-28', oneFunction)
 const handler2026 = durable2026.httpHandler(() =>
   durable2026.attach(new McpServer2026(INFO, durable2026.serverOptions())),
 )

@@ -5,7 +5,7 @@
 import { join } from 'node:path'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { defineTask, Holdfast } from 'holdfast'
-import { besideLimit, parameters, percentile, say, scaled, stepResults, timed } from './common.mjs'
+import { besideLimit, parameters, percentile, prefixed, say, scaled, stepResults, timed } from './common.mjs'
 import { countLevelCalls } from './level-counts.mjs'
 import { FILTERS } from './w4-template.mjs'
 
@@ -149,11 +149,4 @@ async function measure(call, act) {
     reads: reads / times.length,
     readKeys: readKeys / times.length,
   })
-}
-
-/** @param {string} prefix @param {Record<string, number>} counts */
-function prefixed(prefix, counts) {
-  return Object.fromEntries(
-    Object.entries(counts).map(([name, count]) => [`${prefix}${name[0]?.toUpperCase()}${name.slice(1)}`, count]),
-  )
 }

@@ -1,14 +1,14 @@
 /**
- * W6: `tools/call` of a durable tool of one step over Streamable HTTP, end to end, and in turns the same tool on a bare
- * server of the SDK's in the same process. With 1, 32 and 200 clients, each of which sends a call once it has the last answer.
+ * W6: `tools/call` of a durable tool of one step, and of one of one function, over Streamable HTTP, end to end, and in turns
+ * the same tool on a bare server of the SDK's in the same process. With 1, 32 and 200 clients, each of which sends a call once it has the last answer.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { besideLimit, parameters, percentile, say, scaled } from './common.mjs'
+import { besideLimit, parameters, percentile, prefixed, say, scaled } from './common.mjs'
 import { callTool, connect, startServer } from './mcp-client.mjs'
 
 const REVISIONS = /** @type {const} */ (['2025-11-25', '2026-07-28'])
-const KINDS = /** @type {const} */ (['plain', 'durable'])
+const KINDS = /** @type {const} */ (['plain', 'durable', 'function'])
 const CLIENTS = [1, 32, 200]
 const CALLS = { 1: 300, 32: 1_500, 200: 2_000 }
 
@@ -28,9 +28,10 @@ async function clientsOf(revision, kind, count) {
   return clients.slice(0, count)
 }
 
-/** @param {import('./mcp-client.mjs').Revision} revision @param {import('./mcp-client.mjs').Kind} kind @param {number} count */
+/** @param {import('./mcp-client.mjs').Revision} revision @param {(typeof KINDS)[number]} kind @param {number} count */
 async function measure(revision, kind, count) {
-  const clients = await clientsOf(revision, kind, count)
+  const clients = await clientsOf(revision, kind === 'plain' ? kind : 'durable', count)
+  const tool = kind === 'function' ? `function_${revision}` : 'work'
   const total = scaled(CALLS[/** @type {1} */ (count)], given.scale, count)
   let left = total
   /** @type {number[]} */
@@ -40,7 +41,7 @@ async function measure(revision, kind, count) {
     clients.map(async (send) => {
       while (left-- > 0) {
         const begun = performance.now()
-        await callTool(send, calls++)
+        await callTool(send, tool, calls++)
         times.push(performance.now() - begun)
       }
     }),
@@ -59,14 +60,10 @@ for (let rep = 0; rep < given.reps; rep++) {
         /** @type {Record<string, Record<string, number>>} */
         const measured = {}
         for (const kind of order) measured[kind] = await measure(revision, kind, clients)
-        const { plain = {}, durable = {} } = measured
         return {
-          callsPerSecond: Number(durable['callsPerSecond']),
-          p50Ms: Number(durable['p50Ms']),
-          p99Ms: Number(durable['p99Ms']),
-          bareCallsPerSecond: Number(plain['callsPerSecond']),
-          bareP50Ms: Number(plain['p50Ms']),
-          bareP99Ms: Number(plain['p99Ms']),
+          ...measured['durable'],
+          ...prefixed('function', measured['function']),
+          ...prefixed('bare', measured['plain']),
         }
       })
       say({ call: `${revision}, ${clients} ${clients === 1 ? 'client' : 'clients'}`, ...figures })

@@ -123,7 +123,8 @@ describe('every workload runs at a tiny size', () => {
     expect(samples.map(({ call }) => call)).toEqual(
       ['2025-11-25', '2026-07-28'].flatMap((revision) => clients.map((count) => `${revision}, ${count}`)),
     )
-    for (const { figures } of samples) expect(figures).toMatchObject({ p50Ms: figure, bareP50Ms: figure })
+    for (const { figures } of samples)
+      expect(figures).toMatchObject({ p50Ms: figure, functionP50Ms: figure, bareP50Ms: figure })
   }, 60_000)
 
   test('w7', async () => {
