@@ -2,7 +2,7 @@
 // Method: a disk in memory, a clock that stands still, and a crash before and after every write.
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
-import { defineTask, NonRetryableError, RetryAfterError, type StepContext } from '../../../src/index.js'
+import { defineTask, NonRetryableError, RetryAfterError, type StepContext, silentLogger } from '../../../src/index.js'
 import { ManualClock, MemoryDisk, openInMemory, untilIdle } from '../../../src/testing/index.js'
 import { everyCrash } from '../../helpers/every-crash.js'
 import { turns } from '../../helpers/waiting.js'
@@ -25,12 +25,16 @@ describe('a task of one function', () => {
         return { product: n * by, more: 1 }
       },
     })
-    const holdfast = await openInMemory({ disk, tasks: [job] })
+    const warnings: string[] = []
+    const logger = { ...silentLogger, warn: (message: string) => void warnings.push(message) }
+    const holdfast = await openInMemory({ disk, logger, tasks: [job] })
     const before = disk.writes
     const { taskId } = await holdfast.start(job, { n: 21 })
     const { product } = await holdfast.result(taskId)
     expect(product.toFixed(1)).toBe('42.0')
     expect(disk.writes - before).toBe(2)
+    // The call of the function is over with it: none is left behind.
+    expect(warnings).toEqual([])
     expect(await holdfast.get(taskId)).toMatchObject({ status: 'completed', completedSteps: 0, version: '7' })
     expect(await holdfast.steps(taskId)).toEqual([])
     expect([...disk.content.keys()].filter((key) => /^(log|note|intent)\/task/.test(key))).toEqual([])
