@@ -109,6 +109,7 @@ test('only the records of the store itself are left, in every kind of use', asyn
   // Everything that there may be is there now.
   const used = kindsIn(server)
   for (const kind of [
+    'audit',
     'beside',
     'checkpoint',
     'done',
@@ -119,17 +120,22 @@ test('only the records of the store itself are left, in every kind of use', asyn
     'message',
     'message-key',
     'note',
+    'task',
+    'trail',
   ]) {
     expect(used).toContain(kind)
   }
   expect(used.filter((kind) => kind.startsWith('binding/mcp/')).length).toBeGreaterThan(2)
 
-  // Past every ttl, and past the retention of idempotency keys behind that.
+  // Past every ttl, and past the retention of idempotency keys behind that. The audit outlives its tasks.
   for (let day = 0; day < 45; day++) {
     await clock.advance(DAY_MS)
     if (day % 15 === 7) await server.restart()
     await untilIdle(server.holdfast)
   }
+  expect(kindsIn(server)).toEqual(['audit', 'chain', 'meta/life', 'meta/totals', 'trail'])
+  await clock.advance(90 * DAY_MS)
+  await untilIdle(server.holdfast)
   // A store in a directory has `meta/format` too.
   expect(kindsIn(server)).toEqual(['chain', 'meta/life', 'meta/totals'])
   await server.close()
