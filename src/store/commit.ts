@@ -98,7 +98,9 @@ export interface CommitterOptions {
 export class Committer {
   #queue: QueuedCommit[] = []
   #newest: number
-  #draining: Promise<void> | undefined
+  #isDraining = false
+  /** Functions to call once nothing is queued. */
+  #onRest: (() => void)[] = []
   #reload: Reload = async () => () => {}
 
   constructor(private readonly options: CommitterOptions) {
@@ -112,7 +114,7 @@ export class Committer {
 
   /** True if no commit is queued or being written, or if the store is down: its commits then wait for the connection. */
   get isAtRest(): boolean {
-    return this.#draining === undefined || !this.options.connection.isUp
+    return !this.#isDraining || !this.options.connection.isUp
   }
 
   /** Sets the function that reads heads again after the store was down. */
@@ -129,7 +131,10 @@ export class Committer {
     return new Promise((resolve, reject) => {
       if (!options.patient) connection.assertUp()
       this.#queue.push({ ...options, operations, resolve, reject })
-      this.#draining ??= this.#drain()
+      if (this.#isDraining) return
+      this.#isDraining = true
+      // Everything that is decided in this turn of the event loop joins the first batch.
+      void RESOLVED.then(this.#writeNext)
     })
   }
 
@@ -139,23 +144,35 @@ export class Committer {
    */
   async flushed(): Promise<void> {
     const { connection } = this.options
-    while (this.#draining && connection.isUp) await Promise.race([this.#draining, connection.down])
+    while (this.#isDraining && connection.isUp) {
+      await Promise.race([new Promise<void>((resolve) => this.#onRest.push(resolve)), connection.down])
+    }
   }
 
-  async #drain(): Promise<void> {
-    // Waits until everything that is decided in this turn of the event loop has joined the first batch.
-    await RESOLVED
-    while (this.#queue.length > 0) {
-      const group = this.#nextGroup()
-      try {
-        await this.#write(group)
-      } catch (cause) {
-        await this.#recover(group, cause).catch((error: unknown) => this.#lose(group, error))
-        continue
-      }
-      for (const { resolve } of group) resolve('written')
+  /** Writes the next batch, and the ones after it, until nothing is queued. No promise of its own: each step has a batch. */
+  readonly #writeNext = (): void => {
+    if (this.#queue.length === 0) {
+      this.#isDraining = false
+      for (const tell of this.#onRest.splice(0)) tell()
+      return
     }
-    this.#draining = undefined
+    const group = this.#nextGroup()
+    const fail = (cause: unknown) => void this.#afterFailure(group, cause)
+    try {
+      this.#write(group).then(() => this.#acknowledge(group), fail)
+    } catch (cause) {
+      fail(cause)
+    }
+  }
+
+  #acknowledge(group: readonly QueuedCommit[]): void {
+    for (const { resolve } of group) resolve('written')
+    this.#writeNext()
+  }
+
+  async #afterFailure(group: readonly QueuedCommit[], cause: unknown): Promise<void> {
+    await this.#recover(group, cause).catch((error: unknown) => this.#lose(group, error))
+    this.#writeNext()
   }
 
   #nextGroup(): QueuedCommit[] {
@@ -171,7 +188,7 @@ export class Committer {
     return this.#queue.splice(0, size)
   }
 
-  async #write(group: readonly QueuedCommit[]): Promise<void> {
+  #write(group: readonly QueuedCommit[]): Promise<void> {
     const { connection, anchor, sync, anchorEach, totals, audit } = this.options
     const seq = this.#newest + 1
     const operations = group.flatMap((pending) => pending.operations)
@@ -179,14 +196,18 @@ export class Committer {
     operations.push(...audit.operations(group, seq))
     operations.push(chainOperation(seq, operations))
     assertPadded(operations)
-    await writeBatch(connection.level, operations, sync)
-    connection.assertHeld()
-    anchor.note(seq)
-    // A failing anchor is an outage like a failed batch: no commit is acknowledged before the anchor includes it.
-    if (anchorEach) await anchor.writeNow()
-    this.#newest = seq
-    totals.landed()
-    audit.landed()
+    const land = () => {
+      this.#newest = seq
+      totals.landed()
+      audit.landed()
+    }
+    return writeBatch(connection.level, operations, sync).then(() => {
+      connection.assertHeld()
+      anchor.note(seq)
+      if (!anchorEach) return land()
+      // A failing anchor is an outage like a failed batch: no commit is acknowledged before the anchor includes it.
+      return anchor.writeNow().then(land)
+    })
   }
 
   async #recover(group: readonly QueuedCommit[], cause: unknown): Promise<void> {
