@@ -27,9 +27,7 @@ export class MemoryDisk {
   #crashes = 0
 
   /** @param latency delay of every write; one turn of the event loop by default */
-  constructor(
-    private readonly latency: () => Promise<unknown> = () => new Promise((resolve) => setImmediate(resolve)),
-  ) {}
+  constructor(private readonly latency?: () => Promise<unknown>) {}
 
   /** Writes since the disk was made. */
   get writes(): number {
@@ -95,7 +93,7 @@ export class MemoryDisk {
   /** @internal */
   async open(): Promise<Level> {
     const crashes = this.#crashes
-    await this.latency()
+    await new Promise<void>((resolve, reject) => this.#afterLatency(resolve, reject))
     // The process that opens the disk crashed meanwhile.
     if (this.#crashes !== crashes) return new Promise(() => {})
     if (this.#full) throw new Error('IO error: No space left on device')
@@ -111,7 +109,7 @@ export class MemoryDisk {
   }
 
   /** @internal */
-  async write(handle: MemoryLevel, operations: readonly [key: string, value: string | undefined][]): Promise<void> {
+  write(handle: MemoryLevel, operations: readonly [key: string, value: string | undefined][]): Promise<void> {
     const number = ++this.#writes
     const apply = () => {
       for (const [key, value] of operations) this.damage(key, value)
@@ -123,16 +121,27 @@ export class MemoryDisk {
       this.crash()
     }
     if (handle.isDead) return new Promise(() => {})
-    if (this.#full) throw new Error('IO error: No space left on device')
+    if (this.#full) return Promise.reject(new Error('IO error: No space left on device'))
     if (failure) {
       if (failure.applied) apply()
-      throw failure.error
+      return Promise.reject(failure.error)
     }
-    await this.latency()
-    if (handle.isDead) return new Promise(() => {})
-    apply()
-    await this.latency()
-    if (handle.isDead) return new Promise(() => {})
+    return new Promise((resolve, reject) => {
+      const whileAlive = (act: () => void) => () => {
+        if (!handle.isDead) act()
+      }
+      const applyAndResolve = () => {
+        apply()
+        this.#afterLatency(whileAlive(resolve), reject)
+      }
+      this.#afterLatency(whileAlive(applyAndResolve), reject)
+    })
+  }
+
+  /** Calls `act` after the latency. Not a promise, so that a test can count those of the engine. */
+  #afterLatency(act: () => void, fail: (error: unknown) => void): void {
+    if (this.latency) this.latency().then(act, fail)
+    else setImmediate(act)
   }
 }
 

@@ -3,8 +3,8 @@ import { toJson } from '../../base/json.js'
 import type { InterruptedStep } from '../../task/definition/step-options.js'
 import type { PendingCall } from '../replay/pending-call.js'
 import type { Run } from '../replay/run.js'
+import type { StepTrial } from './attempt.js'
 import { askAndWait } from './question.js'
-import type { StepTrial } from './step.js'
 
 /** The answer for a step in doubt. */
 export interface TookPlace {

@@ -9,21 +9,12 @@
 import { isFenced } from '../../task/decisions/transition.js'
 import type { NamedRecord } from '../../task/log/records.js'
 import { defer } from '../core/deferred-records.js'
-import { settleIfLate } from '../replay/begin-calls.js'
 import { newPendingRecord, type PendingCall } from '../replay/pending-call.js'
 import type { Run } from '../replay/run.js'
+import { attempt, type Ended, type StepTrial } from './attempt.js'
 import { notDeferred, type StepCall } from './checked-step.js'
 import { recordResult } from './record-result.js'
-import {
-  type AttemptState,
-  attempt,
-  type Ended,
-  hasUndo,
-  recorded,
-  runStep,
-  type StepTrial,
-  stepResultOf,
-} from './step.js'
+import { hasUndo, mayNotBegin, recorded, runStep, stepResultOf } from './step.js'
 
 /** Marks the call of a deferred step for the run. */
 export const DEFERRED = { isDeferred: true } as const
@@ -39,17 +30,12 @@ export function refuseUndo(run: Run, step: StepCall): void {
 export function runDeferredStep(run: Run, asked: PendingCall, step: StepCall): Promise<void> {
   // Begun by code that did not defer it (deferred-5).
   if (run.noteOf(asked)) return runStep(run, asked, step)
-  if (run.isOverFor(asked) || asked.aborted || run.host.closing || settleIfLate(run)) {
+  if (mayNotBegin(run, asked)) {
     run.dropped(asked)
     return RESOLVED
   }
   const trial: StepTrial = { note: newPendingRecord(asked), isStored: false }
-  const state: AttemptState = { isOver: false }
-  return attempt(run, asked, step, trial, state).then((ended) => {
-    state.isOver = true
-    asked.working = undefined
-    return conclude(run, asked, trial, ended)
-  })
+  return attempt(run, asked, step, trial).then((ended) => conclude(run, asked, trial, ended))
 }
 
 function conclude(run: Run, asked: PendingCall, trial: StepTrial, ended: Ended): Promise<void> | undefined {

@@ -13,12 +13,12 @@ import { isFenced } from '../../task/decisions/transition.js'
 import type { StepContext } from '../../task/definition/context.js'
 import { FUNCTION_STEP } from '../../task/definition/definition.js'
 import { ONE_ATTEMPT } from '../../task/definition/retry-options.js'
-import { settleIfLate } from '../replay/begin-calls.js'
 import { newPendingRecord, type PendingCall } from '../replay/pending-call.js'
 import type { Run } from '../replay/run.js'
 import { watched } from '../undo/undo-steps.js'
+import { type AttemptState, contextOf, type StepTrial } from './attempt.js'
 import type { StepCall } from './checked-step.js'
-import { type AttemptState, beginNoted, contextOf, hasUndo, type StepTrial } from './step.js'
+import { beginNoted, hasUndo, mayNotBegin } from './step.js'
 
 type TaskFunction = (input: never, step: StepContext) => unknown
 
@@ -41,14 +41,14 @@ export function runFunction(run: Run, fn: TaskFunction, input: unknown): Promise
 }
 
 async function attemptOnce(run: Run, asked: PendingCall, step: StepCall): Promise<void> {
-  const { host, task } = run
+  const { task } = run
   const stored = run.noteOf(asked)
   if (stored && stored.id !== asked.ask.id) return run.dropped(asked)
   // The attempts are those of the task.
   const note = { ...(stored ?? newPendingRecord(asked)), failedAttempts: task.head.attempt - 1 }
   const trial: StepTrial = { note, isStored: stored !== undefined }
   if (hasUndo(run, step) && (await beginNoted(run, asked, step, trial)) === 'over') return run.dropped(asked)
-  if (run.isOverFor(asked) || asked.aborted || host.closing || settleIfLate(run)) return run.dropped(asked)
+  if (mayNotBegin(run, asked)) return run.dropped(asked)
   const state: AttemptState = { isOver: false }
   const aborter = new LazyAbort()
   asked.aborter = aborter

@@ -5,90 +5,112 @@
  *     commits the same result again, and does not call the function a second time.
  */
 import { callIn } from '../../base/empty-context.js'
-import { TaskInterruptedError } from '../../base/errors.js'
-import { idempotencyKeyOf } from '../../base/ids.js'
-import { fromJson, toJson } from '../../base/json.js'
-import { LazyAbort } from '../../base/lazy-abort.js'
 import { readUndoRecord } from '../../store/reads.js'
 import { dueAt } from '../../task/decisions/expiry.js'
 import { nextAttemptAt } from '../../task/decisions/retry.js'
 import { isFenced } from '../../task/decisions/transition.js'
-import type { StepContext } from '../../task/definition/context.js'
-import { describeError, type TaskError } from '../../task/log/outcome.js'
-import type { PendingRecord } from '../../task/log/pending-record.js'
+import { describeError } from '../../task/log/outcome.js'
 import type { NamedRecord } from '../../task/log/records.js'
 import { PREFIX } from '../../task/log/segment.js'
 import { isUndoingOver, type UndoRecord } from '../../task/log/undo-record.js'
-import type { AuxiliaryChanges } from '../../task/task-event.js'
 import { settleIfLate } from '../replay/begin-calls.js'
 import { stepInDoubt } from '../replay/body-errors.js'
 import { newPendingRecord, type PendingCall, placeOf } from '../replay/pending-call.js'
-import { rejectAfterTurn } from '../replay/reject-after-turn.js'
 import type { Run } from '../replay/run.js'
-import { callWithTimeout } from '../replay/timed-call.js'
-import { watched } from '../undo/undo-steps.js'
+import { attempt, type Ended, keyOf, outcomeOf, type StepTrial, store, write } from './attempt.js'
 import type { StepCall } from './checked-step.js'
 import { confirmStep } from './confirm-step.js'
 import { type CallResult, recordResult } from './record-result.js'
 
-/** End of an attempt: its result as JSON text, or its error. */
-export interface Ended {
-  readonly value?: string | undefined
-  readonly failed?: TaskError | undefined
-  readonly thrown?: unknown
-}
+const RESOLVED = Promise.resolve()
 
-/** State of a step in this process, and of its pending record. */
-export interface StepTrial {
-  note: PendingRecord
-  isStored: boolean
-  /** The undo record, if the step has an undo. */
-  intent?: UndoRecord | undefined
-  /** The last write of a state that the step saved. */
-  pending?: Promise<unknown>
-}
-
-/** State of one attempt. `isOver` is true if its function has ended. */
-export interface AttemptState {
-  isOver: boolean
-}
-
-/** Runs a step without a record in the log, and records its result. Never rejects. */
+/**
+ * Runs a step without a record in the log, and records its result. Never rejects.
+ *
+ * Most of the work of a task is ordinary steps: no pending record, no undo, no `onInterrupted` that needs a committed begin.
+ * The first attempt of such a step and the commit of its result take few promises. The rest takes `runNotedStep`.
+ */
 export function runStep(run: Run, asked: PendingCall, step: StepCall): Promise<void> {
-  return recordResult(
-    run,
-    asked,
-    () => takeStep(run, asked, step),
-    (record) => recorded(run, asked, record),
-  )
+  if (run.task.deferred || mustBeNoted(run, step) || run.noteOf(asked)) return runNotedStep(run, asked, step)
+  if (mayNotBegin(run, asked)) {
+    run.dropped(asked)
+    return RESOLVED
+  }
+  const trial: StepTrial = { note: newPendingRecord(asked), isStored: false }
+  return attempt(run, asked, step, trial).then((ended) => {
+    if (ended.failed || trial.pending) return continueStep(run, asked, step, trial, ended)
+    if (run.isOverFor(asked)) run.dropped(asked)
+    else commitOnce(run, asked, trial, ended)
+    return undefined
+  })
+}
+
+/** Commits the result, and hands the record to the run. No caller waits for that, so no promise is returned. */
+function commitOnce(run: Run, asked: PendingCall, trial: StepTrial, ended: Ended): void {
+  const { host, task, number } = run
+  const { record } = stepResultOf(asked, trial, asked.startedAt ?? host.clock.now(), ended)
+  const fail = (error: unknown) => {
+    run.dropped(asked)
+    if (!isFenced(error)) run.fail(error)
+  }
+  host.record(task, { kind: 'record', run: number, record, progress: task.progress }).then(({ record: written }) => {
+    try {
+      if (written === undefined || written.kind === 'checkpoint') return
+      run.recorded(asked, written)
+      recorded(run, asked, written)
+    } catch (error) {
+      fail(error)
+    }
+  }, fail)
+}
+
+/** The same for a step of any kind. */
+function runNotedStep(run: Run, asked: PendingCall, step: StepCall): Promise<void> {
+  return recordAttempts(run, asked, () => {
+    const stored = run.noteOf(asked)
+    // The code changed, and the task is parked.
+    if (stored && stored.id !== asked.ask.id) return Promise.resolve(undefined)
+    return runAttempts(run, asked, step, { note: stored ?? newPendingRecord(asked), isStored: stored !== undefined })
+  })
+}
+
+/** Continues a step after its first attempt, with a retry or the record of its result. Never rejects. */
+function continueStep(run: Run, asked: PendingCall, step: StepCall, trial: StepTrial, first: Ended) {
+  return recordAttempts(run, asked, () => runAttempts(run, asked, step, trial, first))
+}
+
+function recordAttempts(run: Run, asked: PendingCall, act: () => Promise<CallResult | undefined>): Promise<void> {
+  return recordResult(run, asked, act, (record) => recorded(run, asked, record))
 }
 
 /**
  * Runs attempts until one succeeds or none is left. Each failure is on disk before the delay of the next attempt.
  * Returns `undefined` if the run ends first.
+ * @param first the end of the first attempt, if the caller made that attempt
  */
-async function takeStep(run: Run, asked: PendingCall, step: StepCall): Promise<CallResult | undefined> {
+async function runAttempts(
+  run: Run,
+  asked: PendingCall,
+  step: StepCall,
+  trial: StepTrial,
+  first?: Ended,
+): Promise<CallResult | undefined> {
   const { host } = run
-  const { ask, startedAt = host.clock.now() } = asked
-  const stored = run.noteOf(asked)
-  if (stored && stored.id !== ask.id) return undefined
-  const trial: StepTrial = { note: stored ?? newPendingRecord(asked), isStored: stored !== undefined }
-  for (;;) {
+  const { startedAt = host.clock.now() } = asked
+  for (let ended = first; ; ended = undefined) {
     const { retryAt } = trial.note
     if (retryAt !== undefined && !(await run.waits.until(asked, retryAt))) return undefined
-    if (mustBeNoted(run, step)) {
+    if (!ended && mustBeNoted(run, step)) {
       const found = await beginNoted(run, asked, step, trial)
       if (found)
         return found === 'over' || run.isOverFor(asked) ? undefined : stepResultOf(asked, trial, startedAt, found)
     }
-    // Another chain of the body may have deferred records since this step was released.
-    while (run.task.deferred) await run.beginnings.untilOnDisk()
-    // No attempt begins while the engine closes, or after a time limit of the task has passed.
-    if (run.isOverFor(asked) || asked.aborted || host.closing || settleIfLate(run)) return undefined
-    const state: AttemptState = { isOver: false }
-    const ended = await attempt(run, asked, step, trial, state)
-    state.isOver = true
-    asked.working = undefined
+    if (!ended) {
+      // Another chain of the body may have deferred records since this step was released.
+      while (run.task.deferred) await run.beginnings.untilOnDisk()
+      if (mayNotBegin(run, asked)) return undefined
+      ended = await attempt(run, asked, step, trial)
+    }
     if (trial.pending) await trial.pending
     // The task is settled or the engine closes. A step that failed because of the abort was interrupted: not a failure
     // (commit-8).
@@ -96,6 +118,11 @@ async function takeStep(run: Run, asked: PendingCall, step: StepCall): Promise<C
     if (!ended.failed || !(await noteRetry(run, step, trial, ended)))
       return stepResultOf(asked, trial, startedAt, ended)
   }
+}
+
+/** True if the run is over for the call, the engine closes, or a time limit of the task has passed. */
+export function mayNotBegin(run: Run, asked: PendingCall): boolean {
+  return run.isOverFor(asked) || asked.aborted === true || run.host.closing || settleIfLate(run)
 }
 
 /** The record of a step, and the changes that go with it. */
@@ -209,11 +236,6 @@ export function hasUndo({ definition: { undo } }: Run, { name }: Pick<StepCall, 
   return undo !== undefined && Object.hasOwn(undo, name)
 }
 
-/** The idempotency key of the step: the same in every attempt and run. A new one after the step was undone. */
-function keyOf(run: Run, { ask }: PendingCall, { intent }: StepTrial): string {
-  return idempotencyKeyOf(run.task.taskId, intent?.times ? `${ask.id}\n${intent.times}` : ask.id)
-}
-
 /** Commits a failed attempt and the instant of the next one. Resolves with `false` if there is no next attempt. */
 async function noteRetry(run: Run, step: StepCall, trial: StepTrial, ended: Ended): Promise<boolean> {
   const { host, task } = run
@@ -230,114 +252,4 @@ async function noteRetry(run: Run, step: StepCall, trial: StepTrial, ended: Ende
   host.logger.debug('A step failed and is tried again', { taskId: task.taskId, step: step.name, failedAttempts })
   await store(run, trial, { ...trial.note, failedAttempts, retryAt, begunAt: undefined, input: undefined })
   return true
-}
-
-/** Calls the function of the step. Never rejects. */
-export function attempt(
-  run: Run,
-  asked: PendingCall,
-  step: StepCall,
-  trial: StepTrial,
-  state: AttemptState,
-): Promise<Ended> {
-  const aborter = new LazyAbort()
-  asked.aborter = aborter
-  const fn = () => callIn(() => step.fn(contextOf(run, asked, trial, state, aborter)), step.context)
-  const call = trial.intent ? () => watched(run.functions, asked.ask.id, fn) : fn
-  const { timeoutMs, name } = step
-  const { host, task } = run
-  const timed =
-    timeoutMs === undefined
-      ? call
-      : () => callWithTimeout(host, { taskId: task.taskId, name, timeoutMs, aborter }, call)
-  asked.working = outcomeOf(run, step, timed)
-  return asked.working as Promise<Ended>
-}
-
-/**
- * Calls a user's function, and resolves with its result or error as recorded. Never rejects, and writes nothing
- * (commit-4).
- */
-function outcomeOf(run: Run, { name }: StepCall, call: () => unknown): Promise<Ended> {
-  const { resultBytesMax: bytesMax } = run.host.limits
-  const fail = (thrown: unknown): Ended => ({ failed: describeError(thrown), thrown })
-  const succeed = (value: unknown): Ended => {
-    try {
-      return {
-        value: toJson(value, { what: `the result of step '${name}'`, bytesMax, option: 'limits.resultBytesMax' }),
-      }
-    } catch (thrown) {
-      return fail(thrown)
-    }
-  }
-  // Not an `async` function, which would create three more promises for each step.
-  try {
-    return Promise.resolve(call()).then(succeed, fail)
-  } catch (thrown) {
-    return Promise.resolve(fail(thrown))
-  }
-}
-
-/** The context of an attempt. */
-export function contextOf(
-  run: Run,
-  asked: PendingCall,
-  trial: StepTrial,
-  attempt: Readonly<AttemptState>,
-  aborter: LazyAbort,
-): StepContext {
-  const { host, task } = run
-  const { stateText } = trial.note
-  return {
-    get signal() {
-      return aborter.signal
-    },
-    get idempotencyKey() {
-      return keyOf(run, asked, trial)
-    },
-    attempt: trial.note.failedAttempts + 1,
-    checkpoint: stateText === undefined || stateText === '' ? undefined : fromJson(stateText),
-    saveCheckpoint: (state) =>
-      rejectAfterTurn(async () => {
-        // The function has ended, so the state belongs to no attempt.
-        if (attempt.isOver) throw new TypeError('`saveCheckpoint` was called after its step had ended')
-        if (asked.branch?.isOver) throw new TaskInterruptedError(task.taskId)
-        const { stateBytesMax: bytesMax } = host.limits
-        const what = 'the state of the checkpoint of a step'
-        const saved = toJson(state, { what, bytesMax, option: 'limits.stateBytesMax' }) ?? ''
-        // A state equal to the one of the attempt before is no progress, and does not reset the crash count.
-        const isNew = saved !== stateText
-        const writing = store(run, trial, { ...trial.note, stateText: saved }, { isNew })
-        trial.pending = writing.catch(() => {})
-        await writing.catch((error: unknown) => {
-          throw isFenced(error) ? new TaskInterruptedError(task.taskId) : error
-        })
-      }),
-  }
-}
-
-/** Writes the pending record of the step, where the next attempt finds it, also in another process. */
-async function store(
-  run: Run,
-  trial: StepTrial,
-  note: PendingRecord,
-  { intent, isNew }: { intent?: UndoRecord | undefined; isNew?: boolean } = {},
-): Promise<void> {
-  const begins = !trial.isStored
-  trial.note = note
-  trial.isStored = true
-  await write(run, trial, { ...(begins ? { begun: [note] } : { changed: [note] }), intent }, isNew)
-}
-
-async function write(run: Run, trial: StepTrial, beside: AuxiliaryChanges, isNew?: boolean): Promise<void> {
-  const { intent } = beside
-  const isNewIntent = intent !== undefined
-  const { head } = await run.host.record(run.task, {
-    kind: 'note',
-    run: run.number,
-    beside: { ...beside, isNewIntent },
-    isNew,
-  })
-  // The decision sets the order of the undo record, because two steps that begin at once do not know of each other.
-  if (intent) trial.intent = { ...intent, order: (head.intents ?? 1) - 1 }
 }

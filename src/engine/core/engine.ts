@@ -16,7 +16,6 @@ import { KeyedMutex } from '../../base/mutex.js'
 import type { Store } from '../../store/store.js'
 import type { TaskDecision } from '../../task/changes.js'
 import { dueAt } from '../../task/decisions/expiry.js'
-import { isFenced, transition } from '../../task/decisions/transition.js'
 import type { AnyTaskDefinition } from '../../task/definition/definition.js'
 import { isSettled, type Parked, type TaskHead } from '../../task/head.js'
 import type { Outcome } from '../../task/log/outcome.js'
@@ -30,17 +29,17 @@ import { LoadedRuns } from '../scheduling/loaded-runs.js'
 import { PRIORITY_AGEING_MS, Scheduler } from '../scheduling/scheduler.js'
 import { ProcessSemaphore, Semaphore } from '../scheduling/semaphore.js'
 import { TurnGate } from '../scheduling/turn-gate.js'
-import { drain } from './close.js'
 import type { Collaborators, FreshInput, Settling } from './collaborators.js'
+import { type DeferringHost, flush } from './deferred-records.js'
 import { LeakedFunctions } from './leaked-functions.js'
 import type { LiveTask } from './live-task.js'
 import { LiveTasks } from './live-tasks.js'
 import { TaskLines } from './operator-log.js'
-import { noteQuestions } from './question-places.js'
 import { type RecoveryReport, Report } from './recovery-report.js'
 import { RestoreCounts } from './restore-counts.js'
 import { Levels } from './service-levels.js'
 import { Slots } from './slots.js'
+import { TaskCommits } from './task-commits.js'
 import { Waiters } from './waiters.js'
 
 /** Most answers of callers decided in one turn. Each costs about 0.1 ms, and its run as much again. */
@@ -88,6 +87,7 @@ export class Engine {
   readonly #lifecycle: Collaborators['lifecycle']
   readonly #recovery: Collaborators['recovery']
   readonly #restores = new RestoreCounts()
+  readonly #commits = new TaskCommits(this)
   #closing = false
   readonly #closingBegan = deferred<void>()
   /** Resolves when `close` is called. Does not resolve when the store is lost. */
@@ -143,61 +143,18 @@ export class Engine {
 
   /** Commits an event of the engine. Waits while the store is down, and decides again if the store lost the commit. */
   record(task: LiveTask, event: TaskEvent): Promise<TaskDecision> {
-    return task.track(this.#commit(task, event, true))
+    return this.#commits.record(task, event)
   }
 
   /** Commits an event for a caller. Rejects with `STORE_UNAVAILABLE` if the store is down or goes down. */
   recordForCaller(task: LiveTask, event: TaskEvent): Promise<TaskDecision> {
-    return task.track(this.#commit(task, event, false))
-  }
-
-  async #commit(task: LiveTask, event: TaskEvent, patient: boolean): Promise<TaskDecision> {
-    for (;;) {
-      if (task.coming) await task.coming.promise
-      // A step ran longer than the grace of the close. Its commit never resolves (commit-8). The next open continues
-      // the task.
-      if (this.#closed && patient) return new Promise<never>(() => {})
-      if (this.#closed) this.assertOpen()
-      // A caller is refused before the decision, because a decision cannot be taken back.
-      if (!patient) this.store.connection.assertUp()
-      else if (!this.store.connection.isUp) await this.store.connection.up
-      let decision: TaskDecision
-      try {
-        const decided = transition(task.head, event, this.clock.now())
-        decision = task.deferred?.joinedTo(decided) ?? decided
-      } catch (error) {
-        // The task is settled in memory only. No caller may learn that before the commit, which may still be lost.
-        if (!task.settling || !isFenced(error)) throw error
-        await task.settling.promise
-        continue
-      }
-      const settling = event.kind === 'settle' ? deferred() : undefined
-      // Queue first: if the decision cannot be encoded, the head must stay as it is for later decisions.
-      const writing = this.store.commit(decision, { patient })
-      task.head = decision.head
-      task.deferred?.carry()
-      this.usage.note(task)
-      if (settling) task.settling = settling
-      try {
-        if ((await writing) === 'lost') continue
-        noteQuestions(task, decision)
-        task.committed = decision.head
-        task.deferred?.landed(decision.head.nextRecord)
-        this.suspects.seen(task)
-        return decision
-      } finally {
-        if (settling) {
-          task.settling = undefined
-          settling.resolve()
-        }
-      }
-    }
+    return this.#commits.recordForCaller(task, event)
   }
 
   /** Settles a task. @throws HoldfastError `TASK_SETTLED`, RunFenced if the run of the caller is superseded */
   async settle(task: LiveTask, outcome: Outcome, { patient, ...who }: Settling): Promise<void> {
     const { progress } = task
-    await this.#commit(task, { ...this.#lifecycle.settleEvent(task.head, outcome, who), progress }, patient)
+    await this.#commits.commit(task, { ...this.#lifecycle.settleEvent(task.head, outcome, who), progress }, patient)
     task.outcomeText = JSON.stringify(outcome)
     this.#lifecycle.announceSettled(task)
   }
@@ -336,5 +293,39 @@ export class Engine {
     void drain(this, 0)
     this.report.abandon()
     this.waiters.close()
+  }
+}
+
+/** Members of the engine that a close uses. */
+interface ClosingHost extends DeferringHost {
+  readonly clock: Clock
+  readonly tasks: LiveTasks
+}
+
+/**
+ * Has the deferred records written. Waits until the running calls and clean-ups end, at most `graceMs`. Then leaves the
+ * remaining runs, and aborts their signals.
+ */
+async function drain(host: ClosingHost, graceMs: number): Promise<void> {
+  const { clock, tasks: live } = host
+  const tasks = [...live.values()]
+  for (const task of tasks) {
+    void flush(host, task)
+    task.disarm()
+    task.disarmWake()
+  }
+  const runs = tasks.flatMap(({ run }) => (run ? [run.idle()] : []))
+  const cleanings = tasks.flatMap(({ cleaning }) => (cleaning ? [cleaning.over] : []))
+  if (runs.length + cleanings.length > 0 && graceMs > 0) {
+    let disarm = () => {}
+    const grace = new Promise<void>((resolve) => {
+      disarm = clock.setTimer(clock.now() + graceMs, resolve, { elapsed: true })
+    })
+    await Promise.race([Promise.all([...runs, ...cleanings]), grace])
+    disarm()
+  }
+  for (const { run, cleaning } of live.values()) {
+    run?.abandon()
+    cleaning?.abort(new DOMException('The engine is closed. The clean-up continues at the next open.', 'AbortError'))
   }
 }
