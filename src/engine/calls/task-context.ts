@@ -34,7 +34,7 @@ import { checkStep } from './checked-step.js'
 import { runChild } from './child.js'
 import { runInput } from './input.js'
 import { isolatedStep } from './isolated/isolated-step.js'
-import { type Kind, runBranches } from './race.js'
+import { type BranchesKind, runBranches } from './race.js'
 import { runReceive } from './receive.js'
 import { RESTORE_CALL, restoreCheckpoint } from './restore-checkpoint.js'
 import { saveCheckpoint } from './save-checkpoint.js'
@@ -71,7 +71,7 @@ export function taskContext(run: Run, branch?: Branch): TaskContext {
     return run.ask(() => history.askNamed(kind, name, scope), begin, branch)
   }
 
-  const branches = <T>(kind: Kind, given: BranchesOf<unknown>) =>
+  const branches = <T>(kind: BranchesKind, given: BranchesOf<unknown>) =>
     call<T>(`task.${kind}(…)`, () => runBranches(run, branch, kind, given, (inner) => taskContext(run, inner)))
 
   const refuseInBranch = (done: string) => {

@@ -19,7 +19,7 @@ export interface QuestionPlace extends Place {
 }
 
 /**
- * Updates the places after a decision is on disk. Call this while `task.committed` is still the head before the
+ * Updates the places of the inputs after a decision is on disk. Call this while `task.committed` is still the head before the
  * decision.
  */
 export function noteQuestions(task: LiveTask, { head, changes }: TaskDecision): void {
