@@ -6,7 +6,8 @@
 import { defineTask, type Holdfast, HoldfastError, type TaskView } from 'holdfast'
 import { ManualClock, MemoryDisk, openInMemory } from 'holdfast/testing'
 import { describe, expect, test } from 'vitest'
-import { endOfTime, isDead, Notebook, Stuck, turns, until, within } from '../helpers/simulation.js'
+import { endOfTime, isDead, Notebook, Stuck, until, within } from '../helpers/simulation.js'
+import { turns } from '../helpers/turns.js'
 
 type Call = 'start A' | 'start B' | 'start C' | 'session S' | 'save C' | 'save S' | 'restore S' | 'cancel C' | 'end S'
 type Label = 'A' | 'B' | 'C' | 'S'

@@ -7,7 +7,8 @@ import { defineTask, type Holdfast, type OpenOptions, type RecoveredTask } from 
 import { ManualClock, MemoryDisk, openInMemory } from 'holdfast/testing'
 import { describe, expect, test } from 'vitest'
 import type { Level } from '../../src/store/disk/level.js'
-import { endOfTime, Notebook, randomOf, seedFor, turns, until, within } from '../helpers/simulation.js'
+import { endOfTime, Notebook, randomOf, seedFor, until, within } from '../helpers/simulation.js'
+import { turns } from '../helpers/turns.js'
 
 /** A machine: its disk, its clock, and a task type whose steps wait for a signal where a test wants it. */
 class Machine {

@@ -1,11 +1,12 @@
 // Goal: branches side by side end as `all`, `race` and `any` say, whatever write the process dies at: the same branch
 // decides in every run, and one that lost is cleaned up before the body goes on, and never comes back to life.
 // Method: time in hand; scenarios are played with a crash before and after every write they make.
-import { setImmediate as turn } from 'node:timers/promises'
+
 import { describe, expect, test } from 'vitest'
 import { defineTask, type Holdfast, type HoldfastError, type TaskContext } from '../../../src/index.js'
-import { ManualClock, MemoryDisk, openInMemory } from '../../../src/testing/index.js'
+import { ManualClock, MemoryDisk, openInMemory, untilIdle } from '../../../src/testing/index.js'
 import { everyCrash, type Played } from '../../helpers/every-crash.js'
+import { turns } from '../../helpers/turns.js'
 
 interface Effects {
   readonly log: string[]
@@ -18,10 +19,6 @@ const noEffects = (): Effects => ({ log: [], keys: new Set(), said: new Map() })
 const start = (name: string) => async (holdfast: Holdfast) =>
   (await holdfast.start(name, null, { idempotencyKey: 'the one' })).taskId
 
-const turns = async (count = 40) => {
-  for (let done = 0; done < count; done++) await turn()
-}
-
 /** Moves time on from timer to timer until `promise` has settled. */
 async function untilSettled<T>(clock: ManualClock, promise: Promise<T>): Promise<T> {
   let settled = false
@@ -30,7 +27,7 @@ async function untilSettled<T>(clock: ManualClock, promise: Promise<T>): Promise
   }
   promise.then(over, over)
   for (let moves = 0; !settled && moves < 500; moves++) {
-    await turns(30)
+    await clock.advance(0)
     const { nextDueAt } = clock
     if (!settled && nextDueAt !== undefined) await clock.advanceTo(nextDueAt)
   }
@@ -286,14 +283,16 @@ describe('branches', () => {
         () => 'completed',
         (error: HoldfastError) => error.code,
       )
-      await turns()
+      await untilIdle(holdfast)
       come()
-      await turns()
+      await untilIdle(holdfast)
       await clock.advance(1e6)
       // A body that was unloaded meanwhile waits for it anew.
-      await turns()
+      await untilIdle(holdfast)
       come()
-      expect(await Promise.race([ended, turns(50).then(() => 'nothing')]), `body ${index}`).toBe('STEP_AMBIGUOUS')
+      expect(await Promise.race([ended, untilIdle(holdfast).then(() => 'nothing')]), `body ${index}`).toBe(
+        'STEP_AMBIGUOUS',
+      )
     }
   })
 
@@ -331,7 +330,7 @@ describe('branches', () => {
     const second = await holdfast.start(task, null)
     await turns(3)
     await holdfast.cancel(second.taskId).catch(() => {})
-    await turns()
+    await untilIdle(holdfast)
     await holdfast.close()
     await new Promise((resolve) => setTimeout(resolve, 20))
     process.off('unhandledRejection', note)
@@ -642,12 +641,12 @@ describe('race', () => {
     })
     const holdfast = await openInMemory({ tasks: [task], clock })
     const { taskId } = await holdfast.start(task, null)
-    await turns()
+    await untilIdle(holdfast)
     const before = await holdfast.get(taskId)
     expect(before.status).toBe('input_required')
     const [key = ''] = Object.keys(before.inputRequests ?? {})
     await clock.advance(10_000)
-    await turns()
+    await untilIdle(holdfast)
     const after = await holdfast.get(taskId)
     expect(after.status).toBe('running')
     expect(after.inputRequests ?? {}).toEqual({})
@@ -700,9 +699,9 @@ describe('race', () => {
     const holdfast = await openInMemory({ tasks: [task], clock, unloadAfter: '10d' })
     const { taskId } = await holdfast.start(task, null)
     await holdfast.send(taskId, 'm', 'the one')
-    await turns()
+    await untilIdle(holdfast)
     await clock.advance(60_000)
-    await turns()
+    await untilIdle(holdfast)
     const view = await holdfast.get(taskId)
     expect(view.status).toBe('completed')
     expect(await holdfast.result(taskId)).toEqual({ race: 'quick', waits: 'the one' })
@@ -767,13 +766,13 @@ describe('race', () => {
     })
     const holdfast = await openInMemory({ tasks: [task], clock, disk })
     const { taskId } = await holdfast.start(task, null)
-    await turns()
+    await untilIdle(holdfast)
     await clock.advance(100)
-    await turns()
+    await untilIdle(holdfast)
     expect(seen.sort()).toEqual(['branch', 'step', 'told'])
     const before = await holdfast.steps(taskId)
     release()
-    await turns()
+    await untilIdle(holdfast)
     expect(await holdfast.steps(taskId)).toEqual(before)
     expect(seen).not.toContain('NEVER')
     expect(seen).toContain('late')
@@ -1024,7 +1023,7 @@ describe('race', () => {
         outcome = value
       })
       for (let moves = 0; !died && outcome === undefined && moves < 100; moves++) {
-        await turns(30)
+        await untilIdle(holdfast)
         if (!died && clock.nextDueAt !== undefined) await clock.advanceTo(clock.nextDueAt)
       }
       void result

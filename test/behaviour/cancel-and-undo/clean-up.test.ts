@@ -2,6 +2,7 @@
 // its end whatever happens. The same behind a timeout and a deadline.
 // Method: time in hand. Tasks in every state are cancelled with a crash before and after every write that is made; what is
 // left is held against a play without a crash. The rest looks at one moment at a time, as somebody outside would.
+
 import { describe, expect, test } from 'vitest'
 import {
   type AuditEntry,
@@ -17,12 +18,9 @@ import {
 } from '../../../src/index.js'
 import { type InMemoryOptions, ManualClock, MemoryDisk, openInMemory, untilIdle } from '../../../src/testing/index.js'
 import { everyCrash, type Scenario } from '../../helpers/every-crash.js'
+import { turns } from '../../helpers/turns.js'
 
 const HOUR = 3_600_000
-
-const turns = async (count = 30) => {
-  for (let turn = 0; turn < count; turn++) await new Promise((resolve) => setImmediate(resolve))
-}
 
 /** A promise, and how to end it. */
 function gate<T = void>() {
@@ -335,7 +333,7 @@ describe('a task that is cancelled', () => {
     const task = defineTask({ name: 'slow', onCancel: () => opened }, (task) => task.sleep('nap', '1h'))
     const holdfast = await openInMemory({ clock: new ManualClock(), tasks: [task] })
     const { taskId } = await holdfast.start(task, null)
-    await turns()
+    await untilIdle(holdfast)
     const told: string[] = []
     holdfast.on('task:settled', ({ status }) => told.push(status))
     holdfast.on('task:cleaned-up', ({ cleanUp }) => told.push(cleanUp))
@@ -347,7 +345,7 @@ describe('a task that is cancelled', () => {
     const result = errorOf(holdfast.result(taskId)).then((error) => {
       rejected = error
     })
-    await turns()
+    await untilIdle(holdfast)
     expect(rejected).toBeUndefined()
     expect(told).toEqual(['cancelled'])
     expect(await holdfast.get(taskId)).toMatchObject({
@@ -384,12 +382,12 @@ describe('a task that is cancelled', () => {
     const task = defineTask({ name: 'slow', onCancel }, (task) => task.sleep('nap', '1h'))
     const holdfast = await openInMemory({ clock: new ManualClock(), tasks: [task] })
     const { taskId } = await holdfast.start(task, null)
-    await turns()
+    await untilIdle(holdfast)
     const both = [holdfast.cancel(taskId, { reason: 'one' }), holdfast.cancel(taskId, { reason: 'two' })]
     const told = await Promise.allSettled(both)
     expect(told.map(({ status }) => status)).toEqual(['fulfilled', 'rejected'])
     expect((told[1] as PromiseRejectedResult).reason).toMatchObject({ code: 'TASK_SETTLED' })
-    await turns()
+    await untilIdle(holdfast)
     for (const force of [false, true])
       expect(await errorOf(holdfast.cancel(taskId, { force }))).toMatchObject({ code: 'TASK_SETTLED' })
     open()
@@ -441,11 +439,11 @@ describe('a task that is cancelled', () => {
     })
     const holdfast = await openInMemory({ clock: new ManualClock(), tasks: [stubborn] })
     const { taskId } = await holdfast.start(stubborn, null)
-    await turns()
+    await untilIdle(holdfast)
     await holdfast.cancel(taskId, { reason: 'enough' })
-    await turns()
+    await untilIdle(holdfast)
     open()
-    await turns()
+    await untilIdle(holdfast)
     expect(seen).toEqual(['TASK_INTERRUPTED', true, 'TASK_INTERRUPTED'])
     expect(await holdfast.get(taskId)).toMatchObject({ status: 'cancelled', outcome: { kind: 'cancelled' } })
     expect((await errorOf(holdfast.result(taskId))).code).toBe('TASK_CANCELLED')
@@ -464,14 +462,14 @@ describe('a task that is cancelled', () => {
     const disk = new MemoryDisk()
     const holdfast = await openInMemory({ disk, clock: new ManualClock(), tasks: [task] })
     const { taskId } = await holdfast.start(task, null)
-    await turns()
+    await untilIdle(holdfast)
     const cancelled = holdfast.cancel(taskId, { reason: 'enough' })
     // The cancel is decided, and on its way to the disk.
     const before = disk.writes
     while (disk.writes === before) await turns(1)
     open('too late')
     await cancelled
-    await turns()
+    await untilIdle(holdfast)
     expect(await holdfast.get(taskId)).toMatchObject({ status: 'cancelled', outcome: { reason: 'enough' } })
     expect((await holdfast.audit({ taskId })).map(({ action }) => action).slice(-2)).toEqual([
       'cancelled',
@@ -488,7 +486,7 @@ describe('a task that is cancelled', () => {
       })
       const holdfast = await openInMemory({ clock: new ManualClock(), tasks: [task] })
       const { taskId } = await holdfast.start(task, null)
-      await turns()
+      await untilIdle(holdfast)
       open()
       await turns(delay)
       const said = await holdfast.cancel(taskId).catch(codeOf)
@@ -542,7 +540,7 @@ describe('onCancel', () => {
     let holdfast = await openInMemory({ disk, clock, tasks: [task] })
     const due = deadline === undefined ? {} : { deadline: clock.now() + deadline }
     const { taskId } = await holdfast.start(task, { n: 7 }, due)
-    await turns()
+    await untilIdle(holdfast)
     // A client's checkpoint is not the body's.
     await holdfast.saveCheckpoint(taskId, { client: true })
     if (down) {
@@ -632,14 +630,14 @@ describe('onCancel', () => {
       )
     const first = await openInMemory({ disk, clock, tasks: [make()] })
     const { taskId } = await first.start('job')
-    await turns()
+    await untilIdle(first)
     await first.cancel(taskId)
-    await turns(60)
+    await untilIdle(first)
     expect(log).toHaveLength(3)
     disk.crash()
     await clock.advance(HOUR)
     const second = await openInMemory({ disk, clock, tasks: [make()] })
-    await turns(60)
+    await untilIdle(second)
     expect(log).toHaveLength(4)
     await clock.advance(HOUR)
     await errorOf(second.result(taskId))
@@ -661,7 +659,7 @@ describe('onCancel', () => {
     const cleaned: unknown[] = []
     holdfast.on('task:cleaned-up', (event) => cleaned.push(event))
     const { taskId } = await holdfast.start(task, null)
-    await turns()
+    await untilIdle(holdfast)
     await holdfast.cancel(taskId)
     for (let wait = 0; wait < 10; wait++) await clock.advance(60_000)
     expect((await errorOf(holdfast.result(taskId))).code).toBe('TASK_CANCELLED')
@@ -689,9 +687,9 @@ describe('onCancel', () => {
     )
     const holdfast = await openInMemory({ clock, tasks: [task] })
     const { taskId } = await holdfast.start(task, null)
-    await turns()
+    await untilIdle(holdfast)
     await holdfast.cancel(taskId)
-    await turns()
+    await untilIdle(holdfast)
     await clock.advance(30_000)
     await errorOf(holdfast.result(taskId))
     expect(aborted).toEqual(['STEP_TIMEOUT', 'STEP_TIMEOUT'])
@@ -723,7 +721,7 @@ describe('onCancel', () => {
     )
     const holdfast = await openInMemory({ clock, tasks: [task] })
     const { taskId } = await holdfast.start(task, null)
-    await turns()
+    await untilIdle(holdfast)
     await holdfast.cancel(taskId)
     await errorOf(holdfast.result(taskId))
     expect(seen.map(String)).toEqual([
@@ -748,7 +746,7 @@ describe('a clean-up whose definition is not registered', () => {
     const disk = new MemoryDisk()
     const first = await openInMemory({ disk, clock, tasks: [make()], ...options })
     const { taskId } = await first.start('job', undefined, { deadline: clock.now() + HOUR })
-    await turns()
+    await untilIdle(first)
     disk.crash()
     return { clock, disk, taskId }
   }
@@ -758,7 +756,7 @@ describe('a clean-up whose definition is not registered', () => {
     await clock.advance(2 * HOUR)
     const holdfast = await openInMemory({ disk, clock })
     await holdfast.recovery.done
-    await turns()
+    await untilIdle(holdfast)
     expect(await holdfast.get(taskId)).toMatchObject({
       status: 'failed',
       error: { code: 'TIMEOUT' },
@@ -779,7 +777,7 @@ describe('a clean-up whose definition is not registered', () => {
     const { clock, disk, taskId } = await begun()
     await clock.advance(2 * HOUR)
     const second = await openInMemory({ disk, clock })
-    await turns()
+    await untilIdle(second)
     await second.close()
     const third = await openInMemory({ disk, clock, tasks: [make()] })
     expect((await errorOf(third.result(taskId))).code).toBe('TIMEOUT')
@@ -793,7 +791,7 @@ describe('a clean-up whose definition is not registered', () => {
     holdfast.on('task:parked', () => holdfast.register(make()))
     await clock.advance(2 * HOUR)
     await holdfast.recover()
-    await turns(60)
+    await untilIdle(holdfast)
     expect(log).toEqual(['undo a A'])
     expect(await holdfast.get(taskId)).toMatchObject({ cleanUp: 'done', parked: undefined })
   })
@@ -805,10 +803,10 @@ describe('a clean-up whose definition is not registered', () => {
       const holdfast = await openInMemory({ disk, clock, recover: 'manual' })
       if (known) holdfast.register(make())
       await holdfast.cancel(taskId)
-      await turns()
+      await untilIdle(holdfast)
       if (!known) holdfast.register(make())
       const report = await holdfast.recover()
-      await turns(60)
+      await untilIdle(holdfast)
       expect(log).toEqual(['undo a A'])
       expect(await holdfast.get(taskId)).toMatchObject({ status: 'cancelled', cleanUp: 'done' })
       expect(report.finishedAt).toBeDefined()
@@ -845,7 +843,7 @@ describe('a parked task', () => {
       )
     const first = await openInMemory({ disk, clock, tasks: [make()] })
     const { taskId } = await first.start('job', null, { owner: 'alice' })
-    await turns()
+    await untilIdle(first)
     disk.crash()
     const holdfast = await openInMemory({ disk, clock })
     await holdfast.recovery.done
@@ -929,10 +927,10 @@ describe('a parked task', () => {
     expect(await holdfast.cancel(taskId, { force: true, reason: 'enough' })).toMatchObject(given)
     expect((await errorOf(holdfast.result(taskId))).code).toBe('TASK_CANCELLED')
     holdfast.register(make())
-    await turns()
+    await untilIdle(holdfast)
     await holdfast.close()
     const again = await openInMemory({ disk, clock, tasks: [make()] })
-    await turns()
+    await untilIdle(again)
     expect(await again.get(taskId)).toMatchObject({
       ...given,
       undone: [{ step: 'a', state: 'failed', error: 'NOT_RUN' }],
@@ -943,7 +941,7 @@ describe('a parked task', () => {
   test('that goes on is cancelled like any other, `force` or not', async () => {
     const { holdfast, taskId, log, make } = await parked()
     holdfast.register(make())
-    await turns()
+    await untilIdle(holdfast)
     expect(await holdfast.cancel(taskId, { force: true })).toMatchObject({ status: 'cancelled', cleanUp: 'pending' })
     await errorOf(holdfast.result(taskId))
     expect(log).toEqual(['undo', 'onCancel'])
@@ -963,11 +961,11 @@ describe('a clean-up', () => {
     const holdfast = await openInMemory({ clock, tasks: [failing, quick], concurrency: 1 })
     const one = await holdfast.start(failing, null)
     const two = await holdfast.start(quick, null)
-    await turns()
+    await untilIdle(holdfast)
     await holdfast.cancel(one.taskId)
-    await turns()
+    await untilIdle(holdfast)
     await holdfast.cancel(two.taskId)
-    await turns()
+    await untilIdle(holdfast)
     expect(await holdfast.get(one.taskId)).toMatchObject({ cleanUp: 'pending' })
     expect(await holdfast.get(two.taskId)).toMatchObject({ cleanUp: 'done' })
   })
@@ -984,7 +982,7 @@ describe('a clean-up', () => {
     const task = defineTask({ name: 'job', onCancel }, (task) => task.sleep('nap', '30d'))
     const holdfast = await openInMemory({ clock, tasks: [task], concurrency: 4 })
     const started = await Promise.all(Array.from({ length: 20 }, () => holdfast.start(task, null)))
-    await turns(100)
+    await untilIdle(holdfast)
     await Promise.all(started.map(({ taskId }) => holdfast.cancel(taskId)))
     await Promise.all(started.map(({ taskId }) => errorOf(holdfast.result(taskId))))
     expect([most, ran]).toEqual([4, 20])
@@ -1014,7 +1012,7 @@ describe('a clean-up', () => {
         const holdfast = await openInMemory({ disk, clock, tasks: [task] })
         holdfast.on('task:cleaned-up', () => log.push('cleaned up'))
         const { taskId } = await holdfast.start(task, null)
-        await turns()
+        await untilIdle(holdfast)
         const where = `write ${atWrite}${applied ? ', applied' : ''}`
         disk.failAt({ atWrite, applied })
         const said = await holdfast.cancel(taskId, { reason: 'enough' }).catch(codeOf)
@@ -1026,7 +1024,7 @@ describe('a clean-up', () => {
           if (!applied) await holdfast.cancel(taskId, { reason: 'enough' })
         }
         await errorOf(holdfast.result(taskId))
-        await turns()
+        await untilIdle(holdfast)
         expect(await holdfast.get(taskId), where).toMatchObject({ status: 'cancelled', cleanUp: 'done' })
         expect(log, where).toEqual(['undo b', 'undo a', 'tell', 'onCancel', 'cleaned up'])
       }
@@ -1054,7 +1052,7 @@ describe('a clean-up', () => {
         )
         const first = await openInMemory({ disk, clock, tasks: [task] })
         const { taskId } = await first.start(task, null)
-        await turns()
+        await untilIdle(first)
         await first.cancel(taskId)
         disk.crash()
         const second = await openInMemory({ disk, clock, tasks: [task] })
@@ -1094,7 +1092,7 @@ describe('a clean-up', () => {
     )
     const holdfast = await openInMemory({ disk, clock, tasks: [task] })
     const { taskId } = await holdfast.start(task, null)
-    await turns()
+    await untilIdle(holdfast)
     await holdfast.cancel(taskId)
     for (let wait = 0; wait < 5; wait++) await clock.advance(10_000)
     expect(log).toEqual(['undo b'])
@@ -1125,14 +1123,14 @@ describe('a clean-up', () => {
     ]
     const first = await openInMemory({ disk, clock, tasks: make(true) })
     const { taskId } = await first.start('main')
-    await turns()
+    await untilIdle(first)
     await first.cancel(taskId)
-    await turns()
+    await untilIdle(first)
     let closed = false
     const closing = first.close({ grace: '10m' }).then(() => {
       closed = true
     })
-    await turns()
+    await untilIdle(first)
     expect(closed, 'a clean-up that only waits for its child, which waits for its next attempt').toBe(true)
     await clock.advance(11 * 60_000)
     await closing

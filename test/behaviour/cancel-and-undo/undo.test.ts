@@ -2,6 +2,7 @@
 // whatever happens meanwhile.
 // Method: time in hand. Scenarios are played with a crash before and after every write they make; what an undo is handed is
 // looked at with functions that end early, late, and never.
+
 import { describe, expect, test } from 'vitest'
 import {
   type CleanUpContext,
@@ -15,14 +16,11 @@ import {
   type TaskContext,
   type TaskView,
 } from '../../../src/index.js'
-import { ManualClock, MemoryDisk, openInMemory } from '../../../src/testing/index.js'
+import { ManualClock, MemoryDisk, openInMemory, untilIdle } from '../../../src/testing/index.js'
 import { everyCrash } from '../../helpers/every-crash.js'
+import { turns } from '../../helpers/turns.js'
 
 const HOUR = 3_600_000
-
-const turns = async (count = 30) => {
-  for (let turn = 0; turn < count; turn++) await new Promise((resolve) => setImmediate(resolve))
-}
 
 /** A promise, and how to end it. */
 function gate<T = void>() {
@@ -307,7 +305,7 @@ describe('an undo', () => {
     const open = () => openInMemory({ disk, clock, tasks: [define()] })
     const holdfast = await open()
     const { taskId } = await holdfast.start('main', { file: 'x' }, { owner: 'alice' })
-    await turns()
+    await untilIdle(holdfast)
     return { clock, disk, holdfast, taskId, open, define }
   }
 
@@ -408,10 +406,10 @@ describe('an undo', () => {
       open: reopen,
     } = await opened((task) => task.step('a', () => ended), noting(log))
     await holdfast.cancel(taskId)
-    await turns()
+    await untilIdle(holdfast)
     disk.dieAt({ atWrite: 2, applied: false })
     open('late')
-    await turns()
+    await untilIdle(holdfast)
     expect(disk.isOpen).toBe(false)
     await clock.advance(1)
     const second = await reopen()
@@ -430,7 +428,7 @@ describe('an undo', () => {
         { grace },
       )
       await holdfast.cancel(taskId)
-      await turns()
+      await untilIdle(holdfast)
       if (grace !== 0) {
         await clock.advance(4_999)
         expect(log).toEqual([])
@@ -439,7 +437,7 @@ describe('an undo', () => {
       await errorOf(holdfast.result(taskId))
       expect(log).toEqual(['undo b#1 undefined', 'undo a#1 undefined'])
       open('too late')
-      await turns()
+      await untilIdle(holdfast)
       expect(await holdfast.get(taskId)).toMatchObject({ status: 'cancelled', cleanUp: 'done', completedSteps: 0 })
       expect(log).toHaveLength(2)
     },
@@ -453,9 +451,9 @@ describe('an undo', () => {
       noting(log),
     )
     await holdfast.cancel(taskId)
-    await turns()
+    await untilIdle(holdfast)
     open('A')
-    await turns()
+    await untilIdle(holdfast)
     await clock.advance(5_000)
     await errorOf(holdfast.result(taskId))
     expect(log).toEqual(['undo b#1 undefined', 'undo a#1 "A"'])
@@ -488,7 +486,7 @@ describe('an undo', () => {
     }, noting(log))
     await clock.advance(1_000)
     open('charged after all')
-    await turns()
+    await untilIdle(holdfast)
     await holdfast.cancel(taskId)
     await errorOf(holdfast.result(taskId))
     expect(log).toEqual(['undo a#1 "charged after all"'])
@@ -517,7 +515,7 @@ describe('an undo', () => {
       })
     const first = await openInMemory({ disk, clock, tasks: [make()] })
     const { taskId } = await first.start('main', null, { deadline: clock.now() + HOUR })
-    await turns()
+    await untilIdle(first)
     disk.crash()
     await clock.advance(2 * HOUR)
     const second = await openInMemory({ disk, clock, tasks: [make()] })
@@ -545,7 +543,7 @@ describe('an undo', () => {
       },
     )
     await holdfast.cancel(taskId, { reason: 'enough' })
-    await turns()
+    await untilIdle(holdfast)
     expect(await holdfast.get(taskId)).toMatchObject({
       cleanUp: 'pending',
       undone: [
@@ -694,15 +692,15 @@ describe('an undo', () => {
         },
       )
       await holdfast.cancel(taskId)
-      await turns()
+      await untilIdle(holdfast)
       expect(log).toEqual(['b 1'])
       const closing = holdfast.close({ grace })
-      await turns()
+      await untilIdle(holdfast)
       if (grace === '1s') await clock.advance(1_000)
       if (grace === '10m') open()
       await closing
       open()
-      await turns()
+      await untilIdle(holdfast)
       const second = await reopen()
       await errorOf(second.result(taskId))
       // What was interrupted counts for nothing: it is the first attempt again.
@@ -747,7 +745,7 @@ describe('an undo', () => {
     })
     const first = await openInMemory({ disk, clock, tasks: [whole] })
     const { taskId } = await first.start(whole, null)
-    await turns()
+    await untilIdle(first)
     await first.close()
     const cleanUp = { retry: { maximumAttempts: 1 } }
     const bare = defineTask({ name: 'main', cleanUp, undo: {} }, (task) => task.sleep('nap', '30d'))
@@ -770,7 +768,7 @@ describe('an undo', () => {
     }
     const first = await openInMemory({ disk, clock, tasks: [defineTask({ name: 'main' }, body)] })
     const { taskId } = await first.start('main')
-    await turns()
+    await untilIdle(first)
     await first.close()
     const second: Holdfast = await openInMemory({
       disk,

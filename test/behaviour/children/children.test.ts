@@ -2,6 +2,7 @@
 // parent's clean-up; and a parent that waits for one takes up nothing.
 // Method: time in hand; scenarios are played with a crash before and after every write they make, and the laws are read
 // off the audit at the end of each.
+
 import { setImmediate as turn } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
@@ -16,15 +17,12 @@ import {
   type TaskContext,
   TaskFailedError,
 } from '../../../src/index.js'
-import { ManualClock, MemoryDisk, openInMemory } from '../../../src/testing/index.js'
+import { ManualClock, MemoryDisk, openInMemory, untilIdle } from '../../../src/testing/index.js'
 import { everyCrash, type Played } from '../../helpers/every-crash.js'
+import { turns } from '../../helpers/turns.js'
 
 type Log = string[]
 type Task = AnyTaskDefinition
-
-const turns = async (count = 40) => {
-  for (let done = 0; done < count; done++) await turn()
-}
 
 const startMain = async (holdfast: Holdfast) =>
   (await holdfast.start('main', null, { idempotencyKey: 'the one' })).taskId
@@ -54,7 +52,7 @@ const cancels = async (holdfast: Holdfast, taskId: string) => {
 
 /** Which children outlived their parents, and what else there is at the end: states by type, no IDs. */
 async function family(holdfast: Holdfast) {
-  await turns()
+  await untilIdle(holdfast)
   const { tasks } = await holdfast.list()
   const audit = await holdfast.audit({ limit: 10_000 })
   const when = (taskId: string, actions: readonly string[]) =>
@@ -236,14 +234,14 @@ describe('a child', () => {
     const deadline = clock.now() + 50_000
     const { taskId } = await holdfast.forOwner('alice').start(main, null, { ttl: '2d', deadline })
     await clock.advance(1_000)
-    await turns()
+    await untilIdle(holdfast)
     const { tasks } = await holdfast.list({ owner: 'alice' })
     const child = tasks.find(({ type }) => type === 'kid')
     expect(child).toMatchObject({ owner: 'alice', parentId: taskId, deadlineAt: deadline })
     expect(child?.ttl).toBeLessThanOrEqual(2 * 86_400_000)
     await expect(holdfast.forOwner('bob').cancel(child?.taskId ?? '')).rejects.toMatchObject({ code: 'TASK_NOT_FOUND' })
     await clock.advance(50_000)
-    await turns()
+    await untilIdle(holdfast)
     expect((await family(holdfast)).states).toEqual([
       expect.stringMatching(/kid (failed|cancelled) none alice/),
       'main failed done alice',
@@ -391,7 +389,7 @@ describe('a child', () => {
             await turn()
           }
           await holdfast.result(taskId).catch(() => {})
-          await turns()
+          await untilIdle(holdfast)
           const where = `write ${atWrite}${applied ? ', applied' : ''}, cancelled ${after} turns later`
           for (const kid of (await holdfast.list()).tasks.filter(({ type }) => type === 'kid')) {
             expect(kid, where).toMatchObject({ status: 'cancelled' })
@@ -515,12 +513,12 @@ describe('a parent that ends before its child', () => {
     const taskId = await startMain(first)
     while (!(await hasChild(first, taskId))) await turn()
     await first.cancel(taskId)
-    await turns()
+    await untilIdle(first)
     disk.crash()
     isLate = true
     const second = await live()
     await expect(second.result(taskId)).rejects.toMatchObject({ code: 'TASK_CANCELLED' })
-    await turns()
+    await untilIdle(second)
     expect(begun).toBe(1)
     expect(await family(second)).toMatchObject({ outlived: [] })
     await second.close()
@@ -726,12 +724,12 @@ describe('a parent that waits for its child', () => {
     const first = await openInMemory({ disk, clock, tasks: tasks() })
     const { taskId } = await first.start('main', null)
     await clock.advance(120_000)
-    await turns()
+    await untilIdle(first)
     await first.close()
     await clock.advance(600_000)
     // Only the child's code is there at first.
     const second = await openInMemory({ disk, clock, tasks: [tasks()[0] as Task] })
-    await turns(100)
+    await untilIdle(second)
     expect((await second.list()).tasks.map(({ type, status }) => `${type} ${status}`).sort()).toEqual([
       'kid completed',
       'main running',
@@ -753,14 +751,14 @@ describe('a parent that waits for its child', () => {
     )
     const holdfast = await openInMemory({ tasks: [main, kid], clock })
     const { taskId } = await holdfast.start('main', null)
-    await turns()
+    await untilIdle(holdfast)
     if (how === 'its branch loses') await holdfast.send(taskId, 'go', null)
     else await holdfast.cancel(taskId)
-    await turns()
+    await untilIdle(holdfast)
     const { tasks } = await holdfast.list({ type: 'kid' })
     expect(tasks.map(({ status }) => status)).toEqual(['cancelled', 'cancelled', 'cancelled', 'cancelled'])
     await clock.advance(61_000)
-    await turns()
+    await untilIdle(holdfast)
     expect(await holdfast.list({ type: 'kid' })).toMatchObject({ tasks: Array(4).fill({ cleanUp: 'done' }) })
     expect(await holdfast.get(taskId)).toMatchObject(
       how === 'its branch loses' ? { status: 'completed' } : { status: 'cancelled', cleanUp: 'done' },

@@ -8,7 +8,7 @@ import type { ForkPoint, Holdfast, SegmentInfo, TaskContext } from '../../../src
 import { defineTask } from '../../../src/index.js'
 import { unseal } from '../../../src/store/integrity/envelope.js'
 import { decodeRecord } from '../../../src/task/log/records.js'
-import { ManualClock, MemoryDisk, openInMemory } from '../../../src/testing/index.js'
+import { ManualClock, MemoryDisk, openInMemory, untilIdle } from '../../../src/testing/index.js'
 import { type BodyShape, bodyShape, makeBody } from '../../helpers/bodies.js'
 import { everyCrash } from '../../helpers/every-crash.js'
 
@@ -141,7 +141,7 @@ describe('a fork', () => {
     const holdfast = await openInMemory({ disk, clock, tasks: [job] })
     const { taskId } = await holdfast.start(job, null)
     await holdfast.saveCheckpoint(taskId, 'a client’s')
-    for (let turns = 0; turns < 50; turns++) await turn()
+    await untilIdle(holdfast)
     await clock.advance(10_000)
     const { taskId: forkId } = await holdfast.fork(taskId, { afterStep: 'a' })
     await clock.advance(1_000)
@@ -450,7 +450,7 @@ describe('a state that is not there while it is copied', () => {
     const { disk, holdfast, taskId } = await settledImport()
     disk.damage(stateOf(disk, taskId), undefined)
     await expect(holdfast.fork(taskId, { afterStep: 'end' })).rejects.toMatchObject({ code: 'RECORD_DAMAGED' })
-    for (let turns = 0; turns < 50; turns++) await turn()
+    await untilIdle(holdfast)
     expect([...disk.content.keys()].filter((key) => key.startsWith('log/') && !key.includes(taskId))).toEqual([])
   })
 
@@ -547,7 +547,7 @@ describe('a fork is refused', () => {
     const full = await openInMemory({ disk, tasks: [imports([]), wait], limits: { liveTasksMax: 1 } })
     await full.start('wait', null)
     await expect(full.fork(taskId, { afterStep: 'plan' })).rejects.toMatchObject({ code: 'LIMIT_EXCEEDED' })
-    for (let turns = 0; turns < 50; turns++) await turn()
+    await untilIdle(full)
     const copied = [...disk.content.keys()].filter((key) => /^(log|timer|checkpoint|state)\//.test(key))
     expect(copied.filter((key) => !key.includes(taskId))).toEqual([])
     expect(keys).toBeGreaterThan(0)

@@ -1,5 +1,6 @@
 // Goal: no limit is ever overshot, no slot is ever lost, nobody starves and nobody is held up by another's limit.
 // Method: a thousand starts at once against each limit; time in hand; random waits and cancels against plain rules.
+
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { Events } from '../../../src/base/events.js'
@@ -12,11 +13,8 @@ import { defineTask, type Holdfast, type HoldfastError, type TaskContext } from 
 import { toOperations } from '../../../src/store/operations.js'
 import { readOwnerStarts } from '../../../src/store/reads.js'
 import { createTask } from '../../../src/task/decisions/create.js'
-import { ManualClock, MemoryDisk, openInMemory, silentLogger } from '../../../src/testing/index.js'
-
-const turns = async (count = 30) => {
-  for (let turn = 0; turn < count; turn++) await new Promise((resolve) => setImmediate(resolve))
-}
+import { ManualClock, MemoryDisk, openInMemory, silentLogger, untilIdle } from '../../../src/testing/index.js'
+import { turns } from '../../helpers/turns.js'
 
 /** A task whose bodies run until they are let go, and what runs at the moment. */
 function gate(name: string, options: { concurrency?: number } = {}) {
@@ -171,7 +169,7 @@ describe('a thousand starts at once', () => {
     expect(await openLater(() => holdfast.start(task, 1, alice))).toBeDefined()
     const again = await outcomes(thousand((n) => holdfast.start(task, n, alice)))
     expect(again.taskIds).toHaveLength(9)
-    await turns()
+    await untilIdle(holdfast)
     expect(running).toHaveLength(2)
     await holdfast.close({ grace: 0 })
   })
@@ -197,12 +195,12 @@ describe('a start that nobody knows the fate of', () => {
     const alice = { owner: 'alice' }
     await expect(holdfast.start(task, 1, alice)).rejects.toMatchObject({ code: 'START_UNKNOWN' })
     await openLater(() => holdfast.start(task, 2, alice))
-    await turns()
+    await untilIdle(holdfast)
     // The first one had landed. It runs in the only slot; the second waits for it.
     expect(running.map(({ n }) => n)).toEqual([1])
     await expect(holdfast.start(task, 3, alice)).rejects.toMatchObject({ details: { limit: 'ratePerOwner' } })
     running[0]?.end()
-    await turns(60)
+    await untilIdle(holdfast)
     expect(running.map(({ n }) => n)).toEqual([2])
   })
 })
@@ -214,7 +212,7 @@ describe('concurrency', () => {
     const holdfast = await openInMemory({ tasks: [slow.task, other.task], concurrency: 10 })
     await Promise.all(Array.from({ length: 50 }, (_, n) => holdfast.start(slow.task, n)))
     await Promise.all(Array.from({ length: 20 }, (_, n) => holdfast.start(other.task, n)))
-    await turns()
+    await untilIdle(holdfast)
     expect(slow.running).toHaveLength(3)
     expect(other.running).toHaveLength(7)
     await other.endAll()
@@ -230,14 +228,14 @@ describe('concurrency', () => {
     for (const owner of ['alice', 'bob', undefined]) {
       await Promise.all(Array.from({ length: 10 }, (_, n) => holdfast.start(task, n, { owner })))
     }
-    await turns()
+    await untilIdle(holdfast)
     const count = (owner: string | undefined) => running.filter((one) => one.owner === owner).length
     // Who has no owner is nobody, and no limit of an owner's holds.
     expect([count('alice'), count('bob'), count(undefined)]).toEqual([2, 2, 2])
     await endAll()
     expect(seen.order).toHaveLength(30)
     await Promise.all(Array.from({ length: 10 }, (_, n) => holdfast.start(task, n)))
-    await turns()
+    await untilIdle(holdfast)
     expect(running).toHaveLength(6)
   })
 
@@ -251,9 +249,9 @@ describe('concurrency', () => {
     const started = await Promise.all(
       Array.from({ length: 40 }, (_, n) => holdfast.start(sleepy, n, { owner: 'alice' })),
     )
-    await turns(400)
+    await untilIdle(holdfast)
     await clock.advance(2 * 3_600_000 + 1)
-    await turns(400)
+    await untilIdle(holdfast)
     for (const [n, { taskId }] of started.entries()) expect(await holdfast.result(taskId)).toBe(n)
   })
 
@@ -264,8 +262,7 @@ describe('concurrency', () => {
     await Promise.all(Array.from({ length: 20 }, (_, n) => first.start(task, n, { owner: `o${n % 3}`, priority: n })))
     disk.crash()
     const again = gate('gate', { concurrency: 2 })
-    await openInMemory({ disk, tasks: [again.task], limits: { queueLengthMax: 1 } })
-    await turns(60)
+    await untilIdle(await openInMemory({ disk, tasks: [again.task], limits: { queueLengthMax: 1 } }))
     expect(again.running).toHaveLength(2)
     await again.endAll()
     expect(again.seen.most).toBe(2)
@@ -284,7 +281,7 @@ describe('owners', () => {
     await holdfast.start(task, -2, { owner: 'carol' })
     for (let served = 0; served < 6; served++) {
       running[0]?.end()
-      await turns(12)
+      await untilIdle(holdfast)
     }
     expect(seen.order.slice(0, 6).filter((n) => n < 0)).toEqual([-1, -2])
   })
@@ -296,7 +293,7 @@ describe('priority', () => {
     const from = seen.order.length
     while (seen.order.length < from + count) {
       running[0]?.end()
-      await turns(12)
+      await untilIdle(holdfast)
     }
     return seen.order.slice(from)
   }
@@ -340,7 +337,7 @@ describe('priority', () => {
       await holdfast.start(gated.task, n, { priority: 100 })
       await clock.advance(30_000)
       gated.running[0]?.end()
-      await turns(12)
+      await untilIdle(holdfast)
     }
   })
 
@@ -357,7 +354,7 @@ describe('priority', () => {
     disk.crash()
     const gated = gate('gate')
     const holdfast = await openInMemory({ clock, disk, tasks: [gated.task], concurrency: 1 })
-    await turns(40)
+    await untilIdle(holdfast)
     expect([...gated.seen.order, ...(await firstOf(holdfast, gated, 3))]).toEqual([0, 3, 1, 2])
   })
 })
@@ -449,22 +446,22 @@ describe('no slot is lost', () => {
     const { task: hold, running } = gate('hold')
     const holdfast = await openInMemory({ clock, tasks: [torn, hold], concurrency: 1 })
     const { taskId } = await holdfast.start(torn, null)
-    await turns()
+    await untilIdle(holdfast)
     await holdfast.start(hold, 1)
-    await turns()
+    await untilIdle(holdfast)
     expect(running).toHaveLength(1)
     // It wants its slot back, doesn't get it, and fails meanwhile.
     await clock.advance(5_000)
     fail[0]?.(new Error('torn'))
-    await turns()
+    await untilIdle(holdfast)
     await clock.advance(1_000)
     expect(await holdfast.get(taskId)).toMatchObject({ status: 'running', attempt: 2 })
     running[0]?.end()
-    await turns(60)
+    await untilIdle(holdfast)
     await clock.advance(2_000)
     expect(await holdfast.result(taskId)).toBe(2)
     for (const n of [2, 3]) await holdfast.start(hold, n)
-    await turns()
+    await untilIdle(holdfast)
     expect(running.map(({ n }) => n)).toEqual([2])
   })
 
@@ -514,7 +511,7 @@ describe('no slot is lost', () => {
           const left = await holdfast.list({ status: ['pending', 'running'] })
           expect(left.tasks).toEqual([])
           await Promise.all([0, 1, 2, 3].map((n) => holdfast.start(hold, n)))
-          await turns()
+          await untilIdle(holdfast)
           expect(running).toHaveLength(3)
           await holdfast.close({ grace: 0 })
         },

@@ -1,12 +1,10 @@
 // Goal: a task that kills its process is found, parked and named, and nobody else is; a death from outside fails nobody.
 // Method: processes that die on a disk in memory, when a step of a body says so or at every write; time in hand.
+
 import { describe, expect, test } from 'vitest'
 import { defineTask, type Holdfast, type Logger, silentLogger } from '../../../src/index.js'
 import { type InMemoryOptions, ManualClock, MemoryDisk, openInMemory } from '../../../src/testing/index.js'
-
-const turns = async (count = 60) => {
-  for (let turn = 0; turn < count; turn++) await new Promise((resolve) => setImmediate(resolve))
-}
+import { turns } from '../../helpers/turns.js'
 
 /** A machine whose process dies when a step kills it, and one body that does as it is told by its input. */
 class Machine {
@@ -53,6 +51,11 @@ class Machine {
     this.disk.crash()
   }
 
+  /** Resolves once nothing can continue unless time passes, whether the process lives or not. */
+  idle(): Promise<void> {
+    return this.clock.advance(0)
+  }
+
   /** One process, until it has nothing more to do or is dead. */
   async live(options: Partial<InMemoryOptions> = {}): Promise<Holdfast | undefined> {
     this.isDead = false
@@ -66,7 +69,7 @@ class Machine {
       this.holdfast = holdfast
     })
     opening.catch(() => {})
-    await turns()
+    await this.idle()
     return this.isDead ? undefined : this.holdfast
   }
 
@@ -85,7 +88,7 @@ class Machine {
     // The order of the IDs is that of time.
     await this.clock.advance(1)
     const starting = this.open.start<string, unknown>(this[type], name)
-    const started = await Promise.race([starting, turns().then(() => undefined)])
+    const started = await Promise.race([starting, this.idle().then(() => undefined)])
     if (started) return started.taskId
     throw new Error(`${name} was not started`)
   }
@@ -96,7 +99,7 @@ class Machine {
     for (const name of names) this.hanging.add(name)
     const taskIds: string[] = []
     for (const name of names) taskIds.push(await this.start('raw', name))
-    await turns()
+    await this.idle()
     this.die()
     return taskIds
   }
@@ -113,7 +116,7 @@ describe('a task that kills its process', () => {
       await machine.live()
       machine.deadly.add('bad')
       const { taskId } = await machine.open.start<string, unknown>(machine[type], 'bad', { owner: 'alice' })
-      await turns()
+      await machine.idle()
       expect(machine.isDead).toBe(true)
       // What recorded a step was not counted for that death.
       expect(await machine.liveUntilOneSurvives()).toBe(type === 'raw' ? 4 : 5)
@@ -139,7 +142,7 @@ describe('a task that kills its process', () => {
       const view = await machine.open.forOwner('alice').resume(taskId)
       expect(view).toMatchObject({ status: 'running', parked: undefined })
       await expect(machine.open.resume(taskId)).rejects.toMatchObject(hasCode('NOT_PARKED'))
-      await turns()
+      await machine.idle()
       expect((await machine.open.get(taskId)).status).toBe('completed')
       const actions = (await machine.open.audit({ taskId })).map(
         ({ action, by, why }) => `${action} by ${by} ${why ?? ''}`,
@@ -154,11 +157,11 @@ describe('a task that kills its process', () => {
     await machine.live()
     machine.deadly.add('bad')
     const { taskId } = await machine.open.start(machine.raw, 'bad')
-    await turns()
+    await machine.idle()
     await machine.liveUntilOneSurvives()
     const resuming = machine.open.resume(taskId)
-    await Promise.race([resuming, turns()])
-    await turns()
+    await Promise.race([resuming, machine.idle()])
+    await machine.idle()
     expect(machine.isDead).toBe(true)
     expect(await machine.liveUntilOneSurvives()).toBe(4)
     expect((await parkedOf(machine, taskId))?.code).toBe('POISONED')
@@ -177,12 +180,12 @@ describe('a task that kills its process', () => {
     await machine.live(tasks)
     machine.deadly.add('bad').add('undo')
     const { taskId } = await machine.open.start('lethal', null, { owner: 'alice' })
-    await turns()
+    await machine.idle()
     await machine.liveUntilOneSurvives(tasks)
     expect((await parkedOf(machine, taskId))?.code).toBe('POISONED')
 
-    await Promise.race([machine.open.forOwner('alice').cancel(taskId), turns()])
-    await turns()
+    await Promise.race([machine.open.forOwner('alice').cancel(taskId), machine.idle()])
+    await machine.idle()
     expect(machine.isDead).toBe(true)
     // The process that cancelled it was the first of five.
     expect(await machine.liveUntilOneSurvives(tasks)).toBe(4)
@@ -191,7 +194,7 @@ describe('a task that kills its process', () => {
 
     machine.deadly.clear()
     await machine.open.resume(taskId)
-    await turns()
+    await machine.idle()
     expect(await machine.open.get(taskId)).toMatchObject({ status: 'cancelled', cleanUp: 'done' })
     expect(machine.calls.filter((call) => call === 'undo')).toHaveLength(6)
   })
@@ -208,14 +211,14 @@ describe('a task that kills its process', () => {
     const tasks = [sudden]
     await machine.live({ tasks })
     const { taskId } = await machine.open.start(sudden, null)
-    await turns()
+    await machine.idle()
     expect(await machine.liveUntilOneSurvives({ tasks })).toBe(4)
     const parked = await parkedOf(machine, taskId)
     expect(parked?.reason).toContain('the last in its body, before a step began that is known (0 completed)')
     expect(machine.errors).toEqual([])
     lethal = false
     await machine.open.resume(taskId)
-    await turns()
+    await machine.idle()
     expect((await machine.open.get(taskId)).outcome).toEqual({ kind: 'result', result: 'well' })
   })
 
@@ -226,7 +229,7 @@ describe('a task that kills its process', () => {
       await machine.live({ maximumRecoveries })
       machine.deadly.add('bad')
       const { taskId } = await machine.open.start(machine.raw, 'bad')
-      await turns()
+      await machine.idle()
       expect(await machine.liveUntilOneSurvives({ maximumRecoveries })).toBe(maximumRecoveries - 1)
       const { reason } = (await parkedOf(machine, taskId)) ?? { reason: '' }
       // One that is never tried again was never suspected, so nothing more than the death is known of it.
@@ -243,7 +246,7 @@ describe('a task that kills its process', () => {
     for (const name of names.slice(0, 3)) others.push(await machine.start('raw', name))
     const bad = await machine.start('raw', 'bad')
     for (const name of names.slice(3)) others.push(await machine.start('raw', name))
-    await turns()
+    await machine.idle()
     machine.die()
     machine.deadly.add('bad')
     expect(await machine.live()).toBeUndefined()
@@ -275,7 +278,7 @@ describe('a task that kills its process', () => {
       const tasks = [long]
       await machine.live({ tasks })
       const { taskId } = await machine.open.start(long, null)
-      await turns()
+      await machine.idle()
       await machine.liveUntilOneSurvives({ tasks })
       const { status, parked } = await machine.open.get(taskId)
       expect(isNew ? status : parked?.code).toBe(isNew ? 'completed' : 'POISONED')
@@ -316,7 +319,7 @@ describe('a suspect', () => {
     await machine.clock.advance(29_999)
     expect(machine.calls).toEqual(['one'])
     await machine.clock.advance(1)
-    await turns()
+    await machine.idle()
     expect(machine.calls).toEqual(['one', 'two'])
     machine.die()
     const holdfast = await machine.live()
@@ -350,7 +353,7 @@ describe('a suspect', () => {
     await machine.live()
     expect(machine.calls).toEqual(['new'])
     await machine.clock.advance(30_000)
-    await turns()
+    await machine.idle()
     expect(machine.calls).toEqual(['new', 'old'])
   })
 
@@ -371,7 +374,7 @@ describe('a suspect', () => {
       await machine.clock.advance(1)
       ids.push((await machine.open.start('napper', name)).taskId)
     }
-    await turns()
+    await machine.idle()
     machine.die()
     await machine.live({ tasks: [napper('nap')] })
     machine.die()
@@ -381,7 +384,7 @@ describe('a suspect', () => {
     await machine.live({ tasks: [napper('nap')] })
     expect(calls).toEqual(['sleeps', 'cancelled'])
     await machine.open.cancel(ids[1] as string)
-    await turns()
+    await machine.idle()
     expect(calls).toEqual(['sleeps', 'cancelled', 'last'])
     machine.die()
 
@@ -401,7 +404,7 @@ describe('a suspect', () => {
     await machine.live()
     await machine.open.cancel(ids[1] as string)
     await machine.open.cancel(ids[0] as string)
-    await turns()
+    await machine.idle()
     machine.hanging.clear()
     expect(machine.calls.slice(-1)).toEqual(['three'])
   })
@@ -440,7 +443,7 @@ describe('what does not count', () => {
     const tasks = [patient]
     await machine.live({ tasks })
     for (const how of ['sleep', 'long', 'retry']) await machine.open.start(patient, how)
-    await turns()
+    await machine.idle()
     for (let death = 0; death < 8; death++) {
       machine.die()
       await machine.live({ tasks })
@@ -527,12 +530,12 @@ describe('a death at any write', () => {
       await machine.live()
       machine.deadly.add('bad')
       const { taskId } = await machine.open.start(machine.raw, 'bad')
-      await turns()
+      await machine.idle()
       await machine.liveUntilOneSurvives()
       machine.deadly.clear()
       machine.disk.dieAt({ atWrite: 1, applied })
       void machine.open.resume(taskId)
-      await turns()
+      await machine.idle()
       expect(machine.isDead).toBe(true)
       await machine.live()
       const { status, parked } = await machine.open.get(taskId)
@@ -546,13 +549,13 @@ describe('a death at any write', () => {
       await machine.live()
       machine.deadly.add('bad')
       const { taskId } = await machine.open.start(machine.raw, 'bad')
-      await turns()
+      await machine.idle()
       await machine.liveUntilOneSurvives()
       machine.deadly.clear()
       machine.disk.failAt({ atWrite: 1, applied })
       await expect(machine.open.resume(taskId)).rejects.toMatchObject(hasCode('STORE_UNAVAILABLE'))
       await machine.clock.advance(1_000)
-      await turns()
+      await machine.idle()
       const { status, parked } = await machine.open.get(taskId)
       expect(applied ? status : parked?.code).toBe(applied ? 'completed' : 'POISONED')
     }
@@ -570,12 +573,12 @@ describe('resume', () => {
     machine.hanging.add('x')
     await machine.live({ tasks: [task('one')] })
     const { taskId } = await machine.open.start('job')
-    await turns()
+    await machine.idle()
     machine.die()
     await machine.live({ tasks: [task('two')] })
     expect((await parkedOf(machine, taskId))?.code).toBe('CODE_CHANGED')
     await machine.open.resume(taskId)
-    await turns()
+    await machine.idle()
     expect((await parkedOf(machine, taskId))?.code).toBe('CODE_CHANGED')
   })
 
@@ -624,7 +627,7 @@ describe('a store that every start dies of', () => {
     expect(again?.recovery.heldReason).toBeDefined()
     const report = await again?.recover()
     expect((await report?.done)?.found).toBe(2)
-    await turns()
+    await machine.idle()
     expect((await machine.open.get(taskId)).status).toBe('completed')
     machine.die()
     expect((await machine.live())?.recovery.heldReason).toBeUndefined()
@@ -637,7 +640,7 @@ describe('a store that every start dies of', () => {
     await machine.live()
     machine.disk.dieAt({ atWrite: 1, applied: true })
     void machine.open.recover()
-    await turns()
+    await machine.idle()
     expect(machine.isDead).toBe(true)
     expect((await machine.live())?.recovery.heldReason).toContain('the last 6 starts')
   })
@@ -673,7 +676,7 @@ describe('a store that every start dies of', () => {
     const sleeper = defineTask({ name: 'sleeper' }, (task) => task.sleep('long', '21d'))
     await machine.live({ tasks: [sleeper] })
     await machine.open.start(sleeper, null)
-    await turns()
+    await machine.idle()
     for (let death = 0; death < 20; death++) {
       machine.die()
       const holdfast = await machine.live({ tasks: [sleeper] })
@@ -688,7 +691,7 @@ describe('a store that every start dies of', () => {
       const holdfast = await machine.live()
       // The step hangs, so the close waits for the end of its grace, which never comes.
       void holdfast?.close()
-      await turns()
+      await machine.idle()
       machine.die()
     }
     await machine.live()

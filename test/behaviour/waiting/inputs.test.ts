@@ -2,9 +2,10 @@
 // Method: time in hand; scenarios are played with a crash before and after every write, races at every turn.
 import { describe, expect, test } from 'vitest'
 import { defineTask, type Holdfast, type TaskContext } from '../../../src/index.js'
-import { ManualClock, MemoryDisk, openInMemory } from '../../../src/testing/index.js'
+import { ManualClock, MemoryDisk, openInMemory, untilIdle } from '../../../src/testing/index.js'
 import { everyCrash } from '../../helpers/every-crash.js'
-import { answerAll, cameTo, keysOf, NOT_YET, SlowDisk, turns } from '../../helpers/waiting.js'
+import { turns } from '../../helpers/turns.js'
+import { answerAll, cameTo, keysOf, NOT_YET, SlowDisk } from '../../helpers/waiting.js'
 
 const HOUR = 3_600_000
 const startMain = async (holdfast: Holdfast) => (await holdfast.start('main', null, { idempotencyKey: 'k' })).taskId
@@ -208,7 +209,7 @@ describe('an answer', () => {
     const told: string[] = []
     holdfast.on('task:input-required', ({ key }) => told.push(key))
     const { taskId } = await holdfast.start(body, null, { owner: 'ann' })
-    await turns()
+    await untilIdle(holdfast)
     expect(told).toEqual(['a', 'b'])
     expect(await holdfast.get(taskId)).toMatchObject({
       status: 'input_required',
@@ -218,14 +219,14 @@ describe('an answer', () => {
       },
     })
     expect(await holdfast.respond(taskId, { b: 'B' }, { owner: 'ann' })).toMatchObject({ accepted: ['b'], ignored: [] })
-    await turns()
+    await untilIdle(holdfast)
     expect(await holdfast.get(taskId)).toMatchObject({ status: 'input_required', inputRequests: { a: {} } })
     expect(await keysOf(holdfast, taskId)).toEqual(['a'])
     expect(await holdfast.respond(taskId, { a: 'A' })).toMatchObject({ accepted: ['a'], ignored: [] })
     const after = await holdfast.get(taskId)
     expect(after.status).toBe('running')
     expect(after.inputRequests).toBeUndefined()
-    await turns()
+    await untilIdle(holdfast)
     await clock.advance(10_000)
     expect(await holdfast.result(taskId)).toEqual(['A', 'B'])
     const audit = await holdfast.audit({ taskId })
@@ -249,7 +250,7 @@ describe('an answer', () => {
     })
     const holdfast = await openInMemory({ clock, tasks: [body] })
     const { taskId } = await holdfast.start(body, null)
-    await turns()
+    await untilIdle(holdfast)
     expect(await holdfast.respond(taskId, { b: 'early', 'c-9': 'unknown', 'a-1': 'no key' })).toMatchObject({
       accepted: [],
       ignored: [
@@ -265,10 +266,10 @@ describe('an answer', () => {
     })
     const twice = { accepted: [], ignored: [{ key: 'a', reason: 'answered' }], open: [] }
     expect(await holdfast.respond(taskId, { a: 'again' })).toEqual(twice)
-    await turns()
+    await untilIdle(holdfast)
     expect(await holdfast.respond(taskId, { a: 'again' })).toEqual({ ...twice, open: ['b'] })
     await clock.advance(10_000)
-    await turns()
+    await untilIdle(holdfast)
     const late = { accepted: [], ignored: [{ key: 'b', reason: 'answered' }], open: [] }
     expect(await holdfast.respond(taskId, { b: 'late' })).toEqual(late)
     await clock.advance(10_000)
@@ -285,7 +286,7 @@ describe('an answer', () => {
   test('of twenty to the same key at once is one, and it is the one that was told so', async () => {
     const holdfast = await openInMemory({ tasks: [ask] })
     const { taskId } = await holdfast.start(ask, null)
-    await turns()
+    await untilIdle(holdfast)
     const told = await Promise.all(Array.from({ length: 20 }, (_, n) => holdfast.respond(taskId, { ok: n })))
     const accepted = told.flatMap(({ accepted }, n) => (accepted.length > 0 ? [n] : []))
     expect(accepted).toHaveLength(1)
@@ -305,7 +306,7 @@ describe('an answer', () => {
       })
       const holdfast = await openInMemory({ clock, tasks: [body] })
       const { taskId } = await holdfast.start(body, null)
-      await turns()
+      await untilIdle(holdfast)
       const ms = timeout === '10s' ? 10_000 : 120_000
       await clock.advance(ms - 1)
       const responding = async () => {
@@ -323,7 +324,7 @@ describe('an answer', () => {
         await advancing
       }
       const { accepted } = await told
-      await turns()
+      await untilIdle(holdfast)
       const [got] = (await holdfast.result(taskId)) as [string]
       expect(got, `${offset}`).toBe(accepted.length > 0 ? 'answer' : 'INPUT_TIMEOUT')
       ends.add(got)
@@ -337,7 +338,7 @@ describe('an answer', () => {
         const disk = new MemoryDisk()
         const first = await openInMemory({ disk, tasks: [ask] })
         const { taskId } = await first.start(ask, null)
-        await turns()
+        await untilIdle(first)
         disk.dieAt({ atWrite, applied })
         const told = await cameTo(first.respond(taskId, { ok: 'mine' }), 30)
         disk.crash()
@@ -369,11 +370,11 @@ describe('an answer', () => {
       })
       const holdfast = await openInMemory({ clock, tasks: [body] })
       const { taskId } = await holdfast.start(body, null)
-      await turns()
+      await untilIdle(holdfast)
       fail()
       await turns(offset)
       expect(await holdfast.respond(taskId, { ok: 'kept' })).toMatchObject({ accepted: ['ok'] })
-      await turns()
+      await untilIdle(holdfast)
       await clock.advance(10_000)
       expect(await cameTo(holdfast.result(taskId), 40), `${offset}`).toEqual({ value: 'kept' })
     }
@@ -391,12 +392,12 @@ describe('a task that waits for an answer', () => {
     })
     const holdfast = await openInMemory({ clock, tasks: [body] })
     const { taskId } = await holdfast.start(body, null)
-    await turns()
+    await untilIdle(holdfast)
     const whileItWaits = clock.armed
     await clock.advance(59_000)
     expect(clock.armed).toBe(whileItWaits)
     await clock.advance(2_000)
-    await turns()
+    await untilIdle(holdfast)
     // The timer that lets go of it is gone; its timeout is armed.
     expect(clock.armed).toBe(whileItWaits - 1)
     expect(runs).toBe(1)
@@ -411,7 +412,7 @@ describe('a task that waits for an answer', () => {
       const clock = new ManualClock()
       const holdfast = await openInMemory({ clock, tasks: [ask], unloadAfter })
       const { taskId } = await holdfast.start(ask, null)
-      await turns()
+      await untilIdle(holdfast)
       const moving = clock.advance(unloadAfter === '2m' ? 120_000 : 5_000)
       await turns(offset)
       expect(await holdfast.respond(taskId, { ok: offset })).toMatchObject({ accepted: ['ok'] })
@@ -426,13 +427,13 @@ describe('a task that waits for an answer', () => {
     const holdfast = await openInMemory({ disk, clock, tasks: [ask] })
     const { taskId } = await holdfast.start(ask, null)
     const other = await holdfast.createSessionTask({ type: 'talk' })
-    await turns()
+    await untilIdle(holdfast)
     disk.hold()
     void holdfast.saveCheckpoint(other.taskId, 1)
-    await turns()
+    await untilIdle(holdfast)
     await clock.advance(60_000)
     const told = holdfast.respond(taskId, { ok: 'now' })
-    await turns()
+    await untilIdle(holdfast)
     disk.resume()
     expect(await told).toMatchObject({ accepted: ['ok'] })
     expect(await cameTo(holdfast.result(taskId), 60)).toEqual({ value: 'now' })
@@ -467,7 +468,7 @@ describe('a task that waits for an answer', () => {
     const { taskId } = await holdfast.start(body, null)
     const askedAt = clock.now()
     for (let day = 0; day < 2; day++) {
-      await turns()
+      await untilIdle(holdfast)
       expect(await holdfast.get(taskId)).toMatchObject({
         status: 'input_required',
         inputRequests: { ok: { requestedAt: askedAt, dueAt: askedAt + 72 * HOUR } },
@@ -478,7 +479,7 @@ describe('a task that waits for an answer', () => {
       holdfast = await openInMemory({ disk, clock, tasks: [body] })
       await holdfast.recovery.done
     }
-    await turns()
+    await untilIdle(holdfast)
     await holdfast.close()
     await clock.advance(30 * HOUR)
     holdfast = await openInMemory({ disk, clock, tasks: [body] })
@@ -493,7 +494,7 @@ describe('a task that waits for an answer', () => {
     )
     const first = await openInMemory({ disk, clock, tasks: [body] })
     const { taskId } = await first.start(body, null)
-    await turns()
+    await untilIdle(first)
     await first.close()
     await clock.advance(30 * HOUR)
     const second = await openInMemory({ disk, clock, tasks: [body] })
@@ -508,7 +509,7 @@ describe('a task that waits for an answer', () => {
       defineTask({ name: 'ask' }, async (task) => [await task.step(step, () => 1), await task.input('ok')])
     const first = await openInMemory({ disk, clock, tasks: [body('a')] })
     const { taskId } = await first.start('ask', null)
-    await turns()
+    await untilIdle(first)
     await first.close()
     // Without a definition it stays parked for the reason that it was parked for.
     const code = 'CODE_CHANGED'
@@ -519,7 +520,7 @@ describe('a task that waits for an answer', () => {
       if (tasks.length > 0) {
         expect(await parked.get(taskId)).toMatchObject({ inputRequests: { ok: {} } })
         expect(await parked.respond(taskId, { ok: 'kept' })).toMatchObject({ accepted: ['ok'] })
-        await turns()
+        await untilIdle(parked)
       }
       expect(await parked.respond(taskId, { ok: 'twice' })).toMatchObject({ ignored: [{ reason: 'answered' }] })
       expect(await parked.get(taskId)).toMatchObject({ parked: { code } })
@@ -534,16 +535,16 @@ describe('a task that waits for an answer', () => {
     const disk = new MemoryDisk()
     const first = await openInMemory({ disk, clock, tasks: [ask] })
     const { taskId } = await first.start(ask, null)
-    await turns()
+    await untilIdle(first)
     await clock.advance(61_000)
     await first.close()
     const second = await openInMemory({ disk, clock, recover: 'manual' })
     expect(await second.respond(taskId, { ok: 'early' })).toMatchObject({ accepted: ['ok'] })
-    await turns()
+    await untilIdle(second)
     const waiting = await second.get(taskId)
     expect([waiting.status, waiting.parked]).toEqual(['running', undefined])
     second.register(ask)
-    await turns()
+    await untilIdle(second)
     expect((await second.get(taskId)).status).toBe('running')
     await second.recover()
     expect(await second.result(taskId)).toBe('early')
@@ -552,7 +553,7 @@ describe('a task that waits for an answer', () => {
   test('is another owner’s business', async () => {
     const holdfast = await openInMemory({ tasks: [ask] })
     const { taskId } = await holdfast.forOwner('ann').start(ask, null)
-    await turns()
+    await untilIdle(holdfast)
     const refused = { code: 'TASK_NOT_FOUND' }
     await expect(holdfast.forOwner('bob').respond(taskId, { ok: 1 })).rejects.toMatchObject(refused)
     await expect(holdfast.respond(taskId, { ok: 1 }, { owner: 'bob' })).rejects.toMatchObject(refused)
@@ -567,7 +568,7 @@ describe('a task that waits for an answer', () => {
     for (const unloaded of [false, true]) {
       const holdfast = await openInMemory({ clock, tasks: [ask], concurrency: 1 })
       const { taskId } = await holdfast.start(ask, null)
-      await turns()
+      await untilIdle(holdfast)
       if (unloaded) await clock.advance(61_000)
       const [cancelled, told] = await Promise.all([holdfast.cancel(taskId), holdfast.respond(taskId, { ok: 1 })])
       expect(cancelled.status).toBe('cancelled')
@@ -591,7 +592,7 @@ describe('an answer to a task that asks for nothing', () => {
     const block = defineTask({ name: 'block' }, (task) => task.step('a', () => new Promise(() => {})))
     const holdfast = await openInMemory({ clock, tasks: [sleepy, block], concurrency: 1 })
     const { taskId } = await holdfast.start(sleepy, null)
-    await turns()
+    await untilIdle(holdfast)
     expect(await holdfast.respond(taskId, { ok: 1 })).toEqual(nothing)
     await clock.advance(60_000)
     expect(await holdfast.respond(taskId, { ok: 1 })).toEqual(nothing)
@@ -603,7 +604,7 @@ describe('an answer to a task that asks for nothing', () => {
     expect((await holdfast.get(queued.taskId)).status).toBe('pending')
     const session = await holdfast.createSessionTask({ type: 'sleepy' })
     expect(await holdfast.respond(session.taskId, { ok: 1 })).toEqual(nothing)
-    await turns()
+    await untilIdle(holdfast)
     expect(await holdfast.get(session.taskId)).toMatchObject({ status: 'running', parked: undefined })
   })
 })
@@ -619,13 +620,13 @@ describe('a store that refuses writes', () => {
     const disk = new MemoryDisk()
     const holdfast = await openInMemory({ disk, clock, tasks: [ask] })
     const { taskId } = await holdfast.start(ask, null)
-    await turns()
+    await untilIdle(holdfast)
     if (unloaded) await clock.advance(61_000)
-    await turns()
+    await untilIdle(holdfast)
     disk.failAt({ atWrite: 1, applied })
     await expect(holdfast.respond(taskId, { ok: 'mine' })).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' })
     await clock.advance(5_000)
-    await turns()
+    await untilIdle(holdfast)
     if (!applied) {
       expect(await keysOf(holdfast, taskId)).toEqual(['ok'])
       expect(await holdfast.respond(taskId, { ok: 'mine' })).toMatchObject({ accepted: ['ok'] })
@@ -639,7 +640,7 @@ describe('a store that refuses writes', () => {
     const holdfast = await openInMemory({ disk, clock, tasks: [ask] })
     const { taskId } = await holdfast.start(ask, null)
     const other = await holdfast.createSessionTask({ type: 'talk' })
-    await turns()
+    await untilIdle(holdfast)
     disk.full = true
     await expect(holdfast.saveCheckpoint(other.taskId, 1)).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' })
     for (let n = 0; n < 3; n++) {
@@ -649,7 +650,7 @@ describe('a store that refuses writes', () => {
     }
     disk.full = false
     await clock.advance(5_000)
-    await turns()
+    await untilIdle(holdfast)
     expect(await holdfast.respond(taskId, { ok: 'last' })).toMatchObject({ accepted: ['ok'] })
     expect(await holdfast.result(taskId)).toBe('last')
   })
@@ -659,7 +660,7 @@ describe('a store that refuses writes', () => {
       const disk = new MemoryDisk()
       const first = await openInMemory({ disk, tasks: [ask] })
       const { taskId } = await first.start(ask, null)
-      await turns()
+      await untilIdle(first)
       const told = first.respond(taskId, { ok: 'mine' })
       const end = cameTo(told, 80)
       for (let tick = 0; tick < ticks; tick++) await null
@@ -715,7 +716,7 @@ describe('bad input', () => {
     const two = defineTask({ name: 'two' }, (task) => Promise.all([task.input('a'), task.input('b')]))
     const holdfast = await openInMemory({ tasks: [two], limits: { resultBytesMax: 100 } })
     const { taskId } = await holdfast.start(two, null)
-    await turns()
+    await untilIdle(holdfast)
     for (const responses of [undefined, null, 5, 'ok', ['ok'], () => 1]) {
       await expect(holdfast.respond(taskId, responses as never)).rejects.toThrow(TypeError)
       await expect(holdfast.respond(taskId, responses as never)).rejects.toThrow(/`responses`/)

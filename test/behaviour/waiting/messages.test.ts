@@ -2,10 +2,11 @@
 // Method: time in hand; scenarios are played with a crash before and after every write, races with crashes at random.
 import { describe, expect, test } from 'vitest'
 import { defineTask, type Holdfast, type TaskContext } from '../../../src/index.js'
-import { ManualClock, MemoryDisk, openInMemory } from '../../../src/testing/index.js'
+import { ManualClock, MemoryDisk, openInMemory, untilIdle } from '../../../src/testing/index.js'
 import { everyCrash } from '../../helpers/every-crash.js'
 import { randomOf, seedFor } from '../../helpers/simulation.js'
-import { cameTo, SlowDisk, turns } from '../../helpers/waiting.js'
+import { turns } from '../../helpers/turns.js'
+import { cameTo, SlowDisk } from '../../helpers/waiting.js'
 
 const startMain = async (holdfast: Holdfast) => (await holdfast.start('main', null, { idempotencyKey: 'k' })).taskId
 const takeOne = defineTask({ name: 'take' }, (task) => task.receive('m'))
@@ -149,7 +150,7 @@ describe('a message', () => {
     expect(await first.send(taskId, 'm', 'queued')).toEqual({ order: 0, created: true })
     expect((await first.get(taskId)).status).toBe('pending')
     free()
-    await turns()
+    await untilIdle(first)
     expect(await first.send(taskId, 'm', 'asleep')).toEqual({ order: 1, created: true })
     await first.close()
     await clock.advance(15 * 86_400_000)
@@ -172,7 +173,7 @@ describe('a message', () => {
       { order: 0, created: true },
       { order: 0, created: false },
     ])
-    await turns()
+    await untilIdle(holdfast)
     disk.crash()
     holdfast = await openInMemory({ disk, clock, tasks: [body] })
     // The order of fields is no other payload.
@@ -247,7 +248,7 @@ describe('a message', () => {
     for (const type of ['talk', 'take']) {
       const { taskId } = await holdfast.createSessionTask({ type })
       await holdfast.send(taskId, 'm', 1)
-      await turns()
+      await untilIdle(holdfast)
       expect(await holdfast.get(taskId)).toMatchObject({ kind: 'session', status: 'running', parked: undefined })
       await holdfast.completeSessionTask(taskId, { kind: 'result', result: 'over' })
     }
@@ -258,7 +259,7 @@ describe('a message', () => {
     const disk = new MemoryDisk()
     const first = await openInMemory({ disk, clock, tasks: [takeOne] })
     const { taskId } = await first.start(takeOne, null)
-    await turns()
+    await untilIdle(first)
     await clock.advance(61_000)
     await first.close()
     let ran = false
@@ -268,7 +269,7 @@ describe('a message', () => {
     })
     const second = await openInMemory({ disk, clock, tasks: [watched], recover: 'manual' })
     await second.send(taskId, 'm', 'kept')
-    await turns()
+    await untilIdle(second)
     expect(ran).toBe(false)
     await second.recover()
     expect(await second.result(taskId)).toBe('kept')
@@ -291,12 +292,12 @@ describe('a message', () => {
     const { taskId } = await holdfast.start(failing, null)
     await holdfast.send(taskId, 'm')
     free()
-    await turns()
+    await untilIdle(holdfast)
     await holdfast.send(taskId, 'm')
-    await turns()
+    await untilIdle(holdfast)
     expect(attempts).toHaveLength(1)
     await clock.advance(240_000)
-    await turns()
+    await untilIdle(holdfast)
     expect(attempts).toHaveLength(2)
     expect((attempts[1] as number) - (attempts[0] as number)).toBeGreaterThan(60_000)
   })
@@ -312,7 +313,7 @@ describe('a receive', () => {
     const clock = new ManualClock()
     const holdfast = await openInMemory({ clock, tasks: [polling] })
     const { taskId } = await holdfast.start(polling, null)
-    await turns()
+    await untilIdle(holdfast)
     await holdfast.send(taskId, 'm', 'there')
     await holdfast.send(taskId, 'go')
     expect(await holdfast.result(taskId)).toEqual(['RECEIVE_TIMEOUT', 'there'])
@@ -338,13 +339,13 @@ describe('a receive', () => {
     const holdfast = await openInMemory({ disk, clock, tasks: [takeOne] })
     const { taskId } = await holdfast.start(takeOne, null)
     const other = await holdfast.createSessionTask({ type: 'talk' })
-    await turns()
+    await untilIdle(holdfast)
     disk.hold()
     void holdfast.saveCheckpoint(other.taskId, 1)
-    await turns()
+    await untilIdle(holdfast)
     await clock.advance(60_000)
     const sent = holdfast.send(taskId, 'm', 'now')
-    await turns()
+    await untilIdle(holdfast)
     disk.resume()
     await sent
     expect(await cameTo(holdfast.result(taskId), 60)).toEqual({ value: 'now' })
@@ -354,7 +355,7 @@ describe('a receive', () => {
     const clock = new ManualClock()
     const holdfast = await openInMemory({ clock, tasks: [takeOne], concurrency: 1 })
     const waiting = await Promise.all(Array.from({ length: 50 }, () => holdfast.start(takeOne, null)))
-    await turns(300)
+    await untilIdle(holdfast)
     await clock.advance(61_000)
     await Promise.all(waiting.map(({ taskId }, n) => holdfast.send(taskId, 'm', n)))
     expect(await Promise.all(waiting.map(({ taskId }) => holdfast.result(taskId)))).toEqual(waiting.map((_, n) => n))
@@ -368,7 +369,7 @@ describe('a receive', () => {
     )
     const first = await openInMemory({ disk, clock, tasks: [body] })
     const { taskId } = await first.start(body, null)
-    await turns()
+    await untilIdle(first)
     disk.crash()
     await clock.advance(25 * 3_600_000)
     const second = await openInMemory({ disk, clock, tasks: [body] })
@@ -385,7 +386,7 @@ describe('a receive', () => {
       })
       const holdfast = await openInMemory({ clock, tasks: [body] })
       const { taskId } = await holdfast.start(body, null)
-      await turns()
+      await untilIdle(holdfast)
       await clock.advance(9_999)
       const late = offset % 12
       const sent = offset < 12 ? holdfast.send(taskId, 'm', 'it') : undefined
@@ -460,13 +461,13 @@ describe('a store that refuses writes', () => {
     const body = defineTask({ name: 'two' }, async (task) => [await task.receive('m'), await task.receive('m')])
     const holdfast = await openInMemory({ disk, clock, tasks: [body] })
     const { taskId } = await holdfast.start(body, null)
-    await turns()
+    await untilIdle(holdfast)
     if (unloaded) await clock.advance(61_000)
     disk.failAt({ atWrite: 1, applied })
     const key = { idempotencyKey: 'k' }
     await expect(holdfast.send(taskId, 'm', 'one', key)).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' })
     await clock.advance(5_000)
-    await turns()
+    await untilIdle(holdfast)
     // Received already, if it landed: nobody has to send it twice.
     expect((await holdfast.steps(taskId)).flatMap(({ steps }) => steps.map(({ state }) => state))).toEqual(
       applied ? ['completed', 'running'] : unloaded ? [] : ['running'],

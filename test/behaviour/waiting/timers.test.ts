@@ -13,8 +13,9 @@ import type { Operation } from '../../../src/store/disk/layout.js'
 import { openClassicLevel } from '../../../src/store/disk/level.js'
 import { pages } from '../../../src/store/disk/pages.js'
 import { seal, unseal } from '../../../src/store/integrity/envelope.js'
-import { ManualClock, MemoryDisk, openInMemory } from '../../../src/testing/index.js'
-import { cameTo, keysOf, turns } from '../../helpers/waiting.js'
+import { ManualClock, MemoryDisk, openInMemory, untilIdle } from '../../../src/testing/index.js'
+import { turns } from '../../helpers/turns.js'
+import { cameTo, keysOf } from '../../helpers/waiting.js'
 
 const SECOND = 1_000
 const MINUTE = 60 * SECOND
@@ -124,7 +125,7 @@ describe('a hundred thousand sleeping tasks', () => {
     const first = await Holdfast.open(options)
     for (let n = 0; n < TEMPLATES; n++) ids[n] = (await first.start(sleepy, n)).taskId
     await expect.poll(async () => (await first.stats()).tasks.running).toBe(TEMPLATES)
-    await turns(300)
+    await untilIdle(first)
     await first.close()
     await multiply(dir, ids)
     said.push(`${COUNT} tasks put to sleep in ${took(began)}`)
@@ -221,7 +222,7 @@ describe('the clock is set while', () => {
     const { taskId } = await holdfast.start('main', null)
     let moves = 0
     for (; moves < 200; moves++) {
-      await turns(30)
+      await untilIdle(holdfast)
       const { settledAt } = await holdfast.get(taskId)
       if (settledAt !== undefined) break
       if (set?.atMove === moves) {
@@ -336,12 +337,12 @@ describe('a limit of time', () => {
           let holdfast = await openInMemory(options)
           const { taskId } = await holdfast.start('main', null, ofTask)
           const limit = clock.now() + 2 * HOUR
-          await turns()
+          await untilIdle(holdfast)
           await clock.advance(HOUR)
           if (how === 'while it is down') disk.crash()
           await clock.jump(ms)
           if (how === 'while it is down') holdfast = await openInMemory(options)
-          await turns()
+          await untilIdle(holdfast)
           if (clock.now() < limit) {
             await clock.advanceTo(limit - 1)
             expect(await holdfast.get(taskId), where).toMatchObject({ status: 'running' })
@@ -375,7 +376,7 @@ describe('a limit of time', () => {
       )
       const holdfast = await openInMemory({ clock, tasks: [hangs] })
       const { taskId } = await holdfast.start(hangs, null)
-      await turns()
+      await untilIdle(holdfast)
       await clock.advance(10 * SECOND)
       await clock.jump(ms)
       await clock.advance(20 * SECOND - 1)
@@ -397,7 +398,7 @@ describe('a limit of time', () => {
       )
       const holdfast = await openInMemory({ clock, tasks: [stubborn] })
       const { taskId } = await holdfast.start(stubborn, null)
-      await turns()
+      await untilIdle(holdfast)
       const waited = cameTo(holdfast.result(taskId, { timeout: '5s' }))
       await turns(10)
       await clock.jump(ms)
@@ -405,7 +406,7 @@ describe('a limit of time', () => {
       expect(await waited, named(ms)).toEqual({ code: 'WAIT_TIMEOUT' })
 
       await holdfast.cancel(taskId)
-      await turns()
+      await untilIdle(holdfast)
       await clock.jump(ms)
       await clock.advance(10 * SECOND - 1)
       expect(undone, named(ms)).toEqual([])
@@ -414,7 +415,7 @@ describe('a limit of time', () => {
       expect(await holdfast.get(taskId), named(ms)).toMatchObject({ cleanUp: 'done' })
 
       await holdfast.start(stubborn, null)
-      await turns()
+      await untilIdle(holdfast)
       const closed = cameTo(holdfast.close({ grace: '10s' }))
       await turns(10)
       await clock.jump(ms)
@@ -437,9 +438,9 @@ test('a clean-up that waits for a child while the clock is set back has no longe
   ]
   const holdfast = await openInMemory({ clock, tasks })
   const { taskId } = await holdfast.start('main', null)
-  await turns()
+  await untilIdle(holdfast)
   await holdfast.cancel(taskId)
-  await turns()
+  await untilIdle(holdfast)
   await clock.jump(-DAY)
   await clock.advance(SECOND)
   expect(log).toEqual([])
@@ -457,11 +458,11 @@ test('an answer is taken whatever the clock was set to since the question, and o
     }))
     const holdfast = await openInMemory({ clock, tasks: [asks] })
     const { taskId } = await holdfast.start(asks, null)
-    await turns()
+    await untilIdle(holdfast)
     const askedAt = clock.now()
     const [key] = await keysOf(holdfast, taskId)
     await clock.jump(ms)
-    await turns()
+    await untilIdle(holdfast)
     const isLate = clock.now() >= askedAt + HOUR
     const { accepted } = await holdfast.respond(taskId, { [key as string]: 'yes' })
     expect(accepted, named(ms)).toEqual(isLate ? [] : [key])
@@ -475,7 +476,7 @@ test('the figures stay figures when the clock was set back', async () => {
   const job = defineTask({ name: 'job' }, (task) => task.receive('go'))
   const holdfast = await openInMemory({ clock, tasks: [job] })
   const { taskId } = await holdfast.start(job, null)
-  await turns()
+  await untilIdle(holdfast)
   await clock.jump(-DAY)
   await holdfast.send(taskId, 'go', 1)
   expect(await holdfast.result(taskId)).toBe(1)
