@@ -212,6 +212,8 @@ function callOf(call: string, name: unknown): string {
   return `task.${call}('${typeof name === 'string' ? name : '…'}', …)`
 }
 
+const ignore = () => {}
+
 // The rejection of a promise that the body does not await must not end the process.
 function quiet<T>(act: () => unknown): Promise<T> {
   let promise: Promise<T>
@@ -220,7 +222,7 @@ function quiet<T>(act: () => unknown): Promise<T> {
   } catch (error) {
     promise = Promise.reject(error)
   }
-  promise.catch(() => {})
+  promise.catch(ignore)
   return promise
 }
 
