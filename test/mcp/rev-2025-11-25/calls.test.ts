@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { McpError } from '@modelcontextprotocol/sdk/types.js'
 import { defineTask, ProtocolError } from 'holdfast'
 import { durableTasks } from 'holdfast/mcp/2025-11-25'
-import { MemoryDisk, openInMemory } from 'holdfast/testing'
+import { MemoryDisk, openInMemory, untilIdle } from 'holdfast/testing'
 import { describe, expect, test, vi } from 'vitest'
 import { z } from 'zod'
 import { connect, tokenOf } from '../../helpers/mcp/rev-2025-11-25/connect.js'
@@ -188,9 +188,9 @@ describe('a client that gives up or comes again', () => {
     void call('held', { n: 1 })
     await vi.waitFor(() => expect(runs).toHaveBeenCalledTimes(1))
     await send(cancelled(lastId()))
-    await delay(50)
+    await untilIdle(holdfast)
     const again = call('held', { n: 1 })
-    await delay(50)
+    await untilIdle(holdfast)
     await send(cancelled(lastId()))
     hold.open()
     await vi.waitFor(async () => expect((await holdfast.list()).tasks).toMatchObject([{ status: 'completed' }]))
@@ -217,7 +217,7 @@ describe('a client that gives up or comes again', () => {
     void alice.call('alone', { n: 5 })
     await count(4)
     await alice.send(cancelled(alice.lastId()))
-    await delay(50)
+    await untilIdle(holdfast)
     calls.push(bob.call('held', { n: 5 }), alice.call('held', { n: 6 }), alice.call('alone', { n: 5 }))
     await count(7)
     hold.open()
@@ -234,7 +234,7 @@ describe('a client that gives up or comes again', () => {
     void first.call('held', { n: 1 })
     await statuses('running')
     await first.transport.close()
-    await delay(50)
+    await untilIdle(holdfast)
     const second = await rawClient(durable)
     void second.call('held', { n: 2 })
     await statuses('running', 'running')

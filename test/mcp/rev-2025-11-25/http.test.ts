@@ -8,7 +8,7 @@ import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
 import { CallToolRequestSchema, CallToolResultSchema, ElicitRequestSchema } from '@modelcontextprotocol/sdk/types.js'
 import { defineTask } from 'holdfast'
 import { type DurableTasks, durableTasks } from 'holdfast/mcp/2025-11-25'
-import { MemoryDisk, openInMemory } from 'holdfast/testing'
+import { MemoryDisk, openInMemory, untilIdle } from 'holdfast/testing'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { z } from 'zod'
 import { INFO } from '../../helpers/mcp/rev-2025-11-25/connect.js'
@@ -285,14 +285,13 @@ describe('answers to questions', () => {
     ]) {
       expect((await answer(id, 'wrong')).status).toBe(202)
     }
-    await delay(30)
+    await untilIdle(server.holdfast)
     expect(Object.keys((await server.holdfast.get(taskId)).inputRequests ?? {})).toEqual(['one'])
     await answer(early, 'late')
-    await until(async () => true)
-    await delay(50)
+    await untilIdle(server.holdfast)
     expect(Object.keys((await server.holdfast.get(taskId)).inputRequests ?? {})).toEqual(['two'])
     await answer(early, 'again')
-    await delay(30)
+    await untilIdle(server.holdfast)
     expect(Object.keys((await server.holdfast.get(taskId)).inputRequests ?? {})).toEqual(['two'])
   })
 })

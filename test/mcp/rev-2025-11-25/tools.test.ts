@@ -6,7 +6,7 @@ import { McpServer, type RegisteredTool } from '@modelcontextprotocol/sdk/server
 import { CallToolRequestSchema, CallToolResultSchema, ListToolsRequestSchema } from '@modelcontextprotocol/sdk/types.js'
 import { defineTask } from 'holdfast'
 import { durableTasks } from 'holdfast/mcp/2025-11-25'
-import { MemoryDisk, openInMemory } from 'holdfast/testing'
+import { MemoryDisk, openInMemory, untilIdle } from 'holdfast/testing'
 import { describe, expect, test, vi } from 'vitest'
 import { z } from 'zod'
 import { connect, INFO } from '../../helpers/mcp/rev-2025-11-25/connect.js'
@@ -261,11 +261,11 @@ describe('attach', () => {
     const other = await rawClient(durable)
     void one.call('held')
     const answer = other.call('held')
-    await delay(20)
+    await untilIdle(holdfast)
     await one.server.close()
     hold.open()
     expect((await answer).result.content).toEqual([{ type: 'text', text: 'done' }])
-    await delay(20)
+    await untilIdle(holdfast)
     expect((await holdfast.list()).tasks.map(({ status }) => status)).toEqual(['completed', 'completed'])
   })
 
