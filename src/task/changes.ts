@@ -40,7 +40,7 @@ export interface AuditEntry {
     | 'forked'
   readonly from?: string | undefined
   readonly to?: string | undefined
-  /** An owner, `admin` (an unscoped call), `body`, `engine` or `recovery`. */
+  /** Origin of the event: an owner, `admin` (a call without an owner), `body`, `engine` or `recovery`. */
   readonly by: string
   readonly why?: string | undefined
 }

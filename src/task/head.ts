@@ -102,13 +102,15 @@ export interface TaskHead {
   readonly hasStepStates?: boolean | undefined
   /** Number of begun steps that have an undo. Each has an undo record. */
   readonly intents?: number | undefined
-  /** Number of unanswered inputs. `inputsAsked` counts all inputs that the task ever requested. */
+  /** Number of unanswered inputs. */
   readonly inputs?: number | undefined
+  /** Number of inputs that the task ever requested. */
   readonly inputsAsked?: number | undefined
   /** Number of messages that were ever sent to the task. `messages` counts those not received yet. */
   readonly messagesSent?: number | undefined
   /** Number of idempotency keys of messages that are kept. */
   readonly messageKeys?: number | undefined
+  /** Number of messages that the task has not received yet. */
   readonly messages?: number | undefined
   /** True if an answer or a message wakes the unloaded task. */
   readonly listens?: boolean | undefined
@@ -116,8 +118,9 @@ export interface TaskHead {
   readonly hasNews?: boolean | undefined
   /** Number of children that have begun and not ended. */
   readonly children?: number | undefined
-  /** ID of the parent of a child task. `depth` is its number of ancestors. */
+  /** ID of the parent of a child task. */
   readonly parentId?: string | undefined
+  /** Number of ancestors of a child task. */
   readonly depth?: number | undefined
   /** True if the body called `patched`. Without this flag, a load reads no answers of `patched`. */
   readonly hasPatches?: boolean | undefined

@@ -174,15 +174,18 @@ export interface RetryPlan {
   readonly dropped: Dropped | undefined
   /** Pending records of calls that are dropped. */
   readonly ended: readonly PendingRecord[]
-  /** Sum of the prefix after the drop. The next two fields are the open segment and the number of records after it. */
+  /** Sum of the prefix after the drop. */
   readonly prefix: SegmentSum
+  /** Sum of the open segment after the drop. */
   readonly open: SegmentSum
+  /** Number of log records after the drop. */
   readonly records: number
-  /**
-   * Completed steps that are dropped. The next three fields count the checkpoints, the returned messages and the bytes.
-   */
+  /** Number of completed steps that are dropped. */
   readonly steps: number
+  /** Number of checkpoints that are dropped. */
   readonly saves: number
+  /** Number of messages that are put back. */
   readonly messages: number
+  /** Bytes that are dropped. */
   readonly bytes: ByteCount
 }

@@ -11,11 +11,14 @@ export interface Fault {
   readonly applied: boolean
 }
 
+// With more changed keys than one in so many, a sort of all keys costs less than a move of each changed key.
+const KEYS_PER_MOVE = 64
+
 /** A disk in memory. It keeps its data when the process on it crashes or closes. */
 export class MemoryDisk {
   readonly #content = new Map<string, string>()
   /** Every key in order, as of the last read of a range. */
-  #sorted: readonly string[] = []
+  #sorted: string[] = []
   /** Keys that were added or removed since then. */
   readonly #changed = new Set<string>()
   #handles = new Set<MemoryLevel>()
@@ -82,12 +85,19 @@ export class MemoryDisk {
 
   /** @internal */
   get sortedKeys(): readonly string[] {
-    if (this.#changed.size === 0) return this.#sorted
-    const added = [...this.#changed].filter((key) => this.#content.has(key)).sort()
-    const kept = this.#sorted.filter((key) => !this.#changed.has(key))
+    if (this.#changed.size > this.#sorted.length / KEYS_PER_MOVE) this.#sorted = [...this.#content.keys()].sort()
+    else for (const key of this.#changed) this.#move(key)
     this.#changed.clear()
-    this.#sorted = merged(kept, added)
     return this.#sorted
+  }
+
+  /** Inserts a key that was added, or takes out a key that was removed. */
+  #move(key: string): void {
+    const at = firstAtLeast(this.#sorted, key)
+    const isListed = this.#sorted[at] === key
+    if (this.#content.has(key) === isListed) return
+    if (isListed) this.#sorted.splice(at, 1)
+    else this.#sorted.splice(at, 0, key)
   }
 
   /** @internal */
@@ -209,15 +219,4 @@ function firstAtLeast(keys: readonly string[], key: string): number {
     else to = middle
   }
   return from
-}
-
-/** Merges two sorted lists into one. */
-function merged(one: readonly string[], other: readonly string[]): string[] {
-  const all: string[] = []
-  let at = 0
-  for (const key of other) {
-    while (at < one.length && (one[at] as string) < key) all.push(one[at++] as string)
-    all.push(key)
-  }
-  return all.concat(one.slice(at))
 }

@@ -2,8 +2,10 @@
  * What the simulated crash tests share: a seeded random, a clock that is moved for as long as something is awaited, and
  * a notebook of which function was called when.
  */
+
 import { type Logger, silentLogger } from 'holdfast'
 import type { ManualClock } from 'holdfast/testing'
+import { turns } from './turns.js'
 
 /** Numbers from 0 up to and without 1, the same for the same seed. */
 export function randomOf(seed: number): () => number {
@@ -27,11 +29,6 @@ export function seedFor(variable: string): number {
 /** Whether the process that lives by this clock is dead. */
 export function isDead(clock: ManualClock): boolean {
   return ended.has(clock)
-}
-
-/** Lets the event loop turn. */
-export async function turns(count: number): Promise<void> {
-  for (let turn = 0; turn < count; turn++) await new Promise((resolve) => setImmediate(resolve))
 }
 
 /** Thrown when nothing more happens although somebody waits. */

@@ -1,13 +1,10 @@
 /** What the tests of inputs and messages share: turns, a promise looked at without waiting for it, somebody who answers. */
+
 import { setImmediate as turn } from 'node:timers/promises'
 import type { Clock } from '../../src/base/clock.js'
 import type { Holdfast } from '../../src/index.js'
 import { ManualClock, MemoryDisk } from '../../src/testing/index.js'
-
-/** Lets the event loop turn. */
-export async function turns(count = 60): Promise<void> {
-  for (let left = count; left > 0; left--) await turn()
-}
+import { turns } from './turns.js'
 
 /** What a promise came to within some turns: its value, its error's code, or that it is pending. */
 export async function cameTo(promise: Promise<unknown>, count = 400): Promise<unknown> {

@@ -19,7 +19,7 @@ import type { Run } from '../replay/run.js'
 import { type BranchDecision, runBranchDecision } from './branch-decision.js'
 
 /** The kind of a call of branches, which decides when the call ends. */
-export type Kind = 'all' | 'race' | 'any'
+export type BranchesKind = 'all' | 'race' | 'any'
 
 const BRANCHES_MAX = 1_000
 
@@ -39,7 +39,7 @@ interface Member {
 export function runBranches(
   run: Run,
   within: Branch | undefined,
-  kind: Kind,
+  kind: BranchesKind,
   given: BranchesOf<unknown>,
   makeContext: (branch: Branch) => TaskContext,
 ): Promise<unknown> {
@@ -113,7 +113,7 @@ function allFailed(members: readonly Member[]): AggregateError {
 async function record(
   run: Run,
   within: Branch | undefined,
-  kind: Kind,
+  kind: BranchesKind,
   number: number,
   decision: BranchDecision,
 ): Promise<unknown> {
@@ -130,7 +130,7 @@ async function record(
   )
 }
 
-function checkBranches(kind: Kind, given: unknown): [string, (task: TaskContext) => unknown][] {
+function checkBranches(kind: BranchesKind, given: unknown): [string, (task: TaskContext) => unknown][] {
   if (!isObject(given)) {
     throw new TypeError(
       `Expected the branches of \`task.${kind}\` to be an object of functions, by name, got ${shown(given)}`,

@@ -35,7 +35,7 @@ import { runChild } from './child.js'
 import { DEFERRED, refuseUndo, runDeferredStep } from './deferred-step.js'
 import { runInput } from './input.js'
 import { isolatedStep } from './isolated/isolated-step.js'
-import { type Kind, runBranches } from './race.js'
+import { type BranchesKind, runBranches } from './race.js'
 import { runReceive } from './receive.js'
 import { RESTORE_CALL, restoreCheckpoint } from './restore-checkpoint.js'
 import { saveCheckpoint } from './save-checkpoint.js'
@@ -72,7 +72,7 @@ export function taskContext(run: Run, branch?: Branch): TaskContext {
     return run.ask(() => history.askNamed(kind, name, scope), begin, branch, about)
   }
 
-  const branches = <T>(kind: Kind, given: BranchesOf<unknown>) =>
+  const branches = <T>(kind: BranchesKind, given: BranchesOf<unknown>) =>
     call<T>(`task.${kind}(…)`, () => runBranches(run, branch, kind, given, (inner) => taskContext(run, inner)))
 
   const refuseInBranch = (done: string) => {
@@ -217,6 +217,8 @@ function callOf(call: string, name: unknown): string {
   return `task.${call}('${typeof name === 'string' ? name : '…'}', …)`
 }
 
+const ignore = () => {}
+
 // The rejection of a promise that the body does not await must not end the process.
 function quiet<T>(act: () => unknown): Promise<T> {
   let promise: Promise<T>
@@ -225,7 +227,7 @@ function quiet<T>(act: () => unknown): Promise<T> {
   } catch (error) {
     promise = Promise.reject(error)
   }
-  promise.catch(() => {})
+  promise.catch(ignore)
   return promise
 }
 

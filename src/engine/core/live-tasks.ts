@@ -57,7 +57,7 @@ export class LiveTasks extends Map<string, LiveTask> {
     this.#usage = usage
   }
 
-  /** Number of tasks of that owner. */
+  /** Number of live tasks of the owner. */
   countOf(owner: string): number {
     return (this.#byOwner.get(owner) ?? NONE).all
   }

@@ -19,8 +19,8 @@ export interface QuestionPlace extends Place {
 }
 
 /**
- * Updates the places after a decision is on disk. Call this while `task.committed` is still the head before the
- * decision.
+ * Updates the places of the inputs after a decision is on disk. Call this while `task.committed` is still the head
+ * before the decision.
  */
 export function noteQuestions(task: LiveTask, { head, changes }: TaskDecision): void {
   if (head.inputsAsked === undefined) return

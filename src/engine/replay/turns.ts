@@ -17,6 +17,23 @@ export function anyBodyHasTurn(): boolean {
   return plannedInProcess > 0
 }
 
+let whenNone: (() => void)[] = []
+
+/** Resolves once no turn of any body of this process is planned or in progress. */
+export function noBodyHasTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    if (plannedInProcess === 0) resolve()
+    else whenNone.push(resolve)
+  })
+}
+
+function resolveIfNone(): void {
+  if (plannedInProcess > 0 || whenNone.length === 0) return
+  const waiting = whenNone
+  whenNone = []
+  for (const resolve of waiting) resolve()
+}
+
 export class Turns {
   #open = false
   #number = 0
@@ -74,6 +91,7 @@ export class Turns {
       this.#planned--
       plannedInProcess--
       this.rest()
+      resolveIfNone()
     })
   }
 }

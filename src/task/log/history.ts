@@ -42,7 +42,7 @@ const HANDED_OVER_KEPT = 256
 export class History {
   readonly #records: LogRecord[]
   readonly #byAsk = new Map<number | string, LogRecord>()
-  readonly #numbers = new Map<string, number>()
+  readonly #numbers = new Map<string, Map<string, number>>()
   readonly #asks = new Map<string, number>()
   #next = 0
   #segment = PREFIX
@@ -121,9 +121,15 @@ export class History {
 
   /** Counts the calls that share a name in the segment and scope (history-1). */
   nextNumber(kind: string, name: string, scope: string): number {
-    const counted = `${scope}\n${kind}\n${name}`
-    const number = (this.#numbers.get(counted) ?? 0) + 1
-    this.#numbers.set(counted, number)
+    // Outside a branch no text is made for the look-up: a replay counts each record of the log.
+    const counted = scope === '' ? kind : `${scope}\n${kind}`
+    let numbers = this.#numbers.get(counted)
+    if (!numbers) {
+      numbers = new Map()
+      this.#numbers.set(counted, numbers)
+    }
+    const number = (numbers.get(name) ?? 0) + 1
+    numbers.set(name, number)
     return number
   }
 
@@ -178,7 +184,7 @@ export class History {
     this.#asks.set(scope, ask + 1)
     const id = recordId(this.#segment, scope, name)
     const there = this.#byAsk.get(place(this.#segment, scope, ask))
-    if (there && idOf(there) !== id) {
+    if (there && !isNamed(there, name)) {
       throw new CodeChanged(
         `the log has ${describeRecord(there)} where the code now calls ${describeRecord(name)}${BEHIND_PATCHED}`,
       )
@@ -213,6 +219,12 @@ export class History {
 function place(segment: number, scope: string, ask: number): number | string {
   const number = (segment - PREFIX) * 2 ** 24 + ask
   return scope === '' ? number : `${scope}\n${number}`
+}
+
+/** True if the record of a place has the name of the call at that place. */
+function isNamed(record: LogRecord, name: RecordName): boolean {
+  if (record.kind === 'checkpoint') return name.kind === 'checkpoint' && record.opens === name.opens
+  return name.kind === record.kind && record.name === name.name && record.number === name.number
 }
 
 /** The identity of a record. */

@@ -28,10 +28,13 @@ export class LogSums {
 
   add({ record, text }: ReadRecord): void {
     const segment = countedIn(record)
-    const sum = this.#found.get(segment) ?? { count: 0, sum: 0 }
+    let sum = this.#found.get(segment)
+    if (!sum) {
+      sum = { count: 0, sum: 0 }
+      this.#found.set(segment, sum)
+    }
     sum.count++
     sum.sum = addChecksum(sum.sum, text)
-    this.#found.set(segment, sum)
     if (record.kind === 'checkpoint') this.#closed.set(record.closes.segment, record.closes)
   }
 

@@ -139,7 +139,9 @@ export function encodeRecord(record: LogRecord): string {
 export function decodeRecord(text: string): LogRecord {
   const line = text.indexOf('\n')
   if (line < 0) return JSON.parse(text) as LogRecord
-  return Object.assign(JSON.parse(text.slice(0, line)) as StepRecord, { value: text.slice(line + 1) })
+  const record = JSON.parse(text.slice(0, line)) as StepRecord & { value: string }
+  record.value = text.slice(line + 1)
+  return record
 }
 
 /** The sum of a segment with one more record. */

@@ -2,8 +2,8 @@
 // Method: in memory, under a simulated clock.
 import { describe, expect, test } from 'vitest'
 import { defineTask, type StepContext, type TaskContext } from '../../../src/index.js'
-import { ManualClock, MemoryDisk, openInMemory } from '../../../src/testing/index.js'
-import { turns } from '../../helpers/waiting.js'
+import { ManualClock, MemoryDisk, openInMemory, untilIdle } from '../../../src/testing/index.js'
+import { turns } from '../../helpers/turns.js'
 
 const deaf = () => new Promise<never>(() => {})
 const heeds = ({ signal }: StepContext) =>
@@ -174,7 +174,7 @@ describe('a body whose task is cancelled at any moment', () => {
       const { taskId } = await holdfast.start(task, null)
       await turns(at)
       await holdfast.cancel(taskId)
-      await turns(80)
+      await untilIdle(holdfast)
       expect(ended, `cancelled after ${at} turns`).toBe(began)
       await clock.advance(10_000)
       expect(await holdfast.stats()).toMatchObject({ leakedFunctions: 0 })

@@ -20,7 +20,8 @@ import { decodeHead } from '../../../src/store/operations.js'
 import type { TaskHead } from '../../../src/task/head.js'
 import { decodeUndoRecord, type UndoRecord } from '../../../src/task/log/undo-record.js'
 import { type InMemoryOptions, ManualClock, MemoryDisk, openInMemory } from '../../../src/testing/index.js'
-import { randomOf, seedFor, turns } from '../../helpers/simulation.js'
+import { randomOf, seedFor } from '../../helpers/simulation.js'
+import { turns } from '../../helpers/turns.js'
 
 const WORLDS = 20
 const TASKS_EACH = 50

@@ -2,7 +2,7 @@
 // Method: bodies that restore, that don't, and that are tried again, played with a crash before and after every write.
 import { describe, expect, test } from 'vitest'
 import { defineTask, type TaskContext } from '../../../src/index.js'
-import { ManualClock, MemoryDisk, openInMemory } from '../../../src/testing/index.js'
+import { ManualClock, MemoryDisk, openInMemory, untilIdle } from '../../../src/testing/index.js'
 import { everyCrash } from '../../helpers/every-crash.js'
 
 const failing = (code: string) => expect.objectContaining({ code })
@@ -80,7 +80,7 @@ describe('a body', () => {
       })
     const first = await openInMemory({ disk, tasks: [task(true)] })
     const { taskId } = await first.start('job', null)
-    for (let turn = 0; turn < 60; turn++) await new Promise((resolve) => setImmediate(resolve))
+    await untilIdle(first)
     disk.crash()
     const second = await openInMemory({ disk, tasks: [task(false)] })
     await expect(second.result(taskId as never)).rejects.toThrow(/pruned/)
@@ -128,7 +128,7 @@ describe('a body', () => {
     )
     const holdfast = await openInMemory({ clock, tasks: [task] })
     const { taskId } = await holdfast.start(task, null)
-    for (let turn = 0; turn < 60; turn++) await new Promise((resolve) => setImmediate(resolve))
+    await untilIdle(holdfast)
     await clock.advance(60_000)
     const result = await holdfast.result(taskId, { timeout: 0 }).catch((error: { code: string }) => error.code)
     expect(ran.filter((step) => step === 'first')).toHaveLength(1)
@@ -185,7 +185,7 @@ describe('a client', () => {
             acknowledged = n
           }
         })()
-        for (let turn = 0; turn < 100; turn++) await new Promise((resolve) => setImmediate(resolve))
+        await untilIdle(first)
         expect(disk.isOpen).toBe(false)
         const second = await openInMemory({ disk, keepCheckpoints: 2 })
         const kept = await second.listCheckpoints(taskId)

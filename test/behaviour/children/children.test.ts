@@ -2,102 +2,21 @@
 // parent's clean-up; and a parent that waits for one takes up nothing.
 // Method: time in hand; scenarios are played with a crash before and after every write they make, and the laws are read
 // off the audit at the end of each.
+
 import { setImmediate as turn } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import {
-  type AnyTaskDefinition,
   defineTask,
-  type Holdfast,
   type HoldfastError,
-  NonRetryableError,
   type StepFailedError,
   TaskCancelledError,
   type TaskContext,
   TaskFailedError,
 } from '../../../src/index.js'
-import { ManualClock, MemoryDisk, openInMemory } from '../../../src/testing/index.js'
-import { everyCrash, type Played } from '../../helpers/every-crash.js'
-
-type Log = string[]
-type Task = AnyTaskDefinition
-
-const turns = async (count = 40) => {
-  for (let done = 0; done < count; done++) await turn()
-}
-
-const startMain = async (holdfast: Holdfast) =>
-  (await holdfast.start('main', null, { idempotencyKey: 'the one' })).taskId
-
-/** Starts the parent, and does something to it from outside once `isTime`. Played again after a crash. */
-const whenever = (isTime: (holdfast: Holdfast, taskId: string) => Promise<boolean>, act: typeof isTime) => {
-  return async (holdfast: Holdfast) => {
-    const taskId = await startMain(holdfast)
-    const loop = async () => {
-      for (let looks = 0; looks < 500; looks++) {
-        if ((await holdfast.get(taskId)).settledAt !== undefined) return
-        if (await isTime(holdfast, taskId)) return void (await act(holdfast, taskId))
-        await turn()
-      }
-    }
-    // The process may die meanwhile.
-    loop().catch(() => {})
-    return taskId
-  }
-}
-const hasChild = async (holdfast: Holdfast, taskId: string) =>
-  (await holdfast.list()).tasks.some(({ parentId, startedAt }) => parentId === taskId && startedAt !== undefined)
-const cancels = async (holdfast: Holdfast, taskId: string) => {
-  await holdfast.cancel(taskId, { reason: 'enough' })
-  return true
-}
-
-/** Which children outlived their parents, and what else there is at the end: states by type, no IDs. */
-async function family(holdfast: Holdfast) {
-  await turns()
-  const { tasks } = await holdfast.list()
-  const audit = await holdfast.audit({ limit: 10_000 })
-  const when = (taskId: string, actions: readonly string[]) =>
-    audit.filter((entry) => entry.taskId === taskId && actions.includes(entry.action)).map(({ at }) => at)
-  const ended = ['completed', 'failed', 'cancelled']
-  const cleaned = ['cleaned-up', 'clean-up-failed']
-  const outlived: string[] = []
-  for (const { taskId, parentId, type, cleanUp } of tasks) {
-    if (when(taskId, ended).length !== 1) outlived.push(`${type} settled ${when(taskId, ended).length} times`)
-    if (when(taskId, cleaned).length > 1) outlived.push(`${type} was cleaned up twice`)
-    if (cleanUp === 'pending') outlived.push(`${type} is not cleaned up`)
-    if (parentId === undefined) continue
-    const overAt = Math.max(...when(taskId, [...ended, ...cleaned]))
-    const parentOverAt = Math.max(...when(parentId, [...ended, ...cleaned]))
-    if (overAt > parentOverAt) outlived.push(`${type} outlived its parent by ${overAt - parentOverAt} ms`)
-  }
-  const states = tasks.map(({ type, status, cleanUp, owner }) => [type, status, cleanUp, owner ?? '-'].join(' ')).sort()
-  return { outlived, states }
-}
-
-/** Children that run side by side may be recorded in another order after a crash. */
-function orderless(outcome: unknown): unknown {
-  const { log, ...rest } = outcome as { log: string[] }
-  return { ...rest, log: [...log].sort() }
-}
-
-async function expectSame(
-  make: (log: Log, clock: ManualClock) => readonly Task[],
-  law: (log: Log, where: string) => void = () => {},
-  drive: (holdfast: Holdfast) => Promise<string> = startMain,
-  compared: (outcome: unknown) => unknown = orderless,
-): Promise<Played<Log> & { outcome: Record<string, unknown> }> {
-  const { calm, crashed } = await everyCrash<Log>({ effects: () => [], tasks: make, drive, look: family })
-  expect(calm.outcome).toMatchObject({ seen: { outlived: [] } })
-  law(calm.effects, calm.where)
-  for (const { where, outcome, effects } of crashed) {
-    expect(compared(outcome), where).toEqual(compared(calm.outcome))
-    law(effects, where)
-  }
-  return calm as Played<Log> & { outcome: Record<string, unknown> }
-}
-
-const times = (log: Log, what: string) => log.filter((entry) => entry === what).length
+import { ManualClock, MemoryDisk, openInMemory, untilIdle } from '../../../src/testing/index.js'
+import { expectSame, family, hasChild, times, whenever } from '../../helpers/families.js'
+import { turns } from '../../helpers/turns.js'
 
 describe('a child', () => {
   test('is awaited: its output is the answer, and a recorded one never runs again', async () => {
@@ -236,14 +155,14 @@ describe('a child', () => {
     const deadline = clock.now() + 50_000
     const { taskId } = await holdfast.forOwner('alice').start(main, null, { ttl: '2d', deadline })
     await clock.advance(1_000)
-    await turns()
+    await untilIdle(holdfast)
     const { tasks } = await holdfast.list({ owner: 'alice' })
     const child = tasks.find(({ type }) => type === 'kid')
     expect(child).toMatchObject({ owner: 'alice', parentId: taskId, deadlineAt: deadline })
     expect(child?.ttl).toBeLessThanOrEqual(2 * 86_400_000)
     await expect(holdfast.forOwner('bob').cancel(child?.taskId ?? '')).rejects.toMatchObject({ code: 'TASK_NOT_FOUND' })
     await clock.advance(50_000)
-    await turns()
+    await untilIdle(holdfast)
     expect((await family(holdfast)).states).toEqual([
       expect.stringMatching(/kid (failed|cancelled) none alice/),
       'main failed done alice',
@@ -391,7 +310,7 @@ describe('a child', () => {
             await turn()
           }
           await holdfast.result(taskId).catch(() => {})
-          await turns()
+          await untilIdle(holdfast)
           const where = `write ${atWrite}${applied ? ', applied' : ''}, cancelled ${after} turns later`
           for (const kid of (await holdfast.list()).tasks.filter(({ type }) => type === 'kid')) {
             expect(kid, where).toMatchObject({ status: 'cancelled' })
@@ -405,365 +324,5 @@ describe('a child', () => {
       }
     }
     expect(refused).toBeGreaterThan(0)
-  })
-})
-
-describe('a parent that ends before its child', () => {
-  // Clean-ups take their time, so that the audit shows who waits for whom.
-  const takes = (clock: ManualClock, ms: number) =>
-    new Promise<void>((resolve) => void clock.setTimer(clock.now() + ms, resolve))
-  const kids = (log: Log, clock: ManualClock) => [
-    defineTask(
-      {
-        name: 'kid',
-        undo: {
-          book: async () => {
-            await takes(clock, 1_000)
-            log.push('kid undone')
-          },
-        },
-        onCancel: () => log.push('kid cleaned up'),
-      },
-      async (task) => {
-        await task.step('book', () => 1)
-        await task.child('grandkid', null)
-        log.push('NEVER')
-      },
-    ),
-    defineTask(
-      {
-        name: 'grandkid',
-        onCancel: async () => {
-          await takes(clock, 1_000)
-          log.push('grandkid cleaned up')
-        },
-      },
-      async (task) => {
-        await task.sleep('g', '5h')
-        log.push('NEVER')
-      },
-    ),
-  ]
-  const law = (log: Log, where: string) => {
-    expect(log, where).not.toContain('NEVER')
-    // The youngest first; and each once, or once more where a crash fell between the call and its record.
-    const order = ['grandkid cleaned up', 'kid undone', 'kid cleaned up', 'parent undone', 'parent cleaned up']
-    const there = order.filter((what) => log.includes(what))
-    expect(
-      there.map((what) => log.indexOf(what)),
-      where,
-    ).toEqual(there.map((what) => log.indexOf(what)).sort((a, b) => a - b))
-    for (const what of there) expect(times(log, what), `${where}: ${what}`).toBeLessThanOrEqual(2)
-  }
-  const hasGrandkid = async (holdfast: Holdfast) =>
-    (await holdfast.list()).tasks.some(({ type, startedAt }) => type === 'grandkid' && startedAt !== undefined)
-
-  test('because it was cancelled: the youngest are cleaned up first, and the parent last', async () => {
-    const { outcome, effects } = await expectSame(
-      (log, clock) => [
-        ...kids(log, clock),
-        defineTask(
-          {
-            name: 'main',
-            undo: { pay: () => log.push('parent undone') },
-            onCancel: () => log.push('parent cleaned up'),
-          },
-          async (task) => {
-            await task.step('pay', () => 1)
-            await task.child('kid', null)
-            log.push('NEVER')
-          },
-        ),
-      ],
-      law,
-      whenever(hasGrandkid, cancels),
-    )
-    expect(outcome).toMatchObject({
-      status: 'cancelled',
-      seen: { states: ['grandkid cancelled done -', 'kid cancelled done -', 'main cancelled done -'] },
-    })
-    expect(effects).toEqual([
-      'grandkid cleaned up',
-      'kid undone',
-      'kid cleaned up',
-      'parent undone',
-      'parent cleaned up',
-    ])
-  })
-
-  test('runs no more when a later process ends the child: a body of a settled task never runs', async () => {
-    const disk = new MemoryDisk()
-    let begun = 0
-    let isLate = false
-    const live = async () => {
-      const clock = new ManualClock()
-      const onCancel = () => (isLate ? undefined : new Promise(() => {}))
-      const child = defineTask({ name: 'child', onCancel }, (task) => task.sleep('long', '9h'))
-      const main = defineTask({ name: 'main' }, (task) =>
-        task.all({
-          child: (t) => t.child(child, null),
-          work: (t) =>
-            t.step('work', () => {
-              begun++
-              return new Promise(() => {})
-            }),
-        }),
-      )
-      return openInMemory({ disk, clock, tasks: [main, child] })
-    }
-    const first = await live()
-    const taskId = await startMain(first)
-    while (!(await hasChild(first, taskId))) await turn()
-    await first.cancel(taskId)
-    await turns()
-    disk.crash()
-    isLate = true
-    const second = await live()
-    await expect(second.result(taskId)).rejects.toMatchObject({ code: 'TASK_CANCELLED' })
-    await turns()
-    expect(begun).toBe(1)
-    expect(await family(second)).toMatchObject({ outlived: [] })
-    await second.close()
-  })
-
-  test('because it timed out', async () => {
-    const { outcome } = await expectSame(
-      (log, clock) => [
-        ...kids(log, clock),
-        defineTask({ name: 'main', timeout: '50s', onCancel: () => log.push('parent cleaned up') }, (task) =>
-          task.child('kid', null),
-        ),
-      ],
-      (log, where) => {
-        law(log, where)
-        expect(log, where).toContain('kid cleaned up')
-        expect(log, where).toContain('grandkid cleaned up')
-      },
-      startMain,
-      // Its child has the same deadline, and may be the first to miss it; it is the reason then.
-      (played) => {
-        const { status, seen } = played as { status: string; seen: { outlived: string[] } }
-        return { status, outlived: seen.outlived }
-      },
-    )
-    expect(outcome).toMatchObject({ status: 'failed', error: expect.stringContaining('ran out of time') })
-  })
-
-  test('because its body failed, or completed without waiting', async () => {
-    for (const ends of ['completes', 'fails']) {
-      const { outcome, effects } = await expectSame(
-        (log, clock) => [
-          ...kids(log, clock),
-          defineTask({ name: 'main', undo: { pay: () => log.push('parent undone') } }, async (task) => {
-            await task.step('pay', () => 1)
-            void task.child('kid', null)
-            await task.sleep('a while', '30s')
-            if (ends === 'fails') throw new NonRetryableError('no')
-            return 'done'
-          }),
-        ],
-        law,
-      )
-      expect(outcome).toMatchObject({ status: ends === 'fails' ? 'failed' : 'completed' })
-      expect(effects).toEqual([
-        'grandkid cleaned up',
-        'kid undone',
-        'kid cleaned up',
-        ...(ends === 'fails' ? ['parent undone'] : []),
-      ])
-    }
-  })
-
-  test('in a branch that loses: it is cleaned up before the race returns', async () => {
-    const { outcome } = await expectSame(
-      (log, clock) => [
-        ...kids(log, clock),
-        defineTask({ name: 'main' }, async (task) => {
-          const won = await task.race({
-            child: (t) => t.child('kid', null),
-            quick: (t) => t.sleep('q', '20s').then(() => 'quick'),
-          })
-          log.push('told')
-          const second = await task.race({ child: (t) => t.child('small', 3), slow: (t) => t.sleep('q', '50s') })
-          return [won, second]
-        }),
-        defineTask({ name: 'small' }, (task, input) => task.sleep('s', '1s').then(() => input)),
-      ],
-      (log, where) => {
-        law(log, where)
-        expect(log.indexOf('kid cleaned up'), where).toBeGreaterThanOrEqual(0)
-        expect(log.lastIndexOf('kid cleaned up'), where).toBeLessThan(log.indexOf('told'))
-      },
-    )
-    expect(outcome).toMatchObject({ value: ['quick', 3], seen: { outlived: [] } })
-  })
-})
-
-describe('a parent that is tried again', () => {
-  test('starts another child for one that failed, and keeps one that did not', async () => {
-    const { outcome, effects } = await expectSame(
-      (log) => [
-        defineTask({ name: 'good' }, (task) => task.step('good', () => void log.push('good'))),
-        defineTask({ name: 'flaky' }, async (task, attempt) => {
-          await task.step('flaky', () => void log.push(`flaky ${attempt}`))
-          if (attempt === 1) throw new Error('flaky')
-          return `attempt ${attempt}`
-        }),
-        defineTask({ name: 'main', retry: { maximumAttempts: 2, initialInterval: '10s' } }, async (task) => {
-          await task.child('good', null)
-          return task.child('flaky', task.attempt)
-        }),
-      ],
-      (log, where) => {
-        expect(times(log, 'good'), where).toBeLessThanOrEqual(2)
-        expect(log, where).toContain('flaky 2')
-      },
-    )
-    expect(outcome).toMatchObject({
-      value: 'attempt 2',
-      attempt: 2,
-      seen: {
-        states: ['flaky completed none -', 'flaky failed none -', 'good completed none -', 'main completed none -'],
-      },
-    })
-    expect(effects).toEqual(['good', 'flaky 1', 'flaky 2'])
-  })
-
-  test('ends what the next attempt does not know of, and waits its time although a child that it keeps ends', async () => {
-    const { outcome } = await expectSame(
-      (log, clock) => [
-        defineTask({ name: 'kept' }, (task) => task.sleep('k', '20s').then(() => 'kept')),
-        defineTask({ name: 'dropped', onCancel: () => log.push('dropped cleaned up') }, async (task) => {
-          log.push('dropped begins')
-          await task.sleep('k', '1h')
-        }),
-        defineTask(
-          { name: 'main', retry: { maximumAttempts: 2, initialInterval: '100s', backoffCoefficient: 1 } },
-          async (task) => {
-            const kept = task.child('kept', null)
-            try {
-              await task.step('fails', () => {
-                if (task.attempt === 2) return
-                log.push(`failed at ${clock.now()}`)
-                throw new Error('no')
-              })
-            } catch (error) {
-              void task.child('dropped', null)
-              await task.step('note', () => 1)
-              throw error
-            }
-            await task.step('second', () => void log.push(`went on at ${clock.now()}`))
-            return kept
-          },
-        ),
-      ],
-      (log, where) => {
-        const at = (what: string) =>
-          Number(
-            log
-              .findLast((entry) => entry.startsWith(what))
-              ?.split(' ')
-              .at(-1),
-          )
-        // At least half of it, whatever the jitter.
-        expect(at('went on') - at('failed'), where).toBeGreaterThanOrEqual(50_000)
-        if (log.includes('dropped begins')) expect(log, where).toContain('dropped cleaned up')
-      },
-      startMain,
-      // Whether the child that is dropped had begun by then may differ.
-      (played) => ({
-        ...(orderless(played) as object),
-        seen: (played as { seen: { outlived: string[] } }).seen.outlived,
-      }),
-    )
-    expect(outcome).toMatchObject({ value: 'kept', attempt: 2 })
-  })
-})
-
-describe('a parent that waits for its child', () => {
-  test('holds no slot: 100 parents on 100 slots, and parents on one slot, do not deadlock', async () => {
-    for (const [parents, concurrency] of [
-      [100, 100],
-      [10, 1],
-    ] as const) {
-      const clock = new ManualClock()
-      const kid = defineTask({ name: 'kid' }, (task, input) => task.step('k', () => input))
-      const main = defineTask({ name: 'main' }, async (task, input) => {
-        const [one, two] = await Promise.all([task.child('kid', input), task.child('kid', input)])
-        return [one, two, await task.child('kid', 'last')]
-      })
-      const holdfast = await openInMemory({ tasks: [main, kid], clock, concurrency })
-      const started = await Promise.all(Array.from({ length: parents }, (_, at) => holdfast.start('main', at)))
-      const all = await Promise.all(started.map(({ taskId }) => holdfast.result(taskId as never)))
-      expect(all).toEqual(Array.from({ length: parents }, (_, at) => [at, at, 'last']))
-      expect((await family(holdfast)).outlived).toEqual([])
-    }
-  })
-
-  test('for long is unloaded, and wakes when its child ends, whatever write the process dies at', async () => {
-    const { outcome, effects } = await expectSame((log) => [
-      defineTask({ name: 'kid' }, async (task) => {
-        await task.sleep('k', '5m')
-        return 'kid'
-      }),
-      defineTask({ name: 'main' }, async (task) => {
-        log.push('begins')
-        return [await task.child('kid', null), await task.step('z', () => 1)]
-      }),
-    ])
-    expect(outcome).toMatchObject({ value: ['kid', 1] })
-    // It was let go of, and replayed.
-    expect(effects).toHaveLength(2)
-  })
-
-  test('goes on with a child that ended while nobody was there', async () => {
-    const disk = new MemoryDisk()
-    const clock = new ManualClock()
-    const tasks = () => [
-      defineTask({ name: 'kid' }, (task) => task.sleep('k', '5m').then(() => 'kid')),
-      defineTask({ name: 'main' }, (task) => task.child('kid', null)),
-    ]
-    const first = await openInMemory({ disk, clock, tasks: tasks() })
-    const { taskId } = await first.start('main', null)
-    await clock.advance(120_000)
-    await turns()
-    await first.close()
-    await clock.advance(600_000)
-    // Only the child's code is there at first.
-    const second = await openInMemory({ disk, clock, tasks: [tasks()[0] as Task] })
-    await turns(100)
-    expect((await second.list()).tasks.map(({ type, status }) => `${type} ${status}`).sort()).toEqual([
-      'kid completed',
-      'main running',
-    ])
-    second.register(tasks()[1] as Task)
-    expect(await second.result(taskId as never, { waitParked: true })).toBe('kid')
-    await second.close()
-  })
-
-  test.each(['its parent is cancelled', 'its branch loses'])('and others end at once when %s', async (how) => {
-    const clock = new ManualClock()
-    const never = () => new Promise(() => {})
-    const kid = defineTask({ name: 'kid', undo: { k: () => {} }, cleanUp: { grace: '1m' } }, (task) =>
-      task.step('k', never),
-    )
-    const kids = (task: TaskContext) => Promise.all([1, 2, 3, 4].map((n) => task.child('kid', n)))
-    const main = defineTask({ name: 'main' }, (task) =>
-      task.race({ kids, go: (branch) => branch.receive('go') }).then(() => 'went on'),
-    )
-    const holdfast = await openInMemory({ tasks: [main, kid], clock })
-    const { taskId } = await holdfast.start('main', null)
-    await turns()
-    if (how === 'its branch loses') await holdfast.send(taskId, 'go', null)
-    else await holdfast.cancel(taskId)
-    await turns()
-    const { tasks } = await holdfast.list({ type: 'kid' })
-    expect(tasks.map(({ status }) => status)).toEqual(['cancelled', 'cancelled', 'cancelled', 'cancelled'])
-    await clock.advance(61_000)
-    await turns()
-    expect(await holdfast.list({ type: 'kid' })).toMatchObject({ tasks: Array(4).fill({ cleanUp: 'done' }) })
-    expect(await holdfast.get(taskId)).toMatchObject(
-      how === 'its branch loses' ? { status: 'completed' } : { status: 'cancelled', cleanUp: 'done' },
-    )
   })
 })

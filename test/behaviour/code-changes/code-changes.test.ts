@@ -6,7 +6,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import type { AnyTaskDefinition, Holdfast, TaskContext } from '../../../src/index.js'
 import { defineTask } from '../../../src/index.js'
-import { ManualClock, MemoryDisk, openInMemory } from '../../../src/testing/index.js'
+import { ManualClock, MemoryDisk, openInMemory, untilIdle } from '../../../src/testing/index.js'
 import { bareWait, dies, play, refusal } from '../../helpers/play.js'
 
 /** What one life of the process came to: the task's end, or nothing because it died. */
@@ -362,7 +362,7 @@ describe('patched', () => {
     const { taskId } = await holdfast.start(job, null)
     await cancelled
     await expect(holdfast.result(taskId)).rejects.toMatchObject({ code: 'TASK_CANCELLED' })
-    for (let turns = 0; turns < 50; turns++) await turn()
+    await untilIdle(holdfast)
     expect(calls).toEqual(['a'])
     expect([...disk.content.keys()].filter((key) => key.startsWith('patch/'))).toEqual([])
   })

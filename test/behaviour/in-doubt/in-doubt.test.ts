@@ -4,7 +4,8 @@ import { describe, expect, test } from 'vitest'
 import { defineTask, type InterruptedStep, type StepContext } from '../../../src/index.js'
 import { ManualClock, MemoryDisk, openInMemory } from '../../../src/testing/index.js'
 import { everyCrash } from '../../helpers/every-crash.js'
-import { answerAll, cameTo, keysOf, turns } from '../../helpers/waiting.js'
+import { turns } from '../../helpers/turns.js'
+import { answerAll, cameTo, keysOf } from '../../helpers/waiting.js'
 
 const drive = async (holdfast: Awaited<ReturnType<typeof openInMemory>>) =>
   (await holdfast.start('trade', null, { idempotencyKey: 'k' })).taskId
@@ -130,7 +131,7 @@ describe("a step that was interrupted, under 'ask',", () => {
       })
     const first = await openInMemory({ disk, clock, tasks: [trade(() => new Promise(() => {}))] })
     const { taskId } = await first.start('trade', null)
-    await turns()
+    await turns(60)
     disk.crash()
     const open = (options: object = {}) => openInMemory({ disk, clock, tasks: [trade(buy)], ...options })
     return { taskId, disk, clock, open }
@@ -234,7 +235,7 @@ describe("a step that was interrupted, under 'ask',", () => {
     const { taskId, clock, disk, open } = await inDoubt(() => expect.unreachable())
     for (let life = 0; life < 3; life++) {
       const holdfast = await open()
-      await turns()
+      await turns(60)
       if (life === 1) await clock.advance(61_000)
       expect(await holdfast.get(taskId)).toMatchObject({
         status: 'input_required',
@@ -253,7 +254,7 @@ describe("a step that was interrupted, under 'ask',", () => {
       else disk.crash()
     }
     const last = await open()
-    await turns()
+    await turns(60)
     await clock.advance(61_000)
     expect(await last.respond(taskId, { buy: { tookPlace: true } })).toMatchObject({ accepted: ['buy'] })
     expect(await last.result(taskId)).toEqual([null, 'after'])
@@ -262,7 +263,7 @@ describe("a step that was interrupted, under 'ask',", () => {
   test('takes nothing but whether it took place, and goes on asking', async () => {
     const { taskId, open } = await inDoubt(() => 'bought')
     const holdfast = await open()
-    await turns()
+    await turns(60)
     for (const answer of [
       undefined,
       null,
@@ -298,16 +299,16 @@ describe("a step that was interrupted, under 'ask',", () => {
     })
     for (const key of ['buy', 'buy-2', 'buy-3']) {
       const holdfast = await open()
-      await turns()
+      await turns(60)
       expect(await keysOf(holdfast, taskId)).toEqual([key])
       await holdfast.respond(taskId, { [key]: { tookPlace: false } })
-      await turns()
+      await turns(60)
       expect((await holdfast.get(taskId)).status).toBe('running')
       disk.crash()
     }
     expect(begun).toBe(3)
     const last = await open()
-    await turns()
+    await turns(60)
     expect(await last.respond(taskId, { 'buy-2': { tookPlace: true } })).toMatchObject({
       ignored: [{ reason: 'answered' }],
     })
@@ -333,16 +334,16 @@ describe("a step that was interrupted, under 'ask',", () => {
       })
     const first = await openInMemory({ disk, clock, tasks: [trade(true)] })
     const { taskId } = await first.start('trade', null)
-    await turns()
+    await turns(60)
     // Side by side: one that first writes down that it begins does so later than one that does not.
     expect(ran.splice(0).sort()).toEqual(['a', 'b', 'c'])
     disk.crash()
     const second = await openInMemory({ disk, clock, tasks: [trade(false)] })
-    await turns()
+    await turns(60)
     const [one, two] = (await keysOf(second, taskId)) as [string, string]
     expect(one).not.toBe(two)
     await second.respond(taskId, { [two]: { tookPlace: true, result: 'known' } })
-    await turns()
+    await turns(60)
     expect(await keysOf(second, taskId)).toEqual([one])
     await second.respond(taskId, { [one]: { tookPlace: false } })
     expect(Object.values((await second.result(taskId)) as object).sort()).toEqual(['a', 'c', 'known'])
@@ -366,11 +367,11 @@ describe("a step that was interrupted, under 'ask',", () => {
     )
     const first = await openInMemory({ disk, clock, tasks: [trade] })
     const { taskId } = await first.start(trade, null)
-    await turns()
+    await turns(60)
     await clock.advance(10_000)
     await first.close({ grace: 0 })
     const second = await openInMemory({ disk, clock, tasks: [trade] })
-    await turns()
+    await turns(60)
     expect(await second.get(taskId)).toMatchObject({
       inputRequests: { buy: { request: { step: { attempt: 2 } } } },
     })
@@ -382,7 +383,7 @@ describe("a step that was interrupted, under 'ask',", () => {
   test('and cancelled meanwhile is asked about no more', async () => {
     const { taskId, open } = await inDoubt(() => expect.unreachable())
     const holdfast = await open({ concurrency: 1 })
-    await turns()
+    await turns(60)
     await holdfast.cancel(taskId)
     expect((await holdfast.get(taskId)).inputRequests).toBeUndefined()
     expect(await cameTo(holdfast.respond(taskId, { buy: { tookPlace: false } }), 30)).toEqual({

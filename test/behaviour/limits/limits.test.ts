@@ -1,56 +1,11 @@
 // Goal: no limit is ever overshot, no slot is ever lost, nobody starves and nobody is held up by another's limit.
 // Method: a thousand starts at once against each limit; time in hand; random waits and cancels against plain rules.
-import fc from 'fast-check'
+
 import { describe, expect, test } from 'vitest'
-import { Events } from '../../../src/base/events.js'
-import { createIds } from '../../../src/base/ids.js'
-import { LiveTask } from '../../../src/engine/core/live-task.js'
-import { LiveTasks } from '../../../src/engine/core/live-tasks.js'
-import { Admission } from '../../../src/engine/scheduling/admission.js'
-import { startsReader } from '../../../src/engine/scheduling/owner-starts.js'
-import { OwnerRates } from '../../../src/engine/scheduling/rate-limit.js'
 import { type QueuedRun, Scheduler } from '../../../src/engine/scheduling/scheduler.js'
-import { defineTask, type Holdfast, type HoldfastError, type TaskContext } from '../../../src/index.js'
-import { toWrites } from '../../../src/store/operations.js'
-import { createSettled, createTask } from '../../../src/task/decisions/create.js'
-import { ManualClock, MemoryDisk, openInMemory, silentLogger } from '../../../src/testing/index.js'
-
-const turns = async (count = 30) => {
-  for (let turn = 0; turn < count; turn++) await new Promise((resolve) => setImmediate(resolve))
-}
-
-/** A task whose bodies run until they are let go, and what runs at the moment. */
-function gate(name: string, options: { concurrency?: number } = {}) {
-  const running: { owner: string | undefined; n: number; end: () => void }[] = []
-  const seen = { most: 0, order: [] as number[] }
-  const task = defineTask({ name, ...options }, (task, n: number) =>
-    task.step(
-      'hold',
-      () =>
-        new Promise<number>((resolve) => {
-          const end = () => {
-            running.splice(running.indexOf(entry), 1)
-            resolve(n)
-          }
-          const entry = { owner: task.owner, n, end }
-          running.push(entry)
-          seen.order.push(n)
-          seen.most = Math.max(seen.most, running.length)
-        }),
-    ),
-  )
-  const endAll = async () => {
-    for (let idle = 0; idle < 3; idle++) {
-      while (running.length > 0) {
-        running[0]?.end()
-        idle = 0
-        await turns(4)
-      }
-      await turns(20)
-    }
-  }
-  return { task, running, seen, endAll }
-}
+import { defineTask, type HoldfastError } from '../../../src/index.js'
+import { ManualClock, MemoryDisk, openInMemory, untilIdle } from '../../../src/testing/index.js'
+import { gate } from '../../helpers/gated-tasks.js'
 
 const outcomes = async (starts: Promise<{ taskId: string }>[]) => {
   const settled = await Promise.allSettled(starts)
@@ -172,7 +127,7 @@ describe('a thousand starts at once', () => {
     expect(await openLater(() => holdfast.start(task, 1, alice))).toBeDefined()
     const again = await outcomes(thousand((n) => holdfast.start(task, n, alice)))
     expect(again.taskIds).toHaveLength(9)
-    await turns()
+    await untilIdle(holdfast)
     expect(running).toHaveLength(2)
     await holdfast.close({ grace: 0 })
   })
@@ -198,12 +153,12 @@ describe('a start that nobody knows the fate of', () => {
     const alice = { owner: 'alice' }
     await expect(holdfast.start(task, 1, alice)).rejects.toMatchObject({ code: 'START_UNKNOWN' })
     await openLater(() => holdfast.start(task, 2, alice))
-    await turns()
+    await untilIdle(holdfast)
     // The first one had landed. It runs in the only slot; the second waits for it.
     expect(running.map(({ n }) => n)).toEqual([1])
     await expect(holdfast.start(task, 3, alice)).rejects.toMatchObject({ details: { limit: 'ratePerOwner' } })
     running[0]?.end()
-    await turns(60)
+    await untilIdle(holdfast)
     expect(running.map(({ n }) => n)).toEqual([2])
   })
 })
@@ -215,7 +170,7 @@ describe('concurrency', () => {
     const holdfast = await openInMemory({ tasks: [slow.task, other.task], concurrency: 10 })
     await Promise.all(Array.from({ length: 50 }, (_, n) => holdfast.start(slow.task, n)))
     await Promise.all(Array.from({ length: 20 }, (_, n) => holdfast.start(other.task, n)))
-    await turns()
+    await untilIdle(holdfast)
     expect(slow.running).toHaveLength(3)
     expect(other.running).toHaveLength(7)
     await other.endAll()
@@ -231,14 +186,14 @@ describe('concurrency', () => {
     for (const owner of ['alice', 'bob', undefined]) {
       await Promise.all(Array.from({ length: 10 }, (_, n) => holdfast.start(task, n, { owner })))
     }
-    await turns()
+    await untilIdle(holdfast)
     const count = (owner: string | undefined) => running.filter((one) => one.owner === owner).length
     // Who has no owner is nobody, and no limit of an owner's holds.
     expect([count('alice'), count('bob'), count(undefined)]).toEqual([2, 2, 2])
     await endAll()
     expect(seen.order).toHaveLength(30)
     await Promise.all(Array.from({ length: 10 }, (_, n) => holdfast.start(task, n)))
-    await turns()
+    await untilIdle(holdfast)
     expect(running).toHaveLength(6)
   })
 
@@ -252,9 +207,9 @@ describe('concurrency', () => {
     const started = await Promise.all(
       Array.from({ length: 40 }, (_, n) => holdfast.start(sleepy, n, { owner: 'alice' })),
     )
-    await turns(400)
+    await untilIdle(holdfast)
     await clock.advance(2 * 3_600_000 + 1)
-    await turns(400)
+    await untilIdle(holdfast)
     for (const [n, { taskId }] of started.entries()) expect(await holdfast.result(taskId)).toBe(n)
   })
 
@@ -265,8 +220,7 @@ describe('concurrency', () => {
     await Promise.all(Array.from({ length: 20 }, (_, n) => first.start(task, n, { owner: `o${n % 3}`, priority: n })))
     disk.crash()
     const again = gate('gate', { concurrency: 2 })
-    await openInMemory({ disk, tasks: [again.task], limits: { queueLengthMax: 1 } })
-    await turns(60)
+    await untilIdle(await openInMemory({ disk, tasks: [again.task], limits: { queueLengthMax: 1 } }))
     expect(again.running).toHaveLength(2)
     await again.endAll()
     expect(again.seen.most).toBe(2)
@@ -285,244 +239,10 @@ describe('owners', () => {
     await holdfast.start(task, -2, { owner: 'carol' })
     for (let served = 0; served < 6; served++) {
       running[0]?.end()
-      await turns(12)
+      await untilIdle(holdfast)
     }
     expect(seen.order.slice(0, 6).filter((n) => n < 0)).toEqual([-1, -2])
   })
-})
-
-describe('priority', () => {
-  const firstOf = async (holdfast: Holdfast, { running, seen }: ReturnType<typeof gate>, count: number) => {
-    expect(await holdfast.list()).toBeDefined()
-    const from = seen.order.length
-    while (seen.order.length < from + count) {
-      running[0]?.end()
-      await turns(12)
-    }
-    return seen.order.slice(from)
-  }
-
-  test('decides who runs first, then who came first', async () => {
-    const clock = new ManualClock()
-    const gated = gate('gate')
-    const holdfast = await openInMemory({ clock, tasks: [gated.task], concurrency: 1 })
-    await holdfast.start(gated.task, 0)
-    const given = [undefined, 5, -100, 100, 5, -1, 0]
-    for (const [n, priority] of given.entries()) {
-      const { taskId } = await holdfast.start(gated.task, n + 1, { priority })
-      expect(await holdfast.get(taskId)).toMatchObject({ priority: priority ?? 0, status: 'pending' })
-    }
-    expect(await firstOf(holdfast, gated, 7)).toEqual([4, 2, 5, 1, 7, 6, 3])
-  })
-
-  test('grows by 1 per 30 s, so that no task starves', async () => {
-    const clock = new ManualClock()
-    const gated = gate('gate')
-    const holdfast = await openInMemory({ clock, tasks: [gated.task], concurrency: 1 })
-    await holdfast.start(gated.task, 0)
-    await holdfast.start(gated.task, 1, { priority: -2 })
-    await clock.advance(59_999)
-    await holdfast.start(gated.task, 2)
-    await clock.advance(2)
-    await holdfast.start(gated.task, 3)
-    await holdfast.start(gated.task, 4, { priority: 1 })
-    expect(await firstOf(holdfast, gated, 4)).toEqual([4, 2, 1, 3])
-  })
-
-  test('of the highest, started again and again, does not keep the lowest waiting for ever', async () => {
-    const clock = new ManualClock()
-    const gated = gate('gate')
-    const holdfast = await openInMemory({ clock, tasks: [gated.task], concurrency: 1 })
-    await holdfast.start(gated.task, 0)
-    await holdfast.start(gated.task, -1, { priority: -100 })
-    for (let n = 1; !gated.seen.order.includes(-1); n++) {
-      // 200 of priority at 30 s each, and one more that was there before.
-      expect(n).toBeLessThan(205)
-      await holdfast.start(gated.task, n, { priority: 100 })
-      await clock.advance(30_000)
-      gated.running[0]?.end()
-      await turns(12)
-    }
-  })
-
-  test('and the time waited survive a crash', async () => {
-    const clock = new ManualClock()
-    const disk = new MemoryDisk()
-    const before = gate('gate')
-    const first = await openInMemory({ clock, disk, tasks: [before.task], concurrency: 1 })
-    await first.start(before.task, 0, { priority: 100 })
-    await first.start(before.task, 1)
-    await clock.advance(90_000)
-    await first.start(before.task, 2, { priority: 2 })
-    await first.start(before.task, 3, { priority: 4 })
-    disk.crash()
-    const gated = gate('gate')
-    const holdfast = await openInMemory({ clock, disk, tasks: [gated.task], concurrency: 1 })
-    await turns(40)
-    expect([...gated.seen.order, ...(await firstOf(holdfast, gated, 3))]).toEqual([0, 3, 1, 2])
-  })
-})
-
-describe('no slot is lost', () => {
-  test('whatever waits, is cancelled, is let in or let go, in any order', () => {
-    const owners = [undefined, 'a', 'b', 'c']
-    const types = ['x', 'y', 'z']
-    const max: Record<string, number | undefined> = { x: 1, y: 3 }
-    const action = fc.record({
-      act: fc.constantFrom('try', 'enqueue', 'enqueue', 'release', 'release', 'remove'),
-      owner: fc.constantFrom(...owners),
-      type: fc.constantFrom(...types),
-      priority: fc.integer({ min: -100, max: 100 }),
-      pick: fc.nat(),
-    })
-    fc.assert(
-      fc.property(
-        fc.integer({ min: 1, max: 5 }),
-        fc.integer({ min: 1, max: 3 }),
-        fc.array(action),
-        (total, each, acts) => {
-          const running: QueuedRun[] = []
-          const waiting = new Map<string, QueuedRun>()
-          const scheduler = new Scheduler({
-            concurrency: total,
-            concurrencyPerOwner: each,
-            ageingMs: 1_000,
-            concurrencyOf: (type) => max[type],
-          })
-          const count = (has: (one: QueuedRun) => boolean) => running.filter(has).length
-          const fits = ({ owner, type }: QueuedRun) =>
-            running.length < total &&
-            count((one) => one.type === type) < (max[type] ?? 99) &&
-            (owner === undefined || count((one) => one.owner === owner) < each)
-          const rank = ({ since, priority = 0 }: QueuedRun) => since - priority * 1_000
-          const enqueue = (waiter: QueuedRun) => {
-            waiting.set(waiter.taskId, waiter)
-            scheduler.enqueue(waiter, () => {
-              // Whoever begins fits, waited, and comes first of those of its owner that fit.
-              expect(fits(waiter)).toBe(true)
-              expect(waiting.delete(waiter.taskId)).toBe(true)
-              for (const other of waiting.values()) {
-                if (other.owner === waiter.owner && fits(other)) expect(rank(waiter)).toBeLessThanOrEqual(rank(other))
-              }
-              running.push(waiter)
-            })
-          }
-          let now = 0
-          for (const { act, owner, type, priority, pick } of acts) {
-            now += 100
-            const waiter = { taskId: `t${now}`, owner, type, priority, since: now }
-            if (act === 'try') {
-              const may = fits(waiter)
-              expect(scheduler.tryTake(waiter)).toBe(may)
-              if (may) running.push(waiter)
-            } else if (act === 'enqueue') enqueue(waiter)
-            else if (act === 'release' && running.length > 0) {
-              const [ended] = running.splice(pick % running.length, 1)
-              scheduler.release(ended as QueuedRun)
-            } else if (act === 'remove' && waiting.size > 0) {
-              const taskId = [...waiting.keys()][pick % waiting.size] as string
-              waiting.delete(taskId)
-              expect(scheduler.remove(taskId)).toBe(true)
-              expect(scheduler.remove(taskId)).toBe(false)
-            }
-            expect(scheduler.free).toBe(total - running.length)
-            expect(scheduler.waiting).toBe(waiting.size)
-            // Nobody waits who could run.
-            expect([...waiting.values()].filter(fits)).toEqual([])
-          }
-          for (let left = running.shift(); left; left = running.shift()) scheduler.release(left)
-          expect([scheduler.free, scheduler.waiting, waiting.size]).toEqual([total, 0, 0])
-        },
-      ),
-      { numRuns: 2_000 },
-    )
-  })
-
-  test('by a run that ends while it queues for a slot, and neither is its next one held up', async () => {
-    const clock = new ManualClock()
-    const fail: ((error: Error) => void)[] = []
-    const torn = defineTask({ name: 'torn', retry: { maximumAttempts: 2, initialInterval: '1s' } }, async (task) => {
-      const outside = new Promise<never>((_, reject) => fail.push(reject))
-      await Promise.race([task.sleep('nap', '5s'), outside])
-      await task.sleep('another', '2s')
-      return task.attempt
-    })
-    const { task: hold, running } = gate('hold')
-    const holdfast = await openInMemory({ clock, tasks: [torn, hold], concurrency: 1 })
-    const { taskId } = await holdfast.start(torn, null)
-    await turns()
-    await holdfast.start(hold, 1)
-    await turns()
-    expect(running).toHaveLength(1)
-    // It wants its slot back, doesn't get it, and fails meanwhile.
-    await clock.advance(5_000)
-    fail[0]?.(new Error('torn'))
-    await turns()
-    await clock.advance(1_000)
-    expect(await holdfast.get(taskId)).toMatchObject({ status: 'running', attempt: 2 })
-    running[0]?.end()
-    await turns(60)
-    await clock.advance(2_000)
-    expect(await holdfast.result(taskId)).toBe(2)
-    for (const n of [2, 3]) await holdfast.start(hold, n)
-    await turns()
-    expect(running.map(({ n }) => n)).toEqual([2])
-  })
-
-  test('by tasks that sleep, retry, wait side by side, are cancelled and time out at random', async () => {
-    await fc.assert(
-      fc.asyncProperty(
-        fc.array(
-          fc.record({ plan: fc.array(fc.nat(5), { maxLength: 5 }), cancelAfter: fc.nat(60), owner: fc.nat(2) }),
-          {
-            minLength: 5,
-            maxLength: 30,
-          },
-        ),
-        fc.constantFrom(3, 5, 1_000),
-        async (tasks, loadedRunsMax) => {
-          const clock = new ManualClock()
-          const acts = [
-            (task: TaskContext) => task.step('a', () => 1),
-            (task: TaskContext) => task.sleep('short', '5s'),
-            (task: TaskContext) => task.sleep('long', '5m'),
-            (task: TaskContext) => Promise.all([task.sleep('short', '7s'), task.step('b', () => turns(3))]),
-            (task: TaskContext) =>
-              task.step('c', ({ attempt }) => (attempt < 2 ? Promise.reject(new Error('again')) : 1), {
-                retry: { maximumAttempts: 2, initialInterval: '20s' },
-              }),
-            (task: TaskContext) => Promise.race([task.sleep('short', '3s'), task.sleep('longer', '9s')]),
-          ]
-          const random = defineTask(
-            { name: 'random', concurrency: 2, timeout: '20m' },
-            async (task, plan: number[]) => {
-              for (const act of plan) await acts[act]?.(task)
-              return 'done'
-            },
-          )
-          const { task: hold, running } = gate('hold')
-          const options = { concurrency: 3, concurrencyPerOwner: 2, limits: { loadedRunsMax } }
-          const holdfast = await openInMemory({ clock, tasks: [random, hold], ...options })
-          for (const { plan, owner } of tasks) await holdfast.start(random, plan, { owner: `o${owner}` })
-          const { tasks: started } = await holdfast.list()
-          for (let second = 0; second < 60; second++) {
-            for (const [n, { cancelAfter }] of tasks.entries()) {
-              if (cancelAfter === second) await holdfast.cancel(started[n]?.taskId ?? '').catch(() => {})
-            }
-            await clock.advance(1_000)
-          }
-          await clock.advance(30 * 60_000)
-          const left = await holdfast.list({ status: ['pending', 'running'] })
-          expect(left.tasks).toEqual([])
-          await Promise.all([0, 1, 2, 3].map((n) => holdfast.start(hold, n)))
-          await turns()
-          expect(running).toHaveLength(3)
-          await holdfast.close({ grace: 0 })
-        },
-      ),
-      { numRuns: 15 },
-    )
-  }, 120_000)
 })
 
 describe('a queue of 100,000', () => {
@@ -559,145 +279,6 @@ describe('a queue of 100,000', () => {
     expect(scheduler).toMatchObject({ waiting: 0, free: 10 })
     expect(order.length).toBeGreaterThanOrEqual(90_000)
     expect(perTask, 'microseconds per task').toBeLessThan(200)
-  })
-})
-
-describe('a rate', () => {
-  test('is a sliding window, and asks the store once', async () => {
-    const asked: unknown[] = []
-    const rates = new OwnerRates({ starts: 3, perMs: 100 }, async (...question) => {
-      asked.push(question)
-      return [40, 20]
-    })
-    await Promise.all([rates.load('a', 50), rates.load('a', 50)])
-    await rates.load('a', 50)
-    expect(asked).toEqual([['a', { since: -49, limit: 3, now: 50 }]])
-    expect(rates.nextAt('a', 50)).toBe(50)
-    rates.take('a', 50)
-    expect(rates.nextAt('a', 50)).toBe(120)
-    expect(rates.nextAt('a', 119)).toBe(120)
-    expect(rates.nextAt('a', 120)).toBe(120)
-    rates.take('a', 120)
-    expect(rates.nextAt('a', 120)).toBe(140)
-    rates.giveBack('a', 120)
-    expect(rates.nextAt('a', 120)).toBe(120)
-    // Another's start lets go of what is long over.
-    rates.take('b', 500)
-    expect(rates.countOf('a')).toBe(0)
-    rates.giveBack('b', 500)
-    expect(rates.countOf('b')).toBe(0)
-    rates.giveBack('nobody', 5)
-  })
-
-  test('under a clock that is set back holds nobody up for longer than its window', async () => {
-    const clock = new ManualClock()
-    const task = defineTask({ name: 'noop' }, () => 1)
-    const disk = new MemoryDisk()
-    const options = { disk, tasks: [task], ratePerOwner: { starts: 2, per: '1m' } } as const
-    const before = await openInMemory({ ...options, clock })
-    for (const n of [1, 2]) await before.start(task, n, { owner: 'alice' })
-    await before.close()
-    const back = new ManualClock(clock.now() - 24 * 3_600_000)
-    const after = await openInMemory({ ...options, clock: back })
-    await expect(after.start(task, 3, { owner: 'alice' })).rejects.toMatchObject({ details: { retryAfterMs: 60_000 } })
-    await back.advance(60_000)
-    await after.start(task, 4, { owner: 'alice' })
-  })
-
-  test('counts a start by its time of creation if its ID is ahead of a clock that was set back', async () => {
-    const task = defineTask({ name: 'noop' }, () => 1)
-    const disk = new MemoryDisk()
-    const options = { disk, tasks: [task], ratePerOwner: { starts: 2, per: '1m' } } as const
-    const first = await openInMemory({ ...options, clock: new ManualClock(24 * 3_600_000) })
-    await first.start(task, 1, { owner: 'bob' })
-    await first.close()
-    const clock = new ManualClock(1_000_000)
-    const second = await openInMemory({ ...options, clock })
-    for (const n of [2, 3]) await second.start(task, n, { owner: 'alice' })
-    await clock.advance(59_000)
-    await second.close()
-    const third = await openInMemory({ ...options, clock })
-    await expect(third.start(task, 4, { owner: 'alice' })).rejects.toMatchObject({ details: { retryAfterMs: 1_000 } })
-    await third.close()
-    await clock.advance(1_000)
-    const fourth = await openInMemory({ ...options, clock })
-    await fourth.start(task, 5, { owner: 'alice' })
-    await fourth.close()
-  })
-
-  test('doesn’t count what tasks start as their children, also after a restart', async () => {
-    const disk = new MemoryDisk()
-    const level = await disk.open()
-    const ids = createIds()
-    const about = { seed: '', type: 'a', kind: 'body', durability: 'synced', startNow: false, by: 'a' } as const
-    for (let n = 0; n < 50; n++) {
-      const at = 1_000_000 + n
-      const created = createTask(
-        { ...about, taskId: ids.taskId(at), owner: 'alice', parentId: n % 10 !== 0 ? 'task-0' : undefined },
-        at,
-      )
-      const outcome = ([{ kind: 'result' }, { kind: 'cancelled' }] as const)[n % 20 === 0 ? 0 : 1]
-      const decision = createSettled(created, { kind: 'settle', outcome, retentionMs: 1, onCancel: false, by: 'a' }, at)
-      const batch = level.batch()
-      for (const { key, value } of toWrites(decision).operations) if (value !== undefined) batch.put(key, value)
-      await batch.write({ sync: true })
-    }
-    const live = new LiveTasks({ note() {}, leave() {} } as never)
-    const read = (owner: string, since: number, limit: number) =>
-      startsReader({ read: (act) => act(level) }, live)(owner, { since, limit, now: 2_000_000 })
-    expect(await read('alice', 0, 100)).toEqual([40, 30, 20, 10, 0].map((n) => 1_000_000 + n))
-    expect(await read('alice', 1_000_020, 2)).toEqual([1_000_040, 1_000_030])
-    expect(await read('alice', 1_000_020, 100)).toHaveLength(3)
-    expect(await read('bob', 0, 100)).toEqual([])
-
-    // Unfinished ones count too, and one that settles meanwhile counts once.
-    const doneIds = [...disk.content.keys()].flatMap((key) => (key.startsWith('done/') ? [key.slice(5)] : []))
-    for (const [taskId, createdAt] of [
-      [ids.taskId(1_000_045), 1_000_045],
-      [doneIds[40] as string, 1_000_040],
-    ] as const) {
-      const { head } = createTask({ ...about, taskId, owner: 'alice' }, createdAt)
-      live.set(taskId, new LiveTask(head, head))
-    }
-    expect(await read('alice', 1_000_030, 100)).toEqual([1_000_045, 1_000_040, 1_000_030])
-    expect(await read('alice', 0, 2)).toEqual([1_000_045, 1_000_040])
-
-    // In memory they are let in past the rate, and held to the other limits.
-    const clock = new ManualClock()
-    const tasks = new LiveTasks({ note() {}, leave() {} } as never)
-    const admission = new Admission({
-      clock,
-      tasks,
-      events: new Events(silentLogger),
-      store: { read: async () => [] } as never,
-      limits: { liveTasksMax: 9, liveTasksPerOwnerMax: 9, queueLengthMax: 1 } as never,
-      scheduler: new Scheduler({ concurrency: 1, ageingMs: 1, concurrencyOf: () => undefined }),
-      ratePerOwner: { starts: 1, perMs: 1_000 },
-    })
-    const alice = { owner: 'alice', type: 'a', kind: 'session' } as const
-    await admission.ready(alice)
-    for (let n = 0; n < 5; n++) admission.admit({ ...alice, parentId: 'task-0' })
-    const { giveBack } = admission.admit(alice)
-    expect(() => admission.admit(alice)).toThrow(/ratePerOwner/)
-    giveBack({ unknown: true })
-    expect(() => admission.admit(alice)).toThrow(/ratePerOwner/)
-    giveBack({ unknown: false })
-    giveBack({ unknown: false })
-    admission.admit(alice)
-    expect(() => admission.admit(alice)).toThrow(/ratePerOwner/)
-    const child = { ...alice, kind: 'body', parentId: 'task-0' } as const
-    admission.admit(child)
-    admission.admit(child)
-    expect(() => admission.admit(child)).toThrow(/queueLengthMax/)
-  })
-
-  test('counts session tasks', async () => {
-    const holdfast = await openInMemory({ ratePerOwner: { starts: 2, per: '1h' } })
-    for (const type of ['a', 'b']) await holdfast.createSessionTask({ type, owner: 'alice' })
-    await expect(holdfast.createSessionTask({ type: 'c', owner: 'alice' })).rejects.toMatchObject({
-      details: { limit: 'ratePerOwner' },
-    })
-    await holdfast.createSessionTask({ type: 'd' })
   })
 })
 

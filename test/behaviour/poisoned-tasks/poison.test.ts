@@ -1,109 +1,10 @@
 // Goal: a task that kills its process is found, parked and named, and nobody else is; a death from outside fails nobody.
 // Method: processes that die on a disk in memory, when a step of a body says so or at every write; time in hand.
+
 import { describe, expect, test } from 'vitest'
-import { defineTask, type Holdfast, type Logger, silentLogger } from '../../../src/index.js'
-import { type InMemoryOptions, ManualClock, MemoryDisk, openInMemory } from '../../../src/testing/index.js'
-
-const turns = async (count = 60) => {
-  for (let turn = 0; turn < count; turn++) await new Promise((resolve) => setImmediate(resolve))
-}
-
-/** A machine whose process dies when a step kills it, and one body that does as it is told by its input. */
-class Machine {
-  clock = new ManualClock()
-  readonly errors: string[] = []
-  /** @param latency turns of the event loop that a write waits for */
-  constructor(latency = 1) {
-    this.disk = new MemoryDisk(() => turns(latency))
-  }
-
-  readonly disk: MemoryDisk
-  /** Inputs whose step brings the process down. */
-  readonly deadly = new Set<string>()
-  /** Inputs whose step never ends. */
-  readonly hanging = new Set<string>()
-  readonly calls: string[] = []
-  holdfast: Holdfast | undefined
-  isDead = false
-
-  readonly logger: Logger = {
-    ...silentLogger,
-    error: (message, fields) => void this.errors.push(`${message} ${JSON.stringify(fields)}`),
-  }
-
-  readonly job = defineTask({ name: 'job' }, async (task, name: string) => {
-    const first = await task.step('first', () => name)
-    const second = await task.step('load', () => this.act(name))
-    return [first, second]
-  })
-  /** Dies, or hangs, before anything of it is recorded. */
-  readonly raw = defineTask({ name: 'raw' }, (task, name: string) => task.step('boom', () => this.act(name)))
-
-  act(name: string): unknown {
-    this.calls.push(name)
-    if (this.deadly.has(name)) {
-      this.die()
-      return new Promise(() => {})
-    }
-    return this.hanging.has(name) ? new Promise(() => {}) : `${name} done`
-  }
-
-  die(): void {
-    this.isDead = true
-    this.disk.crash()
-  }
-
-  /** One process, until it has nothing more to do or is dead. */
-  async live(options: Partial<InMemoryOptions> = {}): Promise<Holdfast | undefined> {
-    this.isDead = false
-    this.clock = new ManualClock(this.clock.now() + 1_000)
-    this.disk.onDeath(() => {
-      this.isDead = true
-    })
-    const { disk, clock, logger, job, raw } = this
-    this.holdfast = undefined
-    const opening = openInMemory({ disk, clock, logger, tasks: [job, raw], ...options }).then((holdfast) => {
-      this.holdfast = holdfast
-    })
-    opening.catch(() => {})
-    await turns()
-    return this.isDead ? undefined : this.holdfast
-  }
-
-  /** Processes, one after the other, until one survives. Returns how many died. */
-  async liveUntilOneSurvives(options: Partial<InMemoryOptions> = {}): Promise<number> {
-    for (let deaths = 0; deaths < 60; deaths++) if (await this.live(options)) return deaths
-    throw new Error('They die for ever')
-  }
-
-  get open(): Holdfast {
-    if (!this.holdfast || this.isDead) throw new Error('No process is running')
-    return this.holdfast
-  }
-
-  async start(type: 'job' | 'raw', name: string): Promise<string> {
-    // The order of the IDs is that of time.
-    await this.clock.advance(1)
-    const starting = this.open.start<string, unknown>(this[type], name)
-    const started = await Promise.race([starting, turns().then(() => undefined)])
-    if (started) return started.taskId
-    throw new Error(`${name} was not started`)
-  }
-
-  /** Starts tasks whose steps hang, and dies. */
-  async startAndDie(...names: string[]): Promise<string[]> {
-    await this.live()
-    for (const name of names) this.hanging.add(name)
-    const taskIds: string[] = []
-    for (const name of names) taskIds.push(await this.start('raw', name))
-    await turns()
-    this.die()
-    return taskIds
-  }
-}
-
-const hasCode = (code: string) => ({ code })
-const parkedOf = async (machine: Machine, taskId: string) => (await machine.open.get(taskId)).parked
+import { defineTask } from '../../../src/index.js'
+import { ManualClock } from '../../../src/testing/index.js'
+import { hasCode, Machine, parkedOf } from '../../helpers/poison-machine.js'
 
 describe('a task that kills its process', () => {
   test.each(['raw', 'job'] as const)(
@@ -113,7 +14,7 @@ describe('a task that kills its process', () => {
       await machine.live()
       machine.deadly.add('bad')
       const { taskId } = await machine.open.start<string, unknown>(machine[type], 'bad', { owner: 'alice' })
-      await turns()
+      await machine.idle()
       expect(machine.isDead).toBe(true)
       // What recorded a step was not counted for that death.
       expect(await machine.liveUntilOneSurvives()).toBe(type === 'raw' ? 4 : 5)
@@ -139,7 +40,7 @@ describe('a task that kills its process', () => {
       const view = await machine.open.forOwner('alice').resume(taskId)
       expect(view).toMatchObject({ status: 'running', parked: undefined })
       await expect(machine.open.resume(taskId)).rejects.toMatchObject(hasCode('NOT_PARKED'))
-      await turns()
+      await machine.idle()
       expect((await machine.open.get(taskId)).status).toBe('completed')
       const actions = (await machine.open.audit({ taskId })).map(
         ({ action, by, why }) => `${action} by ${by} ${why ?? ''}`,
@@ -154,11 +55,11 @@ describe('a task that kills its process', () => {
     await machine.live()
     machine.deadly.add('bad')
     const { taskId } = await machine.open.start(machine.raw, 'bad')
-    await turns()
+    await machine.idle()
     await machine.liveUntilOneSurvives()
     const resuming = machine.open.resume(taskId)
-    await Promise.race([resuming, turns()])
-    await turns()
+    await Promise.race([resuming, machine.idle()])
+    await machine.idle()
     expect(machine.isDead).toBe(true)
     expect(await machine.liveUntilOneSurvives()).toBe(4)
     expect((await parkedOf(machine, taskId))?.code).toBe('POISONED')
@@ -177,12 +78,12 @@ describe('a task that kills its process', () => {
     await machine.live(tasks)
     machine.deadly.add('bad').add('undo')
     const { taskId } = await machine.open.start('lethal', null, { owner: 'alice' })
-    await turns()
+    await machine.idle()
     await machine.liveUntilOneSurvives(tasks)
     expect((await parkedOf(machine, taskId))?.code).toBe('POISONED')
 
-    await Promise.race([machine.open.forOwner('alice').cancel(taskId), turns()])
-    await turns()
+    await Promise.race([machine.open.forOwner('alice').cancel(taskId), machine.idle()])
+    await machine.idle()
     expect(machine.isDead).toBe(true)
     // The process that cancelled it was the first of five.
     expect(await machine.liveUntilOneSurvives(tasks)).toBe(4)
@@ -191,7 +92,7 @@ describe('a task that kills its process', () => {
 
     machine.deadly.clear()
     await machine.open.resume(taskId)
-    await turns()
+    await machine.idle()
     expect(await machine.open.get(taskId)).toMatchObject({ status: 'cancelled', cleanUp: 'done' })
     expect(machine.calls.filter((call) => call === 'undo')).toHaveLength(6)
   })
@@ -208,14 +109,14 @@ describe('a task that kills its process', () => {
     const tasks = [sudden]
     await machine.live({ tasks })
     const { taskId } = await machine.open.start(sudden, null)
-    await turns()
+    await machine.idle()
     expect(await machine.liveUntilOneSurvives({ tasks })).toBe(4)
     const parked = await parkedOf(machine, taskId)
     expect(parked?.reason).toContain('the last in its body, before a step began that is known (0 completed)')
     expect(machine.errors).toEqual([])
     lethal = false
     await machine.open.resume(taskId)
-    await turns()
+    await machine.idle()
     expect((await machine.open.get(taskId)).outcome).toEqual({ kind: 'result', result: 'well' })
   })
 
@@ -226,7 +127,7 @@ describe('a task that kills its process', () => {
       await machine.live({ maximumRecoveries })
       machine.deadly.add('bad')
       const { taskId } = await machine.open.start(machine.raw, 'bad')
-      await turns()
+      await machine.idle()
       expect(await machine.liveUntilOneSurvives({ maximumRecoveries })).toBe(maximumRecoveries - 1)
       const { reason } = (await parkedOf(machine, taskId)) ?? { reason: '' }
       // One that is never tried again was never suspected, so nothing more than the death is known of it.
@@ -243,7 +144,7 @@ describe('a task that kills its process', () => {
     for (const name of names.slice(0, 3)) others.push(await machine.start('raw', name))
     const bad = await machine.start('raw', 'bad')
     for (const name of names.slice(3)) others.push(await machine.start('raw', name))
-    await turns()
+    await machine.idle()
     machine.die()
     machine.deadly.add('bad')
     expect(await machine.live()).toBeUndefined()
@@ -275,7 +176,7 @@ describe('a task that kills its process', () => {
       const tasks = [long]
       await machine.live({ tasks })
       const { taskId } = await machine.open.start(long, null)
-      await turns()
+      await machine.idle()
       await machine.liveUntilOneSurvives({ tasks })
       const { status, parked } = await machine.open.get(taskId)
       expect(isNew ? status : parked?.code).toBe(isNew ? 'completed' : 'POISONED')
@@ -316,7 +217,7 @@ describe('a suspect', () => {
     await machine.clock.advance(29_999)
     expect(machine.calls).toEqual(['one'])
     await machine.clock.advance(1)
-    await turns()
+    await machine.idle()
     expect(machine.calls).toEqual(['one', 'two'])
     machine.die()
     const holdfast = await machine.live()
@@ -350,7 +251,7 @@ describe('a suspect', () => {
     await machine.live()
     expect(machine.calls).toEqual(['new'])
     await machine.clock.advance(30_000)
-    await turns()
+    await machine.idle()
     expect(machine.calls).toEqual(['new', 'old'])
   })
 
@@ -371,7 +272,7 @@ describe('a suspect', () => {
       await machine.clock.advance(1)
       ids.push((await machine.open.start('napper', name)).taskId)
     }
-    await turns()
+    await machine.idle()
     machine.die()
     await machine.live({ tasks: [napper('nap')] })
     machine.die()
@@ -381,7 +282,7 @@ describe('a suspect', () => {
     await machine.live({ tasks: [napper('nap')] })
     expect(calls).toEqual(['sleeps', 'cancelled'])
     await machine.open.cancel(ids[1] as string)
-    await turns()
+    await machine.idle()
     expect(calls).toEqual(['sleeps', 'cancelled', 'last'])
     machine.die()
 
@@ -401,7 +302,7 @@ describe('a suspect', () => {
     await machine.live()
     await machine.open.cancel(ids[1] as string)
     await machine.open.cancel(ids[0] as string)
-    await turns()
+    await machine.idle()
     machine.hanging.clear()
     expect(machine.calls.slice(-1)).toEqual(['three'])
   })
@@ -440,7 +341,7 @@ describe('what does not count', () => {
     const tasks = [patient]
     await machine.live({ tasks })
     for (const how of ['sleep', 'long', 'retry']) await machine.open.start(patient, how)
-    await turns()
+    await machine.idle()
     for (let death = 0; death < 8; death++) {
       machine.die()
       await machine.live({ tasks })
@@ -476,249 +377,5 @@ describe('what does not count', () => {
     machine.hanging.clear()
     await machine.live()
     for (const taskId of ids) expect((await machine.open.get(taskId)).status).toBe('completed')
-  })
-})
-
-describe('a death at any write', () => {
-  test('of a recovery with a suspect and a poisoned task is counted once, and never against a bystander', async () => {
-    const prepared = async () => {
-      const machine = new Machine()
-      const ids = await machine.startAndDie('bad', 'long', 'short')
-      await machine.live()
-      machine.die()
-      machine.deadly.add('bad')
-      machine.hanging.delete('short')
-      return { machine, ids }
-    }
-    // Long enough for the turns of all three.
-    const untilAllHadTheirTurn = async (machine: Machine) => {
-      for (let deaths = 0; deaths < 20; deaths++) {
-        await machine.live()
-        for (let turn = 0; turn < 3 && !machine.isDead; turn++) await machine.clock.advance(30_000)
-        if (!machine.isDead) return deaths
-      }
-      throw new Error('They die for ever')
-    }
-    const calm = await prepared()
-    const before = calm.machine.disk.writes
-    const deaths = await untilAllHadTheirTurn(calm.machine)
-    expect(deaths).toBe(3)
-    const writes = calm.machine.disk.writes - before
-    expect(writes).toBeGreaterThan(15)
-    for (let atWrite = 1; atWrite <= writes; atWrite++) {
-      for (const applied of [false, true]) {
-        const { machine, ids } = await prepared()
-        const [bad, long, short] = ids as [string, string, string]
-        machine.disk.dieAt({ atWrite, applied })
-        const where = `write ${atWrite}, ${applied ? 'after' : 'before'}`
-        const more = await untilAllHadTheirTurn(machine)
-        // The death at the write is one more, or takes the place of one: it is never counted twice.
-        expect([deaths, deaths + 1], where).toContain(more)
-        expect((await parkedOf(machine, bad))?.code, where).toBe('POISONED')
-        expect((await machine.open.get(long)).parked, where).toBeUndefined()
-        expect((await machine.open.get(short)).status, where).toBe('completed')
-      }
-    }
-  })
-
-  test('of a resume leaves the task parked, or resumed', async () => {
-    for (const applied of [false, true]) {
-      const machine = new Machine()
-      await machine.live()
-      machine.deadly.add('bad')
-      const { taskId } = await machine.open.start(machine.raw, 'bad')
-      await turns()
-      await machine.liveUntilOneSurvives()
-      machine.deadly.clear()
-      machine.disk.dieAt({ atWrite: 1, applied })
-      void machine.open.resume(taskId)
-      await turns()
-      expect(machine.isDead).toBe(true)
-      await machine.live()
-      const { status, parked } = await machine.open.get(taskId)
-      expect(applied ? status : parked?.code).toBe(applied ? 'completed' : 'POISONED')
-    }
-  })
-
-  test('that fails and may have landed: a resume that was refused goes on if it did', async () => {
-    for (const applied of [false, true]) {
-      const machine = new Machine()
-      await machine.live()
-      machine.deadly.add('bad')
-      const { taskId } = await machine.open.start(machine.raw, 'bad')
-      await turns()
-      await machine.liveUntilOneSurvives()
-      machine.deadly.clear()
-      machine.disk.failAt({ atWrite: 1, applied })
-      await expect(machine.open.resume(taskId)).rejects.toMatchObject(hasCode('STORE_UNAVAILABLE'))
-      await machine.clock.advance(1_000)
-      await turns()
-      const { status, parked } = await machine.open.get(taskId)
-      expect(applied ? status : parked?.code).toBe(applied ? 'completed' : 'POISONED')
-    }
-  })
-})
-
-describe('resume', () => {
-  test('tries code that was changed again, and parks it again where it still does not fit', async () => {
-    const machine = new Machine()
-    const task = (step: string) =>
-      defineTask({ name: 'job' }, async (task) => {
-        await task.step(step, () => 1)
-        return task.step('rest', () => (machine.hanging.has('x') ? new Promise(() => {}) : 2))
-      })
-    machine.hanging.add('x')
-    await machine.live({ tasks: [task('one')] })
-    const { taskId } = await machine.open.start('job')
-    await turns()
-    machine.die()
-    await machine.live({ tasks: [task('two')] })
-    expect((await parkedOf(machine, taskId))?.code).toBe('CODE_CHANGED')
-    await machine.open.resume(taskId)
-    await turns()
-    expect((await parkedOf(machine, taskId))?.code).toBe('CODE_CHANGED')
-  })
-
-  test('refuses a task that runs, one whose type nobody knows, and one that is not there', async () => {
-    const machine = new Machine()
-    await machine.live()
-    machine.hanging.add('one')
-    const taskId = await machine.start('raw', 'one')
-    await expect(machine.open.resume(taskId)).rejects.toMatchObject(hasCode('NOT_PARKED'))
-    await expect(machine.open.resume('task-none')).rejects.toMatchObject(hasCode('TASK_NOT_FOUND'))
-    await expect(machine.open.resume(7 as never)).rejects.toThrow(TypeError)
-    machine.die()
-    await machine.live({ tasks: [] })
-    expect((await parkedOf(machine, taskId))?.code).toBe('TASK_TYPE_UNKNOWN')
-    await expect(machine.open.resume(taskId)).rejects.toMatchObject(hasCode('TASK_TYPE_UNKNOWN'))
-    await machine.open.close()
-    await expect(machine.open.resume(taskId)).rejects.toMatchObject(hasCode('CLOSED'))
-  })
-})
-
-describe('a store that every start dies of', () => {
-  async function fruitless(machine: Machine, starts: number): Promise<void> {
-    for (let start = 0; start < starts; start++) {
-      // Right after its first write: nothing else is written.
-      machine.disk.dieAt({ atWrite: 1, applied: true })
-      expect(await machine.live()).toBeUndefined()
-    }
-  }
-
-  test('is opened with its recovery held after five starts that wrote nothing, and says so loudly', async () => {
-    const machine = new Machine()
-    const [taskId] = (await machine.startAndDie('one')) as [string]
-    // The death above is counted by the first of them; that start writes no more than that.
-    await fruitless(machine, 5)
-    machine.hanging.clear()
-    const holdfast = await machine.live()
-    expect(holdfast?.recovery.heldReason).toContain('the last 5 starts crashed while they recovered')
-    expect(holdfast?.recovery.startedAt).toBeUndefined()
-    expect(machine.errors.join()).toContain('The recovery is held')
-    expect((await machine.open.get(taskId)).status).toBe('running')
-
-    // Held stays held, whatever else the process did before it died.
-    await machine.start('raw', 'new')
-    machine.die()
-    const again = await machine.live()
-    expect(again?.recovery.heldReason).toBeDefined()
-    const report = await again?.recover()
-    expect((await report?.done)?.found).toBe(2)
-    await turns()
-    expect((await machine.open.get(taskId)).status).toBe('completed')
-    machine.die()
-    expect((await machine.live())?.recovery.heldReason).toBeUndefined()
-  })
-
-  test('is held again if it dies of `recover()`', async () => {
-    const machine = new Machine()
-    await machine.startAndDie('one')
-    await fruitless(machine, 5)
-    await machine.live()
-    machine.disk.dieAt({ atWrite: 1, applied: true })
-    void machine.open.recover()
-    await turns()
-    expect(machine.isDead).toBe(true)
-    expect((await machine.live())?.recovery.heldReason).toContain('the last 6 starts')
-  })
-
-  test('begins the count anew after a close, a start that wrote something, or a recovery that came through', async () => {
-    for (const how of ['close', 'write', 'recovery'] as const) {
-      const machine = new Machine()
-      await machine.startAndDie('one')
-      await fruitless(machine, 4)
-      if (how === 'write') {
-        machine.disk.dieAt({ atWrite: 2, applied: true })
-        await machine.live()
-      } else {
-        await machine.live()
-        if (how === 'close') await machine.open.close({ grace: 0 })
-        else machine.die()
-      }
-      await fruitless(machine, 4)
-      expect((await machine.live())?.recovery.heldReason, how).toBeUndefined()
-    }
-  })
-
-  test('is not seen where there is nothing to recover, or where a person has it in hand', async () => {
-    const machine = new Machine()
-    await machine.live()
-    machine.die()
-    await fruitless(machine, 7)
-    expect((await machine.live())?.recovery.heldReason).toBeUndefined()
-  })
-
-  test('an idle server that is killed again and again, with a task that sleeps for weeks, is not held', async () => {
-    const machine = new Machine()
-    const sleeper = defineTask({ name: 'sleeper' }, (task) => task.sleep('long', '21d'))
-    await machine.live({ tasks: [sleeper] })
-    await machine.open.start(sleeper, null)
-    await turns()
-    for (let death = 0; death < 20; death++) {
-      machine.die()
-      const holdfast = await machine.live({ tasks: [sleeper] })
-      expect(holdfast?.recovery.heldReason).toBeUndefined()
-    }
-  })
-
-  test('a kill within the grace of a close is a crash of no task, however often it happens', async () => {
-    const machine = new Machine()
-    const [taskId] = (await machine.startAndDie('one')) as [string]
-    for (let kill = 0; kill < 7; kill++) {
-      const holdfast = await machine.live()
-      // The step hangs, so the close waits for the end of its grace, which never comes.
-      void holdfast?.close()
-      await turns()
-      machine.die()
-    }
-    await machine.live()
-    expect(await parkedOf(machine, taskId)).toBeUndefined()
-    expect((await machine.open.get(taskId)).status).toBe('running')
-  })
-
-  test('a note that cannot be read harms nobody', async () => {
-    const machine = new Machine()
-    const [taskId] = (await machine.startAndDie('one')) as [string]
-    machine.disk.damage('meta/life', 'rot')
-    machine.hanging.clear()
-    await machine.live()
-    expect((await machine.open.get(taskId)).status).toBe('completed')
-  })
-})
-
-describe('bad input', () => {
-  test.each([
-    ['maximumRecoveries', 0],
-    ['maximumRecoveries', -1],
-    ['maximumRecoveries', 1.5],
-    ['maximumRecoveries', Number.POSITIVE_INFINITY],
-    ['maximumRecoveries', '5'],
-  ])('%s: %s is refused', async (option, value) => {
-    await expect(openInMemory({ [option]: value } as never)).rejects.toThrow(
-      expect.objectContaining({
-        name: 'TypeError',
-        message: expect.stringContaining(`\`${option}\``) as string,
-      }) as Error,
-    )
   })
 })

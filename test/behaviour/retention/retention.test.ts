@@ -1,19 +1,18 @@
 // Goal: a task is kept as long as it was asked for and no longer, whatever write the process dies at.
 // Method: time in hand on a disk in memory; expiry and sweep are played with a crash before and after every write, and
 // what is left on the disk is compared with what a play without a crash leaves.
+
 import { describe, expect, test } from 'vitest'
 import { defineTask, type Holdfast } from '../../../src/index.js'
 import { timerKey } from '../../../src/store/disk/layout.js'
 import type { Level } from '../../../src/store/disk/level.js'
 import { seal, unsealJson } from '../../../src/store/integrity/envelope.js'
 import { type InMemoryOptions, ManualClock, MemoryDisk, openInMemory, untilIdle } from '../../../src/testing/index.js'
+import { turns } from '../../helpers/turns.js'
 
 const MINUTE = 60_000
-const turns = async (count = 30) => {
-  for (let turn = 0; turn < count; turn++) await new Promise((resolve) => setImmediate(resolve))
-}
 const failing = (code: string) => expect.objectContaining({ code })
-/** What the disk has of a task: every key with its ID in it, without the audit, which outlives it. */
+/** What the disk has of a task: every key with its ID in it, without the audit, which outlives the task. */
 const keysOf = (disk: MemoryDisk, taskId: string) =>
   [...disk.content]
     .filter(([key, text]) => (key.includes(taskId) || text.includes(taskId)) && !/^(audit|trail)\//.test(key))
@@ -44,7 +43,7 @@ describe('a ttl', () => {
     await clock.advance(1)
     expect(await told).toEqual(failing('EXPIRED'))
     await clock.advance(MINUTE)
-    await turns()
+    await untilIdle(holdfast)
     await expect(holdfast.get(taskId)).rejects.toEqual(failing('TASK_NOT_FOUND'))
     await expect(holdfast.result(taskId)).rejects.toEqual(failing('TASK_NOT_FOUND'))
     expect((await holdfast.list()).tasks).toEqual([])
@@ -64,7 +63,7 @@ describe('a ttl', () => {
       const first = await openInMemory({ disk, clock, tasks: [task] })
       const deadline = clock.now() + limits.deadline * MINUTE
       const { taskId } = await first.start(task, null, { deadline, ttl: limits.ttl })
-      await turns()
+      await untilIdle(first)
       if (isDown) await first.close()
       await clock.advance(MINUTE + 1)
       // All three have passed at this recovery; the first of them is the one that counts.
@@ -86,7 +85,7 @@ describe('a ttl', () => {
     await clock.advance(MINUTE)
     const second = await openInMemory({ disk, clock, tasks: [quick] })
     await clock.advance(5_000)
-    await turns()
+    await untilIdle(second)
     expect(keysOf(disk, taskId)).toEqual([])
     await second.close()
   })
@@ -104,7 +103,7 @@ describe('a ttl', () => {
     await clock.advance(60 * MINUTE)
     const second = await openInMemory({ disk, clock, tasks: [quick] })
     await clock.advance(MINUTE)
-    await turns()
+    await untilIdle(second)
     await expect(second.get(taskId)).rejects.toEqual(failing('TASK_NOT_FOUND'))
     expect((await second.list({ owner: 'alice' })).tasks).toMatchObject([{ taskId: kept.taskId }])
     expect(keysOf(disk, taskId)).toEqual([])
@@ -115,14 +114,14 @@ describe('a ttl', () => {
     const disk = new MemoryDisk()
     const first = await openInMemory({ disk, clock, tasks: [endless] })
     const { taskId } = await first.start(endless, null, { ttl: '1m' })
-    await turns()
+    await untilIdle(first)
     await first.close()
     await clock.advance(600 * MINUTE)
     const second = await openInMemory({ disk, clock, tasks: [endless] })
     await second.recovery.done
     expect(await second.get(taskId)).toMatchObject({ status: 'failed', error: { code: 'EXPIRED' } })
     await clock.advance(MINUTE)
-    await turns()
+    await untilIdle(second)
     expect(keysOf(disk, taskId)).toEqual([])
   })
 
@@ -131,7 +130,7 @@ describe('a ttl', () => {
     const disk = new MemoryDisk()
     const first = await openInMemory({ disk, clock, tasks: [endless] })
     const { taskId } = await first.start(endless, null, { ttl: '570s' })
-    await turns()
+    await untilIdle(first)
     await first.close()
     const second = await openInMemory({ disk, clock })
     await second.recovery.done
@@ -156,7 +155,7 @@ describe('a ttl', () => {
     const later = new ManualClock(clock.now() + 600_000 * MINUTE)
     const third = await openInMemory({ disk, clock: later, tasks: [quick] })
     await later.advance(MINUTE)
-    await turns()
+    await untilIdle(third)
     await expect(third.get(short.taskId)).rejects.toEqual(failing('TASK_NOT_FOUND'))
     expect(await third.get(good.taskId)).toMatchObject({ status: 'completed' })
   })
@@ -189,7 +188,7 @@ describe('an idempotency key of a swept task', () => {
     const { taskId } = await start(first)
     await first.result(taskId)
     await clock.advance(5 * MINUTE)
-    await turns()
+    await untilIdle(first)
     await expect(first.get(taskId)).rejects.toEqual(failing('TASK_NOT_FOUND'))
     const { writes } = disk
     await expect(start(first)).rejects.toEqual(gone(taskId, settledAt))
@@ -206,7 +205,7 @@ describe('an idempotency key of a swept task', () => {
     const againAt = clock.now()
     await second.result(again.taskId)
     await clock.advance(5 * MINUTE)
-    await turns()
+    await untilIdle(second)
     expect(keysOf(disk, taskId)).toEqual([])
     await expect(start(second)).rejects.toEqual(gone(again.taskId, againAt))
   })
@@ -221,7 +220,7 @@ describe('an idempotency key of a swept task', () => {
     // The guards, the head that says so, the first of several batches of deletes: there the process dies.
     disk.dieAt({ atWrite: 3, applied: true })
     await clock.advance(5 * MINUTE)
-    await turns()
+    await untilIdle(first)
     expect(disk.content.get(`done/${taskId}`)).toContain('"sweeping":true')
     const second = await openInMemory(opened)
     await expect(start(second, null, 'large')).rejects.toEqual(gone(taskId, settledAt))
@@ -234,7 +233,7 @@ describe('an idempotency key of a swept task', () => {
     const { taskId } = await start(first)
     await first.result(taskId)
     await clock.advance(5 * MINUTE)
-    await turns()
+    await untilIdle(first)
     await first.close()
     const key = [...disk.content.keys()].find((each) => each.startsWith('key/')) ?? ''
     const { settledAt: _, ...entry } = unsealJson<{ settledAt?: number }>(key, disk.content.get(key) ?? '')
@@ -252,7 +251,7 @@ describe('an idempotency key of a swept task', () => {
     const fork = () => holdfast.fork(taskId, { afterStep: { name: 'a' } }, { ttl: '1m', idempotencyKey: 'f' })
     const { taskId: forked } = await fork()
     await clock.advance(5 * MINUTE)
-    await turns()
+    await untilIdle(holdfast)
     await expect(fork()).rejects.toMatchObject({ code: 'RESULT_GONE', details: { taskId: forked } })
   })
 })
@@ -274,12 +273,12 @@ describe('retention', () => {
     const asked = await second.start(quick, null, { ttl: '9h' })
     await Promise.all([second.result(young.taskId), second.result(asked.taskId)])
     await clock.advance(50 * MINUTE)
-    await turns()
+    await untilIdle(second)
     await expect(second.get(old.taskId)).rejects.toEqual(failing('TASK_NOT_FOUND'))
     expect(keysOf(disk, old.taskId)).toEqual([])
     expect(await second.get(young.taskId)).toMatchObject({ status: 'completed' })
     await clock.advance(12 * MINUTE)
-    await turns()
+    await untilIdle(second)
     expect(keysOf(disk, young.taskId)).toEqual([])
     for (const { taskId } of [talk, sleeping, asked]) expect(await second.get(taskId)).toBeTruthy()
   })
@@ -295,7 +294,7 @@ describe('a sweep', () => {
     for (const taskId of ids) await holdfast.result(taskId as never)
     disk.damage(`done/${ids[1]}`, 'rot')
     await clock.advance(3 * MINUTE)
-    await turns()
+    await untilIdle(holdfast)
     expect(keysOf(disk, ids[0] as string)).toEqual([])
     expect(keysOf(disk, ids[2] as string)).toEqual([])
     await expect(holdfast.get(ids[1] as string)).rejects.toEqual(failing('RECORD_DAMAGED'))
@@ -316,7 +315,7 @@ describe('a sweep', () => {
       await turns(1)
     }
     await clock.advance(5 * MINUTE)
-    await turns()
+    await untilIdle(holdfast)
     expect((await Promise.all(restored)).slice(0, 5)).toMatchObject(Array(5).fill({ state: 'state' }))
     for (const answer of await Promise.all(restored)) {
       if (typeof answer === 'string') expect(answer).toBe('TASK_NOT_FOUND')
@@ -335,7 +334,7 @@ describe('a sweep', () => {
     disk.damage(`input/${orphan}`, 'half a copy')
     for (const id of [orphan, taskId]) disk.damage(timerKey(clock.now(), 'sweep-orphan', id), 'x')
     await clock.advance(MINUTE)
-    await turns()
+    await untilIdle(holdfast)
     expect(keysOf(disk, orphan)).toEqual([])
     expect([...disk.content.keys()].filter((key) => key.startsWith('timer/'))).toEqual([])
     expect(await holdfast.get(taskId)).toMatchObject({ status: 'completed' })
@@ -473,13 +472,13 @@ test('half a task is nobody’s: between two batches of its sweep, and after a c
   const options: InMemoryOptions = { disk, clock, tasks: tasks() }
   const first = await openInMemory(options)
   const { taskId } = await first.start('large', null, { ttl: '90s', owner: 'alice' })
-  await turns()
+  await untilIdle(first)
   await clock.advance(1.5 * MINUTE)
   expect(await first.get(taskId)).toMatchObject({ error: { code: 'EXPIRED' } })
   // The guards, then the head is hidden; then the process dies with half of the rest deleted.
   disk.dieAt({ atWrite: 4, applied: false })
   await clock.advance(MINUTE)
-  await turns()
+  await untilIdle(first)
   expect(disk.isOpen).toBe(false)
   expect(disk.content.has(`done/${taskId}`)).toBe(true)
   const left = keysOf(disk, taskId)
@@ -490,6 +489,6 @@ test('half a task is nobody’s: between two batches of its sweep, and after a c
     expect((await second.list({ owner })).tasks).toEqual([])
   }
   await clock.advance(MINUTE)
-  await turns()
+  await untilIdle(second)
   expect(keysOf(disk, taskId)).toEqual([])
 })

@@ -2,12 +2,8 @@
 // Method: time in hand; scenarios are played with a crash before and after every write they make.
 import { describe, expect, test } from 'vitest'
 import { defineTask, NonRetryableError, RetryAfterError, type TaskContext } from '../../../src/index.js'
-import { ManualClock, MemoryDisk, openInMemory } from '../../../src/testing/index.js'
+import { ManualClock, MemoryDisk, openInMemory, untilIdle } from '../../../src/testing/index.js'
 import { everyCrash } from '../../helpers/every-crash.js'
-
-const turns = async (count = 30) => {
-  for (let turn = 0; turn < count; turn++) await new Promise((resolve) => setImmediate(resolve))
-}
 
 interface Calls {
   readonly at: number[]
@@ -137,7 +133,7 @@ describe('a step that throws', () => {
     )
     const holdfast = await openInMemory({ tasks: [task], clock })
     const { taskId } = await holdfast.start(task, null)
-    await turns()
+    await untilIdle(holdfast)
     await clock.advance(44_999)
     expect(at).toHaveLength(1)
     await clock.advance(1)
@@ -163,7 +159,7 @@ describe('a step that throws', () => {
     const holdfast = await openInMemory({ tasks: [task], clock })
     const { taskId } = await holdfast.start(task, null)
     for (let wait = 0; wait < 4; wait++) {
-      await turns()
+      await untilIdle(holdfast)
       await clock.advance(20)
     }
     expect(await holdfast.result(taskId)).toBe(3)
@@ -187,11 +183,11 @@ describe('a step that throws', () => {
     )
     const first = await openInMemory({ disk, clock, tasks: [task] })
     const { taskId } = await first.start(task, null)
-    await turns()
+    await untilIdle(first)
     await first.close()
     const second = await openInMemory({ disk, clock, tasks: [task] })
     await second.recovery.done
-    await turns()
+    await untilIdle(second)
     expect(calls).toBe(1)
     await clock.advance(60 * 60_000)
     expect(await second.result(taskId)).toBe(2)
@@ -338,7 +334,7 @@ describe('a task whose body throws', () => {
       expect(await holdfast.get(taskId)).toMatchObject({ attempt: 1 })
     }
     const { taskId } = await holdfast.start(task, 'again')
-    await turns()
+    await untilIdle(holdfast)
     expect(await holdfast.get(taskId)).toMatchObject({ status: 'running', attempt: 2 })
     await holdfast.cancel(taskId)
     await clock.advance(2 * 60 * 60_000)
@@ -355,7 +351,7 @@ describe('a task whose body throws', () => {
     const quick = defineTask({ name: 'quick' }, () => 'quick')
     const first = await openInMemory({ disk, clock, tasks: [flaky, quick], concurrency: 1 })
     const { taskId } = await first.start(flaky, null)
-    await turns()
+    await untilIdle(first)
     const other = await first.start(quick, null)
     expect(await first.result(other.taskId)).toBe('quick')
     await first.close()
@@ -399,14 +395,14 @@ describe('a step that takes too long', () => {
     const logger = { debug() {}, info() {}, warn: (message: string) => warnings.push(message), error() {} }
     const holdfast = await openInMemory({ tasks: [task], clock, logger })
     const { taskId } = await holdfast.start(task, null)
-    await turns()
+    await untilIdle(holdfast)
     await clock.advance(10_000)
     expect(await holdfast.result(taskId)).toEqual([expect.stringContaining('took longer than 10000 ms'), 'went on'])
     expect(reasons).toMatchObject([{ code: 'STEP_TIMEOUT' }])
     await clock.advance(5_000)
     expect(warnings).toMatchObject([expect.stringContaining('ignores its signal')])
     finish('late')
-    await turns()
+    await untilIdle(holdfast)
     expect(await holdfast.steps(taskId)).toMatchObject([
       { steps: [{ name: 'wait', state: 'failed' }, { name: 'after' }] },
     ])
@@ -424,7 +420,7 @@ describe('a step that takes too long', () => {
     const holdfast = await openInMemory({ tasks: [task], clock })
     const { taskId } = await holdfast.start(task, null)
     for (let attempt = 0; attempt < 2; attempt++) {
-      await turns()
+      await untilIdle(holdfast)
       await clock.advance(10_000)
     }
     expect(await holdfast.result(taskId)).toBe('third')

@@ -5,7 +5,7 @@ import { z } from 'zod'
 import { defineTask, NonRetryableError, RetryAfterError, type StepContext, silentLogger } from '../../../src/index.js'
 import { ManualClock, MemoryDisk, openInMemory, untilIdle } from '../../../src/testing/index.js'
 import { everyCrash } from '../../helpers/every-crash.js'
-import { turns } from '../../helpers/waiting.js'
+import { turns } from '../../helpers/turns.js'
 
 const never = () => new Promise<never>(() => {})
 const drive = async (holdfast: Awaited<ReturnType<typeof openInMemory>>) =>
@@ -160,7 +160,7 @@ describe('a task of one function', () => {
       ],
       drive: async (holdfast) => {
         const taskId = await drive(holdfast)
-        await turns()
+        await turns(30)
         await holdfast.cancel(taskId).catch(() => {})
         return taskId
       },
@@ -231,7 +231,7 @@ describe('a task of one function', () => {
     for (let process = 0; process < 5; process++) {
       const holdfast = await openInMemory({ disk, tasks: [job] })
       taskId = (await holdfast.start(job, null, { idempotencyKey: 'k' })).taskId
-      await turns()
+      await turns(30)
     }
     const holdfast = await openInMemory({ disk, tasks: [job] })
     await untilIdle(holdfast)

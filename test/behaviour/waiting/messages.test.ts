@@ -2,10 +2,10 @@
 // Method: time in hand; scenarios are played with a crash before and after every write, races with crashes at random.
 import { describe, expect, test } from 'vitest'
 import { defineTask, type Holdfast, type TaskContext } from '../../../src/index.js'
-import { ManualClock, MemoryDisk, openInMemory } from '../../../src/testing/index.js'
+import { ManualClock, MemoryDisk, openInMemory, untilIdle } from '../../../src/testing/index.js'
 import { everyCrash } from '../../helpers/every-crash.js'
-import { randomOf, seedFor } from '../../helpers/simulation.js'
-import { cameTo, SlowDisk, turns } from '../../helpers/waiting.js'
+import { turns } from '../../helpers/turns.js'
+import { cameTo, SlowDisk } from '../../helpers/waiting.js'
 
 const startMain = async (holdfast: Holdfast) => (await holdfast.start('main', null, { idempotencyKey: 'k' })).taskId
 const takeOne = defineTask({ name: 'take' }, (task) => task.receive('m'))
@@ -149,7 +149,7 @@ describe('a message', () => {
     expect(await first.send(taskId, 'm', 'queued')).toEqual({ order: 0, created: true })
     expect((await first.get(taskId)).status).toBe('pending')
     free()
-    await turns()
+    await untilIdle(first)
     expect(await first.send(taskId, 'm', 'asleep')).toEqual({ order: 1, created: true })
     await first.close()
     await clock.advance(15 * 86_400_000)
@@ -172,7 +172,7 @@ describe('a message', () => {
       { order: 0, created: true },
       { order: 0, created: false },
     ])
-    await turns()
+    await untilIdle(holdfast)
     disk.crash()
     holdfast = await openInMemory({ disk, clock, tasks: [body] })
     // The order of fields is no other payload.
@@ -247,7 +247,7 @@ describe('a message', () => {
     for (const type of ['talk', 'take']) {
       const { taskId } = await holdfast.createSessionTask({ type })
       await holdfast.send(taskId, 'm', 1)
-      await turns()
+      await untilIdle(holdfast)
       expect(await holdfast.get(taskId)).toMatchObject({ kind: 'session', status: 'running', parked: undefined })
       await holdfast.completeSessionTask(taskId, { kind: 'result', result: 'over' })
     }
@@ -258,7 +258,7 @@ describe('a message', () => {
     const disk = new MemoryDisk()
     const first = await openInMemory({ disk, clock, tasks: [takeOne] })
     const { taskId } = await first.start(takeOne, null)
-    await turns()
+    await untilIdle(first)
     await clock.advance(61_000)
     await first.close()
     let ran = false
@@ -268,7 +268,7 @@ describe('a message', () => {
     })
     const second = await openInMemory({ disk, clock, tasks: [watched], recover: 'manual' })
     await second.send(taskId, 'm', 'kept')
-    await turns()
+    await untilIdle(second)
     expect(ran).toBe(false)
     await second.recover()
     expect(await second.result(taskId)).toBe('kept')
@@ -291,12 +291,12 @@ describe('a message', () => {
     const { taskId } = await holdfast.start(failing, null)
     await holdfast.send(taskId, 'm')
     free()
-    await turns()
+    await untilIdle(holdfast)
     await holdfast.send(taskId, 'm')
-    await turns()
+    await untilIdle(holdfast)
     expect(attempts).toHaveLength(1)
     await clock.advance(240_000)
-    await turns()
+    await untilIdle(holdfast)
     expect(attempts).toHaveLength(2)
     expect((attempts[1] as number) - (attempts[0] as number)).toBeGreaterThan(60_000)
   })
@@ -312,7 +312,7 @@ describe('a receive', () => {
     const clock = new ManualClock()
     const holdfast = await openInMemory({ clock, tasks: [polling] })
     const { taskId } = await holdfast.start(polling, null)
-    await turns()
+    await untilIdle(holdfast)
     await holdfast.send(taskId, 'm', 'there')
     await holdfast.send(taskId, 'go')
     expect(await holdfast.result(taskId)).toEqual(['RECEIVE_TIMEOUT', 'there'])
@@ -338,13 +338,13 @@ describe('a receive', () => {
     const holdfast = await openInMemory({ disk, clock, tasks: [takeOne] })
     const { taskId } = await holdfast.start(takeOne, null)
     const other = await holdfast.createSessionTask({ type: 'talk' })
-    await turns()
+    await untilIdle(holdfast)
     disk.hold()
     void holdfast.saveCheckpoint(other.taskId, 1)
-    await turns()
+    await untilIdle(holdfast)
     await clock.advance(60_000)
     const sent = holdfast.send(taskId, 'm', 'now')
-    await turns()
+    await untilIdle(holdfast)
     disk.resume()
     await sent
     expect(await cameTo(holdfast.result(taskId), 60)).toEqual({ value: 'now' })
@@ -354,7 +354,7 @@ describe('a receive', () => {
     const clock = new ManualClock()
     const holdfast = await openInMemory({ clock, tasks: [takeOne], concurrency: 1 })
     const waiting = await Promise.all(Array.from({ length: 50 }, () => holdfast.start(takeOne, null)))
-    await turns(300)
+    await untilIdle(holdfast)
     await clock.advance(61_000)
     await Promise.all(waiting.map(({ taskId }, n) => holdfast.send(taskId, 'm', n)))
     expect(await Promise.all(waiting.map(({ taskId }) => holdfast.result(taskId)))).toEqual(waiting.map((_, n) => n))
@@ -368,7 +368,7 @@ describe('a receive', () => {
     )
     const first = await openInMemory({ disk, clock, tasks: [body] })
     const { taskId } = await first.start(body, null)
-    await turns()
+    await untilIdle(first)
     disk.crash()
     await clock.advance(25 * 3_600_000)
     const second = await openInMemory({ disk, clock, tasks: [body] })
@@ -385,7 +385,7 @@ describe('a receive', () => {
       })
       const holdfast = await openInMemory({ clock, tasks: [body] })
       const { taskId } = await holdfast.start(body, null)
-      await turns()
+      await untilIdle(holdfast)
       await clock.advance(9_999)
       const late = offset % 12
       const sent = offset < 12 ? holdfast.send(taskId, 'm', 'it') : undefined
@@ -404,125 +404,4 @@ describe('a receive', () => {
     }
     expect(ends).toEqual(new Set(['it,RECEIVE_TIMEOUT', 'RECEIVE_TIMEOUT,it']))
   })
-})
-
-test('a thousand messages that race their receiver are each received once, in order, through kills', async () => {
-  const random = randomOf(seedFor('HOLDFAST_MESSAGES_SEED'))
-  const MESSAGES = 1_000
-  const disk = new MemoryDisk()
-  const clock = new ManualClock()
-  const body = defineTask({ name: 'take all' }, async (task) => {
-    const got: unknown[] = []
-    for (let n = 0; n < MESSAGES; n++) got.push(await task.receive('m'))
-    return got
-  })
-  // Kills from outside, some of them five in a row before it records anything: none of them is its fault.
-  const open = () => openInMemory({ disk, clock, tasks: [body], maximumRecoveries: 1_000 })
-  let holdfast = await open()
-  const { taskId } = await holdfast.start(body, null, { idempotencyKey: 'k' })
-  const order = new Map<number, number>()
-  let kills = 0
-  for (let next = 0; order.size < MESSAGES; ) {
-    if (!disk.isOpen) {
-      kills++
-      holdfast = await open()
-    }
-    if (random() < 0.5) disk.dieAt({ atWrite: 1 + Math.floor(random() * 40), applied: random() < 0.5 })
-    const dead = new Promise<'dead'>((resolve) => disk.onDeath(() => resolve('dead')))
-    const burst = Array.from({ length: Math.min(1 + Math.floor(random() * 60), MESSAGES - next) }, (_, at) => next + at)
-    const sending = burst
-      .filter((n) => !order.has(n))
-      .map(async (n) => {
-        const { order: at } = await holdfast.send(taskId, 'm', n, { idempotencyKey: `${n}` })
-        order.set(n, at)
-      })
-    // Whoever was not told sends again, under the same key, to the next process.
-    if ((await Promise.race([dead, Promise.all(sending)])) !== 'dead') next += burst.length
-  }
-  disk.crash()
-  holdfast = await open()
-  const got = (await holdfast.result(taskId)) as number[]
-  console.info(`${MESSAGES} messages, ${kills} kills`)
-  expect(kills).toBeGreaterThan(3)
-  expect([...got].sort((one, other) => one - other)).toEqual(Array.from({ length: MESSAGES }, (_, n) => n))
-  expect(got).toEqual([...order].sort(([, one], [, other]) => one - other).map(([n]) => n))
-}, 60_000)
-
-describe('a store that refuses writes', () => {
-  test.each([
-    [false, false],
-    [false, true],
-    [true, false],
-    [true, true],
-  ])('loses no message and doubles none (written all the same: %j, body let go of: %j)', async (applied, unloaded) => {
-    const clock = new ManualClock()
-    const disk = new MemoryDisk()
-    const body = defineTask({ name: 'two' }, async (task) => [await task.receive('m'), await task.receive('m')])
-    const holdfast = await openInMemory({ disk, clock, tasks: [body] })
-    const { taskId } = await holdfast.start(body, null)
-    await turns()
-    if (unloaded) await clock.advance(61_000)
-    disk.failAt({ atWrite: 1, applied })
-    const key = { idempotencyKey: 'k' }
-    await expect(holdfast.send(taskId, 'm', 'one', key)).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' })
-    await clock.advance(5_000)
-    await turns()
-    // Received already, if it landed: nobody has to send it twice.
-    expect((await holdfast.steps(taskId)).flatMap(({ steps }) => steps.map(({ state }) => state))).toEqual(
-      applied ? ['completed', 'running'] : unloaded ? [] : ['running'],
-    )
-    expect(await holdfast.send(taskId, 'm', 'one', key)).toEqual({ order: 0, created: !applied })
-    await holdfast.send(taskId, 'm', 'two')
-    expect(await cameTo(holdfast.result(taskId), 60)).toEqual({ value: ['one', 'two'] })
-  })
-})
-
-describe('bad input', () => {
-  const fails = async (body: (task: TaskContext) => unknown) => {
-    const task = defineTask({ name: 'bad' }, body)
-    const holdfast = await openInMemory({ tasks: [task] })
-    const { taskId } = await holdfast.start(task, null)
-    return holdfast.result(taskId).then(
-      () => expect.unreachable(),
-      (error) => error,
-    )
-  }
-
-  test('as the timeout or the name of a receive is refused by name', async () => {
-    const timeouts = [-1, 'soon', '5 weeks', Number.NaN, Number.POSITIVE_INFINITY, null, {}, '']
-    for (const timeout of timeouts)
-      expect((await fails((task) => task.receive('m', { timeout: timeout as never }))).cause.message).toMatch(
-        /`timeout`/,
-      )
-    for (const name of ['', 5, undefined, 'line\nbreak', 'x'.repeat(300)])
-      expect((await fails((task) => task.receive(name as never))).cause.message).toMatch(/`name`/)
-  })
-
-  test('to `send` is refused by name, and nothing is sent', async () => {
-    const holdfast = await openInMemory({ tasks: [takeOne], limits: { resultBytesMax: 100 } })
-    const { taskId } = await holdfast.start(takeOne, null)
-    for (const name of ['', 5, undefined, null, 'line\nbreak', 'x'.repeat(300)])
-      await expect(holdfast.send(taskId, name as never, 1)).rejects.toThrow(/`name`/)
-    for (const idempotencyKey of ['', 5, null, 'x'.repeat(300)])
-      await expect(holdfast.send(taskId, 'm', 1, { idempotencyKey: idempotencyKey as never })).rejects.toThrow(
-        /`idempotencyKey`/,
-      )
-    const not = { code: 'NOT_SERIALIZABLE', message: expect.stringMatching(/message 'm'/i) }
-    for (const payload of [1n, { n: Number.NaN }, () => 1, new Map()])
-      await expect(holdfast.send(taskId, 'm', payload)).rejects.toMatchObject(not)
-    const large = { code: 'TOO_LARGE', details: { option: 'limits.resultBytesMax' } }
-    await expect(holdfast.send(taskId, 'm', 'x'.repeat(101))).rejects.toMatchObject(large)
-    await expect(holdfast.send(5 as never, 'm')).rejects.toThrow(/`taskId`/)
-    expect(await holdfast.send(taskId, 'm')).toEqual({ order: 0, created: true })
-    expect(await holdfast.result(taskId)).toBeUndefined()
-  })
-
-  test.each([[0], [-1], [1.5], ['5'], [Number.POSITIVE_INFINITY], [null]])(
-    'of %j as `limits.messagesPerTaskMax` is refused by name',
-    async (messagesPerTaskMax) => {
-      await expect(openInMemory({ limits: { messagesPerTaskMax: messagesPerTaskMax as never } })).rejects.toThrow(
-        /`limits.messagesPerTaskMax`/,
-      )
-    },
-  )
 })

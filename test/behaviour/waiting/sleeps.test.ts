@@ -2,12 +2,9 @@
 // Method: time in hand; scenarios are played with a crash before and after every write they make.
 import { describe, expect, test } from 'vitest'
 import { defineTask, type TaskContext } from '../../../src/index.js'
-import { ManualClock, MemoryDisk, openInMemory } from '../../../src/testing/index.js'
+import { ManualClock, MemoryDisk, openInMemory, untilIdle } from '../../../src/testing/index.js'
 import { everyCrash } from '../../helpers/every-crash.js'
 
-const turns = async (count = 30) => {
-  for (let turn = 0; turn < count; turn++) await new Promise((resolve) => setImmediate(resolve))
-}
 const HOUR = 3_600_000
 
 describe('a sleep', () => {
@@ -56,7 +53,7 @@ describe('a sleep', () => {
     const { taskId } = await holdfast.start(task, null)
     const began = clock.now()
     for (let week = 0; week < 12; week++) {
-      await turns()
+      await untilIdle(holdfast)
       await holdfast.close()
       await clock.advance(7 * 24 * HOUR)
       holdfast = await openInMemory({ disk, clock, tasks: [task] })
@@ -89,7 +86,7 @@ describe('a sleep', () => {
     })
     const first = await openInMemory({ disk, clock, tasks: [task] })
     const { taskId } = await first.start(task, null)
-    await turns()
+    await untilIdle(first)
     disk.crash()
     await clock.advance(5 * HOUR)
     const second = await openInMemory({ disk, clock, tasks: [task] })
@@ -107,9 +104,9 @@ describe('a sleep', () => {
     const asleep = await Promise.all(Array.from({ length: 100 }, (_, n) => holdfast.start(sleepy, n)))
     const { taskId } = await holdfast.start(quick, null)
     expect(await holdfast.result(taskId)).toBe('quick')
-    await turns(400)
+    await untilIdle(holdfast)
     await clock.advance(3 * HOUR)
-    await turns(400)
+    await untilIdle(holdfast)
     expect(await Promise.all(asleep.map((one) => holdfast.result(one.taskId)))).toEqual(asleep.map((_, n) => n))
   })
 
@@ -146,7 +143,7 @@ describe('a sleep', () => {
     const holdfast = await openInMemory({ clock, tasks: [task], concurrency: 1 })
     const one = await holdfast.start(task, null)
     const two = await holdfast.start(task, null, { deadline: clock.now() + 5_000 })
-    await turns()
+    await untilIdle(holdfast)
     await holdfast.cancel(one.taskId)
     await clock.advance(3 * HOUR)
     expect(await holdfast.get(one.taskId)).toMatchObject({ status: 'cancelled' })
@@ -169,7 +166,7 @@ describe('a sleep', () => {
       })
     const first = await openInMemory({ disk, clock, tasks: [version('nap')] })
     const { taskId } = await first.start('job', null)
-    await turns()
+    await untilIdle(first)
     await clock.advance(1_000)
     await first.close({ grace: 0 })
     const second = await openInMemory({ disk, clock, tasks: [version('rest')] })
@@ -206,7 +203,7 @@ test('a clock that jumps backwards harms no sleep', async () => {
   })
   const first = await openInMemory({ disk, clock, tasks: [task] })
   const { taskId } = await first.start(task, null)
-  await turns()
+  await untilIdle(first)
   await first.close()
   const earlier = new ManualClock(clock.now() - 24 * HOUR)
   const second = await openInMemory({ disk, clock: earlier, tasks: [task] })

@@ -2,6 +2,7 @@
  * The directory's lock (lock-1 to lock-7 in src/store/lock/lock.ts): who is refused, who gets in, and that a refusal never harms the
  * holder. A holder is realistic: it has our lock and LevelDB's. The rules are cited in brackets.
  */
+
 import { execFileSync, spawnSync } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import {
@@ -9,7 +10,6 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
-  readdirSync,
   readFileSync,
   realpathSync,
   renameSync,
@@ -22,9 +22,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { ClassicLevel } from 'classic-level'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
-import { HoldfastError } from '../../../src/base/errors.js'
 import { acquireLock, type DirectoryLock, type LockHolder } from '../../../src/store/lock/lock.js'
 import { type Actor, CONTAINER, killAll, startProcess, startThread } from '../../helpers/lock-actors.js'
+import { databaseIn, inodeOf, namesIn, readLock, refusal, writeLock } from './lock-files.js'
 
 const ids = { seed: () => randomUUID() }
 const OTHER_DEVICE = '/dev/shm'
@@ -73,25 +73,6 @@ async function openHere(dir: string) {
   return holder
 }
 
-async function databaseIn(dir: string): Promise<void> {
-  const db = new ClassicLevel(join(dir, 'db'))
-  await db.put('a', 'b')
-  await db.close()
-}
-
-function readLock(dir: string): LockHolder {
-  return JSON.parse(readFileSync(join(dir, 'lock'), 'utf8')) as LockHolder
-}
-
-function writeLock(dir: string, holder: Partial<LockHolder>, name = 'lock'): void {
-  writeFileSync(join(dir, name), JSON.stringify(holder))
-}
-
-function inodeOf(dir: string): string {
-  const { dev, ino } = statSync(dir, { bigint: true })
-  return `${dev}:${ino}`
-}
-
 /** The lock file of a process that was killed, as it would look in `dir`. */
 async function staleHolder(dir: string): Promise<LockHolder> {
   const elsewhere = folder()
@@ -101,16 +82,6 @@ async function staleHolder(dir: string): Promise<LockHolder> {
   return { ...readLock(elsewhere), directory: inodeOf(dir) }
 }
 
-async function refusal(opening: Promise<unknown>): Promise<HoldfastError> {
-  const error = await opening.then(
-    () => undefined,
-    (thrown: unknown) => thrown,
-  )
-  expect(error).toBeInstanceOf(HoldfastError)
-  expect((error as HoldfastError).code).toBe('STORE_LOCKED')
-  return error as HoldfastError
-}
-
 /** The holder of `dir` can write, and neither our lock nor LevelDB's lets another process in. */
 async function expectUnharmed(dir: string, write: () => Promise<unknown>): Promise<void> {
   await write()
@@ -118,10 +89,6 @@ async function expectUnharmed(dir: string, write: () => Promise<unknown>): Promi
   expect(await rival.ask('openRaw', dir)).toMatchObject({ ok: false, cause: 'LEVEL_LOCKED' })
   await write()
   expect(namesIn(dir)).toEqual(['db', 'lock'])
-}
-
-function namesIn(dir: string): string[] {
-  return readdirSync(dir).sort()
 }
 
 describe('an open and a close', () => {

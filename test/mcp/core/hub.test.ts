@@ -1,11 +1,10 @@
 // Goal: who waits for a task hears of all its progress, also of what it made while nobody listened yet after a restart.
 // Method: a task goes on before anybody waits for it; then somebody does, soon or late.
-import { setImmediate as turn } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { defineTask } from '../../../src/index.js'
 import { McpCore } from '../../../src/mcp/tools/mcp-core.js'
 import { waitForEnd } from '../../../src/mcp/tools/wait.js'
-import { ManualClock, openInMemory } from '../../../src/testing/index.js'
+import { ManualClock, openInMemory, untilIdle } from '../../../src/testing/index.js'
 
 async function working(ends: boolean) {
   const clock = new ManualClock()
@@ -19,12 +18,12 @@ async function working(ends: boolean) {
   const holdfast = await openInMemory({ tasks: [count], clock })
   const core = new McpCore(holdfast, { access: 'local' })
   const { taskId } = await holdfast.start(count, null)
-  for (let turns = 0; turns < 60; turns++) await turn()
+  await untilIdle(holdfast)
   const hear = async () => {
     const heard: unknown[] = []
     const aborter = new AbortController()
     const waiting = waitForEnd(core, taskId, { signal: aborter.signal, onProgress: ({ done }) => heard.push(done) })
-    for (let turns = 0; turns < 20; turns++) await turn()
+    await untilIdle(holdfast)
     aborter.abort()
     await waiting
     return heard

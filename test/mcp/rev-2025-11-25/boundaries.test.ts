@@ -1,8 +1,8 @@
 // Goal: each boundary holds against another principal, and against one who guesses: what is another's answers like what
 // was never there, in every byte, and nothing happens to it.
 // Method: Alice has a task, a checkpoint, a session and a stream; Bob and a guesser try all of them by every way in.
-import { setTimeout as delay } from 'node:timers/promises'
 import { defineTask } from 'holdfast'
+import { untilIdle } from 'holdfast/testing'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { HttpServer, initialize } from '../../helpers/mcp/rev-2025-11-25/http-server.js'
 
@@ -185,7 +185,7 @@ describe.each([['bob'], ['guesser']])('%s', (who) => {
     const question = /"id":"(task-[^"]+)"/.exec(text)?.[1] as string
     const result = { action: 'accept', content: { word: 'his' } }
     await server.send({ jsonrpc: '2.0', id: question, result }, { sub: who, session: own })
-    await delay(30)
+    await untilIdle(server.holdfast)
     expect(await server.holdfast.get(taskId)).toMatchObject({ status: 'input_required' })
     await server.send(
       { jsonrpc: '2.0', id: question, result: { action: 'accept', content: { word: 'hers' } } },

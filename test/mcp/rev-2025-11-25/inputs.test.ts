@@ -3,7 +3,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { defineTask } from 'holdfast'
 import { durableTasks } from 'holdfast/mcp/2025-11-25'
-import { MemoryDisk, openInMemory } from 'holdfast/testing'
+import { MemoryDisk, openInMemory, untilIdle } from 'holdfast/testing'
 import { expect, test } from 'vitest'
 import { type RawOptions, rawClient } from '../../helpers/mcp/rev-2025-11-25/raw-client.js'
 
@@ -109,7 +109,7 @@ test.each([
   void first.call('booking')
   await until(() => first.requests.length === 1)
   await end(first)
-  await delay(20)
+  await untilIdle(holdfast)
   expect((await holdfast.list()).tasks).toMatchObject([{ status: 'input_required' }])
   const second = await rawClient(durable, ELICITS)
   const answer = second.call('booking')

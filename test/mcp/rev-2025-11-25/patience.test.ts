@@ -1,11 +1,12 @@
 // Goal: a 90 s tool under a client that gives up after its default of 60 s: one task, one run.
 // Method: the SDK's client with its default timeout; its timers, and the engine's, under a simulated clock.
-import { setImmediate as turn } from 'node:timers/promises'
+
 import { defineTask } from 'holdfast'
 import { durableTasks } from 'holdfast/mcp/2025-11-25'
 import { ManualClock, openInMemory } from 'holdfast/testing'
 import { afterEach, expect, test, vi } from 'vitest'
 import { connect } from '../../helpers/mcp/rev-2025-11-25/connect.js'
+import { turns } from '../../helpers/turns.js'
 
 afterEach(() => vi.useRealTimers())
 
@@ -24,7 +25,7 @@ test('a 90 s tool, called again after the client’s own timeout, runs once', as
     for (let second = 0; second < seconds; second++) {
       vi.advanceTimersByTime(1_000)
       await clock.advance(1_000)
-      for (let turns = 0; turns < 4; turns++) await turn()
+      await turns(4)
     }
   }
   const first = client.callTool({ name: 'ninety' }).catch((error: unknown) => error)

@@ -6,7 +6,7 @@ import { InMemoryTransport } from '@modelcontextprotocol/sdk/inMemory.js'
 import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
 import { CallToolResultSchema, ElicitRequestSchema, type Request } from '@modelcontextprotocol/sdk/types.js'
 import { type DurableOptions, durableTasks } from 'holdfast/mcp/2025-11-25'
-import { MemoryDisk, openInMemory } from 'holdfast/testing'
+import { MemoryDisk, openInMemory, untilIdle } from 'holdfast/testing'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { connect, INFO, tokenOf } from '../../helpers/mcp/rev-2025-11-25/connect.js'
@@ -167,11 +167,11 @@ test('a handler’s own question within a task reaches whoever waits for the tas
   expect(await first.result(await first.order())).toMatchObject({ content: [{ text: 'Ordered terns' }] })
   expect(first.asked).toEqual(['Which one?'])
   const left = await first.order()
-  await delay(20)
+  await untilIdle(first.holdfast)
   disk.crash()
   const second = await open()
   second.result(left).catch(() => {})
-  await delay(50)
+  await untilIdle(second.holdfast)
   expect([second.asked, second.answers]).toEqual([[], []])
   await second.holdfast.close()
 })

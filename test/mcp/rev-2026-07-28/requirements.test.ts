@@ -1,9 +1,9 @@
 // Goal: what the tasks extension demands of a server, one test each (test/mcp/conformance/requirements.ts).
 // Method: raw requests over HTTP, the real engine on a disk in memory; every answer passes the official wire schemas.
-import { setTimeout as delay } from 'node:timers/promises'
 import { InMemoryTransport, McpServer } from '@modelcontextprotocol/server'
 import { serveStdio } from '@modelcontextprotocol/server/stdio'
 import { defineTask } from 'holdfast'
+import { untilIdle } from 'holdfast/testing'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { ModernServer } from '../../helpers/mcp/rev-2026-07-28/http-client.js'
 import { INFO, KNOWS_TASKS, modernClient } from '../../helpers/mcp/rev-2026-07-28/modern-client.js'
@@ -102,7 +102,7 @@ test('E12 E24 tasks/cancel cancels, and notifications/cancelled does not', async
   const client = await modernClient(durable)
   const { taskId } = (await client.call('never', {}, {}, { id: 'the call' })).result
   await client.send({ jsonrpc: '2.0', method: 'notifications/cancelled', params: { requestId: 'the call' } })
-  await delay(20)
+  await untilIdle(server.holdfast)
   expect((await client.get(taskId)).status).toBe('working')
   await client.request('tasks/cancel', { taskId })
   const { _meta, ...task } = await client.get(taskId)

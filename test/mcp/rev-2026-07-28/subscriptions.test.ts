@@ -137,7 +137,7 @@ describe.each([
     await first.next(({ params }) => params?.status === 'working')
     await first.stop()
     await first.over
-    await delay(10)
+    await untilIdle(holdfast)
     await holdfast.cancel(taskId)
     const second = await listen({ taskIds: [taskId] }, { id: 'second' })
     const told = await second.next(({ params }) => params?.status === 'cancelled')
@@ -191,7 +191,7 @@ test('subscribers do not hear of each other', async () => {
   }
   await holdfast.cancel(taskIds[7] as string)
   await notified(({ params }) => params['status'] === 'cancelled')
-  await delay(20)
+  await untilIdle(holdfast)
   expect(notifications.filter(({ params }) => params['status'] === 'cancelled')).toHaveLength(1)
   await send({ jsonrpc: '2.0', method: 'notifications/cancelled', params: { requestId: 's1' } })
   await close()

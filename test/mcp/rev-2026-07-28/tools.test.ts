@@ -5,7 +5,7 @@ import { McpServer, Server } from '@modelcontextprotocol/server'
 import { defineTask } from 'holdfast'
 import * as legacyEra from 'holdfast/mcp/2025-11-25'
 import { durableTasks } from 'holdfast/mcp/2026-07-28'
-import { openInMemory } from 'holdfast/testing'
+import { openInMemory, untilIdle } from 'holdfast/testing'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { rawClient } from '../../helpers/mcp/rev-2025-11-25/raw-client.js'
@@ -202,7 +202,7 @@ test('without tasks a repeated call joins the one that was given up', async () =
   void first.call('slow', { ms: 100 })
   while ((await holdfast.list()).tasks.length === 0) await delay(2)
   await first.close()
-  await delay(5)
+  await untilIdle(holdfast)
   const second = await modernClient(durable, { capabilities: {} })
   expect((await second.call('slow', { ms: 100 })).result).toMatchObject({ content: [{ text: 'slept' }] })
   expect((await holdfast.list()).tasks).toHaveLength(1)

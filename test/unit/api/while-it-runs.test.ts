@@ -1,16 +1,14 @@
 // Goal: what happens while tasks run (inspections, registrations, cancels, sweeps, outages) is neither mistaken for
 // damage nor does any.
 // Method: the real engine over a disk in memory; each case came from trying to break it.
+
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
 import { defineTask, Holdfast, silentLogger } from '../../../src/index.js'
-import { ManualClock, MemoryDisk, openInMemory } from '../../../src/testing/index.js'
-
-const turns = async (count = 30) => {
-  for (let turn = 0; turn < count; turn++) await new Promise((resolve) => setImmediate(resolve))
-}
+import { ManualClock, MemoryDisk, openInMemory, untilIdle } from '../../../src/testing/index.js'
+import { turns } from '../../helpers/turns.js'
 
 const unhandled: unknown[] = []
 process.on('unhandledRejection', (reason) => unhandled.push(reason))
@@ -77,9 +75,9 @@ test('a cancel of a body that awaits its chains one after the other leaves no re
   })
   const holdfast = await openInMemory({ tasks: [chains] })
   const { taskId } = await holdfast.start(chains, null)
-  await turns()
+  await untilIdle(holdfast)
   await holdfast.cancel(taskId)
-  await turns()
+  await untilIdle(holdfast)
   expect(await holdfast.get(taskId)).toMatchObject({ status: 'cancelled' })
 })
 
@@ -89,7 +87,7 @@ test('an async listener that throws harms nobody', async () => {
     throw new Error('later')
   })
   await holdfast.createSessionTask({ type: 'talk' })
-  await turns()
+  await untilIdle(holdfast)
 })
 
 test('a longer retention puts off what was to be forgotten, and the sweep comes to an end', async () => {
@@ -104,7 +102,7 @@ test('a longer retention puts off what was to be forgotten, and the sweep comes 
   await first.close()
   const second = await openInMemory({ disk, clock, tasks: [quick], idempotencyRetention: '7d' })
   await clock.advance(120_000)
-  await turns(200)
+  await untilIdle(second)
   expect(await second.start(quick, null, { idempotencyKey: 'k5' })).toMatchObject({ created: false })
   await clock.advance(8 * 86_400_000)
   for (let sweep = 0; sweep < 10; sweep++) {
@@ -148,11 +146,11 @@ test('what a step saved is not handed to another step that took its place', asyn
     )
   const first = await openInMemory({ disk, tasks: [version('a')] })
   const { taskId } = await first.start('job', null)
-  await turns()
+  await untilIdle(first)
   await first.close({ grace: 0 })
   const second = await openInMemory({ disk, tasks: [version('b')] })
   await second.recovery.done
-  await turns()
+  await untilIdle(second)
   expect(seen).toEqual([undefined])
   expect(await second.get(taskId)).toMatchObject({ parked: { code: 'CODE_CHANGED' } })
 })
@@ -164,7 +162,7 @@ test('a close directly after a start leaves no timer behind', async () => {
   const starting = holdfast.start(slow, null).catch(() => {})
   await holdfast.close({ grace: 0 })
   await starting
-  await turns()
+  await untilIdle(holdfast)
   expect(clock.armed).toBe(0)
 })
 

@@ -1,6 +1,6 @@
 // Goal: time moves only as a test says, and what is ready begins before it moves. Method: clocks without an engine, and tests
 // of tasks written as a newcomer writes the first one.
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { defineTask } from '../../../src/index.js'
 import { ManualClock, openInMemory } from '../../../src/testing/index.js'
 
@@ -43,6 +43,29 @@ test('a year of a task that wakes every day takes a wake a day, and two sweeps',
   expect(woke).toBe(365)
   expect(fired).toBe(365 + 2)
   await holdfast.close()
+})
+
+test('a move waits for the replay of a long log as for that of a short one', async () => {
+  const immediatesOfWake = async (steps: number) => {
+    const clock = new ManualClock()
+    const long = defineTask({ name: 'long' }, async (task) => {
+      for (let n = 0; n < steps; n++) await task.step('count', () => n)
+      await task.sleep('day', '1d')
+    })
+    const holdfast = await openInMemory({ clock, tasks: [long] })
+    const { taskId } = await holdfast.start(long, undefined)
+    await clock.advance(1)
+    // The turns of a body import theirs, so these are the turns that the move waits for, and those of the disk.
+    const queued = vi.spyOn(globalThis, 'setImmediate')
+    await clock.advance(DAY_MS)
+    const count = queued.mock.calls.length
+    queued.mockRestore()
+    expect(await holdfast.get(taskId)).toMatchObject({ status: 'completed' })
+    await holdfast.close()
+    return count
+  }
+  const [short, long] = [await immediatesOfWake(10), await immediatesOfWake(500)]
+  expect(long).toBeLessThan(short + 50)
 })
 
 test('advances that overlap are carried out one after the other', async () => {

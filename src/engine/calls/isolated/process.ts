@@ -47,7 +47,7 @@ export function killGroup(child: ChildProcess, hasEnded = false): void {
     if (HAS_GROUPS) process.kill(-child.pid, 'SIGKILL')
     else if (!hasEnded) child.kill('SIGKILL')
   } catch {
-    // The group has no processes left.
+    // The signal could not be sent, because the group has no processes left.
   }
 }
 

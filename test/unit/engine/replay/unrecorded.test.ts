@@ -229,7 +229,7 @@ describe('a body that asks for nothing that is recorded', () => {
       const holdfast = await openInMemory({ tasks: [loop], clock })
       const { taskId } = await holdfast.start(loop, undefined)
       const code = holdfast.result(taskId).catch((error: HoldfastError) => error.code)
-      for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve))
+      await untilIdle(holdfast)
       return { told, clock, holdfast, taskId, code }
     }
 

@@ -1,5 +1,6 @@
 // Goal: a burst of steps, or of answers, is worked off a slice at a time: nobody else waits for all of it.
 // Method: what happens between two turns of the event loop is counted; no time is measured.
+
 import { setImmediate as turn } from 'node:timers/promises'
 import { describe, expect, test, vi } from 'vitest'
 import { ANSWERS_PER_TURN, Engine } from '../../../../src/engine/core/engine.js'
@@ -8,6 +9,7 @@ import { TurnGate } from '../../../../src/engine/scheduling/turn-gate.js'
 import { defineTask } from '../../../../src/index.js'
 import type { Level } from '../../../../src/store/disk/level.js'
 import { MemoryDisk, openInMemory, untilIdle } from '../../../../src/testing/index.js'
+import { turns } from '../../../helpers/turns.js'
 
 /** Counts something by turns of the event loop until `isOver`; resolves with the most that happened in one turn. */
 async function mostInATurn(count: () => number, isOver: () => boolean): Promise<number> {
@@ -197,7 +199,7 @@ describe('steps that are asked for at once', () => {
       if (end === 'lost') await holdfast.result(taskId).catch(() => {})
       if (end === 'closed') await holdfast.close({ grace: 0 })
       const before = begun
-      for (let turns = 0; turns < 20; turns++) await turn()
+      await turns(20)
       expect(begun, end).toBe(before)
       expect(begun, end).toBeLessThan(COUNT)
       await holdfast.close({ grace: 0 })
