@@ -27,7 +27,7 @@ test('the scan finds the tests', () => {
 
 test('every folder of tests has its place in ARCHITECTURE.md', () => {
   const [, paragraph = ''] =
-    /^(`test\/`: [\s\S]*?)^`data\/`/m.exec(readFileSync(join(root, 'ARCHITECTURE.md'), 'utf8')) ?? []
+    /^(`test\/`: [\s\S]*?)^`(?:bench|data)\/`/m.exec(readFileSync(join(root, 'ARCHITECTURE.md'), 'utf8')) ?? []
   const folders = [...new Set(files.map(({ path }) => path.split('/')[0] as string))]
   expect(folders.filter((folder) => !paragraph.includes(`\`${folder}`))).toEqual([])
 })
