@@ -66,9 +66,9 @@ test.each(stores)('the store of %s is read, and its unfinished task goes on', as
     reason: 'golden',
   })
 
-  // The index of settled tasks is read for each of these.
+  // The index of settled tasks is read for each of these. The unfinished task of alice may have completed by now.
   for (const [options, types] of [
-    [{ owner: 'alice', status: 'completed' }, ['golden_sum']],
+    [{ owner: 'alice', type: 'golden_sum', status: 'completed' }, ['golden_sum']],
     [{ type: 'golden_sum' }, ['golden_sum']],
     [{ status: ['failed', 'cancelled'] }, ['golden_fail', 'golden_forever']],
   ] as const) {
