@@ -174,9 +174,9 @@ export interface RetryPlan {
   readonly dropped: Dropped | undefined
   /** Pending records of calls that are dropped. */
   readonly ended: readonly PendingRecord[]
-  /** Sum of the prefix after the drop. */
+  /** Count and checksum of the records of the prefix that the retry keeps. */
   readonly prefix: SegmentSum
-  /** Sum of the open segment after the drop. */
+  /** Count and checksum of the records of the open segment that the retry keeps. */
   readonly open: SegmentSum
   /** Number of log records after the drop. */
   readonly records: number

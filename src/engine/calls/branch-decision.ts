@@ -18,7 +18,7 @@ import { inputsOf } from './question.js'
 import { messagesOf } from './receive.js'
 import { commitResult, recordResult } from './record-result.js'
 
-/** The decision of a call of branches. */
+/** The end of a call of `race`, `any` or `all`: the branch that decided it, and the branches that lost. */
 export interface BranchDecision {
   /** Name of the branch that decided. */
   readonly branch: string

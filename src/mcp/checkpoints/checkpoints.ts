@@ -120,7 +120,7 @@ export class Checkpoints {
   }
 
   /**
-   * Settles a session task with the outcome of a client.
+   * Settles a session task (a task without a body, which a client drives) with the outcome that the client reports.
    * @throws ProtocolError; HoldfastError
    */
   async completeTask(params: Params, caller: Caller): Promise<TaskView> {

@@ -168,7 +168,7 @@ export class SessionRecords {
     return this.records.collect(`http-open/${sessionId}/`, ({ text }) => {
       const record = JSON.parse(text) as Omit<OpenRecord, 'request'> & { request: KeptRequest | JSONRPCRequest }
       const { request } = record
-      // The first stores hold the whole request, which may take megabytes.
+      // Early versions of the library stored the whole request, which may take megabytes. Only a short form is kept in memory.
       return { ...record, request: 'jsonrpc' in request ? keptOf(request) : request }
     })
   }
