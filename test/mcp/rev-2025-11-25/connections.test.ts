@@ -64,7 +64,7 @@ async function call(sessionId: string, n: number, { sub, tool = 'held' }: { sub?
     },
     body: JSON.stringify({ jsonrpc: '2.0', id: ++ids, method: 'tools/call', params: { name: tool, arguments: { n } } }),
   })
-  return { ...read(response), hangUp: () => aborter.abort() }
+  return { ...read(response), hangUp: () => server.hangUp(() => aborter.abort()) }
 }
 
 function read(response: Response) {
@@ -92,15 +92,12 @@ const resume = async (sessionId: string, lastEventId: string, sub = 'alice') =>
     await server.send(undefined, { method: 'GET', session: sessionId, sub, headers: { 'last-event-id': lastEventId } }),
   )
 
-const settle = () => delay(30)
-
 describe('a call whose client hung up', () => {
   test('is joined by the same call under another session, and by nobody once somebody has the answer', async () => {
     await start()
     const first = await call(await session('alice'), 1, { sub: 'alice' })
     await first.lastEventId()
-    first.hangUp()
-    await settle()
+    await first.hangUp()
     const again = await call(await session('alice'), 1, { sub: 'alice' })
     await openGates()
     expect(await again.text()).toContain('done 1')
@@ -116,11 +113,10 @@ describe('a call whose client hung up', () => {
     await start()
     const first = await call(await session('alice'), 1, { sub: 'alice' })
     await first.lastEventId()
-    first.hangUp()
-    await settle()
+    await first.hangUp()
     await openGates()
     await until(async () => (await tasks())[0]?.status === 'completed')
-    await settle()
+    await untilIdle(server.holdfast)
     expect(await (await call(await session('alice'), 1, { sub: 'alice' })).text()).toContain('done 1')
     expect(await tasks()).toHaveLength(1)
   })
@@ -132,14 +128,13 @@ describe('a call whose client hung up', () => {
       const own = await session('alice')
       const first = await call(own, 1, { sub: 'alice' })
       const lastEventId = await first.lastEventId()
-      first.hangUp()
-      await settle()
+      await first.hangUp()
       await openGates()
       await until(async () => (await tasks())[0]?.status === 'completed')
-      await settle()
+      await untilIdle(server.holdfast)
       if (which === 'a process after it') await server.restart()
       expect(await (await resume(own, lastEventId)).text()).toContain('done 1')
-      await settle()
+      await untilIdle(server.holdfast)
       expect([...server.disk.content.keys()].filter((key) => key.includes('rejoin'))).toEqual([])
       const next = await call(own, 1, { sub: 'alice' })
       await until(async () => (await tasks()).length === 2)
@@ -153,8 +148,7 @@ describe('a call whose client hung up', () => {
     const own = await session('alice')
     const first = await call(own, 1, { sub: 'alice' })
     const lastEventId = await first.lastEventId()
-    first.hangUp()
-    await settle()
+    await first.hangUp()
     const resumed = await resume(own, lastEventId)
     const second = await call(own, 1, { sub: 'alice' })
     await until(async () => (await tasks()).length === 2)
@@ -185,8 +179,7 @@ describe('a call whose client hung up', () => {
     const own = await session('alice')
     const first = await call(own, 1, { sub: 'alice' })
     await first.lastEventId()
-    first.hangUp()
-    await settle()
+    await first.hangUp()
     ids--
     const second = await call(own, 2, { sub: 'alice' })
     await second.lastEventId()
@@ -202,8 +195,7 @@ describe('a call whose client hung up', () => {
     await start()
     const first = await call(await session('alice'), 1, { sub: 'alice' })
     await first.lastEventId()
-    first.hangUp()
-    await settle()
+    await first.hangUp()
     const bobs = await call(await session('bob'), 1, { sub: 'bob' })
     await until(async () => (await tasks()).length === 2)
     await openGates(2)
@@ -215,12 +207,11 @@ describe('a call whose client hung up', () => {
     const own = await session()
     const first = await call(own, 1)
     await first.lastEventId()
-    first.hangUp()
-    await settle()
+    await first.hangUp()
     void call(await session(), 1)
     await until(async () => (await tasks()).length === 2)
     const again = await call(own, 1)
-    await settle()
+    await untilIdle(server.holdfast)
     expect(await tasks()).toHaveLength(2)
     for (const { taskId } of await tasks()) await server.holdfast.cancel(taskId)
     await again.text()
@@ -238,15 +229,14 @@ describe('a session', () => {
       (await server.send({ jsonrpc: '2.0', id: 1, method: 'ping' }, { session, sub: 'alice' })).status
     for (let minute = 0; minute < 130; minute++) {
       await clock.advance(60_000)
-      await delay(1)
+      await untilIdle(server.holdfast)
     }
     expect(await ping(idle)).toBe(404)
     expect(await ping(own)).toBe(200)
-    await stream.body?.cancel()
-    await settle()
+    await server.hangUp(() => stream.body?.cancel())
     for (let minute = 0; minute < 130; minute++) {
       await clock.advance(60_000)
-      await delay(1)
+      await untilIdle(server.holdfast)
     }
     expect(await ping(own)).toBe(404)
   })
@@ -266,7 +256,7 @@ describe('a session', () => {
     const pass = async (minutes: number) => {
       for (let minute = 0; minute < minutes; minute++) {
         await clock.advance(60_000)
-        await delay(2)
+        await untilIdle(server.holdfast)
       }
     }
     await pass(15)
@@ -361,7 +351,7 @@ describe('a stream that is taken up again', () => {
     const own = await session('alice')
     const first = await call(own, 1, { sub: 'alice' })
     const lastEventId = await first.lastEventId()
-    first.hangUp()
+    await first.hangUp()
     for (let round = 0; round < 3; round++) {
       const resumed = await resume(own, lastEventId)
       expect(await primed(resumed)).toBe(lastEventId)
@@ -386,7 +376,7 @@ describe('a stream that is taken up again', () => {
     await openGates()
     await until(async () => (await tasks())[0]?.status === 'completed')
     const again = await resume(own, at)
-    await settle()
+    await untilIdle(server.holdfast)
     await server.send(undefined, { method: 'DELETE', session: own, sub: 'alice' })
     expect(await again.text()).toContain('"method":"notifications/tasks/status"')
   })
@@ -410,7 +400,7 @@ describe('a stream that is taken up again', () => {
     await (await server.send(task, { session: sessions[0], sub: subs[0] })).text()
     await openGates()
     await until(async () => (await tasks())[0]?.status === 'completed')
-    await settle()
+    await untilIdle(server.holdfast)
     for (const [n, session] of sessions.entries()) {
       await server.send(undefined, { method: 'DELETE', session, sub: subs[n] })
     }

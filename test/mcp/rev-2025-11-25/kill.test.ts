@@ -75,11 +75,17 @@ test('a pending call resolves also when the restart takes 3 s, with default opti
   const client = new Client(INFO)
   await client.connect(new StreamableHTTPClientTransport(slow.url) as never)
   const seen: number[] = []
+  let atFive = () => {}
+  const five = new Promise<void>((resolve) => {
+    atFive = resolve
+  })
   const pending = client.callTool({ name: 'count', arguments: { to: STEPS, ms: 100 } }, CallToolResultSchema, {
-    onprogress: ({ progress }) => seen.push(progress),
+    onprogress: ({ progress }) => {
+      if (seen.push(progress) === 5) atFive()
+    },
   })
   await slow.prepare()
-  while (seen.length < 5) await delay(5)
+  await five
   await slow.kill()
   await delay(3_000)
   await slow.start()
@@ -108,8 +114,12 @@ test('the SDK’s task calls before, during and after kill -9, over HTTP', async
     task: {},
   })
   const created = (await second.next()).value as { task: { taskId: string } }
-  const pending = tasks.getTaskResult(created.task.taskId, CallToolResultSchema)
-  await delay(200)
+  let arrived = () => {}
+  const hasArrived = new Promise<void>((resolve) => {
+    arrived = resolve
+  })
+  const pending = tasks.getTaskResult(created.task.taskId, CallToolResultSchema, { onresumptiontoken: () => arrived() })
+  await hasArrived
   await server.prepare()
   await server.kill()
   await server.start()
@@ -144,7 +154,8 @@ test('over stdio the client starts the server again, and reaches its tasks', asy
   const lost = first.client
     .callTool({ name: 'count', arguments: { to: STEPS, ms: 41 } })
     .catch((error: unknown) => error)
-  await delay(300)
+  // Each look is a request of its own.
+  while ((await first.client.experimental.tasks.listTasks()).tasks.length < 2);
   process.kill(first.pid, 'SIGKILL')
   expect(await lost).toMatchObject({ message: expect.stringContaining('Connection closed') })
   const second = await connect()

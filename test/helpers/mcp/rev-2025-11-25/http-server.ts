@@ -17,7 +17,7 @@ import {
   type HttpOptions,
   type ToolOptions,
 } from 'holdfast/mcp/2025-11-25'
-import { MemoryDisk, openInMemory } from 'holdfast/testing'
+import { MemoryDisk, openInMemory, untilIdle } from 'holdfast/testing'
 import { INFO, tokenOf } from './connect.js'
 
 export interface HttpServerOptions {
@@ -44,6 +44,8 @@ export class HttpServer {
   readonly open = new Map<string, number>()
   readonly seen: { method: string; status: number }[] = []
   #server: Server | undefined
+  /** Called when the client of a response is gone before its end. */
+  #onHungUp: (() => void)[] = []
   port = 0
 
   private constructor(private readonly options: HttpServerOptions) {}
@@ -82,6 +84,7 @@ export class HttpServer {
       res.once('close', () => {
         this.open.set(method, (this.open.get(method) ?? 1) - 1)
         this.seen.push({ method, status: res.statusCode })
+        if (!res.writableFinished) for (const tell of this.#onHungUp.splice(0)) tell()
       })
       const sub = /^Bearer (.+)$/.exec(req.headers.authorization ?? '')?.[1]
       const handle = () => void handler.node(Object.assign(req, sub === undefined ? {} : { auth: tokenOf(sub) }), res)
@@ -89,6 +92,14 @@ export class HttpServer {
     }).listen(this.port, '127.0.0.1')
     await once(this.#server, 'listening')
     this.port = (this.#server.address() as { port: number }).port
+  }
+
+  /** Hangs up one request, and waits until the server has seen that and is idle. */
+  async hangUp(act: () => unknown): Promise<void> {
+    const seen = new Promise<void>((resolve) => this.#onHungUp.push(resolve))
+    await act()
+    await seen
+    await untilIdle(this.holdfast)
   }
 
   /** kill -9: nothing is written any more, and every connection is gone. */
