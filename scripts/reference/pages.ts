@@ -29,6 +29,14 @@ function pageOf({ name }: Entry): string {
 
 type Link = (text: string, from?: Entry) => string
 
+/** A path of a page of docs, as a link from docs/reference. */
+function linkPages(text: string): string {
+  return text.replace(
+    /\bdocs\/([\w/-]+)\.md\b/g,
+    (_, path: string) => `[${path.split('/').at(-1)?.replaceAll('-', ' ')}](../${path}.md)`,
+  )
+}
+
 /** Turns a doc comment's text into Markdown, with links to the names and the codes that it cites in backticks. */
 function linker(entries: readonly Entry[], codes: readonly string[]): Link {
   return (text, from) =>
@@ -36,7 +44,7 @@ function linker(entries: readonly Entry[], codes: readonly string[]): Link {
       .replace(/\{@link (\w+)[^}]*\}/g, '`$1`')
       .split(/(`[^`]*`)/)
       .map((part, index) => {
-        if (index % 2 === 0) return part.replaceAll('<', '&lt;').replaceAll('{{', '{ {')
+        if (index % 2 === 0) return linkPages(part.replaceAll('<', '&lt;').replaceAll('{{', '{ {'))
         const name = part.slice(1, -1)
         if (codes.includes(name)) return `[${part}](errors.md#${name.toLowerCase()})`
         const entry = [from, ...entries].find((each) => each?.exports.some((exported) => exported.name === name))

@@ -8,7 +8,8 @@ import { type Duration, durationMs } from './duration.js'
 
 /** Error codes, each with its cause and the action to take. The reference of errors is generated from this table. */
 export const ERROR_CODES = {
-  STORE_LOCKED: 'Another open holds the directory: another process, or this one. Close it, or use another directory.',
+  STORE_LOCKED:
+    'Another open holds the directory: another process, or this one. Close it, use another directory, or wait for it with `lockWait`.',
   STORE_UNUSABLE:
     'The directory cannot be a store: a file, not writable, a full disk, or data of another program. Nothing was changed.',
   STORE_TOO_NEW: 'A newer version of the library wrote the store. Upgrade; nothing was changed.',
