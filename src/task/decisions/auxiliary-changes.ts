@@ -10,11 +10,7 @@ import type { AuxiliaryChanges } from '../task-event.js'
 import { inputKeyUsage } from './input-keys.js'
 
 /** The head with the counts of the auxiliary changes, and the changes that write them. */
-export function withAuxiliaryChanges(
-  head: TaskHead,
-  beside: AuxiliaryChanges | undefined,
-): { head: TaskHead; changes: Change[] } {
-  if (!beside) return { head, changes: [] }
+export function withAuxiliaryChanges(head: TaskHead, beside: AuxiliaryChanges): { head: TaskHead; changes: Change[] } {
   const { begun = [], changed = [], ended = [], intent, isNewIntent, taken, returned = [] } = beside
   const put = [...begun, ...changed]
   const order = head.intents ?? 0

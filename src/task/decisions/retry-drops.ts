@@ -40,7 +40,6 @@ interface Decided {
   readonly lost: readonly string[]
   /** Records that are dropped with the decision, if all other decisions that they depend on are dropped too. */
   losers: Loser[] | undefined
-  isGone: boolean
 }
 
 /** A record in a branch that lost. The record cannot be replayed if the branch runs again. */
@@ -173,8 +172,7 @@ function* dropLosers(
   const gone: Decided[] = []
   const staying: Decided[] = []
   yield* slices.over(decisions, (decision) => {
-    decision.isGone = reach.isBehind(decision.asked)
-    if (decision.isGone) gone.push(decision)
+    if (reach.isBehind(decision.asked)) gone.push(decision)
     else if (decision.asked.scope !== '') staying.push(decision)
   })
   if (gone.length === 0) return
@@ -193,18 +191,18 @@ function* dropLosers(
   const pending = new PendingDependents<Decided>()
   yield* slices.over(staying, (decision) => pending.add(decision))
   for (let decision = gone.pop(); decision; decision = gone.pop()) {
-    if (decision.losers === undefined) continue
+    const { losers } = decision
+    if (losers === undefined) continue
+    // A decision may come again, from another scope on the way to it.
+    decision.losers = undefined
     const free: Loser[] = []
-    yield* slices.over(decision.losers, (loser) => {
+    yield* slices.over(losers, (loser) => {
       if (--loser.staying === 0) free.push(loser)
     })
     for (const { record, within } of free) {
       roots.add(record.seq)
       reach.add(record, within)
-      yield* slices.over(pending.take(record, within), (other) => {
-        if (!other.isGone) gone.push(other)
-        other.isGone = true
-      })
+      yield* slices.over(pending.take(record, within), (other) => gone.push(other))
     }
   }
 }
@@ -292,7 +290,7 @@ class Slices {
 }
 
 function decided(asked: CallPlace, lost: readonly string[]): Decided {
-  return { asked, lost, losers: undefined, isGone: false }
+  return { asked, lost, losers: undefined }
 }
 
 /** The branches on the path to a scope, the outermost first, the scope itself included. */
