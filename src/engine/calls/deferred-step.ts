@@ -4,16 +4,15 @@
  *
  * deferred-4. Before the function of any other step, a question, a child, or the undoing of branches, the deferred records
  *     are on disk. So nothing outside the task is done because of a result that a crash takes back.
- * deferred-5. A step that has something on disk already, as the state it saved, is recorded like any other.
+ * deferred-5. A step with a pending record or a saved state on disk is recorded like any other.
  */
-import { isFenced } from '../../task/decisions/transition.js'
 import type { NamedRecord } from '../../task/log/records.js'
 import { defer } from '../core/deferred-records.js'
 import { newPendingRecord, type PendingCall } from '../replay/pending-call.js'
 import type { Run } from '../replay/run.js'
 import { attempt, type Ended, type StepTrial } from './attempt.js'
 import { notDeferred, type StepCall } from './checked-step.js'
-import { recordResult } from './record-result.js'
+import { failCall, recordResult } from './record-result.js'
 import { hasUndo, mayNotBegin, recorded, runStep, stepResultOf } from './step.js'
 
 /** Marks the call of a deferred step for the run. */
@@ -21,14 +20,14 @@ export const DEFERRED = { isDeferred: true } as const
 
 const RESOLVED = Promise.resolve()
 
-/** @throws TypeError if the step has an undo: that needs to know that the step ran */
+/** Refuses a deferred step with an undo, which needs a record of the begin. @throws TypeError */
 export function refuseUndo(run: Run, step: StepCall): void {
   if (hasUndo(run, step)) throw notDeferred(step.name, 'an `undo` in its definition')
 }
 
-/** Runs a deferred step that the log doesn't answer. Never rejects. */
+/** Runs a deferred step without a record in the log. Never rejects. */
 export function runDeferredStep(run: Run, asked: PendingCall, step: StepCall): Promise<void> {
-  // Begun by code that did not defer it (deferred-5).
+  // An earlier run, whose code did not defer the step, left a pending record (deferred-5).
   if (run.noteOf(asked)) return runStep(run, asked, step)
   if (mayNotBegin(run, asked)) {
     run.dropped(asked)
@@ -52,8 +51,7 @@ function conclude(run: Run, asked: PendingCall, trial: StepTrial, ended: Ended):
         return undefined
       }
     } catch (error) {
-      run.dropped(asked)
-      if (!isFenced(error)) run.fail(error)
+      failCall(run, asked, error)
       return undefined
     }
   }

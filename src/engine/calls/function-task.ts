@@ -4,12 +4,11 @@
  *
  * function-task-1. Before that commit, a crash or a close runs the function again, under the same key. A retry of the task
  *     does too. After the commit it never runs again.
- * - What begins the function is what begins a step: the disk takes writes, the time of the task is not over, an undo has its
- *     intent on disk. A close waits for the function as for one of a step.
+ * - The function begins under the conditions of a step: the store is up, no time limit of the task has passed, and the undo
+ *     record is on disk if there is an undo. A close waits for the function as for one of a step.
  */
 import { callIn, currentContext } from '../../base/empty-context.js'
 import { LazyAbort } from '../../base/lazy-abort.js'
-import { isFenced } from '../../task/decisions/transition.js'
 import type { StepContext } from '../../task/definition/context.js'
 import { FUNCTION_STEP } from '../../task/definition/definition.js'
 import { ONE_ATTEMPT } from '../../task/definition/retry-options.js'
@@ -18,11 +17,12 @@ import type { Run } from '../replay/run.js'
 import { watched } from '../undo/undo-steps.js'
 import { type AttemptState, contextOf, type StepTrial } from './attempt.js'
 import type { StepCall } from './checked-step.js'
+import { failCall } from './record-result.js'
 import { beginNoted, hasUndo, mayNotBegin } from './step.js'
 
 type TaskFunction = (input: never, step: StepContext) => unknown
 
-/** Calls the function. Returns what it returns, throws what it throws; stays pending if the run is over. */
+/** Calls the function. The promise settles as the function does, and stays pending if the run is over. */
 export function runFunction(run: Run, fn: TaskFunction, input: unknown): Promise<unknown> {
   if (run.definition.undo) run.stepNames.add(FUNCTION_STEP)
   const step: StepCall = {
@@ -36,7 +36,7 @@ export function runFunction(run: Run, fn: TaskFunction, input: unknown): Promise
   }
   return run.ask(
     () => run.history.askNamed('step', FUNCTION_STEP),
-    (asked) => attemptOnce(run, asked, step).catch((error: unknown) => endWith(run, asked, error)),
+    (asked) => attemptOnce(run, asked, step).catch((error: unknown) => failCall(run, asked, error)),
   )
 }
 
@@ -62,14 +62,8 @@ async function attemptOnce(run: Run, asked: PendingCall, step: StepCall): Promis
   state.isOver = true
   asked.working = undefined
   if (trial.pending) await trial.pending
-  // Settled meanwhile, or left for the next open.
+  // The task was settled, or the engine closes.
   if (run.isOverFor(asked)) return run.dropped(asked)
   run.answeredAtEnd(asked)
   end()
-}
-
-/** Ends the run with an error of the engine, such as a write that failed. */
-function endWith(run: Run, asked: PendingCall, error: unknown): void {
-  run.dropped(asked)
-  if (!isFenced(error)) run.fail(error)
 }

@@ -33,9 +33,14 @@ export async function recordResult(
       if (record) onRecorded?.(record)
     } else if (answer !== 'recorded') run.dropped(asked)
   } catch (error) {
-    run.dropped(asked)
-    if (!isFenced(error)) run.fail(error)
+    failCall(run, asked, error)
   }
+}
+
+/** Ends a call with an error of the engine, such as a refused write. The run fails, unless it is superseded or its task settled. */
+export function failCall(run: Run, asked: PendingCall, error: unknown): void {
+  run.dropped(asked)
+  if (!isFenced(error)) run.fail(error)
 }
 
 /** Commits the result of a call, and passes the record to the run. */

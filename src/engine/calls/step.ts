@@ -8,7 +8,6 @@ import { callIn } from '../../base/empty-context.js'
 import { readUndoRecord } from '../../store/reads.js'
 import { dueAt } from '../../task/decisions/expiry.js'
 import { nextAttemptAt } from '../../task/decisions/retry.js'
-import { isFenced } from '../../task/decisions/transition.js'
 import { describeError } from '../../task/log/outcome.js'
 import type { NamedRecord } from '../../task/log/records.js'
 import { PREFIX } from '../../task/log/segment.js'
@@ -20,7 +19,7 @@ import type { Run } from '../replay/run.js'
 import { attempt, type Ended, keyOf, outcomeOf, type StepTrial, store, write } from './attempt.js'
 import type { StepCall } from './checked-step.js'
 import { confirmStep } from './confirm-step.js'
-import { type CallResult, recordResult } from './record-result.js'
+import { type CallResult, failCall, recordResult } from './record-result.js'
 
 const RESOLVED = Promise.resolve()
 
@@ -49,10 +48,7 @@ export function runStep(run: Run, asked: PendingCall, step: StepCall): Promise<v
 function commitOnce(run: Run, asked: PendingCall, trial: StepTrial, ended: Ended): void {
   const { host, task, number } = run
   const { record } = stepResultOf(asked, trial, asked.startedAt ?? host.clock.now(), ended)
-  const fail = (error: unknown) => {
-    run.dropped(asked)
-    if (!isFenced(error)) run.fail(error)
-  }
+  const fail = (error: unknown) => failCall(run, asked, error)
   host.record(task, { kind: 'record', run: number, record, progress: task.progress }).then(({ record: written }) => {
     try {
       if (written === undefined || written.kind === 'checkpoint') return
@@ -64,7 +60,7 @@ function commitOnce(run: Run, asked: PendingCall, trial: StepTrial, ended: Ended
   }, fail)
 }
 
-/** The same for a step of any kind. */
+/** Runs a step of any kind, as `runStep` does. */
 function runNotedStep(run: Run, asked: PendingCall, step: StepCall): Promise<void> {
   return recordAttempts(run, asked, () => {
     const stored = run.noteOf(asked)

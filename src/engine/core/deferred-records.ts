@@ -20,14 +20,15 @@ import type { NamedRecord } from '../../task/log/records.js'
 import type { EventOf, TaskEvent } from '../../task/task-event.js'
 import type { LiveTask } from './live-task.js'
 
-/** Records of a task that are not on disk, at most. The 101st waits for the disk. */
+/** Largest number of records of a task that are not on disk. The next record waits for the disk. */
 export const DEFERRED_RECORDS_MAX = 100
-/** Their bytes, at most. */
+/** Largest size of these records in bytes. */
 export const DEFERRED_BYTES_MAX = 1024 * 1024
-/** Longest time until they are written. */
+/** Longest time in milliseconds until these records are written. */
 export const DEFERRED_MS_MAX = 100
 
-// A body continues while the first half is written. With all of it, each hundredth record would wait for the disk.
+// Share of the limits at which a commit begins. The body continues while that commit is written. With a share of 1, each
+// hundredth record would wait for the disk.
 const FLUSHED_AT = 0.5
 
 /** The parts of the engine that deferring uses. */
@@ -44,19 +45,19 @@ interface DeferredRecord {
   readonly record: NamedRecord
   readonly change: Extract<Change, { kind: 'record' }>
   readonly bytes: number
-  /** Called once it is on disk. */
+  /** Called once the record is on disk. */
   readonly onDisk: (record: NamedRecord) => void
 }
 
 /** The deferred records of one task, the oldest first. It exists while there are any. */
 export class DeferredRecords {
   readonly #records: DeferredRecord[] = []
-  /** So many of them, from the first, are on their way to the disk. */
-  #carried = 0
+  /** Number of records, from the first, that a queued commit contains. */
+  #queued = 0
   #bytes = 0
-  /** The bytes of those that are on no way yet. */
-  #bytesLeft = 0
-  /** True while a commit that takes them along waits to be decided. */
+  /** Bytes of the records that no queued commit contains. */
+  #unqueuedBytes = 0
+  /** True while a `flush` event waits to be decided. */
   isFlushing = false
   readonly #none = deferred()
   #disarm = () => {}
@@ -70,70 +71,70 @@ export class DeferredRecords {
     return this.#records.length
   }
 
-  /** True if some of them are on no way to the disk. */
-  get isOnNoWay(): boolean {
-    return this.#carried < this.#records.length
+  /** True if some records are in no queued commit. */
+  get hasUnqueued(): boolean {
+    return this.#queued < this.#records.length
   }
 
-  /** Resolves once there is none. */
+  /** Resolves once no record is left. */
   get none(): Promise<void> {
     return this.#none.promise
   }
 
-  /** True if another one has room (deferred-2). */
+  /** True if a record of this size fits within the limits (deferred-2). */
   hasRoom(bytes: number): boolean {
     return this.#records.length < DEFERRED_RECORDS_MAX && this.#bytes + bytes <= DEFERRED_BYTES_MAX
   }
 
   add(record: DeferredRecord): void {
     const { clock } = this.host
-    if (!this.isOnNoWay) {
+    if (!this.hasUnqueued) {
       this.#disarm = clock.setTimer(clock.now() + DEFERRED_MS_MAX, () => this.#flush(), { elapsed: true })
     }
     this.#records.push(record)
     this.#bytes += record.bytes
-    this.#bytesLeft += record.bytes
+    this.#unqueuedBytes += record.bytes
     const isHalf =
-      this.#records.length - this.#carried >= DEFERRED_RECORDS_MAX * FLUSHED_AT ||
-      this.#bytesLeft >= DEFERRED_BYTES_MAX * FLUSHED_AT
+      this.#records.length - this.#queued >= DEFERRED_RECORDS_MAX * FLUSHED_AT ||
+      this.#unqueuedBytes >= DEFERRED_BYTES_MAX * FLUSHED_AT
     if (isHalf) this.#flush()
   }
 
-  /** The decision with the records that are on no way yet. Call `carry` once it is queued. */
+  /** The decision with the records that no queued commit contains. Call `markQueued` once it is queued. */
   joinedTo(decision: TaskDecision): TaskDecision {
-    if (!this.isOnNoWay) return decision
-    const records = this.#records.slice(this.#carried).map(({ change }) => change)
+    if (!this.hasUnqueued) return decision
+    const records = this.#records.slice(this.#queued).map(({ change }) => change)
     return { ...decision, changes: [...decision.changes, ...records] }
   }
 
-  /** A commit with all of them is queued. */
-  carry(): void {
+  /** Notes that a commit with all records is queued. */
+  markQueued(): void {
     this.#disarm()
-    this.#carried = this.#records.length
-    this.#bytesLeft = 0
+    this.#queued = this.#records.length
+    this.#unqueuedBytes = 0
     this.isFlushing = false
   }
 
-  /** A commit is on disk, after which the task's next record has this number. */
+  /** Removes the records that are on disk. @param nextRecord number of the next record after the commit that is on disk */
   landed(nextRecord: number): void {
     for (const { record, onDisk } of this.#takeBefore(nextRecord)) onDisk(record)
   }
 
   /**
-   * The head was read back after an outage: those that are not on disk are decided again, on it (deferred-3).
-   * @returns what is to be done once the store is up
+   * Decides the records that are not on disk again, on the head that was read after an outage (deferred-3).
+   * @returns a function to call once the store is up
    */
   decideAgain(): () => void {
     const { task } = this
     const there = this.#takeBefore(task.head.nextRecord)
     this.#disarm()
-    this.#carried = 0
+    this.#queued = 0
     this.isFlushing = false
     try {
-      this.#bytesLeft = this.#bytes
+      this.#unqueuedBytes = this.#bytes
       for (const { event, record } of this.#records) task.head = transition(task.head, event, record.at).head
     } catch (error) {
-      // Settled, or of a run that is superseded: no body waits for them.
+      // The task is settled, or the run is superseded: no body waits for the records.
       if (!isFenced(error)) throw error
       this.#takeBefore(Number.POSITIVE_INFINITY)
     }
@@ -152,7 +153,7 @@ export class DeferredRecords {
     while (count < this.#records.length && (this.#records[count] as DeferredRecord).record.seq < nextRecord) count++
     const taken = this.#records.splice(0, count)
     for (const { bytes } of taken) this.#bytes -= bytes
-    this.#carried = Math.max(0, this.#carried - count)
+    this.#queued = Math.max(0, this.#queued - count)
     if (this.#records.length > 0) return taken
     this.#disarm()
     if (this.task.deferred === this) this.task.deferred = undefined
@@ -162,8 +163,8 @@ export class DeferredRecords {
 }
 
 /**
- * Decides a record of a task and defers it. The body may be handed the record at once.
- * @returns the record; `undefined` if it is to be committed like any other
+ * Decides a record of a task and defers its write. The body may receive the record at once.
+ * @returns the record. `undefined` if it must be committed like any other
  * @throws HoldfastError `TASK_SETTLED`, RunFenced
  */
 export function defer(
@@ -184,16 +185,16 @@ export function defer(
   return record
 }
 
-/** Has the deferred records of a task written. Resolves once there is none; `undefined` if there is none now. */
+/** Writes the deferred records of a task. Resolves once none is left. `undefined` if there are none. */
 export function flush(host: DeferringHost, task: LiveTask): Promise<void> | undefined {
   const { deferred } = task
   if (!deferred) return undefined
-  if (deferred.isOnNoWay && !deferred.isFlushing) {
+  if (deferred.hasUnqueued && !deferred.isFlushing) {
     deferred.isFlushing = true
     const { taskId, run } = task.head
     host.record(task, { kind: 'flush', run }).catch((error: unknown) => {
       deferred.isFlushing = false
-      // Settled meanwhile, or superseded: the commit that did so took them along.
+      // The task is settled or the run is superseded. The commit that did so contains the records.
       if (isFenced(error)) return
       host.logger.debug('Deferred records could not be written; the next commit tries again', {
         taskId,

@@ -85,12 +85,18 @@ export class TaskCommits {
     if (host.isClosed || !host.store.connection.isUp) return undefined
     try {
       const { decision, writing } = this.#decide(task, event, PATIENT)
-      const written = writing.then((fate) => {
-        task.commits.delete(written)
-        if (fate === 'lost') return this.record(task, event)
-        this.#onDisk(task, decision)
-        return decision
-      })
+      const written = writing.then(
+        (fate) => {
+          task.commits.delete(written)
+          if (fate === 'lost') return this.record(task, event)
+          this.#onDisk(task, decision)
+          return decision
+        },
+        (error: unknown) => {
+          task.commits.delete(written)
+          throw error
+        },
+      )
       task.commits.add(written)
       return written
     } catch (error) {
@@ -106,7 +112,7 @@ export class TaskCommits {
     // Queue first: if the decision cannot be encoded, the head must stay as it is for later decisions.
     const writing = host.store.commit(decision, options)
     task.head = decision.head
-    task.deferred?.carry()
+    task.deferred?.markQueued()
     host.usage.note(task)
     return { decision, writing }
   }

@@ -106,8 +106,9 @@ function heldBack(run: BeginningRun, asked: readonly PendingCall[]): Promise<voi
 }
 
 /**
- * The deferred records, where a function, a question, a child or the undoing of branches is next: that must not act on what a
- * crash takes back (deferred-4). What writes a record of its own takes them along.
+ * Returns the write of the deferred records, if one of the calls acts outside the task: a function, an input, a child, or the
+ * undo of branches. Such a call must not act on a result that a crash can lose (deferred-4). The commits of other calls
+ * contain the deferred records.
  */
 function recordsBefore({ host, task }: RunCore, asked: readonly PendingCall[]): Promise<void> | undefined {
   return task.deferred && asked.some(actsOutside) ? flush(host, task) : undefined

@@ -222,7 +222,7 @@ describe('branches', () => {
     }
   })
 
-  test('that are left waiting, or fail with nobody to hear it, never break the process', async () => {
+  test('that are left waiting, or fail without a handler, never break the process', async () => {
     const unhandled: unknown[] = []
     const note = (reason: unknown) => void unhandled.push(reason)
     process.on('unhandledRejection', note)
@@ -246,7 +246,7 @@ describe('branches', () => {
         },
         late: async () => heard,
       })
-      hear(new Error('nobody waits'))
+      hear(new Error('no handler'))
       return task.step('after', () => 'after')
     })
     const holdfast = await openInMemory({ tasks: [task], clock })

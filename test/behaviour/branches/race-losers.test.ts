@@ -148,7 +148,7 @@ describe('race', () => {
     })
   })
 
-  test('a message that goes back is heard by whoever waits for one beside it', async () => {
+  test('a message that goes back is received by a branch beside it that waits for one', async () => {
     const value = await run(async (task) => {
       return task.all({
         race: (t) =>
@@ -167,7 +167,7 @@ describe('race', () => {
         sends: async (t) => t.step('send', () => 0),
       })
     }, {}).catch((error: Error) => error.message)
-    // Nobody sent anything: this is the frame; the message comes below.
+    // No message is sent in this run. The message comes below.
     expect(value).toEqual({ race: 'quick', waits: 'RECEIVE_TIMEOUT', sends: 0 })
 
     const clock = new ManualClock()

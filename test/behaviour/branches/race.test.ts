@@ -77,7 +77,7 @@ describe('race', () => {
     ['the race around it is decided', false],
     ['the task is cancelled', true],
   ])('undoes each step once, at whatever moment of that %s', async (_, isCancelled) => {
-    // How long the undo goes on once the other thing has happened: over before it is looked for, at that moment, after it.
+    // Number of turns that the undo continues after the other event: it ends before the check, at the check, or after it.
     for (let length = 0; length < 40; length++) {
       const clock = new ManualClock()
       let begun = 0

@@ -17,7 +17,8 @@ import {
   type HttpOptions,
   type ToolOptions,
 } from 'holdfast/mcp/2025-11-25'
-import { MemoryDisk, openInMemory, untilIdle } from 'holdfast/testing'
+import { MemoryDisk, openInMemory } from 'holdfast/testing'
+import { HangUps } from '../hang-ups.js'
 import { INFO, tokenOf } from './connect.js'
 
 export interface HttpServerOptions {
@@ -44,8 +45,7 @@ export class HttpServer {
   readonly open = new Map<string, number>()
   readonly seen: { method: string; status: number }[] = []
   #server: Server | undefined
-  /** Called when the client of a response is gone before its end. */
-  #onHungUp: (() => void)[] = []
+  readonly #hangUps = new HangUps()
   port = 0
 
   private constructor(private readonly options: HttpServerOptions) {}
@@ -81,10 +81,10 @@ export class HttpServer {
     this.#server = createServer((req, res) => {
       const method = req.method ?? ''
       this.open.set(method, (this.open.get(method) ?? 0) + 1)
+      this.#hangUps.watch(res)
       res.once('close', () => {
         this.open.set(method, (this.open.get(method) ?? 1) - 1)
         this.seen.push({ method, status: res.statusCode })
-        if (!res.writableFinished) for (const tell of this.#onHungUp.splice(0)) tell()
       })
       const sub = /^Bearer (.+)$/.exec(req.headers.authorization ?? '')?.[1]
       const handle = () => void handler.node(Object.assign(req, sub === undefined ? {} : { auth: tokenOf(sub) }), res)
@@ -95,11 +95,8 @@ export class HttpServer {
   }
 
   /** Hangs up one request, and waits until the server has seen that and is idle. */
-  async hangUp(act: () => unknown): Promise<void> {
-    const seen = new Promise<void>((resolve) => this.#onHungUp.push(resolve))
-    await act()
-    await seen
-    await untilIdle(this.holdfast)
+  hangUp(act: () => unknown): Promise<void> {
+    return this.#hangUps.hangUp(this.holdfast, act)
   }
 
   /** kill -9: nothing is written any more, and every connection is gone. */

@@ -10,7 +10,8 @@ import {
   type HttpHandler,
   type HttpOptions,
 } from 'holdfast/mcp/2026-07-28'
-import { MemoryDisk, openInMemory, untilIdle } from 'holdfast/testing'
+import { MemoryDisk, openInMemory } from 'holdfast/testing'
+import { HangUps } from '../hang-ups.js'
 import { tokenOf } from '../rev-2025-11-25/connect.js'
 import { type Answer, KNOWS_TASKS, metaOf, serverOf, VERSION } from './modern-client.js'
 import { checkNotified, checkSent } from './wire.js'
@@ -39,8 +40,7 @@ export class ModernServer {
   handler!: HttpHandler
   port = 0
   #server: Server | undefined
-  /** Called when the client of a response is gone before its end. */
-  #onHungUp: (() => void)[] = []
+  readonly #hangUps = new HangUps()
   #count = 0
 
   private constructor(private readonly options: ModernServerOptions) {}
@@ -63,9 +63,7 @@ export class ModernServer {
     this.handler = this.durable.httpHandler(() => serverOf(this.durable, setUp), http)
     const { handler } = this
     this.#server = createServer((req, res) => {
-      res.once('close', () => {
-        if (!res.writableFinished) for (const tell of this.#onHungUp.splice(0)) tell()
-      })
+      this.#hangUps.watch(res)
       const sub = /^Bearer (.+)$/.exec(req.headers.authorization ?? '')?.[1]
       const handle = () => void handler.node(Object.assign(req, sub === undefined ? {} : { auth: tokenOf(sub) }), res)
       around(sub, handle)
@@ -75,11 +73,8 @@ export class ModernServer {
   }
 
   /** Hangs up one request, and waits until the server has seen that and is idle. */
-  async hangUp(act: () => unknown): Promise<void> {
-    const seen = new Promise<void>((resolve) => this.#onHungUp.push(resolve))
-    await act()
-    await seen
-    await untilIdle(this.holdfast)
+  hangUp(act: () => unknown): Promise<void> {
+    return this.#hangUps.hangUp(this.holdfast, act)
   }
 
   /** kill -9: nothing is written any more, and every connection is gone. */
