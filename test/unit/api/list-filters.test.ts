@@ -37,6 +37,8 @@ class World {
   holdfast!: Holdfast
   /** Every task that ever was, by ID. */
   readonly #known = new Set<string>()
+  /** Number of the tasks of `startOneOfEach`, which are the first. No action changes them. */
+  #fixed = 0
 
   async open(): Promise<void> {
     this.holdfast = await openInMemory({ disk: this.#disk, clock: this.clock, tasks, concurrency: 30 })
@@ -44,9 +46,22 @@ class World {
     await untilIdle(this.holdfast)
   }
 
+  /** Starts a task of each type for each owner, and brings them into every status there is. */
+  async startOneOfEach(): Promise<void> {
+    const { holdfast } = this
+    for (const type of TYPES) for (const owner of OWNERS) await holdfast.start(type, null, { owner })
+    await untilIdle(holdfast)
+    const [completes, fails, cancelled] = (await holdfast.list({ type: 'a' })).tasks
+    await holdfast.send(completes?.taskId as string, 'end', 'complete')
+    await holdfast.send(fails?.taskId as string, 'end', 'fail')
+    await holdfast.cancel(cancelled?.taskId as string)
+    await untilIdle(holdfast)
+    this.#fixed = this.#known.size
+  }
+
   async act({ kind, at, owner, type }: Action): Promise<void> {
     const { holdfast } = this
-    const known = [...this.#known]
+    const known = [...this.#known].slice(this.#fixed)
     const taskId = known[at % known.length] ?? 'task-none'
     const ignore = () => {}
     if (kind === 'start') {
@@ -146,6 +161,7 @@ describe('list', () => {
         const world = new World()
         worlds.push(world)
         await world.open()
+        await world.startOneOfEach()
         for (const one of actions) await world.act(one)
         const all = await world.all()
         for (const { status, owner, type, parentId } of all)
