@@ -10,7 +10,7 @@ import { announceSettled, noteDropped, settleEvent } from '../engine/lifecycle/s
 import { timeOut } from '../engine/lifecycle/time-out.js'
 import { wakeTask } from '../engine/lifecycle/wake.js'
 import { reloadHeads } from '../engine/recovery/after-outage.js'
-import { Openings } from '../engine/recovery/openings.js'
+import { Openings, UnrecordedOpening } from '../engine/recovery/openings.js'
 import { ParkedRetries } from '../engine/recovery/parked-retries.js'
 import { loadTasks, resumeTasks, resumeType } from '../engine/recovery/resume-tasks.js'
 import { Suspects } from '../engine/recovery/suspects.js'
@@ -24,7 +24,8 @@ export function assembleEngine(store: Store, options: CheckedOptions): Engine {
     children: new Children(engine),
     recovery: recoveryOf(engine),
     suspects: new Suspects(engine, options),
-    openings: new Openings(store, options.ids, options.logger),
+    openings:
+      options.purpose === 'operate' ? new UnrecordedOpening() : new Openings(store, options.ids, options.logger),
     sweeps: new TaskSweepGuard(),
   }))
 }

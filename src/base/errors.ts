@@ -12,6 +12,10 @@ export const ERROR_CODES = {
     'Another open holds the directory: another process, or this one. Close it, use another directory, or wait for it with `lockWait`.',
   STORE_UNUSABLE:
     'The directory cannot be a store: a file, not writable, a full disk, or data of another program. Nothing was changed.',
+  STORE_NOT_FOUND:
+    'There is no store in the directory that a command of an operator names. Name the `dir` of the server.',
+  STORE_OF_ANOTHER_USER:
+    'A command of an operator runs as another user than the one that made the store. Run it as that user, so that the server can read every file afterwards.',
   STORE_TOO_NEW: 'A newer version of the library wrote the store. Upgrade; nothing was changed.',
   STORE_TOO_OLD:
     'The store has format 1, which no release used. Use an empty directory, or finish its tasks with the build that wrote it. Nothing was changed.',

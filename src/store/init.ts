@@ -76,6 +76,29 @@ export async function inspectDirectory(dir: string): Promise<Identity | undefine
   throw databaseBroken(`the folder '${DATABASE_DIR}' is gone`, dir)
 }
 
+/**
+ * Checks that a command of an operator may open the directory: there is a store, and it belongs to the user of this
+ * process. Files that another user makes there could not be read by the server.
+ * @throws HoldfastError `STORE_NOT_FOUND`, `STORE_OF_ANOTHER_USER`
+ */
+export async function checkOperable(dir: string, found: Identity | undefined): Promise<void> {
+  if (!found) {
+    throw new HoldfastError(
+      'STORE_NOT_FOUND',
+      `There is no store in ${dir}. Name the directory that the server opens as \`dir\`.`,
+      { details: { dir } },
+    )
+  }
+  const self = process.geteuid?.()
+  const { uid } = await stat(join(dir, IDENTITY_FILE))
+  if (self === undefined || uid === self) return
+  throw new HoldfastError(
+    'STORE_OF_ANOTHER_USER',
+    `The store ${dir} belongs to the user with the number ${uid}, and this process runs as ${self}. Run it as uid ${uid}, such as with \`sudo -u '#${uid}'\`, so that the server can read every file afterwards.`,
+    { details: { dir, uid } },
+  )
+}
+
 function isOurs(name: string): boolean {
   return (
     [...OUR_LEFTOVERS, ...FILE_SYSTEMS_OWN].includes(name) ||

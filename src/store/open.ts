@@ -8,6 +8,7 @@ import type { Clock } from '../base/clock.js'
 import { HoldfastError } from '../base/errors.js'
 import type { Ids } from '../base/ids.js'
 import type { Logger } from '../base/logger.js'
+import type { Purpose } from '../base/purpose.js'
 import type { Durability } from '../task/head.js'
 import { type Assessment, assess } from './assess.js'
 import { readAuditEnd } from './audit.js'
@@ -19,7 +20,7 @@ import type { Operation } from './disk/layout.js'
 import { isLevelLocked, type Level, type OpenLevel, openClassicLevel } from './disk/level.js'
 import { keepPrivate, protectDirectory } from './disk/permissions.js'
 import { inTurn, runAll } from './disk/release-steps.js'
-import { createStore, inspectDirectory, makeDirectory, removeStore, unusableStore } from './init.js'
+import { checkOperable, createStore, inspectDirectory, makeDirectory, removeStore, unusableStore } from './init.js'
 import { Anchor } from './integrity/anchor.js'
 import { durabilityOperation } from './integrity/chain.js'
 import { acquireLock, type DirectoryLock } from './lock/lock.js'
@@ -36,6 +37,12 @@ export interface OpenStoreOptions {
   readonly acceptDamage: boolean
   /** Longest time to wait while another process holds the directory, in milliseconds. Default 0. */
   readonly lockWaitMs?: number | undefined
+  /**
+   * With `operate`, the store must exist and belong to the user of this process. An opening to operate changes nothing
+   * by itself.
+   * @default 'serve'
+   */
+  readonly purpose?: Purpose | undefined
   readonly clock: Clock
   readonly ids: Ids
   readonly logger: Logger
@@ -44,15 +51,17 @@ export interface OpenStoreOptions {
 
 /**
  * Opens the store in `dir`, or creates one there.
- * @throws HoldfastError `STORE_LOCKED`, `STORE_UNUSABLE`, `STORE_TOO_NEW`, `STORE_TOO_OLD`, `STORE_DAMAGED`. Nothing was changed.
+ * @throws HoldfastError `STORE_LOCKED`, `STORE_UNUSABLE`, `STORE_TOO_NEW`, `STORE_TOO_OLD`, `STORE_DAMAGED`; to operate also
+ * `STORE_NOT_FOUND` and `STORE_OF_ANOTHER_USER`. Nothing was changed.
  */
 export function openStore(options: OpenStoreOptions): Promise<Store> {
   return openWhenUnlocked(() => openOnce(options), options)
 }
 
 async function openOnce(options: OpenStoreOptions): Promise<Store> {
-  const { clock, ids } = options
-  await inspectDirectory(options.dir)
+  const { clock, ids, purpose } = options
+  const present = await inspectDirectory(options.dir)
+  if (purpose === 'operate') await checkOperable(options.dir, present)
   const made = await makeDirectory(options.dir)
   // Two paths of one directory (a symbolic link, `..`) must become one name. LevelDB would open the same files twice
   // under two names.
@@ -60,7 +69,7 @@ async function openOnce(options: OpenStoreOptions): Promise<Store> {
   await untilEnded(dir, clock)
   let lock: DirectoryLock
   try {
-    lock = await acquireLock(dir, ids, clock.now())
+    lock = await acquireLock(dir, ids, clock.now(), purpose)
   } catch (error) {
     for (const folder of made) await rmdir(folder).catch(() => {})
     throw error instanceof HoldfastError ? error : unusableStore(dir, explain(error), error)
@@ -125,9 +134,10 @@ async function openLocked(
   { lock, openLevel, release: releaseLock }: Locked,
   undo: (() => unknown)[],
 ): Promise<Store> {
-  const { clock, ids, logger, durability } = options
+  const { clock, ids, logger, durability, purpose } = options
   // The directory is inspected again, because from here on no other process can create a store in it.
   const found = await inspectDirectory(dir)
+  if (purpose === 'operate') await checkOperable(dir, found)
   // A new store that cannot be opened is removed again.
   if (!found) undo.push(() => removeStore(dir))
   await protectDirectory(dir, !found, logger)
@@ -161,7 +171,7 @@ async function openLocked(
   const assessment = await assess(dir, level, identity, anchorFile)
   const { newest, damage } = assessment
   const repairs = damage === undefined ? [] : acceptedRepairs(dir, assessment, options)
-  const noted = await durabilityOperation(level, newest, durability === 'synced')
+  const noted = purpose === 'operate' ? undefined : await durabilityOperation(level, newest, durability === 'synced')
   const notes = [...repairs, ...(noted ? [noted] : [])]
   if (notes.length > 0) await writeBatch(level, notes, true)
 

@@ -14,6 +14,7 @@ import {
 import { createIds, type Ids } from '../../base/ids.js'
 import { LimitedLogger } from '../../base/line-limit.js'
 import { defaultLogger, LOG_LEVELS, type Logger, type LogLevel, unfailing } from '../../base/logger.js'
+import type { Purpose } from '../../base/purpose.js'
 import type { AnyTaskDefinition } from '../../task/definition/definition.js'
 import type { Durability } from '../../task/head.js'
 import { checkLimits, type Limits } from './limits.js'
@@ -120,7 +121,8 @@ export interface OpenOptions {
   readonly acceptDamage?: boolean | undefined
   /**
    * Longest wait for a directory that another process holds, before `STORE_LOCKED`. A directory whose holder has ended is
-   * taken over at once. The log has one line when the wait begins.
+   * taken over at once. A command of an operator is waited for up to 10 seconds in any case. The log has one line when the
+   * wait begins.
    * @default 0
    */
   readonly lockWait?: Duration | undefined
@@ -204,6 +206,8 @@ export interface CheckedOptions {
   readonly ids: Ids
   readonly logger: LimitedLogger
   readonly limits: Limits
+  /** What the store is opened for. With `operate`, no task runs, and nothing is recovered or swept. */
+  readonly purpose: Purpose
 }
 
 /**
@@ -257,6 +261,7 @@ export function checkOptions(options: OpenOptions): CheckedOptions {
     ids: createIds(),
     logger: new LimitedLogger(unfailing(logger), clock),
     limits: checkLimits(limits, concurrency),
+    purpose: 'serve',
   }
 }
 

@@ -43,6 +43,11 @@ export function announceSettled(engine: Engine, task: LiveTask): void {
     { taskId, type, action: 'settled', reason: error ? `${settled}: ${error.code}` : settled },
     engine.clock.now(),
   )
+  // The next start of the server cleans up, and ends the children.
+  if (engine.options.purpose === 'operate') {
+    if (task.head.cleanUp !== 'pending') removeTask(engine, task)
+    return
+  }
   const { run } = task
   run?.interrupt()
   if (task.head.cleanUp === 'pending') {

@@ -16,6 +16,20 @@ import type { OpeningHistory } from '../core/collaborators.js'
 import type { RecoveryReport } from '../core/recovery-report.js'
 import { beginOpening } from './begin-opening.js'
 
+/** An opening for a command of an operator. Writes no record, so it is no start, and its end is no crash. */
+export class UnrecordedOpening implements OpeningHistory {
+  readonly life = undefined
+
+  async begin(heads: readonly TaskHead[]): Promise<{ heads: TaskHead[]; heldReason: undefined }> {
+    return { heads: [...heads], heldReason: undefined }
+  }
+
+  async release(): Promise<void> {}
+  async recovered(): Promise<void> {}
+  async beginEnd(): Promise<void> {}
+  async end(): Promise<void> {}
+}
+
 export class Openings implements OpeningHistory {
   #note: OpeningRecord | undefined
   #isHeld = false

@@ -39,7 +39,7 @@ export async function loadTasks(engine: Engine): Promise<TaskHead[]> {
     })
     report.tasks.push({ taskId, type: '', action: 'damaged', replayed: 0, reason })
   }
-  for (const taskId of stale) await dropStaleHead(engine, taskId)
+  if (options.purpose === 'serve') for (const taskId of stale) await dropStaleHead(engine, taskId)
   return heads
 }
 

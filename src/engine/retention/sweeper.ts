@@ -26,8 +26,9 @@ const PER_READ = 500
 // Number of items deleted at once. Their batches are committed together.
 const AT_ONCE = 8
 
-/** Sweeps at intervals. Returns a function that stops the sweeps. */
+/** Sweeps at intervals, unless the store is open for a command. Returns a function that stops the sweeps. */
 export function startSweeping(engine: Engine): () => void {
+  if (engine.options.purpose === 'operate') return () => {}
   let stopped = false
   let disarm = () => {}
   const arm = (afterMs: number) => {

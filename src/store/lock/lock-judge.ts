@@ -10,6 +10,7 @@
  */
 import { readFileSync, readlinkSync } from 'node:fs'
 import { hostname } from 'node:os'
+import type { Purpose } from '../../base/purpose.js'
 import { hasCode } from '../disk/files.js'
 import { markOf } from './lock-claim.mjs'
 
@@ -27,6 +28,8 @@ export interface LockHolder {
   readonly since: number
   /** `device:inode` of the directory. */
   readonly directory: string
+  /** `cli` for a command of an operator, which holds the directory for seconds. */
+  readonly role?: 'cli' | undefined
 }
 
 export type Verdict = 'held' | 'gone' | 'unknown'
@@ -35,7 +38,7 @@ const INSTANT_MS_MAX = 8.64e15 // The last instant that a `Date` can represent.
 const PID_MAX = 2 ** 31 - 1
 
 /** Holder that this process writes into its lock file. */
-export function describeSelf(directory: string, token: string, now: number): LockHolder {
+export function describeSelf(directory: string, token: string, now: number, purpose: Purpose = 'serve'): LockHolder {
   // If `/proc` belongs to another pid namespace, its pids are those of other processes.
   const procIsOurs = attempt(() => readlinkSync('/proc/self')) === String(process.pid)
   return {
@@ -47,6 +50,7 @@ export function describeSelf(directory: string, token: string, now: number): Loc
     host: hostname(),
     since: now,
     directory,
+    role: purpose === 'operate' ? 'cli' : undefined,
   }
 }
 
@@ -55,7 +59,7 @@ export function parseHolder(text: string | undefined): LockHolder | undefined {
   if (text === undefined) return undefined
   const value = attempt(() => JSON.parse(text) as Partial<Record<keyof LockHolder, unknown>> | null)
   if (typeof value !== 'object' || value === null) return undefined
-  const { token, pid, startTicks, bootId, pidNamespace, host, since, directory } = value
+  const { token, pid, startTicks, bootId, pidNamespace, host, since, directory, role } = value
   if (typeof token !== 'string' || token !== markOf(text)) return undefined
   // Zero and negative numbers would address process groups.
   if (typeof pid !== 'number' || !Number.isInteger(pid) || pid <= 0 || pid > PID_MAX) return undefined
@@ -70,6 +74,7 @@ export function parseHolder(text: string | undefined): LockHolder | undefined {
     host,
     since,
     directory,
+    role: role === 'cli' ? role : undefined,
   }
 }
 

@@ -8,7 +8,9 @@ export function locked(dir: string, holder: LockHolder | undefined, self: LockHo
   const ours = holder?.pid === self.pid && holder.startTicks === self.startTicks && holder.host === self.host
   const advice = ours
     ? 'That is this process (perhaps a worker thread of it): share the open instance, or close it first.'
-    : 'Close it there, or use another directory.'
+    : holder?.role === 'cli'
+      ? 'That is a command of an operator, which ends by itself. Open the store again then.'
+      : 'Close it there, or use another directory.'
   return new HoldfastError('STORE_LOCKED', `${dir} is held by ${nameOf(holder)}. ${advice}`, {
     details: detailsOf(dir, holder),
   })
@@ -63,5 +65,6 @@ function nameOf(holder: LockHolder | undefined): string {
 
 function detailsOf(dir: string, holder: LockHolder | undefined): Record<string, unknown> {
   if (!holder) return { dir }
-  return { dir, pid: holder.pid, host: holder.host, since: new Date(holder.since).toISOString() }
+  const { pid, host, role } = holder
+  return { dir, pid, host, since: new Date(holder.since).toISOString(), ...(role && { role }) }
 }

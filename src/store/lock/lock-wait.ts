@@ -1,4 +1,7 @@
-/** Waits for a directory that another process holds (`lockWait`), and opens the store once it is free. */
+/**
+ * Waits for a directory that another process holds, and opens the store once it is free. Waits as long as `lockWait`
+ * says, and for a command of an operator at least 10 seconds.
+ */
 import type { Clock } from '../../base/clock.js'
 import { HoldfastError } from '../../base/errors.js'
 import type { Logger } from '../../base/logger.js'
@@ -7,6 +10,8 @@ import type { Logger } from '../../base/logger.js'
 // If the holder is in another container, each attempt starts a process, which takes about 50 ms of processor time.
 const LOOK_MS_MIN = 50
 const LOOK_MS_MAX = 1_000
+// A command holds the directory for a second or so.
+const COMMAND_MS_MAX = 10_000
 
 /** Duration of the wait, and its clock. */
 export interface LockWait {
@@ -27,20 +32,27 @@ export async function openWhenUnlocked<T>(
   open: () => Promise<T>,
   { lockWaitMs = 0, clock, logger, ended }: LockWait,
 ): Promise<T> {
-  if (lockWaitMs === 0) return open()
-  let isOver = false
-  void ended?.then(() => (isOver = true))
-  const disarm = clock.setTimer(clock.now() + lockWaitMs, () => (isOver = true), { elapsed: true })
+  let isOver = lockWaitMs === 0
+  let isCommandOver = false
+  const timers: (() => void)[] = []
+  const after = (ms: number, then: () => void) => {
+    timers.push(clock.setTimer(clock.now() + ms, then, { elapsed: true }))
+  }
+  let isEnded = false
+  void ended?.then(() => (isEnded = true))
+  if (!isOver) after(lockWaitMs, () => (isOver = true))
   try {
     for (let lookMs = LOOK_MS_MIN; ; lookMs = Math.min(LOOK_MS_MAX, lookMs * 1.5)) {
       try {
         return await open()
       } catch (error) {
-        if (!isLocked(error) || isOver) throw error
+        const isCommand = isLocked(error) && error.details['role'] === 'cli'
+        if (!isLocked(error) || isEnded || (isOver && (!isCommand || isCommandOver))) throw error
         if (lookMs === LOOK_MS_MIN) {
+          after(COMMAND_MS_MAX, () => (isCommandOver = true))
           logger.warn('Another process holds the store. This process waits until the store is free.', {
             ...error.details,
-            lockWaitMs,
+            lockWaitMs: Math.max(lockWaitMs, isCommand ? COMMAND_MS_MAX : 0),
           })
         }
       }
@@ -52,7 +64,7 @@ export async function openWhenUnlocked<T>(
       disarmLook()
     }
   } finally {
-    disarm()
+    for (const disarm of timers) disarm()
   }
 }
 

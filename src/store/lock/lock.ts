@@ -24,6 +24,7 @@
 import { readFileSync, realpathSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { HoldfastError } from '../../base/errors.js'
+import type { Purpose } from '../../base/purpose.js'
 import { isMissing, LOCK_FILE } from '../disk/files.js'
 import { markOf } from './lock-claim.mjs'
 import { readLock, releaseLockFile, takeLockFile } from './lock-file.js'
@@ -56,8 +57,13 @@ export interface DirectoryLock {
  * @param dir real path of an existing folder
  * @throws HoldfastError `STORE_LOCKED` naming the holder, `STORE_UNUSABLE` if no lock file can be written
  */
-export async function acquireLock(dir: string, ids: { seed(): string }, now: number): Promise<DirectoryLock> {
-  const entry = register(dir, ids.seed(), now)
+export async function acquireLock(
+  dir: string,
+  ids: { seed(): string },
+  now: number,
+  purpose?: Purpose,
+): Promise<DirectoryLock> {
+  const entry = register(dir, ids.seed(), now, purpose)
   const { self } = entry
   const path = join(dir, LOCK_FILE)
   let made: FileMark
@@ -109,9 +115,14 @@ interface Entry {
 }
 
 /** Enters the directory into the registry of this process, synchronously. */
-function register(dir: string, token: string, now: number): { self: LockHolder; leave(): void } {
+function register(
+  dir: string,
+  token: string,
+  now: number,
+  purpose: Purpose | undefined,
+): { self: LockHolder; leave(): void } {
   const { path, inode } = placeOf(dir)
-  const self = describeSelf(inode, token, now)
+  const self = describeSelf(inode, token, now, purpose)
   const registry = processRegistry()
   const byInode = registry.get(`inode ${inode}`)
   // LevelDB identifies its open databases by path. So a path that leads to another folder by now is refused as well.
