@@ -1,2 +1,2 @@
-/** What a process opens a store for: `serve` to run its tasks, `operate` for one command of an operator. */
+/** Purpose of an opening: `serve` to run the tasks of the store, `operate` for one command of an operator. */
 export type Purpose = 'serve' | 'operate'

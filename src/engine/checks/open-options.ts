@@ -206,7 +206,7 @@ export interface CheckedOptions {
   readonly ids: Ids
   readonly logger: LimitedLogger
   readonly limits: Limits
-  /** What the store is opened for. With `operate`, no task runs, and nothing is recovered or swept. */
+  /** Purpose of the opening. With `operate`, no task runs, and nothing is recovered or swept. */
   readonly purpose: Purpose
 }
 
