@@ -36,7 +36,7 @@ function lifecycleOf(engine: Engine): Lifecycle {
     begin: (task, fresh) => begin(engine, task, fresh),
     timeOut: (task) => timeOut(engine, task),
     settleEvent: (head, outcome, settling) => settleEvent(engine, head, outcome, settling),
-    announceSettled: (task) => announceSettled(engine, task),
+    announceSettled: (task, outcomeText) => announceSettled(engine, task, outcomeText),
     park: (task, parked, run) => park(engine, task, parked, run),
     wakeTask: (task, answered) => wakeTask(engine, task, answered),
     noteDropped: (task) => noteDropped(engine, task),

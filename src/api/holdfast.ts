@@ -337,7 +337,7 @@ export class Holdfast {
     this.#engine.assertOpen()
     const head = await this.#find(taskId, owner)
     const task = this.#engine.tasks.get(taskId)
-    if (task && !task.isAnnounced) return task
+    if (task && !task.settlement.isAnnounced) return task
     throw settledAlready(isSettled(head.status) ? head : await this.#find(taskId, owner))
   }
 

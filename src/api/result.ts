@@ -26,7 +26,7 @@ export async function waitForResult(
     if (!isLive(head)) return unwrap(taskId, await readConsistentOutcome(engine, head))
     signal?.throwIfAborted()
     // A parked task that is being tried again may continue with new code, so it is waited for.
-    if (head.parked && !waitParked && !engine.tasks.get(taskId)?.awaitsRun) throw parkedError(head)
+    if (head.parked && !waitParked && !engine.tasks.get(taskId)?.recovery.isRetrying) throw parkedError(head)
     // Nothing is awaited between this line and `add`. So a task that settles later notifies the new waiter, and one
     // that settled before is not in the map any more.
     if (!engine.tasks.has(taskId)) continue

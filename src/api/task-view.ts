@@ -84,7 +84,7 @@ export interface UndoneStep {
  */
 export function viewOf(
   head: TaskHead,
-  live: { readonly progress?: Progress | undefined; readonly awaitsRun: boolean } | undefined,
+  live: { readonly progress?: Progress | undefined; readonly recovery: { readonly isRetrying: boolean } } | undefined,
 ): TaskView {
   return {
     taskId: head.taskId,
@@ -105,7 +105,7 @@ export function viewOf(
     completedSteps: head.completedSteps,
     forkedFrom: head.forkedFrom && { taskId: head.forkedFrom.taskId, at: head.forkedFrom.at },
     progress: live?.progress ?? head.progress,
-    parked: live?.awaitsRun ? undefined : head.parked,
+    parked: live?.recovery.isRetrying ? undefined : head.parked,
     parentId: head.parentId,
     cleanUp: head.cleanUp,
     cleanUpReason: head.cleanUpReason,

@@ -77,7 +77,7 @@ export async function openInMemory({
     // A crashed process begins no step and starts no queued task.
     engine.closing = true
     engine.scheduler.stop()
-    for (const task of engine.tasks.values()) task.disarm()
+    for (const task of engine.tasks.values()) task.timeLimit.cancel()
   })
   const holdfast = await Holdfast.over(engine, checked.recover)
   inMemory.add(holdfast)

@@ -46,6 +46,7 @@ const LEVELS = [
   ['store'],
   ['engine/checks'],
   ['engine/scheduling'],
+  ['engine/state'],
   ['engine/core'],
   ['engine/replay'],
   ['engine/undo'],

@@ -55,7 +55,7 @@ export interface Lifecycle {
     settling: Omit<Settling, 'patient'>,
   ): EventOf<'settle'>
   /** Notifies waiters and listeners that a task is settled on disk, and starts its clean-up. */
-  announceSettled(task: LiveTask): void
+  announceSettled(task: LiveTask, outcomeText: string): void
   /** Parks a task. */
   park(task: LiveTask, parked: Omit<Parked, 'since'>, run?: number): Promise<void>
   /** Wakes a task after an answer, a message, or the end of a child. */

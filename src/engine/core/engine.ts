@@ -155,8 +155,7 @@ export class Engine {
   async settle(task: LiveTask, outcome: Outcome, { patient, ...who }: Settling): Promise<void> {
     const { progress } = task
     await this.#commits.commit(task, { ...this.#lifecycle.settleEvent(task.head, outcome, who), progress }, patient)
-    task.outcomeText = JSON.stringify(outcome)
-    this.#lifecycle.announceSettled(task)
+    this.#lifecycle.announceSettled(task, JSON.stringify(outcome))
   }
 
   park(task: LiveTask, parked: Omit<Parked, 'since'>, run?: number): Promise<void> {
@@ -212,10 +211,10 @@ export class Engine {
 
   /** Sets a timer for the first of the task's timeout, its deadline and the end of its `ttl`. */
   arm(task: LiveTask): void {
-    task.disarm()
+    task.timeLimit.cancel()
     const due = isSettled(task.head.status) ? undefined : dueAt(task.head)
     if (due === undefined || this.closing) return
-    task.disarm = this.clock.setTimer(due, () => void this.timeOut(task))
+    task.timeLimit.set(this.clock, due, () => void this.timeOut(task))
   }
 
   timeOut(task: LiveTask): Promise<void> {
@@ -311,11 +310,11 @@ async function drain(host: ClosingHost, graceMs: number): Promise<void> {
   const tasks = [...live.values()]
   for (const task of tasks) {
     void flush(host, task)
-    task.disarm()
+    task.timeLimit.cancel()
     task.disarmWake()
   }
   const runs = tasks.flatMap(({ run }) => (run ? [run.idle()] : []))
-  const cleanings = tasks.flatMap(({ cleaning }) => (cleaning ? [cleaning.over] : []))
+  const cleanings = tasks.flatMap(({ settlement: { cleaning } }) => (cleaning ? [cleaning.over] : []))
   if (runs.length + cleanings.length > 0 && graceMs > 0) {
     let disarm = () => {}
     const grace = new Promise<void>((resolve) => {
@@ -324,8 +323,10 @@ async function drain(host: ClosingHost, graceMs: number): Promise<void> {
     await Promise.race([Promise.all([...runs, ...cleanings]), grace])
     disarm()
   }
-  for (const { run, cleaning } of live.values()) {
+  for (const { run, settlement } of live.values()) {
     run?.abandon()
-    cleaning?.abort(new DOMException('The engine is closed. The clean-up continues at the next open.', 'AbortError'))
+    settlement.cleaning?.abort(
+      new DOMException('The engine is closed. The clean-up continues at the next open.', 'AbortError'),
+    )
   }
 }

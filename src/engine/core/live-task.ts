@@ -1,9 +1,12 @@
 /** An unfinished task in memory: its decided head, its head on disk, and the run that executes its body. */
 import type { Deferred } from '../../base/deferred.js'
-import type { Progress, TaskHead } from '../../task/head.js'
+import { isSettled, type Progress, type TaskHead } from '../../task/head.js'
 import type { Ask } from '../../task/log/history.js'
 import type { Admitted } from '../scheduling/admission.js'
 import type { IdleRun } from '../scheduling/loaded-runs.js'
+import { RecoveryState } from '../state/recovery-state.js'
+import { Settlement } from '../state/settlement.js'
+import { TaskTimer } from '../state/task-timer.js'
 import type { DeferredRecords } from './deferred-records.js'
 import type { QuestionPlace } from './question-places.js'
 import type { CountedAs, TaskCounts } from './task-counts.js'
@@ -31,14 +34,6 @@ export interface ActiveRun {
   idle(): Promise<void>
 }
 
-/** The clean-up of a task in this process. */
-export interface Cleaning {
-  /** Resolves when the clean-up ends, or is left for the next open. */
-  readonly over: Promise<void>
-  /** Aborts the running undo, or `onCancel`. */
-  abort(reason: unknown): void
-}
-
 export class LiveTask {
   /** The head as the queued commits and the deferred records will leave it. Decisions are made on this head (commit-5). */
   head: TaskHead
@@ -61,10 +56,10 @@ export class LiveTask {
   idle: IdleRun | undefined
   /** Set while the run waits for a slot again. */
   waking: Promise<void> | undefined
-  /** True if the head was read at open. Such a head may be older than the log, so the log is always read. */
-  wasFound = false
-  /** True if the task was found at open and is not resumed yet. Its body does not run before `recover`. */
-  awaitsRecovery = false
+  readonly recovery: RecoveryState
+  readonly settlement: Settlement
+  /** The timer of the first of the task's time limits. */
+  readonly timeLimit = new TaskTimer()
   /** Places of the pending records of the task's inputs, by key. `undefined` if not read yet (question-places.ts). */
   questions: Map<string, QuestionPlace> | undefined
   /** Status under which the task is counted; `undefined` while it is not. */
@@ -76,12 +71,6 @@ export class LiveTask {
    * settled.
    */
   settling: Deferred<void> | undefined
-  /** True if waiters were notified that the task is settled. Its clean-up may still continue. */
-  isAnnounced = false
-  /** The outcome as JSON text, after the task is settled. */
-  outcomeText: string | undefined
-  /** The clean-up of the task, while this process runs it. */
-  cleaning: Cleaning | undefined
   /**
    * Set while the commit that creates a child task is in flight. No other event of the child is decided before the
    * commit.
@@ -95,18 +84,19 @@ export class LiveTask {
   deferred: DeferredRecords | undefined
   /** Commits of the task that are being written. */
   readonly commits = new Set<Promise<unknown>>()
-  /** Cancels the timer of the first time limit. */
-  disarm: () => void = () => {}
   /** Cancels the timer that wakes the task. */
   disarmWake: () => void = () => {}
 
   #committed: TaskHead | undefined
-  #awaitsRun = false
   #counts: TaskCounts<LiveTask> | undefined
 
+  /** @param committed the head on disk, of a task that was found at open */
   constructor(head: TaskHead, committed?: TaskHead) {
     this.head = head
     this.#committed = committed
+    this.recovery = new RecoveryState(this, committed !== undefined)
+    // A settled task here only needs its clean-up. Its end is not notified again.
+    this.settlement = new Settlement(committed !== undefined && isSettled(committed.status))
   }
 
   /** The head on disk, which callers may see (commit-2). `undefined` until the first commit. */
@@ -116,17 +106,7 @@ export class LiveTask {
 
   set committed(committed: TaskHead | undefined) {
     this.#committed = committed
-    this.#counts?.note(this)
-  }
-
-  /** True while a parked task is being retried. The task does not count as parked then. */
-  get awaitsRun(): boolean {
-    return this.#awaitsRun
-  }
-
-  set awaitsRun(awaitsRun: boolean) {
-    this.#awaitsRun = awaitsRun
-    this.#counts?.note(this)
+    this.recount()
   }
 
   /** Counts the task in `counts` from now on, or nowhere. */
@@ -134,6 +114,11 @@ export class LiveTask {
     this.#counts?.leave(this)
     this.#counts = counts
     counts?.note(this)
+  }
+
+  /** Counts the task again after a change of its committed head or its recovery. */
+  recount(): void {
+    this.#counts?.note(this)
   }
 
   get taskId(): string {

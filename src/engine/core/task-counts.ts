@@ -16,7 +16,7 @@ export interface CountedAs {
 export interface CountedTask {
   readonly taskId: string
   readonly committed: TaskHead | undefined
-  readonly awaitsRun: boolean
+  readonly recovery: { readonly isRetrying: boolean }
   counted: CountedAs | undefined
 }
 
@@ -45,14 +45,14 @@ export class TaskCounts<T extends CountedTask = CountedTask> {
 
   /** Updates the counts after a change of the task. */
   note(task: T): void {
-    const { committed, awaitsRun, counted } = task
+    const { committed, recovery, counted } = task
     // A new task is counted when it is on disk. A task with nothing left to do is in the counters of the store instead.
     if (!committed || !isLive(committed)) {
       this.leave(task)
       return
     }
     const { status } = committed
-    const isParked = committed.parked !== undefined && !awaitsRun && !isSettled(status)
+    const isParked = committed.parked !== undefined && !recovery.isRetrying && !isSettled(status)
     if (counted?.status === status && counted.isParked === isParked) return
     if (counted?.status !== status) {
       if (counted) this.#byStatus[counted.status].delete(task)

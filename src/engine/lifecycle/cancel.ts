@@ -20,7 +20,7 @@ export async function cancelTask(
   options: CancelOptions,
 ): Promise<void> {
   const { owner, reason, force } = options
-  const givesUp = force === true && task.head.parked !== undefined && !task.awaitsRun
+  const givesUp = force === true && task.head.parked !== undefined && !task.recovery.isRetrying
   const settling = { by: owner ?? 'admin', patient: false, stoppedBy: 'cancel', givesUp } as const
   await engine.settle(task, { kind: 'cancelled', reason }, settling)
 }

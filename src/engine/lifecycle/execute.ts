@@ -90,7 +90,7 @@ async function load(engine: Engine, task: LiveTask) {
       input: await readInput(level, task.head),
       history: new History(
         // A head that was read at open may be older than its log. Any other head without records has an empty log.
-        task.head.nextRecord === 0 && !task.wasFound
+        task.head.nextRecord === 0 && !task.recovery.wasFound
           ? []
           : (await readLog(level, task.head)).map(({ record }) => record),
       ),
@@ -128,7 +128,7 @@ async function startRun(
     if (isFenced(error)) return false
     throw error
   }
-  task.awaitsRun = false
+  task.recovery.endRetry()
   const { taskId, type } = task.head
   engine.events.emit('task:started', { taskId, type, run, recovered })
   return true
@@ -233,7 +233,7 @@ async function retry(
 
 /** True if the task is settled, was removed from memory, or the engine closes. */
 function isGone(engine: Pick<Engine, 'closing' | 'tasks'>, task: LiveTask): boolean {
-  return engine.closing || task.isAnnounced || engine.tasks.get(task.taskId) !== task
+  return engine.closing || task.settlement.isAnnounced || engine.tasks.get(task.taskId) !== task
 }
 
 async function outcomeOf(

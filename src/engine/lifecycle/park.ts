@@ -22,9 +22,9 @@ export async function park(engine: Engine, task: LiveTask, parked: Omit<Parked, 
   if (parked.code === 'TASK_TYPE_UNKNOWN' && engine.registry.get(type)) {
     return isSettled(task.head.status) ? startCleanUp(engine, task) : engine.schedule(task)
   }
-  task.awaitsRun = false
+  task.recovery.endRetry()
   // A listener of the event may register the definition, and the clean-up then starts again.
-  if (isSettled(task.head.status)) task.cleaning = undefined
+  task.settlement.endCleaning(task.settlement.cleaning)
   if (parked.code === 'RECORD_DAMAGED') {
     engine.logger.error(
       'A task is parked: a record of it is damaged. Restore a copy of the store, or cancel the task.',

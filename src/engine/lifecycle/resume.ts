@@ -14,7 +14,7 @@ import { startCleanUp } from '../undo/clean-up.js'
 export async function resumeTask(engine: Engine, task: LiveTask, by: string): Promise<void> {
   const { taskId, type, parked, status } = task.head
   // A task that is being retried does not count as parked. `get` does not show it as parked either.
-  if (!parked || task.awaitsRun) {
+  if (!parked || task.recovery.isRetrying) {
     throw new HoldfastError('NOT_PARKED', `Task ${taskId} is '${status}' and not parked; there is nothing to resume`, {
       details: { taskId, status },
     })
@@ -33,7 +33,7 @@ export async function resumeTask(engine: Engine, task: LiveTask, by: string): Pr
 function continueTask(engine: Engine, task: LiveTask): void {
   if (task.head.parked || engine.tasks.get(task.taskId) !== task) return
   // The task resumes now, even if the recovery of all tasks waits for `recover()`.
-  task.awaitsRecovery = false
+  task.recovery.resume()
   if (!isSettled(task.head.status)) engine.schedule(task, { now: true })
-  else if (!task.cleaning) startCleanUp(engine, task)
+  else if (!task.settlement.cleaning) startCleanUp(engine, task)
 }

@@ -10,7 +10,7 @@ import { scheduleAfterRun } from './wake.js'
 
 /** Queues a task for a slot now, or at its wake time. */
 export function schedule(engine: Engine, task: LiveTask, { now = false } = {}): void {
-  if (task.scheduled || task.isAnnounced || task.awaitsRecovery || engine.closing) return
+  if (task.scheduled || task.settlement.isAnnounced || task.recovery.isAwaited || engine.closing) return
   const { wakeAt = 0 } = task.head
   if (!now && !hasMissedChild(engine, task) && wakeAt > engine.clock.now()) {
     task.disarmWake = engine.clock.setTimer(wakeAt, () => schedule(engine, task))
@@ -18,7 +18,7 @@ export function schedule(engine: Engine, task: LiveTask, { now = false } = {}): 
   }
   if (engine.suspects.holds(task)) return
   task.scheduled = true
-  task.awaitsRun = true
+  task.recovery.queueRun()
   engine.slots.queue(task)
 }
 

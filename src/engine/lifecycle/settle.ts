@@ -27,12 +27,13 @@ export function settleEvent(
 
 /**
  * Notifies waiters and listeners that a task is settled on disk, and starts its clean-up. A second call has no effect.
+ * @param outcomeText the outcome as JSON text
  */
-export function announceSettled(engine: Engine, task: LiveTask): void {
-  if (task.isAnnounced) return
-  task.isAnnounced = true
+export function announceSettled(engine: Engine, task: LiveTask, outcomeText: string): void {
+  if (task.settlement.isAnnounced) return
+  task.settlement.announce(outcomeText)
   const { taskId, type, status, error } = task.head
-  task.disarm()
+  task.timeLimit.cancel()
   task.disarmWake()
   engine.scheduler.remove(taskId)
   engine.suspects.over(task)
@@ -45,7 +46,7 @@ export function announceSettled(engine: Engine, task: LiveTask): void {
   )
   // The next start of the server cleans up, and ends the children.
   if (engine.options.purpose === 'operate') {
-    if (task.head.cleanUp !== 'pending') removeTask(engine, task)
+    if (task.head.cleanUp !== 'pending') removeTask(engine, task, outcomeText)
     return
   }
   const { run } = task
@@ -56,7 +57,7 @@ export function announceSettled(engine: Engine, task: LiveTask): void {
   }
   // A task that was given up may still have children, because no clean-up ends them.
   for (const child of engine.children.of(taskId)) void endOrphan(engine, child)
-  removeTask(engine, task)
+  removeTask(engine, task, outcomeText)
 }
 
 /**

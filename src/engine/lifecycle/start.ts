@@ -256,8 +256,8 @@ export function announceNew(engine: Engine, task: LiveTask, { head, changes }: T
   engine.arm(task)
   engine.events.emit('task:created', { taskId, type, owner })
   if (!isSettled(head.status)) return
-  task.outcomeText = changes.find((change) => change.kind === 'outcome')?.text
-  announceSettled(engine, task)
+  const outcome = changes.find((change) => change.kind === 'outcome')
+  if (outcome) announceSettled(engine, task, outcome.text)
 }
 
 /**

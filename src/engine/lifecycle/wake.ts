@@ -9,7 +9,7 @@ import type { LiveTask } from '../core/live-task.js'
  */
 export function wakeTask(engine: Pick<Engine, 'schedule'>, task: LiveTask, answered?: readonly string[]): void {
   // A session task has no body, so nothing waits.
-  if (task.isAnnounced || task.head.kind === 'session') return
+  if (task.settlement.isAnnounced || task.head.kind === 'session') return
   if (task.run && !task.run.isOver) {
     task.run.waits.nudge(answered)
     return

@@ -14,7 +14,7 @@ import { announceSettled } from '../lifecycle/settle.js'
 /** Reads the heads of these tasks. Returns a function that sends the notifications when the store is up. */
 export async function reloadHeads(engine: Engine, level: Level, taskIds: ReadonlySet<string>): Promise<() => void> {
   const heads = new Map<LiveTask, TaskHead | undefined>()
-  const settled: LiveTask[] = []
+  const settled = new Map<LiveTask, string>()
   const harmed: LiveTask[] = []
   for (const taskId of taskIds) {
     const task = engine.tasks.get(taskId)
@@ -23,8 +23,7 @@ export async function reloadHeads(engine: Engine, level: Level, taskIds: Readonl
       const head = await readHead(level, taskId)
       heads.set(task, head)
       if (!head || !isSettled(head.status)) continue
-      task.outcomeText = JSON.stringify(await readOutcome(level, taskId))
-      settled.push(task)
+      settled.set(task, JSON.stringify(await readOutcome(level, taskId)))
     } catch (error) {
       if (!(error instanceof HoldfastError && error.code === 'RECORD_DAMAGED')) throw error
       harmed.push(task)
@@ -50,7 +49,7 @@ export async function reloadHeads(engine: Engine, level: Level, taskIds: Readonl
   return () => {
     for (const task of landed) adopt(engine, task)
     for (const next of continueDeferring) next()
-    for (const task of settled) announceAgain(engine, task)
+    for (const [task, outcomeText] of settled) announceAgain(engine, task, outcomeText)
     // An answer or a message may be on disk although its caller got an error. No event woke the task then.
     for (const [task, head] of heads) if (head?.hasNews) engine.hasNews(task)
     for (const task of harmed) quarantine(engine, task)
@@ -60,8 +59,8 @@ export async function reloadHeads(engine: Engine, level: Level, taskIds: Readonl
 /**
  * Notifies about a task that is settled on disk. If that was notified before, the end of its clean-up may be missing.
  */
-function announceAgain(engine: Engine, task: LiveTask): void {
-  announceSettled(engine, task)
+function announceAgain(engine: Engine, task: LiveTask, outcomeText: string): void {
+  announceSettled(engine, task, outcomeText)
   if (!isLive(task.head)) void announceCleanedUp(engine, task)
 }
 
@@ -87,7 +86,7 @@ function quarantine(engine: Pick<Engine, 'logger' | 'waiters' | 'tasks' | 'child
   const { taskId } = task.head
   engine.logger.error('A task is damaged on disk and does not run. Restore a copy of the store.', { taskId })
   forget(engine, task)
-  task.disarm()
+  task.timeLimit.cancel()
   task.disarmWake()
   task.run?.abandon()
   engine.waiters.notify(taskId, { kind: 'parked' })

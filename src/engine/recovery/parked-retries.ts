@@ -24,7 +24,7 @@ export class ParkedRetries {
   /** Retries as many tasks as allowed, and reports the others as parked. */
   flush(): void {
     const { engine } = this
-    const tasks = [...this.#waiting].filter((task) => task.head.parked !== undefined && !task.awaitsRun)
+    const tasks = [...this.#waiting].filter((task) => task.head.parked !== undefined && !task.recovery.isRetrying)
     this.#waiting.clear()
     tasks.sort((one, other) => triedAt(one) - triedAt(other))
     const tried = tasks.slice(0, this.#left)

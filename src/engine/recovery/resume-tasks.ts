@@ -25,12 +25,7 @@ export async function loadTasks(engine: Engine): Promise<TaskHead[]> {
   for (const read of heads) {
     // Later writes of this process are only as durable as the store is opened now.
     const head: TaskHead = store.durability === 'buffered' ? { ...read, durability: 'buffered' } : read
-    const task = new LiveTask(head, head)
-    task.awaitsRecovery = true
-    task.wasFound = true
-    // A settled task here only needs its clean-up. Its end is not notified again.
-    task.isAnnounced = isSettled(head.status)
-    engine.add(task)
+    engine.add(new LiveTask(head, head))
   }
   for (const { taskId, reason } of damaged) {
     logger.error('The head of a task is damaged, so the task does not run. Restore a copy of the store.', {
@@ -65,7 +60,7 @@ export function resumeTasks(engine: Engine, parkedRetries: ParkedRetries, found:
     clock.now(),
   )
   for (const { taskId } of heads) {
-    taskOf(taskId).awaitsRecovery = false
+    taskOf(taskId).recovery.resume()
     engine.arm(taskOf(taskId))
   }
   for (const { taskId, parentId } of heads) {
@@ -83,7 +78,7 @@ export function resumeTasks(engine: Engine, parkedRetries: ParkedRetries, found:
     wait: (taskId) => engine.schedule(taskOf(taskId)),
     park: (taskId, parked) => engine.park(taskOf(taskId), parked),
     cleanUp: (taskId) => {
-      if (!taskOf(taskId).cleaning) startCleanUp(engine, taskOf(taskId))
+      if (!taskOf(taskId).settlement.cleaning) startCleanUp(engine, taskOf(taskId))
     },
     timeOut: (taskId) => engine.timeOut(taskOf(taskId)),
   })
@@ -116,6 +111,6 @@ export function resumeType(engine: Engine, parkedRetries: ParkedRetries, definit
     else if (parked?.code !== 'TASK_TYPE_UNKNOWN' && parked?.code !== 'CODE_CHANGED') continue
     // Runs now even if the task sleeps, because its run ends the parking.
     else if (!isSettled(status)) engine.schedule(task, { now: true })
-    else if (!task.cleaning) startCleanUp(engine, task)
+    else if (!task.settlement.cleaning) startCleanUp(engine, task)
   }
 }

@@ -21,8 +21,9 @@ import type { AnyTaskDefinition } from '../../task/definition/definition.js'
 import type { StoppedBy, TaskHead } from '../../task/head.js'
 import { isUndoingOver, ON_CANCEL, onCancelRecord, type UndoRecord } from '../../task/log/undo-record.js'
 import type { Engine } from '../core/engine.js'
-import type { ActiveRun, Cleaning, LiveTask } from '../core/live-task.js'
+import type { ActiveRun, LiveTask } from '../core/live-task.js'
 import { announceCleanedUp } from '../core/remove-task.js'
+import type { Cleaning } from '../state/settlement.js'
 import { type Undoer, undo } from './undo.js'
 import { lateResults, undoSteps, untilOrGrace } from './undo-steps.js'
 
@@ -33,22 +34,20 @@ import { lateResults, undoSteps, untilOrGrace } from './undo-steps.js'
 export function startCleanUp(engine: Engine, task: LiveTask, run?: ActiveRun): void {
   const aborters = new Set<LazyAbort>()
   // A parked clean-up is being retried, so the task does not count as parked.
-  task.awaitsRun = true
+  task.recovery.beginCleanUp()
   const over = cleanUp(engine, task, run, aborters)
     .catch((error: unknown) => {
       if (isFenced(error)) return
       return engine.park(task, { code: 'RECORD_DAMAGED', reason: faultOf(error) })
     })
-    .finally(() => {
-      if (task.cleaning === cleaning) task.cleaning = undefined
-    })
+    .finally(() => task.settlement.endCleaning(cleaning))
   const cleaning: Cleaning = {
     over,
     abort: (reason) => {
       for (const aborter of aborters) aborter.abort(reason)
     },
   }
-  task.cleaning = cleaning
+  task.settlement.beginCleaning(cleaning)
 }
 
 async function cleanUp(
@@ -73,7 +72,7 @@ async function cleanUp(
     // Begins a new run, so that events of an earlier process are refused.
     if (!interrupted)
       await engine.record(task, { kind: 'clean-up', run: task.head.run + 1, life: engine.openings.life })
-    task.awaitsRun = false
+    task.recovery.endRetry()
     const failed = definition && (await undoAndCallOnCancel(engine, task, definition, interrupted, aborters))
     if (failed === 'over' || engine.closing) return
     await engine.record(task, { kind: 'cleaned-up', run: task.head.run, failed })
