@@ -11,34 +11,71 @@ import { countedIn, decodeRecord } from '../task/log/records.js'
 import { PREFIX } from '../task/log/segment.js'
 import * as layout from './disk/layout.js'
 import type { Level } from './disk/level.js'
-import { collect, pages } from './disk/pages.js'
+import type { StoredEntry } from './disk/page.js'
+import { after, collect, pages } from './disk/pages.js'
+import type { RangeStart } from './disk/read-ranges.js'
 import { damaged, unseal, unsealJson } from './integrity/envelope.js'
 
 /**
- * Reads the log of a task in the order of its records, in one range scan. Checks it for missing records.
+ * Reads the log of a task in the order of its records. Checks it for missing records.
+ * @param start the first records, if they were read already
  * @throws HoldfastError `RECORD_DAMAGED` if a record is damaged or missing
  */
-export async function readLog(level: Level, head: TaskHead): Promise<ReadRecord[]> {
-  const prefix = layout.logPrefix(head.taskId)
-  const dropped = await readDropped(level, head)
-  const log: ReadRecord[] = []
-  const sums = new LogSums()
-  for await (const page of pages(level, layout.under(prefix))) {
-    for (const [key, text] of page) {
+export async function readLog(level: Level, head: TaskHead, start?: RangeStart): Promise<ReadRecord[]> {
+  const log = new LogReader(head, await readDropped(level, head))
+  if (start) log.add(start.entries)
+  if (start?.isWhole) return log.end()
+  const last = start?.entries.at(-1)?.[0]
+  const range = logRange(head)
+  for await (const page of pages(level, last === undefined ? range : after(range, last))) log.add(page)
+  return log.end()
+}
+
+/**
+ * Decodes a log from all of its entries. Checks it for missing records.
+ * @throws HoldfastError `RECORD_DAMAGED` if a record is damaged or missing
+ */
+export function decodeLog(head: TaskHead, entries: readonly StoredEntry[]): ReadRecord[] {
+  const log = new LogReader(head, undefined)
+  log.add(entries)
+  return log.end()
+}
+
+/** The range of the log of a task. */
+export function logRange({ taskId }: Pick<TaskHead, 'taskId'>): layout.KeyRange {
+  return layout.under(layout.logPrefix(taskId))
+}
+
+/** Decodes the records of one log, and sums them. */
+class LogReader {
+  readonly #log: ReadRecord[] = []
+  readonly #sums = new LogSums()
+
+  constructor(
+    private readonly head: TaskHead,
+    private readonly dropped: Dropped | undefined,
+  ) {}
+
+  add(entries: readonly StoredEntry[]): void {
+    for (const [key, text] of entries) {
       // Dropped records that are not deleted yet are skipped.
-      if (dropped && includes(dropped.numbers, layout.recordNumber(key))) continue
+      if (this.dropped && includes(this.dropped.numbers, layout.recordNumber(key))) continue
       const { body } = unseal(key, text)
       const record = decodeRecord(body)
       const segment = countedIn(record)
-      if (segment !== PREFIX && segment < head.keptFrom) continue
+      if (segment !== PREFIX && segment < this.head.keptFrom) continue
       const read = { record, text: body }
-      log.push(read)
-      sums.add(read)
+      this.#log.push(read)
+      this.#sums.add(read)
     }
   }
-  const hole = sums.hole(head)
-  if (hole !== undefined) throw damaged(prefix, hole)
-  return log
+
+  /** The records. @throws HoldfastError `RECORD_DAMAGED` if one is missing */
+  end(): ReadRecord[] {
+    const hole = this.#sums.hole(this.head)
+    if (hole !== undefined) throw damaged(layout.logPrefix(this.head.taskId), hole)
+    return this.#log
+  }
 }
 
 /** Ranges of records that retries dropped and that are not deleted yet; `undefined` if there are none. */

@@ -109,10 +109,18 @@ export async function readOutcome(level: Level, taskId: string): Promise<Outcome
 /** A value that is stored with a part of the head, or, if it is large, under a key of its own. */
 async function readValue(level: Level, partKey: string, ownKey: string): Promise<string> {
   const [part, own] = await level.getMany([partKey, ownKey])
-  const inline = part === undefined ? undefined : splitValue(unseal(partKey, part).body).value
+  const inline = inlineValue(partKey, part)
   if (inline !== undefined) return inline
   if (own === undefined) throw damaged(ownKey, 'it is missing')
   return unseal(ownKey, own).body
+}
+
+/**
+ * The value that is stored with a part of the head; `undefined` if there is none.
+ * @throws HoldfastError `RECORD_DAMAGED`
+ */
+export function inlineValue(partKey: string, part: string | undefined): string | undefined {
+  return part === undefined ? undefined : splitValue(unseal(partKey, part).body).value
 }
 
 /** Records of the pending calls of a task, by key. */

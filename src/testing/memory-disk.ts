@@ -2,7 +2,9 @@
  * A disk in memory that a test can crash at any write. The disk keeps the written data. A handle is the access of one
  * process. After the process crashes, the calls of its handles never settle.
  */
-import type { Level, LevelBatch, LevelRange } from '../store/disk/level.js'
+import { ENTRIES_PER_ITERATOR, type Level, type LevelBatch, type LevelRange } from '../store/disk/level.js'
+import type { StoredEntry } from '../store/disk/page.js'
+import { type RangeStart, readRanges, type WantedRange } from '../store/disk/read-ranges.js'
 
 /** A fault at a chosen write. With `applied`, the write reaches the disk and only its acknowledgement is lost. */
 export interface Fault {
@@ -179,14 +181,29 @@ class MemoryLevel implements Level {
     return this.#alive(keys.map((key) => this.disk.content.get(key)))
   }
 
-  async page({ gte, lt, reverse }: LevelRange, size: number): Promise<[string, string][]> {
+  async page({ gte, lt, reverse }: LevelRange, size: number): Promise<StoredEntry[]> {
     const { content, sortedKeys: keys } = this.disk
     const from = firstAtLeast(keys, gte)
     const to = firstAtLeast(keys, lt)
     const found = reverse
       ? keys.slice(Math.max(from, to - size), to).reverse()
       : keys.slice(from, Math.min(to, from + size))
-    return this.#alive(found.map((key): [string, string] => [key, content.get(key) as string]))
+    return this.#alive(found.map((key): StoredEntry => [key, content.get(key) as string]))
+  }
+
+  readStarts(ranges: readonly WantedRange[]): Promise<RangeStart[]> {
+    const lt = ranges.at(-1)?.lt as string
+    let gte = ''
+    const seek = (key: string) => {
+      gte = key
+    }
+    const nextv = async (size: number) => {
+      const page = await this.page({ gte, lt }, size)
+      const last = page.at(-1)
+      if (last) gte = `${last[0]}\u0000`
+      return page
+    }
+    return readRanges({ seek, nextv }, ranges, { entriesMax: ENTRIES_PER_ITERATOR, isOver: () => false })
   }
 
   async compactRange(): Promise<void> {}

@@ -282,6 +282,7 @@ describe.skipIf(!canMount)('a disk that is full for a while', () => {
         get: (key) => level.get(key),
         getMany: (keys) => level.getMany(keys),
         page: (range, size) => level.page(range, size),
+        readStarts: (ranges) => level.readStarts(ranges),
         compactRange: (from, to) => level.compactRange(from, to),
         approximateSize: (from, to) => level.approximateSize(from, to),
         close: async () => {},

@@ -13,6 +13,7 @@ import { Events } from '../../base/events.js'
 import type { Ids } from '../../base/ids.js'
 import type { LimitedLogger } from '../../base/line-limit.js'
 import { KeyedMutex } from '../../base/mutex.js'
+import { RunReads } from '../../store/run-reads.js'
 import type { Store } from '../../store/store.js'
 import type { TaskDecision } from '../../task/changes.js'
 import { dueAt } from '../../task/decisions/expiry.js'
@@ -62,6 +63,7 @@ export class Engine {
   readonly leaks: LeakedFunctions
   readonly registry: Registry
   readonly waiters = new Waiters()
+  readonly runReads: RunReads
   readonly loaded: LoadedRuns
   readonly slots = new Slots(this)
   readonly scheduler: Scheduler
@@ -110,6 +112,7 @@ export class Engine {
     this.keepSettledMs = options.keepSettledMs
     this.keepCheckpoints = options.keepCheckpoints
     this.unloadAfterMs = options.unloadAfterMs
+    this.runReads = new RunReads(store)
     this.usage = new ByteBudget(store, options.limits)
     this.tasks = new LiveTasks(this.usage)
     this.serviceLevels = new Levels(store)

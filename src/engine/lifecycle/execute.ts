@@ -9,7 +9,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { fromJson, toJson } from '../../base/json.js'
 import { noteKey } from '../../store/disk/layout.js'
 import { readDropped, readLog, readPatches } from '../../store/read-log.js'
-import { readInput, readPendingRecords, readUndoRecords } from '../../store/reads.js'
+import { readPendingRecords, readUndoRecords } from '../../store/reads.js'
 import { dueAt, isOutOfTime } from '../../task/decisions/expiry.js'
 import { nextAttemptAt } from '../../task/decisions/retry.js'
 import { planRetry } from '../../task/decisions/retry-drops.js'
@@ -45,7 +45,7 @@ export async function executeTask(
   // A time limit may have passed while the task waited for its slot or its next attempt.
   if (isOutOfTime(task.head, engine.clock.now())) return engine.timeOut(task)
   const recovered = !fresh && task.head.run > 0 && task.head.wakeAt === undefined
-  const loaded = fresh
+  const loaded: Loaded | undefined = fresh
     ? { input: fresh.inputText, history: new History([]), notes: new Map(), patches: new Map() }
     : await load(engine, task)
   if (!loaded || isGone(engine, task)) return
@@ -72,6 +72,14 @@ export async function executeTask(
   }
 }
 
+/** Records that a run needs. */
+interface Loaded {
+  readonly input: string | undefined
+  readonly history: History
+  readonly notes: ReadonlyMap<string, PendingRecord>
+  readonly patches: ReadonlyMap<number, PatchAnswers>
+}
+
 /** The code of a definition as a body: the function of a task of one function is its only call. */
 function codeOf(run: Run, { body, run: fn }: AnyTaskDefinition, inputText: string | undefined): () => unknown {
   if (fn) return () => runFunction(run, fn, fromJson(inputText))
@@ -81,21 +89,22 @@ function codeOf(run: Run, { body, run: fn }: AnyTaskDefinition, inputText: strin
 /**
  * Reads the log and the other records that a run needs. If they are damaged, parks the task and returns `undefined`.
  */
-async function load(engine: Engine, task: LiveTask) {
+async function load(engine: Engine, task: LiveTask): Promise<Loaded | undefined> {
   const { store } = engine
   try {
     if (task.deferred) await flush(engine, task)
     if (task.head.hasDropped) await clearDropped(engine, task.taskId)
+    // A head that was read at open may be older than its log. Any other head without records has an empty log.
+    const hasLog = task.head.nextRecord > 0 || task.recovery.wasFound
+    const { input, log } = await engine.runReads.read(task, { hasLog })
+    const history = new History(log.map(({ record }) => record))
+    const { hasStepStates, hasPatches } = task.head
+    if (!hasStepStates && !hasPatches) return { input, history, notes: new Map(), patches: new Map() }
     return await store.readPatiently(async (level) => ({
-      input: await readInput(level, task.head),
-      history: new History(
-        // A head that was read at open may be older than its log. Any other head without records has an empty log.
-        task.head.nextRecord === 0 && !task.recovery.wasFound
-          ? []
-          : (await readLog(level, task.head)).map(({ record }) => record),
-      ),
-      notes: task.head.hasStepStates ? await readPendingRecords(level, task.taskId) : new Map<string, PendingRecord>(),
-      patches: task.head.hasPatches ? await readPatches(level, task.head) : new Map<number, PatchAnswers>(),
+      input,
+      history,
+      notes: hasStepStates ? await readPendingRecords(level, task.taskId) : new Map<string, PendingRecord>(),
+      patches: hasPatches ? await readPatches(level, task.head) : new Map<number, PatchAnswers>(),
     }))
   } catch (error) {
     // Parked for every kind of error, so that no task stays pending without a reason (recovery-6). The next open tries

@@ -7,6 +7,8 @@ import { ClassicLevel } from 'classic-level'
 import { CompactionTurns } from './compaction-turns.js'
 import type { KeyRange, Operation } from './layout.js'
 import { LogName } from './log-name.js'
+import { PAGE_BYTES, type StoredEntry } from './page.js'
+import { type RangeStart, readRanges, type WantedRange } from './read-ranges.js'
 
 /** A batch that is being built. */
 export interface LevelBatch {
@@ -23,8 +25,11 @@ export interface LevelRange extends KeyRange {
   readonly values?: boolean
 }
 
-// LevelDB's default of 16 KiB would need a round trip for every dozen records.
-export const PAGE_BYTES = 256 * 1024
+/** Most entries that are read with one iterator, if it reads several ranges. */
+export const ENTRIES_PER_ITERATOR = 1_000
+
+// Time after which an iterator that reads several ranges is closed.
+const ITERATOR_MS_MAX = 5
 
 /** An open database. */
 export interface Level {
@@ -32,10 +37,16 @@ export interface Level {
   get(key: string): Promise<string | undefined>
   getMany(keys: string[]): Promise<(string | undefined)[]>
   /**
-   * Reads the first entries of a range, up to `size` of them and about `PAGE_BYTES`. This is the only way to read a
-   * range: its iterator is closed before this resolves, so no iterator stays open.
+   * Reads the first entries of a range, up to `size` of them and about `PAGE_BYTES`. A range is only read by this
+   * and by `readStarts`: their iterators are closed before they resolve, so no iterator stays open.
    */
-  page(range: LevelRange, size: number): Promise<[key: string, text: string][]>
+  page(range: LevelRange, size: number): Promise<StoredEntry[]>
+  /**
+   * Reads the beginnings of several ranges with one iterator, at most `ENTRIES_PER_ITERATOR` entries and for about 5 ms.
+   * @param ranges at least one, in the order of their keys, without an overlap
+   * @returns the first ranges, in their order, each whole; or the beginning of the first one, if that alone is too long
+   */
+  readStarts(ranges: readonly WantedRange[]): Promise<RangeStart[]>
   compactRange(from: string, to: string): Promise<void>
   /** Bytes of the table files that a range occupies. Data that is still in LevelDB's log is not counted. */
   approximateSize(from: string, to: string): Promise<number>
@@ -71,11 +82,25 @@ class DirectoryLevel extends ClassicLevel<string, string> {
     this.#logName = new LogName(path, writeBufferBytes)
   }
 
-  page(range: LevelRange, size: number): Promise<[key: string, text: string][]> {
+  page(range: LevelRange, size: number): Promise<StoredEntry[]> {
     return this.#turns.read(async () => {
       const iterator = this.iterator({ ...range, limit: size, highWaterMarkBytes: PAGE_BYTES })
       try {
         return await iterator.nextv(size)
+      } finally {
+        await iterator.close()
+      }
+    })
+  }
+
+  readStarts(ranges: readonly WantedRange[]): Promise<RangeStart[]> {
+    return this.#turns.read(async () => {
+      const lt = ranges.at(-1)?.lt as string
+      const iterator = this.iterator({ gte: ranges[0]?.gte as string, lt, highWaterMarkBytes: PAGE_BYTES })
+      const closesAt = performance.now() + ITERATOR_MS_MAX
+      const isOver = () => performance.now() > closesAt
+      try {
+        return await readRanges(iterator, ranges, { entriesMax: ENTRIES_PER_ITERATOR, isOver })
       } finally {
         await iterator.close()
       }

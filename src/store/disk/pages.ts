@@ -1,5 +1,6 @@
 /** Reads ranges of the database a page at a time. */
-import { type Level, type LevelRange, PAGE_BYTES } from './level.js'
+import type { Level, LevelRange } from './level.js'
+import { isWhole, type StoredEntry } from './page.js'
 
 const PAGE = 1_000
 
@@ -15,7 +16,7 @@ export async function* pages(
   range: LevelRange,
   pageMax = PAGE,
   firstMax = pageMax,
-): AsyncGenerator<[key: string, text: string][]> {
+): AsyncGenerator<StoredEntry[]> {
   let left = range.limit ?? Number.POSITIVE_INFINITY
   let size = firstMax
   for (let rest: LevelRange | undefined = range; rest !== undefined && left > 0; size = Math.min(pageMax, 2 * size)) {
@@ -28,17 +29,8 @@ export async function* pages(
   }
 }
 
-/** True if the page ended with its range, and was not cut short by its size or its bytes. */
-function isWhole(page: readonly [key: string, text: string][], size: number): boolean {
-  if (page.length >= size) return false
-  let units = 0
-  for (const [key, text] of page) units += key.length + (text?.length ?? 0)
-  // A UTF-16 unit needs at most three bytes.
-  return units * 3 < PAGE_BYTES
-}
-
 /** The part of a range after `key`, in the range's direction. */
-function after(range: LevelRange, key: string): LevelRange {
+export function after(range: LevelRange, key: string): LevelRange {
   return range.reverse ? { ...range, lt: key } : { ...range, gte: `${key}\u0000` }
 }
 

@@ -43,6 +43,7 @@ class NoteCountingDisk extends MemoryDisk {
         saw(keys)
         return level.getMany(keys)
       },
+      readStarts: (ranges) => level.readStarts(ranges),
       page: async (range, size) => {
         const page = await level.page(range, size)
         saw(page.map(([key]) => key))
