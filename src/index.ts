@@ -1,6 +1,25 @@
 /** The public API of `holdfast`. `holdfast/testing` has helpers for tests. */
 
 export type { AuditOptions } from './api/audit.js'
+export type { CancelManyOptions, ManyOptions, ManyResult } from './api/bulk.js'
+export type {
+  CleanUpExplanation,
+  Explanation,
+  NextAttempt,
+  NextAttemptExplanation,
+  NotRecoveredExplanation,
+  ParkedExplanation,
+  QueuedExplanation,
+  ReachedLimit,
+  RunningCall,
+  RunningExplanation,
+  SettledExplanation,
+  StoreDownExplanation,
+  SuspectExplanation,
+  Wait,
+  WaitingExplanation,
+} from './api/explanation.js'
+export type { Health, HealthReason } from './api/health.js'
 export { Holdfast } from './api/holdfast.js'
 export type { ListOptions, TaskPage } from './api/list.js'
 export type { OwnerScope } from './api/owner-scope.js'
