@@ -4,7 +4,8 @@
  * A copy is the template moved in time: each instant, task ID and audit ID in its keys and values, by the same number of
  * milliseconds; where the audit has the numbers of commits, these by the same number of commits. Its records are sealed by the store's own code. The engine sweeps a second store with the template; what
  * that changed is what a copy that is swept gets too, after it was written: deletes, and what outlives a task. The oldest
- * half of the copies is swept, while the newer ones are written, as by a `retention`.
+ * half of the copies is swept, while the newer ones are written, as by a `retention`. Meanwhile the ranges with many deletion
+ * marks are compacted, as the engine's sweeps do.
  */
 import { cpSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
@@ -17,6 +18,8 @@ const { seal, unseal } = await import(new URL('../../dist/store/integrity/envelo
 const { acceptOperation } = await import(new URL('../../dist/store/integrity/chain.js', import.meta.url).href)
 /** @type {typeof import('../../src/store/disk/layout.js')} */
 const { META_TOTALS } = await import(new URL('../../dist/store/disk/layout.js', import.meta.url).href)
+/** @type {typeof import('../../src/store/disk/swept-ranges.js')} */
+const { SweptRanges } = await import(new URL('../../dist/store/disk/swept-ranges.js', import.meta.url).href)
 
 const CROCKFORD = '0123456789ABCDEFGHJKMNPQRSTVWXYZ'
 // What a copy has of its own: the time part of an ID, which is 10 characters of Crockford's base 32 before at least 16
@@ -29,6 +32,8 @@ const COMMIT = /(?<=^(?:audit|trail\/[^/]+)\/)[0-9a-f]{12}$/g
 const OWN = /^(?:meta|chain)\//
 const AUDIT = /^audit\//
 const AUDIT_BYTES = /(?<=^[^[]*"bytes":)\d+/g
+// What the engine counts of a swept task, to compact its ranges.
+const SWEPT = /^(?:ix|done)\//
 // The head of a task has a sum over the records of its log, so these stay as they are.
 const SUMMED = /^log\//
 
@@ -45,12 +50,12 @@ const SPAN_MS = 60_000
 export async function fillStore(dir, settled, templateTasks) {
   const made = await makeTemplate(dir, templateTasks)
   const perCopy = Object.values(made).reduce((sum, count) => sum + count, 0)
-  const swept = `${dir}-swept`
-  cpSync(dir, swept, { recursive: true })
-  await sweepAll(swept)
+  const sweptDir = `${dir}-swept`
+  cpSync(dir, sweptDir, { recursive: true })
+  await sweepAll(sweptDir)
   const before = await readAll(dir)
-  const after = await readAll(swept)
-  rmSync(swept, { recursive: true })
+  const after = await readAll(sweptDir)
+  rmSync(sweptDir, { recursive: true })
 
   const records = [...before].filter(([key]) => !OWN.test(key)).map(([key, text]) => movableRecord(key, text))
   const gone = [...before.keys()].filter((key) => !OWN.test(key) && !after.has(key)).map((key) => movable(key))
@@ -73,10 +78,14 @@ export async function fillStore(dir, settled, templateTasks) {
   const level = new ClassicLevel(join(dir, 'db'), { writeBufferSize: 64 * 1024 * 1024 })
   await level.open()
   for (const key of before.keys()) if (AUDIT.test(key) || key.startsWith('trail/')) await level.del(key)
+  const swept = new SweptRanges()
   for (let copy = 0; copy < copies; copy++) {
     await write(level, moveOf(copy), records, [])
     const old = copy - (copies - sweptCopies)
-    if (old >= 0) await write(level, moveOf(old), leftOfEach, gone)
+    if (old < 0) continue
+    const deleted = await write(level, moveOf(old), leftOfEach, gone)
+    swept.count(deleted.filter((key) => SWEPT.test(key)))
+    for (let range = swept.take(); range; range = swept.take()) await level.compactRange(range.gte, range.lt)
   }
   const batch = level.batch()
   for (const [key, text] of guards) batch.put(key, text)
@@ -182,6 +191,7 @@ function moved({ texts, moves }, by) {
 /**
  * @param {ClassicLevel<string, string>} level @param {Move} by
  * @param {readonly ReturnType<typeof movableRecord>[]} records @param {readonly Movable[]} gone
+ * @returns {Promise<string[]>} the keys that were deleted
  */
 async function write(level, by, records, gone) {
   const OPERATIONS = 1_000
@@ -194,11 +204,13 @@ async function write(level, by, records, gone) {
     }
     await batch.write()
   }
-  for (let at = 0; at < gone.length; at += OPERATIONS) {
+  const keys = gone.map((key) => moved(key, by))
+  for (let at = 0; at < keys.length; at += OPERATIONS) {
     const batch = level.batch()
-    for (const key of gone.slice(at, at + OPERATIONS)) batch.del(moved(key, by))
+    for (const key of keys.slice(at, at + OPERATIONS)) batch.del(key)
     await batch.write()
   }
+  return keys
 }
 
 /**

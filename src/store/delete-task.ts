@@ -64,6 +64,7 @@ export async function sweepTask(store: Store, swept: Swept, mayGoOn: () => boole
   const single = own.map((key) => ({ key }))
   const parts = await toDeletes(store, taskId, first)
   await store.put(taskId, [...parts, ...single, ...last], head && sweptTally(head))
+  if (head) store.noteSwept([...indexEntriesOf(head).map(({ key }) => key), layout.doneKey(taskId)])
   return true
 }
 

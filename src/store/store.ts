@@ -22,6 +22,7 @@ import * as layout from './disk/layout.js'
 import type { Level } from './disk/level.js'
 import { pages } from './disk/pages.js'
 import { runAll } from './disk/release-steps.js'
+import { SweptRanges } from './disk/swept-ranges.js'
 import type { AnchorFaults } from './integrity/anchor.js'
 import { seal, unsealJson } from './integrity/envelope.js'
 import { type LastOpening, type OpeningRecord, openingOperation, readLastOpening } from './opening-record.js'
@@ -71,6 +72,7 @@ export class Store {
   readonly #refusedAtEnd = new Set<(error: unknown) => void>()
   #onLost: (lost: HoldfastError) => void = () => {}
   #settled = 0
+  readonly #swept = new SweptRanges()
   #compacting: Promise<void> | undefined
 
   constructor(private readonly parts: StoreParts) {
@@ -241,16 +243,25 @@ export class Store {
     await this.#committer.commit(operations, { taskId, patient: true, isRepeatable: true, tally })
   }
 
+  /** Counts what the sweep of a task deleted from the ranges that lists read. Compacts a range with many deletion marks. */
+  noteSwept(keys: readonly string[]): void {
+    this.#swept.count(keys)
+    if (this.#compacting || !this.connection.isUp) return
+    const range = this.#swept.take()
+    if (range) this.#compact(range)
+  }
+
   #noteSettled(): void {
     this.#settled++
     if (this.#settled < SETTLED_PER_COMPACTION || this.#compacting || !this.connection.isUp) return
     this.#settled = 0
-    const { gte, lt } = layout.under(layout.LIVE)
+    this.#compact(layout.under(layout.LIVE))
+  }
+
+  #compact({ gte, lt }: layout.KeyRange): void {
     this.#compacting = this.connection.level
       .compactRange(gte, lt)
-      .catch((cause: unknown) =>
-        this.parts.logger.debug('The live range could not be compacted', { cause: faultOf(cause) }),
-      )
+      .catch((cause: unknown) => this.parts.logger.debug('A range could not be compacted', { cause: faultOf(cause) }))
       .finally(() => {
         this.#compacting = undefined
       })
