@@ -70,7 +70,14 @@ export const ENGINES: Readonly<Record<string, Engine>> = {
     title: 'probe: LevelDB, group commit',
     module: address('engines/probe.mjs').href,
     workloads: ['w1', 'w2'],
-    note: 'No engine: what LevelDB gives to a program that shares its synced batches.',
+    note: 'No engine: what LevelDB gives to a program that shares its synced batches. Chained batches, as Holdfast has them.',
+  },
+  'probe-array': {
+    ...OURS,
+    title: 'probe, batches as arrays',
+    module: address('engines/probe-array.mjs').href,
+    workloads: ['w1', 'w2'],
+    note: 'The same with `level.batch([…])`, the usual form, which takes more processor time.',
   },
   openworkflow: {
     ...peer('openworkflow', 'openworkflow'),

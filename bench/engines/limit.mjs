@@ -1,4 +1,8 @@
-/** The raw limit as a peer: a step is an append of its result to a file, and one `fdatasync`. It has no engine and recovers nothing. */
+/**
+ * The raw limit as a peer: a step is an append of its result, as JSON, to a file, and one `fdatasync`. It has no engine, no
+ * head, no record of the beginning and the end of a task, and recovers nothing. Tasks do not share a sync: in W2 it shows
+ * what a program gives that syncs each step by itself.
+ */
 import { closeSync, fdatasyncSync, mkdirSync, openSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { takeSteps } from './peer.mjs'
