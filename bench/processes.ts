@@ -18,7 +18,13 @@ export interface ProcessOptions {
   readonly trace?: readonly string[]
 }
 
-/** Runs a workload to its end. `onLine` receives each of its lines, and may kill it. */
+// The longest workload, the fill of W4's largest store, takes about a minute on a machine that does nothing else.
+const MS_MAX = 10 * 60_000
+
+/**
+ * Runs a workload to its end. `onLine` receives each of its lines, and may kill it.
+ * @throws Error if it ends with an exit code, or takes longer than 10 minutes
+ */
 export async function runWorkload(
   name: string,
   parameters: Omit<Parameters, 'spawnedAt'>,
@@ -35,8 +41,14 @@ export async function runWorkload(
   })
   const stop = () => child.kill('SIGKILL')
   process.once('exit', stop)
+  let isLate = false
+  const limit = setTimeout(() => {
+    isLate = stop()
+  }, MS_MAX)
   createInterface(child.stdout).on('line', (line) => onLine(JSON.parse(line), child))
   const [code] = (await once(child, 'close')) as [number | null]
+  clearTimeout(limit)
   process.off('exit', stop)
+  if (isLate) throw new Error(`The workload ${name} took longer than ${MS_MAX / 60_000} minutes`)
   if (code !== 0 && !child.killed) throw new Error(`The workload ${name} ended with exit code ${code}`)
 }

@@ -21,6 +21,29 @@ export interface Sample {
   readonly figures: Figures
 }
 
+/** A sample, but for the turn that it belongs to. */
+export type Measured = Omit<Sample, 'workload' | 'engine' | 'round'>
+
+/** A workload of an engine in a round. */
+export interface PlannedTurn {
+  /** Number of the round, from 0. */
+  readonly round: number
+  /** Name of the workload, or `syncs` for the count of syncs. */
+  readonly workload: string
+  readonly engine: string
+}
+
+/** A turn that has ended. */
+export interface MeasuredTurn extends PlannedTurn {
+  readonly seconds: number
+  /** Load average of the machine over one minute, just before the turn. */
+  readonly load: number
+}
+
+/** A turn that has ended, with what it gave. */
+export type Turn = MeasuredTurn &
+  ({ readonly samples: readonly Measured[]; readonly syncs?: Syncs } | { readonly error: string })
+
 /** Number of syncs of the disk that a step takes, counted by strace; or the reason for which they were not counted. */
 export type Syncs = { readonly perStep: number } | { readonly notCounted: string }
 
@@ -38,7 +61,7 @@ export interface MeasuredEngine {
 
 /** A run of the bench. */
 export interface Result {
-  readonly schema: 2
+  readonly schema: 3
   readonly date: string
   readonly version: string
   readonly commit: string
@@ -58,6 +81,7 @@ export interface Result {
   readonly engines: Readonly<Record<string, MeasuredEngine>>
   /** Workloads that ended with an error. Their engine has fewer samples of them. */
   readonly failures: readonly { readonly workload: string; readonly engine: string; readonly error: string }[]
+  readonly turns: readonly MeasuredTurn[]
   readonly samples: readonly Sample[]
 }
 

@@ -11,9 +11,18 @@ import { Command, InvalidArgumentError } from 'commander'
 import { ENGINES, type Engine } from './engines.js'
 import { writePage, writeResult } from './page/files.js'
 import { tablesOf } from './page/page.js'
-import { type MeasuredEngine, type Result, type Sample, samplesOf, summarise } from './result.js'
-import { countSyncs } from './syncs.js'
-import { type Measured, OURS, runOurs, runSideBySide, SIDE_BY_SIDE, type WorkloadName } from './workloads.js'
+import { beginProgress, type Progress, resumeProgress } from './progress.js'
+import {
+  type MeasuredEngine,
+  type PlannedTurn,
+  type Result,
+  type Sample,
+  samplesOf,
+  summarise,
+  type Turn,
+} from './result.js'
+import { type Plan, runTurn, turnsOf } from './turns.js'
+import { OURS, SIDE_BY_SIDE, type WorkloadName } from './workloads.js'
 
 const project = fileURLToPath(new URL('..', import.meta.url))
 const WORKLOADS: readonly WorkloadName[] = [...SIDE_BY_SIDE, ...OURS]
@@ -28,6 +37,7 @@ const options = new Command('bench')
   .option('--scale <share>', 'share of the full size; for tests, since small runs measure little', positive(), 1)
   .option('--syncs', 'count the syncs of the disk as well, with strace', false)
   .option('--write', 'write the JSON to data/bench, and the page of the docs', false)
+  .option('--resume', 'continue the run that was interrupted, with the same options', false)
   // Not the system's folder for temporary files: where that is in memory, nothing would be measured.
   .option('--dir <folder>', 'folder for the stores, on the disk to be measured', join(project, '.holdfast'))
   .parse()
@@ -40,6 +50,7 @@ const options = new Command('bench')
     scale: number
     syncs: boolean
     write: boolean
+    resume: boolean
     dir: string
   }>()
 
@@ -59,7 +70,6 @@ execFileSync('chmod', ['711', dir])
 process.on('exit', () => rmSync(dir, { recursive: true, force: true, maxRetries: 5 }))
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130))
 
-const loadBefore = loadavg()
 const engines: Record<string, MeasuredEngine> = {}
 for (const name of names) {
   const engine = ENGINES[name] as Engine
@@ -73,45 +83,48 @@ for (const name of names) {
     ...(skipped === undefined ? {} : { skipped }),
   }
 }
-const measured = names.filter((name) => engines[name]?.skipped === undefined)
+const plan: Plan = {
+  ...{ only, rounds, reps, syncs: options.syncs },
+  engines: names.filter((name) => engines[name]?.skipped === undefined),
+}
+const commit = commitOf(project)
+const progress = progressOf()
+const { date, loadBefore } = progress?.settings ?? { date: today(), loadBefore: loadavg() }
 
-const samples: Sample[] = []
-const failures: { workload: string; engine: string; error: string }[] = []
-for (let round = 0; round < rounds; round++) {
-  for (const workload of SIDE_BY_SIDE.filter((name) => only.includes(name))) {
-    // Each goes first in some round: what one leaves of the disk's queue is not always the same one's.
-    const turn = round % measured.length
-    for (const name of [...measured.slice(turn), ...measured.slice(0, turn)]) {
-      const engine = ENGINES[name] as Engine
-      if (!engine.workloads.includes(workload)) continue
-      // W3 makes its tasks anew for each repetition, which takes longest; each of its processes is a new one anyway.
-      const size = { dir, scale, reps: workload === 'w3' && rounds > 1 ? 1 : reps }
-      await collect(round, workload, name, () => runSideBySide(workload, engine, size))
-    }
+const turns: Turn[] = []
+const planned = turnsOf(plan)
+for (const [index, turn] of planned.entries()) {
+  const known = progress?.finished.find((other) => isSameTurn(turn, other))
+  if (known) {
+    turns.push(known)
+    continue
   }
+  const { round, workload, engine } = turn
+  if (!json) process.stderr.write(`${index + 1} of ${planned.length}: round ${round + 1}, ${workload}, ${engine} … `)
+  const ended = await runTurn(turn, plan, { dir, scale })
+  if (!json) console.error(`${ended.seconds} s`)
+  if ('error' in ended) console.error(`${workload}, ${engine}: ${ended.error}`)
+  progress?.add(ended)
+  turns.push(ended)
 }
-for (const workload of OURS.filter((name) => only.includes(name) && names.includes('holdfast'))) {
-  for (let round = 0; round < (workload === 'w4' ? 1 : rounds); round++) {
-    const size = { dir, reps: workload === 'w4' ? reps : 1, scale }
-    await collect(round, workload, 'holdfast', () => runOurs(workload, size))
-  }
-}
-if (options.syncs) {
-  for (const name of measured.filter((name) => name !== 'limit')) {
-    report(0, 'syncs', name)
-    const known = engines[name] as MeasuredEngine
-    const syncs = await countSyncs(ENGINES[name] as Engine, dir).catch((cause: unknown) => ({
-      notCounted: cause instanceof Error ? cause.message : String(cause),
-    }))
-    engines[name] = { ...known, syncs }
-  }
+
+const samples: Sample[] = turns.flatMap(({ round, workload, engine, ...turn }) =>
+  'error' in turn ? [] : turn.samples.map((sample) => ({ workload, engine, round, ...sample })),
+)
+const failures = turns.flatMap(({ workload, engine, ...turn }) =>
+  'error' in turn ? [{ workload, engine, error: turn.error }] : [],
+)
+for (const turn of turns) {
+  if (turn.workload !== 'syncs') continue
+  const syncs = 'error' in turn ? { notCounted: turn.error } : turn.syncs
+  engines[turn.engine] = { ...(engines[turn.engine] as MeasuredEngine), ...(syncs && { syncs }) }
 }
 
 const result: Result = {
-  schema: 2,
-  date: new Date().toISOString().slice(0, 10),
+  schema: 3,
+  date,
   version: (JSON.parse(readFileSync(join(project, 'package.json'), 'utf8')) as { version: string }).version,
-  commit: commitOf(project),
+  commit,
   node: process.versions.node,
   machine: {
     platform: process.platform,
@@ -120,7 +133,9 @@ const result: Result = {
     loadBefore,
     loadAfter: loadavg(),
   },
-  ...{ rounds, reps, scale, engines, failures, samples },
+  ...{ rounds, reps, scale, engines, failures },
+  turns: turns.map(({ round, workload, engine, seconds, load }) => ({ round, workload, engine, seconds, load })),
+  samples,
 }
 const file = write ? writeResult(result) : undefined
 console.log(tablesOf(result))
@@ -129,6 +144,9 @@ if (file !== undefined) {
   console.log(`Written: data/bench/${file} and docs/internals/benchmarks.md`)
 }
 if (failures.length > 0) process.exitCode = 1
+if (progress && failures.length > 0)
+  console.error('The turns that failed are run again by the same command with --resume')
+else progress?.remove()
 
 const wrong = samples.filter(({ figures }) =>
   ['wrongAnswers', 'rerunSteps', 'repeatedSteps'].some((name) => (figures[name] ?? 0) !== 0),
@@ -142,20 +160,26 @@ if (json) {
   console.log(JSON.stringify({ ...Object.fromEntries(figures), node: process.versions.node, reps, scale }))
 }
 
-/** Adds the samples of a workload. An error of one workload does not take those of the others along. */
-async function collect(round: number, workload: string, engine: string, run: () => Promise<Measured[]>): Promise<void> {
-  report(round, workload, engine)
+/** The progress of this run: a new one, or with `--resume` that of the interrupted run. The runs of `bench:check` have none. */
+function progressOf(): Progress | undefined {
+  if (json) return undefined
+  const path = join(options.dir, 'bench-progress.jsonl')
+  const fixed = { commit, node: process.versions.node, plan, scale, engines }
+  if (!options.resume) return beginProgress(path, { date: today(), loadBefore: loadavg(), fixed })
   try {
-    for (const sample of await run()) samples.push({ workload, engine, round, ...sample })
+    return resumeProgress(path, fixed)
   } catch (cause) {
-    const error = cause instanceof Error ? cause.message : String(cause)
-    console.error(`${workload}, ${engine}: ${error}`)
-    failures.push({ workload, engine, error })
+    console.error(cause instanceof Error ? cause.message : cause)
+    process.exit(1)
   }
 }
 
-function report(round: number, workload: string, engine: string): void {
-  if (!json) console.error(`round ${round + 1} of ${rounds}: ${workload}, ${engine}`)
+function today(): string {
+  return new Date().toISOString().slice(0, 10)
+}
+
+function isSameTurn(one: PlannedTurn, other: PlannedTurn): boolean {
+  return one.round === other.round && one.workload === other.workload && one.engine === other.engine
 }
 
 function versionOf(node: string): string {

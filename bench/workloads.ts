@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import type { Engine } from './engines.js'
 import { type ProcessOptions, runWorkload } from './processes.js'
 import { measureLimit } from './raw-limit.mjs'
-import type { Sample } from './result.js'
+import type { Measured } from './result.js'
 import type { Parameters } from './workloads/common.mjs'
 
 /** The size and the place of a run. */
@@ -13,9 +13,6 @@ export interface Size {
   readonly reps: number
   readonly scale: number
 }
-
-/** A sample, but for the round and the engine. */
-export type Measured = Omit<Sample, 'workload' | 'engine' | 'round'>
 
 /** The workloads that compare engines; each is run for every engine that can run it. */
 export const SIDE_BY_SIDE = ['w1', 'w2', 'w3'] as const
@@ -51,6 +48,7 @@ export async function runOurs(name: (typeof OURS)[number], size: Size): Promise<
   const dir = mkdtempSync(join(size.dir, `${name}-`))
   const parameters = { ...size, dir }
   try {
+    if (name === 'w5') return await oneProcessEach(name, parameters)
     if (name !== 'w8') return await linesOf(name, parameters, {})
     const options = { nodeOptions: ['--expose-gc'] }
     return [
@@ -60,6 +58,16 @@ export async function runOurs(name: (typeof OURS)[number], size: Size): Promise<
   } finally {
     rmSync(dir, { recursive: true, force: true, maxRetries: 5 })
   }
+}
+
+/** Runs a workload that measures a process from its start, `reps` times. */
+async function oneProcessEach(name: string, parameters: Size): Promise<Measured[]> {
+  const samples: Measured[] = []
+  for (let rep = 0; rep < parameters.reps; rep++) {
+    const lines = await linesOf(name, parameters, {})
+    samples.push(...lines.map((line) => ({ ...line, rep })))
+  }
+  return samples
 }
 
 async function growth({ dir: parent, reps, scale }: Size): Promise<Measured[]> {

@@ -1,8 +1,9 @@
-/** The files of a run: its JSON in data/bench, and the page with its plots in docs/internals. */
+/** The files of a run: its JSON in data/bench, the page with its plots in docs/internals, and the table in docs/comparison.md. */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Result } from '../result.js'
+import { comparisonWith } from './comparison.js'
 import { pageOf } from './page.js'
 import { markOf, type Plot, plotsOf } from './plots.js'
 
@@ -11,7 +12,9 @@ const data = join(project, 'data/bench')
 
 /** Path of the page. */
 export const PAGE = join(project, 'docs/internals/benchmarks.md')
-/** Folder of its plots. */
+/** Path of the page that compares systems, which has a table of the same run. */
+export const COMPARISON = join(project, 'docs/comparison.md')
+/** Folder of the plots. */
 export const PLOTS = join(project, 'docs/internals/benchmarks')
 
 /** The newest run in data/bench, with the name of its file. */
@@ -50,4 +53,5 @@ export async function writePage(): Promise<void> {
   mkdirSync(PLOTS)
   for (const plot of plotsOf(result)) writeFileSync(join(PLOTS, `${plot.name}.svg`), draw(plot, markOf(plot)))
   writeFileSync(PAGE, pageOf(result, file))
+  writeFileSync(COMPARISON, comparisonWith(readFileSync(COMPARISON, 'utf8'), result))
 }

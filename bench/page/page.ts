@@ -16,6 +16,8 @@ import {
   samplesOf,
   spreadOf,
 } from '../result.js'
+import { EXPLANATIONS } from './explanations.js'
+import { type Goal, goalsOf } from './goals.js'
 import { callsOf, plotsOf, samplesFor, sizesOf } from './plots.js'
 
 /** The page of a run. `file`: name of the run's JSON in data/bench. */
@@ -25,7 +27,7 @@ export function pageOf(result: Result, file: string): string {
     const table = tableOf(result, name)
     return table === '' ? [] : [`## ${title}\n`, `${about}\n`, table, ...(plots.has(name) ? [plots.get(name)] : [])]
   })
-  return [HEAD, conditionsOf(result, file), ...parts, durabilityOf(result), TAIL].join('\n')
+  return [HEAD, conditionsOf(result, file), goalsTable(result), ...parts, durabilityOf(result), TAIL].join('\n')
 }
 
 /** The tables of a run, for a terminal. */
@@ -45,7 +47,7 @@ This page shows how fast Holdfast is, next to other engines and to the limits of
 
 \`\`\`sh
 npm run bench         # Holdfast, the probe and the raw limit: under 3 minutes
-npm run bench:peers   # every engine, every workload, three rounds: about an hour; writes this page
+npm run bench:peers   # every engine, every workload, three rounds: about half an hour; writes this page
 \`\`\`
 
 [bench/README.md](../../bench/README.md) has the options, and the commands that compare two commits and count operations.
@@ -58,7 +60,10 @@ npm run bench:peers   # every engine, every workload, three rounds: about an hou
   a new process. A **warm** one is that of the last repetition in the same process: a server runs for long.
 - **The raw limit** is a loop that appends 1 KiB to a file and calls \`fdatasync\`. It is measured directly before and after
   each repetition, on the same disk. A ratio is left out where the limits that belong to it differ by a factor above ${LIMIT_SPREAD_MAX}.
-- **The probe** is LevelDB with group commit and no engine: 40 lines that store what an engine has to store.
+- **The probe** is LevelDB with group commit and no engine. It stores what an engine has to store: a head of the task when
+  it is created, with each step and when it ends, and a record of each step. It waits for each, and at most 100 operations share
+  a batch, as in Holdfast. It has no checksums, audit, index, limits or replay. [bench/README.md](../../bench/README.md) has
+  what it leaves out.
 - Every engine runs the same body: a step returns 1 KiB of JSON that does not compress, and does nothing else. The bench
   checks each result, and that no completed step runs again.
 `
@@ -149,6 +154,43 @@ function conditionsOf(result: Result, file: string): string {
     '',
     table(['engine', 'package', 'Node', 'runs on many machines', 'settings'], rows),
   ].join('\n')
+}
+
+/** The goals, and under the table why those were missed that are. */
+function goalsTable(result: Result): string {
+  // W2 with five tasks, for one, says nothing.
+  if (result.scale < 1) return '## Goals\n\nA trial at a small size is not compared with the goals.\n'
+  const goals = goalsOf(result)
+  const rows = goals.map(({ goal, found, missedBy }) => [
+    goal.title,
+    wantedOf(goal),
+    'none' in found ? found.none : `${figure(found.value, goal)}${found.note ? ` (${found.note})` : ''}`,
+    missedBy === undefined ? '–' : missedBy === 0 ? 'yes' : `**no**, by ${percent(missedBy)}`,
+  ])
+  const reasons = goals.flatMap(({ name, goal, missedBy }) => {
+    if (!missedBy) return []
+    return [`- **${goal.title}**, missed by ${percent(missedBy)}. ${EXPLANATIONS[name] ?? 'Not explained yet.'}`]
+  })
+  return [
+    '## Goals\n',
+    'What the speed of Holdfast was planned with, as this run meets it. Each figure is a median, and each ratio is of figures of the same round. The best peer is the best of those that sync what they acknowledge.\n',
+    table(['figure', 'goal', 'measured', 'met'], rows),
+    ...(reasons.length > 0 ? ['### Missed goals\n', ...reasons, ''] : []),
+  ].join('\n')
+}
+
+function wantedOf(goal: Goal): string {
+  const { least, most } = goal
+  if (least !== undefined && least === most) return `= ${figure(least, goal)}`
+  return least !== undefined ? `≥ ${figure(least, goal)}` : `≤ ${figure(most ?? Number.NaN, goal)}`
+}
+
+function figure(value: number, { unit = '' }: Goal): string {
+  return `${rounded(value).toLocaleString('en', { maximumSignificantDigits: 12 })}${unit}`
+}
+
+function percent(share: number): string {
+  return Number.isFinite(share) ? `${Math.max(1, Math.round(share * 100))} %` : 'more than can be said in percent'
 }
 
 function loadOf(averages: readonly number[]): string {

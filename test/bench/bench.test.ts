@@ -3,20 +3,26 @@
  * the page of the docs is what the newest run in data/bench generates; no ratio is printed across a limit that moved.
  * Method: run it at a tiny size. No time is asserted.
  */
-import { execFile } from 'node:child_process'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { intervalOf } from '../../bench/check/intervals.js'
 import { ENGINES } from '../../bench/engines.js'
-import { newestResult, PAGE, PLOTS } from '../../bench/page/files.js'
+import { comparisonWith } from '../../bench/page/comparison.js'
+import { COMPARISON, newestResult, PAGE, PLOTS } from '../../bench/page/files.js'
+import { goalsOf } from '../../bench/page/goals.js'
 import { pageOf, tablesOf } from '../../bench/page/page.js'
 import { markOf, plotsOf } from '../../bench/page/plots.js'
-import { type Result, rangeOf, type Sample } from '../../bench/result.js'
-import { type Measured, OURS, runOurs, runSideBySide, SIDE_BY_SIDE } from '../../bench/workloads.js'
+import { beginProgress, resumeProgress } from '../../bench/progress.js'
+import { type Measured, type Result, rangeOf, type Sample } from '../../bench/result.js'
+import { turnsOf } from '../../bench/turns.js'
+import { OURS, runOurs, runSideBySide, SIDE_BY_SIDE } from '../../bench/workloads.js'
 
 const run = promisify(execFile)
 const project = fileURLToPath(new URL('../..', import.meta.url))
@@ -64,6 +70,73 @@ test('`--only` runs what it names, and no more', async () => {
   expect(Object.keys(JSON.parse(lines.at(-1) ?? ''))).toEqual(['w1', 'node', 'reps', 'scale'])
 })
 
+describe('a run that is interrupted', () => {
+  const options = ['--engines', 'limit,probe', '--only', 'w1', '--rounds', '2', '--reps', '1', '--scale', '0.01']
+  const command = ['--import', 'tsx', 'bench/run.ts', ...options]
+  const progress = () => join(dir, 'bench-progress.jsonl')
+
+  test('is continued with --resume: the turns that have ended are not run again', async () => {
+    const child = spawn(process.execPath, [...command, '--dir', dir], {
+      cwd: project,
+      stdio: ['ignore', 'ignore', 'pipe'],
+    })
+    const ended = once(child, 'exit')
+    // Its second turn has begun, so the first one is in the file.
+    for await (const line of createInterface(child.stderr)) if (line.startsWith('1 of 4')) child.kill('SIGINT')
+    expect((await ended)[0]).toBe(130)
+    const finished = readFileSync(progress(), 'utf8').trimEnd().split('\n').length - 1
+    expect(finished).toBeGreaterThanOrEqual(1)
+    expect(finished).toBeLessThan(4)
+    await expect(
+      run(process.execPath, [...command, '--dir', dir, '--resume', '--reps', '2'], { cwd: project }),
+    ).rejects.toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('The interrupted run had another plan'),
+    })
+    const { stdout, stderr } = await run(process.execPath, [...command, '--dir', dir, '--resume'], { cwd: project })
+    expect(stderr.match(/^\d of 4/gm)).toHaveLength(4 - finished)
+    expect(stdout).toMatch(/^\| raw limit \|/m)
+    expect(stdout).toMatch(/^\| probe: .* \|/m)
+    expect(readdirSync(dir)).toEqual([])
+  })
+
+  test('keeps its whole lines, and runs a turn again that has failed', () => {
+    const settings = { date: '2026-01-01', loadBefore: [1, 2, 3], fixed: { commit: 'c', reps: 1 } }
+    const turn = { workload: 'w1', engine: 'probe', seconds: 1, load: 0 }
+    const measured = { ...turn, round: 0, samples: [{ rep: 0, figures: { stepsPerSecond: 1 } }] }
+    const path = join(dir, 'progress-of-a-test')
+    const begun = beginProgress(path, settings)
+    begun.add(measured)
+    begun.add({ ...turn, round: 1, error: 'It ended with exit code 1' })
+    writeFileSync(path, '{"round":2,"work', { flag: 'a' })
+
+    const resumed = resumeProgress(path, settings.fixed)
+    expect(resumed.settings).toEqual(settings)
+    expect(resumed.finished).toEqual([measured])
+    const second = { ...measured, round: 1 }
+    resumed.add(second)
+    expect(resumeProgress(path, settings.fixed).finished).toEqual([measured, second])
+    expect(() => resumeProgress(path, { ...settings.fixed, commit: 'd' })).toThrow('another commit: "c" and not "d"')
+    resumed.remove()
+    expect(() => resumeProgress(path, settings.fixed)).toThrow('There is no run to continue')
+  })
+
+  test('has a turn for each engine in each round, and one for each workload of Holdfast alone', () => {
+    const engines = ['holdfast', 'limit', 'probe', 'dbos']
+    const turns = turnsOf({ only: ['w1', 'w3', 'w5'], engines, rounds: 3, reps: 5, syncs: true })
+    const of = (workload: string) => turns.filter((turn) => turn.workload === workload).map(({ engine }) => engine)
+    // Every engine goes first once, and W3 has no limit and no probe.
+    expect(of('w1')).toEqual([
+      ...engines,
+      ...['limit', 'probe', 'dbos', 'holdfast'],
+      ...['probe', 'dbos', 'holdfast', 'limit'],
+    ])
+    expect(of('w3').sort()).toEqual(['dbos', 'dbos', 'dbos', 'holdfast', 'holdfast', 'holdfast'])
+    expect(of('w5')).toEqual(['holdfast'])
+    expect(of('syncs')).toEqual(['holdfast', 'probe', 'dbos'])
+  })
+})
+
 test('an unknown workload is refused by name', async () => {
   await expect(bench('--only', 'w9')).rejects.toMatchObject({ code: 1, stderr: expect.stringContaining("got 'w9'") })
 })
@@ -88,7 +161,7 @@ describe('every workload runs at a tiny size', () => {
     samples.find((sample) => sample.call === call)?.figures ?? {}
 
   test.each(SIDE_BY_SIDE)('%s, of each engine of this repository', async (workload) => {
-    const known = ['holdfast', 'holdfast-deferred', 'limit', 'probe'].map((name) => ENGINES[name])
+    const known = ['holdfast', 'holdfast-deferred', 'limit', 'probe', 'probe-array'].map((name) => ENGINES[name])
     for (const engine of known.filter((one) => one?.workloads.includes(workload))) {
       const samples = await runSideBySide(workload, engine as (typeof ENGINES)[string], { ...size, dir })
       expect(samples).toHaveLength(1)
@@ -150,6 +223,14 @@ describe('the page', () => {
     expect(readFileSync(PAGE, 'utf8')).toBe(pageOf(result, file))
   })
 
+  test('that compares systems has the table of the newest run', () => {
+    const text = readFileSync(COMPARISON, 'utf8')
+    expect(text).toBe(comparisonWith(text, result))
+    const full = comparisonWith(text, { ...result, scale: 1 })
+    expect(full).toMatch(/^\| \| Holdfast \| OpenWorkflow.* \| LangGraph.* \| Restate \| DBOS.* \|$/m)
+    expect(comparisonWith(full, { ...result, scale: 1 })).toBe(full)
+  })
+
   test('has the plots of that run, and no others', () => {
     const plots = plotsOf(result)
     expect(readdirSync(PLOTS).sort()).toEqual(plots.map(({ name }) => `${name}.svg`).sort())
@@ -188,6 +269,61 @@ describe('the page', () => {
     const { holdfast, probe } = result.engines
     const run = { ...result, reps: 1, rounds: 2, engines: { holdfast, probe }, samples } as Result
     expect(tablesOf(run)).toMatch(/^\| probe.* \| 2, 1 of 2 \| 2, 1 of 2 \|$/m)
+  })
+
+  describe('has a table of goals', () => {
+    const runOf = (engines: Result['engines'], samples: Sample[]) =>
+      ({ ...result, reps: 1, scale: 1, engines, samples }) as Result
+    const holdfast = result.engines['holdfast'] as Result['engines'][string]
+    const peer = (syncsPerStep: number, title: string) =>
+      ({ ...holdfast, title, package: { name: title, version: '1' }, syncs: { perStep: syncsPerStep } }) as const
+    const sample = (workload: string, engine: string, figures: Record<string, number>, more = {}): Sample => ({
+      ...{ workload, engine, round: 0, rep: 0, limits: [1_000, 1_000], figures },
+      ...more,
+    })
+    const goal = (run: Result, name: string) => goalsOf(run).find((one) => one.name === name)
+
+    test('with the figure of the run, and by how much it is missed', () => {
+      const w1 = (stepsPerSecond: number) => runOf({ holdfast }, [sample('w1', 'holdfast', { stepsPerSecond })])
+      expect(goal(w1(400), 'w1-limit-warm')).toMatchObject({ found: { value: 0.4 }, missedBy: 0 })
+      expect(goal(w1(300), 'w1-limit-warm')).toMatchObject({ found: { value: 0.3 }, missedBy: expect.closeTo(0.25) })
+      expect(pageOf(w1(300), 'x.json')).toContain('| W1 ÷ raw limit, warm | ≥ 0.4 | 0.3 | **no**, by 25 % |')
+      expect(pageOf(w1(300), 'x.json')).toContain('- **W1 ÷ raw limit, warm**, missed by 25 %. ')
+      expect(pageOf(w1(400), 'x.json')).toContain('| W1 ÷ raw limit, warm | ≥ 0.4 | 0.4 | yes |')
+    })
+
+    test('with the best peer of those that sync what they acknowledge', () => {
+      const engines = { holdfast, quick: peer(0, 'quick'), slow: peer(1, 'slow'), slower: peer(2, 'slower') }
+      const rates = { holdfast: 1_000, quick: 900, slow: 250, slower: 100 }
+      const w2 = Object.entries(rates).map(([name, tasksPerSecond]) => sample('w2', name, { tasksPerSecond }))
+      const found = { value: 4, note: 'slow' }
+      expect(goal(runOf(engines, w2), 'w2-peer-warm')).toMatchObject({ found, missedBy: expect.closeTo(1 / 3) })
+      const times = { holdfast: 50, quick: 10, slow: 200, slower: 100 }
+      const w3 = Object.entries(times).map(([name, allCompleteMs]) => sample('w3', name, { allCompleteMs }))
+      expect(goal(runOf(engines, w3), 'w3-complete')).toMatchObject({
+        ...{ found: { value: 0.5, note: 'slower' }, missedBy: 0 },
+      })
+    })
+
+    test('with the slowest list and the counts of the largest store', () => {
+      const w4 = (call: string, settled: number, figures: Record<string, number>) =>
+        sample('w4', 'holdfast', figures, { call, settled })
+      const counts = { operations: 28, batches: 7, readKeys: 0 }
+      const run = runOf({ holdfast }, [
+        ...[w4('task', 0, counts), w4('task', 10, { ...counts, operations: 29 }), w4('task', 100, counts)],
+        ...[w4('list()', 10, { p99Ms: 99, loopDelayMaxMs: 1 }), w4('list()', 100, { p99Ms: 5, loopDelayMaxMs: 6 })],
+        ...[w4('list({ owner })', 100, { p99Ms: 7, loopDelayMaxMs: 2 }), w4('audit()', 100, { p99Ms: 80 })],
+      ])
+      expect(goal(run, 'w4-counts')).toMatchObject({ found: { value: 1 }, missedBy: 0 })
+      expect(goal(run, 'w4-page')).toMatchObject({ found: { value: 7, note: '`list({ owner })`' }, missedBy: 0 })
+      expect(goal(run, 'w4-loop')).toMatchObject({ found: { value: 6 }, missedBy: expect.closeTo(0.2) })
+      const more = runOf({ holdfast }, [w4('task', 0, counts), w4('task', 100, { ...counts, readKeys: 1 })])
+      expect(goal(more, 'w4-counts')?.missedBy).toBeGreaterThan(0)
+    })
+
+    test('and says of what was not measured that it was not', () => {
+      expect(goalsOf(runOf({ holdfast }, [])).every(({ found }) => 'none' in found)).toBe(true)
+    })
   })
 
   test('shows a median with the least and the greatest value', () => {
