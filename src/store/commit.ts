@@ -130,7 +130,9 @@ export class Committer {
     const { connection } = this.options
     return new Promise((resolve, reject) => {
       if (!options.patient) connection.assertUp()
-      this.#queue.push({ ...options, operations, resolve, reject })
+      const { taskId, patient, isRepeatable, tally, entries } = options
+      // Field by field, since a copy by spread gives each commit a shape of its own.
+      this.#queue.push({ taskId, patient, isRepeatable, tally, entries, operations, resolve, reject })
       if (this.#isDraining) return
       this.#isDraining = true
       // Everything that is decided in this turn of the event loop joins the first batch.

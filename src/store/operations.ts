@@ -65,7 +65,9 @@ export function toWrites(decision: TaskDecision): Writes {
 }
 
 function entryOf({ taskId, type }: TaskHead, change: Extract<Change, { kind: 'audit' }>): NewAuditEntry {
-  return { taskId: change.taskId ?? taskId, type, ...change.entry }
+  // Field by field, since a copy by spread gives each entry a shape of its own.
+  const { at, action, from, to, by, why } = change.entry
+  return { taskId: change.taskId ?? taskId, type, at, action, from, to, by, why }
 }
 
 /** The outcome, if it is stored with the head. The head of a task with a clean-up is written again, without the outcome. */

@@ -41,23 +41,25 @@ export type Totals = Readonly<Record<Counter, number>>
 
 /** The totals with `tallies` added. Counters of a later version stay as they are. */
 export function added(totals: Partial<Totals>, tallies: readonly Tally[]): Totals {
-  const sums = COUNTERS.map((counter) => {
-    const moved = tallies.reduce((sum, tally) => sum + (tally[counter] ?? 0), 0)
-    return [counter, (totals[counter] ?? 0) + moved]
-  })
-  return { ...totals, ...(Object.fromEntries(sums) as Totals) }
+  const sums = { ...totals }
+  for (const counter of COUNTERS) {
+    let sum = totals[counter] ?? 0
+    for (const tally of tallies) sum += tally[counter] ?? 0
+    sums[counter] = sum
+  }
+  return sums as Totals
 }
 
 /** Counter changes of a task that settles. If its clean-up is pending, its bytes are counted when the clean-up ends. */
 export function settledTally(head: TaskHead): Tally {
-  const bytes = head.cleanUp === 'pending' ? {} : { settledBytes: byteCountOf(head).kept }
+  const settledBytes = head.cleanUp === 'pending' ? 0 : byteCountOf(head).kept
   // Without the maximum, negative if the clock was set back since the creation.
   const completionMs = Math.max(0, head.updatedAt - head.createdAt)
-  if (head.status === 'completed') return { ...bytes, completed: 1, completionMs }
-  if (head.status === 'cancelled') return { ...bytes, cancelled: 1 }
+  if (head.status === 'completed') return { settledBytes, completed: 1, completionMs }
+  if (head.status === 'cancelled') return { settledBytes, cancelled: 1 }
   const timedOut = head.error?.code === 'TIMEOUT' ? 1 : 0
   const expired = head.error?.code === 'EXPIRED' ? 1 : 0
-  return { ...bytes, failed: 1, timedOut, expired }
+  return { settledBytes, failed: 1, timedOut, expired }
 }
 
 /** Counter changes of a clean-up that ended. `head` is the head after the clean-up. */

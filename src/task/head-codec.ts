@@ -7,7 +7,7 @@
  * - A field of value `undefined` takes no room. The task ID is in the key, and the commit count in the envelope.
  */
 import { type ByteCount, byteCountOf } from './byte-count.js'
-import { COUNTED_LATER_BYTES_MAX, HEAD_BYTES_MAX, type TaskHead, type TaskStatus } from './head.js'
+import { COUNTED_LATER_BYTES_MAX, HEAD_BYTES_MAX, type HeadDraft, type TaskHead, type TaskStatus } from './head.js'
 import { PREFIX } from './log/segment.js'
 
 /** Fields that are set when a task is created, and never change. */
@@ -63,10 +63,13 @@ const POSITIONED = [
 ] as const satisfies readonly (keyof TaskHead)[]
 
 // Values that most heads have take no room: `none` of a clean-up, and the durability of a store that is synced.
-type Named = Omit<TaskHead, (typeof FIXED)[number] | (typeof POSITIONED)[number] | 'cleanUp' | 'durability'> &
+type Named = Omit<
+  TaskHead,
+  (typeof FIXED)[number] | (typeof POSITIONED)[number] | 'cleanUp' | 'durability' | 'laterFields'
+> &
   Partial<Pick<TaskHead, 'cleanUp' | 'durability'>>
 
-const NAMED_APART: ReadonlySet<string> = new Set([...FIXED, ...POSITIONED, 'cleanUp', 'durability'])
+const NAMED_APART: ReadonlySet<string> = new Set([...FIXED, ...POSITIONED, 'cleanUp', 'durability', 'laterFields'])
 
 type Row = [
   status: TaskStatus,
@@ -159,6 +162,7 @@ function namedFields(head: TaskHead): Named | undefined {
     named ??= {}
     named[field] = value
   }
+  if (head.laterFields) named = { ...named, ...head.laterFields }
   if (head.cleanUp !== 'none') named = { ...named, cleanUp: head.cleanUp }
   if (head.durability !== 'synced') named = { ...named, durability: head.durability }
   return named as Named | undefined
@@ -179,8 +183,8 @@ const NONE: Named = {}
 export function joinParts({ taskId, seq, bytes, row }: MovingPart, fixedText: string): TaskHead {
   const fixed = JSON.parse(fixedText) as FixedPart
   const named = row[NAMED_AT] ?? NONE
-  // One literal with every field: an object that grows field by field is copied a hundred times slower by each decision.
-  const head: { readonly [Field in keyof Required<TaskHead>]: TaskHead[Field] } = {
+  // The order of the fields is that of `draftOf`, so that both make the same shape.
+  const head: HeadDraft = {
     taskId,
     type: fixed.type,
     kind: fixed.kind,
@@ -237,8 +241,11 @@ export function joinParts({ taskId, seq, bytes, row }: MovingPart, fixedText: st
     stoppedBy: named.stoppedBy,
     cleanUpReason: named.cleanUpReason,
     error: named.error,
+    laterFields: undefined,
   }
-  for (const field in named) if (!(field in head)) Object.assign(head, { [field]: named[field as keyof Named] })
+  for (const field in named) {
+    if (!(field in head)) head.laterFields = { ...head.laterFields, [field]: named[field as keyof Named] }
+  }
   return head
 }
 

@@ -145,7 +145,12 @@ export interface TaskHead {
   readonly cleanUpReason?: string | undefined
   /** Error of a failed task without stack and causes, for listings. */
   readonly error?: { readonly name: string; readonly message: string; readonly code: ErrorCode } | undefined
+  /** Named fields that this version does not know, as they were read (head-codec-2). */
+  readonly laterFields?: Readonly<Record<string, unknown>> | undefined
 }
+
+/** A head that one decision makes, and that nothing else has yet: the decision may still change it. */
+export type HeadDraft = { -readonly [Name in keyof TaskHead]: TaskHead[Name] }
 
 /** Longest moving part of the head of an unfinished task, in bytes. It is written with every step and read at every open. */
 export const HEAD_BYTES_MAX = 2_048
@@ -175,4 +180,71 @@ export function isSettled(status: TaskStatus): boolean {
 /** The first instant that `now()` returns: the first start of the task, or of the task that a fork was made from. */
 export function firstInstantOf(head: TaskHead): number {
   return head.forkedFrom?.startedAt ?? head.startedAt ?? head.createdAt
+}
+
+/**
+ * A copy of the head for a decision to change. One literal with every field, so that all heads have one shape: copies by
+ * spread get shapes of their own, which made each later read and copy of a head many times slower.
+ */
+export function draftOf(head: TaskHead): HeadDraft {
+  const draft: { [Field in keyof Required<TaskHead>]: TaskHead[Field] } = {
+    taskId: head.taskId,
+    type: head.type,
+    kind: head.kind,
+    version: head.version,
+    owner: head.owner,
+    status: head.status,
+    durability: head.durability,
+    createdAt: head.createdAt,
+    updatedAt: head.updatedAt,
+    startedAt: head.startedAt,
+    settledAt: head.settledAt,
+    ttlMs: head.ttlMs,
+    timeoutAt: head.timeoutAt,
+    deadlineAt: head.deadlineAt,
+    priority: head.priority,
+    idempotencyKey: head.idempotencyKey,
+    hasInput: head.hasInput,
+    seed: head.seed,
+    run: head.run,
+    attempt: head.attempt,
+    wakeAt: head.wakeAt,
+    seq: head.seq,
+    nextRecord: head.nextRecord,
+    prefix: head.prefix,
+    open: head.open,
+    keptFrom: head.keptFrom,
+    records: head.records,
+    completedSteps: head.completedSteps,
+    checkpoints: head.checkpoints,
+    progress: head.progress,
+    parked: head.parked,
+    triedWith: head.triedWith,
+    hasStepStates: head.hasStepStates,
+    intents: head.intents,
+    inputs: head.inputs,
+    inputsAsked: head.inputsAsked,
+    messagesSent: head.messagesSent,
+    messageKeys: head.messageKeys,
+    messages: head.messages,
+    listens: head.listens,
+    hasNews: head.hasNews,
+    children: head.children,
+    parentId: head.parentId,
+    depth: head.depth,
+    hasPatches: head.hasPatches,
+    hasDropped: head.hasDropped,
+    forkedFrom: head.forkedFrom,
+    life: head.life,
+    deaths: head.deaths,
+    begun: head.begun,
+    bytes: head.bytes,
+    sweeping: head.sweeping,
+    cleanUp: head.cleanUp,
+    stoppedBy: head.stoppedBy,
+    cleanUpReason: head.cleanUpReason,
+    error: head.error,
+    laterFields: head.laterFields,
+  }
+  return draft
 }

@@ -6,28 +6,13 @@ import type { Dropped } from './log/dropped-records.js'
 import type { Outcome } from './log/outcome.js'
 import type { StoredPatches } from './log/patch-answers.js'
 import type { PendingRecord } from './log/pending-record.js'
-import type {
-  CheckpointRecord,
-  ChildRecord,
-  DecisionRecord,
-  InputRecord,
-  ReceiveRecord,
-  SleepRecord,
-  StepRecord,
-} from './log/records.js'
+import type { CheckpointRecord, NamedRecord, Unnumbered } from './log/records.js'
 import type { SegmentSum } from './log/segment.js'
 import type { UndoRecord } from './log/undo-record.js'
 import type { Message, MessageKey } from './message.js'
 
 /** A log record before its number and its time are set. */
-export type NewRecord =
-  | Omit<StepRecord, 'seq' | 'at'>
-  | Omit<SleepRecord, 'seq' | 'at'>
-  | Omit<InputRecord, 'seq' | 'at'>
-  | Omit<ReceiveRecord, 'seq' | 'at'>
-  | Omit<ChildRecord, 'seq' | 'at'>
-  | Omit<DecisionRecord, 'seq' | 'at'>
-  | Omit<CheckpointRecord, 'seq' | 'at' | 'closes' | 'stateBytes'>
+export type NewRecord = Unnumbered<NamedRecord> | Omit<CheckpointRecord, 'seq' | 'at' | 'closes' | 'stateBytes'>
 
 /** A checkpoint state that is dropped to make room for a newer one. */
 export interface DroppedState {

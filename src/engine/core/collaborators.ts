@@ -6,7 +6,7 @@
 
 import type { Level } from '../../store/disk/level.js'
 import type { AnyTaskDefinition } from '../../task/definition/definition.js'
-import type { Parked, StoppedBy, TaskHead } from '../../task/head.js'
+import type { Parked, TaskHead } from '../../task/head.js'
 import type { Outcome } from '../../task/log/outcome.js'
 import type { RecordName } from '../../task/log/records.js'
 import type { EventOf } from '../../task/task-event.js'
@@ -24,16 +24,13 @@ export interface Collaborators {
 }
 
 /** Origin and circumstances of the end of a task. */
-export interface Settling {
-  readonly run?: number
-  readonly by: string
+export interface Settling extends SettledBy {
   /** True if the commit waits while the store is down. False if it is refused then. */
   readonly patient: boolean
-  /** The cause of the end, if the body did not end by itself. */
-  readonly stoppedBy?: StoppedBy | undefined
-  /** True if a parked task is given up: no clean-up runs. */
-  readonly givesUp?: boolean | undefined
 }
+
+/** The cause of a settlement. */
+export type SettledBy = Pick<EventOf<'settle'>, 'run' | 'by' | 'stoppedBy' | 'givesUp' | 'progress'>
 
 /** The input of a task that starts to run in the commit that creates it. */
 export interface FreshInput {
@@ -49,11 +46,7 @@ export interface Lifecycle {
   /** Settles a task whose timeout, deadline or `ttl` has passed. */
   timeOut(task: LiveTask): Promise<void>
   /** Creates the event that settles a task of this type. */
-  settleEvent(
-    head: Pick<TaskHead, 'type' | 'kind'>,
-    outcome: Outcome,
-    settling: Omit<Settling, 'patient'>,
-  ): EventOf<'settle'>
+  settleEvent(head: Pick<TaskHead, 'type' | 'kind'>, outcome: Outcome, who: SettledBy): EventOf<'settle'>
   /** Notifies waiters and listeners that a task is settled on disk, and starts its clean-up. */
   announceSettled(task: LiveTask, outcomeText: string): void
   /** Parks a task. */

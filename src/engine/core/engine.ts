@@ -155,9 +155,9 @@ export class Engine {
   }
 
   /** Settles a task. @throws HoldfastError `TASK_SETTLED`, RunFenced if the run of the caller is superseded */
-  async settle(task: LiveTask, outcome: Outcome, { patient, ...who }: Settling): Promise<void> {
-    const { progress } = task
-    await this.#commits.commit(task, { ...this.#lifecycle.settleEvent(task.head, outcome, who), progress }, patient)
+  async settle(task: LiveTask, outcome: Outcome, { run, by, patient, stoppedBy, givesUp }: Settling): Promise<void> {
+    const who = { run, by, stoppedBy, givesUp, progress: task.progress }
+    await this.#commits.commit(task, this.#lifecycle.settleEvent(task.head, outcome, who), patient)
     this.#lifecycle.announceSettled(task, JSON.stringify(outcome))
   }
 

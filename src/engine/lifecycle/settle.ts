@@ -6,7 +6,7 @@ import type { TaskHead } from '../../task/head.js'
 import type { Outcome } from '../../task/log/outcome.js'
 import type { EventOf } from '../../task/task-event.js'
 import { checkOutcome } from '../checks/arguments.js'
-import type { Settling } from '../core/collaborators.js'
+import type { SettledBy } from '../core/collaborators.js'
 import type { Engine } from '../core/engine.js'
 import type { LiveTask } from '../core/live-task.js'
 import { removeTask } from '../core/remove-task.js'
@@ -18,11 +18,12 @@ export function settleEvent(
   { registry, retentionMs }: Pick<Engine, 'registry' | 'retentionMs'>,
   { type, kind }: Pick<TaskHead, 'type' | 'kind'>,
   outcome: Outcome,
-  who: Omit<Settling, 'patient'>,
+  who: SettledBy,
 ): EventOf<'settle'> {
   const definition = registry.get(type)
   const onCancel = kind === 'session' ? false : definition ? definition.onCancel !== undefined : 'unknown'
-  return { kind: 'settle', outcome, retentionMs, onCancel, ...who }
+  const { run, by, stoppedBy, givesUp, progress } = who
+  return { kind: 'settle', run, outcome, by, progress, retentionMs, stoppedBy, onCancel, givesUp }
 }
 
 /**

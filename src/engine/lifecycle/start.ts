@@ -97,26 +97,33 @@ export async function startTask(
   const create = async (): Promise<Started> => {
     await engine.usage.load(owner)
     await engine.admission.ready({ owner, type: definition.name, kind: 'body', quota })
-    const now = clock.now()
-    const taskId = ids.taskId(now)
-    const task: Omit<NewTask, 'startNow' | 'life'> = {
+    const { name: type, version, timeoutMs } = definition
+    const taskId = ids.taskId(clock.now())
+    const records = beside(taskId)
+    engine.assertOpen()
+    const admitted = engine.admission.admit({ owner, type, kind: 'body', deadlineAt, quota })
+    const about: NewTask = {
       taskId,
-      beside: beside(taskId),
+      beside: records,
       seed: ids.seed(),
-      type: definition.name,
+      type,
       kind: 'body',
-      version: definition.version,
+      version,
       owner,
       durability: store.durability,
       ttlMs,
       deadlineAt,
       priority,
-      timeoutMs: definition.timeoutMs,
+      timeoutMs,
       idempotency: key === undefined ? undefined : { key, fingerprint },
       inputText,
+      startNow: admitted.startNow,
+      life: engine.openings.life,
       by: owner ?? 'admin',
     }
-    return { taskId: await createAndRun(engine, task, quota), created: true }
+    const task = await commitNew(engine, about, admitted)
+    beginAdmitted(engine, task, admitted, about)
+    return { taskId, created: true }
   }
   return onceUnderKey(
     engine,
@@ -207,19 +214,6 @@ export async function createSessionTask(
   engine.assertOpen()
   const admitted = admission.admit({ ...task, quota })
   return { taskId: (await commitNew(engine, task, admitted)).taskId, created: true }
-}
-
-async function createAndRun(
-  engine: Engine,
-  about: Omit<NewTask, 'startNow' | 'life'>,
-  quota: Quota | undefined,
-): Promise<string> {
-  engine.assertOpen()
-  const admitted = engine.admission.admit({ ...about, quota })
-  const { startNow } = admitted
-  const task = await commitNew(engine, { ...about, startNow, life: engine.openings.life }, admitted)
-  beginAdmitted(engine, task, admitted, about)
-  return task.taskId
 }
 
 /** Runs a new task in the slot that admission gave to it, or queues it. A late task (`isLate`) is settled already. */

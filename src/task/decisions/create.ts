@@ -2,7 +2,7 @@
 import { HoldfastError } from '../../base/errors.js'
 import { bytesOf, TASK_BYTES } from '../byte-count.js'
 import type { BindingRecord, Change, IdempotencyEntry, TaskDecision } from '../changes.js'
-import { FIXED_PART_BYTES_MAX, type ForkedFrom, type TaskHead } from '../head.js'
+import { draftOf, FIXED_PART_BYTES_MAX, type ForkedFrom, type TaskHead } from '../head.js'
 import { encodeFixedPart } from '../head-codec.js'
 import { emptySegment, PREFIX } from '../log/segment.js'
 import type { EventOf } from '../task-event.js'
@@ -41,7 +41,7 @@ export interface NewTask {
  * @throws HoldfastError `TOO_LARGE` if the names of the task do not fit into the fixed part of its head
  */
 export function createTask(task: NewTask, now: number): TaskDecision {
-  const head: TaskHead = {
+  const head = draftOf({
     taskId: task.taskId,
     type: task.type,
     kind: task.kind,
@@ -76,7 +76,7 @@ export function createTask(task: NewTask, now: number): TaskDecision {
     bytes: { kept: TASK_BYTES + (task.inputText === undefined ? 0 : bytesOf(task.inputText)), prunable: 0 },
     life: task.startNow ? task.life : undefined,
     cleanUp: 'none',
-  }
+  })
   const bytes = Buffer.byteLength(encodeFixedPart(head))
   if (bytes > FIXED_PART_BYTES_MAX) {
     const said = `The names of the task take ${bytes} bytes together; ${FIXED_PART_BYTES_MAX} fit`

@@ -10,7 +10,7 @@
 import { bytesOf, grownCount } from '../byte-count.js'
 import type { Change, TaskDecision } from '../changes.js'
 import { cleanUpTally, settledTally } from '../counters.js'
-import type { TaskHead } from '../head.js'
+import type { HeadDraft, TaskHead } from '../head.js'
 import { bytesLeft } from '../head-codec.js'
 import { failureCode, type TaskError } from '../log/outcome.js'
 import { isUndoingOver, ON_CANCEL } from '../log/undo-record.js'
@@ -26,38 +26,37 @@ const PARKING_BYTES = 90
 /** Reason of a clean-up that was given up before it ran. */
 const NOT_RUN = 'NOT_RUN'
 
-/** Decides the end of a task. */
-export function settle(head: TaskHead, event: EventOf<'settle'>, now: number): TaskDecision {
+/** Decides the end of a task. @param head the head that the decision changes */
+export function settle(head: HeadDraft, event: EventOf<'settle'>, now: number): TaskDecision {
   const { outcome, by, stoppedBy, givesUp } = event
   const action = ({ result: 'completed', error: 'failed', cancelled: 'cancelled' } as const)[outcome.kind]
   const cleanUp = givesUp ? 'failed' : needsCleanUp(head, event) ? 'pending' : 'none'
   const text = JSON.stringify(outcome)
-  const bare: TaskHead = {
-    ...head,
-    bytes: grownCount(head, bytesOf(text)),
-    status: action,
-    settledAt: now,
-    run: head.run + 1,
-    parked: undefined,
-    triedWith: undefined,
-    wakeAt: undefined,
-    listens: undefined,
-    hasNews: undefined,
-    inputs: undefined,
-    progress: event.progress ?? head.progress,
-    stoppedBy,
-    cleanUp,
-    cleanUpReason: givesUp ? NOT_RUN : undefined,
-  }
-  const settled: TaskHead = outcome.kind === 'error' ? { ...bare, error: headline(bare, outcome.error) } : bare
-  const why = outcome.kind === 'cancelled' ? outcome.reason : settled.error?.code
-  const entry: Entry = { at: now, action, from: head.status, to: action, by, why }
+  const from = head.status
+  head.bytes = grownCount(head, bytesOf(text))
+  head.status = action
+  head.settledAt = now
+  head.run++
+  head.parked = undefined
+  head.triedWith = undefined
+  head.wakeAt = undefined
+  head.listens = undefined
+  head.hasNews = undefined
+  head.inputs = undefined
+  if (event.progress !== undefined) head.progress = event.progress
+  head.stoppedBy = stoppedBy
+  head.cleanUp = cleanUp
+  head.cleanUpReason = givesUp ? NOT_RUN : undefined
+  if (outcome.kind === 'error') head.error = headline(head, outcome.error)
+  const why = outcome.kind === 'cancelled' ? outcome.reason : head.error?.code
+  const entry: Entry = { at: now, action, from, to: action, by, why }
   const { owner, type, idempotencyKey: key } = head
-  const at = forgetAt(settled, event.retentionMs)
+  const at = forgetAt(head, event.retentionMs)
   const forget: Change[] =
     key === undefined || at === undefined ? [] : [{ kind: 'forget-key', at, scope: { owner, type, key } }]
-  const tally = givesUp ? { ...settledTally(settled), notCleanedUp: 1 } : settledTally(settled)
-  return { ...decide(settled, entry, { kind: 'outcome', text }, ...forget), tally }
+  const tally = givesUp ? { ...settledTally(head), notCleanedUp: 1 } : settledTally(head)
+  const { changes } = decide(head, entry, { kind: 'outcome', text }, ...forget)
+  return { head, changes, tally }
 }
 
 /** True if children, undo records or an `onCancel` need a clean-up (settle-1). */

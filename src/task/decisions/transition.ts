@@ -18,7 +18,16 @@
 import { HoldfastError } from '../../base/errors.js'
 import { bytesOf, grownCount, prunedCount, shrunkCount, stateUsage } from '../byte-count.js'
 import type { Change, TaskDecision } from '../changes.js'
-import { isLive, isSettled, PARKED_REASON_BYTES_MAX, type Parked, type TaskHead, type TaskStatus } from '../head.js'
+import {
+  draftOf,
+  type HeadDraft,
+  isLive,
+  isSettled,
+  PARKED_REASON_BYTES_MAX,
+  type Parked,
+  type TaskHead,
+  type TaskStatus,
+} from '../head.js'
 import { bytesLeft } from '../head-codec.js'
 import { encodeDropped, joinDropped } from '../log/dropped-records.js'
 import {
@@ -27,6 +36,8 @@ import {
   encodeRecord,
   type LogRecord,
   type NamedRecord,
+  numbered,
+  type Unnumbered,
   withRecord,
 } from '../log/records.js'
 import { emptySegment, PREFIX, type SegmentSum } from '../log/segment.js'
@@ -123,12 +134,9 @@ export function transition(head: TaskHead, event: TaskEvent, now: number): TaskD
   }
 }
 
-/** A head that one decision makes, and that nothing else has yet: the decision may still change it. */
-type HeadDraft = { -readonly [Name in keyof TaskHead]: TaskHead[Name] }
-
-/** The head with the time and the number of this commit. One copy, since a copy with another shape costs microseconds. */
+/** The head with the time and the number of this commit. */
 function nextHead(head: TaskHead, event: TaskEvent, now: number): HeadDraft {
-  const next: HeadDraft = Object.assign({ ...head }, marksAfter(head, event))
+  const next = Object.assign(draftOf(head), marksAfter(head, event))
   next.updatedAt = now
   next.seq = head.seq + 1
   return next
@@ -180,32 +188,29 @@ function asInput(before: TaskStatus, { head, changes, record: made }: TaskDecisi
   if (status === before) return { head, changes, record: made }
   const action = status === 'running' ? 'input-over' : 'input-required'
   const entry = { at: now, action, from: before, to: status, by: 'body' } as const
-  const changed: TaskHead = { ...head, status }
+  const changed = draftOf(head)
+  changed.status = status
   return { ...decide(changed, entry, ...changes.filter(({ kind }) => kind !== 'head')), record: made }
 }
 
-function start(head: TaskHead, event: EventOf<'start'>, now: number): TaskDecision {
+function start(head: HeadDraft, event: EventOf<'start'>, now: number): TaskDecision {
+  const from = head.status
   const startedAt = head.startedAt ?? now
+  head.status = from === 'pending' ? 'running' : from
+  head.run = event.run
+  head.startedAt = startedAt
   // Set once: the timeout counts from the start of the first run, crashes and down time included.
-  const timeoutAt = head.timeoutAt ?? (event.timeoutMs === undefined ? undefined : startedAt + event.timeoutMs)
-  const status = head.status === 'pending' ? 'running' : head.status
-  const started: TaskHead = {
-    ...head,
-    status,
-    run: event.run,
-    startedAt,
-    timeoutAt,
-    parked: undefined,
-    triedWith: undefined,
-    wakeAt: undefined,
-    listens: undefined,
-    hasNews: undefined,
-  }
-  return decide(started, {
+  head.timeoutAt ??= event.timeoutMs === undefined ? undefined : startedAt + event.timeoutMs
+  head.parked = undefined
+  head.triedWith = undefined
+  head.wakeAt = undefined
+  head.listens = undefined
+  head.hasNews = undefined
+  return decide(head, {
     at: now,
     action: event.recovered ? 'recovered' : 'started',
-    from: head.status,
-    to: status,
+    from,
+    to: head.status,
     by: event.recovered ? 'recovery' : 'engine',
   })
 }
@@ -248,7 +253,7 @@ function record(head: HeadDraft, event: EventOf<'record'>, now: number): TaskDec
 function recordNamed(head: HeadDraft, event: EventOf<'record'>, seq: number, now: number): TaskDecision {
   const { beside } = event
   const { status } = head
-  const named = { ...event.record, seq, at: now } as NamedRecord
+  const named = numbered(event.record as Unnumbered<NamedRecord>, seq, now)
   const text = encodeRecord(named)
   const { segment } = named
   if (segment === PREFIX) head.prefix = withRecord(head.prefix, text)

@@ -132,8 +132,28 @@ export const BEHIND_PATCHED = ". Put what changed behind `task.patched('a name')
  */
 export function encodeRecord(record: LogRecord): string {
   const value = 'value' in record ? record.value : undefined
-  return value === undefined ? JSON.stringify(record) : `${JSON.stringify({ ...record, value: undefined })}\n${value}`
+  if (value === undefined) return JSON.stringify(record)
+  if (record.kind !== 'step') return `${JSON.stringify({ ...record, value: undefined })}\n${value}`
+  const bare = numberedStep(record, record.seq, record.at)
+  bare.value = undefined
+  return `${JSON.stringify(bare)}\n${value}`
 }
+
+/** The record with its number and the instant of its commit. */
+export function numbered(record: Unnumbered<NamedRecord>, seq: number, at: number): NamedRecord {
+  return record.kind === 'step' ? numberedStep(record, seq, at) : { ...record, seq, at }
+}
+
+/** A record before its commit. */
+export type Unnumbered<R> = R extends LogRecord ? Omit<R, 'seq' | 'at'> : never
+
+// One literal with every field: most records are steps, and copies by spread get a shape of their own each.
+function numberedStep(record: Unnumbered<StepRecord>, seq: number, at: number): Draft<StepRecord> {
+  const { segment, scope, ask, after, name, number, startedAt, attempts, value, failed } = record
+  return { kind: 'step', segment, scope, ask, after, name, number, startedAt, attempts, value, failed, seq, at }
+}
+
+type Draft<R> = { -readonly [Field in keyof R]: R[Field] }
 
 /** The record that `encodeRecord` wrote. */
 export function decodeRecord(text: string): LogRecord {

@@ -82,7 +82,7 @@ describe('a field that this version does not know', () => {
     const row = JSON.parse(encodeMovingPart(moved)) as unknown[]
     const later = [...row.slice(0, 19), { ...(row[19] as object), title: 'T', attributes: { a: [1] } }]
     const head = joinParts(decodeMovingPart('task-1', 1, JSON.stringify(later)) as never, encodeFixedPart(moved))
-    expect(head).toMatchObject({ title: 'T', attributes: { a: [1] }, wakeAt: 99 })
+    expect(head).toMatchObject({ laterFields: { title: 'T', attributes: { a: [1] } }, wakeAt: 99 })
     const next = transition(head, { kind: 'resume', by: 'admin' }, 80).head
     expect(JSON.parse(encodeMovingPart(next)) as unknown[]).toMatchObject({
       19: { title: 'T', attributes: { a: [1] } },

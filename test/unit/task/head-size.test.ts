@@ -46,7 +46,7 @@ type Born =
 /** What comes with the end. */
 type Ended = 'sweeping' | 'settledAt' | 'cleanUp' | 'cleanUpReason' | 'stoppedBy' | 'error'
 
-const GROWN: Required<Omit<TaskHead, Born | Ended | 'parked' | 'begun' | 'triedWith'>> = {
+const GROWN: Required<Omit<TaskHead, Born | Ended | 'parked' | 'begun' | 'triedWith' | 'laterFields'>> = {
   status: 'input_required',
   updatedAt: NEVER,
   startedAt: NEVER,

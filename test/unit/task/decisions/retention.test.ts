@@ -172,7 +172,7 @@ describe('counters', () => {
     expect(settledTally(at('failed', error('EXPIRED')))).toMatchObject({ failed: 1, timedOut: 0, expired: 1 })
     expect(settledTally(at('failed', error('TASK_FAILED')))).toMatchObject({ failed: 1, timedOut: 0, expired: 0 })
     // Its bytes move when its clean-up has ended, and not twice.
-    expect(settledTally(at('cancelled', { cleanUp: 'pending' }))).toEqual({ cancelled: 1 })
+    expect(settledTally(at('cancelled', { cleanUp: 'pending' }))).toEqual({ settledBytes: 0, cancelled: 1 })
     expect(cleanUpTally(at('cancelled', { cleanUp: 'done' }))).toEqual({ settledBytes: 70, cleanedUp: 1 })
     expect(cleanUpTally(at('cancelled', { cleanUp: 'failed' }))).toEqual({ settledBytes: 70, notCleanedUp: 1 })
     expect(sweptTally(at('failed'))).toEqual({ settledBytes: -70, sweptFailed: 1 })
