@@ -46,7 +46,7 @@ export async function readSteps(engine: Pick<Engine, 'store' | 'tasks'>, found: 
   }
   for (const { record } of log) add(countedIn(record), infoOf(record))
   const recorded = new Set(log.map(({ record }) => `${record.segment}/${record.scope}/${record.ask}`))
-  for (const { ask, startedAt } of engine.tasks.get(head.taskId)?.run?.begun ?? []) {
+  for (const { ask, startedAt } of engine.tasks.get(head.taskId)?.slot.run?.begun ?? []) {
     const { name } = ask
     if (name.kind === 'checkpoint' || recorded.has(`${ask.segment}/${ask.scope}/${ask.ask}`)) continue
     const running = { state: 'running', startedAt, recordedAt: undefined, attempts: 1 } as const

@@ -314,9 +314,9 @@ async function drain(host: ClosingHost, graceMs: number): Promise<void> {
   for (const task of tasks) {
     void flush(host, task)
     task.timeLimit.cancel()
-    task.disarmWake()
+    task.slot.cancelTimer()
   }
-  const runs = tasks.flatMap(({ run }) => (run ? [run.idle()] : []))
+  const runs = tasks.flatMap(({ slot: { run } }) => (run ? [run.idle()] : []))
   const cleanings = tasks.flatMap(({ settlement: { cleaning } }) => (cleaning ? [cleaning.over] : []))
   if (runs.length + cleanings.length > 0 && graceMs > 0) {
     let disarm = () => {}
@@ -326,8 +326,8 @@ async function drain(host: ClosingHost, graceMs: number): Promise<void> {
     await Promise.race([Promise.all([...runs, ...cleanings]), grace])
     disarm()
   }
-  for (const { run, settlement } of live.values()) {
-    run?.abandon()
+  for (const { slot, settlement } of live.values()) {
+    slot.run?.abandon()
     settlement.cleaning?.abort(
       new DOMException('The engine is closed. The clean-up continues at the next open.', 'AbortError'),
     )

@@ -1,38 +1,14 @@
 /** An unfinished task in memory: its decided head, its head on disk, and the run that executes its body. */
 import type { Deferred } from '../../base/deferred.js'
 import { isSettled, type Progress, type TaskHead } from '../../task/head.js'
-import type { Ask } from '../../task/log/history.js'
 import type { Admitted } from '../scheduling/admission.js'
-import type { IdleRun } from '../scheduling/loaded-runs.js'
 import { RecoveryState } from '../state/recovery-state.js'
 import { Settlement } from '../state/settlement.js'
+import { SlotState } from '../state/slot-state.js'
 import { TaskTimer } from '../state/task-timer.js'
 import type { DeferredRecords } from './deferred-records.js'
 import type { QuestionPlace } from './question-places.js'
 import type { CountedAs, TaskCounts } from './task-counts.js'
-
-/** The members of a run that the engine uses. */
-export interface ActiveRun {
-  readonly isOver: boolean
-  /** The calls whose functions run now. */
-  readonly begun: readonly { readonly ask: Ask; readonly startedAt?: number }[]
-  /** Running functions of steps that have an undo and whose result is not on disk, by the identity of the step. */
-  readonly functions: ReadonlyMap<string, Promise<unknown>>
-  /** The running undos of branches that lost, while the body continues. */
-  readonly undoing: ReadonlyMap<unknown, Promise<unknown>>
-  readonly waits: {
-    /** Wakes the waits for news. With `ids`, only the waits with these identities. */
-    nudge(ids?: readonly string[]): void
-    /** Unloads the run if it only waits. */
-    unload(): void
-  }
-  /** Aborts the signals and interrupts the waits of the body, because the task is settled. */
-  interrupt(): void
-  /** Ends the run without an outcome. A later run continues the task. */
-  abandon(): void
-  /** Resolves when no step runs and the body only waits. */
-  idle(): Promise<void>
-}
 
 export class LiveTask {
   /** The head as the queued commits and the deferred records will leave it. Decisions are made on this head (commit-5). */
@@ -44,18 +20,7 @@ export class LiveTask {
    * owner.
    */
   account: string | undefined
-  /** The run that executes the body now. */
-  run: ActiveRun | undefined
-  /** True if a run of the task is in progress, or is queued for a slot. */
-  scheduled = false
-  /** True if the task holds a slot. A run that only waits holds none. */
-  hasSlot = false
-  /** State of the run in memory. `leaving`: the run is being unloaded, and that is not on disk yet. */
-  memory: 'unloaded' | 'loaded' | 'leaving' = 'unloaded'
-  /** Set while the run is in memory without a slot. */
-  idle: IdleRun | undefined
-  /** Set while the run waits for a slot again. */
-  waking: Promise<void> | undefined
+  readonly slot = new SlotState()
   readonly recovery: RecoveryState
   readonly settlement: Settlement
   /** The timer of the first of the task's time limits. */
@@ -76,16 +41,10 @@ export class LiveTask {
    * commit.
    */
   coming: Deferred<void> | undefined
-  /**
-   * True if news came while the run was being loaded or unloaded. After an unload, the task then runs again at once.
-   */
-  wakesAtOnce = false
   /** Records that the body received and that are not on disk yet. `undefined` if there are none. */
   deferred: DeferredRecords | undefined
   /** Commits of the task that are being written. */
   readonly commits = new Set<Promise<unknown>>()
-  /** Cancels the timer that wakes the task. */
-  disarmWake: () => void = () => {}
 
   #committed: TaskHead | undefined
   #counts: TaskCounts<LiveTask> | undefined

@@ -1,12 +1,14 @@
 /**
  * Takes and releases the slots of tasks in memory. Each slot in use belongs to a start that is being written
- * (admission.ts), or to a task that `hasSlot`.
+ * (admission.ts), or to a task in memory that is `running` (slot-state.ts).
  */
 import type { Clock } from '../../base/clock.js'
-import type { LoadedRuns } from '../scheduling/loaded-runs.js'
+import { deferred } from '../../base/deferred.js'
+import type { IdleRun, LoadedRuns } from '../scheduling/loaded-runs.js'
 import type { Scheduler } from '../scheduling/scheduler.js'
+import type { ActiveRun } from '../state/slot-state.js'
 import type { SuspectTurns } from './collaborators.js'
-import type { ActiveRun, LiveTask } from './live-task.js'
+import type { LiveTask } from './live-task.js'
 
 /** Members of the engine that `Slots` uses. */
 interface SlotsHost {
@@ -18,7 +20,7 @@ interface SlotsHost {
   begin(task: LiveTask): void
 }
 
-type WaitingRun = Pick<ActiveRun, 'isOver' | 'waits'>
+type WaitingRun = Pick<ActiveRun, 'waits'>
 
 export class Slots {
   constructor(private readonly engine: SlotsHost) {}
@@ -31,79 +33,86 @@ export class Slots {
     const { taskId, owner, type, priority, wakeAt, createdAt } = task.head
     // The wake time of a task that news woke may be in the future.
     const since = wakeAt === undefined ? createdAt : Math.min(wakeAt, clock.now())
+    task.slot.queue()
     scheduler.enqueue({ taskId, owner, type, priority, since }, () => this.engine.begin(task))
+  }
+
+  /** Removes a settled task from the queue. */
+  leaveQueue({ taskId, slot }: LiveTask): void {
+    slot.leaveQueue()
+    this.engine.scheduler.remove(taskId)
   }
 
   /** Releases the slot of a task whose run only waits, at most until `endsAt`. */
   rest(task: LiveTask, run: WaitingRun, endsAt: number): void {
-    this.#beginIdle(task, run, endsAt)
-    if (!task.hasSlot) return
+    const { slot, head } = task
+    const idle = newIdleRun(run, endsAt)
+    this.#removeIdle(slot.idleRun)
+    const hadSlot = slot.rest(idle)
+    this.engine.loaded.addIdle(idle)
+    if (!hadSlot) return
     this.engine.suspects.waits(task)
-    this.#giveBack(task)
+    this.engine.scheduler.rest(head)
   }
 
   /**
    * Queues a run for a slot after its wait. Resolves when it has one. If the run has ended by then, the slot is
    * released.
    */
-  wake(task: LiveTask, run: WaitingRun): Promise<void> {
-    if (task.hasSlot) return Promise.resolve()
-    const { taskId, owner, type, priority } = task.head
-    task.waking ??= new Promise<void>((resolve) => {
-      const since = this.engine.clock.now()
-      this.#beginIdle(task, run, since)
-      this.engine.scheduler.enqueue({ taskId, owner, type, priority, since, isLoaded: true }, () => {
-        // The task takes the slot in the same turn, so that no slot is without a task. A run that has ended releases it
-        // again.
-        task.waking = undefined
-        task.hasSlot = true
-        this.#endIdle(task)
-        if (run.isOver) this.#giveBack(task)
-        resolve()
-      })
+  wake({ slot, head }: LiveTask, run: WaitingRun): Promise<void> {
+    if (slot.kind === 'running') return Promise.resolve()
+    if (slot.awaited) return slot.awaited
+    const { scheduler, loaded, clock } = this.engine
+    const { taskId, owner, type, priority } = head
+    const since = clock.now()
+    const { promise, resolve } = deferred()
+    const idle = newIdleRun(run, since)
+    this.#removeIdle(slot.idleRun)
+    // Before the task is queued, because the scheduler may give the slot at once.
+    slot.wake(idle, promise)
+    loaded.addIdle(idle)
+    scheduler.enqueue({ taskId, owner, type, priority, since, isLoaded: true }, () => {
+      this.#removeIdle(slot.idleRun)
+      // The task takes the slot in the same turn, so that no slot is without a task.
+      if (!slot.resume()) scheduler.rest(head)
+      resolve()
     })
-    return task.waking
+    return promise
   }
 
   /** Releases the slot of a task whose run is being unloaded. The commit of the unload needs no slot. */
-  unload(task: LiveTask): void {
-    if (task.memory !== 'loaded') return
-    task.memory = 'leaving'
+  unload({ taskId, slot, head }: LiveTask): void {
+    if (!slot.isLoaded) return
+    const { kind, idleRun } = slot
+    slot.unload()
     this.engine.loaded.beginLeaving()
-    this.#leaveQueue(task)
-    this.#giveBack(task)
+    this.#removeWaiting(taskId, idleRun)
+    if (kind === 'running') this.engine.scheduler.rest(head)
   }
 
-  /** Releases the slot and the queue entries of a task whose run has ended and whose last commit is written. */
-  endRun(task: LiveTask): void {
-    const { hasSlot, memory } = task
-    task.hasSlot = false
-    task.memory = 'unloaded'
-    this.#leaveQueue(task)
-    if (hasSlot) this.engine.scheduler.release(task.head)
-    else if (memory !== 'unloaded') this.engine.loaded.leave(memory)
+  /**
+   * Releases the slot and the queue entries of a task whose run has ended and whose last commit is written.
+   * @returns true if news came too late for the run
+   */
+  endRun({ taskId, slot, head }: LiveTask): boolean {
+    const { kind, idleRun } = slot
+    const hadNews = slot.end()
+    this.#removeWaiting(taskId, idleRun)
+    if (kind === 'running') this.engine.scheduler.release(head)
+    else this.engine.loaded.leave(kind === 'unloading' ? 'leaving' : 'loaded')
+    return hadNews
   }
 
-  #leaveQueue(task: LiveTask): void {
-    task.waking = undefined
-    this.engine.scheduler.remove(task.taskId)
-    this.#endIdle(task)
+  #removeWaiting(taskId: string, idle: IdleRun | undefined): void {
+    this.engine.scheduler.remove(taskId)
+    this.#removeIdle(idle)
   }
 
-  #giveBack(task: LiveTask): void {
-    if (!task.hasSlot) return
-    task.hasSlot = false
-    this.engine.scheduler.rest(task.head)
+  #removeIdle(idle: IdleRun | undefined): void {
+    if (idle) this.engine.loaded.removeIdle(idle)
   }
+}
 
-  #beginIdle(task: LiveTask, run: WaitingRun, endsAt: number): void {
-    this.#endIdle(task)
-    task.idle = { endsAt, unload: () => run.waits.unload() }
-    this.engine.loaded.addIdle(task.idle)
-  }
-
-  #endIdle(task: LiveTask): void {
-    if (task.idle) this.engine.loaded.removeIdle(task.idle)
-    task.idle = undefined
-  }
+function newIdleRun(run: WaitingRun, endsAt: number): IdleRun {
+  return { endsAt, unload: () => run.waits.unload() }
 }

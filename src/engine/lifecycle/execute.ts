@@ -60,9 +60,8 @@ export async function executeTask(
   }
   const patched = new Patched(new Patches(loaded.patches), [...loaded.notes.values()])
   const run = new Run(engine, task, loaded.history, loaded.notes, patched, definition, recovered, report)
-  task.run = run
   // Each wait reads the store before it begins, so news that came during the load is found.
-  task.wakesAtOnce = false
+  task.slot.load(run)
   if (fresh) engine.events.emit('task:started', { taskId, type, run: run.number, recovered })
   const end = await run.execute(codeOf(run, definition, loaded.input))
   try {

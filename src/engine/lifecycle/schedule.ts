@@ -10,14 +10,13 @@ import { scheduleAfterRun } from './wake.js'
 
 /** Queues a task for a slot now, or at its wake time. */
 export function schedule(engine: Engine, task: LiveTask, { now = false } = {}): void {
-  if (task.scheduled || task.settlement.isAnnounced || task.recovery.isAwaited || engine.closing) return
+  if (task.slot.isScheduled || task.settlement.isAnnounced || task.recovery.isAwaited || engine.closing) return
   const { wakeAt = 0 } = task.head
   if (!now && !hasMissedChild(engine, task) && wakeAt > engine.clock.now()) {
-    task.disarmWake = engine.clock.setTimer(wakeAt, () => schedule(engine, task))
+    task.slot.sleep(engine.clock.setTimer(wakeAt, () => schedule(engine, task)))
     return
   }
   if (engine.suspects.holds(task)) return
-  task.scheduled = true
   task.recovery.queueRun()
   engine.slots.queue(task)
 }
@@ -38,19 +37,15 @@ export function begin(engine: Engine, task: LiveTask, fresh?: { readonly inputTe
 function run(engine: Engine, task: LiveTask, fresh: { readonly inputText: string | undefined } | undefined): void {
   const { logger } = engine
   const { taskId } = task
-  task.scheduled = true
-  task.hasSlot = true
-  task.memory = 'loaded'
+  task.slot.begin()
   void executeTask(engine, task, fresh)
     .catch((error: unknown) => {
       return engine.park(task, { code: 'RECORD_DAMAGED', reason: `its run ended unexpectedly: ${faultOf(error)}` })
     })
     .catch((error: unknown) => logger.debug('A task could not be parked', { taskId, error: faultOf(error) }))
     .finally(() => {
-      task.scheduled = false
-      task.run = undefined
-      engine.slots.endRun(task)
+      const hadNews = engine.slots.endRun(task)
       engine.suspects.over(task)
-      scheduleAfterRun(engine, task)
+      scheduleAfterRun(engine, task, hadNews)
     })
 }

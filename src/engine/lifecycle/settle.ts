@@ -35,8 +35,7 @@ export function announceSettled(engine: Engine, task: LiveTask, outcomeText: str
   task.settlement.announce(outcomeText)
   const { taskId, type, status, error } = task.head
   task.timeLimit.cancel()
-  task.disarmWake()
-  engine.scheduler.remove(taskId)
+  engine.slots.leaveQueue(task)
   engine.suspects.over(task)
   if (status === 'failed') engine.lines.failed(taskId, type, error?.code)
   const settled = status as 'completed' | 'failed' | 'cancelled'
@@ -50,7 +49,7 @@ export function announceSettled(engine: Engine, task: LiveTask, outcomeText: str
     if (task.head.cleanUp !== 'pending') removeTask(engine, task, outcomeText)
     return
   }
-  const { run } = task
+  const { run } = task.slot
   run?.interrupt()
   if (task.head.cleanUp === 'pending') {
     startCleanUp(engine, task, run)

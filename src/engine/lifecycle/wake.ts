@@ -10,27 +10,26 @@ import type { LiveTask } from '../core/live-task.js'
 export function wakeTask(engine: Pick<Engine, 'schedule'>, task: LiveTask, answered?: readonly string[]): void {
   // A session task has no body, so nothing waits.
   if (task.settlement.isAnnounced || task.head.kind === 'session') return
-  if (task.run && !task.run.isOver) {
-    task.run.waits.nudge(answered)
+  const { slot } = task
+  if (slot.run && !slot.run.isOver) {
+    slot.run.waits.nudge(answered)
     return
   }
-  // The run is being loaded or unloaded, and may have read data from before the news.
-  if (task.scheduled) {
-    task.wakesAtOnce = true
+  if (slot.isScheduled) {
+    slot.noteNews()
     return
   }
   if (!listensForNews(task.head) || task.head.parked) return
-  task.disarmWake()
   engine.schedule(task, { now: true })
 }
 
 /**
  * Queues a task again after a run that did not end it: after an unload, before a retry, or if news came during the
  * unload.
+ * @param hadNews true if news came too late for the run
  */
-export function scheduleAfterRun(engine: Pick<Engine, 'tasks' | 'schedule'>, task: LiveTask): void {
-  const now = task.wakesAtOnce && listensForNews(task.head)
-  task.wakesAtOnce = false
+export function scheduleAfterRun(engine: Pick<Engine, 'tasks' | 'schedule'>, task: LiveTask, hadNews: boolean): void {
+  const now = hadNews && listensForNews(task.head)
   const isToRun = task.head.wakeAt !== undefined || (now && !task.head.parked)
   if (isToRun && engine.tasks.get(task.taskId) === task) engine.schedule(task, { now })
 }

@@ -87,7 +87,7 @@ function quarantine(engine: Pick<Engine, 'logger' | 'waiters' | 'tasks' | 'child
   engine.logger.error('A task is damaged on disk and does not run. Restore a copy of the store.', { taskId })
   forget(engine, task)
   task.timeLimit.cancel()
-  task.disarmWake()
-  task.run?.abandon()
+  task.slot.cancelTimer()
+  task.slot.run?.abandon()
   engine.waiters.notify(taskId, { kind: 'parked' })
 }
