@@ -10,16 +10,20 @@
 import { cpSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { ClassicLevel } from 'classic-level'
+import { tsImport } from 'tsx/esm/api'
 import { makeTemplate, sweepAll } from './w4-template.mjs'
 
+// The package does not export these, so they are loaded from the source.
+/** @param {string} path @returns {Promise<any>} */
+const load = (path) => tsImport(new URL(`../../src/store/${path}`, import.meta.url).href, import.meta.url)
 /** @type {typeof import('../../src/store/integrity/envelope.js')} */
-const { seal, unseal } = await import(new URL('../../dist/store/integrity/envelope.js', import.meta.url).href)
+const { seal, unseal } = await load('integrity/envelope.ts')
 /** @type {typeof import('../../src/store/integrity/chain.js')} */
-const { acceptOperation } = await import(new URL('../../dist/store/integrity/chain.js', import.meta.url).href)
+const { acceptOperation } = await load('integrity/chain.ts')
 /** @type {typeof import('../../src/store/disk/layout.js')} */
-const { META_TOTALS } = await import(new URL('../../dist/store/disk/layout.js', import.meta.url).href)
+const { META_TOTALS } = await load('disk/layout.ts')
 /** @type {typeof import('../../src/store/disk/swept-ranges.js')} */
-const { SweptRanges } = await import(new URL('../../dist/store/disk/swept-ranges.js', import.meta.url).href)
+const { SweptRanges } = await load('disk/swept-ranges.ts')
 
 const CROCKFORD = '0123456789ABCDEFGHJKMNPQRSTVWXYZ'
 // What a copy has of its own: the time part of an ID, which is 10 characters of Crockford's base 32 before at least 16

@@ -2,13 +2,14 @@
 // oldest and the newest TypeScript; and it reaches no class that is not exported.
 // Method: the declarations are built as for publishing. A program that exports all of each entry is checked by each `tsc`, and
 // every type that the exports name is followed.
-import { execFileSync, spawnSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import ts from 'typescript-5'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { buildDeclarations } from '../../scripts/build/declarations.js'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const tscOf = (name: string) => join(root, 'node_modules', name, 'bin/tsc')
@@ -23,8 +24,7 @@ beforeAll(() => {
   for (const name of ['@modelcontextprotocol', 'zod']) {
     symlinkSync(join(root, 'node_modules', name), join(home, 'node_modules', name), 'dir')
   }
-  const build = ['-p', join(root, 'tsconfig.build.json'), '--emitDeclarationOnly', '--outDir', join(ours, 'dist')]
-  execFileSync(process.execPath, [tscOf('typescript'), ...build])
+  buildDeclarations(join(ours, 'dist'))
   cpSync(join(root, 'package.json'), join(ours, 'package.json'))
   const { exports } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { exports: object }
   const entries = Object.keys(exports).filter((entry) => !entry.endsWith('.json'))

@@ -27,14 +27,14 @@ timeout 60 node --input-type=module -e "
     if (error.code !== 'ERR_PACKAGE_PATH_NOT_EXPORTED') throw error
   })
 "
-# A debugger and a stack trace find the source: each map names a file that the package contains.
+# A debugger, a stack trace and an editor find the source: each map names a file that the package contains.
 node -e "
   const { existsSync, readdirSync, readFileSync } = require('node:fs')
   const { dirname, join } = require('node:path')
   const dist = 'node_modules/holdfast/dist'
   const files = readdirSync(dist, { recursive: true })
   const maps = files.filter((file) => file.endsWith('.map'))
-  const without = files.filter((file) => /\\.(js|d\\.ts)\$/.test(file) && !maps.includes(file + '.map'))
+  const without = files.filter((file) => /(\\.js|^index\\.d\\.ts)\$/.test(file) && !maps.includes(file + '.map'))
   const lost = maps.filter((map) => {
     const { sources } = JSON.parse(readFileSync(join(dist, map), 'utf8'))
     return !sources.every((source) => existsSync(join(dist, dirname(map), source)))

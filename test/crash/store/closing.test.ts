@@ -183,15 +183,17 @@ describe('the directory of a store', () => {
       chmodSync(volume, 0o2777)
       const script = `
         process.setgroups([]); process.setgid(54321); process.setuid(54321)
-        const { openStore } = await import(${JSON.stringify(join(process.cwd(), 'dist/store/open.js'))})
-        const { checkOptions } = await import(${JSON.stringify(join(process.cwd(), 'dist/engine/checks/open-options.js'))})
-        const { createIds } = await import(${JSON.stringify(join(process.cwd(), 'dist/base/ids.js'))})
+        const { openStore } = await import(${JSON.stringify(join(process.cwd(), 'src/store/open.ts'))})
+        const { checkOptions } = await import(${JSON.stringify(join(process.cwd(), 'src/engine/checks/open-options.ts'))})
+        const { createIds } = await import(${JSON.stringify(join(process.cwd(), 'src/base/ids.ts'))})
         const lines = []
         const logger = { debug() {}, info() {}, error() {}, warn: (line) => lines.push(line) }
         const store = await openStore({ ...checkOptions({ dir: ${JSON.stringify(volume)}, logger }), ids: createIds() })
         await store.close()
         console.log(JSON.stringify(lines))`
-      const said = execFileSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' })
+      const said = execFileSync(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script], {
+        encoding: 'utf8',
+      })
       expect(JSON.parse(said)).toEqual([expect.stringMatching(/^The directory of the store belongs to another user/)])
     },
   )

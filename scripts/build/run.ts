@@ -1,0 +1,48 @@
+/**
+ * Builds dist: one JavaScript file for each entry and a few that they share, with maps to src; the declarations that the
+ * entries reach; and the files that are started as processes of their own. Usage: `npm run build`.
+ *
+ * One file loads in less than half of the time that a file for each of its 180 modules needs.
+ */
+import { copyFileSync, readdirSync, rmSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
+import { build } from 'esbuild'
+import { buildDeclarations, entriesOf, ROOT } from './declarations.js'
+
+const DIST = join(ROOT, 'dist')
+// Files that run in a process or a thread of their own, and the ones that they import.
+const STARTED = /\.mjs$/
+
+rmSync(DIST, { recursive: true, force: true })
+buildDeclarations(DIST)
+const { metafile } = await build({
+  absWorkingDir: ROOT,
+  entryPoints: entriesOf(ROOT).map((entry) => ({ in: `src/${entry}.ts`, out: entry })),
+  outdir: DIST,
+  chunkNames: 'shared-[hash]',
+  bundle: true,
+  splitting: true,
+  format: 'esm',
+  platform: 'node',
+  target: 'node20.15',
+  packages: 'external',
+  tsconfig: 'tsconfig.build.json',
+  // Without comments and indentation. Names stay, and lines are short enough for a stack trace without the maps.
+  minifyWhitespace: true,
+  lineLimit: 160,
+  sourcemap: true,
+  sourcesContent: false,
+  metafile: true,
+  logLevel: 'warning',
+})
+
+// The shared files name the started ones with `new URL('./…', import.meta.url)`, so all of them are in dist itself.
+const started = readdirSync(join(ROOT, 'src'), { recursive: true, encoding: 'utf8' }).filter((path) =>
+  STARTED.test(path),
+)
+for (const path of started) copyFileSync(join(ROOT, 'src', path), join(DIST, basename(path)))
+for (const [output, { inputs }] of Object.entries(metafile.outputs)) {
+  const starters = Object.keys(inputs).filter((path) => started.some((one) => dirname(path) === `src/${dirname(one)}`))
+  if (starters.length > 0 && dirname(output) !== 'dist')
+    throw new Error(`${starters[0]} has to be in dist, not in ${output}`)
+}
