@@ -17,6 +17,7 @@ const projects = [
 export default defineConfig({
   resolve: {
     alias: {
+      'holdfast/admin': source('./src/admin/index.ts'),
       'holdfast/testing': source('./src/testing/index.ts'),
       'holdfast/mcp/2025-11-25': source('./src/mcp/rev-2025-11-25/index.ts'),
       'holdfast/mcp/2026-07-28': source('./src/mcp/rev-2026-07-28/index.ts'),

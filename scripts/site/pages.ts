@@ -31,7 +31,11 @@ const SECTIONS: readonly { title: string; folder: string; first: readonly string
   },
   { title: 'MCP', folder: 'mcp', first: ['2026-07-28', '2025-11-25', 'stdio', 'clients', 'migrating', 'hosts'] },
   { title: 'Deploy', folder: 'deploy', first: ['index'] },
-  { title: 'Operations', folder: 'operations', first: ['recovery', 'poisoned-tasks', 'store', 'monitoring', 'log'] },
+  {
+    title: 'Operations',
+    folder: 'operations',
+    first: ['recovery', 'poisoned-tasks', 'store', 'backup', 'verify', 'monitoring', 'log'],
+  },
   {
     title: 'Reference',
     folder: 'reference',

@@ -34,9 +34,17 @@ export function openToBindings(holdfast: object, engine: Engine): void {
  * @throws TypeError for anything but an open `Holdfast`
  */
 export function bindingOf(holdfast: object): Binding {
+  return new Binding(engineOf(holdfast))
+}
+
+/**
+ * The engine of a `Holdfast`.
+ * @throws TypeError for anything but an open `Holdfast`
+ */
+export function engineOf(holdfast: object): Engine {
   const engine = typeof holdfast === 'object' && holdfast !== null ? engines.get(holdfast) : undefined
   if (!engine) throw new TypeError('Expected `holdfast` to be what `Holdfast.open` resolved to')
-  return new Binding(engine)
+  return engine
 }
 
 /** The engine, with the calls for a protocol binding. */

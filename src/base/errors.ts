@@ -21,6 +21,9 @@ export const ERROR_CODES = {
     'The store has format 1, which no release used. Use an empty directory, or finish its tasks with the build that wrote it. Nothing was changed.',
   STORE_DAMAGED:
     'Acknowledged commits, or files of the database, are missing or damaged. Restore a copy of the whole directory; or, where the message offers it, open with `acceptDamage: true` and read the report.',
+  BACKUP_FAILED: 'A backup could not be made. The message has the reason; no file is left under its name.',
+  BACKUP_INVALID:
+    'The file is no whole backup: another kind of file, interrupted, damaged, or written by a newer version. The message names the reason.',
   STORE_UNAVAILABLE: 'The disk refused a write. Tasks pause and continue by themselves; try the call again.',
   STORE_LOST:
     'The store’s lock file was deleted or replaced, so another process may have opened it. The store stops: start the server again.',

@@ -13,6 +13,7 @@ import type { Durability } from '../task/head.js'
 import { type Assessment, assess } from './assess.js'
 import { readAuditEnd } from './audit.js'
 import { writeBatch } from './commit.js'
+import { removeLeftCopies } from './copies/linked-copy.js'
 import { BoundedOpen, OPEN_MS_MAX } from './disk/bounded-open.js'
 import { databaseBroken, explain, isBroken, storeDamaged } from './disk/damage.js'
 import { ANCHOR_FILE, DATABASE_DIR } from './disk/files.js'
@@ -141,6 +142,7 @@ async function openLocked(
   // A new store that cannot be opened is removed again.
   if (!found) undo.push(() => removeStore(dir))
   await protectDirectory(dir, !found, logger)
+  await removeLeftCopies(dir, lock.holder)
   const identity = found ?? (await createStore(dir, openLevel, ids, clock.now()))
   const databaseDir = join(dir, DATABASE_DIR)
   const anchorFile = join(dir, ANCHOR_FILE)
@@ -202,6 +204,7 @@ async function openLocked(
     clock,
     logger,
     release,
+    directory: { dir, storeId: identity.storeId, holder: lock.holder },
   }
   return new Store(parts)
 }

@@ -91,7 +91,7 @@ function add(operations: Operation[], { task, outcomeText }: About, change: Excl
       operations.push({ key: liveKey(taskId) })
       put(doneKey(taskId), withValue(encodeMovingPart(change.head), outcomeText))
       for (const { key, body } of indexEntriesOf(change.head)) put(key, body)
-      return void put(sweepKey(change.head), '')
+      return void put(sweepKeyOf(change.head), '')
     }
     case 'task': {
       const { inputText } = change
@@ -158,7 +158,7 @@ function add(operations: Operation[], { task, outcomeText }: About, change: Excl
  * Key that leads the sweeper to a settled task, written with its head: a timer, or the instant of settling if there is
  * no `ttl`.
  */
-function sweepKey(head: TaskHead): string {
+export function sweepKeyOf(head: TaskHead): string {
   const at = sweepAt(head, undefined)
   return at === undefined ? settledKey(head.settledAt ?? 0, head.taskId) : timerKey(at, 'sweep', head.taskId)
 }

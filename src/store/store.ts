@@ -16,6 +16,7 @@ import { type Durability, isLive } from '../task/head.js'
 import { type AuditEnd, AuditWriter } from './audit.js'
 import { type CommitAnchor, Committer, type Fate, type Reload } from './commit.js'
 import { Connection } from './connection.js'
+import { type LinkedCopy, linkDatabase } from './copies/linked-copy.js'
 import { explain } from './disk/damage.js'
 import type { Operation } from './disk/layout.js'
 import * as layout from './disk/layout.js'
@@ -25,6 +26,7 @@ import { runAll } from './disk/release-steps.js'
 import { SweptRanges } from './disk/swept-ranges.js'
 import type { AnchorFaults } from './integrity/anchor.js'
 import { seal, unsealJson } from './integrity/envelope.js'
+import type { LockHolder } from './lock/lock.js'
 import { type LastOpening, type OpeningRecord, openingOperation, readLastOpening } from './opening-record.js'
 import { toWrites } from './operations.js'
 import { TotalsKeeper } from './totals.js'
@@ -50,6 +52,15 @@ export interface StoreParts {
   readonly logger: Logger
   /** Releases the directory. */
   readonly release: () => Promise<void>
+  /** The directory of a store on disk, its ID and its holder; `undefined` for one in memory. */
+  readonly directory?: { readonly dir: string; readonly storeId: string; readonly holder: LockHolder } | undefined
+}
+
+/** A copy of the database of an open store. */
+export interface StoreCopy extends LinkedCopy {
+  readonly storeId: string
+  /** Number of a commit that the copy has at least. */
+  readonly anchored: number
 }
 
 // Every settled task leaves a deletion mark in the live range. Every open reads these marks, until the range is
@@ -249,6 +260,26 @@ export class Store {
     if (this.#compacting || !this.connection.isUp) return
     const range = this.#swept.take()
     if (range) this.#compact(range)
+  }
+
+  /**
+   * Makes a copy of the database with hard links, while commits continue.
+   * @param token names the copy; not used before
+   * @throws TypeError for a store in memory; HoldfastError `STORE_UNAVAILABLE`, `STORE_LOST`, `CLOSED`; a system error
+   */
+  async linkedCopy(token: string): Promise<StoreCopy> {
+    const { directory } = this.parts
+    if (!directory) throw new TypeError('Expected a store on disk: a store in memory has no files to copy')
+    this.connection.assertUp()
+    // Noted before the first link: what is acknowledged by now is in the copy.
+    const anchored = this.#committer.newest
+    const copy = await linkDatabase(directory.dir, { ...directory.holder, token })
+    return { ...copy, storeId: directory.storeId, anchored }
+  }
+
+  /** Directory of the store; `undefined` for one in memory. */
+  get dir(): string | undefined {
+    return this.parts.directory?.dir
   }
 
   #noteSettled(): void {

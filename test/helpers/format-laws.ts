@@ -1,124 +1,76 @@
 /**
- * The laws of the format (docs/internals/on-disk-format.md), held against everything on a disk. They hold after every batch,
- * so also where a process dies.
+ * The laws of the format (docs/internals/on-disk-format.md), held against everything on a disk in memory. They hold after
+ * every batch, so also where a process dies. The rules are those of `verify`; the walk is another one, over a map.
  */
+
+import {
+  AuditCheck,
+  indexKeysOf,
+  isKnownIndex,
+  keyOfUnfinished,
+  markerOf,
+  Recount,
+} from '../../src/admin/verify/shared-rules.js'
+import { TASK_KINDS, TaskCheck } from '../../src/admin/verify/task-rules.js'
 import { unseal } from '../../src/store/integrity/envelope.js'
-import { decodeHead } from '../../src/store/operations.js'
-import { isSettled, type TaskHead } from '../../src/task/head.js'
-import { splitValue, VALUE_INLINE_BYTES_MAX } from '../../src/task/head-codec.js'
-import { decodeDropped, includes } from '../../src/task/log/dropped-records.js'
-import { LogSums } from '../../src/task/log/log-sums.js'
-import { countedIn, decodeRecord } from '../../src/task/log/records.js'
-import { PREFIX } from '../../src/task/log/segment.js'
 
 /** Every law that is broken, as a sentence. */
 export function brokenFormatLaws(content: ReadonlyMap<string, string>): string[] {
   const broken: string[] = []
-  const bodies = new Map<string, string>()
-  const logs = new Map<string, string[]>()
-  for (const [key, text] of content) {
+  const find = (_code: string, key: string, message: string) => broken.push(`${key}: ${message}`)
+  const bodies = new Map<string, { seq: number; body: string }>()
+  const keysOf = new Map<string, string[]>()
+  const byTask = new Map<string, string[]>()
+  for (const key of [...content.keys()].sort()) {
     try {
-      bodies.set(key, unseal(key, text).body)
+      const { seq, body } = unseal(key, content.get(key) as string)
+      bodies.set(key, { seq, body })
     } catch (error) {
-      broken.push((error as Error).message)
+      find('', key, (error as Error).message)
     }
-    const [kind, taskId = ''] = key.split('/')
-    if (kind === 'log' && taskId !== '~') logs.set(taskId, [...(logs.get(taskId) ?? []), key])
+    const [kind = '', taskId = ''] = key.split('/')
+    if (taskId === '~') continue
+    keysOf.set(kind, [...(keysOf.get(kind) ?? []), key])
+    if ((TASK_KINDS as readonly string[]).includes(kind)) byTask.set(taskId, [...(byTask.get(taskId) ?? []), key])
   }
-  const idsOf = (kind: string) =>
-    [...content.keys()].filter((key) => key.startsWith(`${kind}/`)).map((key) => key.slice(kind.length + 1))
-  for (const taskId of new Set([...idsOf('task'), ...idsOf('live'), ...idsOf('done')])) {
-    const say = (sentence: string) => broken.push(`${taskId}: ${sentence}`)
-    const [task, live, done] = ['task', 'live', 'done'].map((kind) => content.get(`${kind}/${taskId}`))
-    if (live !== undefined && done !== undefined) say('it has a live head and a settled one')
-    const moving = done ?? live
-    if (task === undefined || moving === undefined) {
-      say(`its head has only its ${task === undefined ? 'moving' : 'fixed'} part`)
-      continue
+  const copied = new Set((keysOf.get('timer') ?? []).filter(isOrphanTimer).map((key) => key.split('/')[3]))
+  const indexed = new Set<string>()
+  const markers = new Set<string>()
+  const recount = new Recount()
+  for (const [taskId, keys] of byTask) {
+    const check = new TaskCheck(taskId, find)
+    for (const kind of TASK_KINDS) {
+      for (const key of keys.filter((each) => each.split('/')[0] === kind)) {
+        const record = bodies.get(key)
+        if (record) check.add(kind, key, record.seq, record.body)
+        else check.addDamaged(kind, key)
+      }
     }
-    const key = done === undefined ? `live/${taskId}` : `done/${taskId}`
-    const head = decodeHead(key, moving, task)
-    checkValues(head, key, bodies, say)
-    if (!head.sweeping) checkSums(head, (logs.get(taskId) ?? []).sort(), bodies, say)
+    const head = check.end(copied.has(taskId))
+    if (!head) continue
+    recount.add(head)
+    for (const { key } of indexKeysOf(head)) indexed.add(key)
+    const marker = markerOf(head)
+    if (marker !== undefined) markers.add(marker)
+    const key = keyOfUnfinished(head)
+    if (key !== undefined && !bodies.get(key)?.body.includes(taskId)) find('', key, 'it does not lead to its task')
   }
-  checkAudit(bodies, broken)
-  checkIndex(content, broken)
+  const isMarker = (key: string) => key.startsWith('settled/') || key.split('/')[2] === 'sweep'
+  const compare = (wanted: ReadonlySet<string>, found: readonly string[], surplus: string) => {
+    for (const key of wanted) if (!content.has(key)) find('', key, 'it is missing')
+    for (const key of found) if (!wanted.has(key)) find('', key, surplus)
+  }
+  compare(indexed, (keysOf.get('ix') ?? []).filter(isKnownIndex), 'its task has no settled head')
+  compare(
+    markers,
+    [...(keysOf.get('settled') ?? []), ...(keysOf.get('timer') ?? [])].filter(isMarker),
+    'its task is not swept then',
+  )
+  const audit = new AuditCheck(find)
+  const trail = (keysOf.get('audit') ?? []).flatMap((key) => audit.add(key, bodies.get(key)?.body ?? '{}'))
+  compare(new Set(trail), keysOf.get('trail') ?? [], 'the commit has no entry of the task')
+  recount.end('meta/totals', bodies.get('meta/totals')?.body, find)
   return broken
 }
 
-/** The trail leads to exactly the commits that have an entry of the task (audit-1); instants and sizes never go back. */
-function checkAudit(bodies: ReadonlyMap<string, string>, broken: string[]): void {
-  const wanted = new Set<string>()
-  let before = { at: 0, bytes: 0 }
-  for (const key of [...bodies.keys()].filter((each) => each.startsWith('audit/')).sort()) {
-    const value = JSON.parse(bodies.get(key) ?? '') as { at: number; bytes: number; entries: { taskId: string }[] }
-    if (value.at < before.at || value.bytes <= before.bytes) broken.push(`${key}: its instant or its size goes back`)
-    if (value.entries.length === 0) broken.push(`${key}: it has no entries`)
-    for (const { taskId } of value.entries) wanted.add(`trail/${taskId}/${key.slice('audit/'.length)}`)
-    before = value
-  }
-  const found = [...bodies.keys()].filter((key) => key.startsWith('trail/') && key !== 'trail/~')
-  for (const key of found) if (!wanted.has(key)) broken.push(`${key}: the commit has no entry of the task`)
-  for (const key of wanted) if (!bodies.has(key)) broken.push(`${key}: it is missing`)
-}
-
-const LETTERS = { completed: 'c', failed: 'f', cancelled: 'x' } as const
-
-/** The index has the entries of exactly the tasks that have a settled head (index-1). */
-function checkIndex(content: ReadonlyMap<string, string>, broken: string[]): void {
-  const wanted = new Set<string>()
-  for (const [key, text] of content) {
-    if (!key.startsWith('done/')) continue
-    const { taskId, type, owner, parentId, status } = decodeHead(key, text, content.get(key.replace('done', 'task')))
-    const letter = LETTERS[status as keyof typeof LETTERS]
-    wanted.add(`ix/t/${encodeURIComponent(type)}/${letter}/${taskId}`)
-    if (owner !== undefined) wanted.add(`ix/o/${encodeURIComponent(owner)}/${letter}/${taskId}`)
-    if (letter !== 'c') wanted.add(`ix/s/${letter}/${taskId}`)
-    if (parentId !== undefined) wanted.add(`ix/p/${parentId}/${taskId}`)
-  }
-  for (const key of wanted) if (!content.has(key)) broken.push(`${key}: it is missing`)
-  for (const key of content.keys())
-    if (key.startsWith('ix/') && !wanted.has(key)) broken.push(`${key}: its task has no settled head`)
-}
-
-type Say = (sentence: string) => void
-
-/** An input and an outcome are there exactly if the head says so, once, and where their size says. */
-function checkValues(head: TaskHead, headKey: string, bodies: ReadonlyMap<string, string>, say: Say): void {
-  const { taskId } = head
-  const places = [
-    { what: 'input', wanted: head.hasInput, inline: splitValue(bodies.get(`task/${taskId}`) ?? '').value },
-    {
-      what: 'outcome',
-      wanted: isSettled(head.status) && !head.sweeping,
-      inline: splitValue(bodies.get(headKey) ?? '').value,
-    },
-  ]
-  for (const { what, wanted, inline } of places) {
-    const own = bodies.get(`${what}/${taskId}`)
-    const count = [inline, own].filter((value) => value !== undefined).length
-    if (wanted && count !== 1) say(`its ${what} is stored ${count} times`)
-    if (!wanted && !head.sweeping && count !== 0) say(`it has an ${what}`)
-    if (inline !== undefined && Buffer.byteLength(inline) > VALUE_INLINE_BYTES_MAX) say(`its ${what} is too large`)
-    if (own === undefined || Buffer.byteLength(own) > VALUE_INLINE_BYTES_MAX) continue
-    // The outcome of a task with a clean-up was written before its last head.
-    if (what === 'input' || head.cleanUp === 'none') say(`its ${what} is small, and not stored with the head`)
-  }
-}
-
-/** The head counts the records of its segments. */
-function checkSums(head: TaskHead, keys: readonly string[], bodies: ReadonlyMap<string, string>, say: Say): void {
-  const list = bodies.get(`dropped/${head.taskId}`)
-  const dropped = head.hasDropped && list !== undefined ? decodeDropped(list) : undefined
-  const sums = new LogSums()
-  for (const key of keys) {
-    const number = Number.parseInt(key.slice(key.lastIndexOf('/') + 1), 16)
-    if (dropped && includes(dropped.numbers, number)) continue
-    const text = bodies.get(key) ?? ''
-    const record = decodeRecord(text)
-    const segment = countedIn(record)
-    if (segment === PREFIX || segment >= head.keptFrom) sums.add({ record, text })
-  }
-  const hole = sums.hole(head)
-  if (hole !== undefined) say(hole)
-}
+const isOrphanTimer = (key: string) => key.split('/')[2] === 'sweep-orphan'

@@ -6,6 +6,7 @@
  *   lock            the process that has the store open (lock.ts)
  *   anchor          number of the newest commit (anchor.ts)
  *   db/             LevelDB
+ *   db.links-…/     a copy of `db` by hard links, while a backup or a verification reads it (linked-copy.ts)
  */
 import { open, readFile, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'

@@ -1,0 +1,169 @@
+/**
+ * `createBackup`: a consistent copy of a store in one file, while its tasks run.
+ *
+ * - The files of the database are linked, which takes the holder some milliseconds. The rest is done by a process of low
+ *   priority: it verifies every record of the links, and writes the file.
+ * - A file is written under another name (`….partial`) and renamed at the end. So a file under its own name is whole.
+ */
+import { existsSync, readFileSync } from 'node:fs'
+import { rename, rm } from 'node:fs/promises'
+import { dirname, resolve } from 'node:path'
+import type { Readable, Writable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { systemClock } from '../base/clock.js'
+import { HoldfastError } from '../base/errors.js'
+import { checkFlag, checkFunction, checkFunctionsOf, checkOptionsOf, expected, type Names } from '../base/expected.js'
+import { explain } from '../store/disk/damage.js'
+import { fsyncDirectory } from '../store/disk/files.js'
+import { FORMAT_VERSION } from '../store/disk/layout.js'
+import type { StoreCopy } from '../store/store.js'
+import { BACKUP_VERSION } from './backup-format.js'
+import type { BackupFooter } from './backup-parts.js'
+import type { JobProgress } from './job.js'
+import { runJob } from './run-job.js'
+import { copyOf, reportOf, type VerifyReport } from './verify.js'
+
+/** A `Writable` of Node, such as a response of an HTTP server. */
+export interface BackupStream {
+  write(bytes: Uint8Array): boolean
+  end(): unknown
+  destroy(error?: Error): unknown
+}
+
+/** The options of `createBackup`. */
+export interface BackupOptions {
+  /** Directory of a store that no process has open. Either `dir` or `holdfast` is given. */
+  readonly dir?: string | undefined
+  /** The open `Holdfast` whose store is copied, while its tasks run. */
+  readonly holdfast?: object | undefined
+  /** File to write. It must not exist. Either `file` or `stream` is given. */
+  readonly file?: string | undefined
+  /** Receives the backup. It is ended after the last byte, and destroyed if the backup fails. */
+  readonly stream?: BackupStream | undefined
+  /**
+   * True to make a backup of a store with damage too. Without it, damage is a refusal, so that a backup never replaces a
+   * better one.
+   * @default false
+   */
+  readonly acceptDamage?: boolean | undefined
+  /** Receives the progress, now and then. */
+  readonly onProgress?: ((progress: JobProgress) => void) | undefined
+}
+
+const BACKUP_OPTIONS: Names<BackupOptions> = {
+  dir: true,
+  holdfast: true,
+  file: true,
+  stream: true,
+  acceptDamage: true,
+  onProgress: true,
+}
+
+/** A backup that was made. */
+export interface BackupReport extends BackupFooter {
+  readonly storeId: string
+  /** Instant of the copy, in milliseconds since the epoch. */
+  readonly createdAt: number
+  /** The verification of the copy that was backed up. */
+  readonly verification: VerifyReport
+}
+
+/**
+ * Makes a backup of a store in one file. Every commit that was acknowledged before the call is in it.
+ * @throws HoldfastError `STORE_DAMAGED` if the store has damage, with the findings in `details`; `BACKUP_FAILED` if the file
+ *   cannot be written or exists; `STORE_LOCKED`, `STORE_NOT_FOUND`, `STORE_OF_ANOTHER_USER`, `STORE_UNUSABLE`,
+ *   `STORE_UNAVAILABLE`, `CLOSED`. No file is left then.
+ * @throws TypeError for options of the wrong type
+ */
+export async function createBackup(options: BackupOptions): Promise<BackupReport> {
+  checkOptionsOf('createBackup', options, BACKUP_OPTIONS)
+  const { file, stream, acceptDamage = false, onProgress } = options
+  checkFlag('acceptDamage', acceptDamage)
+  if (onProgress !== undefined) checkFunction('onProgress', onProgress)
+  if ((file === undefined) === (stream === undefined)) {
+    throw new TypeError('Expected the options of `createBackup` to have either `file` or `stream`')
+  }
+  if (stream !== undefined) checkFunctionsOf('stream', stream, ['write', 'end', 'destroy'])
+  else if (typeof file !== 'string' || file === '') throw expected('file', 'a non-empty path', file)
+  const target = file === undefined ? undefined : resolve(file)
+  if (target !== undefined && existsSync(target)) throw backupFailed(`the file ${target} exists; name a new one`)
+  try {
+    const copy = await copyOf('createBackup', options)
+    try {
+      return await write(copy, { target, stream, acceptDamage, onProgress })
+    } finally {
+      await copy.remove()
+    }
+  } catch (error) {
+    stream?.destroy()
+    throw error
+  }
+}
+
+interface Output extends Pick<BackupOptions, 'stream' | 'onProgress'> {
+  readonly target: string | undefined
+  readonly acceptDamage: boolean
+}
+
+async function write(copy: StoreCopy, { target, stream, acceptDamage, onProgress }: Output): Promise<BackupReport> {
+  const { path: databaseDir, storeId, anchored } = copy
+  const createdAt = systemClock.now()
+  const header = { backup: BACKUP_VERSION, format: FORMAT_VERSION, storeId, createdAt, version: packageVersion() }
+  const partial = target === undefined ? null : `${target}.partial`
+  let streaming: Promise<void> = Promise.resolve()
+  const onStream = (backup: Readable) => {
+    if (!stream) return
+    streaming = pipeline(backup, stream as Writable)
+    streaming.catch(() => {}) // Awaited below, once the process has ended.
+  }
+  try {
+    const job = { databaseDir, storeId, anchored, backup: { file: partial, header, acceptDamage } }
+    const end = await runJob(job, { ...(onProgress ? { onProgress } : {}), ...(stream ? { onStream } : {}) })
+    await streaming.catch((error: unknown) => {
+      throw backupFailed(`the stream failed: ${explain(error)}`, error)
+    })
+    if (end.kind === 'failed') throw backupFailed(end.message)
+    const verification = reportOf(storeId, end)
+    if (end.kind !== 'done' || !end.footer) throw refusedFor(verification)
+    if (partial !== null && target !== undefined) await finish(partial, target)
+    return { ...end.footer, storeId, createdAt, verification }
+  } catch (error) {
+    if (partial !== null) await rm(partial, { force: true }).catch(() => {})
+    throw error
+  }
+}
+
+async function finish(partial: string, target: string): Promise<void> {
+  try {
+    await rename(partial, target)
+    await fsyncDirectory(dirname(target))
+  } catch (error) {
+    throw backupFailed(explain(error), error)
+  }
+}
+
+function refusedFor({ findings, findingCounts, storeId }: VerifyReport): HoldfastError {
+  const [first] = findings
+  const count = Object.values(findingCounts).reduce((sum, one) => sum + one, 0)
+  const what = first ? `${first.key}: ${first.message}` : 'its database cannot be read'
+  const more = count > 1 ? `, and ${count - 1} more findings` : ''
+  return new HoldfastError(
+    'STORE_DAMAGED',
+    `The store is damaged, so no backup was made: ${what}${more}. Keep the last good backup, and see \`verify\`; \`acceptDamage: true\` makes a backup with the damage.`,
+    { details: { storeId, findings: findings.slice(0, 20), findingCounts } },
+  )
+}
+
+/** Creates the error of a backup that could not be made. */
+export function backupFailed(reason: string, cause?: unknown): HoldfastError {
+  return new HoldfastError('BACKUP_FAILED', `The backup could not be made: ${reason}`, { cause, details: { reason } })
+}
+
+function packageVersion(): string {
+  try {
+    const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
+    return String((JSON.parse(text) as { version?: unknown }).version)
+  } catch {
+    return 'unknown' // A bundle has no package file.
+  }
+}

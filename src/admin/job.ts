@@ -1,0 +1,64 @@
+/** Jobs of a worker process, and its messages. */
+import type { BackupFooter, BackupHeader } from './backup-parts.js'
+import type { Finding, FindingCode } from './verify/findings.js'
+import type { VerifiedDatabase } from './verify/verify-database.js'
+
+/** A job for a worker: the verification of a copy of a database, and its backup after that. */
+export interface Job {
+  /** Folder of the copy. Nothing else has it open. */
+  readonly databaseDir: string
+  readonly storeId: string
+  /** Number of a commit that the copy has at least. */
+  readonly anchored: number
+  readonly backup?: {
+    /** File to write; `null` to write to the file descriptor `STREAM_FD`. */
+    readonly file: string | null
+    readonly header: Omit<BackupHeader, 'commit'>
+    /** True to write a backup of a damaged database. */
+    readonly acceptDamage: boolean
+  }
+}
+
+/** File descriptor for messages of a worker, one line of JSON each. */
+export const MESSAGE_FD = 3
+/** File descriptor for a backup that is streamed. */
+export const STREAM_FD = 4
+
+/** Phase of a job. */
+export type JobPhase = 'files' | 'verify' | 'write'
+
+/** Findings so far. */
+export interface FoundSoFar {
+  readonly findings: readonly Finding[]
+  readonly findingCounts: Readonly<Partial<Record<FindingCode, number>>>
+}
+
+/** A message of a worker. */
+export type JobMessage =
+  | { readonly kind: 'progress'; readonly phase: JobPhase; readonly done: number }
+  /** Sent before LevelDB opens the copy, which may end the process. */
+  | ({ readonly kind: 'files-checked' } & FoundSoFar)
+  | ({ readonly kind: 'done' } & JobResult)
+  | { readonly kind: 'failed'; readonly message: string; readonly code?: string | undefined }
+
+/** Result of a job. */
+export interface JobResult extends FoundSoFar {
+  /** `undefined` if LevelDB could not open or read the copy. */
+  readonly verified?: VerifiedDatabase | undefined
+  /** The end of the backup; `undefined` if none was written. */
+  readonly footer?: BackupFooter | undefined
+}
+
+/** Progress of a job. */
+export interface JobProgress {
+  /** `files`: bytes of files whose checksums were checked. `verify`, `write`: records that were verified, or written. */
+  readonly phase: JobPhase
+  readonly done: number
+}
+
+/** End of a job. */
+export type JobEnd =
+  | ({ readonly kind: 'done' } & JobResult)
+  /** The process was ended by LevelDB, or by another process. */
+  | ({ readonly kind: 'crashed'; readonly how: string } & FoundSoFar)
+  | { readonly kind: 'failed'; readonly message: string; readonly code?: string | undefined }

@@ -1,0 +1,86 @@
+/**
+ * The rules for the records that several tasks share: indexes, timers, idempotency keys, the audit and the counters. Pure.
+ * A walk over the tasks names the keys that must exist. If there are more keys than that, the surplus is looked for.
+ */
+import { auditKey, idempotencyKey, trailKey } from '../../store/disk/layout.js'
+import { sweepKeyOf } from '../../store/operations.js'
+import { indexEntriesOf } from '../../store/settled-index.js'
+import { byteCountOf } from '../../task/byte-count.js'
+import { isLive, isSettled, type TaskHead } from '../../task/head.js'
+import type { Find } from './findings.js'
+
+/** Kinds of keys that are not of one task. */
+export const SHARED_KINDS = ['audit', 'binding', 'chain', 'ix', 'key', 'meta', 'settled', 'timer', 'trail'] as const
+
+/** A key that must exist, and its body where that is known. */
+export interface WantedKey {
+  readonly key: string
+  readonly body: string
+}
+
+/** Keys that a settled task must have in the indexes, with their bodies. */
+export function indexKeysOf(head: TaskHead): readonly WantedKey[] {
+  return isLive(head) ? [] : indexEntriesOf(head)
+}
+
+/** Key that leads the sweeper to a settled task. */
+export function markerOf(head: TaskHead): string | undefined {
+  return isLive(head) ? undefined : sweepKeyOf(head)
+}
+
+/** Key of the idempotency key of an unfinished task. */
+export function keyOfUnfinished({ owner, type, idempotencyKey: key, status }: TaskHead): string | undefined {
+  return key === undefined || isSettled(status) ? undefined : idempotencyKey(owner, type, key)
+}
+
+/** True if this version knows the index that the key belongs to. */
+export function isKnownIndex(key: string): boolean {
+  return /^ix\/[tosp]\//.test(key)
+}
+
+/** Checks the audit values in the order of their keys. */
+export class AuditCheck {
+  #before = { at: 0, bytes: 0 }
+
+  constructor(private readonly find: Find) {}
+
+  /** @returns keys of the trail that must exist */
+  add(key: string, body: string): string[] {
+    const value = JSON.parse(body) as { at: number; bytes: number; entries: { taskId: string }[] }
+    const { at, bytes, entries } = value
+    if (at < this.#before.at || bytes <= this.#before.bytes)
+      this.find('AUDIT_ORDER', key, 'its instant or its size goes back')
+    if (entries.length === 0) this.find('AUDIT_ORDER', key, 'it has no entries')
+    this.#before = { at, bytes }
+    const commit = Number.parseInt(key.slice(auditKey(0).indexOf('/') + 1), 16)
+    return [...new Set(entries.map(({ taskId }) => trailKey(taskId, commit)))]
+  }
+}
+
+/** Recounts the tasks, to compare them with the counters of the store. */
+export class Recount {
+  readonly #counts = { completed: 0, failed: 0, cancelled: 0, settledBytes: 0 }
+
+  add(head: TaskHead): void {
+    if (!isSettled(head.status)) return
+    this.#counts[head.status as 'completed' | 'failed' | 'cancelled']++
+    if (!isLive(head)) this.#counts.settledBytes += byteCountOf(head).kept
+  }
+
+  /** @param body of `meta/totals`; `undefined` if the store has none */
+  end(key: string, body: string | undefined, find: Find): void {
+    const totals = (body === undefined ? {} : JSON.parse(body)) as Readonly<Record<string, number | undefined>>
+    const of = (name: string) => totals[name] ?? 0
+    const wanted = {
+      completed: of('completed') - of('sweptCompleted'),
+      failed: of('failed') - of('sweptFailed'),
+      cancelled: of('cancelled') - of('sweptCancelled'),
+      settledBytes: of('settledBytes'),
+    }
+    for (const [name, found] of Object.entries(this.#counts)) {
+      const counted = wanted[name as keyof typeof wanted]
+      if (counted !== found)
+        find('TOTALS_WRONG', key, `the counters have ${counted} for '${name}', and a recount gives ${found}`)
+    }
+  }
+}
