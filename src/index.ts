@@ -5,18 +5,15 @@ export type { CancelManyOptions, ManyOptions, ManyResult } from './api/bulk.js'
 export type {
   CleanUpExplanation,
   Explanation,
-  NextAttempt,
   NextAttemptExplanation,
   NotRecoveredExplanation,
   ParkedExplanation,
   QueuedExplanation,
   ReachedLimit,
-  RunningCall,
   RunningExplanation,
   SettledExplanation,
   StoreDownExplanation,
   SuspectExplanation,
-  Wait,
   WaitingExplanation,
 } from './api/explanation.js'
 export type { Health, HealthReason } from './api/health.js'
@@ -61,6 +58,7 @@ export type { ServiceLevels } from './engine/core/service-levels.js'
 export type { Responded } from './engine/lifecycle/respond.js'
 export type { Sent } from './engine/lifecycle/send.js'
 export type { Started, StartOptions } from './engine/lifecycle/start.js'
+export type { NextAttempt, RunningCall, Wait } from './engine/lifecycle/task-waits.js'
 export type { AuditEntry } from './task/changes.js'
 export type { CheckpointInfo, SavedBy } from './task/checkpoint.js'
 export type { ForkPoint, StepPoint } from './task/decisions/fork.js'

@@ -6,6 +6,8 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import {
+  type ClassDeclaration,
+  type InterfaceDeclaration,
   isCallExpression,
   isClassDeclaration,
   isFunctionDeclaration,
@@ -104,17 +106,10 @@ function exportOf(project: Project, exported: Exported): Export {
   if (!node) throw new Error(`${exported.name} is declared nowhere`)
   const { name } = exported
   if (isInterfaceDeclaration(node)) {
-    const bases = (node.heritageClauses ?? []).flatMap((clause) => clause.types.map((type) => type.expression))
-    const inherited = bases.flatMap((base) => {
-      const found = checker.getSymbolAtLocation(base)
-      return found ? exportOf(project, found).members : []
-    })
-    const own = membersOf(node.members)
-    const members = [...inherited.filter((each) => !own.some((mine) => mine.name === each.name)), ...own]
-    return { name, kind: 'interface', signature: headOf(node), doc: docOf(node), members }
+    return { name, kind: 'interface', signature: headOf(node), doc: docOf(node), members: withBases(project, node) }
   }
   if (isClassDeclaration(node)) {
-    return { name, kind: 'class', signature: headOf(node), doc: docOf(node), members: membersOf(node.members) }
+    return { name, kind: 'class', signature: headOf(node), doc: docOf(node), members: withBases(project, node) }
   }
   if (isTypeAliasDeclaration(node)) {
     return { name, kind: 'type', signature: node.getText(), doc: docOf(node), members: [] }
@@ -140,6 +135,19 @@ function exportOf(project: Project, exported: Exported): Export {
     }
   }
   throw new Error(`${name} is a declaration of an unknown kind`)
+}
+
+/** The members of a class or an interface, with those of its bases first for an interface, and last for a class. */
+function withBases(project: Project, node: ClassDeclaration | InterfaceDeclaration): Member[] {
+  const { checker } = project
+  const bases = (node.heritageClauses ?? []).flatMap((clause) => clause.types.map((type) => type.expression))
+  const own = membersOf(node.members)
+  const inherited = bases.flatMap((base) => {
+    const found = checker.getSymbolAtLocation(base)
+    return found ? exportOf(project, found).members : []
+  })
+  const others = inherited.filter((each) => !own.some((mine) => mine.name === each.name))
+  return isClassDeclaration(node) ? [...own, ...others] : [...others, ...own]
 }
 
 function membersOf(nodes: readonly Node[]): Member[] {

@@ -34,7 +34,7 @@ const SECTIONS: readonly { title: string; folder: string; first: readonly string
   {
     title: 'Operations',
     folder: 'operations',
-    first: ['recovery', 'poisoned-tasks', 'store', 'backup', 'verify', 'monitoring', 'log'],
+    first: ['operating', 'recovery', 'poisoned-tasks', 'store', 'backup', 'verify', 'monitoring', 'log'],
   },
   {
     title: 'Reference',

@@ -33,7 +33,7 @@ export interface CancelManyOptions extends ManyOptions {
   readonly reason?: string | undefined
 }
 
-/** What a call on many tasks did. */
+/** Result of a call on many tasks. */
 export interface ManyResult {
   readonly dryRun: boolean
   /** Tasks by outcome. The sum is the number of tasks that fitted the filters when they were listed. */

@@ -38,7 +38,6 @@ import { createSessionTask, type Started, type StartOptions, startTask } from '.
 import { startSweeping } from '../engine/retention/sweeper.js'
 import { openStore } from '../store/open.js'
 import { readCheckpoints } from '../store/read-log.js'
-import type { AuditEntry } from '../task/changes.js'
 import type { CheckpointInfo } from '../task/checkpoint.js'
 import type { ForkPoint } from '../task/decisions/fork.js'
 import { settledAlready } from '../task/decisions/transition.js'
@@ -47,26 +46,26 @@ import type { AnyTaskDefinition, TaskDefinition } from '../task/definition/defin
 import { isSettled, type TaskHead } from '../task/head.js'
 import type { Outcome } from '../task/log/outcome.js'
 import { assembleEngine } from './assemble-engine.js'
-import { type AuditOptions, auditOf } from './audit.js'
 import { checkConstructed, openToBindings } from './binding.js'
 import { restoreClientCheckpoint, saveClientCheckpoint } from './client-checkpoints.js'
 import { type ListOptions, listTasks, type TaskPage } from './list.js'
+import { OperatorCalls } from './operator-calls.js'
 import { OwnerScope } from './owner-scope.js'
 import { waitForResult } from './result.js'
-import { readStats, type Stats } from './stats.js'
 import { readSteps, type SegmentInfo } from './steps.js'
 import type { StartArguments, Startable, StartedAs, StartedOf, TaskId } from './task-id.js'
 import { type TaskView, viewOf, wholeViewOf } from './task-view.js'
 
 /** Durable tasks in one directory. Created by `Holdfast.open`. Once the store is lost, each call rejects with `STORE_LOST`. */
-export class Holdfast {
+export class Holdfast extends OperatorCalls {
   readonly #engine: Engine
   readonly #stopSweeping: () => void
   #closing: Promise<void> | undefined
 
   /** @internal Use `Holdfast.open`. */
   private constructor(engine: Engine) {
-    this.#engine = checkConstructed(engine)
+    super(checkConstructed(engine))
+    this.#engine = engine
     this.#stopSweeping = startSweeping(engine)
     openToBindings(this, engine)
   }
@@ -291,20 +290,6 @@ export class Holdfast {
   /** Returns the same calls, limited to the tasks of one owner. */
   forOwner(owner: string): OwnerScope {
     return new OwnerScope(this, owner)
-  }
-
-  /**
-   * Returns the audit entries, oldest first: every change of status, every checkpoint saved or restored, every recovery.
-   * Entries outlive their task. They are kept for `auditRetention`, and up to `auditBytesMax`.
-   */
-  async audit(options: AuditOptions = {}): Promise<readonly AuditEntry[]> {
-    return auditOf(this.#engine, options)
-  }
-
-  /** Counts, sizes and service levels of the store. The cost does not depend on the number of settled tasks. */
-  async stats(): Promise<Stats> {
-    this.#engine.assertOpen()
-    return readStats(this.#engine)
   }
 
   /** Calls `listener` for each `event`, after its commit is on disk. Returns a function that stops this. */

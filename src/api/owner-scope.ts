@@ -18,6 +18,7 @@ import type { RestoredCheckpoint } from '../task/definition/context.js'
 import type { AnyTaskDefinition, TaskDefinition } from '../task/definition/definition.js'
 import type { Outcome } from '../task/log/outcome.js'
 import { checkName, NAME_BYTES_MAX } from '../task/names.js'
+import type { Explanation } from './explanation.js'
 import type { Holdfast } from './holdfast.js'
 import type { ListOptions, TaskPage } from './list.js'
 import type { SegmentInfo } from './steps.js'
@@ -77,6 +78,10 @@ export class OwnerScope {
 
   resume(taskId: string): Promise<TaskView> {
     return this.#holdfast.resume(taskId, { owner: this.owner })
+  }
+
+  explain(taskId: string): Promise<Explanation> {
+    return this.#holdfast.explain(taskId, { owner: this.owner })
   }
 
   send(taskId: string, name: string, payload?: unknown, options?: Omit<SendOptions, 'owner'>): Promise<Sent> {

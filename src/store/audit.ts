@@ -135,6 +135,20 @@ export async function readAudit(level: Level, { taskId, since, limit }: AuditQue
   return entries
 }
 
+/** The newest entry of a task. `undefined` if none is kept. @throws HoldfastError `RECORD_DAMAGED` */
+export async function readNewestAudit(level: Level, taskId: string): Promise<NewAuditEntry | undefined> {
+  const range = { ...layout.under(layout.trailPrefix(taskId)), reverse: true, values: false, limit: 1 }
+  for await (const page of pages(level, range, 1)) {
+    for (const [trail] of page) {
+      const key = layout.auditKey(layout.commitOf(trail))
+      const text = await level.get(key)
+      const { entries } = text === undefined ? { entries: [] } : unsealJson<AuditValue>(key, text)
+      return entries.findLast((entry) => entry.taskId === taskId)
+    }
+  }
+  return undefined
+}
+
 interface ReadValue {
   readonly commit: number
   readonly value: AuditValue

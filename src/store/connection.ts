@@ -9,7 +9,7 @@ import type { Clock } from '../base/clock.js'
 import { deferred } from '../base/deferred.js'
 import { HoldfastError } from '../base/errors.js'
 import type { Logger } from '../base/logger.js'
-import { databaseBroken, explain, isBroken } from './disk/damage.js'
+import { databaseBroken, explain, isBroken, systemCodeOf } from './disk/damage.js'
 import type { Level } from './disk/level.js'
 
 const REOPEN_MS_FIRST = 50
@@ -54,6 +54,11 @@ export class Connection {
   /** True if reads and writes are possible. */
   get isUp(): boolean {
     return this.#isUp && !this.#closed
+  }
+
+  /** System error code of the failure, while the store is down: `ENOSPC` for a full disk. */
+  get causeCode(): string | undefined {
+    return this.#isUp ? undefined : systemCodeOf(this.#cause)
   }
 
   /** True if no read is running, and no attempt to open the database again. */

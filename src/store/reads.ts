@@ -131,6 +131,12 @@ export async function readPendingRecords(level: Level, taskId: string): Promise<
   )
 }
 
+/** The first pending records of a task, up to `limit`, in the order of their places. */
+export async function readFirstPendingRecords(level: Level, taskId: string, limit: number): Promise<PendingRecord[]> {
+  const range = { ...layout.under(layout.notePrefix(taskId)), limit }
+  return collect(level, range, (key, text) => decodePendingRecord(unseal(key, text).body))
+}
+
 /** Record of one pending call. */
 export async function readPendingRecord(
   level: Level,

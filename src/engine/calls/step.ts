@@ -8,7 +8,7 @@ import { callIn } from '../../base/empty-context.js'
 import { readUndoRecord } from '../../store/reads.js'
 import { dueAt } from '../../task/decisions/expiry.js'
 import { nextAttemptAt } from '../../task/decisions/retry.js'
-import { describeError } from '../../task/log/outcome.js'
+import { describeError, shortCodeOf } from '../../task/log/outcome.js'
 import type { NamedRecord } from '../../task/log/records.js'
 import { PREFIX } from '../../task/log/segment.js'
 import { isUndoingOver, type UndoRecord } from '../../task/log/undo-record.js'
@@ -236,16 +236,18 @@ export function hasUndo({ definition: { undo } }: Run, { name }: Pick<StepCall, 
 async function noteRetry(run: Run, step: StepCall, trial: StepTrial, ended: Ended): Promise<boolean> {
   const { host, task } = run
   const failedAttempts = trial.note.failedAttempts + 1
+  const now = host.clock.now()
   const retryAt = nextAttemptAt(step.retry, {
     attempt: failedAttempts,
     error: ended.thrown,
-    now: host.clock.now(),
+    now,
     dueAt: dueAt(task.head),
     fraction: host.ids.fraction(),
   })
   if (retryAt === undefined) return false
   if (failedAttempts === 3) host.lines.retried(task.taskId, task.head.type, step.name)
   host.logger.debug('A step failed and is tried again', { taskId: task.taskId, step: step.name, failedAttempts })
-  await store(run, trial, { ...trial.note, failedAttempts, retryAt, begunAt: undefined, input: undefined })
+  const failure = { failedAt: now, failedWith: ended.failed && shortCodeOf(ended.failed) }
+  await store(run, trial, { ...trial.note, failedAttempts, retryAt, ...failure, begunAt: undefined, input: undefined })
   return true
 }

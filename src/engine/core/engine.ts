@@ -244,6 +244,11 @@ export class Engine {
     return this.#closed || this.#lost !== undefined
   }
 
+  /** The error of every call once the store is lost. */
+  get lost(): HoldfastError | undefined {
+    return this.#lost
+  }
+
   /** Resolves when the engine begins to close. From then on, new calls are refused. */
   get closingBegan(): Promise<void> {
     return this.#closingBegan.promise

@@ -96,6 +96,11 @@ export class Report implements RecoveryReport {
     return this.tasks.filter((task) => task.action === action).length
   }
 
+  /** Number of tasks without a result yet. */
+  get left(): number {
+    return this.#open.size
+  }
+
   /** Resolves `done` at a close, with the results so far. */
   abandon(): void {
     this.#done.resolve(this)

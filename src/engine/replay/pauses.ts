@@ -31,6 +31,11 @@ export class Pauses {
     return this.#pauses.first?.endsAt ?? Number.POSITIVE_INFINITY
   }
 
+  /** The waits, also those that have ended while their run waits for a slot. */
+  get all(): Iterable<Pause> {
+    return this.#pauses.items()
+  }
+
   /** True if news could end one of the waits. */
   get listens(): boolean {
     return this.#listening.size > 0

@@ -11,6 +11,7 @@
  *     them continues.
  */
 
+import type { Ask } from '../../task/log/history.js'
 import type { RunCore } from './host.js'
 import type { InFlight } from './in-flight.js'
 import { Pauses } from './pauses.js'
@@ -63,6 +64,11 @@ export class Waits {
     if (this.run.isOverFor(asked) || host.closing) return false
     inFlight.add(asked)
     return true
+  }
+
+  /** The calls that wait. */
+  get paused(): Iterable<{ readonly asked: { readonly ask: Ask }; readonly endsAt: number }> {
+    return this.#pauses.all
   }
 
   /** Ends the waits that listen for news, so that their calls check for it. @param ids only the waits of these calls */

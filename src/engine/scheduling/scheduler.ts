@@ -52,6 +52,19 @@ export interface SchedulerOptions {
   readonly loaded?: LoadedRuns
 }
 
+/** Place of a queued task, and what keeps it from a slot. */
+export interface QueuePlace {
+  readonly since: number
+  /** Queued tasks of the same owner that come first. Owners take turns. */
+  readonly ahead: number
+  /** The limits that are reached. */
+  readonly limits: readonly {
+    readonly limit: 'concurrency' | 'type' | 'owner'
+    readonly max: number
+    readonly running: number
+  }[]
+}
+
 interface Waiting extends QueuedRun {
   readonly rank: number
   readonly order: number
@@ -139,6 +152,29 @@ export class Scheduler {
       this.#places.set(taskId, waiting)
     })
     this.#serve()
+  }
+
+  /** The place of a queued task; `undefined` for any other. Compares it with each queued task. */
+  placeOf(taskId: string): QueuePlace | undefined {
+    const waiting = this.#places.get(taskId)
+    if (!waiting) return undefined
+    const { owner, type, since } = waiting
+    let ahead = 0
+    for (const other of this.#places.values()) if (other.owner === owner && comesFirst(other, waiting)) ahead++
+    const { concurrency, concurrencyPerOwner: ofOwner, concurrencyOf } = this.options
+    const limits = [
+      { limit: 'concurrency', max: concurrency, running: concurrency - this.#free },
+      { limit: 'type', max: concurrencyOf(type), running: this.#types.get(type)?.running ?? 0 },
+      {
+        limit: 'owner',
+        max: owner === undefined ? undefined : ofOwner,
+        running: this.#owners.get(owner)?.running ?? 0,
+      },
+    ] as const
+    const reached = limits.flatMap(({ limit, max, running }) =>
+      max !== undefined && running >= max ? [{ limit, max, running }] : [],
+    )
+    return { since, ahead, limits: reached }
   }
 
   /** Removes a task from the queue. True if it was queued. */

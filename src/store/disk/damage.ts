@@ -41,6 +41,27 @@ export function isBroken(error: unknown): boolean {
   return NO_CURRENT.test(error.message) || isBroken(error.cause)
 }
 
+/** Texts of the system in the message of an error of LevelDB, which has no code of its own. */
+const SYSTEM_TEXTS: readonly (readonly [text: string, code: string])[] = [
+  ['No space left on device', 'ENOSPC'],
+  ['Disk quota exceeded', 'EDQUOT'],
+  ['Read-only file system', 'EROFS'],
+  ['Input/output error', 'EIO'],
+  ['Too many open files', 'EMFILE'],
+]
+
+/** The system error code of a failure or of its causes. `undefined` if it has none. */
+export function systemCodeOf(error: unknown): string | undefined {
+  for (let at = error; at instanceof Error; at = at.cause) {
+    const { code } = at as { code?: unknown }
+    if (typeof code === 'string' && /^E[A-Z0-9]+$/.test(code)) return code
+    const { message } = at
+    const said = SYSTEM_TEXTS.find(([text]) => message.includes(text))
+    if (said) return said[1]
+  }
+  return undefined
+}
+
 /** Message of an error of LevelDB, with the message of its cause, which is the system's. */
 export function explain(error: unknown): string {
   if (!(error instanceof Error)) return String(error)

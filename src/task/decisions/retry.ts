@@ -6,6 +6,8 @@
 import { DURATION_MS_MAX } from '../../base/duration.js'
 import { isError, NonRetryableError } from '../../base/errors.js'
 import type { RetryPolicy } from '../definition/retry-options.js'
+import type { TaskHead } from '../head.js'
+import type { PendingRecord } from '../log/pending-record.js'
 
 /** Inputs of the decision about the next attempt. */
 export interface FailedAttempt {
@@ -34,6 +36,17 @@ export function nextAttemptAt(
   const wait = afterMs ?? Math.ceil(interval * (1 - fraction / 2))
   const at = now + wait
   return dueAt !== undefined && at >= dueAt ? undefined : at
+}
+
+/**
+ * True if the body of an unloaded task threw, and its next attempt is due later. Otherwise a wait of the body has the wake
+ * time of the task.
+ * @param notes the pending records of the task
+ */
+export function isBetweenAttempts(head: TaskHead, notes: readonly PendingRecord[]): boolean {
+  const { wakeAt, listens, attempt } = head
+  if (wakeAt === undefined || listens || attempt === 1) return false
+  return !notes.some(({ retryAt, wait, input }) => [retryAt, wait?.dueAt, input?.dueAt].includes(wakeAt))
 }
 
 function isWorthIt(policy: RetryPolicy, error: unknown): boolean {

@@ -208,6 +208,14 @@ export function failureCode(error: TaskError): ErrorCode {
   return error.ours && isErrorCode(error.code) ? error.code : 'TASK_FAILED'
 }
 
+// Longest text of `shortCodeOf`.
+const CODE_CHARS_MAX = 60
+
+/** A short text that names an error without its message: its code, or its name if it has no code. */
+export function shortCodeOf({ code, name }: TaskError): string {
+  return String(code ?? name).slice(0, CODE_CHARS_MAX)
+}
+
 function isErrorCode(code: unknown): code is ErrorCode {
   return typeof code === 'string' && Object.hasOwn(ERROR_CODES, code)
 }

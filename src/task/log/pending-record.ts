@@ -37,6 +37,10 @@ export interface PendingRecord extends Place {
   readonly failedAttempts: number
   /** Instant of the next attempt. */
   readonly retryAt?: number | undefined
+  /** Instant of the last failure. Absent in records of older versions. */
+  readonly failedAt?: number | undefined
+  /** Code of the last error, or its name if it has no code. */
+  readonly failedWith?: string | undefined
   /** Start of the running attempt. Kept only for a step that must not begin twice, or has an undo. */
   readonly begunAt?: number | undefined
   /** Start and end of a sleep, or of a wait for a message. */

@@ -163,6 +163,12 @@ const CALLS = {
     rows: { owner: OWNER, idempotencyKey: KEY } satisfies Rows<SendOptions>,
     run: (f, o) => f.holdfast.send(f.sleeping, 'm', 1, o),
   },
+  explain: {
+    call: 'explain',
+    names: CALL_OPTIONS.owner,
+    rows: OWNED,
+    run: (f, o) => f.holdfast.explain(f.sleeping, o),
+  },
   resume: { call: 'resume', names: CALL_OPTIONS.owner, rows: OWNED, run: (f, o) => f.holdfast.resume(f.sleeping, o) },
   saveCheckpoint: {
     call: 'saveCheckpoint',
@@ -210,7 +216,7 @@ const CALLS = {
   },
 } satisfies Record<string, Call>
 /** Calls that take no options. */
-const WITHOUT_OPTIONS = ['constructor', 'recovery', 'recover', 'register', 'forOwner', 'stats', 'on']
+const WITHOUT_OPTIONS = ['constructor', 'recovery', 'recover', 'register', 'forOwner', 'stats', 'health', 'on']
 
 /** What must not change by a refusal: every byte on the disk. */
 const bytesOn = (disk: MemoryDisk) => [...disk.content].sort(([one], [other]) => (one < other ? -1 : 1))
@@ -231,7 +237,8 @@ async function expectUnharmed({ disk, clock, sleeping, settled, session }: Fixtu
 
 describe('a call on an instance', () => {
   test('is in this table', () => {
-    const methods = Object.getOwnPropertyNames(Holdfast.prototype)
+    const classes = [Holdfast.prototype, Object.getPrototypeOf(Holdfast.prototype) as object]
+    const methods = [...new Set(classes.flatMap((each) => Object.getOwnPropertyNames(each)))]
     expect(methods.sort()).toEqual([...Object.keys(CALLS), ...WITHOUT_OPTIONS].sort())
   })
 
@@ -268,7 +275,16 @@ describe('a call on an instance', () => {
       ['restoreCheckpoint', (o) => bob.restoreCheckpoint(sleeping, o)],
       ['createSessionTask', (o) => bob.createSessionTask(o)],
     ]
-    const without = ['constructor', 'get', 'respond', 'resume', 'listCheckpoints', 'steps', 'completeSessionTask']
+    const without = [
+      'constructor',
+      'explain',
+      'get',
+      'respond',
+      'resume',
+      'listCheckpoints',
+      'steps',
+      'completeSessionTask',
+    ]
     const methods = Object.getOwnPropertyNames(Object.getPrototypeOf(bob) as OwnerScope)
     expect(methods.sort()).toEqual([...calls.map(([name]) => name), ...without].sort())
     for (const [name, call] of calls) {

@@ -1,8 +1,10 @@
 import { describe, expect, test } from 'vitest'
 import { NonRetryableError, RetryAfterError } from '../../../../src/base/errors.js'
-import { nextAttemptAt } from '../../../../src/task/decisions/retry.js'
+import { isBetweenAttempts, nextAttemptAt } from '../../../../src/task/decisions/retry.js'
 import { retryPolicy } from '../../../../src/task/definition/retry-options.js'
-import { describeError, reviveError, stepFailure } from '../../../../src/task/log/outcome.js'
+import type { TaskHead } from '../../../../src/task/head.js'
+import { describeError, reviveError, shortCodeOf, stepFailure } from '../../../../src/task/log/outcome.js'
+import type { PendingRecord } from '../../../../src/task/log/pending-record.js'
 
 describe('the next attempt', () => {
   const failed = { attempt: 1, error: new Error('no'), now: 1_000, dueAt: undefined, fraction: 0 }
@@ -98,4 +100,24 @@ describe('options', () => {
   ])('%j are refused, naming the option', (options, named) => {
     expect(() => retryPolicy(options as never)).toThrow(named)
   })
+})
+
+test('an unloaded task is between two attempts unless one of its waits has its wake time', () => {
+  const head = { attempt: 2, wakeAt: 900 } as TaskHead
+  const note = (rest: Partial<PendingRecord>) => [{ failedAttempts: 0, ...rest } as PendingRecord]
+  expect(isBetweenAttempts(head, [])).toBe(true)
+  expect(isBetweenAttempts(head, note({ retryAt: 800, wait: { startedAt: 1, dueAt: 800 } }))).toBe(true)
+  expect(isBetweenAttempts(head, note({ retryAt: 900 }))).toBe(false)
+  expect(isBetweenAttempts(head, note({ wait: { startedAt: 1, dueAt: 900 } }))).toBe(false)
+  const input = { key: 'k', name: 'k', request: null, requestedAt: 1, dueAt: 900 }
+  expect(isBetweenAttempts(head, note({ input }))).toBe(false)
+  expect(isBetweenAttempts({ ...head, listens: true }, [])).toBe(false)
+  expect(isBetweenAttempts({ ...head, attempt: 1 }, [])).toBe(false)
+  expect(isBetweenAttempts({ ...head, wakeAt: undefined }, [])).toBe(false)
+})
+
+test('an error is named by its code, or else by its name, and never by a long text', () => {
+  expect(shortCodeOf({ name: 'Error', message: 'secret', code: 'ENOSPC' })).toBe('ENOSPC')
+  expect(shortCodeOf({ name: 'QuotaError', message: 'secret' })).toBe('QuotaError')
+  expect(shortCodeOf({ name: 'x'.repeat(200), message: 'secret' })).toHaveLength(60)
 })
