@@ -169,9 +169,10 @@ const options = /** @type {const} */ ({
   limits: { requestsPerMinute: 1_000_000 },
   ratePerOwner: { starts: 1_000_000, per: '1m' },
 })
-const durable = durableTasks(holdfast, options).tool(work)
+const oneCall = { input, output: input, run: (/** @type {{ n: number }} */ { n }) => ({ n: n + 1 }) }
+const durable = durableTasks(holdfast, options).tool(work).tool('one_call', oneCall)
 const handler = durable.httpHandler(() => durable.attach(new McpServer(INFO, durable.serverOptions())))
-const durable2026 = durableTasks2026(holdfast, options).tool(work)
+const durable2026 = durableTasks2026(holdfast, options).tool(work).tool('one_call_2026', oneCall)
 const handler2026 = durable2026.httpHandler(() =>
   durable2026.attach(new McpServer2026(INFO, durable2026.serverOptions())),
 )
@@ -200,25 +201,29 @@ const session = {
   'mcp-protocol-version': '2025-11-25',
 }
 await post(handler, { method: 'notifications/initialized' }, session)
-const ofCall = await countEach(async (index) => {
-  const params = { name: 'work', arguments: { n: index } }
+const callOf = (/** @type {string} */ name) => async (/** @type {number} */ index) => {
+  const params = { name, arguments: { n: index } }
   const { text } = await post(handler, { id: index + 1, method: 'tools/call', params }, session)
   if (!text.includes(`"n":${index + 1}`)) throw new Error(`The call was answered ${text}`)
-})
-const ofCall2026 = await countEach(async (index) => {
+}
+const callOf2026 = (/** @type {string} */ name) => async (/** @type {number} */ index) => {
   const _meta = {
     'io.modelcontextprotocol/protocolVersion': '2026-07-28',
     'io.modelcontextprotocol/clientInfo': clientInfo,
     'io.modelcontextprotocol/clientCapabilities': {},
   }
-  const params = { name: 'work', arguments: { n: index }, _meta }
-  const headers = { 'mcp-protocol-version': '2026-07-28', 'mcp-method': 'tools/call', 'mcp-name': 'work' }
+  const params = { name, arguments: { n: index }, _meta }
+  const headers = { 'mcp-protocol-version': '2026-07-28', 'mcp-method': 'tools/call', 'mcp-name': name }
   const { text } = await post(handler2026, { id: index + 1, method: 'tools/call', params }, headers)
   if (!text.includes(`"n":${index + 1}`)) throw new Error(`The call was answered ${text}`)
-})
-
+}
+const ofCall = await countEach(callOf('work'))
+const ofCall2026 = await countEach(callOf2026('work'))
 const ofFiveDeferred = await countEach(run(fiveDeferred))
 const ofTenDeferred = await countEach(run(tenDeferred))
+
+const ofFunctionCall = await countEach(callOf('one_call'))
+const ofFunctionCall2026 = await countEach(callOf2026('one_call_2026'))
 
 /** A fifth of what ten steps cost more than five: one step. */
 const ofStep = (/** @type {any} */ ten, /** @type {any} */ five) =>
@@ -232,6 +237,8 @@ const measured = {
   'task with a sleep and a message': ofTalk,
   'tools/call of 2025-11-25': ofCall,
   'tools/call of 2026-07-28': ofCall2026,
+  'tools/call of one function, 2025-11-25': ofFunctionCall,
+  'tools/call of one function, 2026-07-28': ofFunctionCall2026,
 }
 if (process.argv.includes('--write')) writeExpected(measured)
 console.log(JSON.stringify(measured))

@@ -21,6 +21,9 @@ import {
 import { BindingRecords } from '../store/binding-records.js'
 import { readHead } from '../store/reads.js'
 import type { AnyTaskDefinition } from '../task/definition/definition.js'
+import { isSettled } from '../task/head.js'
+import type { Outcome } from '../task/log/outcome.js'
+import { type TaskView, viewOf } from './task-view.js'
 
 const engines = new WeakMap<object, Engine>()
 
@@ -148,6 +151,19 @@ export class Binding {
       if (error instanceof HoldfastError && error.code === 'TASK_NOT_FOUND') return false
       throw error
     }
+  }
+
+  /**
+   * View of a task that has just settled, without a read. `undefined` if it is not in memory any more, or if a part of
+   * the view is only on disk.
+   */
+  settledView(taskId: string): TaskView | undefined {
+    const task = this.#engine.tasks.get(taskId)
+    const head = task?.committed
+    if (!task || !head || !isSettled(head.status) || task.settlement.outcomeText === undefined) return undefined
+    // The undone steps of the view are on disk.
+    if (head.intents !== undefined && head.status !== 'completed') return undefined
+    return { ...viewOf(head, task), outcome: JSON.parse(task.settlement.outcomeText) as Outcome }
   }
 
   /** Owner and kind of an unfinished task; `undefined` for any other task. */

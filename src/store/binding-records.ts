@@ -100,11 +100,12 @@ export class BindingRecords {
     })
   }
 
-  /** Reads the keys that begin with `prefix`, in order, without the records. */
-  async keys(prefix: string): Promise<string[]> {
+  /** Reads the keys that begin with `prefix`, in order, without the records: the first `max` of them. */
+  async keys(prefix: string, max?: number): Promise<string[]> {
+    const range = { ...this.#rangeOf(prefix), values: false, ...(max === undefined ? {} : { limit: max }) }
     return this.store.read(async (level) => {
       const found: string[] = []
-      for await (const page of pages(level, { ...this.#rangeOf(prefix), values: false })) {
+      for await (const page of pages(level, range)) {
         for (const [key] of page) found.push(key.slice(this.#prefix.length))
       }
       return found

@@ -1,6 +1,6 @@
 /** The waits of a run. A wait ends at its time, by news, or with the run. */
 import type { Clock } from '../../base/clock.js'
-import { Heap } from '../../base/heap.js'
+import { Heap } from '../../base/queues.js'
 import type { PendingCall } from './pending-call.js'
 
 /** One wait. After its end it is kept while its run waits for a slot. */

@@ -17,6 +17,7 @@ import type { FallbackOptions } from '../tools/fallback-tools.js'
 import { type ToolArguments, toolParts } from '../tools/function-tool.js'
 import { McpCore } from '../tools/mcp-core.js'
 import type { OpenHoldfast } from '../tools/opening.js'
+import type { Origin } from '../tools/tool-records.js'
 import type { Trace } from '../tools/trace.js'
 import { createHttpHandler, type HttpHandler } from './http/handler.js'
 import { noteFailure } from './http/make-server.js'
@@ -167,8 +168,8 @@ export class DurableTasks {
   }
 
   /** @internal The client's result of a settled task. */
-  async answer(view: TaskView): Promise<Answer> {
-    return this.core.answer(REVISION, view, await this.core.records.readOrigin(view.taskId))
+  async answer(view: TaskView, known?: Origin): Promise<Answer> {
+    return this.core.answer(REVISION, view, known ?? (await this.core.records.readOrigin(view.taskId)))
   }
 
   /** @internal A task in the form of `tasks/get`. */

@@ -1,12 +1,22 @@
 /**
  * The common part of both protocol revisions: tools, rights, counts, and the start of a call's task. A call creates a
  * task or joins one. Imports no SDK.
+ *
+ * An inline call of one function waits for two writes, one after the other (docs/internals/mcp-calls.md):
+ *
+ * mcp-core-1. Nothing of an answer leaves before the outcome of its task is on disk.
+ * mcp-core-2. The answer is sent before the write that stores it. Until that write is on disk, the request is open: after a
+ *   crash it is resumed, its settled task gives the same answer, and that has the same event number.
+ * mcp-core-3. The answer of a `toResult` or `toError` is stored before it is sent, which is one more wait.
+ * mcp-core-4. The record that an answer is not delivered is deleted once the response was handed to the socket, and not
+ *   before. Until then, a repeat of the call after a crash or a lost connection joins its task.
+ * mcp-core-5. A call reads nothing: head and outcome come from the commit that settled the task, the origin from the
+ *   start, and the undelivered calls from memory.
  */
 
 import type { Holdfast } from '../../api/holdfast.js'
 import type { TaskView } from '../../api/task-view.js'
 import { HoldfastError, ProtocolError } from '../../base/errors.js'
-import { faultOf } from '../../base/fault.js'
 import { toPlain } from '../../base/json.js'
 import type { Quota } from '../../engine/scheduling/admission.js'
 import { checkJson } from '../../http/json-limits.js'
@@ -18,7 +28,7 @@ import { RPC } from '../access/refusal.js'
 import { type Scope, scopeFor } from '../access/rights.js'
 import { grantTtl } from '../access/ttl.js'
 import { type Answer, answerOf } from './answer.js'
-import type { IsHeard } from './join-call.js'
+import { type IsHeard, REJOIN_SETTLED_MS } from './join-call.js'
 import { type OpenHoldfast, Opening } from './opening.js'
 import { StoreAccess } from './store-access.js'
 import { type CallExtra, type DurableTool, type InputRequired, makeTool, type ToolOptions } from './tool.js'
@@ -34,9 +44,6 @@ import {
 } from './tool-arguments.js'
 import type { Origin } from './tool-records.js'
 import { type Trace, traceOf } from './trace.js'
-
-// Time for which the undelivered result of a settled task answers a repeated call. A later repeat is a new call.
-const REJOIN_SETTLED_MS = 60 * 60_000
 
 /**
  * Error of a call whose `toInput` requests input from the client. A revision without such a request refuses the call
@@ -81,6 +88,8 @@ export interface StartedCall {
   readonly created: boolean
   /** Key of the record that the answer is not delivered. */
   readonly rejoinKey: string | undefined
+  /** Origin of a task that this call created. That of any other task is on disk. */
+  readonly origin?: Origin | undefined
 }
 
 export class McpCore extends StoreAccess {
@@ -238,15 +247,16 @@ export class McpCore extends StoreAccess {
           // The open call is added before the commit, because the task may settle before the commit is reported.
           if (kind === 'inline') this.openCalls.add(taskId, isHeard)
           const undelivered = key === undefined ? [] : [this.records.records.own(key, '')]
-          const started = { taskId, created: true, rejoinKey: key }
+          const started = { taskId, created: true, rejoinKey: key, origin }
           const own = key === undefined ? [] : [key]
           return [this.records.origin(taskId, origin, own), ...undelivered, ...beside(started)]
         },
       })
       .catch((error: unknown) => {
-        if (made !== undefined) {
-          this.openCalls.remove(made, isHeard)
-        }
+        const key = made === undefined ? undefined : rejoinKey(made)
+        if (made !== undefined) this.openCalls.remove(made, isHeard)
+        // The task may be on disk all the same.
+        if (key !== undefined && error instanceof HoldfastError && error.mayBeWritten) this.undelivered.add(key)
         throw error instanceof HoldfastError && error.code === 'INVALID_INPUT'
           ? new InvalidArguments(error.message)
           : error
@@ -258,20 +268,17 @@ export class McpCore extends StoreAccess {
       return joined
     }
     this.logger.debug('A task was created', { taskId, tool: tool.name, owner })
-    return { taskId, created, rejoinKey: rejoinKey(taskId) }
+    const key = rejoinKey(taskId)
+    if (key !== undefined) this.undelivered.add(key)
+    return { taskId, created, rejoinKey: key, origin }
   }
 
   /**
-   * Deletes the record that an inline call's answer is not delivered: a repeat is then a new call. Not awaited, because
-   * the answer is worth more than that record. Over HTTP, both are one write.
+   * Deletes the record that an inline call's answer is not delivered: a repeat is then a new call. Called once the
+   * answer was handed to the connection, and not before (mcp-core-4).
    */
-  deliver({ taskId, rejoinKey }: StartedCall): void {
-    if (rejoinKey === undefined) return
-    this.delivered.add(taskId)
-    this.records.records
-      .write([this.records.records.own(rejoinKey, undefined)])
-      .catch((error: unknown) => this.logger.debug('A note could not be deleted', { error: faultOf(error) }))
-      .finally(() => this.delivered.delete(taskId))
+  deliver({ rejoinKey }: Pick<StartedCall, 'rejoinKey'>): void {
+    if (rejoinKey !== undefined) this.undelivered.delete(rejoinKey)
   }
 
   /** Logs a mistake of the server's author, once. */
@@ -281,7 +288,10 @@ export class McpCore extends StoreAccess {
     this.logger.error(message)
   }
 
-  /** Makes the answer for clients of one revision. The same task always has the same answer. */
+  /**
+   * Makes the answer for clients of one revision. The same task always has the same answer. That of an author's function is
+   * stored before it is returned (mcp-core-3).
+   */
   async answer(era: string, view: TaskView, origin: Origin | undefined): Promise<Answer> {
     const { taskId, outcome } = view
     if (!outcome) throw new Error(`Task ${taskId} has not settled`)
@@ -301,14 +311,14 @@ export class McpCore extends StoreAccess {
   /** Finds the task of an equal call whose client gave up before the answer. */
   async #givenUp({ rejoinPrefix, caller }: PreparedCall): Promise<StartedCall | undefined> {
     if (rejoinPrefix === undefined) return undefined
-    for (const { key } of await this.records.records.list(rejoinPrefix)) {
-      const taskId = key.slice(rejoinPrefix.length)
-      if (this.openCalls.isHeard(taskId) || this.delivered.has(taskId)) continue
+    for (const taskId of await this.undelivered.find(rejoinPrefix)) {
+      if (this.openCalls.isHeard(taskId)) continue
+      const rejoinKey = `${rejoinPrefix}${taskId}`
       const view = await this.holdfast.get(taskId, { owner: caller.owner }).catch(() => undefined)
       const isStale =
         !view || (view.settledAt ?? Number.POSITIVE_INFINITY) + REJOIN_SETTLED_MS < this.binding.clock.now()
-      if (!isStale) return { taskId, created: false, rejoinKey: key }
-      await this.records.records.write([this.records.records.own(key, undefined)])
+      if (!isStale) return { taskId, created: false, rejoinKey }
+      this.undelivered.delete(rejoinKey)
     }
     return undefined
   }

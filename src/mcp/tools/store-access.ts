@@ -5,9 +5,9 @@ import type { Logger } from '../../base/logger.js'
 import { notOpened } from '../access/not-open.js'
 import type { McpLimits } from '../access/options.js'
 import { RequestQuotas } from '../access/quotas.js'
-import type { OpenCalls } from './join-call.js'
+import type { OpenCalls, UndeliveredCalls } from './join-call.js'
 import type { Opening } from './opening.js'
-import { sharedOf } from './shared-state.js'
+import { RECORDS_OF_MCP, sharedOf } from './shared-state.js'
 import type { TaskFeed } from './task-feed.js'
 import { McpRecords } from './tool-records.js'
 
@@ -18,7 +18,7 @@ interface OpenParts {
   readonly counts: RequestQuotas
   readonly hub: TaskFeed
   readonly openCalls: OpenCalls
-  readonly delivered: Set<string>
+  readonly undelivered: UndeliveredCalls
 }
 
 export class StoreAccess {
@@ -37,7 +37,7 @@ export class StoreAccess {
       const binding = bindingOf(holdfast)
       const { counted, ...shared } = sharedOf(holdfast, binding)
       const counts = new RequestQuotas(binding.clock, limits, counted)
-      this.#parts = { holdfast, binding, records: new McpRecords(binding.records('mcp')), counts, ...shared }
+      this.#parts = { holdfast, binding, records: new McpRecords(binding.records(RECORDS_OF_MCP)), counts, ...shared }
     })
   }
 
@@ -81,9 +81,8 @@ export class StoreAccess {
     return this.#open.openCalls
   }
 
-  /** Tasks whose answer is delivered, while the deletion of their record is being written. */
-  protected get delivered(): Set<string> {
-    return this.#open.delivered
+  get undelivered(): UndeliveredCalls {
+    return this.#open.undelivered
   }
 
   get #open(): OpenParts {

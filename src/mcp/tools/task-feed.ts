@@ -31,14 +31,18 @@ export class TaskFeed {
   #isStopping = false
   #isClosing = false
 
-  constructor(holdfast: Holdfast, clock: Clock) {
+  /** @param onSettled called for each settled task, before its watchers */
+  constructor(holdfast: Holdfast, clock: Clock, onSettled: (taskId: string) => void = () => {}) {
     const forget = () => {
       this.#room = 0
       this.#early.clear()
     }
     this.#stops = [
       clock.setTimer(clock.now() + REMEMBERED_MS, forget, { background: true, elapsed: true }),
-      holdfast.on('task:settled', ({ taskId }) => this.tell(taskId, { kind: 'settled' })),
+      holdfast.on('task:settled', ({ taskId }) => {
+        onSettled(taskId)
+        this.tell(taskId, { kind: 'settled' })
+      }),
       holdfast.on('task:parked', ({ taskId }) => this.tell(taskId, { kind: 'changed' })),
       holdfast.on('task:input-required', ({ taskId }) => this.tell(taskId, { kind: 'changed' })),
       holdfast.on('task:started', ({ taskId }) => this.tell(taskId, { kind: 'changed' })),

@@ -26,6 +26,11 @@ export interface EndWaitOptions extends Scope {
   readonly until?: ((view: TaskView) => boolean) | undefined
   /** True if the start of a close ends the wait. The client of such a call has no way to wait after a restart. */
   readonly untilClosing?: boolean
+  /**
+   * True for a call of an earlier process. If its task settled there, the client has received the last progress, or its
+   * answer already. Without this, the answer could get another event number than before (mcp-core-2).
+   */
+  readonly isResumed?: boolean
   readonly budgetMs?: number | undefined
   readonly onProgress?: ((progress: Progress) => void) | undefined
   /** Called at every read of the task that did not end the wait. */
@@ -37,7 +42,8 @@ export interface EndWaitOptions extends Scope {
  * @throws HoldfastError `TASK_NOT_FOUND`
  */
 export async function waitForEnd(core: McpCore, taskId: string, options: EndWaitOptions): Promise<EndWaitResult> {
-  const { signal, untilParked = false, untilClosing = false, until, budgetMs, onProgress, onLook, ...scope } = options
+  const { untilParked = false, untilClosing = false, isResumed = false, ...rest } = options
+  const { signal, until, budgetMs, onProgress, onLook, ...scope } = rest
   const { clock } = core.binding
   let wake = () => {}
   let news = false
@@ -58,9 +64,10 @@ export async function waitForEnd(core: McpCore, taskId: string, options: EndWait
     for (let first = true; ; first = false) {
       news = false
       if (signal.aborted) return { kind: 'aborted', view: undefined }
-      const view = await core.holdfast.get(taskId, scope)
-      if (first && view.progress) onProgress?.(view.progress)
-      if (isSettled(view.status)) return { kind: 'settled', view }
+      const view = settledView(core, taskId, scope) ?? (await core.holdfast.get(taskId, scope))
+      const isOver = isSettled(view.status)
+      if (first && view.progress && !(isOver && isResumed)) onProgress?.(view.progress)
+      if (isOver) return { kind: 'settled', view }
       if (view.parked && untilParked) return { kind: 'parked', view }
       if (until?.(view)) return { kind: 'seen', view }
       if (late) return { kind: 'late', view }
@@ -76,4 +83,10 @@ export async function waitForEnd(core: McpCore, taskId: string, options: EndWait
     disarm()
     signal.removeEventListener('abort', stir)
   }
+}
+
+/** View of a task that settled while an inline call waits for it: nothing is read (mcp-core-5). */
+function settledView({ openCalls }: McpCore, taskId: string, { owner }: Scope): TaskView | undefined {
+  const view = openCalls.settledView(taskId)
+  return owner === undefined || view?.owner === owner ? view : undefined
 }

@@ -74,7 +74,8 @@ test('a start of an owner that is long idle reads nothing to count its rate', as
     return original(act)
   }
   await call('quick')
-  expect(reads.filter((act) => act.includes('readOwnerStarts'))).toEqual([])
+  expect(reads).toEqual([])
+  await holdfast.list()
   expect(reads.length).toBeGreaterThan(0)
   await holdfast.close()
 })

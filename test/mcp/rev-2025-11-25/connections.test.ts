@@ -249,6 +249,7 @@ describe('a session', () => {
     const open = await call(busy, 1, { sub: 'alice' })
     await open.lastEventId()
     await (await call(own, 1, { sub: 'alice', tool: 'double' })).text()
+    await untilIdle(server.holdfast)
     const inMemory = () => server.durable.attachments.size
     const events = (id: string) =>
       [...server.disk.content.keys()].filter((key) => key.includes(`http-event/${id}`)).length
@@ -262,6 +263,7 @@ describe('a session', () => {
     await pass(15)
     expect([inMemory(), events(own)]).toEqual([1, 0])
     expect(await (await call(own, 2, { sub: 'alice', tool: 'double' })).text()).toContain('"n":4')
+    await untilIdle(server.holdfast)
     expect([inMemory(), events(own)]).toEqual([2, 2])
     await server.restart()
     await pass(15)

@@ -3,11 +3,23 @@
  * An answer on a stream without a reader is not delivered.
  */
 
+/** Callbacks of the connections of a session. */
+export interface ConnectionEvents {
+  /**
+   * The newest response of a stream was read to its end, and its reader asked for more: everything was handed to the
+   * socket, or to the framework that reads the response.
+   */
+  readonly onEnd: (stream: string) => void
+  /** The last reader of a stream has disconnected, or has read the stream to its end. */
+  readonly onLeave: (stream: string) => void
+}
+
 export class Connections {
   readonly #open = new Map<string, number>()
+  /** The newest response of each stream that is read: the one that messages are sent on. */
+  readonly #newest = new Map<string, Response>()
 
-  /** @param onLeave called when the last reader of a stream disconnects */
-  constructor(private readonly onLeave: (stream: string) => void) {}
+  constructor(private readonly events: ConnectionEvents) {}
 
   /** True if a client reads this stream; without an argument, true if a client reads any stream. */
   has(stream?: string): boolean {
@@ -17,25 +29,32 @@ export class Connections {
   /**
    * Wraps a response, with `first` before it. The stream counts as read until the response ends or its reader
    * disconnects.
-   * @param onHangUp called if the reader disconnects before the end
+   * @param onEnd called if the response is read to its end
+   * @param onHangUp called if the reader disconnects before
    */
   watch(
     stream: string,
     response: Response,
-    { first, onHangUp }: { first?: string; onHangUp?: () => void } = {},
+    { first, onEnd, onHangUp }: { first?: string; onEnd?: () => void; onHangUp?: () => void } = {},
   ): Response {
     const reader = response.body?.getReader()
-    if (!reader) return response
+    if (!reader) {
+      onEnd?.()
+      return response
+    }
     this.#open.set(stream, (this.#open.get(stream) ?? 0) + 1)
+    this.#newest.set(stream, response)
     let isOver = false
-    const over = () => {
+    const over = (isEnd: boolean) => {
       if (isOver) return
       isOver = true
+      if (isEnd && this.#newest.get(stream) === response) this.events.onEnd(stream)
       const left = (this.#open.get(stream) ?? 1) - 1
       if (left > 0) this.#open.set(stream, left)
       else {
         this.#open.delete(stream)
-        this.onLeave(stream)
+        this.#newest.delete(stream)
+        this.events.onLeave(stream)
       }
     }
     const body = new ReadableStream<Uint8Array>(
@@ -43,14 +62,17 @@ export class Connections {
         start(controller) {
           if (first !== undefined) controller.enqueue(Buffer.from(first))
         },
+        // Called only when the reader asks for more, because of `highWaterMark`.
         async pull(controller) {
-          const { done, value } = await reader.read().catch(() => ({ done: true, value: undefined }))
-          if (!done && value) return controller.enqueue(value)
-          over()
+          const read = await reader.read().catch(() => undefined)
+          if (read?.value) return controller.enqueue(read.value)
+          over(read !== undefined)
+          if (read) onEnd?.()
+          else onHangUp?.()
           controller.close()
         },
         cancel(reason) {
-          over()
+          over(false)
           onHangUp?.()
           return reader.cancel(reason)
         },

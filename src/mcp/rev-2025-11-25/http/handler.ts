@@ -276,7 +276,7 @@ class Endpoint {
     if (lastEventId === null) return session.listen(request, STANDALONE)
     if (lastEventId === UNKEPT_EVENT) return new Response(null, { status: 204 })
     const { events } = session
-    const found = events.find(lastEventId)
+    const found = events.streams.find(lastEventId)
     if (!found) {
       // Old events of the standalone stream are deleted. So the client continues with new events.
       return lastEventId.startsWith(`${STANDALONE}_`)
@@ -286,16 +286,14 @@ class Endpoint {
           )
         : httpError(404, -32_001, 'No such event')
     }
-    if (found.final === undefined) {
-      const response = await session.listen(request, found.stream)
-      // If the request was answered meanwhile, the client reads the answer on this stream.
-      if (events.find(lastEventId)?.final !== undefined) await events.delivered(found.stream)
-      return response
-    }
-    await events.delivered(found.stream)
+    if (found.final === undefined) return session.listen(request, found.stream)
     // The client accepts only a result as an answer. After an error, it would reconnect for ever.
-    if (found.number >= found.final) return new Response(null, { status: 204 })
-    return sseResponse(await events.rest(found.stream, found.number), session.sessionId)
+    if (found.number >= found.final) {
+      events.delivered(found.stream)
+      return new Response(null, { status: 204 })
+    }
+    const rest = sseResponse(await events.rest(found.stream, found.number), session.sessionId)
+    return events.connections.watch(found.stream, rest)
   }
 }
 

@@ -17,7 +17,7 @@ import { type Deferred, deferred } from '../../../base/deferred.js'
 import { HoldfastError } from '../../../base/errors.js'
 import { isStoreAway } from '../../access/refusal.js'
 import { DurableTransport, questionIn } from '../server/transport.js'
-import type { OpenCall } from '../server/types.js'
+import type { CallEnd, OpenCall } from '../server/types.js'
 import type { OpenRequests } from './open-requests.js'
 
 /**
@@ -47,10 +47,8 @@ export class SessionTransport extends DurableTransport {
     private readonly onLateAnswer: LateAnswer,
     /** Called when the client cancels a request: it gets no answer. */
     private readonly onGivenUp: (requestId: RequestId) => void,
-    /**
-     * Called before an answer that ends a call. The record that it is not delivered is deleted once the client gets it.
-     */
-    private readonly onDelivers: DurableTransport['delivers'],
+    /** Called before an answer that ends a call. */
+    private readonly onEnds: DurableTransport['ends'],
     /**
      * Called when the client cancels an open call, before the server sees that. Resolves once the cancel is on disk.
      */
@@ -59,8 +57,8 @@ export class SessionTransport extends DurableTransport {
     super(inner)
   }
 
-  override delivers(requestId: RequestId, rejoinKey: string | undefined): boolean {
-    return this.onDelivers(requestId, rejoinKey)
+  override ends(requestId: RequestId, end: CallEnd): void {
+    this.onEnds(requestId, end)
   }
 
   /** True if a request without a stream is unanswered. */

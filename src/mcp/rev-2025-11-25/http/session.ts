@@ -21,23 +21,22 @@ import {
 } from '@modelcontextprotocol/sdk/types.js'
 import { faultOf } from '../../../base/fault.js'
 import { httpError } from '../../../http/reply.js'
-import type { BindingRecord } from '../../../task/changes.js'
 import { callerOf, runAs } from '../../access/caller.js'
-import { isStoreAway, RPC } from '../../access/refusal.js'
+import { RPC } from '../../access/refusal.js'
 import { NotAttached } from '../../tools/check-server.js'
-import type { IsHeard } from '../../tools/join-call.js'
-import { cancelTaskOf, openCall } from '../server/call-tool.js'
+import { cancelTaskOf } from '../server/call-tool.js'
 import { withTtl } from '../server/transport.js'
-import type { Attachment, DurableBinding, OpenCall } from '../server/types.js'
-import { isWait, keptOf, requestOf, withoutArguments, withoutRest } from './kept-request.js'
+import type { Attachment, DurableBinding } from '../server/types.js'
+import { requestOf } from './kept-request.js'
 import { answerLate } from './late-answer.js'
+import { isHeardOn, OpenRequest, type RequestSession } from './open-request.js'
 import type { OpenRequests } from './open-requests.js'
 import type { CheckedHttpOptions } from './options.js'
 import { clientAway, jsonResponse, restarted } from './reply.js'
 import { SessionEvents } from './session-events.js'
 import type { OpenRecord, SessionRecords } from './session-records.js'
 import { SessionTransport } from './session-transport.js'
-import { type Opening, opens, STANDALONE } from './streams.js'
+import { STANDALONE, type StreamOpening } from './streams.js'
 
 /** Makes the server of one session: a new one each time, attached. */
 export type CreateServer = () => McpServer | Server | Promise<McpServer | Server>
@@ -81,7 +80,14 @@ export class Session {
     readonly transport: SessionTransport,
     private readonly attachment: Attachment,
     private readonly protocolVersion: string,
+    private readonly unkept: Map<RequestId, OpenRequest>,
   ) {}
+
+  get #asOfRequests(): RequestSession {
+    const { sessionId, events, requests, transport, unkept } = this
+    const { durable, records } = this.parts
+    return { sessionId, durable, records, events, requests, transport, unkept }
+  }
 
   /**
    * Creates the session of a client's `initialize`. The caller then hands the request to it.
@@ -103,7 +109,7 @@ export class Session {
     const session = await Session.#make(parts, about, async () => {})
     await session.events.load()
     const initialized = session.transport.answerTo(initialize.id)
-    await session.#feed(initialize, { kind: 'unkept' }, JSON_HEADERS)
+    await session.#feed(initialize, JSON_HEADERS)
     await initialized
     session.transport.receive({ jsonrpc: '2.0', method: 'notifications/initialized' })
     for (const open of await parts.records.readOpen(sessionId)) await session.#resume(open)
@@ -119,7 +125,8 @@ export class Session {
     const server = await createServer()
     const attachment = durable.attachmentOf.get(server)
     if (!attachment) throw new NotAttached()
-    const events = new SessionEvents(sessionId, records, durable.core.binding.clock, options)
+    const unkept = new Map<RequestId, OpenRequest>()
+    const events = new SessionEvents(sessionId, records, durable.core, options)
     const inner = new WebStandardStreamableHTTPServerTransport({
       sessionIdGenerator: () => sessionId,
       onsessioninitialized: onInitialized,
@@ -141,12 +148,15 @@ export class Session {
         // The client still waits on the stream. It receives the end of the stream, without an answer.
         transport.release(requestId).catch(notForgotten)
       },
-      (requestId, rejoinKey) => events.delivers(requestId, rejoinKey),
+      (requestId, end) => {
+        // Without a response, nothing can be handed over.
+        if (!events.ends(requestId, end)) unkept.get(requestId)?.ends(end)
+      },
       (call) => (call.kind === 'inline' ? cancelTaskOf(durable.core, call) : Promise.resolve()),
     )
     await server.connect(transport as never)
     if (durable.core.options.access !== 'open') attachment.owner = owner
-    return new Session(parts, sessionId, owner, events, requests, transport, attachment, versionOf(initialize))
+    return new Session(parts, sessionId, owner, events, requests, transport, attachment, versionOf(initialize), unkept)
   }
 
   /**
@@ -157,38 +167,33 @@ export class Session {
     return (await this.#freeId(message.id)) ? this.transport.ask(message, extra) : undefined
   }
 
-  /** Hands a request to the SDK's transport, together with the purpose of its stream. */
+  /** Hands a request to the SDK's transport. */
   async handle(request: Request, message: JSONRPCRequest, extra: { authInfo?: never }): Promise<Response> {
-    const { id, method } = message
-    if (!(await this.#freeId(id))) return httpError(400, RPC.invalidRequest, 'This request ID is in use')
-    const isInitialize = method === 'initialize'
-    const refusal = isInitialize ? undefined : this.requests.begin(id)
-    if (refusal) return jsonResponse(refusal, this.sessionId)
-    if (isInitialize) await this.#isReadByCaller()
+    const { inner } = this.transport
+    if (!(await this.#freeId(message.id))) return httpError(400, RPC.invalidRequest, 'This request ID is in use')
+    if (message.method === 'initialize') {
+      await this.#isReadByCaller()
+      const response = await inner.handleRequest(asPost(request.url, request.headers), {
+        ...extra,
+        parsedBody: message,
+      })
+      if (this.#beginFailure !== undefined) throw this.#beginFailure
+      return response
+    }
+    const version = request.headers.get(VERSION) ?? this.protocolVersion
+    const prepared = OpenRequest.prepare(this.#asOfRequests, {
+      message,
+      call: this.#durableCall(message),
+      isKept: version >= PRIMING_SINCE,
+    })
+    if ('refusal' in prepared) return jsonResponse(prepared.refusal, this.sessionId)
     const headers = new Headers(request.headers)
     // A request without a version gets the agreed one. Without this, the SDK would assume that it cannot resume a stream.
-    if (!isInitialize && !headers.has(VERSION)) headers.set(VERSION, this.protocolVersion)
-    const call = this.#durableCall(message)
-    // For an older client, the SDK needs the arguments of a call: its stream is not kept.
-    const isKept = !isInitialize && (headers.get(VERSION) ?? '') >= PRIMING_SINCE
-    // The message stays in memory for as long as the request waits, so it is reduced.
-    const parsedBody = isWait(method) ? withoutRest(message) : call && isKept ? withoutArguments(message) : message
-    let watch = (response: Response) => (isWait(method) ? this.#watchWait(id, response) : response)
-    const onOpen = (watching: typeof watch) => {
-      watch = watching
-    }
-    const what: Opening = isInitialize
-      ? { kind: 'unkept' }
-      : { kind: 'request', request: keptOf(message), begin: (beside) => this.#begin(id, call, beside), onOpen }
-    const { inner } = this.transport
-    const asked = new Request(request.url, { method: 'POST', headers })
-    const response = await opens(what, () => inner.handleRequest(asked, { ...extra, parsedBody })).catch((error) => {
-      this.requests.end(id)
-      throw error
-    })
-    if (this.#beginFailure !== undefined) throw this.#beginFailure
-    if (response.status !== 200) this.requests.end(id)
-    return watch(response)
+    headers.set(VERSION, version)
+    const { body } = prepared
+    return prepared.request.send(() =>
+      inner.handleRequest(asPost(request.url, headers), { ...extra, parsedBody: body }),
+    )
   }
 
   /**
@@ -198,7 +203,8 @@ export class Session {
   async #freeId(id: RequestId): Promise<boolean> {
     if (this.transport.asks(id)) return false
     if (!this.requests.has(id)) return true
-    if (!this.events.isOpen(id) || this.events.isRead(id)) return false
+    const { streams } = this.events
+    if (!streams.unanswered(id) || streams.isHeard(id)) return false
     this.transport.abandon(id)
     await this.events.giveUp(id)
     await this.transport.release(id)
@@ -210,7 +216,7 @@ export class Session {
     if (stream === STANDALONE) await this.#isReadByCaller()
     // The first event repeats the client's position. Without this, a client that loses this stream too would resume
     // without a position, and get another stream.
-    const lastEventId = request.headers.get('last-event-id') ?? this.events.lastId(stream)
+    const lastEventId = request.headers.get('last-event-id') ?? this.events.streams.lastId(stream)
     const first = `id: ${lastEventId}\nretry: ${this.parts.options.retryIntervalMs}\ndata: \n\n`
     const response = await this.transport.inner.handleRequest(request)
     const isPrimed = response.status === 200 && this.protocolVersion >= PRIMING_SINCE
@@ -229,7 +235,7 @@ export class Session {
 
   /** Ends waits for tasks whose clients have been disconnected for too long. A client that returns receives an error. */
   async dropAway(): Promise<void> {
-    for (const requestId of this.events.away(AWAY_MS_MAX)) {
+    for (const requestId of this.events.streams.away(this.parts.durable.core.binding.clock.now(), AWAY_MS_MAX)) {
       this.transport.abandon(requestId)
       await this.transport.inner.send(clientAway(requestId))
     }
@@ -241,62 +247,10 @@ export class Session {
     await this.events.close()
   }
 
-  /**
-   * Writes the start of a request, together with the task of a durable call.
-   * @returns false if nothing is kept: the call is refused, the disk is full or the store is closed
-   */
-  async #begin(
-    id: RequestId,
-    call: CallToolRequest | undefined,
-    beside: (call?: OpenRecord['call']) => BindingRecord[],
-  ): Promise<boolean> {
-    const { durable, records } = this.parts
-    if (!call) {
-      // A tool that needs no disk also runs without one. Only the repeated fetch of its answer is lost then.
-      return records.records.write(beside(), { patient: false }).then(
-        () => true,
-        (error: unknown) => {
-          if (isStoreAway(error)) return false
-          throw error
-        },
-      )
-    }
-    const about = { sessionId: this.sessionId }
-    const opened = openCall(durable, call, about, this.#isHeard(id), ({ tool, kind, started }) =>
-      beside({ ...started, tool: tool.name, kind }),
-    )
-    this.#preflight(id, opened)
-    return opened.then(
-      () => true,
-      () => false,
-    )
-  }
-
-  /**
-   * Created in a function of its own. Within `handle`, it would keep the parameters of the request in memory for as
-   * long as the call is open.
-   */
-  #isHeard(id: RequestId): IsHeard {
-    return () => this.events.isRead(id)
-  }
-
-  /** Watches a response whose stream is not kept: once the client disconnects, it cannot return for the answer. */
-  #watchWait(id: RequestId, response: Response): Response {
-    const onHangUp = () => {
-      if (this.requests.has(id)) this.transport.abandon(id)
-    }
-    return this.events.connections.watch(`unkept ${id}`, response, { onHangUp })
-  }
-
   #durableCall(request: JSONRPCRequest): CallToolRequest | undefined {
     if (request.method !== 'tools/call') return undefined
     const parsed = CallToolRequestSchema.safeParse(withTtl(request))
     return parsed.success && this.attachment.serves(parsed.data.params.name) ? parsed.data : undefined
-  }
-
-  #preflight(id: RequestId, opened: Promise<OpenCall>): void {
-    this.transport.preflights.set(id, opened)
-    opened.catch(() => {})
   }
 
   async #resume({ stream, request, call }: OpenRecord): Promise<void> {
@@ -307,12 +261,12 @@ export class Session {
     if (call && tool) {
       const { taskId, kind, created, rejoinKey } = call
       // The client of the request may or may not return. Until then, a repeated call joins the task.
-      const isHeard = this.#isHeard(id)
+      const isHeard = isHeardOn(this, id)
       if (kind === 'inline') durable.core.openCalls.add(taskId, isHeard)
-      const lastProgress = this.events.lastProgress(stream)
-      const caller = { owner, sessionId }
+      const resumed = { lastProgress: this.events.streams.lastProgress(stream) }
       const started = { taskId, created, rejoinKey }
-      this.#preflight(id, Promise.resolve({ tool, kind, caller, isHeard, started, lastProgress }))
+      const opened = { tool, kind, caller: { owner, sessionId }, isHeard, started, resumed }
+      this.transport.preflights.set(id, Promise.resolve(opened))
     } else if (method !== 'tasks/result') {
       await this.events.append(stream, restarted(id, method))
       return
@@ -325,20 +279,25 @@ export class Session {
     }
     const name = call?.kind === 'start' ? tool?.startName : tool?.name
     const asked = requestOf(request, call && { name, isTask: call.kind === 'task' })
-    await this.#feed(asked, { kind: 'again', request, stream }, headers)
+    const opening = { open: async (streamId: string) => this.events.resume(streamId, stream, request) }
+    await this.#feed(asked, headers, opening)
   }
 
   /** Hands a stored request to the transport. The response has no reader: the answer is stored as an event. */
-  async #feed(request: JSONRPCRequest, what: Opening, headers: Record<string, string>): Promise<void> {
+  async #feed(request: JSONRPCRequest, headers: Record<string, string>, opening?: StreamOpening): Promise<void> {
     const { sessionId, owner } = this
-    const body = JSON.stringify(request)
+    const hand = () =>
+      this.transport.inner.handleRequest(asPost(URL_OF_OURS, new Headers(headers)), { parsedBody: request })
     const response = await runAs({ authInfo: undefined, sessionId, owner }, () =>
-      opens(what, () =>
-        this.transport.inner.handleRequest(new Request(URL_OF_OURS, { method: 'POST', headers, body })),
-      ),
+      opening ? this.events.opening.during(opening, hand) : hand(),
     )
     await response.body?.cancel()
   }
+}
+
+/** The request in the form that the SDK's transport reads. It reads no body, because that is parsed. */
+function asPost(url: string, headers: Headers): Request {
+  return new Request(url, { method: 'POST', headers })
 }
 
 /** Protocol version that the SDK's server agrees on. */

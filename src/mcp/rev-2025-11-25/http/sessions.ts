@@ -278,7 +278,7 @@ export class Sessions {
         await this.#letGo(entry, session)
       } else if (entry.hasOldEvents) {
         const { records, durable, options } = this.parts
-        const events = new SessionEvents(sessionId, records, durable.core.binding.clock, options)
+        const events = new SessionEvents(sessionId, records, durable.core, options)
         await events.load()
         entry.hasOldEvents = await events.sweep()
       }

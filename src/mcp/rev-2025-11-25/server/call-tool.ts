@@ -120,7 +120,7 @@ async function answerWithTask(
 async function answerInline(
   durable: DurableBinding,
   attachment: Attachment,
-  { tool, caller, started, isHeard, lastProgress }: OpenCall,
+  { tool, caller, started, isHeard, resumed }: OpenCall,
   extra: Extra,
 ): Promise<CallToolResult> {
   const { core } = durable
@@ -133,7 +133,7 @@ async function answerInline(
       : new ProgressFeed({
           clock: core.binding.clock,
           intervalMs: core.options.progressIntervalMs,
-          last: lastProgress,
+          last: resumed?.lastProgress,
           send: (progress) =>
             extra.sendNotification({ method: 'notifications/progress', params: { progressToken, ...progress } }),
         })
@@ -143,6 +143,7 @@ async function answerInline(
       owner,
       signal: extra.signal,
       untilParked: true,
+      isResumed: resumed !== undefined,
       budgetMs: tool.inlineBudgetMs,
       onProgress: (progress) => feed?.push(progress),
       onLook: (view) => asking.look(view),
@@ -157,15 +158,20 @@ async function answerInline(
     }
     // The answer is not marked as delivered, so the same call to the next process joins the task.
     if (end.kind === 'stopping') return told(stoppedWordsOf(taskId), taskId)
-    // The client receives an answer now. So the record that it is not delivered is deleted with it.
-    if (!attachment.transport?.delivers(extra.requestId, started.rejoinKey)) core.deliver(started)
+    const ends = (isRepeatable: boolean) => {
+      const { rejoinKey } = started
+      attachment.transport?.ends(extra.requestId, { rejoinKey, isRepeatable, deliver: () => core.deliver(started) })
+    }
     if (end.kind === 'late') {
+      ends(false)
       return handleOf(
         taskId,
         `Task ${taskId} continues to run. Get its state and result with tasks/get and tasks/result.`,
       )
     }
-    const answer = await durable.answer(end.view as NonNullable<typeof end.view>)
+    // Made first: if that fails, or the process crashes meanwhile, a repeated call still finds the task.
+    const answer = await durable.answer(end.view as NonNullable<typeof end.view>, started.origin)
+    ends(true)
     if (answer.kind === 'error') throw toThrow(answer.error)
     return answer.result as CallToolResult
   } finally {

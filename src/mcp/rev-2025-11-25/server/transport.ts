@@ -9,7 +9,7 @@ import type { Transport, TransportSendOptions } from '@modelcontextprotocol/sdk/
 import type { JSONRPCMessage, JSONRPCRequest, MessageExtraInfo, RequestId } from '@modelcontextprotocol/sdk/types.js'
 import { isJSONRPCNotification, isJSONRPCRequest, RELATED_TASK_META_KEY } from '@modelcontextprotocol/sdk/types.js'
 import { UNLIMITED_MS } from '../../access/ttl.js'
-import type { OpenCall } from './types.js'
+import type { CallEnd, OpenCall } from './types.js'
 
 const OWN_TASK_ID = new Set(['tasks/get', 'tasks/result', 'tasks/cancel', 'tasks/list'])
 // A client can cancel requests that it never made. This limits the IDs that are kept of them.
@@ -37,6 +37,7 @@ export class DurableTransport implements Transport {
   /** Called when the connection is over, regardless of the server's own `onclose`. */
   onOver: () => void = () => {}
   readonly #cancelled = new Set<RequestId>()
+  readonly #ends = new Map<RequestId, CallEnd>()
 
   /** Open calls of durable tools whose task was created before the SDK received the request. */
   readonly preflights = new Map<RequestId, Promise<OpenCall>>()
@@ -52,13 +53,9 @@ export class DurableTransport implements Transport {
     return this.#cancelled.delete(requestId)
   }
 
-  /**
-   * Marks the next answer to a request as one that ends its call. The record `rejoinKey`, that the answer is not
-   * delivered, is to be deleted once it is.
-   * @returns true if the transport deletes the record
-   */
-  delivers(_requestId: RequestId, _rejoinKey: string | undefined): boolean {
-    return false
+  /** Announces that the next answer to a request ends its call. Once that was sent, its client has it (mcp-core-4). */
+  ends(requestId: RequestId, end: CallEnd): void {
+    this.#ends.set(requestId, end)
   }
 
   /** Reports the answer to a task's question: it is on disk or was dropped, or `error` kept it from the disk. */
@@ -94,12 +91,18 @@ export class DurableTransport implements Transport {
     if (isJSONRPCNotification(message) && message.method === 'notifications/cancelled') {
       const requestId = message.params?.['requestId']
       if (typeof requestId === 'string' || typeof requestId === 'number') this.#note(requestId)
+      this.#ends.delete(requestId as RequestId)
     }
     this.onmessage?.(withTtl(withoutHint(message)), extra)
   }
 
   send(message: JSONRPCMessage, options?: TransportSendOptions): Promise<void> {
-    return this.inner.send(withoutTasks(withoutQuestion(message)), options)
+    const sent = this.inner.send(withoutTasks(withoutQuestion(message)), options)
+    if ('method' in message || message.id === undefined) return sent
+    const end = this.#ends.get(message.id)
+    if (!end) return sent
+    this.#ends.delete(message.id)
+    return sent.then(end.deliver)
   }
 
   close(): Promise<void> {

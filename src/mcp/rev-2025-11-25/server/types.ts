@@ -84,6 +84,19 @@ export interface Attachment {
 /** Context of a request, from the SDK. */
 export type Extra = RequestHandlerExtra<ServerRequest, ServerNotification>
 
+/** The end of an inline call: its next answer is the last one. */
+export interface CallEnd {
+  /** Key of the record that the answer is not delivered. */
+  readonly rejoinKey: string | undefined
+  /**
+   * True if a later process gives the same answer, because the outcome is on disk. Such an answer is sent before it is
+   * stored (mcp-core-1).
+   */
+  readonly isRepeatable: boolean
+  /** Deletes that record, for an answer of which nothing else is stored. */
+  readonly deliver: () => void
+}
+
 /** A call whose task is on disk. */
 export interface OpenCall {
   readonly tool: DurableTool
@@ -91,6 +104,6 @@ export interface OpenCall {
   readonly caller: Caller
   readonly started: StartedCall
   readonly isHeard: IsHeard
-  /** Progress that the client received last, if the call is resumed after a restart. */
-  readonly lastProgress?: number | undefined
+  /** For a call of an earlier process: progress that the client received last. */
+  readonly resumed?: { readonly lastProgress: number | undefined }
 }

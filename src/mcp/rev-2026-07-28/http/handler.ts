@@ -20,6 +20,7 @@ import { RPC, refusalOf } from '../../access/refusal.js'
 import { Addresses } from '../../http/address.js'
 import { NotAttached } from '../../tools/check-server.js'
 import { knowsTasks, tasksNotDeclared } from '../server/extension.js'
+import { handingOver } from '../server/hand-over.js'
 import { acceptTasks, taskIdsIn } from '../server/subscription.js'
 import type { CreateServer, DurableBinding } from '../server/types.js'
 import { ListenStream } from './listen.js'
@@ -136,7 +137,8 @@ class Endpoint {
     // The principal is looked up once for each request.
     const fetch = () => runAs({ authInfo, owner: caller.owner, address }, () => this.sdk.fetch(request, known as never))
     const ask = () => answerOr(fetch, notAttached)
-    return isListen(body) ? this.#subscribe(body, caller, ask, request.signal) : ask()
+    if (isListen(body)) return this.#subscribe(body, caller, ask, request.signal)
+    return isCall(body) ? handingOver(request, ask, whenOver) : ask()
   }
 
   /** Answers `subscriptions/listen`. The subscription counts for its owner until its stream is over. */
@@ -210,6 +212,10 @@ function isStream(response: Response): boolean {
 function isListen(body: unknown): body is ListenRequest {
   const { method, id } = (body ?? {}) as { method?: unknown; id?: unknown }
   return method === 'subscriptions/listen' && (typeof id === 'string' || typeof id === 'number')
+}
+
+function isCall(body: unknown): boolean {
+  return ((body ?? {}) as { method?: unknown }).method === 'tools/call'
 }
 
 function errorResponse(id: string | number, error: unknown, { core }: DurableBinding): Response {

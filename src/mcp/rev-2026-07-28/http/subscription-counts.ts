@@ -31,23 +31,25 @@ export class SubscriptionCounts {
   }
 }
 
-/** Wraps a response. `end` is called once the response has ended, or its reader has disconnected. */
-export function whenOver(response: Response, end: () => void): Response {
+/**
+ * Wraps a response. `end` is called once the response was read to its end (`isRead`), or its reader has disconnected.
+ */
+export function whenOver(response: Response, end: (isRead: boolean) => void): Response {
   const reader = response.body?.getReader()
   if (!reader) {
-    end()
+    end(true)
     return response
   }
   const body = new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
-        const { done, value } = await reader.read().catch(() => ({ done: true, value: undefined }))
-        if (!done && value) return controller.enqueue(value)
-        end()
+        const read = await reader.read().catch(() => undefined)
+        if (read?.value) return controller.enqueue(read.value)
+        end(read !== undefined)
         controller.close()
       },
       cancel(reason) {
-        end()
+        end(false)
         return reader.cancel(reason)
       },
     },

@@ -14,6 +14,7 @@ import {
   type ClientCapabilities,
   SdkError,
   ProtocolError as SdkProtocolError,
+  type Server,
   type ServerContext,
 } from '@modelcontextprotocol/server'
 import type { TaskView } from '../../../api/task-view.js'
@@ -25,12 +26,13 @@ import { invalidParams, parkedAnswerOf, RPC, refusalOf, stoppedWordsOf } from '.
 import { type Answer, toThrow } from '../../tools/answer.js'
 import { answerInputs, canAnswer, questionsOf, refuseInput } from '../../tools/inputs.js'
 import type { IsHeard } from '../../tools/join-call.js'
-import { InputNeeded, type StartedCall } from '../../tools/mcp-core.js'
+import { InputNeeded, type McpCore, type StartedCall } from '../../tools/mcp-core.js'
 import { ProgressFeed } from '../../tools/progress-feed.js'
 import type { DurableTool, ToolResult } from '../../tools/tool.js'
 import { toolErrorOf } from '../../tools/tool-arguments.js'
 import { waitForEnd } from '../../tools/wait.js'
 import { capabilitiesIn, isModern, knowsTasks, tasksNotDeclared } from './extension.js'
+import { onceHandedOver } from './hand-over.js'
 import { answersTo, fittingAnswersTo, type InputResponses } from './input-responses.js'
 import { projectNewTask } from './project-task.js'
 import { invalidState, RequestStates } from './request-state.js'
@@ -46,6 +48,7 @@ interface Call {
   readonly tool: DurableTool
   readonly caller: Caller
   readonly ctx: ServerContext
+  readonly server: Server
   readonly capabilities: ClientCapabilities
   readonly started: StartedCall
   readonly isHeard: IsHeard
@@ -78,7 +81,8 @@ export async function callTool(
       ? await takeUpRound(durable, tool, caller, state, ctx)
       : await start(durable, tool, kind, params, caller, ctx, isHeard)
     const early = RequestStates.isOurs(state) || tool.toInput ? {} : (ctx.mcpReq.inputResponses ?? {})
-    const call = { tool, caller, ctx, capabilities, started, isHeard, early }
+    const { server } = attachment
+    const call = { tool, caller, ctx, server, capabilities, started, isHeard, early }
     if (kind === 'start') return handleOf(started.taskId)
     return asTask ? await answerWithTask(durable, call) : await answerInline(durable, call)
   } catch (error) {
@@ -186,15 +190,23 @@ async function answerInline(durable: DurableBinding, call: Call): Promise<unknow
     // The answer is not marked as delivered, so the same call to the next process joins the task.
     if (end.kind === 'stopping') return toolError(stoppedWordsOf(taskId))
     // The answer is made first. If that fails, or the process crashes meanwhile, a repeated call still finds the task.
-    const answer: Answer = end.kind === 'seen' ? await roundOf(durable, call, view) : await durable.answer(view)
-    // The client receives an answer now, so the record that it is not delivered is deleted.
-    core.deliver(started)
+    const { origin } = started
+    const answer: Answer = end.kind === 'seen' ? await roundOf(durable, call, view) : await durable.answer(view, origin)
+    handOver(call, core)
     if (answer.kind === 'error') throw toThrow(answer.error)
     return answer.result
   } finally {
     feed?.stop()
     core.openCalls.remove(taskId, call.isHeard)
   }
+}
+
+/** The answer is on its way. Until the connection has it, a repeated call after a crash finds the task (mcp-core-4). */
+function handOver({ started: { rejoinKey }, ctx, server }: Call, { undelivered }: McpCore): void {
+  if (rejoinKey === undefined) return
+  undelivered.hold(rejoinKey)
+  const deliver = () => undelivered.delete(rejoinKey)
+  onceHandedOver(ctx, server, { deliver, release: () => undelivered.release(rejoinKey) })
 }
 
 /**

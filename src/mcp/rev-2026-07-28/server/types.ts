@@ -5,6 +5,7 @@ import type { Checkpoints } from '../../checkpoints/checkpoints.js'
 import type { Answer } from '../../tools/answer.js'
 import type { McpCore } from '../../tools/mcp-core.js'
 import type { PlainTool } from '../../tools/tool-list.js'
+import type { Origin } from '../../tools/tool-records.js'
 import type { DetailedTask } from './project-task.js'
 import type { RequestStates } from './request-state.js'
 
@@ -16,7 +17,7 @@ export interface DurableBinding {
   /** Wraps a factory so that it fails for a server that is not attached. */
   attachedBy(createServer: CreateServer): CreateServer
   /** The client's result of a settled task. */
-  answer(view: TaskView): Promise<Answer>
+  answer(view: TaskView, known?: Origin): Promise<Answer>
   /** A task in the form of `tasks/get`. */
   detail(view: TaskView): Promise<DetailedTask>
 }

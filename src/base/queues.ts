@@ -78,3 +78,47 @@ export class Heap<T> {
     this.#put(item, at)
   }
 }
+
+// Entries that were taken out are removed from the array in bulk, from this number on.
+const COMPACT_FROM = 64
+
+/** Entries in the order in which they were added. Each operation takes constant time on average. */
+export class Queue<T> {
+  #entries: (T | undefined)[] = []
+  #start = 0
+
+  get size(): number {
+    return this.#entries.length - this.#start
+  }
+
+  /** The entry that was added first; `undefined` if there is none. */
+  get first(): T | undefined {
+    return this.#entries[this.#start]
+  }
+
+  push(entry: T): void {
+    this.#entries.push(entry)
+  }
+
+  /** Takes out the first entry. */
+  shift(): T | undefined {
+    if (this.size === 0) return undefined
+    const first = this.#entries[this.#start]
+    this.#entries[this.#start++] = undefined
+    if (this.#start >= COMPACT_FROM && this.#start * 2 >= this.#entries.length) {
+      this.#entries = this.#entries.slice(this.#start)
+      this.#start = 0
+    }
+    return first
+  }
+
+  /** Takes out every entry for which `isKept` is false. Takes time in proportion to the entries. */
+  filter(isKept: (entry: T) => boolean): void {
+    this.#entries = [...this].filter(isKept)
+    this.#start = 0
+  }
+
+  *[Symbol.iterator](): Iterator<T> {
+    for (let at = this.#start; at < this.#entries.length; at++) yield this.#entries[at] as T
+  }
+}
