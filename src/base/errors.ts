@@ -19,6 +19,7 @@ export const ERROR_CODES = {
   STORE_TOO_NEW: 'A newer version of the library wrote the store. Upgrade; nothing was changed.',
   STORE_TOO_OLD:
     'The store has format 1, which no release used. Use an empty directory, or finish its tasks with the build that wrote it. Nothing was changed.',
+  STORE_INCOMPLETE: 'A restore into the directory was interrupted. Restore the backup again; nothing was changed.',
   STORE_DAMAGED:
     'Acknowledged commits, or files of the database, are missing or damaged. Restore a copy of the whole directory; or, where the message offers it, open with `acceptDamage: true` and read the report.',
   BACKUP_FAILED: 'A backup could not be made. The message has the reason; no file is left under its name.',

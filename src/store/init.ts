@@ -35,9 +35,13 @@ export interface Identity {
   readonly format: number
   readonly storeId: string
   readonly createdAt: number
+  /** Origin of a store that was restored from a backup: the store, its newest commit then, and the instant of the restore. */
+  readonly restoredFrom?: { readonly storeId: string; readonly commit: number; readonly at: number } | undefined
+  /** True while a backup is being restored into the directory. */
+  readonly restoring?: true | undefined
 }
 
-const DATABASE_ASIDE = `${DATABASE_DIR}.new`
+export const DATABASE_ASIDE = `${DATABASE_DIR}.new`
 
 // The file system keeps this folder in the root of a volume.
 const FILE_SYSTEMS_OWN = ['lost+found']
@@ -130,6 +134,13 @@ function parseIdentity(dir: string, text: string): Identity {
       'STORE_TOO_OLD',
       `The store ${dir} has format ${format}, which only builds before the first release wrote; no release reads it. Use an empty directory, or let the build that wrote the store finish its tasks first. Nothing was changed.`,
       { details: { dir, format, formatMin: FORMAT_VERSION } },
+    )
+  }
+  if (identity?.restoring) {
+    throw new HoldfastError(
+      'STORE_INCOMPLETE',
+      `The restore of a backup into ${dir} was interrupted, so the store is not whole. Restore the backup again, with the same \`dir\`. Nothing was changed.`,
+      { details: { dir } },
     )
   }
   return identity as Identity

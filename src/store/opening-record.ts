@@ -21,6 +21,8 @@ export interface OpeningRecord {
   readonly starts: number
   /** True if the process recovers the unfinished tasks, and its recovery is not over yet. */
   readonly recovering: boolean
+  /** Reason for which the recovery waits for `recover()`, in a store that was restored from a backup. */
+  readonly held?: string | undefined
   /** Order of the newest task ID at this write: the ID without its random part. The task may be swept by now. */
   readonly newestOrder?: string | undefined
 }

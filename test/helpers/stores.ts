@@ -128,6 +128,10 @@ export class Alterable {
     return [...this.content.keys()].filter((key) => key.startsWith(prefix)).sort()
   }
 
+  get(key: string): string | undefined {
+    return this.content.get(key)
+  }
+
   /** The first key with this prefix. */
   first(prefix: string): string {
     const [key] = this.keys(prefix)

@@ -6,6 +6,9 @@
  * crash counts against the tasks that were running (task/decisions/crash-count.ts), and these are parked after some
  * crashes. Fruitless starts would crash forever, so the recovery is held after `FRUITLESS_STARTS` of them in a row: it
  * then waits for `recover()`. A close, a write during a recovery, and a completed recovery reset the count.
+ *
+ * The recovery of a store that was restored from a backup is held too, because the original may still be running. It
+ * waits for `recover()` over any number of openings.
  */
 import type { LastOpening, OpeningRecord } from '../../store/opening-record.js'
 import type { TaskDecision } from '../../task/changes.js'
@@ -38,17 +41,15 @@ export function beginOpening(
   const counted =
     died === undefined ? [] : heads.filter((head) => countsAgainst(head, died)).map((head) => countCrash(head, now))
   const starts = fruitlessStarts(last)
-  const isHeld = recover === 'auto' && starts >= FRUITLESS_STARTS && heads.length > 0
+  // Without unfinished tasks, nothing is held.
+  const held = heads.length > 0 ? last?.held : undefined
+  const reason = held ?? (starts >= FRUITLESS_STARTS && heads.length > 0 ? fruitlessReason(starts) : undefined)
+  const heldReason = recover === 'auto' ? reason : undefined
+  const recovering = recover === 'auto' && heldReason === undefined
   return {
-    note: {
-      life,
-      closed: false,
-      starts,
-      recovering: recover === 'auto' && !isHeld,
-      newestOrder: last?.newestOrder,
-    },
+    note: { life, closed: false, starts, recovering, held, newestOrder: last?.newestOrder },
     counted,
-    heldReason: isHeld ? heldReason(starts) : undefined,
+    heldReason,
   }
 }
 
@@ -59,6 +60,6 @@ function fruitlessStarts(last: LastOpening | undefined): number {
   return last.wroteNothing ? last.starts + 1 : 0
 }
 
-function heldReason(starts: number): string {
+function fruitlessReason(starts: number): string {
   return `the last ${starts} starts crashed while they recovered, before anything was written; the unfinished tasks wait for \`recover()\`, or for the next open after a close`
 }

@@ -56,8 +56,12 @@ export class Openings implements OpeningHistory {
     await this.store.noteOpening(note, counted)
     this.#note = note
     if (note.newestOrder !== undefined) this.ids.continueAfter(note.newestOrder)
-    this.#isHeld = heldReason !== undefined
-    if (heldReason !== undefined) {
+    this.#isHeld = heldReason !== undefined || note.held !== undefined
+    if (note.held !== undefined) {
+      this.logger.warn('The store was restored from a backup, so its unfinished tasks wait for recover().', {
+        reason: note.held,
+      })
+    } else if (heldReason !== undefined) {
       this.logger.error(
         'The recovery is held, because every start of this store crashed. Call recover() to begin it.',
         { reason: heldReason },
@@ -70,9 +74,10 @@ export class Openings implements OpeningHistory {
   /** Records that `recover()` was called while the recovery was held. From here on, a crash counts again. */
   async release(): Promise<void> {
     if (!this.#isHeld || !this.#note) return
-    await this.store.noteOpening({ ...this.#note, recovering: true })
+    const released = { recovering: true, held: undefined }
+    await this.store.noteOpening({ ...this.#note, ...released })
     // A close may have begun during the write. Its values stay.
-    this.#note = { ...this.#note, recovering: true }
+    this.#note = { ...this.#note, ...released }
     this.#isHeld = false
   }
 
