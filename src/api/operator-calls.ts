@@ -5,11 +5,17 @@
 import { type OwnerOption, ownerOption } from '../engine/checks/call-options.js'
 import type { Engine } from '../engine/core/engine.js'
 import { findTask } from '../engine/core/find-task.js'
+import { retryNow } from '../engine/lifecycle/retry-now.js'
+import { deleteSettled } from '../engine/retention/delete-settled.js'
 import type { AuditEntry } from '../task/changes.js'
+import { settledAlready } from '../task/decisions/transition.js'
+import { isSettled } from '../task/head.js'
 import { type AuditOptions, auditOf } from './audit.js'
+import { actOnMany, type CancelManyOptions, type ManyOptions, type ManyResult } from './bulk.js'
 import { type Explanation, explainTask } from './explanation.js'
 import { type Health, readHealth } from './health.js'
 import { readStats, type Stats } from './stats.js'
+import { type TaskView, viewOf } from './task-view.js'
 
 export abstract class OperatorCalls {
   readonly #engine: Engine
@@ -29,6 +35,58 @@ export abstract class OperatorCalls {
       const explanation = await explainTask(this.#engine, await findTask(this.#engine, taskId, owner))
       if (explanation) return explanation
     }
+  }
+
+  /**
+   * Makes the next attempt of a task, and of its steps that wait for theirs, due at once. A crash does not bring the delay
+   * back. A parked task is not retried: `resume` continues it.
+   * @throws HoldfastError `TASK_NOT_FOUND`, `TASK_SETTLED`, `TASK_PARKED`, `NO_NEXT_ATTEMPT`, `TASK_TYPE_UNKNOWN`,
+   *   `STORE_UNAVAILABLE`
+   */
+  async retry(taskId: string, options?: OwnerOption): Promise<TaskView> {
+    const owner = ownerOption('retry', options)
+    this.#engine.assertOpen()
+    const head = await findTask(this.#engine, taskId, owner)
+    const task = this.#engine.tasks.get(taskId)
+    if (!task || isSettled(task.head.status)) throw settledAlready(task?.head ?? head)
+    await retryNow(this.#engine, task, owner ?? 'admin')
+    return viewOf(task.committed ?? task.head, task)
+  }
+
+  /**
+   * Deletes a settled task with its log, checkpoints, messages and records of bindings. Its audit stays, and so does its
+   * idempotency key until `idempotencyRetention` is over. Its children are tasks of their own, and stay.
+   * @throws HoldfastError `TASK_NOT_FOUND`, `NOT_SETTLED`, `TASK_IN_USE`
+   */
+  async delete(taskId: string, options?: OwnerOption): Promise<void> {
+    const owner = ownerOption('delete', options)
+    this.#engine.assertOpen()
+    await deleteSettled(this.#engine, await findTask(this.#engine, taskId, owner), owner ?? 'admin')
+  }
+
+  /**
+   * Cancels the unfinished tasks that fit the filters, up to 10,000 in one call. Each task is checked again when its turn
+   * comes. If the store goes down, the call ends early with a cursor.
+   * @throws TypeError for a call without a filter and without `all: true`
+   * @throws HoldfastError `INVALID_CURSOR`, `STORE_UNAVAILABLE` if no task was listed
+   */
+  cancelMany(options: CancelManyOptions): Promise<ManyResult> {
+    return actOnMany(this.#engine, 'cancelMany', options)
+  }
+
+  /** Begins the next attempts of the tasks that fit the filters, and that wait for one. As `cancelMany` and `retry`. */
+  retryMany(options: ManyOptions): Promise<ManyResult> {
+    return actOnMany(this.#engine, 'retryMany', options)
+  }
+
+  /** Resumes the parked tasks that fit the filters, without parked clean-ups. As `cancelMany` and `resume`. */
+  resumeMany(options: ManyOptions): Promise<ManyResult> {
+    return actOnMany(this.#engine, 'resumeMany', options)
+  }
+
+  /** Deletes the settled tasks that fit the filters. As `cancelMany` and `delete`. */
+  deleteMany(options: ManyOptions): Promise<ManyResult> {
+    return actOnMany(this.#engine, 'deleteMany', options)
   }
 
   /**

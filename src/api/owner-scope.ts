@@ -84,6 +84,14 @@ export class OwnerScope {
     return this.#holdfast.explain(taskId, { owner: this.owner })
   }
 
+  retry(taskId: string): Promise<TaskView> {
+    return this.#holdfast.retry(taskId, { owner: this.owner })
+  }
+
+  delete(taskId: string): Promise<void> {
+    return this.#holdfast.delete(taskId, { owner: this.owner })
+  }
+
   send(taskId: string, name: string, payload?: unknown, options?: Omit<SendOptions, 'owner'>): Promise<Sent> {
     return this.#holdfast.send(taskId, name, payload, this.#mine(options))
   }

@@ -76,6 +76,12 @@ export const ERROR_CODES = {
   RECORD_DAMAGED: 'A record of the task is damaged or missing. The task is parked; the others continue.',
   POISONED:
     'Processes crashed again and again while they ran the task. It is parked. Fix the cause, then `resume` or `cancel` it.',
+  NO_NEXT_ATTEMPT:
+    '`retry` is for a task or a step that waits for its next attempt, and none does. Nothing was changed. See `explain`.',
+  NOT_SETTLED:
+    '`delete` is for settled tasks whose clean-up is over. Nothing was changed. Cancel the task first, or wait for its clean-up.',
+  TASK_IN_USE:
+    'The task cannot be deleted now: it is being read or copied, or its parent has not recorded its end. Try again.',
   NOT_PARKED: '`resume` is for a parked task, and this one is not. Nothing was changed.',
   CHECKPOINT_NOT_FOUND: 'The task has no such checkpoint.',
   CHECKPOINT_BEHIND: 'A body restored a checkpoint after a call that is newer. Restore first.',

@@ -12,10 +12,12 @@ import type { IdempotencyEntry } from '../task/changes.js'
 import { sweptTally } from '../task/counters.js'
 import type { TaskHead } from '../task/head.js'
 import { encodeMovingPart, splitValue } from '../task/head-codec.js'
+import type { NewAuditEntry } from './audit.js'
 import type { Operation } from './disk/layout.js'
 import * as layout from './disk/layout.js'
 import type { Level } from './disk/level.js'
 import { seal, unseal, unsealJson } from './integrity/envelope.js'
+import { sweepKeyOf } from './operations.js'
 import { readKeys } from './reads.js'
 import { indexEntriesOf } from './settled-index.js'
 import type { Store } from './store.js'
@@ -37,6 +39,8 @@ export interface Swept {
    * instant.
    */
   readonly forgetAt?: number | undefined
+  /** The audit entry of a deletion that a caller asked for. Written with the first batch. */
+  readonly entry?: NewAuditEntry | undefined
 }
 
 /**
@@ -45,10 +49,16 @@ export interface Swept {
  * @returns true if the task is deleted
  */
 export async function sweepTask(store: Store, swept: Swept, mayGoOn: () => boolean): Promise<boolean> {
-  const { taskId, head } = swept
+  const { taskId, head, entry } = swept
+  let entries = entry && [entry]
   const first = await keysOf(store, swept, ONE_BATCH_KEYS + 1)
   if (first.length > ONE_BATCH_KEYS) {
-    if (head && !head.sweeping) await store.put(taskId, [hide(head)])
+    if (head && !head.sweeping) {
+      // After a crash, the marker of a deletion leads the next sweep to the rest: it is a timer that is due.
+      const marks = entry ? [{ key: swept.marker, value: seal(swept.marker, 0, '') }] : []
+      await store.put(taskId, [hide(head), ...marks], undefined, entries)
+      entries = undefined
+    }
     for (let keys = first; keys.length > 0; keys = await keysOf(store, swept, ONE_BATCH_KEYS + 1)) {
       for (let at = 0; at < keys.length; at += DELETES_PER_COMMIT) {
         if (!mayGoOn()) return false
@@ -63,7 +73,7 @@ export async function sweepTask(store: Store, swept: Swept, mayGoOn: () => boole
   ])
   const single = own.map((key) => ({ key }))
   const parts = await toDeletes(store, taskId, first)
-  await store.put(taskId, [...parts, ...single, ...last], head && sweptTally(head))
+  await store.put(taskId, [...parts, ...single, ...last], head && sweptTally(head), entries)
   if (head) store.noteSwept([...indexEntriesOf(head).map(({ key }) => key), layout.doneKey(taskId)])
   return true
 }
@@ -152,5 +162,12 @@ async function lastOperations(level: Level, { taskId, head, marker, forgetAt }: 
       operations.push({ key, value: seal(key, 0, JSON.stringify({ ...entry, forgetAt, settledAt })) })
     }
   }
-  return [...operations, { key: marker }, { key: layout.taskKey(taskId) }, { key: layout.doneKey(taskId) }]
+  // The task has a record of its own that leads to it, if `marker` is another one.
+  const markers = [...new Set([marker, sweepKeyOf(head)])]
+  return [
+    ...operations,
+    ...markers.map((key) => ({ key })),
+    { key: layout.taskKey(taskId) },
+    { key: layout.doneKey(taskId) },
+  ]
 }

@@ -13,7 +13,7 @@ import type { Logger } from '../base/logger.js'
 import type { BindingRecord, IdempotencyScope, TaskDecision } from '../task/changes.js'
 import type { Tally, Totals } from '../task/counters.js'
 import { type Durability, isLive } from '../task/head.js'
-import { type AuditEnd, AuditWriter } from './audit.js'
+import { type AuditEnd, AuditWriter, type NewAuditEntry } from './audit.js'
 import { type CommitAnchor, Committer, type Fate, type Reload } from './commit.js'
 import { Connection } from './connection.js'
 import { type LinkedCopy, linkDatabase } from './copies/linked-copy.js'
@@ -250,8 +250,13 @@ export class Store {
    * Writes operations that are right regardless of earlier commits, such as deletes of records that a commit on disk
    * has dropped. A lost write is repeated unchanged.
    */
-  async put(taskId: string, operations: readonly Operation[], tally?: Tally): Promise<void> {
-    await this.#committer.commit(operations, { taskId, patient: true, isRepeatable: true, tally })
+  async put(
+    taskId: string,
+    operations: readonly Operation[],
+    tally?: Tally,
+    entries?: readonly NewAuditEntry[],
+  ): Promise<void> {
+    await this.#committer.commit(operations, { taskId, patient: true, isRepeatable: true, tally, entries })
   }
 
   /** Counts what the sweep of a task deleted from the ranges that lists read. Compacts a range with many deletion marks. */

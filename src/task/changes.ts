@@ -21,6 +21,8 @@ export interface AuditEntry {
     | 'started'
     | 'recovered'
     | 'retried'
+    | 'retry-requested'
+    | 'deleted'
     | 'parked'
     | 'resumed'
     | 'completed'

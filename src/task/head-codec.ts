@@ -225,6 +225,8 @@ export function joinParts({ taskId, seq, bytes, row }: MovingPart, fixedText: st
     messageKeys: named.messageKeys,
     messages: named.messages,
     listens: named.listens,
+    attemptsBefore: named.attemptsBefore,
+    wantsAttempt: named.wantsAttempt,
     hasNews: named.hasNews,
     children: named.children,
     parentId: fixed.parentId,

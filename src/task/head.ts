@@ -114,6 +114,10 @@ export interface TaskHead {
   readonly messages?: number | undefined
   /** True if an answer or a message wakes the unloaded task. */
   readonly listens?: boolean | undefined
+  /** Attempts that failed before this commit of the task are due at once: a caller asked for them. */
+  readonly attemptsBefore?: number | undefined
+  /** True if attempts were asked for since the run began. An unload then wakes the task at once. */
+  readonly wantsAttempt?: boolean | undefined
   /** True if an answer or a message arrived since the run began. An unload then wakes the task at once. */
   readonly hasNews?: boolean | undefined
   /** Number of children that have begun and not ended. */
@@ -228,6 +232,8 @@ export function draftOf(head: TaskHead): HeadDraft {
     messageKeys: head.messageKeys,
     messages: head.messages,
     listens: head.listens,
+    attemptsBefore: head.attemptsBefore,
+    wantsAttempt: head.wantsAttempt,
     hasNews: head.hasNews,
     children: head.children,
     parentId: head.parentId,

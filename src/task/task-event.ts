@@ -80,6 +80,8 @@ export type TaskEvent =
   | { readonly kind: 'begin'; readonly run: number; readonly what: string }
   /** A caller resumes the parked task. */
   | { readonly kind: 'resume'; readonly by: string }
+  /** A caller makes the next attempts of the task and of its steps due at once. */
+  | { readonly kind: 'retry-now'; readonly by: string }
   /** A client answers inputs of the task. */
   | { readonly kind: 'answer'; readonly notes: readonly PendingRecord[]; readonly by: string }
   /** A caller sends a message to the task. */

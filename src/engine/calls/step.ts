@@ -7,7 +7,7 @@
 import { callIn } from '../../base/empty-context.js'
 import { readUndoRecord } from '../../store/reads.js'
 import { dueAt } from '../../task/decisions/expiry.js'
-import { nextAttemptAt } from '../../task/decisions/retry.js'
+import { nextAttemptAt, stepRetryAt } from '../../task/decisions/retry.js'
 import { describeError, shortCodeOf } from '../../task/log/outcome.js'
 import type { NamedRecord } from '../../task/log/records.js'
 import { PREFIX } from '../../task/log/segment.js'
@@ -94,7 +94,7 @@ async function runAttempts(
   const { host } = run
   const { startedAt = host.clock.now() } = asked
   for (let ended = first; ; ended = undefined) {
-    const { retryAt } = trial.note
+    const retryAt = stepRetryAt(run.task.head, trial.note)
     if (retryAt !== undefined && !(await run.waits.until(asked, retryAt))) return undefined
     if (!ended && mustBeNoted(run, step)) {
       const found = await beginNoted(run, asked, step, trial)
@@ -247,7 +247,7 @@ async function noteRetry(run: Run, step: StepCall, trial: StepTrial, ended: Ende
   if (retryAt === undefined) return false
   if (failedAttempts === 3) host.lines.retried(task.taskId, task.head.type, step.name)
   host.logger.debug('A step failed and is tried again', { taskId: task.taskId, step: step.name, failedAttempts })
-  const failure = { failedAt: now, failedWith: ended.failed && shortCodeOf(ended.failed) }
+  const failure = { failedAt: now, failedSeq: task.head.seq, failedWith: ended.failed && shortCodeOf(ended.failed) }
   await store(run, trial, { ...trial.note, failedAttempts, retryAt, ...failure, begunAt: undefined, input: undefined })
   return true
 }

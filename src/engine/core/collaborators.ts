@@ -146,6 +146,6 @@ export interface SweepGuard {
   isSweeping(taskId: string): boolean
   /** Runs `act`, which reads the task or writes records of it. The task is not swept during that. */
   using<T>(taskId: string, act: () => Promise<T>): Promise<T>
-  /** Runs `sweep` unless the task is in use. */
-  sweeping(taskId: string, sweep: () => Promise<unknown>): Promise<void>
+  /** Runs `sweep` unless the task is in use. @returns false if it is in use */
+  sweeping(taskId: string, sweep: () => Promise<unknown>): Promise<boolean>
 }

@@ -71,6 +71,11 @@ export class Waits {
     return this.#pauses.all
   }
 
+  /** Ends the waits of steps for their next attempts. */
+  endAttempts(): void {
+    for (const pause of this.#pauses.all) if (pause.asked.ask.name.kind === 'step' && !pause.listens) pause.end()
+  }
+
   /** Ends the waits that listen for news, so that their calls check for it. @param ids only the waits of these calls */
   nudge(ids?: readonly string[]): void {
     this.#pauses.nudge(ids)

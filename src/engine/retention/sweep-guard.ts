@@ -35,12 +35,13 @@ export class TaskSweepGuard implements SweepGuard {
     }
   }
 
-  /** Runs `sweep`, unless the task is in use. */
-  async sweeping(taskId: string, sweep: () => Promise<unknown>): Promise<void> {
-    if (this.#inUse.has(taskId) || this.#sweeping.has(taskId)) return
+  /** Runs `sweep`, unless the task is in use. @returns false if it is in use */
+  async sweeping(taskId: string, sweep: () => Promise<unknown>): Promise<boolean> {
+    if (this.#inUse.has(taskId) || this.#sweeping.has(taskId)) return false
     this.#sweeping.add(taskId)
     try {
       await sweep()
+      return true
     } finally {
       this.#sweeping.delete(taskId)
     }

@@ -114,7 +114,8 @@ async function sweepOne(engine: Engine, marker: string, taskId: string): Promise
     // The head of the fork was committed, so its records are not orphans.
     if (head && isOrphan) return store.put(taskId, [{ key: marker }])
     // Not due: unfinished, a longer `retention` than before, or the clock was set back.
-    if (head && (at === undefined || at > clock.now())) return
+    // A task whose deletion has begun is hidden already, so the rest is deleted.
+    if (head && !head.sweeping && (at === undefined || at > clock.now())) return
     if (head?.parentId !== undefined && (await isAwaited(engine, head.parentId, taskId))) return
     const swept = { taskId, head, marker, forgetAt: head && forgetAt(head, retentionMs) }
     const gone = () => sweepTask(store, swept, () => !engine.closing)
@@ -128,7 +129,7 @@ async function sweepOne(engine: Engine, marker: string, taskId: string): Promise
  * True if an unfinished parent has not recorded the end of the child. Without the child, the parent would start it
  * again.
  */
-async function isAwaited(
+export async function isAwaited(
   { tasks, store }: Pick<Engine, 'tasks' | 'store'>,
   parentId: string,
   taskId: string,

@@ -27,6 +27,8 @@ export interface ActiveRun {
     nudge(ids?: readonly string[]): void
     /** Unloads the run if it only waits. */
     unload(): void
+    /** Ends the waits of steps for their next attempts. */
+    endAttempts(): void
     /** The calls that wait, with the instants at which the waits end by themselves. */
     readonly paused: Iterable<{ readonly asked: { readonly ask: Ask }; readonly endsAt: number }>
   }

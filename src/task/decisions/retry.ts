@@ -38,6 +38,14 @@ export function nextAttemptAt(
   return dueAt !== undefined && at >= dueAt ? undefined : at
 }
 
+/** The instant at which the next attempt of a step is due: at once if a caller asked for it after the last failure. */
+export function stepRetryAt(
+  { attemptsBefore }: Pick<TaskHead, 'attemptsBefore'>,
+  { retryAt, failedSeq = 0 }: PendingRecord,
+): number | undefined {
+  return retryAt !== undefined && attemptsBefore !== undefined && failedSeq < attemptsBefore ? 0 : retryAt
+}
+
 /**
  * True if the body of an unloaded task threw, and its next attempt is due later. Otherwise a wait of the body has the wake
  * time of the task.

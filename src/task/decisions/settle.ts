@@ -42,6 +42,8 @@ export function settle(head: HeadDraft, event: EventOf<'settle'>, now: number): 
   head.wakeAt = undefined
   head.listens = undefined
   head.hasNews = undefined
+  head.attemptsBefore = undefined
+  head.wantsAttempt = undefined
   head.inputs = undefined
   if (event.progress !== undefined) head.progress = event.progress
   head.stoppedBy = stoppedBy

@@ -79,8 +79,8 @@ export function transition(head: TaskHead, event: TaskEvent, now: number): TaskD
     }
     case 'unload': {
       // The run may not have seen news that arrived after its start, so the task is woken at once.
-      const wakeAt = next.hasNews && event.listens ? now : event.wakeAt
-      return decide({ ...next, wakeAt, listens: event.listens || undefined })
+      const wakeAt = next.wantsAttempt || (next.hasNews && event.listens) ? now : event.wakeAt
+      return decide({ ...next, wakeAt, wantsAttempt: undefined, listens: event.listens || undefined })
     }
     case 'patch': {
       const patches = event.answers.map((answers): Change => ({ kind: 'patches', ...answers }))
@@ -95,6 +95,11 @@ export function transition(head: TaskHead, event: TaskEvent, now: number): TaskD
         { ...next, parked: undefined, triedWith: undefined },
         { at: now, action: 'resumed', by: event.by, why: head.parked?.code },
       )
+    case 'retry-now':
+      if (next.wakeAt !== undefined) next.wakeAt = now
+      next.attemptsBefore = next.seq
+      next.wantsAttempt = true
+      return decide(next, { at: now, action: 'retry-requested', by: event.by })
     case 'retry':
       return retry(next, event, now)
     case 'answer': {
@@ -206,6 +211,7 @@ function start(head: HeadDraft, event: EventOf<'start'>, now: number): TaskDecis
   head.wakeAt = undefined
   head.listens = undefined
   head.hasNews = undefined
+  head.wantsAttempt = undefined
   return decide(head, {
     at: now,
     action: event.recovered ? 'recovered' : 'started',

@@ -39,6 +39,8 @@ export interface PendingRecord extends Place {
   readonly retryAt?: number | undefined
   /** Instant of the last failure. Absent in records of older versions. */
   readonly failedAt?: number | undefined
+  /** Number of commits of the task before the last failure was recorded. */
+  readonly failedSeq?: number | undefined
   /** Code of the last error, or its name if it has no code. */
   readonly failedWith?: string | undefined
   /** Start of the running attempt. Kept only for a step that must not begin twice, or has an undo. */

@@ -169,6 +169,8 @@ const CALLS = {
     rows: OWNED,
     run: (f, o) => f.holdfast.explain(f.sleeping, o),
   },
+  retry: { call: 'retry', names: CALL_OPTIONS.owner, rows: OWNED, run: (f, o) => f.holdfast.retry(f.sleeping, o) },
+  delete: { call: 'delete', names: CALL_OPTIONS.owner, rows: OWNED, run: (f, o) => f.holdfast.delete(f.settled, o) },
   resume: { call: 'resume', names: CALL_OPTIONS.owner, rows: OWNED, run: (f, o) => f.holdfast.resume(f.sleeping, o) },
   saveCheckpoint: {
     call: 'saveCheckpoint',
@@ -216,7 +218,9 @@ const CALLS = {
   },
 } satisfies Record<string, Call>
 /** Calls that take no options. */
-const WITHOUT_OPTIONS = ['constructor', 'recovery', 'recover', 'register', 'forOwner', 'stats', 'health', 'on']
+/** Calls on many tasks, whose options are tried in test/behaviour/operating. */
+const MANY = ['cancelMany', 'retryMany', 'resumeMany', 'deleteMany']
+const WITHOUT_OPTIONS = ['constructor', 'recovery', 'recover', 'register', 'forOwner', 'stats', 'health', 'on', ...MANY]
 
 /** What must not change by a refusal: every byte on the disk. */
 const bytesOn = (disk: MemoryDisk) => [...disk.content].sort(([one], [other]) => (one < other ? -1 : 1))
@@ -278,6 +282,8 @@ describe('a call on an instance', () => {
     const without = [
       'constructor',
       'explain',
+      'retry',
+      'delete',
       'get',
       'respond',
       'resume',

@@ -71,6 +71,8 @@ const GROWN: Required<Omit<TaskHead, Born | Ended | 'parked' | 'begun' | 'triedW
   messages: COUNT,
   messageKeys: COUNT,
   listens: true,
+  attemptsBefore: COUNT,
+  wantsAttempt: true,
   hasNews: true,
   children: COUNT,
   hasPatches: true,

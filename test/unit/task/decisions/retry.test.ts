@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { NonRetryableError, RetryAfterError } from '../../../../src/base/errors.js'
-import { isBetweenAttempts, nextAttemptAt } from '../../../../src/task/decisions/retry.js'
+import { isBetweenAttempts, nextAttemptAt, stepRetryAt } from '../../../../src/task/decisions/retry.js'
 import { retryPolicy } from '../../../../src/task/definition/retry-options.js'
 import type { TaskHead } from '../../../../src/task/head.js'
 import { describeError, reviveError, shortCodeOf, stepFailure } from '../../../../src/task/log/outcome.js'
@@ -120,4 +120,13 @@ test('an error is named by its code, or else by its name, and never by a long te
   expect(shortCodeOf({ name: 'Error', message: 'secret', code: 'ENOSPC' })).toBe('ENOSPC')
   expect(shortCodeOf({ name: 'QuotaError', message: 'secret' })).toBe('QuotaError')
   expect(shortCodeOf({ name: 'x'.repeat(200), message: 'secret' })).toHaveLength(60)
+})
+
+test('an attempt that failed before a caller asked for it is due at once, and a later one is not', () => {
+  const failed = { retryAt: 900, failedSeq: 4 } as PendingRecord
+  expect(stepRetryAt({}, failed)).toBe(900)
+  expect(stepRetryAt({ attemptsBefore: 5 }, failed)).toBe(0)
+  expect(stepRetryAt({ attemptsBefore: 4 }, failed)).toBe(900)
+  expect(stepRetryAt({ attemptsBefore: 5 }, { retryAt: 900 } as PendingRecord)).toBe(0)
+  expect(stepRetryAt({ attemptsBefore: 5 }, {} as PendingRecord)).toBeUndefined()
 })
