@@ -161,15 +161,37 @@ export class Committer {
     const group = this.#nextGroup()
     const fail = (cause: unknown) => void this.#afterFailure(group, cause)
     try {
-      this.#write(group).then(() => this.#acknowledge(group), fail)
+      this.#write(group).then(() => this.#written(group, fail), fail)
     } catch (cause) {
       fail(cause)
     }
   }
 
+  /** Checks the lock and notes the commit in the anchor, after the batch of `group` is on disk. Then acknowledges it. */
+  #written(group: readonly QueuedCommit[], fail: (cause: unknown) => void): void {
+    const { connection, anchor, anchorEach } = this.options
+    try {
+      connection.assertHeld()
+      anchor.note(this.#newest + 1)
+    } catch (cause) {
+      fail(cause)
+      return
+    }
+    // A failing anchor is an outage like a failed batch: no commit is acknowledged before the anchor includes it.
+    if (anchorEach) anchor.writeNow().then(() => this.#acknowledge(group), fail)
+    else this.#acknowledge(group)
+  }
+
   #acknowledge(group: readonly QueuedCommit[]): void {
+    this.#land()
     for (const { resolve } of group) resolve('written')
     this.#writeNext()
+  }
+
+  #land(): void {
+    this.#newest++
+    this.options.totals.landed()
+    this.options.audit.landed()
   }
 
   async #afterFailure(group: readonly QueuedCommit[], cause: unknown): Promise<void> {
@@ -191,29 +213,18 @@ export class Committer {
   }
 
   #write(group: readonly QueuedCommit[]): Promise<void> {
-    const { connection, anchor, sync, anchorEach, totals, audit } = this.options
+    const { connection, sync, totals, audit } = this.options
     const seq = this.#newest + 1
     const operations = group.flatMap((pending) => pending.operations)
     operations.push(...totals.count(group, seq))
     operations.push(...audit.operations(group, seq))
     operations.push(chainOperation(seq, operations))
     assertPadded(operations)
-    const land = () => {
-      this.#newest = seq
-      totals.landed()
-      audit.landed()
-    }
-    return writeBatch(connection.level, operations, sync).then(() => {
-      connection.assertHeld()
-      anchor.note(seq)
-      if (!anchorEach) return land()
-      // A failing anchor is an outage like a failed batch: no commit is acknowledged before the anchor includes it.
-      return anchor.writeNow().then(land)
-    })
+    return writeBatch(connection.level, operations, sync)
   }
 
   async #recover(group: readonly QueuedCommit[], cause: unknown): Promise<void> {
-    const { connection, logger, totals, audit, anchor, anchorEach } = this.options
+    const { connection, logger, anchor, anchorEach } = this.options
     if (isLost(cause)) throw cause
     const attempted = this.#newest + 1
     connection.poison(cause)
@@ -232,11 +243,7 @@ export class Committer {
       if (anchorEach) await anchor.writeNow()
       return { landed, tell: await this.#reload(level, taskIds) }
     })
-    if (landed) {
-      this.#newest = attempted
-      totals.landed()
-      audit.landed()
-    }
+    if (landed) this.#land()
     const unwritten = [...(landed ? [] : group), ...this.#queue]
     this.#queue = unwritten.filter(keepsItsPlace)
     connection.resume()

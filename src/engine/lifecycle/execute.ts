@@ -162,7 +162,8 @@ async function conclude(
     return
   }
   if (end.kind === 'threw' && !end.isFinal && (await tryAgain(engine, task, definition, run, end.error))) return
-  const outcome = end.kind === 'returned' ? await outcomeOf(engine, definition, end.value) : failure(end.error)
+  const checked = end.kind === 'returned' ? outcomeOf(engine, definition, end.value) : failure(end.error)
+  const outcome = checked instanceof Promise ? await checked : checked
   try {
     await engine.settle(task, outcome, { run: run.number, by: 'body', patient: true })
     if (outcome.kind === 'result') engine.lines.undos.note(definition, task, run.stepNames)
@@ -244,15 +245,20 @@ function isGone(engine: Pick<Engine, 'closing' | 'tasks'>, task: LiveTask): bool
   return engine.closing || task.settlement.isAnnounced || engine.tasks.get(task.taskId) !== task
 }
 
-async function outcomeOf(
+/** The outcome of a body that returned. A promise only if the definition has a schema of its output. */
+function outcomeOf(
   engine: Pick<Engine, 'limits'>,
   definition: AnyTaskDefinition,
   value: unknown,
-): Promise<Outcome> {
+): Outcome | Promise<Outcome> {
+  const result = (checked: unknown) => resultOf(engine, definition, checked)
+  return definition.output ? checkOutput(definition, value).then(result, failure) : result(value)
+}
+
+function resultOf(engine: Pick<Engine, 'limits'>, definition: AnyTaskDefinition, value: unknown): Outcome {
   try {
-    const checked = await checkOutput(definition, value)
     const { outputBytesMax: bytesMax } = engine.limits
-    const text = toJson(checked, {
+    const text = toJson(value, {
       what: `the output of task '${definition.name}'`,
       bytesMax,
       option: 'limits.outputBytesMax',

@@ -35,17 +35,22 @@ export function begin(engine: Engine, task: LiveTask, fresh?: { readonly inputTe
 }
 
 function run(engine: Engine, task: LiveTask, fresh: { readonly inputText: string | undefined } | undefined): void {
-  const { logger } = engine
-  const { taskId } = task
   task.slot.begin()
-  void executeTask(engine, task, fresh)
-    .catch((error: unknown) => {
-      return engine.park(task, { code: 'RECORD_DAMAGED', reason: `its run ended unexpectedly: ${faultOf(error)}` })
-    })
-    .catch((error: unknown) => logger.debug('A task could not be parked', { taskId, error: faultOf(error) }))
-    .finally(() => {
-      const hadNews = engine.slots.endRun(task)
-      engine.suspects.over(task)
-      scheduleAfterRun(engine, task, hadNews)
-    })
+  const over = () => runOver(engine, task)
+  executeTask(engine, task, fresh).then(over, (error: unknown) => parkBroken(engine, task, error).then(over))
+}
+
+/** Parks a task whose run ended with an error of the engine. Never rejects. */
+async function parkBroken(engine: Engine, task: LiveTask, cause: unknown): Promise<void> {
+  try {
+    await engine.park(task, { code: 'RECORD_DAMAGED', reason: `its run ended unexpectedly: ${faultOf(cause)}` })
+  } catch (error) {
+    engine.logger.debug('A task could not be parked', { taskId: task.taskId, error: faultOf(error) })
+  }
+}
+
+function runOver(engine: Engine, task: LiveTask): void {
+  const hadNews = engine.slots.endRun(task)
+  engine.suspects.over(task)
+  scheduleAfterRun(engine, task, hadNews)
 }

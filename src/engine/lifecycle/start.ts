@@ -88,15 +88,17 @@ export async function startTask(
   }
   // A repeated start is compared by the unparsed input. The parsed input is stored, and is never parsed again.
   const raw = toPlain(input, use)
-  const parsed = await checkInput(definition, input)
+  const parsed = definition.input ? await checkInput(definition, input) : input
   const inputText = toJson(parsed === input ? raw : parsed, use)
   engine.assertOpen()
 
   const { clock, ids, store } = engine
   const fingerprint = key === undefined ? '' : fingerprintOf(raw)
   const create = async (): Promise<Started> => {
-    await engine.usage.load(owner)
-    await engine.admission.ready({ owner, type: definition.name, kind: 'body', quota })
+    const loading = engine.usage.load(owner)
+    if (loading) await loading
+    const reading = engine.admission.ready({ owner, type: definition.name, kind: 'body', quota })
+    if (reading) await reading
     const { name: type, version, timeoutMs } = definition
     const taskId = ids.taskId(clock.now())
     const records = beside(taskId)

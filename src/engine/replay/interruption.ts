@@ -3,7 +3,7 @@
  * this, a loop that catches every error would block the process.
  */
 import { setImmediate } from 'node:timers'
-import { deferred } from '../../base/deferred.js'
+import { type Deferred, deferred } from '../../base/deferred.js'
 import { TaskInterruptedError } from '../../base/errors.js'
 import type { Logger } from '../../base/logger.js'
 
@@ -12,7 +12,8 @@ const INTERRUPTS_MAX = 100
 
 export class Interruption {
   #left = INTERRUPTS_MAX
-  readonly #gaveUp = deferred<void>()
+  /** Created on first use: the end of every run creates an interruption. */
+  #gaveUp: Deferred<void> | undefined
 
   constructor(
     private readonly taskId: string,
@@ -21,6 +22,8 @@ export class Interruption {
 
   /** Resolves when the calls of the body stay pending. */
   get gaveUp(): Promise<void> {
+    this.#gaveUp ??= deferred()
+    if (this.#left < 0) this.#gaveUp.resolve()
     return this.#gaveUp.promise
   }
 
@@ -35,7 +38,7 @@ export class Interruption {
     }
     if (this.#left === 0) {
       this.#left--
-      this.#gaveUp.resolve()
+      this.#gaveUp?.resolve()
       this.logger.warn(
         `A body continues although its task is settled, and has caught TaskInterruptedError ${INTERRUPTS_MAX} times. Its calls stay pending from now on. Let a TaskInterruptedError out of loops that catch errors.`,
         { taskId: this.taskId },

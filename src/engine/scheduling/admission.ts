@@ -91,11 +91,11 @@ export class Admission {
   }
 
   /**
-   * Reads the starts of the owner that the decision needs. Await it before `admit`. @throws HoldfastError
-   * `STORE_UNAVAILABLE`
+   * Reads the starts of the owner that the decision needs. Await it before `admit`. `undefined` if there is nothing to
+   * read. @throws HoldfastError `STORE_UNAVAILABLE`
    */
-  async ready(newcomer: Newcomer): Promise<void> {
-    await this.#rates.load(newcomer, this.parts.clock.now())
+  ready(newcomer: Newcomer): Promise<unknown> | undefined {
+    return this.#rates.load(newcomer, this.parts.clock.now())
   }
 
   /**

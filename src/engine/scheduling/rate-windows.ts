@@ -40,14 +40,21 @@ export class Rates {
     this.#own = own && this.#of(own)
   }
 
-  /** Reads the windows of a start that are not in memory. @throws HoldfastError `STORE_UNAVAILABLE` */
-  async load(newcomer: Newcomer, now: number): Promise<void> {
+  /**
+   * Reads the windows of a start that are not in memory. `undefined` if there is nothing to read.
+   * @throws HoldfastError `STORE_UNAVAILABLE`
+   */
+  load(newcomer: Newcomer, now: number): Promise<unknown> | undefined {
+    let loading: Promise<void>[] | undefined
     for (const { rates, rate, name, owner, isHeld } of this.windowsOf(newcomer)) {
       // Accounts are counted in memory only. A window of an owner is complete when the opening is older than the
       // window.
       const isComplete = owner === undefined || now - rate.perMs >= this.openedAt
-      if (isHeld && !isComplete) await rates.load(name, now)
+      if (!isHeld || isComplete) continue
+      loading ??= []
+      loading.push(rates.load(name, now))
     }
+    return loading && Promise.all(loading)
   }
 
   /** The windows that a start counts in. None for a child, which was admitted with its parent. */
