@@ -60,7 +60,7 @@ async function oldest(
   count: number,
 ): Promise<CheckpointInfo[]> {
   const task = engine.tasks.get(taskId)
-  await task?.settledCommits()
+  await task?.commits.allWritten()
   const kept = task?.committed
   if (!kept) return []
   const saved = await engine.store.read((level) => readCheckpoints(level, kept))

@@ -54,7 +54,7 @@ export async function runBranchDecision(
     const record = { kind: 'decision', ...placeOf(asked), startedAt: at, branch, lost: scopes } as const
 
     // After this, all commits of the lost branches are on disk or refused.
-    await task.settledCommits()
+    await task.commits.allWritten()
     const readLost = async () => (await store.readPatiently((level) => readUndoRecords(level, taskId))).filter(isLost)
     const intents = task.head.intents ? await readLost() : []
     const cancel = async () => {

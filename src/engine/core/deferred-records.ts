@@ -132,7 +132,9 @@ export class DeferredRecords {
     this.isFlushing = false
     try {
       this.#unqueuedBytes = this.#bytes
-      for (const { event, record } of this.#records) task.head = transition(task.head, event, record.at).head
+      for (const { event, record } of this.#records) {
+        task.commits.decide(transition(task.head, event, record.at).head)
+      }
     } catch (error) {
       // The task is settled, or the run is superseded: no body waits for the records.
       if (!isFenced(error)) throw error
@@ -156,7 +158,7 @@ export class DeferredRecords {
     this.#queued = Math.max(0, this.#queued - count)
     if (this.#records.length > 0) return taken
     this.#disarm()
-    if (this.task.deferred === this) this.task.deferred = undefined
+    this.task.commits.endDeferring(this)
     this.#none.resolve()
     return taken
   }
@@ -173,15 +175,16 @@ export function defer(
   event: EventOf<'record'>,
   onDisk: (record: NamedRecord) => void,
 ): NamedRecord | undefined {
-  if (host.closing || !host.store.connection.isUp || task.settling) return undefined
+  if (host.closing || !host.store.connection.isUp || task.commits.settling) return undefined
   const { head, changes, record } = transition(task.head, event, host.clock.now())
   const change = changes.find((change) => change.kind === 'record')
   if (!change || !record || record.kind === 'checkpoint') return undefined
   const bytes = Buffer.byteLength(change.text)
   if (bytes > DEFERRED_BYTES_MAX || task.deferred?.hasRoom(bytes) === false) return undefined
-  task.head = head
-  task.deferred ??= new DeferredRecords(task, host)
-  task.deferred.add({ event, record, change, bytes, onDisk })
+  task.commits.decide(head)
+  const records = task.deferred ?? new DeferredRecords(task, host)
+  if (!task.deferred) task.commits.defer(records)
+  records.add({ event, record, change, bytes, onDisk })
   return record
 }
 

@@ -1,7 +1,9 @@
-/** An unfinished task in memory: its decided head, its head on disk, and the run that executes its body. */
-import type { Deferred } from '../../base/deferred.js'
+/**
+ * An unfinished task in memory. Its state has four parts, each in a file of its own that alone writes it: its heads and
+ * commits, its slot and run, its recovery, and its settlement.
+ */
 import { isSettled, type Progress, type TaskHead } from '../../task/head.js'
-import type { Admitted } from '../scheduling/admission.js'
+import { CommitState, type TaskOrigin } from '../state/commit-state.js'
 import { RecoveryState } from '../state/recovery-state.js'
 import { Settlement } from '../state/settlement.js'
 import { SlotState } from '../state/slot-state.js'
@@ -10,62 +12,55 @@ import type { DeferredRecords } from './deferred-records.js'
 import type { QuestionPlace } from './question-places.js'
 import type { CountedAs, TaskCounts } from './task-counts.js'
 
+const FOUND: TaskOrigin = { kind: 'found' }
+
 export class LiveTask {
-  /** The head as the queued commits and the deferred records will leave it. Decisions are made on this head (commit-5). */
-  head: TaskHead
-  /** The slot and the places that admission gave to the task. Set until the task is on disk. */
-  admitted: Admitted | undefined
-  /**
-   * Account whose limits the task counts against in addition to those of its owner: one client of several with the same
-   * owner.
-   */
-  account: string | undefined
+  readonly commits: CommitState<DeferredRecords>
   readonly slot = new SlotState()
   readonly recovery: RecoveryState
   readonly settlement: Settlement
   /** The timer of the first of the task's time limits. */
   readonly timeLimit = new TaskTimer()
+  /**
+   * Account whose limits the task counts against in addition to those of its owner: one client of several with the same
+   * owner.
+   */
+  readonly account: string | undefined
   /** Places of the pending records of the task's inputs, by key. `undefined` if not read yet (question-places.ts). */
   questions: Map<string, QuestionPlace> | undefined
   /** Status under which the task is counted; `undefined` while it is not. */
   counted: CountedAs | undefined
   /** Progress that the body reported since the last commit. */
   progress: Progress | undefined
-  /**
-   * Set while a commit that settles the task is being written. Until the commit, no caller may learn that the task is
-   * settled.
-   */
-  settling: Deferred<void> | undefined
-  /**
-   * Set while the commit that creates a child task is in flight. No other event of the child is decided before the
-   * commit.
-   */
-  coming: Deferred<void> | undefined
-  /** Records that the body received and that are not on disk yet. `undefined` if there are none. */
-  deferred: DeferredRecords | undefined
-  /** Commits of the task that are being written. */
-  readonly commits = new Set<Promise<unknown>>()
 
-  #committed: TaskHead | undefined
   #counts: TaskCounts<LiveTask> | undefined
 
-  /** @param committed the head on disk, of a task that was found at open */
-  constructor(head: TaskHead, committed?: TaskHead) {
-    this.head = head
-    this.#committed = committed
-    this.recovery = new RecoveryState(this, committed !== undefined)
+  constructor(head: TaskHead, origin = FOUND) {
+    const wasFound = origin.kind === 'found'
+    this.commits = new CommitState(this, head, origin)
+    this.recovery = new RecoveryState(this, wasFound)
     // A settled task here only needs its clean-up. Its end is not notified again.
-    this.settlement = new Settlement(committed !== undefined && isSettled(committed.status))
+    this.settlement = new Settlement(wasFound && isSettled(head.status))
+    this.account = origin.kind === 'start' ? origin.admitted.account : undefined
+  }
+
+  get taskId(): string {
+    return this.commits.head.taskId
+  }
+
+  /** The head as the queued commits and the deferred records will leave it. Decisions are made on this head (commit-5). */
+  get head(): TaskHead {
+    return this.commits.head
   }
 
   /** The head on disk, which callers may see (commit-2). `undefined` until the first commit. */
   get committed(): TaskHead | undefined {
-    return this.#committed
+    return this.commits.committed
   }
 
-  set committed(committed: TaskHead | undefined) {
-    this.#committed = committed
-    this.recount()
+  /** Records that the body received and that are not on disk yet. `undefined` if there are none. */
+  get deferred(): DeferredRecords | undefined {
+    return this.commits.deferred
   }
 
   /** Counts the task in `counts` from now on, or nowhere. */
@@ -78,22 +73,5 @@ export class LiveTask {
   /** Counts the task again after a change of its committed head or its recovery. */
   recount(): void {
     this.#counts?.note(this)
-  }
-
-  get taskId(): string {
-    return this.head.taskId
-  }
-
-  /** Keeps a commit in `commits` until it has ended. */
-  track<T>(commit: Promise<T>): Promise<T> {
-    const over = () => void this.commits.delete(commit)
-    this.commits.add(commit)
-    commit.then(over, over)
-    return commit
-  }
-
-  /** Resolves when all commits of the task are written or refused. Writes its deferred records first. */
-  async settledCommits(): Promise<void> {
-    while (this.commits.size > 0) await Promise.allSettled(this.commits)
   }
 }

@@ -5,7 +5,6 @@
  * - A commit that the store lost is decided again, on the head that was read back (commit-3, commit-7).
  */
 import type { Clock } from '../../base/clock.js'
-import { deferred } from '../../base/deferred.js'
 import type { Fate } from '../../store/commit.js'
 import type { Store } from '../../store/store.js'
 import type { TaskDecision } from '../../task/changes.js'
@@ -33,19 +32,19 @@ export class TaskCommits {
 
   /** Commits an event of the engine. Waits while the store is down, and decides again if the store lost the commit. */
   record(task: LiveTask, event: TaskEvent): Promise<TaskDecision> {
-    return this.#recordAtOnce(task, event) ?? task.track(this.commit(task, event, true))
+    return this.#recordAtOnce(task, event) ?? track(task, this.commit(task, event, true))
   }
 
   /** Commits an event for a caller. Rejects with `STORE_UNAVAILABLE` if the store is down or goes down. */
   recordForCaller(task: LiveTask, event: TaskEvent): Promise<TaskDecision> {
-    return task.track(this.commit(task, event, false))
+    return track(task, this.commit(task, event, false))
   }
 
   /** Commits an event, and waits for what has to come first: the task itself, the store, a commit that settles the task. */
   async commit(task: LiveTask, event: TaskEvent, patient: boolean): Promise<TaskDecision> {
     const { host } = this
     for (;;) {
-      if (task.coming) await task.coming.promise
+      if (task.commits.childCreation) await task.commits.childCreation
       // A step ran longer than the grace of the close. Its commit never resolves (commit-8). The next open continues
       // the task.
       if (host.isClosed && patient) return new Promise<never>(() => {})
@@ -59,21 +58,18 @@ export class TaskCommits {
         decided = this.#decide(task, event, { patient })
       } catch (error) {
         // The task is settled in memory only. No caller may learn that before the commit, which may still be lost.
-        if (!task.settling || !isFenced(error)) throw error
-        await task.settling.promise
+        const { settling } = task.commits
+        if (!settling || !isFenced(error)) throw error
+        await settling
         continue
       }
-      const settling = event.kind === 'settle' ? deferred() : undefined
-      if (settling) task.settling = settling
+      const endSettling = event.kind === 'settle' ? task.commits.beginSettling() : undefined
       try {
         if ((await decided.writing) === 'lost') continue
         this.#onDisk(task, decided.decision)
         return decided.decision
       } finally {
-        if (settling) {
-          task.settling = undefined
-          settling.resolve()
-        }
+        endSettling?.()
       }
     }
   }
@@ -81,24 +77,24 @@ export class TaskCommits {
   /** Commits an event of the engine with two promises. `undefined` if the commit settles the task, or has to wait first. */
   #recordAtOnce(task: LiveTask, event: TaskEvent): Promise<TaskDecision> | undefined {
     const { host } = this
-    if (event.kind === 'settle' || task.settling || task.coming) return undefined
+    const { commits } = task
+    if (event.kind === 'settle' || commits.settling || commits.childCreation) return undefined
     if (host.isClosed || !host.store.connection.isUp) return undefined
     try {
       const { decision, writing } = this.#decide(task, event, PATIENT)
-      const written = writing.then(
+      commits.beginWrite()
+      return writing.then(
         (fate) => {
-          task.commits.delete(written)
+          commits.endWrite()
           if (fate === 'lost') return this.record(task, event)
           this.#onDisk(task, decision)
           return decision
         },
         (error: unknown) => {
-          task.commits.delete(written)
+          commits.endWrite()
           throw error
         },
       )
-      task.commits.add(written)
-      return written
     } catch (error) {
       return Promise.reject(error)
     }
@@ -111,7 +107,7 @@ export class TaskCommits {
     const decision = task.deferred?.joinedTo(decided) ?? decided
     // Queue first: if the decision cannot be encoded, the head must stay as it is for later decisions.
     const writing = host.store.commit(decision, options)
-    task.head = decision.head
+    task.commits.decide(decision.head)
     task.deferred?.markQueued()
     host.usage.note(task)
     return { decision, writing }
@@ -119,8 +115,16 @@ export class TaskCommits {
 
   #onDisk(task: LiveTask, decision: TaskDecision): void {
     noteQuestions(task, decision)
-    task.committed = decision.head
+    task.commits.land(decision.head)
     task.deferred?.landed(decision.head.nextRecord)
     this.host.suspects.seen(task)
   }
+}
+
+/** Counts a commit as in flight until it has ended. */
+function track<T>({ commits }: LiveTask, commit: Promise<T>): Promise<T> {
+  const over = () => commits.endWrite()
+  commits.beginWrite()
+  commit.then(over, over)
+  return commit
 }

@@ -1,5 +1,4 @@
 /** Child tasks: the live children of each task, their creation, and their end with the parent. */
-import { deferred } from '../../base/deferred.js'
 import { HoldfastError } from '../../base/errors.js'
 import { toJson } from '../../base/json.js'
 import type { TaskDecision } from '../../task/changes.js'
@@ -105,17 +104,13 @@ export class Children implements ChildTasks {
       admitted.giveBack({ unknown: false })
       throw error
     }
-    const child = new LiveTask(decision.head)
-    const coming = deferred()
-    child.coming = coming
+    const child = new LiveTask(decision.head, { kind: 'child' })
     engine.add(child)
     try {
-      // Waits while the store is down, because the parent has a pending record of the child. `coming` holds back other
-      // events of the child: a commit written before this one would be overwritten by it.
+      // Waits while the store is down, because the parent has a pending record of the child.
       while ((await store.commit(decision, { patient: true })) === 'lost');
     } finally {
-      child.coming = undefined
-      coming.resolve()
+      child.commits.endCreation()
     }
     announceNew(engine, child, decision)
     beginAdmitted(engine, child, admitted, about)

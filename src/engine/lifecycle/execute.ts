@@ -198,7 +198,7 @@ async function tryAgain(
   const error = describeError(thrown)
   // Records of other branches may be in flight. The plan reads the log on disk.
   if (task.deferred) await flush(engine, task)
-  await task.settledCommits()
+  await task.commits.allWritten()
   const why = `${error.name}: ${error.message}`.slice(0, 200)
   try {
     await retry(engine, task, run, { error, wakeAt: retryAt, why })

@@ -247,8 +247,7 @@ export function decideNew(
 /** Notifies listeners of a new task on disk, and sets its timer. A task created as failed is reported as settled. */
 export function announceNew(engine: Engine, task: LiveTask, { head, changes }: TaskDecision): void {
   const { taskId, type, owner } = head
-  task.committed = head
-  task.admitted = undefined
+  task.commits.land(head)
   engine.arm(task)
   engine.events.emit('task:created', { taskId, type, owner })
   if (!isSettled(head.status)) return
@@ -278,9 +277,7 @@ export async function commitNew(
 async function writeNew(engine: Engine, decision: TaskDecision, admitted: Admitted): Promise<LiveTask> {
   const { tasks, store } = engine
   engine.usage.assertRoom(decision.head.owner, byteCountOf(decision.head).kept)
-  const task = new LiveTask(decision.head)
-  task.admitted = admitted
-  task.account = admitted.account
+  const task = new LiveTask(decision.head, { kind: 'start', admitted })
   const { taskId } = decision.head
   engine.add(task)
   try {
@@ -292,6 +289,7 @@ async function writeNew(engine: Engine, decision: TaskDecision, admitted: Admitt
     tasks.delete(taskId)
     throw error
   }
+  task.commits.endCreation()
   announceNew(engine, task, decision)
   return task
 }

@@ -34,14 +34,16 @@ export async function reloadHeads(engine: Engine, level: Level, taskIds: Readonl
   for (const [task, head] of heads) {
     // The commit of this start is not on disk. Its caller got `START_UNKNOWN`.
     if (!head) {
-      if (!task.coming) {
+      if (!task.commits.childCreation) {
         forget(engine, task)
-        task.admitted?.giveBack({ unknown: false })
+        task.commits.admitted?.giveBack({ unknown: false })
       }
     } else {
-      task.admitted = undefined
-      if (!task.committed && !task.coming) landed.push(task)
-      task.head = task.committed = head
+      if (task.commits.admitted) {
+        task.commits.endCreation()
+        landed.push(task)
+      }
+      task.commits.reset(head)
       if (task.deferred) continueDeferring.push(task.deferred.decideAgain())
       engine.usage.note(task)
     }

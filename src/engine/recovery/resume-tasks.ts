@@ -25,7 +25,7 @@ export async function loadTasks(engine: Engine): Promise<TaskHead[]> {
   for (const read of heads) {
     // Later writes of this process are only as durable as the store is opened now.
     const head: TaskHead = store.durability === 'buffered' ? { ...read, durability: 'buffered' } : read
-    engine.add(new LiveTask(head, head))
+    engine.add(new LiveTask(head))
   }
   for (const { taskId, reason } of damaged) {
     logger.error('The head of a task is damaged, so the task does not run. Restore a copy of the store.', {

@@ -127,6 +127,6 @@ const ACTS_OUTSIDE: ReadonlySet<RecordName['kind']> = new Set(['step', 'input', 
  */
 export function settleIfLate({ host, task }: RunCore): boolean {
   if (!isOutOfTime(task.head, host.clock.now())) return false
-  if (!task.settling && !isSettled(task.head.status)) void host.timeOut(task)
+  if (!task.commits.settling && !isSettled(task.head.status)) void host.timeOut(task)
   return true
 }

@@ -105,7 +105,7 @@ async function undoAndCallOnCancel(
   const graceUntil = Math.min(head.settledAt ?? now, now) + definition.cleanUp.graceMs
   // A decision of the body may be undoing some of the steps. Waits for that, and then reads the steps that are left.
   if (interrupted) await untilOrGrace(engine, Promise.allSettled(interrupted.undoing.values()), graceUntil)
-  await task.settledCommits()
+  await task.commits.allWritten()
   const { input, intents } = await store.readPatiently(async (level) => ({
     input: await readInput(level, head),
     intents: await readUndoRecords(level, taskId),

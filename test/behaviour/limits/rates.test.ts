@@ -109,7 +109,7 @@ describe('a rate', () => {
       [doneIds[40] as string, 1_000_040],
     ] as const) {
       const { head } = createTask({ ...about, taskId, owner: 'alice' }, createdAt)
-      live.set(taskId, new LiveTask(head, head))
+      live.set(taskId, new LiveTask(head))
     }
     expect(await read('alice', 1_000_030, 100)).toEqual([1_000_045, 1_000_040, 1_000_030])
     expect(await read('alice', 0, 2)).toEqual([1_000_045, 1_000_040])

@@ -358,7 +358,7 @@ test('an owner’s settled tasks are counted once, though they settle or are swe
   const live = new LiveTask(bytes('b', 30))
   usage.note(live)
   const loading = usage.load('alice')
-  live.head = live.committed = settled(live.head)
+  live.commits.reset(settled(live.head))
   usage.leave(live)
   usage.swept(settled(bytes('c', 50)))
   // Whether the read saw them or not: 'b' is settled by now, and 'c' is gone.

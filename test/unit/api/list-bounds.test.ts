@@ -258,7 +258,7 @@ describe('a call', () => {
     for (let n = 0; n < 260; n++) {
       const [owner, type] = n % 2 === 0 ? ['ann', 'a'] : ['bob', 'b']
       const taskId = ids.taskId(START)
-      tasks.set(taskId, new LiveTask({ ...head, taskId, owner, type }, { ...head, taskId, owner, type }))
+      tasks.set(taskId, new LiveTask({ ...head, taskId, owner, type }))
     }
     const bounds = { tasksPerSlice: 10, tasksPerCall: 100 }
     const query: ListQuery = { owner: 'ann', type: 'b', order: 'oldest', limit: 5 }
