@@ -4,10 +4,11 @@
  *
  * One file loads in less than half of the time that a file for each of its 180 modules needs.
  */
-import { copyFileSync, readdirSync, rmSync } from 'node:fs'
+import { copyFileSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { build } from 'esbuild'
 import { buildDeclarations, entriesOf, ROOT } from './declarations.js'
+import { lineMapOf } from './line-map.js'
 
 const DIST = join(ROOT, 'dist')
 // Files that run in a process or a thread of their own, and the ones that they import.
@@ -35,6 +36,11 @@ const { metafile } = await build({
   metafile: true,
   logLevel: 'warning',
 })
+
+for (const path of Object.keys(metafile.outputs).filter((path) => path.endsWith('.map'))) {
+  const file = join(ROOT, path)
+  writeFileSync(file, lineMapOf(readFileSync(file, 'utf8')))
+}
 
 // The shared files name the started ones with `new URL('./…', import.meta.url)`, so all of them are in dist itself.
 const started = readdirSync(join(ROOT, 'src'), { recursive: true, encoding: 'utf8' }).filter((path) =>
