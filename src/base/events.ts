@@ -159,6 +159,11 @@ export class Events {
     return () => listeners.delete(listener)
   }
 
+  /** True if the event has a listener. For a caller on a hot path, which need not make an event for nothing. */
+  has(name: EventName): boolean {
+    return (this.#listeners.get(name)?.size ?? 0) > 0
+  }
+
   /** Calls every listener of the event. */
   emit<Name extends EventName>(name: Name, event: HoldfastEvents[Name]): void {
     for (const listener of this.#listeners.get(name) ?? []) {

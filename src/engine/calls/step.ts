@@ -144,6 +144,7 @@ export function recorded({ host, task, functions }: Run, { ask }: PendingCall, r
   // An undo may need the result of the function until the result is on disk. A step that timed out may still return
   // one.
   if (!record.failed) functions.delete(ask.id)
+  if (!host.events.has('step:recorded')) return
   const { taskId, type } = task.head
   const { name: step, number, startedAt, at: recordedAt } = record
   const segment = record.segment === PREFIX ? 'prefix' : record.segment
