@@ -18,7 +18,11 @@ rmSync(DIST, { recursive: true, force: true })
 buildDeclarations(DIST)
 const { metafile } = await build({
   absWorkingDir: ROOT,
-  entryPoints: entriesOf(ROOT).map((entry) => ({ in: `src/${entry}.ts`, out: entry })),
+  entryPoints: [
+    ...entriesOf(ROOT).map((entry) => ({ in: `src/${entry}.ts`, out: entry })),
+    // Started as a process of its own (src/admin/run-job.ts).
+    { in: 'src/admin/worker.ts', out: 'admin-worker' },
+  ],
   outdir: DIST,
   chunkNames: 'shared-[hash]',
   bundle: true,

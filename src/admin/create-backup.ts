@@ -159,11 +159,18 @@ export function backupFailed(reason: string, cause?: unknown): HoldfastError {
   return new HoldfastError('BACKUP_FAILED', `The backup could not be made: ${reason}`, { cause, details: { reason } })
 }
 
+/** Version of this package, whose code may be in a folder of dist or in dist itself. */
 function packageVersion(): string {
-  try {
-    const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
-    return String((JSON.parse(text) as { version?: unknown }).version)
-  } catch {
-    return 'unknown' // A bundle has no package file.
+  for (const place of ['../../package.json', '../package.json']) {
+    try {
+      const { name, version } = JSON.parse(readFileSync(new URL(place, import.meta.url), 'utf8')) as {
+        name?: unknown
+        version?: unknown
+      }
+      if (name === 'holdfast') return String(version)
+    } catch {
+      // There is no package file in this place.
+    }
   }
+  return 'unknown'
 }

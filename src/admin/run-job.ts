@@ -1,14 +1,22 @@
 /** Runs a job in a worker process. */
 import { spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import type { FoundSoFar, Job, JobEnd, JobMessage, JobProgress } from './job.js'
 
-// From source, as the tests of this repository run, the worker is TypeScript.
+// From source, as the tests of this repository run, the worker is TypeScript. In the package, it is a file of dist itself,
+// and this code is in an entry in a folder of dist, or in a file that entries share.
 const IS_SOURCE = import.meta.url.endsWith('.ts')
-const WORKER = fileURLToPath(new URL(IS_SOURCE ? './worker.ts' : './worker.js', import.meta.url))
 const LOADER = IS_SOURCE ? ['--import', createRequire(import.meta.url).resolve('tsx')] : []
+
+function workerPath(): string {
+  const places = IS_SOURCE ? ['./worker.ts'] : ['./admin-worker.js', '../admin-worker.js']
+  const paths = places.map((place) => fileURLToPath(new URL(place, import.meta.url)))
+  return paths.find((path) => existsSync(path)) ?? (paths[0] as string)
+}
+
 const STDERR_CHARS_MAX = 2_000
 
 /**
@@ -20,7 +28,7 @@ export function runJob(
   { onProgress, onStream }: { onProgress?: (progress: JobProgress) => void; onStream?: (backup: Readable) => void },
 ): Promise<JobEnd> {
   return new Promise((resolve) => {
-    const child = spawn(process.execPath, [...LOADER, WORKER, JSON.stringify(job)], {
+    const child = spawn(process.execPath, [...LOADER, workerPath(), JSON.stringify(job)], {
       // Inside Electron, the executable is a Node only with this variable.
       env: { ...process.env, ELECTRON_RUN_AS_NODE: '1' },
       stdio: ['ignore', 'ignore', 'pipe', 'pipe', onStream ? 'pipe' : 'ignore'],
@@ -28,7 +36,7 @@ export function runJob(
     })
     let said = ''
     let rest = ''
-    let found: FoundSoFar = { findings: [], findingCounts: {} }
+    let found: FoundSoFar | undefined
     let end: JobEnd | undefined
     const receive = (message: JobMessage) => {
       if (message.kind === 'progress') onProgress?.({ phase: message.phase, done: message.done })
@@ -47,8 +55,11 @@ export function runJob(
     if (backup) onStream?.(backup)
     child.on('error', (error) => resolve({ kind: 'failed', message: error.message }))
     child.on('close', (code, signal) => {
-      const how = /Assertion .*/.exec(said)?.[0] ?? said.trim().split('\n').at(-1) ?? ''
-      resolve(end ?? { kind: 'crashed', how: `${signal ?? `exit code ${code}`}: ${how}`, ...found })
+      const text = /Assertion .*|^\w*Error\b.*$/m.exec(said)?.[0] ?? said.trim().split('\n').at(-1) ?? ''
+      const how = `${signal ?? `exit code ${code}`}: ${text}`
+      // Before LevelDB opens the copy, nothing in the store can end the process.
+      const crash = found && ({ kind: 'crashed', how, ...found } as const)
+      resolve(end ?? crash ?? { kind: 'failed', message: `the process that reads the store ended with ${how}` })
     })
   })
 }

@@ -73,6 +73,17 @@ test('damage is reported with its key, what it means and what to do', async () =
   ])
 })
 
+test('a process that does not start is no damage', async () => {
+  const dir = await copy()
+  const { execPath } = process
+  process.execPath = join(scratch, 'no-such-program')
+  await expect(verify({ dir })).rejects.toMatchObject({ code: 'BACKUP_FAILED' })
+  process.execPath = '/bin/false'
+  if (process.platform !== 'win32') await expect(verify({ dir })).rejects.toThrow(/exit code 1/)
+  process.execPath = execPath
+  expect((await readdir(dir)).filter((name) => name.startsWith('db.links'))).toEqual([])
+})
+
 test('options of the wrong type are refused', async () => {
   await expect(verify({} as never)).rejects.toThrow(/either `dir` or `holdfast`/)
   await expect(verify({ dir: 5 } as never)).rejects.toThrow(/`dir`/)
