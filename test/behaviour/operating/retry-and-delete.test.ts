@@ -61,7 +61,7 @@ describe('retry', () => {
       await untilIdle(first)
       const before = disk.writes
       const died = new Promise<'died'>((resolve) => disk.onDeath(() => resolve('died')))
-      if (death) disk.dieAt({ ...death, atWrite: before + death.atWrite })
+      if (death) disk.dieAt(death)
       const acknowledged = await Promise.race([first.retry(taskId).then(() => true), died.then(() => false)])
       if (death) {
         await Promise.race([untilIdle(first), died])
@@ -153,7 +153,7 @@ describe('delete', () => {
         await untilIdle(holdfast)
         const before = disk.writes
         const died = new Promise<'died'>((resolve) => disk.onDeath(() => resolve('died')))
-        if (death) disk.dieAt({ ...death, atWrite: before + death.atWrite })
+        if (death) disk.dieAt(death)
         await Promise.race([holdfast.delete(taskId), died])
         const writes = disk.writes - before
         let last: Holdfast = holdfast
