@@ -21,6 +21,7 @@ export default defineConfig({
       'holdfast/testing': source('./src/testing/index.ts'),
       'holdfast/mcp/2025-11-25': source('./src/mcp/rev-2025-11-25/index.ts'),
       'holdfast/mcp/2026-07-28': source('./src/mcp/rev-2026-07-28/index.ts'),
+      'holdfast/operator': source('./src/operator/index.ts'),
       holdfast: source('./src/index.ts'),
     },
   },

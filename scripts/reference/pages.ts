@@ -1,4 +1,7 @@
 /** Makes the pages of docs/reference from what the package exports. Pure: the same source gives the same text. */
+import { z } from 'zod'
+import type { Route } from '../../src/operator/contract/route.js'
+import { ROUTES } from '../../src/operator/contract/routes.js'
 import type { Doc, Entry, Export, LogLine, Member, Source } from './source.js'
 
 const GENERATED =
@@ -17,6 +20,7 @@ export function pagesOf(
     ['errors.md', errorsPage(entries, errorCodes, link)],
     ['events.md', eventsPage(entries, link)],
     ['log-lines.md', logLinesPage(logLines)],
+    ['operator-routes.md', routesPage(ROUTES)],
   ])
   for (const entry of entries) pages.set(pageOf(entry), apiPage(entry, link))
   return pages
@@ -67,6 +71,7 @@ function indexPage(entries: readonly Entry[]): string {
       '- [Errors](errors.md): every code, when it occurs and what to do.',
       '- [Events](events.md): every event and its fields.',
       '- [Log lines](log-lines.md): every line that the library may log.',
+      '- [Routes of the operator API](operator-routes.md): every route with its request and its answer.',
     ].join('\n'),
   )
 }
@@ -274,6 +279,93 @@ function logLinesPage(lines: readonly LogLine[]): string {
     'Every line that the library may log, by level. A name in angle brackets stands for a value. No line carries inputs, results, secrets, or messages of errors that a body threw. The page [the log](../operations/log.md) says how to choose a level, and what the lines of tasks mean.',
     ...parts,
   )
+}
+
+/** The routes of the operator API, from their schemas. */
+function routesPage(routes: Readonly<Record<string, Route>>): string {
+  const sections = Object.entries(routes).map(([name, { method, path, summary, params, query, body, response }]) => {
+    const given = [
+      ['path', params],
+      ['query', query],
+      ['body', body],
+    ] as const
+    const rows = given.flatMap(([where, schema]) =>
+      fieldsOf(z.toJSONSchema(schema, JSON_SCHEMA)).map(({ field, type, isRequired, text }) => [
+        `\`${field}\``,
+        where,
+        cell(`\`${type}\``),
+        isRequired ? 'yes' : 'no',
+        cell(text),
+      ]),
+    )
+    const request = rows.length === 0 ? '' : table(['field', 'in', 'type', 'required', ''], rows)
+    const answer = `Answer:\n\n\`\`\`ts\n${typeOf(z.toJSONSchema(response, JSON_SCHEMA), '')}\n\`\`\``
+    return [`## ${name}`, `\`${method} ${path}\`: ${summary}`, request, answer]
+      .filter((part) => part !== '')
+      .join('\n\n')
+  })
+  return page(
+    'Routes of the operator API',
+    'Each route of version 1 is a function of [`operatorClient`](operator.md#operatorclient): path, query and body are one object. Instants are milliseconds since the epoch. The page [the operator API](../operations/operator-api.md) describes how a client finds the server, and who is let in.',
+    ...sections,
+    '## The feed of events',
+    '`GET /v1/events?taskId=`: a stream of server-sent events. The first one is `snapshot`: `{ task, segments }` of a task, or `{ stats, recovery }`. Then each [event](events.md) follows, with `at`. The last one is `closed`, or `cut` for a client that reads too slowly.',
+  )
+}
+
+const JSON_SCHEMA = { io: 'output', unrepresentable: 'any', reused: 'inline' } as const
+
+interface JsonSchema {
+  readonly type?: string | readonly string[]
+  readonly properties?: Readonly<Record<string, JsonSchema>>
+  readonly required?: readonly string[]
+  readonly items?: JsonSchema
+  readonly enum?: readonly unknown[]
+  readonly const?: unknown
+  readonly anyOf?: readonly JsonSchema[]
+  readonly oneOf?: readonly JsonSchema[]
+  readonly additionalProperties?: JsonSchema | boolean
+  readonly description?: string
+  readonly $ref?: string
+}
+
+function fieldsOf(given: unknown) {
+  const { properties = {}, required = [] } = given as JsonSchema
+  return Object.entries(properties).map(([field, schema]) => ({
+    field,
+    type: typeOf(schema, '').replace(/\s+/g, ' '),
+    isRequired: required.includes(field),
+    text: schema.description ?? '',
+  }))
+}
+
+/** A JSON Schema as a type of TypeScript. */
+function typeOf(given: unknown, indent: string): string {
+  const schema = given as JsonSchema
+  const { type, properties, required = [], items, anyOf, oneOf, additionalProperties } = schema
+  if (schema.$ref !== undefined) return 'ErrorView'
+  if (schema.const !== undefined) return quoted(schema.const)
+  if (schema.enum) return schema.enum.map(quoted).join(' | ')
+  const choices = anyOf ?? oneOf
+  if (choices) return choices.map((each) => typeOf(each, indent)).join(' | ')
+  if (type === 'array') {
+    const item = typeOf(items, indent)
+    return /^[^{]* \| /.test(item) ? `(${item})[]` : `${item}[]`
+  }
+  if (type === 'object' && properties) {
+    const inner = `${indent}  `
+    const lines = Object.entries(properties).map(
+      ([field, each]) => `${inner}${field}${required.includes(field) ? '' : '?'}: ${typeOf(each, inner)}`,
+    )
+    return lines.length === 0 ? '{}' : `{\n${lines.join('\n')}\n${indent}}`
+  }
+  if (type === 'object') return `Record<string, ${typeOf(additionalProperties || {}, indent)}>`
+  const types = type === undefined ? ['unknown'] : [type].flat()
+  return types.map((each) => (each === 'integer' ? 'number' : each)).join(' | ')
+}
+
+function quoted(value: unknown): string {
+  return typeof value === 'string' ? `'${value}'` : String(value)
 }
 
 /** The text of a doc comment and its tags, but for its default. */

@@ -34,7 +34,17 @@ const SECTIONS: readonly { title: string; folder: string; first: readonly string
   {
     title: 'Operations',
     folder: 'operations',
-    first: ['operating', 'recovery', 'poisoned-tasks', 'store', 'backup', 'verify', 'monitoring', 'log'],
+    first: [
+      'operating',
+      'recovery',
+      'poisoned-tasks',
+      'store',
+      'backup',
+      'verify',
+      'monitoring',
+      'operator-api',
+      'log',
+    ],
   },
   {
     title: 'Reference',

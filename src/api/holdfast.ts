@@ -25,16 +25,17 @@ import {
 } from '../engine/checks/call-options.js'
 import { checkOptions, type OpenOptions } from '../engine/checks/open-options.js'
 import type { Engine } from '../engine/core/engine.js'
-import { findTask } from '../engine/core/find-task.js'
-import type { LiveTask } from '../engine/core/live-task.js'
+import { findTask, findUnfinished } from '../engine/core/find-task.js'
 import type { RecoveryReport } from '../engine/core/recovery-report.js'
 import { cancelTask } from '../engine/lifecycle/cancel.js'
+import { restoreClientCheckpoint, saveClientCheckpoint } from '../engine/lifecycle/client-checkpoints.js'
 import { forkOf } from '../engine/lifecycle/fork.js'
 import { type Responded, respondForCaller } from '../engine/lifecycle/respond.js'
 import { resumeTask } from '../engine/lifecycle/resume.js'
 import { type Sent, send } from '../engine/lifecycle/send.js'
 import { completeSession } from '../engine/lifecycle/settle.js'
 import { createSessionTask, type Started, type StartOptions, startTask } from '../engine/lifecycle/start.js'
+import { waitForResult } from '../engine/lifecycle/wait-for-result.js'
 import { startSweeping } from '../engine/retention/sweeper.js'
 import { openStore } from '../store/open.js'
 import { readCheckpoints } from '../store/read-log.js'
@@ -43,15 +44,14 @@ import type { ForkPoint } from '../task/decisions/fork.js'
 import { settledAlready } from '../task/decisions/transition.js'
 import type { RestoredCheckpoint } from '../task/definition/context.js'
 import type { AnyTaskDefinition, TaskDefinition } from '../task/definition/definition.js'
-import { isSettled, type TaskHead } from '../task/head.js'
+import type { TaskHead } from '../task/head.js'
 import type { Outcome } from '../task/log/outcome.js'
 import { assembleEngine } from './assemble-engine.js'
 import { checkConstructed, openToBindings } from './binding.js'
-import { restoreClientCheckpoint, saveClientCheckpoint } from './client-checkpoints.js'
 import { type ListOptions, listTasks, type TaskPage } from './list.js'
+import { startOperatorApi } from './operator-api.js'
 import { OperatorCalls } from './operator-calls.js'
 import { OwnerScope } from './owner-scope.js'
-import { waitForResult } from './result.js'
 import { readSteps, type SegmentInfo } from './steps.js'
 import type { StartArguments, Startable, StartedAs, StartedOf, TaskId } from './task-id.js'
 import { type TaskView, viewOf, wholeViewOf } from './task-view.js'
@@ -60,6 +60,7 @@ import { type TaskView, viewOf, wholeViewOf } from './task-view.js'
 export class Holdfast extends OperatorCalls {
   readonly #engine: Engine
   readonly #stopSweeping: () => void
+  readonly #stopOperator: () => Promise<void> | undefined
   #closing: Promise<void> | undefined
 
   /** @internal Use `Holdfast.open`. */
@@ -68,6 +69,7 @@ export class Holdfast extends OperatorCalls {
     this.#engine = engine
     this.#stopSweeping = startSweeping(engine)
     openToBindings(this, engine)
+    this.#stopOperator = startOperatorApi(this, engine)
   }
 
   /**
@@ -168,7 +170,7 @@ export class Holdfast extends OperatorCalls {
    */
   async cancel(taskId: string, options: CancelOptions = {}): Promise<TaskView> {
     const checked = checkCancel(options)
-    const task = await this.#findUnfinished(taskId, checked.owner)
+    const task = await findUnfinished(this.#engine, taskId, checked.owner)
     await cancelTask(this.#engine, task, checked)
     return this.#view(task.head)
   }
@@ -196,7 +198,7 @@ export class Holdfast extends OperatorCalls {
    */
   async send(taskId: string, name: string, payload?: unknown, options: SendOptions = {}): Promise<Sent> {
     const { owner, idempotencyKey } = checkSend(options)
-    const find = () => this.#findUnfinished(taskId, owner)
+    const find = () => findUnfinished(this.#engine, taskId, owner)
     return send(this.#engine, taskId, find, name, payload, { idempotencyKey, by: owner ?? 'admin' })
   }
 
@@ -224,7 +226,7 @@ export class Holdfast extends OperatorCalls {
     options: ClientSaveOptions = {},
   ): Promise<{ checkpointId: string }> {
     const { label, owner } = checkClientSave(options)
-    const task = await this.#findUnfinished(taskId, owner)
+    const task = await findUnfinished(this.#engine, taskId, owner)
     return saveClientCheckpoint(this.#engine, task, state, { label, by: owner ?? 'admin' })
   }
 
@@ -282,7 +284,7 @@ export class Holdfast extends OperatorCalls {
    */
   async completeSessionTask(taskId: string, outcome: Outcome, options?: OwnerOption): Promise<TaskView> {
     const owner = ownerOption('completeSessionTask', options)
-    const task = await this.#findUnfinished(taskId, owner)
+    const task = await findUnfinished(this.#engine, taskId, owner)
     await completeSession(this.#engine, task, outcome, owner ?? 'admin')
     return this.#view(task.head)
   }
@@ -304,7 +306,8 @@ export class Holdfast extends OperatorCalls {
   async close(options: CloseOptions = {}): Promise<void> {
     const graceMs = graceOf(options)
     this.#stopSweeping()
-    this.#closing ??= this.#engine.close(graceMs).then(() => this.#engine.lines.closed(this.#engine.tasks.size))
+    const { lines, tasks } = this.#engine
+    this.#closing ??= this.#engine.close(graceMs, this.#stopOperator()).then(() => lines.closed(tasks.size))
     return this.#closing
   }
 
@@ -315,15 +318,6 @@ export class Holdfast extends OperatorCalls {
 
   #find(taskId: string, owner: string | undefined): Promise<TaskHead> {
     return findTask(this.#engine, taskId, owner)
-  }
-
-  /** @throws HoldfastError `TASK_SETTLED` for a settled task whose settlement was announced */
-  async #findUnfinished(taskId: string, owner: string | undefined): Promise<LiveTask> {
-    this.#engine.assertOpen()
-    const head = await this.#find(taskId, owner)
-    const task = this.#engine.tasks.get(taskId)
-    if (task && !task.settlement.isAnnounced) return task
-    throw settledAlready(isSettled(head.status) ? head : await this.#find(taskId, owner))
   }
 
   #view(head: TaskHead): TaskView

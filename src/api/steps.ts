@@ -35,8 +35,15 @@ export interface SegmentInfo {
   readonly steps: readonly StepInfo[]
 }
 
-/** Reads the log of a task, with its running calls. */
-export async function readSteps(engine: Pick<Engine, 'store' | 'tasks'>, found: TaskHead): Promise<SegmentInfo[]> {
+/**
+ * Reads the log of a task, with its running calls.
+ * @param valuesOf further fields of the entry of a record, such as its result
+ */
+export async function readSteps(
+  engine: Pick<Engine, 'store' | 'tasks'>,
+  found: TaskHead,
+  valuesOf: (record: LogRecord) => object = () => ({}),
+): Promise<SegmentInfo[]> {
   const { head, value: log } = await readConsistent(engine, found, readLog)
   const segments = new Map<number, StepInfo[]>()
   const add = (segment: number, info: StepInfo) => {
@@ -44,7 +51,7 @@ export async function readSteps(engine: Pick<Engine, 'store' | 'tasks'>, found: 
     if (there) there.push(info)
     else segments.set(segment, [info])
   }
-  for (const { record } of log) add(countedIn(record), infoOf(record))
+  for (const { record } of log) add(countedIn(record), { ...infoOf(record), ...valuesOf(record) })
   const recorded = new Set(log.map(({ record }) => `${record.segment}/${record.scope}/${record.ask}`))
   for (const { ask, startedAt } of engine.tasks.get(head.taskId)?.slot.run?.begun ?? []) {
     const { name } = ask

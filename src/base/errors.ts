@@ -88,6 +88,14 @@ export const ERROR_CODES = {
   CHECKPOINT_PRUNED: 'The checkpoint was pruned by a later save, or is older than the newest `keepCheckpoints`.',
   PRUNE_NEEDS_RESTORE: 'A body pruned without having restored. Call `restoreCheckpoint` before the first save.',
   NOT_A_SESSION_TASK: 'Only a session task is completed from outside.',
+  STORE_NOT_HELD: 'No process runs the store, so there is no operator API to call. Start the server.',
+  OPERATOR_UNAVAILABLE:
+    'A process holds the store, and its operator API cannot be reached: it starts or ends, was opened with `operator: false`, could not listen, or closed the connection. If `mayBeWritten` is true, read the state before you repeat the call.',
+  OPERATOR_MISMATCH:
+    'Client and server of the operator API have different versions. The message names the side to update. Nothing was done.',
+  OPERATOR_REFUSED:
+    'The operator API refused the request: no secret, an origin, a caller without the right, or too many clients. Nothing was done.',
+  INVALID_REQUEST: 'A request to the operator API has a wrong route, name or value. Nothing was done.',
 } as const satisfies Record<string, string>
 
 /** Stable name of an error. */

@@ -191,6 +191,15 @@ export async function readMessage(level: Level, taskId: string, name: string): P
   return first
 }
 
+/** Messages of a task that are not received yet, by name and order, up to `limit`. */
+export function readMessages(level: Level, taskId: string, limit: number): Promise<Message[]> {
+  const range = { ...layout.under(layout.messagesPrefix(taskId)), limit }
+  return collect(level, range, (key, text): Message => {
+    const [name = '', order = ''] = key.split('/').slice(-2)
+    return { name: decodeURIComponent(name), order: Number.parseInt(order, 16), text: unseal(key, text).body }
+  })
+}
+
 /** Entry of a message's idempotency key. */
 export async function readMessageKey(
   level: Level,

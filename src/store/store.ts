@@ -106,6 +106,11 @@ export class Store {
     this.#committer = new Committer({ connection, anchor, sync, logger, onLost, newest, anchorEach, totals, audit })
   }
 
+  /** The directory, the ID of the store and its holder; `undefined` for a store in memory. */
+  get directory(): StoreParts['directory'] {
+    return this.parts.directory
+  }
+
   /** True if no commit, no read and no compaction is running, and no attempt to open the database again. */
   get isAtRest(): boolean {
     return this.#committer.isAtRest && this.connection.isAtRest && this.#compacting === undefined

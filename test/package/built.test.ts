@@ -11,10 +11,23 @@ const root = fileURLToPath(new URL('../..', import.meta.url))
 const dist = join(root, 'dist')
 const files = readdirSync(dist, { recursive: true, encoding: 'utf8' }).filter((path) => /\.m?js$/.test(path))
 
-test('an entry and the files that it shares with the others are all that is loaded', () => {
-  const scripts = files.filter((path) => path.endsWith('.js'))
-  expect(scripts.length).toBeGreaterThanOrEqual(4)
-  expect(scripts.length).toBeLessThanOrEqual(20)
+/** The files that the import of a file loads, itself included. What it may load later is not among them. */
+function loadedBy(path: string, loaded = new Set<string>()): Set<string> {
+  if (loaded.has(path)) return loaded
+  loaded.add(path)
+  const text = readFileSync(join(dist, path), 'utf8')
+  for (const [, from = ''] of text.matchAll(/(?:from|import)\s*"(\.[^"]+\.js)"/g)) {
+    loadedBy(join(dirname(path), from), loaded)
+  }
+  return loaded
+}
+
+test('an entry loads few files: itself, and what it shares with other entries', () => {
+  const entries = files.filter((path) => path.endsWith('index.js'))
+  expect(entries.length).toBeGreaterThanOrEqual(6)
+  const counts = entries.map((path) => [path, loadedBy(path).size] as const)
+  expect(counts.filter(([, count]) => count > 14)).toEqual([])
+  expect(loadedBy('index.js').size).toBeGreaterThan(1)
 })
 
 test('each file that is started or imported by its address is there', () => {

@@ -127,6 +127,12 @@ export interface OpenOptions {
    */
   readonly lockWait?: Duration | undefined
   /**
+   * True to serve the operator API on a socket in the directory, for the command line and `operatorClient`. Only the user
+   * that runs this process can reach it. The option has no effect in `holdfast/testing`.
+   * @default true
+   */
+  readonly operator?: boolean | undefined
+  /**
    * Source of the time. Tests pass a `ManualClock` of `holdfast/testing`.
    * @default the clock of the machine
    */
@@ -168,6 +174,7 @@ export const OPEN_OPTIONS: Names<OpenOptions> = {
   anchor: true,
   acceptDamage: true,
   lockWait: true,
+  operator: true,
   clock: true,
   logger: true,
   logLevel: true,
@@ -202,6 +209,7 @@ export interface CheckedOptions {
   readonly anchor: 'behind' | 'each'
   readonly acceptDamage: boolean
   readonly lockWaitMs: number
+  readonly operator: boolean
   readonly clock: Clock
   readonly ids: Ids
   readonly logger: LimitedLogger
@@ -225,7 +233,7 @@ export function checkOptions(options: OpenOptions): CheckedOptions {
   const { concurrencyPerOwner, ratePerOwner, keepCheckpoints, retention, limits = {} } = options
   const { maximumRecoveries = 5, acceptDamage = false, clock = systemClock, logLevel = 'info' } = options
   const { idempotencyRetention = '7d', unloadAfter = '60s' } = options
-  const { lockWait = 0, auditRetention = '90d', auditBytesMax = 1_073_741_824 } = options
+  const { lockWait = 0, operator = true, auditRetention = '90d', auditBytesMax = 1_073_741_824 } = options
   checkCount('concurrency', concurrency)
   if (concurrencyPerOwner !== undefined) checkCount('concurrencyPerOwner', concurrencyPerOwner)
   checkCount('maximumRecoveries', maximumRecoveries)
@@ -235,6 +243,7 @@ export function checkOptions(options: OpenOptions): CheckedOptions {
   oneOf('recover', recover, ['auto', 'manual'])
   oneOf('anchor', anchor, ['behind', 'each'])
   checkFlag('acceptDamage', acceptDamage)
+  checkFlag('operator', operator)
   checkFunctionsOf('clock', clock, ['now', 'setTimer'])
   oneOf('logLevel', logLevel, LOG_LEVELS)
   const logger = options.logger === undefined ? defaultLogger(logLevel, process.env['HOLDFAST_LOG']) : options.logger
@@ -257,6 +266,7 @@ export function checkOptions(options: OpenOptions): CheckedOptions {
     maximumRecoveries,
     acceptDamage,
     lockWaitMs: durationMs(lockWait, 'lockWait', { zero: true }),
+    operator,
     clock,
     ids: createIds(),
     logger: new LimitedLogger(unfailing(logger), clock),

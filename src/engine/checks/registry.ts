@@ -12,11 +12,16 @@ export class Registry {
     return this.#definitions.get(name)
   }
 
+  /** Names of the registered definitions. */
+  get names(): string[] {
+    return [...this.#definitions.keys()]
+  }
+
   /** The definition with this name. @throws HoldfastError `TASK_TYPE_UNKNOWN` */
   require(name: string): AnyTaskDefinition {
     const definition = this.#definitions.get(name)
     if (definition) return definition
-    const known = [...this.#definitions.keys()].map((known) => `'${known}'`).join(', ') || 'none'
+    const known = this.names.map((known) => `'${known}'`).join(', ') || 'none'
     throw new HoldfastError(
       'TASK_TYPE_UNKNOWN',
       `No task named '${name}' is registered (registered: ${known}). Pass its definition in \`tasks\`, or call \`register\`.`,

@@ -275,8 +275,9 @@ export class Engine {
    * Closes the engine and the store. First commits that a close has begun, because the process may be killed within
    * the grace. No new step begins. Running steps may finish within `graceMs` and are recorded. Unfinished tasks stay as
    * they are.
+   * @param beforeRelease work that must end while the directory is still locked. Never rejects.
    */
-  async close(graceMs: number): Promise<void> {
+  async close(graceMs: number, beforeRelease?: Promise<void>): Promise<void> {
     this.closing = true
     this.closeCalled.resolve()
     const noted = this.#lost ? undefined : this.openings.beginEnd()
@@ -288,6 +289,7 @@ export class Engine {
     this.report.abandon()
     this.waiters.close()
     if (!this.#lost) await this.openings.end()
+    if (beforeRelease) await beforeRelease
     await this.store.close()
   }
 

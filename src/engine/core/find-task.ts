@@ -7,10 +7,12 @@ import { liveKey } from '../../store/disk/layout.js'
 import { damaged } from '../../store/integrity/envelope.js'
 import { hasTraces, readHead } from '../../store/reads.js'
 import type { Store } from '../../store/store.js'
-import type { TaskHead } from '../../task/head.js'
+import { settledAlready } from '../../task/decisions/transition.js'
+import { isSettled, type TaskHead } from '../../task/head.js'
 import { isTaskId } from '../checks/arguments.js'
 import type { SweepGuard } from './collaborators.js'
 import { taskNotFound } from './consistent-read.js'
+import type { LiveTask } from './live-task.js'
 import type { LiveTasks } from './live-tasks.js'
 
 /** Members of the engine that `findTask` uses. */
@@ -50,4 +52,16 @@ function readFromDisk(engine: Findable, taskId: string, owner: string | undefine
     if (await hasTraces(level, taskId, owner)) throw lost
     return undefined
   })
+}
+
+/**
+ * Returns a task that can still be changed.
+ * @throws HoldfastError `TASK_SETTLED` for a settled task whose settlement was announced; as `findTask`
+ */
+export async function findUnfinished(engine: Findable, taskId: string, owner: string | undefined): Promise<LiveTask> {
+  engine.assertOpen()
+  const head = await findTask(engine, taskId, owner)
+  const task = engine.tasks.get(taskId)
+  if (task && !task.settlement.isAnnounced) return task
+  throw settledAlready(isSettled(head.status) ? head : await findTask(engine, taskId, owner))
 }

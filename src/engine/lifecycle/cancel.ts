@@ -12,16 +12,17 @@ import type { LiveTask } from '../core/live-task.js'
 
 /**
  * Cancels a task for a caller. With `force`, a parked task is given up: no clean-up runs.
+ * @param by actor of the audit entry
  * @throws HoldfastError `TASK_SETTLED`, `STORE_UNAVAILABLE`
  */
 export async function cancelTask(
   engine: Pick<Engine, 'settle'>,
   task: LiveTask,
-  options: CancelOptions,
+  { owner, reason, force }: CancelOptions,
+  by = owner ?? 'admin',
 ): Promise<void> {
-  const { owner, reason, force } = options
   const givesUp = force === true && task.head.parked !== undefined && !task.recovery.isRetrying
-  const settling = { by: owner ?? 'admin', patient: false, stoppedBy: 'cancel', givesUp } as const
+  const settling = { by, patient: false, stoppedBy: 'cancel', givesUp } as const
   await engine.settle(task, { kind: 'cancelled', reason }, settling)
 }
 

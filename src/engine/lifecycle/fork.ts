@@ -41,12 +41,16 @@ const ORPHAN_AFTER_MS = 3_600_000
 // Smaller than a batch of the store (commit-1), so that a commit of the copy fits into one batch.
 const BATCH = { count: 90, bytes: 512 * 1024 }
 
-/** Forks a task for a caller, if the task belongs to the caller's owner. */
+/**
+ * Forks a task for a caller, if the task belongs to the caller's owner.
+ * @param by actor of the audit entries, in place of the owner
+ */
 export async function forkOf(
   engine: Engine,
   taskId: string,
   givenPoint: ForkPoint,
   options: StartOptions,
+  by?: string,
 ): Promise<Started> {
   const { key, owner: asker, ttlMs, deadlineAt, priority } = checkStartOptions(options, 'fork')
   const point = checkForkPoint(givenPoint)
@@ -82,7 +86,7 @@ export async function forkOf(
       forkedFrom: { taskId, at: value.plan.at, startedAt: isAnew ? now : firstInstantOf(head) },
       // The fork replays its log first, so it is queued like a resumed task.
       startNow: false,
-      by: asker ?? 'admin',
+      by: by ?? asker ?? 'admin',
     }
     await make(engine, head, about, value.plan, now + ORPHAN_AFTER_MS)
     return { taskId: about.taskId, created: true }

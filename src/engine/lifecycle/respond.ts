@@ -39,12 +39,13 @@ export async function respondForCaller(
   responses: unknown,
   owner: string | undefined,
   find: () => Promise<unknown>,
+  by = owner ?? 'admin',
 ): Promise<Responded> {
   const answers = checkResponses(engine, responses)
   engine.assertOpen()
   await engine.answers.pass()
   await find()
-  return respond(engine, taskId, answers, owner ?? 'admin')
+  return respond(engine, taskId, answers, by)
 }
 
 /**

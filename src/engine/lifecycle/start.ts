@@ -70,6 +70,8 @@ export interface BindingStart {
   readonly beside?: BindingRecordsOf
   /** Limits of the client that the binding starts the task for. */
   readonly quota?: Quota | undefined
+  /** Actor of the audit entry, in place of the owner. */
+  readonly by?: string | undefined
 }
 
 /** Starts a task of `definition`. */
@@ -78,14 +80,11 @@ export async function startTask(
   definition: AnyTaskDefinition,
   input: unknown,
   options: StartOptions,
-  { beside = () => [], quota }: BindingStart = {},
+  { beside = () => [], quota, by }: BindingStart = {},
 ): Promise<Started> {
   const { owner, key, ttlMs, deadlineAt, priority } = checkStartOptions(options)
-  const use: JsonUse = {
-    what: `the input of task '${definition.name}'`,
-    bytesMax: engine.limits.inputBytesMax,
-    option: 'limits.inputBytesMax',
-  }
+  const { inputBytesMax: bytesMax } = engine.limits
+  const use: JsonUse = { what: `the input of task '${definition.name}'`, bytesMax, option: 'limits.inputBytesMax' }
   // A repeated start is compared by the unparsed input. The parsed input is stored, and is never parsed again.
   const raw = toPlain(input, use)
   const parsed = definition.input ? await checkInput(definition, input) : input
@@ -121,7 +120,7 @@ export async function startTask(
       inputText,
       startNow: admitted.startNow,
       life: engine.openings.life,
-      by: owner ?? 'admin',
+      by: by ?? owner ?? 'admin',
     }
     const task = await commitNew(engine, about, admitted)
     beginAdmitted(engine, task, admitted, about)

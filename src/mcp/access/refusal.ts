@@ -6,8 +6,8 @@ import { ERROR_CODES, type ErrorCode, HoldfastError, ProtocolError } from '../..
 import { InvalidArgument } from '../../base/expected.js'
 import { faultOf } from '../../base/fault.js'
 import type { Logger } from '../../base/logger.js'
+import { cleanText } from '../../http/clean-text.js'
 import type { Parked } from '../../task/head.js'
-import { cleanText } from './clean-text.js'
 
 /** JSON-RPC codes that a task server answers with. */
 export const RPC = {

@@ -1,7 +1,7 @@
 /** Questions of tasks to clients, and the answers. Converts between requests of `task.input` and the protocol. */
 import type { TaskView } from '../../api/task-view.js'
 import { HoldfastError } from '../../base/errors.js'
-import { cleanText } from '../access/clean-text.js'
+import { cleanText } from '../../http/clean-text.js'
 import type { Scope } from '../access/rights.js'
 import type { McpCore } from './mcp-core.js'
 

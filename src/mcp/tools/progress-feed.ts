@@ -4,8 +4,8 @@
  * already.
  */
 import type { Clock } from '../../base/clock.js'
+import { cleanText } from '../../http/clean-text.js'
 import type { Progress } from '../../task/head.js'
-import { cleanText } from '../access/clean-text.js'
 
 /** Progress in the form of the protocol. */
 export interface SentProgress {

@@ -114,7 +114,8 @@ export const intentPrefix = (taskId: string) => `intent/${taskId}/`
 /** Key of a step's undo record. It holds a hash of the step's identity, because the identity may be long. */
 export const intentKey = (taskId: string, stepId: string) =>
   `intent/${taskId}/${createHash('sha256').update(stepId).digest('hex').slice(0, 32)}`
-export const messagePrefix = (taskId: string, name: string) => `message/${taskId}/${encodeURIComponent(name)}/`
+export const messagesPrefix = (taskId: string) => `message/${taskId}/`
+export const messagePrefix = (taskId: string, name: string) => `${messagesPrefix(taskId)}${encodeURIComponent(name)}/`
 export const messageKey = (taskId: string, name: string, order: number) =>
   `${messagePrefix(taskId, name)}${hex(order, 10)}`
 export const messageKeyPrefix = (taskId: string) => `message-key/${taskId}/`

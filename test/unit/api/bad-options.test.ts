@@ -56,6 +56,7 @@ const OPEN: Rows<OpenOptions> = {
   recover: oneOf,
   anchor: oneOf,
   acceptDamage: FLAG,
+  operator: FLAG,
   lockWait: NO_DURATION,
   clock: [...OBJECT, {}, Date, { now: () => 0 }],
   logger: [...OBJECT, {}, { warn: () => {} }],

@@ -1,8 +1,8 @@
 /** A task in the form of 2025-11-25. Pure. */
 import type { Task } from '@modelcontextprotocol/sdk/types.js'
 import type { TaskView } from '../../../api/task-view.js'
+import { cleanText } from '../../../http/clean-text.js'
 import { isSettled } from '../../../task/head.js'
-import { cleanText } from '../../access/clean-text.js'
 import { clientWordsOf, parkedWordsOf } from '../../access/refusal.js'
 import { type Answer, answerOf } from '../../tools/answer.js'
 import type { StoreState } from './store-state.js'

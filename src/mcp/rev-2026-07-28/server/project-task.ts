@@ -1,6 +1,6 @@
 /** A task in the form of 2026-07-28. Pure. */
 import type { TaskView } from '../../../api/task-view.js'
-import { cleanText } from '../../access/clean-text.js'
+import { cleanText } from '../../../http/clean-text.js'
 import { parkedWordsOf } from '../../access/refusal.js'
 import type { Answer } from '../../tools/answer.js'
 import { type Question, questionsOf } from '../../tools/inputs.js'

@@ -1,14 +1,14 @@
 /** Waits until a task has settled, without polling. Returns the output or throws the error. */
 
-import { HoldfastError, TaskCancelledError, TaskFailedError } from '../base/errors.js'
-import type { JsonValue } from '../base/json.js'
-import { onAbort } from '../base/on-abort.js'
-import type { checkResult } from '../engine/checks/call-options.js'
-import { readConsistentOutcome } from '../engine/core/consistent-read.js'
-import type { Engine } from '../engine/core/engine.js'
-import type { WaitEnd } from '../engine/core/waiters.js'
-import { isLive, isSettled, type TaskHead } from '../task/head.js'
-import { failureCode, type Outcome, reviveError } from '../task/log/outcome.js'
+import { HoldfastError, TaskCancelledError, TaskFailedError } from '../../base/errors.js'
+import type { JsonValue } from '../../base/json.js'
+import { onAbort } from '../../base/on-abort.js'
+import { isLive, isSettled, type TaskHead } from '../../task/head.js'
+import { failureCode, type Outcome, reviveError } from '../../task/log/outcome.js'
+import type { checkResult } from '../checks/call-options.js'
+import { readConsistentOutcome } from '../core/consistent-read.js'
+import type { Engine } from '../core/engine.js'
+import type { WaitEnd } from '../core/waiters.js'
 
 /**
  * Waits for the output of a task.

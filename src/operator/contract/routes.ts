@@ -1,0 +1,209 @@
+/**
+ * The routes of the operator API, version 1: one table, from which the server, the client and the reference page follow.
+ * A path has the task before the action. A request with an unknown name is refused.
+ */
+import { z } from 'zod'
+import { flagInQuery, get, manyOf, post, type RequestOf, type ResponseOf } from './route.js'
+import * as view from './views.js'
+
+const task = z.strictObject({ taskId: z.string() })
+const checkpoint = z.strictObject({ taskId: z.string(), checkpointId: z.string() })
+const values = { values: flagInQuery.describe('`true` to include inputs, results, states, questions and payloads.') }
+const instant = z.coerce.number().int().min(0).optional()
+const limitUpTo = (max: number) => z.coerce.number().int().min(1).max(max).optional()
+
+const filter = {
+  owner: z.string().optional(),
+  status: manyOf(view.StatusView),
+  type: z.string().optional(),
+  parent: z.string().optional(),
+  createdAfter: instant,
+  createdBefore: instant,
+}
+
+const startOptions = {
+  owner: z.string().optional(),
+  idempotencyKey: z.string().optional(),
+  ttl: z.union([z.number(), z.string()]).optional(),
+  deadline: z.number().optional(),
+  priority: z.number().optional(),
+}
+
+export const ROUTES = {
+  info: get({
+    path: '/v1/info',
+    summary: 'Process, store and registered definitions.',
+    response: view.InfoView,
+  }),
+  listTasks: get({
+    path: '/v1/tasks',
+    summary: 'A page of the tasks that fit the filters. A page may be short or empty while it has a `cursor`.',
+    query: z.strictObject({
+      ...filter,
+      order: z.enum(['oldest', 'newest']).optional(),
+      limit: limitUpTo(1_000),
+      cursor: z.string().optional(),
+    }),
+    response: view.TaskPageView,
+  }),
+  startTask: post({
+    path: '/v1/tasks',
+    summary: 'Starts a task of a registered definition.',
+    body: z.strictObject({ type: z.string(), input: z.unknown().optional(), ...startOptions }),
+    response: view.StartedView,
+  }),
+  getTask: get({
+    path: '/v1/tasks/:taskId',
+    summary: 'One task, with its outcome, its open questions and its undos.',
+    params: task,
+    query: z.strictObject(values),
+    response: view.TaskDetails,
+  }),
+  cancelTask: post({
+    path: '/v1/tasks/:taskId/cancel',
+    summary: 'Cancels a task. With `force`, gives up the clean-up of a parked one.',
+    params: task,
+    body: z.strictObject({ reason: z.string().optional(), force: z.boolean().optional() }),
+    response: view.TaskSummary,
+  }),
+  resumeTask: post({
+    path: '/v1/tasks/:taskId/resume',
+    summary: 'Resumes a parked task, or the parked clean-up of a settled one.',
+    params: task,
+    response: view.TaskSummary,
+  }),
+  forkTask: post({
+    path: '/v1/tasks/:taskId/fork',
+    summary: 'Creates a task that continues from a recorded point of this one.',
+    params: task,
+    body: z.strictObject({
+      point: z.union([
+        z.strictObject({ checkpointId: z.string() }),
+        z.strictObject({
+          afterStep: z.union([
+            z.string(),
+            z.strictObject({ name: z.string(), number: z.int().optional(), segment: view.SegmentName.optional() }),
+          ]),
+        }),
+        z.strictObject({ from: z.literal('start') }),
+      ]),
+      ...startOptions,
+    }),
+    response: view.StartedView,
+  }),
+  respond: post({
+    path: '/v1/tasks/:taskId/respond',
+    summary: 'Answers open questions, by key.',
+    params: task,
+    body: z.strictObject({ responses: z.record(z.string(), z.unknown()) }),
+    response: view.RespondedView,
+  }),
+  sendMessage: post({
+    path: '/v1/tasks/:taskId/send',
+    summary: 'Sends a message. It is stored until the body receives it.',
+    params: task,
+    body: z.strictObject({
+      name: z.string(),
+      payload: z.unknown().optional(),
+      idempotencyKey: z.string().optional(),
+    }),
+    response: view.SentView,
+  }),
+  listSteps: get({
+    path: '/v1/tasks/:taskId/steps',
+    summary: 'The log of a task by segment, running calls included.',
+    params: task,
+    query: z.strictObject(values),
+    response: view.StepsView,
+  }),
+  listCheckpoints: get({
+    path: '/v1/tasks/:taskId/checkpoints',
+    summary: 'The checkpoints of a task, oldest first.',
+    params: task,
+    response: z.object({ checkpoints: z.array(view.CheckpointView) }),
+  }),
+  getCheckpoint: get({
+    path: '/v1/tasks/:taskId/checkpoints/:checkpointId',
+    summary: 'One checkpoint, with its state if values are requested. Not a restore: the audit has no entry.',
+    params: checkpoint,
+    query: z.strictObject(values),
+    response: view.CheckpointDetails,
+  }),
+  diffCheckpoints: get({
+    path: '/v1/tasks/:taskId/checkpoints/:checkpointId/diff',
+    summary: 'Differences between the states of two checkpoints: of `from`, or of the one before, and of this one.',
+    params: checkpoint,
+    query: z.strictObject({ ...values, from: z.string().optional() }),
+    response: view.DifferenceView,
+  }),
+  listChildren: get({
+    path: '/v1/tasks/:taskId/children',
+    summary: 'A page of the child tasks.',
+    params: task,
+    query: z.strictObject({ limit: limitUpTo(1_000), cursor: z.string().optional() }),
+    response: view.TaskPageView,
+  }),
+  listMessages: get({
+    path: '/v1/tasks/:taskId/messages',
+    summary: 'Messages that the task has not received yet, by name and order: the first 1,000.',
+    params: task,
+    query: z.strictObject(values),
+    response: z.object({ messages: z.array(view.MessageView) }),
+  }),
+  listQuestions: get({
+    path: '/v1/tasks/:taskId/questions',
+    summary: 'Open questions, oldest first.',
+    params: task,
+    query: z.strictObject(values),
+    response: z.object({ questions: z.array(view.QuestionView) }),
+  }),
+  audit: get({
+    path: '/v1/audit',
+    summary: 'Audit entries, oldest first.',
+    query: z.strictObject({ taskId: z.string().optional(), since: instant, limit: limitUpTo(10_000) }),
+    response: z.object({ entries: z.array(view.AuditView) }),
+  }),
+  stats: get({ path: '/v1/stats', summary: 'Counts, sizes and service levels.', response: view.StatsView }),
+  recovery: get({
+    path: '/v1/recovery',
+    summary: 'The report of the recovery of this opening.',
+    response: view.RecoveryView,
+  }),
+  recover: post({
+    path: '/v1/recover',
+    summary: 'Resumes the unfinished tasks of a store whose recovery is held.',
+    response: view.RecoveryView,
+  }),
+} as const
+
+/** Path of the feed of events, which is no route: its answer is a stream. */
+export const FEED_PATH = '/v1/events'
+
+/** The query of the feed. */
+export const FeedQuery = z.strictObject({ taskId: z.string().optional() })
+
+export type Routes = typeof ROUTES
+export type RouteName = keyof Routes
+
+/** A function for each route. The server calls them; the client has the same without the caller. */
+export type Handlers = {
+  readonly [Name in RouteName]: (
+    request: RequestOf<Routes[Name]>,
+    caller: { readonly by: string },
+  ) => Promise<ResponseOf<Routes[Name]>>
+}
+
+/** An event of the feed: its name, its instant, and the fields of the event of the same name of `Holdfast#on`. */
+export interface FeedEvent {
+  readonly name: string
+  readonly data: Readonly<Record<string, unknown>>
+}
+
+/** The store behind a server: handlers and events. */
+export interface OperatorTarget {
+  readonly handlers: Handlers
+  /** Calls `listener` for each event of the store, or of one task. Returns a function that stops this. */
+  subscribe(taskId: string | undefined, listener: (event: FeedEvent) => void): () => void
+  /** State at the begin of a feed: of a task, or of the store. */
+  snapshot(taskId: string | undefined): Promise<Readonly<Record<string, unknown>>>
+}

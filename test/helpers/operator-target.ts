@@ -1,0 +1,31 @@
+/** A made-up target of the operator API, for tests of the server alone: its events are those that the test publishes. */
+import type { FeedEvent, Handlers, OperatorTarget } from '../../src/operator/contract/routes.js'
+
+export class FakeTarget implements OperatorTarget {
+  readonly #listeners = new Set<(event: FeedEvent) => void>()
+  readonly handlers: Handlers
+  /** Called while the snapshot is read. */
+  onSnapshot = () => {}
+
+  constructor(handlers: Partial<Handlers> = {}) {
+    this.handlers = handlers as Handlers
+  }
+
+  get listeners(): number {
+    return this.#listeners.size
+  }
+
+  publish(name: string, data: Record<string, unknown> = {}): void {
+    for (const listener of this.#listeners) listener({ name, data })
+  }
+
+  subscribe(_taskId: string | undefined, listener: (event: FeedEvent) => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  async snapshot(): Promise<Record<string, unknown>> {
+    this.onSnapshot()
+    return { state: 1 }
+  }
+}
