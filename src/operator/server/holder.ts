@@ -240,10 +240,11 @@ class RunningHolder implements Holder {
           'The socket of the operator API was deleted, and is made again. Keep cleaners of old files away from the store and from the folder for temporary files.',
           { dir },
         )
+        // First: the close of a server deletes the file at its path, which may be the path of the next one.
+        before?.close()
         this.#server = undefined
         await this.#listen()
         if (!this.#isClosed) this.#watch()
-        before?.close()
         if (dirname(path) !== dirname(this.#path)) await removeSocketFolder(path)
       } catch (error) {
         // The next look tries again.
