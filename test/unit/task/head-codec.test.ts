@@ -47,6 +47,8 @@ const moved: TaskHead = {
   progress: { done: 1, message: 'half' },
   hasStepStates: true,
   wakeAt: 99,
+  attemptsBefore: 14,
+  wantsAttempt: true,
 }
 const failed = transition(
   { ...moved, intents: 1 },

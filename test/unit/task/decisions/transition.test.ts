@@ -64,6 +64,7 @@ const FROM_OUTSIDE: Record<string, TaskEvent> = {
   'settle as cancelled': { kind: 'settle', outcome: { kind: 'cancelled' }, by: 'admin', retentionMs: 1 },
   park: { kind: 'park', parked: { code: 'CODE_CHANGED', reason: 'renamed' } },
   'save a checkpoint': { kind: 'save-checkpoint', checkpointId: 'cp-9', stateText: '1', by: 'alice' },
+  'ask for the next attempt': { kind: 'retry-now', by: 'alice' },
   'a late result': { kind: 'late-result', intent: { ...onCancelRecord(NOW), id: 'x' } },
 }
 
@@ -79,7 +80,16 @@ const BECOMES: Record<string, Becomes> = {
   'settle as cancelled': { pending: 'cancelled', running: 'cancelled', input_required: 'cancelled' },
 }
 
-const AUDITED = new Set(['start', 'record a checkpoint', 'park', 'save a checkpoint', 'retry', 'answer', 'send'])
+const AUDITED = new Set([
+  'start',
+  'record a checkpoint',
+  'park',
+  'save a checkpoint',
+  'retry',
+  'ask for the next attempt',
+  'answer',
+  'send',
+])
 
 describe('every status meets every event', () => {
   // Only what is asked is answered.
@@ -172,6 +182,37 @@ describe('runs', () => {
       transition(headIn('pending'), { kind: 'start', run: 1, recovered }, NOW).changes[1]
     expect(entry(false)).toMatchObject({ entry: { action: 'started', by: 'engine', to: 'running' } })
     expect(entry(true)).toMatchObject({ entry: { action: 'recovered', by: 'recovery', to: 'running' } })
+  })
+})
+
+describe('a request for the next attempt', () => {
+  const request: TaskEvent = { kind: 'retry-now', by: 'alice' }
+  const unload: TaskEvent = { kind: 'unload', run: 1, wakeAt: NOW + 9_000, listens: false }
+
+  test('makes the wake time of an unloaded task due, and the failures before it', () => {
+    const asked = transition(headIn('running', { wakeAt: NOW + 9_000, seq: 6 }), request, NOW + 1)
+    expect(asked.head).toMatchObject({ wakeAt: NOW + 1, attemptsBefore: 7, wantsAttempt: true, seq: 7 })
+    expect(asked.changes[1]).toMatchObject({ entry: { action: 'retry-requested', by: 'alice' } })
+    expect(transition(headIn('running'), request, NOW + 1).head.wakeAt).toBeUndefined()
+  })
+
+  test('is not lost if the run is unloaded before it saw the request', () => {
+    const asked = transition(headIn('running'), request, NOW + 1).head
+    const unloaded = transition(asked, unload, NOW + 2).head
+    expect(unloaded).toMatchObject({ wakeAt: NOW + 2, wantsAttempt: undefined, attemptsBefore: asked.seq })
+    expect(transition(headIn('running'), unload, NOW + 2).head.wakeAt).toBe(NOW + 9_000)
+  })
+
+  test('is over with the next start, which still skips the delays of the failures before it', () => {
+    const asked = transition(headIn('running'), request, NOW + 1).head
+    const started = transition(asked, { kind: 'start', run: 2, recovered: false }, NOW + 2).head
+    expect(started).toMatchObject({ wantsAttempt: undefined, attemptsBefore: asked.seq })
+  })
+
+  test('leaves nothing in the head of a settled task', () => {
+    const asked = transition(headIn('running'), request, NOW + 1).head
+    const { head } = transition(asked, OF_A_BODY['return a result'] as TaskEvent, NOW + 2)
+    expect(head).toMatchObject({ wantsAttempt: undefined, attemptsBefore: undefined })
   })
 })
 
