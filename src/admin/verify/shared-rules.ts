@@ -28,6 +28,14 @@ export function markerOf(head: TaskHead): string | undefined {
   return isLive(head) ? undefined : sweepKeyOf(head)
 }
 
+/**
+ * True if the key leads the sweeper to the task. A deletion that a caller asked for has a timer of its own until its last
+ * batch, besides the marker. Its task is hidden.
+ */
+export function isMarkerOf(head: TaskHead | undefined, key: string): boolean {
+  return head !== undefined && (markerOf(head) === key || (head.sweeping === true && key.startsWith('timer/')))
+}
+
 /** Key of the idempotency key of an unfinished task. */
 export function keyOfUnfinished({ owner, type, idempotencyKey: key, status }: TaskHead): string | undefined {
   return key === undefined || isSettled(status) ? undefined : idempotencyKey(owner, type, key)

@@ -23,6 +23,7 @@ import {
   AuditCheck,
   indexKeysOf,
   isKnownIndex,
+  isMarkerOf,
   keyOfUnfinished,
   markerOf,
   Recount,
@@ -299,8 +300,7 @@ class Verification {
       for (const kind of ['settled', 'timer']) {
         await this.#eachOf(kind, isMarker, async (key) => {
           const head = await this.#headOf(lastPart(key))
-          if (head !== 'damaged' && !(head && markerOf(head) === key))
-            find('TIMER_SURPLUS', key, 'its task is not swept then')
+          if (head !== 'damaged' && !isMarkerOf(head, key)) find('TIMER_SURPLUS', key, 'its task is not swept then')
         })
       }
     }

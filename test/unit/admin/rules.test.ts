@@ -47,6 +47,21 @@ test('an index entry of a kind that this version does not know is no finding', a
   expect(findings.list).toEqual([])
 })
 
+test('the due timer of a deletion that was interrupted is no finding, and the same timer of a task that is shown is one', async () => {
+  const timer = `timer/0123456789ab/sweep/${ids.large}`
+  const interrupted = (database: Alterable) => {
+    database.put(timer, seal(timer, 0, ''))
+    database.change(`done/${ids.large}`, (body) => {
+      const row = JSON.parse(body) as unknown[]
+      row[19] = { ...(row[19] as object), sweeping: true }
+      return JSON.stringify(row)
+    })
+  }
+  expect((await verified(interrupted)).findings.list).toEqual([])
+  const { findings } = await verified((database) => database.put(timer, seal(timer, 0, '')))
+  expect(findings.list).toMatchObject([{ code: 'TIMER_SURPLUS', key: timer }])
+})
+
 type Harm = (database: Alterable) => unknown
 
 test.each<[string, Harm, FindingCode, RegExp]>([
