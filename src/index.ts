@@ -88,4 +88,5 @@ export type { IsolatedContext, IsolatedOptions } from './task/definition/isolate
 export type { RetryOptions, RetryPolicy } from './task/definition/retry-options.js'
 export type { InterruptedStep, StepOptions } from './task/definition/step-options.js'
 export type { Durability, Parked, Progress, StoppedBy, TaskStatus } from './task/head.js'
+export type { LastRecoveredTask, LastRecovery, RecoveryAction } from './task/last-recovery.js'
 export type { Outcome, TaskError } from './task/log/outcome.js'

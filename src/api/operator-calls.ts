@@ -10,6 +10,7 @@ import { deleteSettled } from '../engine/retention/delete-settled.js'
 import type { AuditEntry } from '../task/changes.js'
 import { settledAlready } from '../task/decisions/transition.js'
 import { isSettled } from '../task/head.js'
+import type { LastRecovery } from '../task/last-recovery.js'
 import { type AuditOptions, auditOf } from './audit.js'
 import { actOnMany, type CancelManyOptions, type ManyOptions, type ManyResult } from './bulk.js'
 import { type Explanation, explainTask } from './explanation.js'
@@ -94,6 +95,16 @@ export abstract class OperatorCalls {
    */
   health(): Promise<Health> {
     return readHealth(this.#engine)
+  }
+
+  /**
+   * The report of the last completed recovery that found tasks, also of an earlier process: counts by result, and up to 100
+   * tasks. `undefined` if there was none. `recovery` has the whole report of this process.
+   * @throws HoldfastError `STORE_UNAVAILABLE`; `RECORD_DAMAGED` until the next such recovery
+   */
+  async lastRecovery(): Promise<LastRecovery | undefined> {
+    this.#engine.assertOpen()
+    return this.#engine.serviceLevels.lastRecovery()
   }
 
   /**

@@ -10,6 +10,7 @@ import {
   keyOfUnfinished,
   markerOf,
   Recount,
+  readShared,
 } from '../../src/admin/verify/shared-rules.js'
 import { TASK_KINDS, TaskCheck } from '../../src/admin/verify/task-rules.js'
 import { unseal } from '../../src/store/integrity/envelope.js'
@@ -74,6 +75,13 @@ export function brokenFormatLaws(content: ReadonlyMap<string, string>): string[]
   const audit = new AuditCheck(find)
   const trail = (keysOf.get('audit') ?? []).flatMap((key) => audit.add(key, bodies.get(key)?.body ?? '{}'))
   compare(new Set(trail), keysOf.get('trail') ?? [], 'the commit has no entry of the task')
+  for (const key of keysOf.get('meta') ?? []) {
+    try {
+      readShared(key, bodies.get(key)?.body ?? '')
+    } catch (error) {
+      find('', key, (error as Error).message)
+    }
+  }
   recount.end('meta/totals', bodies.get('meta/totals')?.body, find)
   return broken
 }

@@ -2,11 +2,12 @@
  * The rules for the records that several tasks share: indexes, timers, idempotency keys, the audit and the counters. Pure.
  * A walk over the tasks names the keys that must exist. If there are more keys than that, the surplus is looked for.
  */
-import { auditKey, idempotencyKey, trailKey } from '../../store/disk/layout.js'
+import { auditKey, idempotencyKey, META_RECOVERY, trailKey } from '../../store/disk/layout.js'
 import { sweepKeyOf } from '../../store/operations.js'
 import { indexEntriesOf } from '../../store/settled-index.js'
 import { byteCountOf } from '../../task/byte-count.js'
 import { isLive, isSettled, type TaskHead } from '../../task/head.js'
+import { decodeLastRecovery } from '../../task/last-recovery.js'
 import type { Find } from './findings.js'
 
 /** Kinds of keys that are not of one task. */
@@ -44,6 +45,11 @@ export function keyOfUnfinished({ owner, type, idempotencyKey: key, status }: Ta
 /** True if this version knows the index that the key belongs to. */
 export function isKnownIndex(key: string): boolean {
   return /^ix\/[tosp]\//.test(key)
+}
+
+/** Reads a record that has its own rules: the report of the last recovery. @throws Error if a rule is broken */
+export function readShared(key: string, body: string): void {
+  if (key === META_RECOVERY) decodeLastRecovery(body)
 }
 
 /** Checks the audit values in the order of their keys. */

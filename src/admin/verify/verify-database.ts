@@ -27,6 +27,7 @@ import {
   keyOfUnfinished,
   markerOf,
   Recount,
+  readShared,
   SHARED_KINDS,
 } from './shared-rules.js'
 import { TASK_KINDS } from './task-rules.js'
@@ -233,7 +234,7 @@ class Verification {
     })
     await this.#scan('settled', () => this.#present.markers++)
     await this.#walkKeys()
-    for (const kind of ['binding', 'chain', 'meta']) await this.#scan(kind, () => {})
+    for (const kind of ['binding', 'chain', 'meta']) await this.#scan(kind, readShared)
   }
 
   /** An idempotency key leads to its task, or has the instant from which it is free. */
@@ -308,8 +309,7 @@ class Verification {
       const isEntry = (key: string) => lastPart(key) !== '~'
       await this.#eachOf('trail', isEntry, async (key) => {
         const text = await this.level.get(`audit/${lastPart(key)}`)
-        const taskId = key.split('/')[1] as string
-        if (!text?.includes(`"${taskId}"`)) find('TRAIL_WRONG', key, 'the commit has no entry of the task')
+        if (!text?.includes(`"${key.split('/')[1]}"`)) find('TRAIL_WRONG', key, 'the commit has no entry of the task')
       })
     }
   }

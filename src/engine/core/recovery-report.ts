@@ -3,6 +3,7 @@
  * recovery. `done` resolves when every task has a result.
  */
 import { deferred } from '../../base/deferred.js'
+import type { RecoveryAction } from '../../task/last-recovery.js'
 
 /** Result of the recovery for one unfinished task. */
 export interface RecoveredTask {
@@ -14,7 +15,7 @@ export interface RecoveredTask {
    * · `cleaning-up`: the task had settled, and its clean-up continues · `kept`: a session task, which waits for its
    * client · `damaged`: the head cannot be read, and was not changed.
    */
-  readonly action: 'resumed' | 'parked' | 'settled' | 'waiting' | 'cleaning-up' | 'kept' | 'damaged'
+  readonly action: RecoveryAction
   /** Number of recorded results that the body received again. */
   readonly replayed: number
   /** The first call without a record, which begins now. It may have begun before the crash too. */

@@ -4,8 +4,11 @@
  * is counted when all of it is done. A recovery that crashed before that is not counted.
  */
 
+import { META_RECOVERY } from '../../store/disk/layout.js'
+import { damaged, seal, unseal } from '../../store/integrity/envelope.js'
 import type { Store } from '../../store/store.js'
 import { COUNTERS, type Totals } from '../../task/counters.js'
+import { decodeLastRecovery, type LastRecovery, lastRecoveryOf } from '../../task/last-recovery.js'
 import type { RecoveryReport } from './recovery-report.js'
 
 /** Service levels of a period. A rate is `undefined` if there was nothing to count. */
@@ -31,7 +34,7 @@ export interface ServiceLevels {
   readonly cleanUpRate: number | undefined
 }
 
-/** Reads the service levels, and counts recoveries. */
+/** Reads the service levels, counts recoveries, and keeps the report of the last one. */
 export class Levels {
   constructor(private readonly store: Store) {}
 
@@ -46,13 +49,30 @@ export class Levels {
     return levelsOf(this.store.totals.current)
   }
 
-  /** Counts a completed recovery. */
-  async recovered({ found, tasks }: RecoveryReport): Promise<void> {
+  /** Counts a completed recovery, and stores its report in the same batch. */
+  async recovered({ found, tasks, startedAt = 0, finishedAt = startedAt }: RecoveryReport): Promise<void> {
     if (found === 0 && tasks.length === 0) return
     const lost = tasks.filter(({ action }) => action === 'parked' || action === 'damaged').length
-    const damaged = tasks.filter(({ action }) => action === 'damaged').length
-    const all = found + damaged
-    await this.store.put('', [], { found: all, takenUp: all - lost })
+    const unreadable = tasks.filter(({ action }) => action === 'damaged').length
+    const all = found + unreadable
+    const text = JSON.stringify(lastRecoveryOf({ startedAt, finishedAt, found }, tasks))
+    const report = { key: META_RECOVERY, value: seal(META_RECOVERY, 0, text) }
+    await this.store.put('', [report], { found: all, takenUp: all - lost })
+  }
+
+  /**
+   * The stored report of the last recovery that found tasks.
+   * @throws HoldfastError `RECORD_DAMAGED`, `STORE_UNAVAILABLE`
+   */
+  async lastRecovery(): Promise<LastRecovery | undefined> {
+    const text = await this.store.read((level) => level.get(META_RECOVERY))
+    if (text === undefined) return undefined
+    const { body } = unseal(META_RECOVERY, text)
+    try {
+      return decodeLastRecovery(body)
+    } catch (error) {
+      throw damaged(META_RECOVERY, (error as Error).message)
+    }
   }
 }
 

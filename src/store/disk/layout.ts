@@ -12,6 +12,8 @@
  *   meta/buffered                          the newest synced commit, while the store is used without syncing
  *   meta/life                              number of the current opening, and whether it was closed (opening-record.ts)
  *   meta/totals                            counters since the store was created: tasks settled, swept, recovered (totals.ts)
+ *   meta/recovery                          report of the last completed recovery that found tasks, with at most 100 of them
+ *                                          (task/last-recovery.ts)
  *   chain/<slot>                           the last 8,192 commits, each by its number, in a ring (chain.ts); the body is
  *                                          empty, or spaces that pad a small commit
  *   task/<taskId>                          fixed part of a head, written once; a second line with the input, if that takes
@@ -73,6 +75,7 @@ export const META_ACCEPTED = 'meta/accepted'
 export const META_BUFFERED = 'meta/buffered'
 export const META_LIFE = 'meta/life'
 export const META_TOTALS = 'meta/totals'
+export const META_RECOVERY = 'meta/recovery'
 
 /** A range of keys: from `gte` up to, and without, `lt`. */
 export interface KeyRange {

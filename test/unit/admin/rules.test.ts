@@ -62,6 +62,17 @@ test('the due timer of a deletion that was interrupted is no finding, and the sa
   expect(findings.list).toMatchObject([{ code: 'TIMER_SURPLUS', key: timer }])
 })
 
+test('a report of the last recovery that names too many tasks, or is none, is found', async () => {
+  const report = { startedAt: 1, finishedAt: 2, found: 1, counts: { parked: 1 }, tasks: [{ taskId: 'task-0' }] }
+  const withReport = (body: string) => (database: Alterable) =>
+    database.put('meta/recovery', seal('meta/recovery', 1, body))
+  expect((await verified(withReport(JSON.stringify(report)))).findings.list).toEqual([])
+  for (const body of ['{', JSON.stringify({ ...report, counts: {} })]) {
+    const { findings } = await verified(withReport(body))
+    expect(findings.list).toMatchObject([{ code: 'RECORD_UNREADABLE', key: 'meta/recovery' }])
+  }
+})
+
 type Harm = (database: Alterable) => unknown
 
 test.each<[string, Harm, FindingCode, RegExp]>([

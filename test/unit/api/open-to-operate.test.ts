@@ -84,6 +84,21 @@ test('a cancel leaves the clean-up to the next start of the server', async () =>
   await holdfast.close()
 })
 
+test('an opening to operate reads the report of the last recovery, that of a server', async () => {
+  const { dir, waiting } = await crashedStore()
+  const before = await openToOperate({ dir, logger: silentLogger })
+  expect(await before.lastRecovery()).toBeUndefined()
+  await before.close()
+  const holdfast = await Holdfast.open({ dir, tasks, logger: silentLogger })
+  const { startedAt, finishedAt } = await holdfast.recovery.done
+  await untilIdle(holdfast)
+  await holdfast.close()
+  const operated = await openToOperate({ dir, logger: silentLogger })
+  const found = [expect.objectContaining({ taskId: waiting, type: 'waits' })]
+  expect(await operated.lastRecovery()).toMatchObject({ startedAt, finishedAt, found: 1, tasks: found })
+  await operated.close()
+})
+
 test('a directory without a store is refused, and nothing is made there', async () => {
   const dir = folder()
   await expect(openToOperate({ dir, logger: silentLogger })).rejects.toMatchObject({ code: 'STORE_NOT_FOUND' })
