@@ -23,7 +23,10 @@ import { isBetweenAttempts } from '../task/decisions/retry.js'
 import { isSettled, NEVER, type Parked, type TaskHead, type TaskStatus } from '../task/head.js'
 import type { PendingRecord } from '../task/log/pending-record.js'
 
-/** Why a task does not run now. Each `state` has fields of its own. Instants are milliseconds since the epoch. */
+/**
+ * Explanation of the state of a task: why it does not run now, or what it runs. Each `state` has fields of its own.
+ * Instants are milliseconds since the epoch.
+ */
 export type Explanation =
   | RunningExplanation
   | QueuedExplanation
