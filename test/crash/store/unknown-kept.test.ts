@@ -49,7 +49,7 @@ test('kinds of keys and of timers are left alone, whatever happens to the task t
     `lease/${live}/0001`,
     `attribute/${taskId}/colour`,
     `request/${taskId}`,
-    'meta/recovery',
+    'meta/later',
     timerKey(clock.now() - 1, 'forget-request', taskId),
   ]
   for (const key of later) disk.damage(key, seal(key, 7, `{"of":"${taskId}"}`))

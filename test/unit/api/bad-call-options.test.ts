@@ -220,7 +220,18 @@ const CALLS = {
 /** Calls that take no options. */
 /** Calls on many tasks, whose options are tried in test/behaviour/operating. */
 const MANY = ['cancelMany', 'retryMany', 'resumeMany', 'deleteMany']
-const WITHOUT_OPTIONS = ['constructor', 'recovery', 'recover', 'register', 'forOwner', 'stats', 'health', 'on', ...MANY]
+const WITHOUT_OPTIONS = [
+  'constructor',
+  'recovery',
+  'recover',
+  'register',
+  'forOwner',
+  'stats',
+  'health',
+  'lastRecovery',
+  'on',
+  ...MANY,
+]
 
 /** What must not change by a refusal: every byte on the disk. */
 const bytesOn = (disk: MemoryDisk) => [...disk.content].sort(([one], [other]) => (one < other ? -1 : 1))
