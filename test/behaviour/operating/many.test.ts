@@ -68,13 +68,35 @@ test('two calls at once do everything once', async () => {
   await holdfast.close()
 })
 
+test('a task that does not fit any more when its turn comes is left alone', async () => {
+  const asks = defineTask({ name: 'asks' }, async (task) => {
+    await task.input('ok')
+    return task.receive('go')
+  })
+  const holdfast = await open({ tasks: [asks] })
+  const ids = await start(holdfast, 'asks', 40)
+  const last = ids.at(-1) as string
+  let answered: Promise<unknown> | undefined
+  // The first cancels are on disk, and the last task has not had its turn.
+  holdfast.on('task:settled', () => {
+    answered ??= holdfast.respond(last, { ok: true })
+  })
+  const { counts } = await holdfast.cancelMany({ status: 'input_required' })
+  await answered
+  expect(counts).toEqual({ done: 39, notApplicable: 0, changed: 1, failed: 0 })
+  expect(await holdfast.get(last)).toMatchObject({ status: 'running' })
+  await holdfast.close()
+})
+
 test('retries and resumes only what waits for that', async () => {
   const disk = new MemoryDisk()
   const clock = new ManualClock()
   const holdfast = await open({ disk, clock })
   const [failing = ''] = await start(holdfast, 'fails', 2)
   await start(holdfast, 'waits', 3)
-  expect(await holdfast.retryMany({ all: true })).toMatchObject({ counts: { done: 2, notApplicable: 3, failed: 0 } })
+  const counts = { done: 2, notApplicable: 3, failed: 0 }
+  expect(await holdfast.retryMany({ all: true, dryRun: true })).toMatchObject({ counts })
+  expect(await holdfast.retryMany({ all: true })).toMatchObject({ counts })
   await untilIdle(holdfast)
   expect(await holdfast.get(failing)).toMatchObject({ attempt: 3 })
   expect(await holdfast.resumeMany({ all: true })).toMatchObject({ counts: { done: 0, notApplicable: 5 } })
