@@ -1,4 +1,4 @@
-/** The operator API: a client for the process that has a store open. `holdfast/operator`. */
+/** The operator API: a client for the process that has a store open, and handlers for an author's server. `holdfast/operator`. */
 
 export {
   type EventsOptions,
@@ -8,3 +8,11 @@ export {
   operatorClient,
 } from './client/client.js'
 export type { OperatorEvent, OperatorSnapshot } from './client/operator-event.js'
+export {
+  type AuthorizedOperator,
+  type OperatorHandler,
+  type OperatorHandlerOptions,
+  operatorHandler,
+} from './handler.js'
+export { type HealthHandlerOptions, healthHandler } from './health-handler.js'
+export type { MountedHandler } from './mount.js'

@@ -48,10 +48,7 @@ export type HolderRecord = z.output<typeof HolderRecord>
 /** Longest name of an actor, in bytes of UTF-8. */
 const ACTOR_BYTES_MAX = 100
 
-/**
- * Cleans the name that a client claims. A name without a prefix such as `cli: ` gets `operator: `, so that it cannot be
- * taken for an owner, `admin`, `engine` or `recovery`.
- */
+/** The actor in a header of a request, cleaned as `actorNamed` does. */
 export function actorOf(claimed: string | null): string {
   let text = claimed ?? ''
   try {
@@ -59,6 +56,14 @@ export function actorOf(claimed: string | null): string {
   } catch {
     // The text was not encoded.
   }
+  return actorNamed(text)
+}
+
+/**
+ * Cleans the name of an actor. A name without a prefix such as `cli: ` gets `operator: `, so that it cannot be taken for an
+ * owner, `admin`, `engine` or `recovery`.
+ */
+export function actorNamed(text: string): string {
   const clean = cleanText(text, ACTOR_BYTES_MAX).trim()
   if (/^[a-z]{2,16}: \S/.test(clean)) return clean
   return clean === '' ? 'operator' : `operator: ${clean}`

@@ -40,6 +40,14 @@ export interface ServedOperator {
 // A request has few values apart from an input. An input has its own limit in bytes.
 const JSON_VALUES_MAX = 1_000_000
 
+const BODY_BYTES_MIN = 4 * 1024 * 1024
+const ROOM_AROUND_INPUT = 65_536
+
+/** Largest body of a request. It has room for the largest input of a task and for what surrounds the input. */
+export function bodyBytesMaxOf(inputBytesMax: number): number {
+  return Math.max(BODY_BYTES_MIN, inputBytesMax + ROOM_AROUND_INPUT)
+}
+
 const SEGMENTS_OF = Object.entries(ROUTES).map(([name, route]) => ({
   name: name as RouteName,
   route: route as Route,

@@ -18,7 +18,7 @@ import { serveNode } from '../../http/node.js'
 import { problemResponse } from '../contract/problem.js'
 import { ACTOR_HEADER, actorOf, OPERATOR_DIR, PROTOCOL_VERSION } from '../contract/protocol.js'
 import type { OperatorTarget } from '../contract/routes.js'
-import { dispatch, headersOf, refuseVersion, type ServedOperator } from './dispatch.js'
+import { bodyBytesMaxOf, dispatch, headersOf, refuseVersion, type ServedOperator } from './dispatch.js'
 import { Feeds } from './feed.js'
 import {
   isHeldBy,
@@ -59,8 +59,6 @@ const ANSWERS_MS_MAX = 300
 const LOOK_EVERY_MS = 10_000
 // A whole directory that is being deleted loses its lock file within this time. Then nothing is made again in it.
 const REPAIR_AFTER_MS = 500
-const BODY_BYTES_MIN = 4 * 1024 * 1024
-const ROOM_AROUND_INPUT = 65_536
 
 /** Starts the API. Returns at once. */
 export function startHolder(options: HolderOptions): Holder {
@@ -84,7 +82,7 @@ class RunningHolder implements Holder {
   constructor(private readonly options: HolderOptions) {
     const { target, logger, inputBytesMax } = options
     this.#secret = this.#random()
-    const bodyBytesMax = Math.max(BODY_BYTES_MIN, inputBytesMax + ROOM_AROUND_INPUT)
+    const bodyBytesMax = bodyBytesMaxOf(inputBytesMax)
     this.#served = { target, feeds: this.#feeds, logger, release: releaseOfPackage(), bodyBytesMax }
     this.#working = this.#start()
     this.ready = this.#working
