@@ -1,9 +1,9 @@
 /** Asks the client if an interrupted step took place. For steps that must not run twice. */
 import { toJson } from '../../base/json.js'
 import type { InterruptedStep } from '../../task/definition/step-options.js'
+import type { PendingRecord } from '../../task/log/pending-record.js'
 import type { PendingCall } from '../replay/pending-call.js'
 import type { Run } from '../replay/run.js'
-import type { StepTrial } from './attempt.js'
 import { askAndWait } from './question.js'
 
 /** The answer for a step in doubt. */
@@ -18,16 +18,25 @@ export function isTookPlace(answer: unknown): answer is TookPlace {
   return typeof (answer as TookPlace | null | undefined)?.tookPlace === 'boolean'
 }
 
+/** The answer of the client, and the pending record of the step after it. */
+interface Confirmed {
+  readonly tookPlace: boolean
+  /** The result as JSON text, if the step took place. */
+  readonly value?: string | undefined
+  readonly note: PendingRecord
+}
+
 /**
  * Requests the input and waits for the answer, without a time limit.
- * @returns `tookPlace`, and the result as JSON text. `undefined` if the run ends first
+ * @param first the pending record of the step
+ * @returns `undefined` if the run ends first
  */
 export async function confirmStep(
   run: Run,
   asked: PendingCall,
-  trial: StepTrial,
+  first: PendingRecord,
   step: InterruptedStep,
-): Promise<{ tookPlace: boolean; value?: string | undefined } | undefined> {
+): Promise<Confirmed | undefined> {
   const { name, startedAt, idempotencyKey, attempt } = step
   const began = new Date(startedAt).toISOString()
   const request = {
@@ -42,14 +51,13 @@ export async function confirmStep(
     },
     step: { name, startedAt, idempotencyKey, attempt },
   }
-  return askAndWait(run, asked, trial.note, { name, request }, async (note, text = '') => {
+  return askAndWait(run, asked, first, { name, request }, async (answered, text = '') => {
     const { tookPlace, result } = JSON.parse(text) as TookPlace
-    trial.note = note
-    if (tookPlace) return { tookPlace, value: toJson(result, resultUse(run, name)) }
+    if (tookPlace) return { tookPlace, value: toJson(result, resultUse(run, name)), note: answered }
     // The step begins again, so the doubt about the earlier attempt is deleted.
-    trial.note = { ...note, begunAt: undefined, input: undefined }
-    await run.host.record(run.task, { kind: 'note', run: run.number, beside: { changed: [trial.note] } })
-    return { tookPlace }
+    const note = { ...answered, begunAt: undefined, input: undefined }
+    await run.host.record(run.task, { kind: 'note', run: run.number, beside: { changed: [note] } })
+    return { tookPlace, note }
   })
 }
 

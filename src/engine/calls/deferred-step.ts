@@ -8,12 +8,13 @@
  */
 import type { NamedRecord } from '../../task/log/records.js'
 import { defer } from '../core/deferred-records.js'
-import { newPendingRecord, type PendingCall } from '../replay/pending-call.js'
+import type { Ended } from '../replay/outcome-of.js'
+import type { PendingCall } from '../replay/pending-call.js'
 import type { Run } from '../replay/run.js'
-import { attempt, type Ended, type StepTrial } from './attempt.js'
 import { notDeferred, type StepCall } from './checked-step.js'
 import { failCall, recordResult } from './record-result.js'
-import { hasUndo, mayNotBegin, recorded, runStep, stepResultOf } from './step.js'
+import { recorded, runStep } from './step.js'
+import { hasUndo, StepExecution } from './step-execution.js'
 
 /** Marks the call of a deferred step for the run. */
 export const DEFERRED = { isDeferred: true } as const
@@ -29,23 +30,21 @@ export function refuseUndo(run: Run, step: StepCall): void {
 export function runDeferredStep(run: Run, asked: PendingCall, step: StepCall): Promise<void> {
   // An earlier run, whose code did not defer the step, left a pending record (deferred-5).
   if (run.noteOf(asked)) return runStep(run, asked, step)
-  if (mayNotBegin(run, asked)) {
+  const execution = new StepExecution(run, asked, step, undefined)
+  if (execution.mayNotBegin()) {
     run.dropped(asked)
     return RESOLVED
   }
-  const trial: StepTrial = { note: newPendingRecord(asked), isStored: false }
-  return attempt(run, asked, step, trial).then((ended) => conclude(run, asked, trial, ended))
+  return execution.attempt().then((ended) => conclude(run, asked, execution, ended))
 }
 
-function conclude(run: Run, asked: PendingCall, trial: StepTrial, ended: Ended): Promise<void> | undefined {
+function conclude(run: Run, asked: PendingCall, execution: StepExecution, ended: Ended): Promise<void> | undefined {
   const { host, task, number } = run
   const onDisk = (record: NamedRecord) => recorded(run, asked, record)
-  const isDropped = () => run.isOverFor(asked) || (ended.failed !== undefined && asked.aborted === true)
-  const answer = () => stepResultOf(asked, trial, asked.startedAt ?? host.clock.now(), ended)
-  if (!trial.pending && run.beginnings.mayDefer && !isDropped()) {
+  if (!execution.saving && run.beginnings.mayDefer && !execution.isDropped(ended)) {
     try {
-      const event = { kind: 'record', run: number, record: answer().record, progress: task.progress } as const
-      const record = defer(host, task, event, onDisk)
+      const { record: given } = execution.resultOf(ended)
+      const record = defer(host, task, { kind: 'record', run: number, record: given, progress: task.progress }, onDisk)
       if (record) {
         run.recorded(asked, record)
         return undefined
@@ -56,8 +55,8 @@ function conclude(run: Run, asked: PendingCall, trial: StepTrial, ended: Ended):
     }
   }
   const act = async () => {
-    await trial.pending
-    return isDropped() ? undefined : answer()
+    await execution.saving
+    return execution.isDropped(ended) ? undefined : execution.resultOf(ended)
   }
   return recordResult(run, asked, act, onDisk)
 }

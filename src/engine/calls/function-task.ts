@@ -7,18 +7,15 @@
  * - The function begins under the conditions of a step: the store is up, no time limit of the task has passed, and the undo
  *     record is on disk if there is an undo. A close waits for the function as for one of a step.
  */
-import { callIn, currentContext } from '../../base/empty-context.js'
-import { LazyAbort } from '../../base/lazy-abort.js'
+import { currentContext } from '../../base/empty-context.js'
 import type { StepContext } from '../../task/definition/context.js'
 import { FUNCTION_STEP } from '../../task/definition/definition.js'
 import { ONE_ATTEMPT } from '../../task/definition/retry-options.js'
 import { newPendingRecord, type PendingCall } from '../replay/pending-call.js'
 import type { Run } from '../replay/run.js'
-import { watched } from '../undo/undo-steps.js'
-import { type AttemptState, contextOf, type StepTrial } from './attempt.js'
 import type { StepCall } from './checked-step.js'
 import { failCall } from './record-result.js'
-import { beginNoted, hasUndo, mayNotBegin } from './step.js'
+import { StepExecution } from './step-execution.js'
 
 type TaskFunction = (input: never, step: StepContext) => unknown
 
@@ -41,27 +38,20 @@ export function runFunction(run: Run, fn: TaskFunction, input: unknown): Promise
 }
 
 async function attemptOnce(run: Run, asked: PendingCall, step: StepCall): Promise<void> {
-  const { task } = run
   const stored = run.noteOf(asked)
   if (stored && stored.id !== asked.ask.id) return run.dropped(asked)
   // The attempts are those of the task.
-  const note = { ...(stored ?? newPendingRecord(asked)), failedAttempts: task.head.attempt - 1 }
-  const trial: StepTrial = { note, isStored: stored !== undefined }
-  if (hasUndo(run, step) && (await beginNoted(run, asked, step, trial)) === 'over') return run.dropped(asked)
-  if (mayNotBegin(run, asked)) return run.dropped(asked)
-  const state: AttemptState = { isOver: false }
-  const aborter = new LazyAbort()
-  asked.aborter = aborter
-  const call = () => callIn(() => step.fn(contextOf(run, asked, trial, state, aborter)), step.context)
-  const working = trial.intent ? watched(run.functions, asked.ask.id, call) : new Promise((resolve) => resolve(call()))
-  asked.working = working
-  const end = await working.then(
+  const note = { ...(stored ?? newPendingRecord(asked)), failedAttempts: run.task.head.attempt - 1 }
+  const execution = new StepExecution(run, asked, step, stored, note)
+  if (execution.isNoted && (await execution.begin()).kind === 'over') return run.dropped(asked)
+  if (execution.mayNotBegin()) return run.dropped(asked)
+  const attempt = execution.newAttempt()
+  const end = await execution.callOnce(attempt).then(
     (value) => () => asked.resolve(value),
     (thrown: unknown) => () => asked.reject(thrown),
   )
-  state.isOver = true
-  asked.working = undefined
-  if (trial.pending) await trial.pending
+  execution.endAttempt(attempt)
+  if (execution.saving) await execution.saving
   // The task was settled, or the engine closes.
   if (run.isOverFor(asked)) return run.dropped(asked)
   run.answeredAtEnd(asked)
