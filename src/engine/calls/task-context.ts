@@ -1,6 +1,9 @@
 /**
  * The `TaskContext` of a body and of each branch, on top of a run. A promise from it that is not awaited never raises
  * an unhandled rejection.
+ *
+ * The context is a plain object whose functions use no `this`, because bodies take them out of it
+ * (`const { step } = task`) and copy it. Each passes its arguments to `BodyCalls`, which has the state and checks them.
  */
 import { type Duration, durationMs, instantOf } from '../../base/duration.js'
 import { checkOptionsOf, expected, isObject } from '../../base/expected.js'
@@ -44,42 +47,10 @@ import { runStep } from './step.js'
 
 /** Creates the context of the body of a run, or of one of its branches. */
 export function taskContext(run: Run, branch?: Branch): TaskContext {
-  const { scope } = branch ?? { scope: '' }
-  const { task, host, history, recovered } = run
-  const { taskId, type, version, owner, attempt, seed, nextRecord } = task.head
-  let restoredInPrefix = false
-  let uuids = { segment: PREFIX, made: 0 }
-  let signal: AbortSignal | undefined
-
-  /**
-   * Runs a call of the body. `name` is for messages. An error of `act` is a refusal: no call is pending, and the
-   * body receives the error in a turn of its own.
-   */
-  const call = <T>(name: string, act: () => unknown): Promise<T> =>
-    quiet(() => {
-      const left = run.enter(name, branch)
-      if (left) return left
-      try {
-        return act()
-      } catch (error) {
-        return run.unrecorded.refuse(name, error, branch)
-      }
-    })
-
-  /** Makes a call that has a name. */
-  const ask = (kind: NamedKind, name: string, begin: (asked: PendingCall) => Promise<void>, about?: RecordEffects) => {
-    checkName(name, 'name', NAME_BYTES_MAX.step)
-    return run.ask(() => history.askNamed(kind, name, scope), begin, branch, about)
-  }
-
-  const branches = <T>(kind: BranchesKind, given: BranchesOf<unknown>) =>
-    call<T>(`task.${kind}(…)`, () => runBranches(run, branch, kind, given, (inner) => taskContext(run, inner)))
-
-  const refuseInBranch = (done: string) => {
-    if (branch) throw inFlight(taskId, `a checkpoint is ${done} in a branch`)
-  }
-
-  const context: TaskContext = {
+  const calls = new BodyCalls(run, branch)
+  const { task, host, recovered } = run
+  const { taskId, type, version, owner, attempt } = task.head
+  return {
     taskId,
     type,
     version,
@@ -87,129 +58,213 @@ export function taskContext(run: Run, branch?: Branch): TaskContext {
     attempt,
     recovered,
     get signal() {
-      if (!branch) return run.signal
-      // Created once, because the source signals keep each signal that is made of them in memory.
-      signal ??= anyOf([run.signal, branch.signal])
-      return signal
+      return calls.signal
     },
     log: loggerAbout(host.logger.unlimited, { taskId, type }),
-
-    step<T>(name: string, fn: (step: StepContext) => T | Promise<T>, options: StepOptions = {}) {
-      return call<Jsonified<T>>(callOf('step', name), () => {
-        const step = checkStep(name, fn, options)
-        if (step.isDeferred) {
-          refuseUndo(run, step)
-          return ask('step', name, (asked) => runDeferredStep(run, asked, step), DEFERRED)
-        }
-        if (run.definition.undo) run.stepNames.add(name)
-        return ask('step', name, (asked) => runStep(run, asked, step))
-      })
-    },
-
-    isolated<T>(name: string, moduleUrl: string | URL, args?: unknown, options: IsolatedOptions = {}) {
-      return call<Jsonified<T>>(callOf('isolated', name), () => {
-        const isolated = isolatedStep(run, name, moduleUrl, args, options)
-        const step = checkStep(name, isolated.fn, isolated.options)
-        return ask('step', name, (asked) => runStep(run, asked, step))
-      })
-    },
-
-    sleep(name: string, duration: Duration) {
-      return call<void>(callOf('sleep', name), () => {
-        const ms = durationMs(duration, 'duration', { zero: true })
-        return ask('sleep', name, (asked) => runSleep(run, asked, (now) => now + ms))
-      })
-    },
-
-    sleepUntil(name: string, instant: Date | number) {
-      return call<void>(callOf('sleepUntil', name), () => {
-        const at = instantOf(instant, 'instant')
-        return ask('sleep', name, (asked) => runSleep(run, asked, () => at))
-      })
-    },
-
-    input<Answer>(name: string, request?: unknown, options: WaitOptions = {}) {
-      return call<Answer>(callOf('input', name), () => {
-        checkOptionsOf('task.input', options, WAIT_OPTIONS)
-        const { timeout } = options
-        const timeoutMs = timeout === undefined ? undefined : durationMs(timeout, 'timeout')
-        return ask('input', name, (asked) => runInput(run, asked, { name, request, timeoutMs }))
-      })
-    },
-
-    receive<Payload>(name: string, options: WaitOptions = {}) {
-      return call<Payload>(callOf('receive', name), () => {
-        checkOptionsOf('task.receive', options, WAIT_OPTIONS)
-        const { timeout } = options
-        const timeoutMs = timeout === undefined ? undefined : durationMs(timeout, 'timeout', { zero: true })
-        return ask('receive', name, (asked) => runReceive(run, asked, name, timeoutMs))
-      })
-    },
-
-    all: <Results>(given: BranchesOf<Results>) => branches<Results>('all', given),
-    race: <Results>(given: BranchesOf<Results>) => branches<Results[keyof Results]>('race', given),
-    any: <Results>(given: BranchesOf<Results>) => branches<Results[keyof Results]>('any', given),
-
-    child<Output>(definition: string | AnyTaskDefinition, input?: unknown, options: ChildOptions = {}) {
-      return call<Output>(callOf('child', typeof definition === 'string' ? definition : definition?.name), () => {
-        checkOptionsOf('task.child', options, CHILD_OPTIONS)
-        const childType = host.children.typeOf(definition)
-        const { name = childType } = options
-        return ask('child', name, (asked) => runChild(run, asked, () => host.children.check(childType, input)))
-      })
-    },
-
-    saveCheckpoint(state: unknown, options: SaveCheckpointOptions = {}) {
-      return call<{ checkpointId: string }>('task.saveCheckpoint(…)', () => {
-        refuseInBranch('saved')
-        return saveCheckpoint(run, state, options, restoredInPrefix)
-      })
-    },
-
-    restoreCheckpoint<State>(checkpointId?: string) {
-      return call<RestoredCheckpoint<State> | undefined>(RESTORE_CALL, () => {
-        if (checkpointId !== undefined) checkName(checkpointId, 'checkpointId', NAME_BYTES_MAX.label)
-        refuseInBranch('restored')
-        const inPrefix = history.segment === PREFIX
-        const restored = restoreCheckpoint(run, checkpointId)
-        // Set only after a restore that was not refused. `prune` needs it: a later run must not need the pruned
-        // records.
-        restoredInPrefix ||= inPrefix
-        return restored
-      })
-    },
-
-    progress(progress: Progress) {
-      const clean = cleanProgress(progress)
-      if (run.isOver || branch?.isOver) return
-      task.progress = clean
-      host.events.emit('task:progress', { taskId, type, ...task.progress })
-    },
-
-    now() {
-      const name = 'task.now()'
-      return call(name, () => run.unrecorded.derive(name, run.unrecorded.lastRecordAt, branch))
-    },
-
-    uuid() {
-      const name = 'task.uuid()'
-      return call(name, () => {
-        if (uuids.segment !== history.segment) uuids = { segment: history.segment, made: 0 }
-        uuids.made++
-        return run.unrecorded.derive(name, uuidOf(seed, `${uuids.segment}/${scope}/${uuids.made}`), branch)
-      })
-    },
-
-    // Asynchronous like `now()`: the answer of a run that has ended stays pending, which only a promise can.
-    patched(id: string) {
-      const name = callOf('patched', id)
-      return call(name, () => {
-        checkName(id, 'id', NAME_BYTES_MAX.step)
-        return run.unrecorded.derive(name, run.patched.answer(run, id, nextRecord), branch)
-      })
-    },
+    step: (name, fn, options) => calls.step(name, fn, options),
+    isolated: (name, moduleUrl, args, options) => calls.isolated(name, moduleUrl, args, options),
+    sleep: (name, duration) => calls.sleep(name, duration),
+    sleepUntil: (name, instant) => calls.sleepUntil(name, instant),
+    input: (name, request, options) => calls.input(name, request, options),
+    receive: (name, options) => calls.receive(name, options),
+    all: (branches) => calls.branches('all', branches),
+    race: (branches) => calls.branches('race', branches),
+    any: (branches) => calls.branches('any', branches),
+    child: <Output>(definition: string | AnyTaskDefinition, input?: unknown, options?: ChildOptions) =>
+      calls.child<Output>(definition, input, options),
+    saveCheckpoint: (state, options) => calls.saveCheckpoint(state, options),
+    restoreCheckpoint: (checkpointId) => calls.restoreCheckpoint(checkpointId),
+    progress: (progress) => calls.progress(progress),
+    now: () => calls.now(),
+    uuid: () => calls.uuid(),
+    patched: (id) => calls.patched(id),
   }
-  return context
+}
+
+/** The calls of a body, or of one of its branches. */
+class BodyCalls {
+  readonly #run: Run
+  readonly #branch: Branch | undefined
+  readonly #scope: string
+  /** Seed of the body's IDs. */
+  readonly #seed: string
+  /** Number of the next record of the task when the context was created. */
+  readonly #nextRecord: number
+  #signal: AbortSignal | undefined
+  /** True after a restore in the first segment of the run. */
+  #restoredInPrefix = false
+  #uuids = { segment: PREFIX, made: 0 }
+
+  constructor(run: Run, branch: Branch | undefined) {
+    const { seed, nextRecord } = run.task.head
+    this.#run = run
+    this.#branch = branch
+    this.#scope = branch?.scope ?? ''
+    this.#seed = seed
+    this.#nextRecord = nextRecord
+  }
+
+  get signal(): AbortSignal {
+    if (!this.#branch) return this.#run.signal
+    // Created once, because the source signals keep each signal that is made of them in memory.
+    this.#signal ??= anyOf([this.#run.signal, this.#branch.signal])
+    return this.#signal
+  }
+
+  step<T>(name: string, fn: (step: StepContext) => T | Promise<T>, options: StepOptions = {}) {
+    return this.#call<Jsonified<T>>(callOf('step', name), () => {
+      const run = this.#run
+      const step = checkStep(name, fn, options)
+      if (step.isDeferred) {
+        refuseUndo(run, step)
+        return this.#ask('step', name, (asked) => runDeferredStep(run, asked, step), DEFERRED)
+      }
+      if (run.definition.undo) run.stepNames.add(name)
+      return this.#ask('step', name, (asked) => runStep(run, asked, step))
+    })
+  }
+
+  isolated<T>(name: string, moduleUrl: string | URL, args?: unknown, options: IsolatedOptions = {}) {
+    return this.#call<Jsonified<T>>(callOf('isolated', name), () => {
+      const isolated = isolatedStep(this.#run, name, moduleUrl, args, options)
+      const step = checkStep(name, isolated.fn, isolated.options)
+      return this.#ask('step', name, (asked) => runStep(this.#run, asked, step))
+    })
+  }
+
+  sleep(name: string, duration: Duration) {
+    return this.#call<void>(callOf('sleep', name), () => {
+      const ms = durationMs(duration, 'duration', { zero: true })
+      return this.#ask('sleep', name, (asked) => runSleep(this.#run, asked, (now) => now + ms))
+    })
+  }
+
+  sleepUntil(name: string, instant: Date | number) {
+    return this.#call<void>(callOf('sleepUntil', name), () => {
+      const at = instantOf(instant, 'instant')
+      return this.#ask('sleep', name, (asked) => runSleep(this.#run, asked, () => at))
+    })
+  }
+
+  input<Answer>(name: string, request?: unknown, options: WaitOptions = {}) {
+    return this.#call<Answer>(callOf('input', name), () => {
+      const timeoutMs = timeoutOf('task.input', options)
+      return this.#ask('input', name, (asked) => runInput(this.#run, asked, { name, request, timeoutMs }))
+    })
+  }
+
+  receive<Payload>(name: string, options: WaitOptions = {}) {
+    return this.#call<Payload>(callOf('receive', name), () => {
+      const timeoutMs = timeoutOf('task.receive', options, { zero: true })
+      return this.#ask('receive', name, (asked) => runReceive(this.#run, asked, name, timeoutMs))
+    })
+  }
+
+  branches<T>(kind: BranchesKind, given: BranchesOf<unknown>) {
+    const contextOf = (inner: Branch) => taskContext(this.#run, inner)
+    return this.#call<T>(`task.${kind}(…)`, () => runBranches(this.#run, this.#branch, kind, given, contextOf))
+  }
+
+  child<Output>(definition: string | AnyTaskDefinition, input?: unknown, options: ChildOptions = {}) {
+    const called = typeof definition === 'string' ? definition : definition?.name
+    return this.#call<Output>(callOf('child', called), () => {
+      const { children } = this.#run.host
+      checkOptionsOf('task.child', options, CHILD_OPTIONS)
+      const childType = children.typeOf(definition)
+      const { name = childType } = options
+      return this.#ask('child', name, (asked) => runChild(this.#run, asked, () => children.check(childType, input)))
+    })
+  }
+
+  saveCheckpoint(state: unknown, options: SaveCheckpointOptions = {}) {
+    return this.#call<{ checkpointId: string }>('task.saveCheckpoint(…)', () => {
+      this.#refuseInBranch('saved')
+      return saveCheckpoint(this.#run, state, options, this.#restoredInPrefix)
+    })
+  }
+
+  restoreCheckpoint<State>(checkpointId?: string) {
+    return this.#call<RestoredCheckpoint<State> | undefined>(RESTORE_CALL, () => {
+      if (checkpointId !== undefined) checkName(checkpointId, 'checkpointId', NAME_BYTES_MAX.label)
+      this.#refuseInBranch('restored')
+      const inPrefix = this.#run.history.segment === PREFIX
+      const restored = restoreCheckpoint(this.#run, checkpointId)
+      // Set only after a restore that was not refused. `prune` needs it: a later run must not need the pruned
+      // records.
+      this.#restoredInPrefix ||= inPrefix
+      return restored
+    })
+  }
+
+  progress(progress: Progress): void {
+    const { task, host } = this.#run
+    const clean = cleanProgress(progress)
+    if (this.#run.isOver || this.#branch?.isOver) return
+    const { taskId, type } = task.head
+    task.progress = clean
+    host.events.emit('task:progress', { taskId, type, ...task.progress })
+  }
+
+  now() {
+    const name = 'task.now()'
+    const { unrecorded } = this.#run
+    return this.#call<number>(name, () => unrecorded.derive(name, unrecorded.lastRecordAt, this.#branch))
+  }
+
+  uuid() {
+    const name = 'task.uuid()'
+    return this.#call<string>(name, () => {
+      const { history, unrecorded } = this.#run
+      if (this.#uuids.segment !== history.segment) this.#uuids = { segment: history.segment, made: 0 }
+      const { segment } = this.#uuids
+      const made = ++this.#uuids.made
+      return unrecorded.derive(name, uuidOf(this.#seed, `${segment}/${this.#scope}/${made}`), this.#branch)
+    })
+  }
+
+  // Asynchronous like `now()`: the answer of a run that has ended stays pending, which only a promise can.
+  patched(id: string) {
+    const name = callOf('patched', id)
+    return this.#call<boolean>(name, () => {
+      const run = this.#run
+      checkName(id, 'id', NAME_BYTES_MAX.step)
+      return run.unrecorded.derive(name, run.patched.answer(run, id, this.#nextRecord), this.#branch)
+    })
+  }
+
+  /**
+   * Runs a call of the body. `name` is for messages. An error of `act` is a refusal: no call is pending, and the
+   * body receives the error in a turn of its own.
+   */
+  #call<T>(name: string, act: () => unknown): Promise<T> {
+    return quiet(() => {
+      const left = this.#run.enter(name, this.#branch)
+      if (left) return left
+      try {
+        return act()
+      } catch (error) {
+        return this.#run.unrecorded.refuse(name, error, this.#branch)
+      }
+    })
+  }
+
+  /** Makes a call that has a name. */
+  #ask(kind: NamedKind, name: string, begin: (asked: PendingCall) => Promise<void>, about?: RecordEffects) {
+    checkName(name, 'name', NAME_BYTES_MAX.step)
+    const run = this.#run
+    return run.ask(() => run.history.askNamed(kind, name, this.#scope), begin, this.#branch, about)
+  }
+
+  #refuseInBranch(done: string): void {
+    if (this.#branch) throw inFlight(this.#run.task.taskId, `a checkpoint is ${done} in a branch`)
+  }
+}
+
+/** Checks the options of a wait. @returns its timeout in milliseconds, if it has one */
+function timeoutOf(call: string, options: WaitOptions, rule?: { zero: boolean }): number | undefined {
+  checkOptionsOf(call, options, WAIT_OPTIONS)
+  const { timeout } = options
+  return timeout === undefined ? undefined : durationMs(timeout, 'timeout', rule)
 }
 
 /** Name of a call in messages. The `name` argument is not checked yet. */
