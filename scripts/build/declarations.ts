@@ -35,7 +35,8 @@ export function buildDeclarations(outDir: string): void {
   const reach = (file: string) => {
     if (reached.has(file) || !existsSync(file)) return
     reached.add(file)
-    for (const target of targetsOf(file, /(?:from|import)\s*\(?'(\.[^']+)'/g)) reach(target)
+    // The compiler writes an inferred type as `import("…")`, with double quotes.
+    for (const target of targetsOf(file, /(?:from|import)\s*\(?["'](\.[^"']+)["']/g)) reach(target)
   }
   for (const entry of entries) reach(entry)
   const named = new Set([...entries, ...entries.flatMap((entry) => targetsOf(entry, /^export[^;]*from '(\.[^']+)'/gm))])
