@@ -113,8 +113,16 @@ const MANY_OPTIONS: Names<ManyOptions> = {
 }
 const CANCEL_MANY_OPTIONS: Names<CancelManyOptions> = { ...MANY_OPTIONS, reason: true }
 
-/** Runs an action on every task that fits the filters, up to the limit. @throws TypeError; HoldfastError `INVALID_CURSOR` */
-export async function actOnMany(engine: Engine, call: ActionName, options: CancelManyOptions): Promise<ManyResult> {
+/**
+ * Runs an action on every task that fits the filters, up to the limit. `by` is the name for the audit.
+ * @throws TypeError; HoldfastError `INVALID_CURSOR`
+ */
+export async function actOnMany(
+  engine: Engine,
+  call: ActionName,
+  options: CancelManyOptions,
+  by = options.owner ?? 'admin',
+): Promise<ManyResult> {
   engine.assertOpen()
   checkOptionsOf(call, options, call === 'cancelMany' ? CANCEL_MANY_OPTIONS : MANY_OPTIONS)
   const { all = false, dryRun = false, limit = LIMIT_MAX, reason, cursor, ...filters } = options
@@ -125,7 +133,7 @@ export async function actOnMany(engine: Engine, call: ActionName, options: Cance
   if (!all && Object.values(filters).every((value) => value === undefined)) {
     throw new InvalidArgument(`Expected a filter of \`${call}\`, or \`all: true\` to act on every task`)
   }
-  const action = actionOf(engine, call, filters.owner ?? 'admin', reason)
+  const action = actionOf(engine, call, by, reason)
   const given = filters.status === undefined ? action.statuses : checkStatuses(filters.status)
   const tally = new ManyTally(dryRun)
   // A call names the statuses that its action may apply to, so that other tasks are not read.

@@ -143,12 +143,20 @@ export type CleanUpExplanation =
   | { readonly state: 'parked'; readonly code: Parked['code']; readonly reason: string; readonly advice: string }
   | { readonly state: 'not-recovered'; readonly cause: NotRecoveredExplanation['cause']; readonly advice: string }
 
+/** Explains the task that `find` finds. Finds the task again if it changed meanwhile. @throws HoldfastError as `find` */
+export async function explainFound(engine: Engine, find: () => Promise<TaskHead>): Promise<Explanation> {
+  for (;;) {
+    const explanation = await explainTask(engine, await find())
+    if (explanation) return explanation
+  }
+}
+
 /**
  * Explains the state of a task.
  * @param found its head on disk
  * @returns `undefined` if the task ended and left memory during the reads. Then call again with its new head
  */
-export async function explainTask(engine: Engine, found: TaskHead): Promise<Explanation | undefined> {
+async function explainTask(engine: Engine, found: TaskHead): Promise<Explanation | undefined> {
   const { store, tasks } = engine
   const { taskId } = found
   const isLiveNow = tasks.has(taskId)

@@ -13,7 +13,7 @@ import { isSettled } from '../task/head.js'
 import type { LastRecovery } from '../task/last-recovery.js'
 import { type AuditOptions, auditOf } from './audit.js'
 import { actOnMany, type CancelManyOptions, type ManyOptions, type ManyResult } from './bulk.js'
-import { type Explanation, explainTask } from './explanation.js'
+import { type Explanation, explainFound } from './explanation.js'
 import { type Health, readHealth } from './health.js'
 import { readStats, type Stats } from './stats.js'
 import { type TaskView, viewOf } from './task-view.js'
@@ -32,10 +32,7 @@ export abstract class OperatorCalls {
    */
   async explain(taskId: string, options?: OwnerOption): Promise<Explanation> {
     const owner = ownerOption('explain', options)
-    for (;;) {
-      const explanation = await explainTask(this.#engine, await findTask(this.#engine, taskId, owner))
-      if (explanation) return explanation
-    }
+    return explainFound(this.#engine, () => findTask(this.#engine, taskId, owner))
   }
 
   /**

@@ -15,8 +15,10 @@ import { cancelTask } from '../engine/lifecycle/cancel.js'
 import { forkOf } from '../engine/lifecycle/fork.js'
 import { respondForCaller } from '../engine/lifecycle/respond.js'
 import { resumeTask } from '../engine/lifecycle/resume.js'
+import { retryNow } from '../engine/lifecycle/retry-now.js'
 import { send } from '../engine/lifecycle/send.js'
 import { startTask } from '../engine/lifecycle/start.js'
+import { deleteSettled } from '../engine/retention/delete-settled.js'
 import { PROTOCOL_VERSION } from '../operator/contract/protocol.js'
 import type { ResponseOf } from '../operator/contract/route.js'
 import type { FeedEvent, Handlers, OperatorTarget, Routes } from '../operator/contract/routes.js'
@@ -29,6 +31,9 @@ import type { TaskHead } from '../task/head.js'
 import type { Outcome, TaskError } from '../task/log/outcome.js'
 import { auditOf } from './audit.js'
 import { engineOf } from './binding.js'
+import { actOnMany } from './bulk.js'
+import { explainFound } from './explanation.js'
+import { readHealth } from './health.js'
 import { listTasks } from './list.js'
 import { readStats } from './stats.js'
 import { readSteps } from './steps.js'
@@ -90,6 +95,22 @@ function handlersOf(engine: Engine): Handlers {
       await cancelTask(engine, task, checkCancel(options), by)
       return view(task.head)
     },
+    async retryTask({ taskId }, { by }) {
+      const task = await findUnfinished(engine, taskId, undefined)
+      await retryNow(engine, task, by)
+      return view(task.committed ?? task.head)
+    },
+    async deleteTask({ taskId }, { by }) {
+      engine.assertOpen()
+      await deleteSettled(engine, await find(taskId), by)
+      return { taskId }
+    },
+    explainTask: ({ taskId }) => explainFound(engine, () => find(taskId)),
+    cancelTasks: (request, { by }) => actOnMany(engine, 'cancelMany', request, by),
+    retryTasks: (request, { by }) => actOnMany(engine, 'retryMany', request, by),
+    resumeTasks: (request, { by }) => actOnMany(engine, 'resumeMany', request, by),
+    deleteTasks: (request, { by }) => actOnMany(engine, 'deleteMany', request, by),
+    health: () => readHealth(engine),
     async resumeTask({ taskId }, { by }) {
       engine.assertOpen()
       const head = await find(taskId)

@@ -3,6 +3,7 @@
  * A path has the task before the action. A request with an unknown name is refused.
  */
 import { z } from 'zod'
+import { ExplanationView, HealthView, ManyView } from './operating-views.js'
 import { flagInQuery, get, manyOf, post, type RequestOf, type ResponseOf } from './route.js'
 import * as view from './views.js'
 
@@ -19,6 +20,15 @@ const filter = {
   parent: z.string().optional(),
   createdAfter: instant,
   createdBefore: instant,
+}
+
+const many = {
+  ...filter,
+  status: z.array(view.StatusView).optional(),
+  all: z.boolean().optional(),
+  dryRun: z.boolean().optional(),
+  limit: z.int().min(1).max(10_000).optional(),
+  cursor: z.string().optional(),
 }
 
 const startOptions = {
@@ -65,6 +75,48 @@ export const ROUTES = {
     params: task,
     body: z.strictObject({ reason: z.string().optional(), force: z.boolean().optional() }),
     response: view.TaskSummary,
+  }),
+  retryTask: post({
+    path: '/v1/tasks/:taskId/retry',
+    summary: 'Makes the next attempt of a task, and of its waiting steps, now.',
+    params: task,
+    response: view.TaskSummary,
+  }),
+  deleteTask: post({
+    path: '/v1/tasks/:taskId/delete',
+    summary: 'Deletes a settled task. Its audit stays.',
+    params: task,
+    response: z.object({ taskId: z.string() }),
+  }),
+  explainTask: get({
+    path: '/v1/tasks/:taskId/explain',
+    summary: 'Why a task does not run now, or what it runs.',
+    params: task,
+    response: ExplanationView,
+  }),
+  cancelTasks: post({
+    path: '/v1/bulk/cancel',
+    summary: 'Cancels the unfinished tasks that fit the filters, up to 10,000 a call.',
+    body: z.strictObject({ ...many, reason: z.string().optional() }),
+    response: ManyView,
+  }),
+  retryTasks: post({
+    path: '/v1/bulk/retry',
+    summary: 'Makes the next attempts of the tasks that fit the filters, up to 10,000 a call.',
+    body: z.strictObject(many),
+    response: ManyView,
+  }),
+  resumeTasks: post({
+    path: '/v1/bulk/resume',
+    summary: 'Resumes the parked tasks that fit the filters, up to 10,000 a call.',
+    body: z.strictObject(many),
+    response: ManyView,
+  }),
+  deleteTasks: post({
+    path: '/v1/bulk/delete',
+    summary: 'Deletes the settled tasks that fit the filters, up to 10,000 a call.',
+    body: z.strictObject(many),
+    response: ManyView,
   }),
   resumeTask: post({
     path: '/v1/tasks/:taskId/resume',
@@ -164,6 +216,11 @@ export const ROUTES = {
     response: z.object({ entries: z.array(view.AuditView) }),
   }),
   stats: get({ path: '/v1/stats', summary: 'Counts, sizes and service levels.', response: view.StatsView }),
+  health: get({
+    path: '/v1/health',
+    summary: 'If the instance is live and ready, with reasons.',
+    response: HealthView,
+  }),
   recovery: get({
     path: '/v1/recovery',
     summary: 'The report of the recovery of this opening.',

@@ -6,6 +6,7 @@ import { z } from 'zod'
 import { defineTask, type Holdfast, type HoldfastError } from '../../../src/index.js'
 import { ROUTES, type RouteName } from '../../../src/operator/contract/routes.js'
 import type { OperatorClient } from '../../../src/operator/index.js'
+import { untilIdle } from '../../../src/testing/index.js'
 import { clientOf, openStore, talk } from '../../helpers/operator.js'
 
 const SECRETS = ['input-value', 'result-value', 'state-value', 'question-value', 'payload-value', 'outcome-value']
@@ -93,6 +94,22 @@ const CALLS: Record<RouteName, Call> = {
     const { taskId } = await client.startTask({ type: 'changed' })
     return client.cancelTask({ taskId, reason: 'a test' })
   },
+  explainTask: ({ client, taskId }) => client.explainTask({ taskId }),
+  health: ({ client }) => client.health(),
+  cancelTasks: async ({ client }) => {
+    await client.startTask({ type: 'changed' })
+    return client.cancelTasks({ type: 'changed', dryRun: true, limit: 10 })
+  },
+  retryTasks: ({ client }) => client.retryTasks({ all: true }),
+  resumeTasks: ({ client }) => client.resumeTasks({ all: true, status: ['running'] }),
+  deleteTask: async ({ client, holdfast }) => {
+    const { taskId } = await client.startTask({ type: 'changed' })
+    await client.cancelTask({ taskId })
+    await untilIdle(holdfast)
+    return client.deleteTask({ taskId })
+  },
+  deleteTasks: ({ client }) => client.deleteTasks({ type: 'changed' }),
+  retryTask: async ({ client, taskId }) => client.retryTask({ taskId }).catch((error: HoldfastError) => error),
   resumeTask: async ({ client, taskId }) => client.resumeTask({ taskId }).catch((error: HoldfastError) => error),
 }
 
@@ -102,7 +119,10 @@ test('every route answers what its schema says, and shows no value that was not 
     const answer = await call(made)
     for (const secret of SECRETS) expect(JSON.stringify(answer), name).not.toContain(secret)
     // A task that is not parked cannot be resumed: the route hands on the refusal.
-    if (name === 'resumeTask') expect(answer).toMatchObject({ code: expect.stringMatching(/NOT_PARKED|TASK_SETTLED/) })
+    if (name === 'retryTask')
+      expect(answer).toMatchObject({ code: expect.stringMatching(/NO_NEXT_ATTEMPT|TASK_SETTLED/) })
+    else if (name === 'resumeTask')
+      expect(answer).toMatchObject({ code: expect.stringMatching(/NOT_PARKED|TASK_SETTLED/) })
     else expect(strict(ROUTES[name].response).safeParse(answer), name).toMatchObject({ success: true })
   }
 })
