@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url'
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 
 // Folders whose types no caller holds.
-const INTERNAL = /^(engine|store|task\/(log|decisions))\//
+const INTERNAL = /^(engine|store|operator\/(contract|server)|mcp\/rev-[^/]*\/(server|http)|task\/(log|decisions))\//
 
 /** Source files of the `exports` and of the commands of package.json, below src: `mcp/rev-2025-11-25/index`. */
 export function entriesOf(root: string): string[] {
@@ -30,7 +30,8 @@ export function buildDeclarations(outDir: string): void {
   const compiler = join(ROOT, 'node_modules/typescript/bin/tsc')
   const options = ['-p', join(ROOT, 'tsconfig.build.json'), '--emitDeclarationOnly', '--outDir', outDir]
   execFileSync(process.execPath, [compiler, ...options], { stdio: ['ignore', 2, 2] })
-  const entries = entriesOf(ROOT).map((entry) => join(outDir, `${entry}.d.ts`))
+  const libraries = entriesOf(ROOT).filter((entry) => !entry.startsWith('cli/'))
+  const entries = libraries.map((entry) => join(outDir, `${entry}.d.ts`))
   const reached = new Set<string>()
   const reach = (file: string) => {
     if (reached.has(file) || !existsSync(file)) return

@@ -1,6 +1,6 @@
 /**
- * Makes a source map smaller: one mapping for each line of the source that a line of the output has. Stack traces and
- * breakpoints need the line. A mapping for every token would be three times as large.
+ * Makes a source map smaller: one mapping, to its begin, for each line of the source that a line of the output has. Stack
+ * traces and breakpoints need the line. A mapping for every token would be three times as large.
  */
 
 const DIGITS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'
@@ -8,8 +8,8 @@ const DIGITS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/
 /** The map as JSON text, with the mappings of lines only. */
 export function lineMapOf(text: string): string {
   const map = JSON.parse(text) as { mappings: string }
-  let [source, line, column] = [0, 0, 0]
-  let kept: [source: number, line: number, column: number] = [0, 0, 0]
+  let [source, line] = [0, 0]
+  let kept: [source: number, line: number] = [0, 0]
   const lines = map.mappings.split(';').map((mappings) => {
     let [at, keptAt] = [0, 0]
     const segments: string[] = []
@@ -19,11 +19,10 @@ export function lineMapOf(text: string): string {
       if (place.length < 3) continue
       source += place[0] as number
       line += place[1] as number
-      column += place[2] as number
       if (segments.length > 0 && kept[0] === source && kept[1] === line) continue
-      segments.push([at - keptAt, source - kept[0], line - kept[1], column - kept[2]].map(encode).join(''))
+      segments.push([at - keptAt, source - kept[0], line - kept[1], 0].map(encode).join(''))
       keptAt = at
-      kept = [source, line, column]
+      kept = [source, line]
     }
     return segments.join(',')
   })

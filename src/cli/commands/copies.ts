@@ -1,0 +1,92 @@
+/** `holdfast verify` and `holdfast backup …`: the health of the files, and safe copies. */
+import { resolve } from 'node:path'
+import type { JobProgress, RestoreProgress, VerifyReport } from '../../admin/index.js'
+import { type Context, commandContext, type Terminal } from '../terminal/context.js'
+import { CommandError } from '../terminal/exit-codes.js'
+import { instantText } from '../terminal/output.js'
+import type { Command } from '../terminal/packages.js'
+import { progressOn } from '../terminal/progress.js'
+
+// Loaded by the commands that need it, so that `holdfast doctor` works where the native module does not load.
+const loadAdmin = () => import('../../admin/index.js')
+
+/** Adds the commands. */
+export function addCopyCommands(program: Command, terminal: Terminal): void {
+  program
+    .command('verify')
+    .description('Check every record of a store. Exit code 7 if damage is found.')
+    .action(async (_options: unknown, command: Command) => {
+      const context = commandContext(terminal, command)
+      const progress = progressOn(context)
+      const onProgress = (at: JobProgress) => progress.on(at.phase, at.done)
+      const { verify } = await loadAdmin()
+      const report = await verify({ dir: context.dir, onProgress }).finally(() => progress.end())
+      printReport(context, report)
+    })
+  const backup = program.command('backup').description('Make, check and restore copies of a store.')
+  backup
+    .command('create <file>')
+    .description('Copy the store into one file, while its tasks run or at rest.')
+    .action(async (file: string, _options: unknown, command: Command) => {
+      const context = commandContext(terminal, command)
+      const progress = progressOn(context)
+      const target = resolve(file)
+      const onProgress = (at: JobProgress) => progress.on(at.phase, at.done)
+      const { createBackup, verifyBackup } = await loadAdmin()
+      await createBackup({ dir: context.dir, file: target, onProgress }).finally(() => progress.end())
+      const info = await verifyBackup({ file: target })
+      context.output.done(`${target}: commit ${info.commit} of store ${info.storeId}.`, { file: target, ...info })
+    })
+  backup
+    .command('verify <file>')
+    .description('Check a backup from its beginning to its end.')
+    .action(async (file: string, _options: unknown, command: Command) => {
+      const context = commandContext(terminal, command)
+      const progress = progressOn(context)
+      const { verifyBackup } = await loadAdmin()
+      const info = await verifyBackup({ file, onProgress: ({ records }) => progress.on('read', records) }).finally(() =>
+        progress.end(),
+      )
+      context.output.fields({ file, ...info }, [
+        ['store', info.storeId],
+        ['commit', info.commit],
+        ['created', instantText(info.createdAt)],
+        ['damaged records', info.damagedRecords],
+      ])
+    })
+  backup
+    .command('restore <file>')
+    .description('Make a new store of a backup, in the empty directory that --dir names.')
+    .option('--start', 'run its unfinished tasks at the next start; only if the original runs no more')
+    .action(async (file: string, { start = false }: { start?: boolean }, command: Command) => {
+      const context = commandContext(terminal, command)
+      const { dir } = context
+      const progress = progressOn(context)
+      const onProgress = ({ phase, records }: RestoreProgress) => progress.on(phase, records)
+      const { restoreBackup } = await loadAdmin()
+      const report = await restoreBackup({ file, dir, start, onProgress }).finally(() => progress.end())
+      const unfinished = Object.values(report.unfinished).reduce((sum, count) => sum + count, 0)
+      const next = start ? 'run at the next start of the server' : 'wait for recover()'
+      const { storeId, commit } = report.restoredFrom
+      context.output.done(
+        `${dir} is a new store, made of commit ${commit} of store ${storeId}. ${unfinished} unfinished tasks ${next}.`,
+        report,
+      )
+    })
+}
+
+function printReport({ output }: Context, report: VerifyReport): void {
+  if (output.json) output.object(report)
+  else {
+    output.rows(report.findings, [
+      { title: 'FINDING', text: ({ code }) => code },
+      { title: 'KEY', text: ({ key }) => key },
+      { title: 'FOUND', text: ({ message }) => message },
+      { title: 'MEANING', text: ({ meaning }) => meaning },
+      { title: 'WHAT TO DO', text: ({ action }) => action },
+    ])
+    const records = Object.values(report.counts).reduce((sum, count) => sum + count, 0)
+    if (report.isSound) output.line(`${records} records, commit ${report.commit}: no damage.`)
+  }
+  if (!report.isSound) throw new CommandError(7, 'The store has damage. Restore a backup, or follow the advice above.')
+}

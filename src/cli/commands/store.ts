@@ -1,0 +1,101 @@
+/** `holdfast stats`, `health`, `recovery` and `audit`: the store as a whole. */
+
+import type { Connected } from '../terminal/connect.js'
+import { commandContext, type Terminal } from '../terminal/context.js'
+import { CommandError } from '../terminal/exit-codes.js'
+import { instantText } from '../terminal/output.js'
+import { type Command, Option } from '../terminal/packages.js'
+import { durationOption, shownField } from './tasks.js'
+
+/** Adds the commands. */
+export function addStoreCommands(program: Command, terminal: Terminal): void {
+  program
+    .command('stats')
+    .description('Show counts, sizes and service levels.')
+    .action(async (_options: unknown, command: Command) => {
+      const context = commandContext(terminal, command)
+      await context.withStore(async ({ calls }) => {
+        const stats = await calls.stats()
+        context.output.fields(stats, flat(stats))
+      })
+    })
+  program
+    .command('health')
+    .description('Show if the server is live and ready. Exit code 0 if it is ready, else 4.')
+    .action(async (_options: unknown, command: Command) => {
+      const context = commandContext(terminal, command)
+      await context.withStore(
+        async ({ calls }) => {
+          const health = await calls.health()
+          context.output.fields(health, flat(health))
+          if (!health.ready) throw new CommandError(4, 'The server is not ready.')
+        },
+        { needsServer: true },
+      )
+    })
+  program
+    .command('recovery')
+    .description('Show the report of the recovery at the start of the server.')
+    .action(async (_options: unknown, command: Command) => {
+      const context = commandContext(terminal, command)
+      const print = async ({ calls }: Connected) => {
+        const report = await calls.recovery()
+        if (context.output.json) {
+          context.output.object(report)
+          return
+        }
+        const { tasks, suspects, ...head } = report
+        context.output.fields(head, flat(head))
+        for (const { taskId, type, deaths, reason } of suspects) {
+          context.output.line(`suspect\t${taskId}\t${type}\t${deaths} crashes\t${reason}`)
+        }
+        context.output.rows(tasks, [
+          { title: 'TASK', text: ({ taskId }) => taskId },
+          { title: 'TYPE', text: ({ type }) => type },
+          { title: 'RESULT', text: ({ action }) => action },
+          { title: 'REPLAYED', text: ({ replayed }) => replayed },
+          { title: 'NOTE', text: ({ reason }) => reason },
+        ])
+      }
+      await context.withStore(print, { needsServer: true })
+    })
+  const audit = program.command('audit').description('Read the audit.')
+  audit
+    .command('list')
+    .description('List audit entries, oldest first.')
+    .option('--task <taskId>', 'only entries of this task')
+    .option('--since <duration>', 'only entries of this last time, such as 12h or 7d')
+    .addOption(new Option('--limit <number>', 'number of entries').argParser(Number).default(1_000))
+    .action(async ({ task, since, limit }: AuditOptions, command: Command) => {
+      const context = commandContext(terminal, command)
+      const from = since === undefined ? undefined : terminal.now() - durationOption('--since', since)
+      await context.withStore(async ({ calls }) => {
+        const { entries } = await calls.audit({ taskId: task, since: from, limit })
+        context.output.rows(entries, [
+          { title: 'AT', text: ({ at }) => instantText(at) },
+          { title: 'TASK', text: ({ taskId }) => taskId },
+          { title: 'TYPE', text: ({ type }) => type },
+          { title: 'ACTION', text: ({ action }) => action },
+          { title: 'FROM', text: ({ from }) => from },
+          { title: 'TO', text: ({ to }) => to },
+          { title: 'BY', text: ({ by }) => by },
+          { title: 'WHY', text: ({ why }) => why },
+        ])
+      })
+    })
+}
+
+interface AuditOptions {
+  readonly task?: string
+  readonly since?: string
+  readonly limit: number
+}
+
+/** The fields of nested objects as lines with names such as `levels.sinceOpen.completed`. */
+function flat(value: object, prefix = ''): (readonly [string, unknown])[] {
+  return Object.entries(value).flatMap(([name, inner]) =>
+    typeof inner === 'object' && inner !== null && !Array.isArray(inner)
+      ? flat(inner as object, `${prefix}${name}.`)
+      : [[`${prefix}${name}`, shownField(name, inner)] as const],
+  )
+}

@@ -1,0 +1,265 @@
+// Goal: each command does what the page says, with a server that runs the store and without one.
+// Method: the program in this process, on real directories and the real socket. A table has each command with the exit code and
+// the output in both cases.
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { run } from '../../../src/cli/program.js'
+import type { Terminal } from '../../../src/cli/terminal/context.js'
+import { EXIT_CODES } from '../../../src/cli/terminal/exit-codes.js'
+import { defineTask, Holdfast, silentLogger } from '../../../src/index.js'
+import { untilIdle } from '../../../src/testing/index.js'
+
+const tasks = [
+  defineTask({ name: 'imports' }, async (task) => {
+    await task.step('read', () => ({ rows: 'secret' }))
+    await task.saveCheckpoint({ at: 1 })
+    await task.step('write', () => 5)
+    await task.saveCheckpoint({ at: 2, more: 'x' })
+    return 'done'
+  }),
+  defineTask({ name: 'asks' }, async (task) => task.input('really', { message: 'Go on?' })),
+  defineTask({ name: 'flaky', retry: { maximumAttempts: 5, initialInterval: '1h' } }, (): number => {
+    throw new Error('not yet')
+  }),
+  defineTask({ name: 'listens' }, (task) => task.receive('go')),
+]
+const gone = defineTask({ name: 'gone' }, (task) => task.receive('go'))
+
+const base = mkdtempSync(join(tmpdir(), 'holdfast-cli-'))
+afterAll(() => rmSync(base, { recursive: true, force: true }))
+
+interface Ran {
+  readonly code: number
+  readonly out: string
+  readonly err: string
+}
+
+/** Runs a command line as a process would, with what it writes in its streams. */
+async function command(args: readonly string[], { isTerminal = false, input = '', env = {} } = {}): Promise<Ran> {
+  const written: string[] = []
+  const errors: string[] = []
+  const terminal: Terminal = {
+    env,
+    isTerminal,
+    now: Date.now,
+    write: (text) => void written.push(text),
+    writeError: (text) => void errors.push(text),
+    confirm: async () => false,
+    interrupted: new AbortController().signal,
+    readInput: async () => input,
+  }
+  const code = await run(terminal, '0.0.0-test', args)
+  return { code, out: written.join(''), err: errors.join('') }
+}
+
+/** The tasks of a store, by their type. */
+type Ids = Readonly<Record<'imports' | 'asks' | 'flaky' | 'listens' | 'gone', string>>
+
+async function fill(dir: string): Promise<{ holdfast: Holdfast; ids: Ids; checkpoint: string; key: string }> {
+  const before = await Holdfast.open({ dir, tasks: [gone], logger: silentLogger })
+  const ids: Record<string, string> = { gone: (await before.start(gone, undefined, { owner: 'ann' })).taskId }
+  await before.close()
+  // Without the definition `gone`, so its task is parked.
+  const holdfast = await Holdfast.open({ dir, tasks, logger: silentLogger })
+  await holdfast.recovery.done
+  for (const { name } of tasks) ids[name] = (await holdfast.start(name, undefined, { owner: 'ann' })).taskId
+  await untilIdle(holdfast)
+  const [, second] = await holdfast.listCheckpoints(ids['imports'] as string)
+  const [key] = Object.keys((await holdfast.get(ids['asks'] as string)).inputRequests ?? {})
+  return { holdfast, ids: ids as Ids, checkpoint: second?.checkpointId as string, key: key as string }
+}
+
+const NO_SERVER = { code: 5, err: /^holdfast: No process runs the store .*; start the server\.\n$/ }
+interface Expected {
+  readonly code?: number
+  readonly out?: RegExp
+  readonly err?: RegExp
+}
+type Row = readonly [
+  name: string,
+  args: (store: { ids: Ids; checkpoint: string; key: string }) => readonly string[],
+  running: Expected,
+  stopped: Expected,
+]
+
+const same = (expected: Expected) => [expected, expected] as const
+
+const ROWS: readonly Row[] = [
+  ['tasks list', () => ['tasks', 'list'], ...same({ out: /\tcompleted\timports\tann\t/ })],
+  ['tasks list with filters', () => ['tasks', 'list', '--status', 'failed', 'cancelled'], ...same({ out: /^$/ })],
+  [
+    'tasks get',
+    ({ ids }) => ['tasks', 'get', ids.imports],
+    ...same({ out: /^status\tcompleted$/m, err: /--show-values/ }),
+  ],
+  ['tasks get of no task', () => ['tasks', 'get', 'task-none'], ...same({ code: 3, err: /There is no task/ })],
+  ['tasks steps', ({ ids }) => ['tasks', 'steps', ids.imports], ...same({ out: /\tstep\tread\t1\tcompleted\t/ })],
+  [
+    'tasks explain',
+    ({ ids }) => ['tasks', 'explain', ids.asks],
+    { out: /^state\twaiting$/m },
+    { out: /^state\tnot-recovered$/m },
+  ],
+  ['checkpoints list', ({ ids }) => ['checkpoints', 'list', ids.imports], ...same({ out: /\tbody\t/ })],
+  [
+    'checkpoints show',
+    ({ ids, checkpoint }) => ['checkpoints', 'show', ids.imports, checkpoint],
+    ...same({ out: /^stateBytes\t/m }),
+  ],
+  [
+    'checkpoints diff',
+    ({ ids, checkpoint }) => ['checkpoints', 'diff', ids.imports, checkpoint],
+    ...same({ out: /^\/more\tadded$/m }),
+  ],
+  ['stats', () => ['stats'], ...same({ out: /^tasks\.completed\t1$/m })],
+  ['health', () => ['health'], { out: /^ready\ttrue$/m }, NO_SERVER],
+  ['recovery', () => ['recovery'], { out: /^found\t1$/m }, NO_SERVER],
+  ['audit list', ({ ids }) => ['audit', 'list', '--task', ids.imports], ...same({ out: /\tcreated\t/ })],
+  ['doctor', () => ['doctor'], ...same({ out: /^store\tok\tformat 2/m })],
+  ['tasks start', () => ['tasks', 'start', 'imports', '--input', '1'], { out: /^task-\w+ started\.$/m }, NO_SERVER],
+  [
+    'tasks fork',
+    ({ ids }) => ['tasks', 'fork', ids.imports, '--after-step', 'read'],
+    { out: /continues from/ },
+    NO_SERVER,
+  ],
+  ['tasks respond', ({ ids, key }) => ['tasks', 'respond', ids.asks, key, 'true'], { out: /is stored/ }, NO_SERVER],
+  ['tasks send', ({ ids }) => ['tasks', 'send', ids.listens, 'go', '{"a":1}'], { out: /is stored/ }, NO_SERVER],
+  ['tasks retry', ({ ids }) => ['tasks', 'retry', ids.flaky], { out: /retried/ }, NO_SERVER],
+  ['tasks resume', ({ ids }) => ['tasks', 'resume', ids.gone], { code: 2, err: /'gone'/ }, NO_SERVER],
+  [
+    'tasks cancel',
+    ({ ids }) => ['tasks', 'cancel', ids.gone],
+    { out: /cancelled\.$/m },
+    { out: /Its clean-up is pending/ },
+  ],
+  [
+    'tasks cancel of a settled task',
+    ({ ids }) => ['tasks', 'cancel', ids.imports],
+    ...same({ code: 4, err: /completed/ }),
+  ],
+  [
+    'tasks cancel with a filter, to count',
+    () => ['tasks', 'cancel', '--type', 'flaky', '--dry-run'],
+    ...same({ out: /^1 tasks match\. Nothing was changed\.$/m }),
+  ],
+  [
+    'tasks cancel with a filter',
+    () => ['tasks', 'cancel', '--type', 'flaky', '--yes'],
+    ...same({ out: /^1 tasks cancelled\./m }),
+  ],
+  [
+    'tasks delete of a task whose clean-up is pending',
+    ({ ids }) => ['tasks', 'delete', ids.gone],
+    { code: 4 },
+    { code: 4 },
+  ],
+  ['tasks delete', ({ ids }) => ['tasks', 'delete', ids.imports], ...same({ out: /deleted\.$/m })],
+]
+
+describe.each(['running', 'stopped'] as const)('with the server %s', (mode) => {
+  const dir = join(base, mode)
+  let store: Awaited<ReturnType<typeof fill>>
+  beforeAll(async () => {
+    store = await fill(dir)
+    if (mode === 'stopped') await store.holdfast.close()
+  })
+  afterAll(() => store.holdfast.close())
+
+  test.each(ROWS)('%s', async (_name, args, ...expected) => {
+    const { code = 0, out, err } = expected[mode === 'running' ? 0 : 1]
+    const ran = await command(['--dir', dir, ...args(store)])
+    expect(ran).toMatchObject({
+      code,
+      ...(out && { out: expect.stringMatching(out) }),
+      ...(err && { err: expect.stringMatching(err) }),
+    })
+    expect(ran.out).not.toContain('secret')
+    if (code !== 0) expect(ran.out).toBe('')
+  })
+})
+
+describe('the output', () => {
+  const dir = join(base, 'output')
+  let store: Awaited<ReturnType<typeof fill>>
+  beforeAll(async () => {
+    store = await fill(dir)
+  })
+  afterAll(() => store.holdfast.close())
+  const env = { HOLDFAST_DIR: dir }
+
+  test('with --json is one object a line, with a schema, and an error is one too', async () => {
+    const { out } = await command(['tasks', 'list', '--json'], { env })
+    const lines = out
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { schema: number; taskId: string })
+    expect(lines).toHaveLength(5)
+    expect(lines.every(({ schema, taskId }) => schema === 1 && taskId.startsWith('task-'))).toBe(true)
+    const failed = await command(['tasks', 'get', 'task-none', '--json'], { env })
+    expect(failed.out).toBe('')
+    expect(JSON.parse(failed.err)).toMatchObject({ schema: 1, error: { exitCode: 3, code: 'TASK_NOT_FOUND' } })
+  })
+
+  test('continues a list that is longer than its limit', async () => {
+    const first = await command(['tasks', 'list', '--json', '--limit', '2'], { env })
+    const { cursor } = JSON.parse(first.out.trim().split('\n').at(-1) as string) as { cursor: string }
+    const rest = await command(['tasks', 'list', '--json', '--limit', '10', '--cursor', cursor], { env })
+    expect(rest.out.trim().split('\n')).toHaveLength(3)
+  })
+
+  test('has colours on a terminal, and none with NO_COLOR or in a pipe', async () => {
+    const colour = '\u001b['
+    expect((await command(['tasks', 'list'], { env, isTerminal: true })).out).toContain(colour)
+    expect((await command(['tasks', 'list'], { env: { ...env, NO_COLOR: '1' }, isTerminal: true })).out).not.toContain(
+      colour,
+    )
+    expect((await command(['tasks', 'list'], { env })).out).not.toContain(colour)
+  })
+
+  test('has inputs, results and states only with --show-values', async () => {
+    const shown = await command(['tasks', 'steps', store.ids.imports, '--show-values'], { env })
+    expect(shown.out).toContain('{"rows":"secret"}')
+    const diff = await command(['checkpoints', 'diff', store.ids.imports, store.checkpoint, '--show-values'], { env })
+    expect(diff.out).toContain('/more\tadded\t-\t"x"')
+  })
+
+  test('the audit names the user who did it, as a claim of the command line', async () => {
+    await command(['tasks', 'cancel', store.ids.listens, '--reason', 'stuck'], { env })
+    const { out } = await command(['audit', 'list', '--task', store.ids.listens], { env })
+    expect(out).toMatch(/\tcancelled\t.*\tcli: \S+\t/)
+  })
+})
+
+describe('bad input', () => {
+  const dir = join(base, 'bad')
+  test.each([
+    ['an unknown command', ['nope'], 2, /unknown command/],
+    ['an unknown option', ['stats', '--nope'], 2, /unknown option/],
+    ['no directory', ['stats'], 2, /--dir <folder>, or with HOLDFAST_DIR/],
+    ['a directory without a store', ['--dir', join(base, 'none'), 'stats'], 3, /no store/i],
+    ['an input that is no JSON', ['--dir', dir, 'tasks', 'start', 'x', '--input', '{'], 2, /is not JSON/],
+    ['a fork without a point', ['--dir', dir, 'tasks', 'fork', 'task-1'], 2, /either --checkpoint/],
+    ['a cancel of everything', ['--dir', dir, 'tasks', 'cancel'], 2, /at least one filter/],
+    ['an instant that is none', ['--dir', dir, 'tasks', 'list', '--created-after', 'soon'], 2, /2026-01-31T12:00:00Z/],
+    ['a limit that is none', ['--dir', dir, 'tasks', 'list', '--limit', '0'], 2, /whole number/],
+  ])('%s ends with a sentence and a code', async (_name, args, code, err) => {
+    const ran = await command(args)
+    expect({ code: ran.code, out: ran.out }).toEqual({ code, out: '' })
+    expect(ran.err).toMatch(err)
+  })
+
+  test('--help ends with 0', async () => {
+    expect(await command(['--help'])).toMatchObject({ code: 0, out: expect.stringContaining('tasks') })
+  })
+})
+
+test('the page has each exit code with its meaning', () => {
+  const page = readFileSync(new URL('../../../docs/operations/command-line.md', import.meta.url), 'utf8')
+  const rows = Object.entries(EXIT_CODES).map(([code, meaning]) => `| ${code} | ${meaning} |`)
+  expect(page).toContain(
+    ['<!-- exit-codes:begin -->', '| code | meaning |', '|--|--|', ...rows, '<!-- exit-codes:end -->'].join('\n'),
+  )
+})
