@@ -19,6 +19,7 @@ export type {
 export type { Health, HealthReason } from './api/health.js'
 export { Holdfast } from './api/holdfast.js'
 export type { ListOptions, TaskPage } from './api/list.js'
+export type { OperatorCalls } from './api/operator-calls.js'
 export type { OwnerScope } from './api/owner-scope.js'
 export type { Stats } from './api/stats.js'
 export type { SegmentInfo, StepInfo } from './api/steps.js'

@@ -18,6 +18,7 @@ import { type Health, readHealth } from './health.js'
 import { readStats, type Stats } from './stats.js'
 import { type TaskView, viewOf } from './task-view.js'
 
+/** The calls of `Holdfast` for operators. `Holdfast` extends this class; only its instances have these calls. */
 export abstract class OperatorCalls {
   readonly #engine: Engine
 

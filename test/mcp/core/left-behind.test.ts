@@ -133,10 +133,10 @@ test('only the records of the store itself are left, in every kind of use', asyn
     if (day % 15 === 7) await server.restart()
     await untilIdle(server.holdfast)
   }
-  expect(kindsIn(server)).toEqual(['audit', 'chain', 'meta/life', 'meta/totals', 'trail'])
+  expect(kindsIn(server)).toEqual(['audit', 'chain', 'meta/life', 'meta/recovery', 'meta/totals', 'trail'])
   await clock.advance(90 * DAY_MS)
   await untilIdle(server.holdfast)
   // A store in a directory has `meta/format` too.
-  expect(kindsIn(server)).toEqual(['chain', 'meta/life', 'meta/totals'])
+  expect(kindsIn(server)).toEqual(['chain', 'meta/life', 'meta/recovery', 'meta/totals'])
   await server.close()
 }, 120_000)
