@@ -10,6 +10,7 @@ import { addTaskCommands } from './commands/tasks.js'
 import { addWatchCommands } from './commands/watch.js'
 import type { Terminal } from './terminal/context.js'
 import { exitCodeOf } from './terminal/exit-codes.js'
+import { plainText } from './terminal/output.js'
 import { Command, CommanderError } from './terminal/packages.js'
 
 /** Makes the program. */
@@ -52,7 +53,9 @@ export async function run(terminal: Terminal, release: string, args: readonly st
     const code = error instanceof HoldfastError ? error.code : undefined
     const isJson = args.includes('--json')
     terminal.writeError(
-      isJson ? `${JSON.stringify({ schema: 1, error: { exitCode, code, message } })}\n` : `holdfast: ${message}\n`,
+      isJson
+        ? `${JSON.stringify({ schema: 1, error: { exitCode, code, message } })}\n`
+        : `holdfast: ${plainText(message)}\n`,
     )
     return exitCode
   }

@@ -30,7 +30,7 @@ if (command === 'hold' || command === 'idle') {
   const { operatorClient } = await import('../../src/operator/index.js')
   print(await operatorClient({ dir: at, waitMs: 0 }).info().catch(errorOf))
 } else if (command === 'raw') {
-  // What another user can do: list, read and connect.
+  // The calls of another user: list, read and connect.
   const tried = {}
   try {
     readFileSync(`${at}/../holder.json`)

@@ -126,7 +126,7 @@ test('folders import only what stands below them', () => {
 
 test('the engine does not know HTTP', () => {
   const wrong = [...fileGraph]
-    .filter(([path]) => !/^(http|mcp|operator|admin)\//.test(path))
+    .filter(([path]) => !/^(http|mcp|operator|admin|cli)\//.test(path))
     .flatMap(([path, targets]) => targets.filter((target) => target.startsWith('http/')).map(() => `src/${path}`))
   expect(wrong, 'src/http is for the protocols.').toEqual([])
 })

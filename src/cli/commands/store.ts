@@ -47,7 +47,7 @@ export function addStoreCommands(program: Command, terminal: Terminal): void {
         const { tasks, suspects, ...head } = report
         context.output.fields(head, flat(head))
         for (const { taskId, type, deaths, reason } of suspects) {
-          context.output.line(`suspect\t${taskId}\t${type}\t${deaths} crashes\t${reason}`)
+          context.output.cells(['suspect', taskId, type, `${deaths} crashes`, reason])
         }
         context.output.rows(tasks, [
           { title: 'TASK', text: ({ taskId }) => taskId },

@@ -72,12 +72,12 @@ function print({ output }: Context, event: OperatorEvent): void {
     return
   }
   if (event.name === 'snapshot') {
-    if ('task' in event.data) output.line(`now\t${event.data.task.taskId}\t${event.data.task.status}`)
+    if ('task' in event.data) output.cells(['now', event.data.task.taskId, event.data.task.status])
     return
   }
   const { at, ...rest } = event.data as { at?: number } & Record<string, unknown>
   const fields = Object.entries(rest).map(
     ([name, value]) => `${name}=${typeof value === 'object' ? JSON.stringify(value) : String(value)}`,
   )
-  output.line([instantText(at) ?? '-', event.name, ...fields].join('\t'))
+  output.cells([instantText(at), event.name, ...fields])
 }

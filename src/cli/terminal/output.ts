@@ -2,6 +2,7 @@
  * The output of a command. On a terminal: tables and colours. In a pipe: plain lines with tabs. With `--json`: one object a
  * line, each with `schema`, and nothing else on standard output.
  */
+import { cleanText } from '../../http/clean-text.js'
 import { colors, Table } from './packages.js'
 
 /** Version of the objects that `--json` prints. A field may be added in the same version; none is removed or changed. */
@@ -46,12 +47,12 @@ export class Output {
     }
     const cells = items.map((item) => columns.map(({ text }) => shown(text(item))))
     if (!this.options.isTerminal) {
-      for (const row of cells) this.line(row.join('\t'))
+      for (const row of cells) this.#print(row.join('\t'))
       return
     }
     const table = new Table({ head: columns.map(({ title }) => title), style: { head: [], border: [] }, chars: PLAIN })
     for (const row of cells) table.push(row.map((cell) => this.status(cell)))
-    if (cells.length > 0) this.line(table.toString())
+    if (cells.length > 0) this.#print(table.toString())
     else this.note('Nothing matches.')
   }
 
@@ -65,7 +66,7 @@ export class Output {
     const width = Math.max(...known.map(([name]) => name.length))
     for (const [name, value] of known) {
       const text = shown(typeof value === 'object' ? JSON.stringify(value) : (value as string | number))
-      this.line(
+      this.#print(
         this.options.isTerminal ? `${this.colors.dim(name.padEnd(width))}  ${this.status(text)}` : `${name}\t${text}`,
       )
     }
@@ -82,13 +83,23 @@ export class Output {
     this.options.write(`${JSON.stringify({ schema: JSON_SCHEMA, ...item })}\n`)
   }
 
+  /** Prints a sentence. */
   line(text: string): void {
-    this.options.write(`${text}\n`)
+    this.#print(plainText(text))
+  }
+
+  /** Prints values in one line, with tabs. */
+  cells(values: readonly (string | number | undefined)[]): void {
+    this.#print(values.map(shown).join('\t'))
   }
 
   /** Prints a line for people to standard error. */
   note(text: string): void {
-    this.options.writeError(`${text}\n`)
+    this.options.writeError(`${plainText(text)}\n`)
+  }
+
+  #print(clean: string): void {
+    this.options.write(`${clean}\n`)
   }
 
   private status(text: string): string {
@@ -117,12 +128,16 @@ const PLAIN = {
   middle: '  ',
 }
 
-// A value of a task must not move the cursor of the operator's terminal.
-// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is removed
-const CONTROL = /[\u0000-\u001f\u007f-\u009f]/g
+// Larger than any value that a server returns.
+const TEXT_BYTES_MAX = 64 * 1_048_576
+
+/** Text that cannot move the cursor of the terminal or forge a line: names, errors and values come from tasks. */
+export function plainText(text: string): string {
+  return cleanText(text, TEXT_BYTES_MAX)
+}
 
 function shown(value: string | number | undefined): string {
-  return value === undefined ? '-' : String(value).replace(CONTROL, ' ')
+  return value === undefined ? '-' : plainText(String(value))
 }
 
 /** Text of an instant. */

@@ -117,6 +117,13 @@ const ROWS: readonly Row[] = [
   ['health', () => ['health'], { out: /^ready\ttrue$/m }, NO_SERVER],
   ['recovery', () => ['recovery'], { out: /^found\t1$/m }, NO_SERVER],
   ['audit list', ({ ids }) => ['audit', 'list', '--task', ids.imports], ...same({ out: /\tcreated\t/ })],
+  ['verify', () => ['verify'], { code: 6, err: /is held by process/ }, { out: /no damage\.$/m }],
+  [
+    'backup create',
+    () => ['backup', 'create', join(mkdtempSync(join(base, 'backup-')), 'file')],
+    { code: 6, err: /is held by process/ },
+    { out: /commit \d+ of store/ },
+  ],
   ['doctor', () => ['doctor'], ...same({ out: /^store\tok\tformat 2/m })],
   ['tasks start', () => ['tasks', 'start', 'imports', '--input', '1'], { out: /^task-\w+ started\.$/m }, NO_SERVER],
   [
