@@ -196,7 +196,7 @@ test('ARCHITECTURE.md answers where things are', () => {
     .trim()
     .split('\n')
     .map((row) => /`([^`]+)` \|$/.exec(row)?.[1] ?? row)
-  expect(named).toHaveLength(27)
+  expect(named).toHaveLength(25)
   expect(named.filter((path) => !paths.has(path))).toEqual([])
 })
 
