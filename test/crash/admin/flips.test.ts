@@ -1,7 +1,8 @@
 /**
  * Goal: `verify` reports each damage of a file that changes an answer of the store.
- * Method: stores with tables and logs of each age; one bit of one file is flipped, or its end is cut off. If `verify` finds
- * nothing, everything in the database must be as it was. `VERIFY_DAMAGES=1000` makes the full trial.
+ * Method: stores with tables and logs of each age; in one file a bit is flipped, its end is cut off, some bytes become zeros,
+ * others or those of another place, or the file is deleted. If `verify` finds nothing, everything in the database must be as it
+ * was. `VERIFY_DAMAGES=1000` makes the full trial.
  */
 import { cp, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -10,8 +11,8 @@ import { ClassicLevel } from 'classic-level'
 import { Holdfast, silentLogger } from 'holdfast'
 import { verify } from 'holdfast/admin'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { checkFiles } from '../../../src/admin/files/check-files.js'
-import { readManifest } from '../../../src/admin/files/manifest.js'
+import { checkFiles } from '../../../src/store/files/check-files.js'
+import { readManifest } from '../../../src/store/files/manifest.js'
 import { randomOf, seedFor } from '../../helpers/simulation.js'
 import { fill, storeTasks } from '../../helpers/stores.js'
 
@@ -50,21 +51,60 @@ async function contentOf(dir: string): Promise<Map<string, string>> {
   return content
 }
 
-/** Flips a bit of a file, or cuts its end off. */
+/** Kinds of damage of a file, and their share. Most are single bits, since these are the hardest to notice. */
+const KINDS = [
+  ['flip', 0.6],
+  ['cut', 0.1],
+  ['zeros', 0.1],
+  ['garbage', 0.1],
+  ['swap', 0.05],
+  ['delete', 0.05],
+] as const
+
+function kindOfDamage(): (typeof KINDS)[number][0] {
+  let at = random()
+  for (const [kind, share] of KINDS) {
+    at -= share
+    if (at < 0) return kind
+  }
+  return 'flip'
+}
+
+/** Damages one file of the database. */
 async function damage(dir: string): Promise<string> {
   const names = (await readdir(join(dir, 'db'))).filter((name) => /ldb$|log$|MANIFEST|CURRENT/.test(name))
   const name = names[upTo(names.length)] as string
   const path = join(dir, 'db', name)
+  const kind = kindOfDamage()
+  if (kind === 'delete') {
+    await rm(path)
+    return `${name} deleted`
+  }
   const bytes = await readFile(path)
   const at = upTo(bytes.length)
-  if (random() < 0.1) {
-    await truncate(path, at)
-    return `${name} cut at ${at}`
+  const length = Math.min(1 + upTo(4_096), bytes.length - at)
+  const what = `${name}: ${kind} of ${length} bytes at byte ${at}`
+  switch (kind) {
+    case 'flip': {
+      const bit = upTo(8)
+      bytes[at] = (bytes[at] as number) ^ (1 << bit)
+      await writeFile(path, bytes)
+      return `${name}: bit ${bit} of byte ${at}`
+    }
+    case 'cut':
+      await truncate(path, at)
+      return `${name} cut at ${at}`
+    case 'zeros':
+      bytes.fill(0, at, at + length)
+      break
+    case 'garbage':
+      for (let index = at; index < at + length; index++) bytes[index] = upTo(256)
+      break
+    case 'swap':
+      bytes.copyWithin(at, upTo(bytes.length - length + 1), bytes.length)
   }
-  const bit = upTo(8)
-  bytes[at] = (bytes[at] as number) ^ (1 << bit)
   await writeFile(path, bytes)
-  return `${name}: bit ${bit} of byte ${at}`
+  return what
 }
 
 test('damage of a file is reported, or changes no answer', { timeout: 60_000 + DAMAGES * 5_000 }, async () => {

@@ -1,7 +1,7 @@
 /** Checks the files of a database against the checksums in them, without LevelDB, which aborts at some damage. */
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { isMissing } from '../../store/disk/files.js'
+import { isMissing } from '../disk/files.js'
 import { readLogFile } from './log-format.js'
 import { readManifest } from './manifest.js'
 import { tableDamage } from './table.js'
