@@ -1,5 +1,6 @@
 /** Makes the pages of docs/reference from what the package exports. Pure: the same source gives the same text. */
 import { z } from 'zod'
+import { JOBS, type JobRoute } from '../../src/operator/contract/jobs.js'
 import type { Route } from '../../src/operator/contract/route.js'
 import { ROUTES } from '../../src/operator/contract/routes.js'
 import type { Doc, Entry, Export, LogLine, Member, Source } from './source.js'
@@ -284,33 +285,44 @@ function logLinesPage(lines: readonly LogLine[]): string {
 /** The routes of the operator API, from their schemas. */
 function routesPage(routes: Readonly<Record<string, Route>>): string {
   const sections = Object.entries(routes).map(([name, { method, path, summary, params, query, body, response }]) => {
-    const given = [
-      ['path', params],
-      ['query', query],
-      ['body', body],
-    ] as const
-    const rows = given.flatMap(([where, schema]) =>
-      fieldsOf(z.toJSONSchema(schema, JSON_SCHEMA)).map(({ field, type, isRequired, text }) => [
-        `\`${field}\``,
-        where,
-        cell(`\`${type}\``),
-        isRequired ? 'yes' : 'no',
-        cell(text),
-      ]),
-    )
-    const request = rows.length === 0 ? '' : table(['field', 'in', 'type', 'required', ''], rows)
-    const answer = `Answer:\n\n\`\`\`ts\n${typeOf(z.toJSONSchema(response, JSON_SCHEMA), '')}\n\`\`\``
+    const request = requestTable({ path: params, query, body })
+    const answer = `Answer:\n\n${schemaBlock(response)}`
     return [`## ${name}`, `\`${method} ${path}\`: ${summary}`, request, answer]
       .filter((part) => part !== '')
       .join('\n\n')
   })
+  const jobs = Object.entries<JobRoute>(JOBS).map(([name, { path, summary, body, report }]) =>
+    [`### ${name}`, `\`POST ${path}\`: ${summary}`, requestTable({ body }), `Report:\n\n${schemaBlock(report)}`]
+      .filter((part) => part !== '')
+      .join('\n\n'),
+  )
   return page(
     'Routes of the operator API',
     'Each route of version 1 is a function of [`operatorClient`](operator.md#operatorclient): path, query and body are one object. Instants are milliseconds since the epoch. The page [the operator API](../operations/operator-api.md) describes how a client finds the server, and who is let in.',
     ...sections,
     '## The feed of events',
     '`GET /v1/events?taskId=`: a stream of server-sent events. The first one is `snapshot`: `{ task, segments }` of a task, or `{ stats, recovery }`. Then each [event](events.md) follows, with `at`. The last one is `closed`, or `cut` for a client that reads too slowly.',
+    '## Jobs',
+    'A job is long work of the server. One runs at a time (`LIMIT_EXCEEDED`), and it ends when its client disconnects. The answer is `application/octet-stream`, a stream of frames: a letter, a length (32 bits, the lowest byte first) and a payload. `M` is a message in JSON: `{ kind: "progress", phase, done }`, `{ kind: "ping" }`, and as the last one `{ kind: "done", report }` or `{ kind: "failed", error }`. `B` is the next part of the file. A stream without a last message was interrupted. Callers with `readOnly` are refused; `backup` needs `showValues` too.',
+    ...jobs,
   )
+}
+
+function requestTable(parts: Readonly<Record<string, z.ZodType>>): string {
+  const rows = Object.entries(parts).flatMap(([where, schema]) =>
+    fieldsOf(z.toJSONSchema(schema, JSON_SCHEMA)).map(({ field, type, isRequired, text }) => [
+      `\`${field}\``,
+      where,
+      cell(`\`${type}\``),
+      isRequired ? 'yes' : 'no',
+      cell(text),
+    ]),
+  )
+  return rows.length === 0 ? '' : table(['field', 'in', 'type', 'required', ''], rows)
+}
+
+function schemaBlock(schema: z.ZodType): string {
+  return `\`\`\`ts\n${typeOf(z.toJSONSchema(schema, JSON_SCHEMA), '')}\n\`\`\``
 }
 
 const JSON_SCHEMA = { io: 'output', unrepresentable: 'any', reused: 'inline' } as const

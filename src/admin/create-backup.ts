@@ -3,25 +3,22 @@
  *
  * - The files of the database are linked, which takes the holder some milliseconds. The rest is done by a process of low
  *   priority: it verifies every record of the links, and writes the file.
- * - A file is written under another name (`….partial`) and renamed at the end. So a file under its own name is whole.
  */
-import { existsSync, readFileSync } from 'node:fs'
-import { rename, rm } from 'node:fs/promises'
-import { dirname, resolve } from 'node:path'
+import { readFileSync } from 'node:fs'
 import type { Readable, Writable } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
+import { finished, pipeline } from 'node:stream/promises'
 import { systemClock } from '../base/clock.js'
 import { HoldfastError } from '../base/errors.js'
 import { checkFlag, checkFunction, checkFunctionsOf, checkOptionsOf, expected, type Names } from '../base/expected.js'
 import { explain } from '../store/disk/damage.js'
-import { fsyncDirectory } from '../store/disk/files.js'
 import { FORMAT_VERSION } from '../store/disk/layout.js'
 import type { StoreCopy } from '../store/store.js'
 import { BACKUP_VERSION } from './backup-format.js'
 import type { BackupFooter } from './backup-parts.js'
 import type { JobProgress } from './job.js'
 import { runJob } from './run-job.js'
-import { copyOf, reportOf, type VerifyReport } from './verify.js'
+import { checkSignal, copyOf, reportOf, type VerifyReport } from './verify.js'
+import { backupFailed, wholeFile } from './whole-file.js'
 
 /** A `Writable` of Node, such as a response of an HTTP server. */
 export interface BackupStream {
@@ -48,6 +45,8 @@ export interface BackupOptions {
   readonly acceptDamage?: boolean | undefined
   /** Receives the progress, now and then. */
   readonly onProgress?: ((progress: JobProgress) => void) | undefined
+  /** Signal that ends the backup. Then it rejects with the reason of the signal. */
+  readonly signal?: AbortSignal | undefined
 }
 
 const BACKUP_OPTIONS: Names<BackupOptions> = {
@@ -57,6 +56,7 @@ const BACKUP_OPTIONS: Names<BackupOptions> = {
   stream: true,
   acceptDamage: true,
   onProgress: true,
+  signal: true,
 }
 
 /** A backup that was made. */
@@ -77,69 +77,68 @@ export interface BackupReport extends BackupFooter {
  */
 export async function createBackup(options: BackupOptions): Promise<BackupReport> {
   checkOptionsOf('createBackup', options, BACKUP_OPTIONS)
-  const { file, stream, acceptDamage = false, onProgress } = options
+  const { file, stream, acceptDamage = false, onProgress, signal } = options
   checkFlag('acceptDamage', acceptDamage)
   if (onProgress !== undefined) checkFunction('onProgress', onProgress)
+  checkSignal(signal)
   if ((file === undefined) === (stream === undefined)) {
     throw new TypeError('Expected the options of `createBackup` to have either `file` or `stream`')
   }
-  if (stream !== undefined) checkFunctionsOf('stream', stream, ['write', 'end', 'destroy'])
-  else if (typeof file !== 'string' || file === '') throw expected('file', 'a non-empty path', file)
-  const target = file === undefined ? undefined : resolve(file)
-  if (target !== undefined && existsSync(target)) throw backupFailed(`the file ${target} exists; name a new one`)
-  try {
+  const make = async (partial: string | undefined) => {
     const copy = await copyOf('createBackup', options)
     try {
-      return await write(copy, { target, stream, acceptDamage, onProgress })
+      return await write(copy, { partial, stream, acceptDamage, onProgress, signal })
     } finally {
       await copy.remove()
     }
+  }
+  if (stream === undefined) {
+    if (typeof file !== 'string' || file === '') throw expected('file', 'a non-empty path', file)
+    return wholeFile(file, make)
+  }
+  checkFunctionsOf('stream', stream, ['write', 'end', 'destroy'])
+  try {
+    return await make(undefined)
   } catch (error) {
-    stream?.destroy()
+    stream.destroy()
     throw error
   }
 }
 
-interface Output extends Pick<BackupOptions, 'stream' | 'onProgress'> {
-  readonly target: string | undefined
+interface Output extends Pick<BackupOptions, 'stream' | 'onProgress' | 'signal'> {
+  /** File to write, which gets its name at the end; `undefined` for a stream. */
+  readonly partial: string | undefined
   readonly acceptDamage: boolean
 }
 
-async function write(copy: StoreCopy, { target, stream, acceptDamage, onProgress }: Output): Promise<BackupReport> {
+async function write(copy: StoreCopy, { partial, stream, acceptDamage, ...options }: Output): Promise<BackupReport> {
   const { path: databaseDir, storeId, anchored } = copy
   const createdAt = systemClock.now()
   const header = { backup: BACKUP_VERSION, format: FORMAT_VERSION, storeId, createdAt, version: packageVersion() }
-  const partial = target === undefined ? null : `${target}.partial`
   let streaming: Promise<void> = Promise.resolve()
   const onStream = (backup: Readable) => {
-    if (!stream) return
-    streaming = pipeline(backup, stream as Writable)
+    // Ended once the process has said that the backup is whole.
+    streaming = pipeline(backup, stream as Writable, { end: false })
     streaming.catch(() => {}) // Awaited below, once the process has ended.
   }
-  try {
-    const job = { databaseDir, storeId, anchored, backup: { file: partial, header, acceptDamage } }
-    const end = await runJob(job, { ...(onProgress ? { onProgress } : {}), ...(stream ? { onStream } : {}) })
-    await streaming.catch((error: unknown) => {
-      throw backupFailed(`the stream failed: ${explain(error)}`, error)
-    })
-    if (end.kind === 'failed') throw backupFailed(end.message)
-    const verification = reportOf(storeId, end)
-    if (end.kind !== 'done' || !end.footer) throw refusedFor(verification)
-    if (partial !== null && target !== undefined) await finish(partial, target)
-    return { ...end.footer, storeId, createdAt, verification }
-  } catch (error) {
-    if (partial !== null) await rm(partial, { force: true }).catch(() => {})
-    throw error
-  }
+  const job = { databaseDir, storeId, anchored, backup: { file: partial ?? null, header, acceptDamage } }
+  const end = await runJob(job, { ...options, onStream: stream && onStream })
+  await streaming.catch(streamFailed)
+  if (end.kind === 'failed') throw backupFailed(end.message)
+  const verification = reportOf(storeId, end)
+  if (end.kind !== 'done' || !end.footer) throw refusedFor(verification)
+  if (stream) await ended(stream as Writable).catch(streamFailed)
+  return { ...end.footer, storeId, createdAt, verification }
 }
 
-async function finish(partial: string, target: string): Promise<void> {
-  try {
-    await rename(partial, target)
-    await fsyncDirectory(dirname(target))
-  } catch (error) {
-    throw backupFailed(explain(error), error)
-  }
+async function ended(stream: Writable): Promise<void> {
+  const over = finished(stream, { readable: false })
+  stream.end()
+  await over
+}
+
+function streamFailed(error: unknown): never {
+  throw backupFailed(`the stream failed: ${explain(error)}`, error)
 }
 
 function refusedFor({ findings, findingCounts, storeId }: VerifyReport): HoldfastError {
@@ -152,11 +151,6 @@ function refusedFor({ findings, findingCounts, storeId }: VerifyReport): Holdfas
     `The store is damaged, so no backup was made: ${what}${more}. Keep the last good backup, and see \`verify\`; \`acceptDamage: true\` makes a backup with the damage.`,
     { details: { storeId, findings: findings.slice(0, 20), findingCounts } },
   )
-}
-
-/** Creates the error of a backup that could not be made. */
-export function backupFailed(reason: string, cause?: unknown): HoldfastError {
-  return new HoldfastError('BACKUP_FAILED', `The backup could not be made: ${reason}`, { cause, details: { reason } })
 }
 
 /** Version of this package, whose code may be in a folder of dist or in dist itself. */

@@ -19,14 +19,28 @@ function workerPath(): string {
 
 const STDERR_CHARS_MAX = 2_000
 
+/** Options of `runJob`. */
+export interface RunJobOptions {
+  readonly onProgress?: ((progress: JobProgress) => void) | undefined
+  /** Receives the backup, if it is streamed. */
+  readonly onStream?: ((backup: Readable) => void) | undefined
+  /** Ends the process when it aborts. */
+  readonly signal?: AbortSignal | undefined
+}
+
 /**
- * Runs a job. Never rejects.
- * @param onStream receives the backup, if it is streamed
+ * Runs a job. The process has ended when this settles.
+ * @throws the reason of `signal`, once it has aborted; nothing else
  */
-export function runJob(
-  job: Job,
-  { onProgress, onStream }: { onProgress?: (progress: JobProgress) => void; onStream?: (backup: Readable) => void },
-): Promise<JobEnd> {
+export async function runJob(job: Job, options: RunJobOptions = {}): Promise<JobEnd> {
+  const { signal } = options
+  signal?.throwIfAborted()
+  const end = await startJob(job, options)
+  signal?.throwIfAborted()
+  return end
+}
+
+function startJob(job: Job, { onProgress, onStream, signal }: RunJobOptions): Promise<JobEnd> {
   return new Promise((resolve) => {
     const child = spawn(process.execPath, [...LOADER, workerPath(), JSON.stringify(job)], {
       // Inside Electron, the executable is a Node only with this variable.
@@ -53,10 +67,13 @@ export function runJob(
       for (const line of lines) receive(JSON.parse(line) as JobMessage)
     })
     if (backup) onStream?.(backup)
+    const kill = () => void child.kill('SIGKILL')
+    signal?.addEventListener('abort', kill, { once: true })
     child.on('error', (error) => resolve({ kind: 'failed', message: error.message }))
-    child.on('close', (code, signal) => {
+    child.on('close', (code, killedBy) => {
+      signal?.removeEventListener('abort', kill)
       const text = /Assertion .*|^\w*Error\b.*$/m.exec(said)?.[0] ?? said.trim().split('\n').at(-1) ?? ''
-      const how = `${signal ?? `exit code ${code}`}: ${text}`
+      const how = `${killedBy ?? `exit code ${code}`}: ${text}`
       // Before LevelDB opens the copy, nothing in the store can end the process.
       const crash = found && ({ kind: 'crashed', how, ...found } as const)
       resolve(end ?? crash ?? { kind: 'failed', message: `the process that reads the store ended with ${how}` })

@@ -4,11 +4,11 @@
  */
 import { realpath } from 'node:fs/promises'
 import { join } from 'node:path'
-import { engineOf } from '../api/binding.js'
 import { systemClock } from '../base/clock.js'
 import { HoldfastError } from '../base/errors.js'
 import { createIds } from '../base/ids.js'
 import { silentLogger } from '../base/logger.js'
+import { engineOf } from '../engine/recovery/open-engines.js'
 import { linkDatabase } from '../store/copies/linked-copy.js'
 import { explain } from '../store/disk/damage.js'
 import { ANCHOR_FILE } from '../store/disk/files.js'

@@ -16,9 +16,11 @@ export interface VerifyOptions {
   readonly holdfast?: object | undefined
   /** Receives the progress, now and then. */
   readonly onProgress?: ((progress: JobProgress) => void) | undefined
+  /** Signal that ends the verification. Then it rejects with the reason of the signal. */
+  readonly signal?: AbortSignal | undefined
 }
 
-const VERIFY_OPTIONS: Names<VerifyOptions> = { dir: true, holdfast: true, onProgress: true }
+const VERIFY_OPTIONS: Names<VerifyOptions> = { dir: true, holdfast: true, onProgress: true, signal: true }
 
 /** Result of a verification. */
 export interface VerifyReport {
@@ -48,13 +50,20 @@ export interface VerifyReport {
  */
 export async function verify(options: VerifyOptions): Promise<VerifyReport> {
   checkOptionsOf('verify', options, VERIFY_OPTIONS)
-  if (options.onProgress !== undefined) checkFunction('onProgress', options.onProgress)
+  const { onProgress, signal } = options
+  if (onProgress !== undefined) checkFunction('onProgress', onProgress)
+  checkSignal(signal)
   const copy = await copyOf('verify', options)
   try {
-    return await verifyCopy(copy, options.onProgress)
+    return await verifyCopy(copy, { onProgress, signal })
   } finally {
     await copy.remove()
   }
+}
+
+/** @throws TypeError for anything but an `AbortSignal`, and but `undefined` */
+export function checkSignal(given: unknown): void {
+  if (given !== undefined && !(given instanceof AbortSignal)) throw expected('signal', 'an AbortSignal', given)
 }
 
 /** Makes the copy that `dir` or `holdfast` names. */
@@ -70,9 +79,9 @@ export function copyOf(call: string, { dir, holdfast }: Pick<VerifyOptions, 'dir
 /** Verifies a copy that was made for this. */
 export async function verifyCopy(
   { path, storeId, anchored }: StoreCopy,
-  onProgress: ((progress: JobProgress) => void) | undefined,
+  options: Pick<VerifyOptions, 'onProgress' | 'signal'>,
 ): Promise<VerifyReport> {
-  const end = await runJob({ databaseDir: path, storeId, anchored }, onProgress ? { onProgress } : {})
+  const end = await runJob({ databaseDir: path, storeId, anchored }, options)
   return reportOf(storeId, end)
 }
 

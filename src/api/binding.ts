@@ -18,6 +18,7 @@ import {
   type StartOptions,
   startTask,
 } from '../engine/lifecycle/start.js'
+import { engineOf } from '../engine/recovery/open-engines.js'
 import { BindingRecords } from '../store/binding-records.js'
 import { readHead } from '../store/reads.js'
 import type { AnyTaskDefinition } from '../task/definition/definition.js'
@@ -25,29 +26,12 @@ import { isSettled } from '../task/head.js'
 import type { Outcome } from '../task/log/outcome.js'
 import { type TaskView, viewOf } from './task-view.js'
 
-const engines = new WeakMap<object, Engine>()
-
-/** Stores the engine of a `Holdfast` for `bindingOf`, because the field that holds the engine is private. */
-export function openToBindings(holdfast: object, engine: Engine): void {
-  engines.set(holdfast, engine)
-}
-
 /**
  * Returns the binding interface of a `Holdfast`.
  * @throws TypeError for anything but an open `Holdfast`
  */
 export function bindingOf(holdfast: object): Binding {
   return new Binding(engineOf(holdfast))
-}
-
-/**
- * The engine of a `Holdfast`.
- * @throws TypeError for anything but an open `Holdfast`
- */
-export function engineOf(holdfast: object): Engine {
-  const engine = typeof holdfast === 'object' && holdfast !== null ? engines.get(holdfast) : undefined
-  if (!engine) throw new TypeError('Expected `holdfast` to be what `Holdfast.open` resolved to')
-  return engine
 }
 
 /** The engine, with the calls for a protocol binding. */

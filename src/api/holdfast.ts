@@ -36,6 +36,7 @@ import { type Sent, send } from '../engine/lifecycle/send.js'
 import { completeSession } from '../engine/lifecycle/settle.js'
 import { createSessionTask, type Started, type StartOptions, startTask } from '../engine/lifecycle/start.js'
 import { waitForResult } from '../engine/lifecycle/wait-for-result.js'
+import { noteEngine } from '../engine/recovery/open-engines.js'
 import { startSweeping } from '../engine/retention/sweeper.js'
 import { openStore } from '../store/open.js'
 import { readCheckpoints } from '../store/read-log.js'
@@ -47,7 +48,7 @@ import type { AnyTaskDefinition, TaskDefinition } from '../task/definition/defin
 import type { TaskHead } from '../task/head.js'
 import type { Outcome } from '../task/log/outcome.js'
 import { assembleEngine } from './assemble-engine.js'
-import { checkConstructed, openToBindings } from './binding.js'
+import { checkConstructed } from './binding.js'
 import { type ListOptions, listTasks, type TaskPage } from './list.js'
 import { startOperatorApi } from './operator-api.js'
 import { OperatorCalls } from './operator-calls.js'
@@ -68,7 +69,7 @@ export class Holdfast extends OperatorCalls {
     super(checkConstructed(engine))
     this.#engine = engine
     this.#stopSweeping = startSweeping(engine)
-    openToBindings(this, engine)
+    noteEngine(this, engine)
     this.#stopOperator = startOperatorApi(this, engine)
   }
 

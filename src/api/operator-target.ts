@@ -18,7 +18,9 @@ import { resumeTask } from '../engine/lifecycle/resume.js'
 import { retryNow } from '../engine/lifecycle/retry-now.js'
 import { send } from '../engine/lifecycle/send.js'
 import { startTask } from '../engine/lifecycle/start.js'
+import { engineOf } from '../engine/recovery/open-engines.js'
 import { deleteSettled } from '../engine/retention/delete-settled.js'
+import type { JobHandlers } from '../operator/contract/jobs.js'
 import { PROTOCOL_VERSION } from '../operator/contract/protocol.js'
 import type { ResponseOf } from '../operator/contract/route.js'
 import type { FeedEvent, Handlers, OperatorTarget, Routes } from '../operator/contract/routes.js'
@@ -30,7 +32,6 @@ import { settledAlready } from '../task/decisions/transition.js'
 import type { TaskHead } from '../task/head.js'
 import type { Outcome, TaskError } from '../task/log/outcome.js'
 import { auditOf } from './audit.js'
-import { engineOf } from './binding.js'
 import { actOnMany } from './bulk.js'
 import { explainFound } from './explanation.js'
 import { readHealth } from './health.js'
@@ -55,6 +56,7 @@ export function operatorTarget(holdfast: object): OperatorTarget {
   const handlers = handlersOf(engine)
   return {
     handlers,
+    jobs: jobsOf(holdfast),
     subscribe: (taskId, listener) => subscribe(engine, taskId, listener),
     async snapshot(taskId) {
       if (taskId === undefined) return { stats: await readStats(engine), recovery: recoveryOf(engine.report) }
@@ -65,6 +67,15 @@ export function operatorTarget(holdfast: object): OperatorTarget {
       ])
       return { task, ...steps }
     },
+  }
+}
+
+/** The jobs. Their code is loaded by the first one, so that no server loads it at its start. */
+function jobsOf(holdfast: object): JobHandlers {
+  const load = async () => (await import('../operator/server/store-jobs.js')).storeJobs(holdfast)
+  return {
+    verify: async (request, control) => (await load()).verify(request, control),
+    backup: async (request, control) => (await load()).backup(request, control),
   }
 }
 

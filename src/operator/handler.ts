@@ -1,14 +1,15 @@
 /**
- * The routes of the operator API in an author's server. Owns the feeds that it has opened.
+ * The routes of the operator API in an author's server. Owns the feeds and jobs that it has begun.
  *
  * handler-1. A request is authorized before its body is read. Without a caller from `authorize`, nothing is served.
  * handler-2. `authorize` that throws, or that returns anything but a caller, refuses the request.
  */
-import { engineOf } from '../api/binding.js'
+
 import type { Holdfast } from '../api/holdfast.js'
 import { operatorTarget } from '../api/operator-target.js'
 import { checkFunction, checkOptionsOf, expected } from '../base/expected.js'
 import { faultOf } from '../base/fault.js'
+import { engineOf } from '../engine/recovery/open-engines.js'
 import type { FetchContext } from '../http/node.js'
 import { checkOrigin } from '../http/reply.js'
 import { type Problem, problemResponse } from './contract/problem.js'
@@ -23,6 +24,7 @@ import {
   type ServedOperator,
 } from './server/dispatch.js'
 import { Feeds } from './server/feed.js'
+import { JobStreams } from './server/job-streams.js'
 import { releaseOfPackage } from './server/release.js'
 
 /** A caller that `authorize` lets in. */
@@ -73,7 +75,7 @@ export interface OperatorHandlerOptions {
 
 /** The operator API in an author's server. Created by `operatorHandler`. */
 export interface OperatorHandler extends MountedHandler {
-  /** Ends every feed. A feed also ends when the store is closed. */
+  /** Ends every feed and job. They also end when the store is closed. */
   readonly close: () => void
 }
 
@@ -90,11 +92,18 @@ export function operatorHandler(holdfast: Holdfast, options: OperatorHandlerOpti
   const feeds = new Feeds()
   const bodyBytesMax = bodyBytesMaxOf(engine.limits.inputBytesMax)
   const { logger } = engine
-  const served = { target: operatorTarget(holdfast), feeds, logger, release: releaseOfPackage(), bodyBytesMax }
-  void engine.closingBegan.then(() => feeds.close('closed', 'The server closes its store.'))
+  const jobs = new JobStreams(logger)
+  const served = { target: operatorTarget(holdfast), feeds, jobs, logger, release: releaseOfPackage(), bodyBytesMax }
+  void engine.closingBegan.then(() => {
+    feeds.close('closed', 'The server closes its store.')
+    return jobs.close()
+  })
   return {
     ...mount((request, context) => answer(served, checked, request, context), bodyBytesMax),
-    close: () => feeds.close('closed', 'The server ends the feeds of events.'),
+    close: () => {
+      feeds.close('closed', 'The server ends the feeds of events.')
+      void jobs.close()
+    },
   }
 }
 

@@ -4,11 +4,12 @@
  * health-1. Requests that come while an answer is being made get the same answer. So many requests cost no more than one
  *   after the other.
  */
-import { engineOf } from '../api/binding.js'
+
 import { type Health, readHealth } from '../api/health.js'
 import type { Holdfast } from '../api/holdfast.js'
 import { checkOptionsOf, expected } from '../base/expected.js'
 import { faultOf } from '../base/fault.js'
+import { engineOf } from '../engine/recovery/open-engines.js'
 import { METRICS_CONTENT_TYPE, metricsText, TypeLabels } from './metrics.js'
 import { type MountedHandler, mount } from './mount.js'
 

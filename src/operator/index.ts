@@ -1,13 +1,17 @@
 /** The operator API: a client for the process that has a store open, and handlers for an author's server. `holdfast/operator`. */
 
+export type { BackupStream } from '../admin/create-backup.js'
 export {
   type EventsOptions,
+  type OperatorBackupOptions,
   type OperatorClient,
   type OperatorClientOptions,
   type OperatorRouteCalls,
   operatorClient,
 } from './client/client.js'
+export type { OperatorJobOptions } from './client/jobs.js'
 export type { OperatorEvent, OperatorSnapshot } from './client/operator-event.js'
+export type { OperatorProgress } from './contract/jobs.js'
 export {
   type AuthorizedOperator,
   type OperatorHandler,

@@ -1,6 +1,8 @@
 /** `holdfast verify` and `holdfast backup …`: the health of the files, and safe copies. */
+import { createWriteStream } from 'node:fs'
 import { resolve } from 'node:path'
-import type { JobProgress, RestoreProgress, VerifyReport } from '../../admin/index.js'
+import type { RestoreProgress } from '../../admin/index.js'
+import type { OperatorClient, OperatorProgress } from '../../operator/index.js'
 import { type Context, commandContext, type Terminal } from '../terminal/context.js'
 import { CommandError } from '../terminal/exit-codes.js'
 import { instantText } from '../terminal/output.js'
@@ -9,6 +11,7 @@ import { progressOn } from '../terminal/progress.js'
 
 // Loaded by the commands that need it, so that `holdfast doctor` works where the native module does not load.
 const loadAdmin = () => import('../../admin/index.js')
+const loadConnect = () => import('../terminal/connect.js')
 
 /** Adds the commands. */
 export function addCopyCommands(program: Command, terminal: Terminal): void {
@@ -17,10 +20,16 @@ export function addCopyCommands(program: Command, terminal: Terminal): void {
     .description('Check every record of a store. Exit code 7 if damage is found.')
     .action(async (_options: unknown, command: Command) => {
       const context = commandContext(terminal, command)
-      const progress = progressOn(context)
-      const onProgress = (at: JobProgress) => progress.on(at.phase, at.done)
-      const { verify } = await loadAdmin()
-      const report = await verify({ dir: context.dir, onProgress }).finally(() => progress.end())
+      const { dir } = context
+      const report = await withProgress(context, async (options) => {
+        const { verify } = await loadAdmin()
+        const { byHolder } = await loadConnect()
+        return byHolder<Report>(
+          dir,
+          (client) => client.verify(options).finally(() => client.close()),
+          () => verify({ dir, ...options }),
+        )
+      })
       printReport(context, report)
     })
   const backup = program.command('backup').description('Make, check and restore copies of a store.')
@@ -29,11 +38,9 @@ export function addCopyCommands(program: Command, terminal: Terminal): void {
     .description('Copy the store into one file, while its tasks run or at rest.')
     .action(async (file: string, _options: unknown, command: Command) => {
       const context = commandContext(terminal, command)
-      const progress = progressOn(context)
       const target = resolve(file)
-      const onProgress = (at: JobProgress) => progress.on(at.phase, at.done)
-      const { createBackup, verifyBackup } = await loadAdmin()
-      await createBackup({ dir: context.dir, file: target, onProgress }).finally(() => progress.end())
+      const { verifyBackup } = await loadAdmin()
+      await withProgress(context, (options) => createInto(target, context.dir, options))
       const info = await verifyBackup({ file: target })
       context.output.done(`${target}: commit ${info.commit} of store ${info.storeId}.`, { file: target, ...info })
     })
@@ -75,7 +82,38 @@ export function addCopyCommands(program: Command, terminal: Terminal): void {
     })
 }
 
-function printReport({ output }: Context, report: VerifyReport): void {
+type Report = Awaited<ReturnType<OperatorClient['verify']>>
+
+interface RunOptions {
+  readonly onProgress: (at: OperatorProgress) => void
+  readonly signal: AbortSignal
+}
+
+/** Runs long work with a display of its progress. It ends when the user interrupts the command. */
+async function withProgress<T>(context: Context, work: (options: RunOptions) => Promise<T>): Promise<T> {
+  const progress = progressOn(context)
+  const onProgress = ({ phase, done }: OperatorProgress) => progress.on(phase, done)
+  return work({ onProgress, signal: context.terminal.interrupted }).finally(() => progress.end())
+}
+
+/** Makes a backup. A server sends it, so that no process but this one writes the file. */
+async function createInto(file: string, dir: string, options: RunOptions): Promise<void> {
+  const { createBackup } = await loadAdmin()
+  const { wholeFile } = await import('../../admin/whole-file.js')
+  const { byHolder } = await loadConnect()
+  const receive = (client: OperatorClient) =>
+    wholeFile(file, async (partial) => {
+      const stream = createWriteStream(partial, { mode: 0o600 })
+      await client.backup({ ...options, stream })
+    })
+  await byHolder(
+    dir,
+    (client) => receive(client).finally(() => client.close()),
+    async () => void (await createBackup({ dir, file, ...options })),
+  )
+}
+
+function printReport({ output }: Context, report: Report): void {
   if (output.json) output.object(report)
   else {
     output.rows(report.findings, [

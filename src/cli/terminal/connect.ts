@@ -45,23 +45,40 @@ const LOOKS_MAX = 3
  * @param needsServer sentence of a command that only a running server can carry out; `undefined` if the command works on a store at rest
  * @throws CommandError, HoldfastError
  */
-export async function connect(
+export function connect(dir: string, { needsServer = false }: { needsServer?: boolean } = {}): Promise<Connected> {
+  return byHolder<Connected>(
+    dir,
+    (client) => ({ mode: 'running', calls: client, client, close: async () => client.close() }),
+    () => {
+      if (needsServer) throw new CommandError(5, `No process runs the store ${dir}; start the server.`)
+      return openStopped(dir, actorName())
+    },
+  )
+}
+
+/**
+ * Calls `running` with a client of the process that holds the store, or `stopped` if no process does. `running` closes the
+ * client.
+ * @throws HoldfastError as `operatorClient`; what the called function throws
+ */
+export async function byHolder<T>(
   dir: string,
-  { needsServer = false }: { needsServer?: boolean } = {},
-): Promise<Connected> {
-  const actor = actorName()
+  running: (client: OperatorClient) => T | Promise<T>,
+  stopped: () => T | Promise<T>,
+): Promise<T> {
   for (let look = 1; ; look++) {
-    const client = operatorClient({ dir, actor })
+    const client = operatorClient({ dir, actor: actorName() })
+    const isRunning = await client.info().then(
+      () => true,
+      (error: unknown) => {
+        client.close()
+        if (!isCode(error, 'STORE_NOT_HELD')) throw error
+        return false
+      },
+    )
+    if (isRunning) return running(client)
     try {
-      await client.info()
-      return { mode: 'running', calls: client, client, close: async () => client.close() }
-    } catch (error) {
-      client.close()
-      if (!isCode(error, 'STORE_NOT_HELD')) throw error
-    }
-    if (needsServer) throw new CommandError(5, `No process runs the store ${dir}; start the server.`)
-    try {
-      return await openStopped(dir, actor)
+      return await stopped()
     } catch (error) {
       if (!isCode(error, 'STORE_LOCKED') || look >= LOOKS_MAX) throw error
     }

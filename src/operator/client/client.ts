@@ -1,10 +1,13 @@
-/** The typed client of the operator API: a function for each route, and the feed of events. */
+/** The typed client of the operator API: a function for each route, the jobs, and the feed of events. */
 import { userInfo } from 'node:os'
-import { checkCount, checkOptionsOf, expected, type Names } from '../../base/expected.js'
+import type { BackupStream } from '../../admin/create-backup.js'
+import { checkCount, checkFunctionsOf, checkOptionsOf, expected, type Names } from '../../base/expected.js'
+import type { JobReport } from '../contract/jobs.js'
 import type { RequestOf, ResponseOf, Route } from '../contract/route.js'
 import type { RouteName, Routes } from '../contract/routes.js'
 import { FEED_PATH, ROUTES } from '../contract/routes.js'
 import { readEvents } from './events.js'
+import { callJob, type OperatorJobOptions } from './jobs.js'
 import type { OperatorEvent } from './operator-event.js'
 import { OperatorConnection } from './requests.js'
 
@@ -61,8 +64,29 @@ export type OperatorClient = OperatorRouteCalls & {
    * the server closes the store, and `cut` if this client read too slowly: read again for a new snapshot.
    */
   events(options?: EventsOptions): AsyncGenerator<OperatorEvent, void, undefined>
+  /**
+   * Checks every record of the store, as `verify` of `holdfast/admin` does, in a process that the server starts.
+   * @throws HoldfastError as `verify`; `LIMIT_EXCEEDED` while the server runs another job, `CLOSED`, `OPERATOR_UNAVAILABLE`
+   */
+  verify(options?: OperatorJobOptions): Promise<JobReport<'verify'>>
+  /**
+   * Makes a backup of the store, as `createBackup` of `holdfast/admin` does, and writes it into a stream of this process.
+   * @throws HoldfastError as `createBackup`; `LIMIT_EXCEEDED` while the server runs another job, `CLOSED`, `OPERATOR_UNAVAILABLE`
+   */
+  backup(options: OperatorBackupOptions): Promise<JobReport<'backup'>>
   /** Ends the kept connections. */
   close(): void
+}
+
+/** The options of `backup` of an `OperatorClient`. */
+export interface OperatorBackupOptions extends OperatorJobOptions {
+  /** Receives the backup. It is ended after the last byte, and destroyed if the backup fails. */
+  readonly stream: BackupStream
+  /**
+   * True to make a backup of a store with damage too.
+   * @default false
+   */
+  readonly acceptDamage?: boolean | undefined
 }
 
 /**
@@ -88,6 +112,11 @@ export function operatorClient(options: OperatorClientOptions): OperatorClient {
     events: ({ taskId, signal } = {}) => {
       const query = taskId === undefined ? '' : `?taskId=${encodeURIComponent(taskId)}`
       return readEvents(connection, { method: 'GET', path: FEED_PATH + query, signal })
+    },
+    verify: (options = {}) => callJob(connection, 'verify', {}, options),
+    backup: async ({ acceptDamage, ...options }) => {
+      checkFunctionsOf('stream', options.stream, ['write', 'end', 'destroy'])
+      return callJob(connection, 'backup', { acceptDamage }, options)
     },
     close: () => connection.close(),
   }

@@ -27,6 +27,8 @@ export interface Sending {
   readonly path: string
   readonly body?: string | undefined
   readonly signal?: AbortSignal | undefined
+  /** True if a `POST` changes nothing in the store. */
+  readonly onlyReads?: boolean | undefined
 }
 
 const ATTEMPTS_MAX = 3
@@ -110,15 +112,15 @@ export class OperatorConnection {
   }
 
   /** The error of a connection that broke. */
-  lost({ method }: Sending, cause: unknown, isUnsent = false): HoldfastError {
+  lost({ method, onlyReads = method === 'GET' }: Sending, cause: unknown, isUnsent = false): HoldfastError {
     const why = cause instanceof Error ? ` (${cause.message})` : ''
     const advice = isUnsent
       ? 'Nothing was done.'
-      : method === 'GET'
+      : onlyReads
         ? 'Try again.'
         : 'The server may have done what was requested. Read the state before you repeat the call.'
     const message = `The connection to the server broke${why}. ${advice}`
-    return apiUnavailable(this.options.dir, message, cause, method === 'POST' && !isUnsent)
+    return apiUnavailable(this.options.dir, message, cause, !onlyReads && !isUnsent)
   }
 }
 

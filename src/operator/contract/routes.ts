@@ -3,6 +3,7 @@
  * A path has the task before the action. A request with an unknown name is refused.
  */
 import { z } from 'zod'
+import type { JobHandlers } from './jobs.js'
 import { ExplanationView, HealthView, ManyView } from './operating-views.js'
 import { flagInQuery, get, manyOf, post, type RequestOf, type ResponseOf } from './route.js'
 import * as view from './views.js'
@@ -256,9 +257,10 @@ export interface FeedEvent {
   readonly data: Readonly<Record<string, unknown>>
 }
 
-/** The store behind a server: handlers and events. */
+/** The store behind a server: handlers, jobs and events. */
 export interface OperatorTarget {
   readonly handlers: Handlers
+  readonly jobs: JobHandlers
   /** Calls `listener` for each event of the store, or of one task. Returns a function that stops this. */
   subscribe(taskId: string | undefined, listener: (event: FeedEvent) => void): () => void
   /** State at the begin of a feed: of a task, or of the store. */

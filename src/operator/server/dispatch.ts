@@ -6,6 +6,7 @@ import { HoldfastError } from '../../base/errors.js'
 import { faultOf } from '../../base/fault.js'
 import type { Logger } from '../../base/logger.js'
 import { readBody } from '../../http/reply.js'
+import { JOBS, type JobControl, type JobName, type JobRoute } from '../contract/jobs.js'
 import { type Problem, problemOf, problemResponse } from '../contract/problem.js'
 import {
   PATH_PREFIX,
@@ -17,6 +18,7 @@ import {
 import type { Route } from '../contract/route.js'
 import { FEED_PATH, FeedQuery, type OperatorTarget, ROUTES, type RouteName } from '../contract/routes.js'
 import type { Feeds } from './feed.js'
+import type { JobStreams } from './job-streams.js'
 
 /** A caller that was let in. */
 export interface OperatorCaller {
@@ -32,6 +34,7 @@ export interface OperatorCaller {
 export interface ServedOperator {
   readonly target: OperatorTarget
   readonly feeds: Feeds
+  readonly jobs: JobStreams
   readonly logger: Logger
   readonly release: string
   readonly bodyBytesMax: number
@@ -53,6 +56,8 @@ const SEGMENTS_OF = Object.entries(ROUTES).map(([name, route]) => ({
   route: route as Route,
   segments: route.path.split('/'),
 }))
+
+const JOB_NAMES = Object.keys(JOBS) as JobName[]
 
 /** Answers a request whose path begins after the mount point. */
 export async function dispatch(
@@ -107,12 +112,13 @@ async function answer(
     const { taskId } = checked(FeedQuery, queryOf(request), 'query') as { taskId?: string }
     return served.feeds.open(served.target, taskId, request.signal)
   }
+  const job = JOB_NAMES.find((name) => JOBS[name].path === path)
+  if (job && request.method === 'POST') return openJob(served, request, job, caller)
   const found = findRoute(request.method, path)
   if (!found) return notFound(request.method, path)
   const { name, route, params } = found
   if (route.method !== 'GET' && caller.readOnly) {
-    const message = `${request.method} ${path} changes something, and this caller may only read.`
-    return problemResponse({ code: 'OPERATOR_REFUSED', message })
+    return problemResponse(onlyReads(request.method, path))
   }
   const query = checked(route.query, queryOf(request), 'query')
   const body = route.method === 'POST' ? await bodyOf(request, served.bodyBytesMax) : {}
@@ -121,6 +127,31 @@ async function answer(
   if (caller.hidesValues) delete (given as { values?: boolean }).values
   const handler = served.target.handlers[name] as (given: object, caller: OperatorCaller) => Promise<unknown>
   return handler(given, caller)
+}
+
+/** Begins a job, and answers with its stream. */
+async function openJob(
+  { target, jobs, bodyBytesMax }: ServedOperator,
+  request: Request,
+  name: JobName,
+  { readOnly, hidesValues }: OperatorCaller,
+): Promise<Response> {
+  const { path, body: schema, hasValues }: JobRoute = JOBS[name]
+  if (readOnly) return problemResponse(onlyReads(request.method, path))
+  if (hasValues && hidesValues) {
+    const message = `The answer of ${path} has inputs, results and states, and this caller may not see them.`
+    return problemResponse({ code: 'OPERATOR_REFUSED', message })
+  }
+  const body = await bodyOf(request, bodyBytesMax)
+  if (body instanceof Response) return body
+  const given = checked(schema, body, 'body')
+  const act = target.jobs[name] as (given: object, control: JobControl) => Promise<unknown>
+  return jobs.open((control) => act(given, control), request.signal)
+}
+
+function onlyReads(method: string, path: string): Problem {
+  const message = `${method} ${path} changes something or is work for the server, and this caller may only read.`
+  return { code: 'OPERATOR_REFUSED', message }
 }
 
 function findRoute(method: string, path: string) {

@@ -29,6 +29,7 @@ import {
   socketPaths,
   writeHolder,
 } from './holder-files.js'
+import { JobStreams } from './job-streams.js'
 import { releaseOfPackage } from './release.js'
 
 /** The opening that the API belongs to. */
@@ -68,6 +69,7 @@ export function startHolder(options: HolderOptions): Holder {
 class RunningHolder implements Holder {
   readonly ready: Promise<void>
   readonly #feeds = new Feeds()
+  readonly #jobs: JobStreams
   readonly #secret: string
   readonly #served: ServedOperator
   #server: Server | undefined
@@ -83,7 +85,8 @@ class RunningHolder implements Holder {
     const { target, logger, inputBytesMax } = options
     this.#secret = this.#random()
     const bodyBytesMax = bodyBytesMaxOf(inputBytesMax)
-    this.#served = { target, feeds: this.#feeds, logger, release: releaseOfPackage(), bodyBytesMax }
+    this.#jobs = new JobStreams(logger)
+    this.#served = { target, feeds: this.#feeds, jobs: this.#jobs, logger, release: releaseOfPackage(), bodyBytesMax }
     this.#working = this.#start()
     this.ready = this.#working
   }
@@ -100,6 +103,7 @@ class RunningHolder implements Holder {
 
   async #stop(): Promise<void> {
     const { dir, lockToken, logger } = this.options
+    await this.#jobs.close()
     if (this.#server) await endServer(this.#server)
     this.#server = undefined
     try {

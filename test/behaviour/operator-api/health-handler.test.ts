@@ -1,8 +1,8 @@
 // Goal: probes and Prometheus get a true answer in each state of an instance, and no answer has a value or an ID of a task.
 // Method: requests to the fetch handler of stores on a disk in memory. A strict parser reads the metrics.
 import { expect, test } from 'vitest'
-import { engineOf } from '../../../src/api/binding.js'
 import type { Logger } from '../../../src/base/logger.js'
+import { engineOf } from '../../../src/engine/recovery/open-engines.js'
 import { defineTask, type Holdfast } from '../../../src/index.js'
 import { healthHandler } from '../../../src/operator/index.js'
 import { prometheusText } from '../../../src/operator/prometheus.js'

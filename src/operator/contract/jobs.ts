@@ -1,0 +1,100 @@
+/**
+ * The jobs of the operator API: long work of the server, whose answer is a stream of progress, bytes and at last a report
+ * (frames.ts). A server runs one job at a time.
+ */
+import { z } from 'zod'
+import type { BackupStream } from '../../admin/create-backup.js'
+import type { Wire } from './route.js'
+
+const finding = z.object({
+  code: z.string(),
+  /** Key of the record, or name of the file. */
+  key: z.string(),
+  message: z.string(),
+  meaning: z.string(),
+  action: z.string(),
+})
+
+const VerifyView = z.object({
+  isSound: z.boolean(),
+  storeId: z.string(),
+  commit: z.number().optional(),
+  counts: z.record(z.string(), z.number()),
+  unknown: z.record(z.string(), z.number()),
+  bytes: z.number(),
+  findings: z.array(finding),
+  findingCounts: z.record(z.string(), z.number()),
+})
+
+const BackupView = z.object({
+  storeId: z.string(),
+  createdAt: z.number(),
+  commit: z.number(),
+  records: z.number(),
+  bytes: z.number(),
+  counts: z.record(z.string(), z.number()),
+  sha256: z.string(),
+  verification: VerifyView,
+})
+
+/** One job. Its method is `POST`. */
+export interface JobRoute {
+  readonly path: string
+  /** Description for the reference. */
+  readonly summary: string
+  readonly body: z.ZodObject
+  readonly report: z.ZodType
+  /** True if the stream has bytes with inputs, results and states. A caller that may not see values is refused. */
+  readonly hasValues: boolean
+  /** True if the job changes what is in the store, so that a client that lost its answer has to look. */
+  readonly changesStore: boolean
+}
+
+export const JOBS = {
+  verify: {
+    path: '/v1/verify',
+    summary: 'Checks every record of the store, while its tasks run.',
+    body: z.strictObject({}),
+    report: VerifyView,
+    hasValues: false,
+    changesStore: false,
+  },
+  backup: {
+    path: '/v1/backup',
+    summary: 'Sends a backup of the store, while its tasks run. The server opens no file that a client names.',
+    body: z.strictObject({ acceptDamage: z.boolean().optional().describe('`true` to copy a damaged store too.') }),
+    report: BackupView,
+    hasValues: true,
+    changesStore: false,
+  },
+} as const satisfies Record<string, JobRoute>
+
+export type Jobs = typeof JOBS
+export type JobName = keyof Jobs
+
+/** Type of the request of a job. */
+export type JobRequest<Name extends JobName> = Wire<Jobs[Name]['body']>
+
+/** Type of the report of a job. */
+export type JobReport<Name extends JobName> = Wire<Jobs[Name]['report']>
+
+/** Progress of a job: its phase, and the number of bytes or records that are done. */
+export interface OperatorProgress {
+  readonly phase: string
+  readonly done: number
+}
+
+/** Signal, progress and output of a running job. */
+export interface JobControl {
+  /** Aborts when the client is gone, or when the server closes its store. */
+  readonly signal: AbortSignal
+  /** Reports the progress. The client gets the newest one when it reads. */
+  readonly onProgress: (progress: OperatorProgress) => void
+  /** A `Writable` that receives the bytes of the answer. It waits while the client does not read. */
+  readonly bytes: BackupStream
+}
+
+/** A function for each job. */
+export type JobHandlers = {
+  readonly [Name in JobName]: (request: JobRequest<Name>, control: JobControl) => Promise<JobReport<Name>>
+}

@@ -1,0 +1,35 @@
+/**
+ * The jobs of an instance: verification and backup of the store that it has open. One runs at a time: each has a process of
+ * its own and keeps the files that LevelDB deletes meanwhile.
+ */
+import { createBackup } from '../../admin/create-backup.js'
+import { verify } from '../../admin/verify.js'
+import { HoldfastError } from '../../base/errors.js'
+import type { JobHandlers, JobName } from '../contract/jobs.js'
+
+/** The job that runs, by `Holdfast`. */
+const running = new WeakMap<object, JobName>()
+
+/** Makes the jobs of an open `Holdfast`. Each rejects with `LIMIT_EXCEEDED` while another one runs. */
+export function storeJobs(holdfast: object): JobHandlers {
+  return {
+    verify: (_request, { signal, onProgress }) =>
+      alone(holdfast, 'verify', () => verify({ holdfast, signal, onProgress })),
+    backup: ({ acceptDamage }, { signal, onProgress, bytes: stream }) =>
+      alone(holdfast, 'backup', () => createBackup({ holdfast, stream, acceptDamage, signal, onProgress })),
+  }
+}
+
+async function alone<T>(holdfast: object, name: JobName, act: () => Promise<T>): Promise<T> {
+  const other = running.get(holdfast)
+  if (other !== undefined) {
+    const message = `The server runs a job already (${other}), and runs one at a time. Try again when it has ended.`
+    throw new HoldfastError('LIMIT_EXCEEDED', message, { details: { limit: 'jobs', max: 1, running: other } })
+  }
+  running.set(holdfast, name)
+  try {
+    return await act()
+  } finally {
+    running.delete(holdfast)
+  }
+}
