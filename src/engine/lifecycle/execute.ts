@@ -46,7 +46,7 @@ export async function executeTask(
   if (isOutOfTime(task.head, engine.clock.now())) return engine.timeOut(task)
   const recovered = !fresh && task.head.run > 0 && task.head.wakeAt === undefined
   const loaded: Loaded | undefined = fresh
-    ? { input: fresh.inputText, history: new History([]), notes: new Map(), patches: new Map() }
+    ? { input: fresh.inputText, history: new History([]), ...NO_NOTES }
     : await load(engine, task)
   if (!loaded || isGone(engine, task)) return
   const definition = engine.registry.require(task.head.type)
@@ -70,6 +70,9 @@ export async function executeTask(
     run.ending = false
   }
 }
+
+// Shared by the runs that have none.
+const NO_NOTES = { notes: new Map<string, PendingRecord>(), patches: new Map<number, PatchAnswers>() } as const
 
 /** Records that a run needs. */
 interface Loaded {
@@ -98,7 +101,7 @@ async function load(engine: Engine, task: LiveTask): Promise<Loaded | undefined>
     const { input, log } = await engine.runReads.read(task, { hasLog })
     const history = new History(log.map(({ record }) => record))
     const { hasStepStates, hasPatches } = task.head
-    if (!hasStepStates && !hasPatches) return { input, history, notes: new Map(), patches: new Map() }
+    if (!hasStepStates && !hasPatches) return { input, history, ...NO_NOTES }
     return await store.readPatiently(async (level) => ({
       input,
       history,

@@ -43,23 +43,25 @@ export class Branch {
 }
 
 export class Branches {
-  readonly #open = new Set<{ readonly within: Branch | undefined }>()
-  /** Scopes of the lost branches of the latest segment. */
-  #lost = { segment: Number.NaN, scopes: new Set<string>() }
+  /** The calls of branches that have not ended. `undefined` before the first one. */
+  #open: Set<{ readonly within: Branch | undefined }> | undefined
+  /** Scopes of the lost branches of the latest segment. `undefined` before the first one. */
+  #lost: { readonly segment: number; readonly scopes: Set<string> } | undefined
   /** Messages that branches received while a call of branches was open. */
   #received: { readonly scope: string; readonly message: Message }[] = []
 
   /** True if a call of branches has not ended. No checkpoint may be saved or restored then. */
   get areOpen(): boolean {
-    return [...this.#open].some(({ within }) => !within?.isOver)
+    return this.#open !== undefined && [...this.#open].some(({ within }) => !within?.isOver)
   }
 
   /** Begins a call of `all`, `race` or `any`, in a branch or in the body. Returns a function to call at its end. */
   begin(within: Branch | undefined): () => void {
     const call = { within }
-    this.#open.add(call)
+    const open = this.#open ?? new Set()
+    this.#open = open.add(call)
     return () => {
-      this.#open.delete(call)
+      open.delete(call)
       if (!this.areOpen) this.#received = []
     }
   }
@@ -67,7 +69,7 @@ export class Branches {
   /** Marks branches of one call as lost. */
   close(branches: readonly Branch[], reason: unknown): void {
     for (const branch of branches) {
-      if (branch.segment !== this.#lost.segment) this.#lost = { segment: branch.segment, scopes: new Set() }
+      if (branch.segment !== this.#lost?.segment) this.#lost = { segment: branch.segment, scopes: new Set() }
       this.#lost.scopes.add(branch.scope)
       branch.lose(reason)
     }
@@ -75,9 +77,10 @@ export class Branches {
 
   /** True if the record is in a branch that lost, so no call waits for it. */
   isPassedOver({ segment, scope }: LogRecord): boolean {
-    if (scope === '' || segment !== this.#lost.segment) return false
+    const lost = this.#lost
+    if (scope === '' || segment !== lost?.segment) return false
     const parts = scope.split('/')
-    return parts.some((_, at) => this.#lost.scopes.has(parts.slice(0, at + 1).join('/')))
+    return parts.some((_, at) => lost.scopes.has(parts.slice(0, at + 1).join('/')))
   }
 
   /** The next record for the body. Skips records of branches that lost. */

@@ -31,11 +31,12 @@ import { Interruption, rejectOneByOne } from './interruption.js'
 import { handAnswer, hasLost, type PendingCall, type RecordEffects, type RunEnd } from './pending-call.js'
 import { PendingCalls, pendingAtReturn } from './pending-calls.js'
 import { RestoreRead } from './restore-read.js'
+import { RunMaps } from './run-maps.js'
 import { Turns } from './turns.js'
 import { UnrecordedAnswers } from './unrecorded-answers.js'
 import { Waits } from './waits.js'
 
-export class Run implements RunCore {
+export class Run extends RunMaps implements RunCore {
   readonly number: number
   readonly #aborter = new LazyAbort()
   readonly #turns = new Turns(() => this.#next())
@@ -55,12 +56,6 @@ export class Run implements RunCore {
   readonly beginnings = new Beginnings(this, this.#inFlight)
   readonly waits: Waits
   readonly branches = new Branches()
-  /** Names of the steps that the body called. Empty for a definition without undos. */
-  readonly stepNames = new Set<string>()
-  /** Functions of steps with an undo whose result is not on disk, by identity: an undo waits for them. */
-  readonly functions = new Map<string, Promise<unknown>>()
-  /** Running undos of branches that lost, by the call of the branches. */
-  readonly undoing = new Map<PendingCall, Promise<unknown>>()
 
   constructor(
     readonly host: RunHost,
@@ -74,6 +69,7 @@ export class Run implements RunCore {
     /** Called when the replay is complete, with the number of replayed answers and the first call that begins. */
     private readonly onReplayed: (answered: number, next: string | undefined) => void,
   ) {
+    super()
     this.number = task.head.run
     this.waits = new Waits(this, {
       inFlight: this.#inFlight,

@@ -72,12 +72,16 @@ async function crashed(steps: readonly number[]) {
 const reopened = (disk: MemoryDisk, concurrency: number): Promise<Holdfast> =>
   openInMemory({ disk, tasks: [job], concurrency })
 
-test('the runs of a recovery are read in groups of about a thousand records', async () => {
+test('the runs of a recovery are read in groups of about a thousand records, and their starts fill batches', async () => {
   const count = 400
   const { disk } = await crashed(Array.from({ length: count }, () => STEPS))
+  const { writes } = disk
   const holdfast = await reopened(disk, count)
   await untilIdle(holdfast)
   expect(arrived).toBe(count)
+  // The starts of 50 runs, each with a head and an entry of the audit, fill a batch of a hundred operations. Two more
+  // batches record the opening and the end of the recovery.
+  expect(disk.writes - writes).toBe(count / 50 + 2)
   expect(holdfast.recovery.tasks.every(({ replayed }) => replayed === STEPS)).toBe(true)
   // 142 logs of six records, and the entry after each of them, are at most a thousand.
   expect(disk.together).toEqual([142, 142, 116])
