@@ -8,7 +8,7 @@
  * - A duration within this process, such as a step's timeout, is `elapsed` time. Setting the clock neither shortens nor
  *   lengthens it.
  */
-import { Heap } from './queues.js'
+import { Heap } from './collections.js'
 
 /** Options of a timer. */
 export interface TimerOptions {

@@ -1,10 +1,11 @@
 /**
  * Calls that a run has begun and not recorded: functions that run, and commits being written. Waits are not in flight.
  */
+import { SmallSet } from '../../base/collections.js'
 import type { PendingCall } from './pending-call.js'
 
 export class InFlight {
-  readonly #asked = new Set<PendingCall>()
+  readonly #asked = new SmallSet<PendingCall>()
   #waiting: { readonly isSo: () => boolean; readonly resolve: () => void }[] = []
 
   constructor(

@@ -1,6 +1,6 @@
 /** The waits of a run. A wait ends at its time, by news, or with the run. */
 import type { Clock } from '../../base/clock.js'
-import { Heap } from '../../base/queues.js'
+import { Heap, SmallMap } from '../../base/collections.js'
 import type { PendingCall } from './pending-call.js'
 
 /** One wait. After its end it is kept while its run waits for a slot. */
@@ -16,24 +16,25 @@ export interface Pause {
 }
 
 export class Pauses {
-  readonly #pauses = new Heap<Pause>((one, other) => one.endsAt < other.endsAt)
+  /** `undefined` before the first wait. */
+  #pauses: Heap<Pause> | undefined
   /** The waits that news can end, by the identity of their call. */
-  readonly #listening = new Map<string, Pause>()
+  readonly #listening = new SmallMap<string, Pause>()
 
   constructor(private readonly clock: Clock) {}
 
   get count(): number {
-    return this.#pauses.size
+    return this.#pauses?.size ?? 0
   }
 
   /** Instant at which the first wait ends. */
   get nextAt(): number {
-    return this.#pauses.first?.endsAt ?? Number.POSITIVE_INFINITY
+    return this.#pauses?.first?.endsAt ?? Number.POSITIVE_INFINITY
   }
 
   /** The waits, also those that have ended while their run waits for a slot. */
-  get all(): Iterable<Pause> {
-    return this.#pauses.items()
+  get all(): readonly Pause[] {
+    return this.#pauses?.items() ?? []
   }
 
   /** True if news could end one of the waits. */
@@ -54,6 +55,7 @@ export class Pauses {
     }
     const disarm = this.clock.setTimer(endsAt, end)
     const pause = { asked, endsAt, listens, over, end }
+    this.#pauses ??= new Heap(endsBefore)
     this.#pauses.add(pause)
     if (listens) this.#listening.set(asked.ask.id, pause)
     return pause
@@ -61,13 +63,13 @@ export class Pauses {
 
   /** Deletes a wait whose run has a slot again, or has ended. */
   delete(pause: Pause): void {
-    this.#pauses.remove(pause)
+    this.#pauses?.remove(pause)
     if (this.#listening.get(pause.asked.ask.id) === pause) this.#listening.delete(pause.asked.ask.id)
   }
 
   /** Ends the waits whose time has come. */
   endDue(now: number): void {
-    for (const pause of this.#pauses.items()) if (pause.endsAt <= now) pause.end()
+    for (const pause of this.all) if (pause.endsAt <= now) pause.end()
   }
 
   /** Ends the waits that listen for news, so that their calls check for it. @param ids only the waits of these calls */
@@ -77,7 +79,7 @@ export class Pauses {
 
   /** Ends and deletes the waits of the calls for which `isOver` is true. By default, all waits. */
   endAll(isOver: (asked: PendingCall) => boolean = () => true): void {
-    for (const pause of this.#pauses.items()) {
+    for (const pause of this.all) {
       if (!isOver(pause.asked)) continue
       this.delete(pause)
       pause.end()
@@ -85,8 +87,12 @@ export class Pauses {
   }
 
   #endsAt(pause: { endsAt: number } & Pause, endsAt: number): void {
-    const isIn = this.#pauses.remove(pause)
+    const isIn = this.#pauses?.remove(pause)
     pause.endsAt = endsAt
-    if (isIn) this.#pauses.add(pause)
+    if (isIn) this.#pauses?.add(pause)
   }
+}
+
+function endsBefore(one: Pause, other: Pause): boolean {
+  return one.endsAt < other.endsAt
 }

@@ -3,6 +3,8 @@
  * from the moment it is made. So calls that are made at once cannot exceed the limit together. If they would, the task
  * fails and none of them begins.
  */
+
+import { SmallMap, SmallSet } from '../../base/collections.js'
 import { HoldfastError } from '../../base/errors.js'
 import { describeRecord, type RecordName } from '../../task/log/records.js'
 import type { RunCore } from './host.js'
@@ -10,16 +12,13 @@ import type { PendingCall } from './pending-call.js'
 
 const NONE: readonly PendingCall[] = []
 
-/** A `Map` of calls that also counts the calls without a record. */
-export class PendingCalls extends Map<string, PendingCall> {
-  // Fields are set after the constructor of `Map` has run, which does not call `set` here.
-  readonly #unrecorded = new Set<PendingCall>()
-  readonly #fresh = new Set<PendingCall>()
-  readonly #run: RunCore
+/** A map of calls that also counts the calls without a record. */
+export class PendingCalls extends SmallMap<string, PendingCall> {
+  readonly #unrecorded = new SmallSet<PendingCall>()
+  readonly #fresh = new SmallSet<PendingCall>()
 
-  constructor(run: RunCore) {
+  constructor(private readonly run: RunCore) {
     super()
-    this.#run = run
   }
 
   /** The calls that have begun. */
@@ -42,7 +41,7 @@ export class PendingCalls extends Map<string, PendingCall> {
    */
   add(asked: PendingCall): void {
     // A call with a record in the log is counted by its record.
-    if (!this.#run.history.isRecorded(asked.ask)) {
+    if (!this.run.history.isRecorded(asked.ask)) {
       this.#checkLimit(asked)
       this.#unrecorded.add(asked)
     }
@@ -64,15 +63,15 @@ export class PendingCalls extends Map<string, PendingCall> {
 
   /** Removes the calls of branches that lost, which receive no answers. */
   deleteOver(): void {
-    for (const [id, asked] of this) {
+    for (const asked of [...this.values()]) {
       if (!asked.branch?.isOver) continue
-      this.delete(id)
+      this.delete(asked.ask.id)
       this.#unrecorded.delete(asked)
     }
   }
 
   #checkLimit({ ask, prunes }: PendingCall): void {
-    const { host, task } = this.#run
+    const { host, task } = this.run
     const { recordsPerTaskMax: max } = host.limits
     // The count on disk. Records that are being written are counted as pending calls.
     const { records } = task.committed ?? task.head
@@ -80,7 +79,7 @@ export class PendingCalls extends Map<string, PendingCall> {
     const number = records + deferred + this.#unrecorded.size + 1
     if (prunes || number <= max) return
     const error = tooManyRecords(task.taskId, describeRecord(ask.name), number, max)
-    this.#run.fail(error)
+    this.run.fail(error)
     throw error
   }
 }

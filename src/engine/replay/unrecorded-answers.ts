@@ -11,6 +11,8 @@
  * unrecorded-answers-3. A record that the body receives resets both counts. So does a restore that moves the body to a
  *     checkpoint, because the run that saved the checkpoint received its record there.
  */
+
+import { SmallSet } from '../../base/collections.js'
 import type { HoldfastError } from '../../base/errors.js'
 import { DERIVED_MAX, noProgress, REFUSALS_MAX, refusedTooOften } from './body-errors.js'
 import type { Branch } from './branch-scopes.js'
@@ -35,7 +37,7 @@ export class UnrecordedAnswers {
   #turn = -1
   #derivedInTurn = 0
   /** Answers that wait for their turn, in order. */
-  readonly pending = new Set<UnrecordedAnswer>()
+  readonly pending = new SmallSet<UnrecordedAnswer>()
 
   constructor(
     private readonly run: Pick<RunCore, 'task' | 'isOver' | 'fail'>,

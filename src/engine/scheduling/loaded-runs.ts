@@ -7,7 +7,7 @@
  *     comes after all runs that still wait. It is unloaded only if the limit of its type or owner blocks it, because
  *     the scheduler gives a free slot to any other such run before it loads another run.
  */
-import { Heap } from '../../base/queues.js'
+import { Heap } from '../../base/collections.js'
 
 /** A run in memory without a slot. */
 export interface IdleRun {

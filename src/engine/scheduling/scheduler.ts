@@ -17,7 +17,7 @@
  * A decision is O(log n) in the number of queued tasks, and checks each type with queued tasks once, or twice
  * (scheduler-6).
  */
-import { Heap } from '../../base/queues.js'
+import { Heap } from '../../base/collections.js'
 import { LoadedRuns } from './loaded-runs.js'
 
 /** Owner and type of a run, for the limits. */

@@ -11,9 +11,9 @@
  *   more. Its record is deleted with its task.
  */
 import type { TaskView } from '../../api/task-view.js'
+import { Queue } from '../../base/collections.js'
 import { faultOf } from '../../base/fault.js'
 import type { Logger } from '../../base/logger.js'
-import { Queue } from '../../base/queues.js'
 import type { BindingRecords } from '../../store/binding-records.js'
 
 /** Time for which the undelivered result of a settled task answers a repeated call. A later repeat is a new call. */

@@ -6,7 +6,7 @@
  * under the call of that scope that leads to it. Two entries under different calls of a scope are not in sibling
  * branches. Two entries under the same call are compared in the scopes inside.
  */
-import { Heap } from '../../base/queues.js'
+import { Heap } from '../../base/collections.js'
 import type { LogRecord } from './records.js'
 import { isWithin, levelsOf } from './scope.js'
 

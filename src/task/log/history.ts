@@ -7,6 +7,7 @@
  * - Calls are counted per scope. A call whose index or identity differs from the record is a change of code (rule 3).
  */
 
+import { SmallMap } from '../../base/collections.js'
 import {
   BEHIND_PATCHED,
   type CheckpointRecord,
@@ -41,9 +42,9 @@ const HANDED_OVER_KEPT = 256
 /** The log of one run of a body. */
 export class History {
   readonly #records: LogRecord[]
-  readonly #byAsk = new Map<number | string, LogRecord>()
-  readonly #numbers = new Map<string, Map<string, number>>()
-  readonly #asks = new Map<string, number>()
+  readonly #byAsk = new SmallMap<number | string, LogRecord>()
+  readonly #numbers = new SmallMap<string, SmallMap<string, number>>()
+  readonly #asks = new SmallMap<string, number>()
   #next = 0
   #segment = PREFIX
   #position = -1
@@ -125,7 +126,7 @@ export class History {
     const counted = scope === '' ? kind : `${scope}\n${kind}`
     let numbers = this.#numbers.get(counted)
     if (!numbers) {
-      numbers = new Map()
+      numbers = new SmallMap()
       this.#numbers.set(counted, numbers)
     }
     const number = (numbers.get(name) ?? 0) + 1
@@ -171,7 +172,10 @@ export class History {
   }
 
   /** The first record ahead that no call in `waiting` matches. Records of `isPassedOver` are skipped. */
-  leftBehind(waiting: ReadonlyMap<string, unknown>, isPassedOver = (_: LogRecord) => false): LogRecord | undefined {
+  leftBehind(
+    waiting: Pick<ReadonlyMap<string, unknown>, 'has'>,
+    isPassedOver = (_: LogRecord) => false,
+  ): LogRecord | undefined {
     for (let at = this.#next; at < this.#records.length; at++) {
       const record = this.#records[at] as LogRecord
       if (!waiting.has(idOf(record)) && !isPassedOver(record)) return record

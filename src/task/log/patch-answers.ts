@@ -7,6 +7,8 @@
  *     function ran because of the answer, and the next run may get another answer.
  * patch-answers-3. A record can depend on an answer only if it was recorded after the answer was given.
  */
+
+import { SmallMap } from '../../base/collections.js'
 import { HoldfastError } from '../../base/errors.js'
 
 /** One answer of `patched`. */
@@ -28,14 +30,17 @@ export interface StoredPatches {
 /** Most answers in one segment. All of them are one value, which is rewritten with each new answer. */
 export const PATCHES_PER_SEGMENT_MAX = 256
 
+const NO_PATCHES: readonly StoredPatches[] = []
+
 /** The answers of `patched` in one run. */
 export class Patches {
-  readonly #answers: Map<number, Map<string, PatchAnswer>>
-  readonly #unkept = new Set<number>()
+  readonly #answers = new SmallMap<number, Map<string, PatchAnswer>>()
+  /** Segments whose answers are not all on disk. `undefined` before the first answer. */
+  #unkept: Set<number> | undefined
 
   /** @param stored the answers of earlier runs, by segment */
   constructor(stored: ReadonlyMap<number, PatchAnswers>) {
-    this.#answers = new Map([...stored].map(([segment, answers]) => [segment, new Map(answers)]))
+    for (const [segment, answers] of stored) this.#answers.set(segment, new Map(answers))
   }
 
   /**
@@ -48,23 +53,25 @@ export class Patches {
     if (first) return first.isPatched
     if (answers.size >= PATCHES_PER_SEGMENT_MAX) throw tooMany(id)
     answers.set(id, { isPatched: !at.isBehind, after: at.after })
+    this.#unkept ??= new Set()
     this.#unkept.add(at.segment)
     return !at.isBehind
   }
 
   /** Removes and returns the answers that are not on disk. The caller commits them before the next function begins. */
-  takeUnkept(): StoredPatches[] {
-    const taken = [...this.#unkept].map((segment) => ({ segment, text: encodePatches(this.#answersOf(segment)) }))
-    this.#unkept.clear()
-    return taken
+  takeUnkept(): readonly StoredPatches[] {
+    const unkept = this.#unkept
+    if (!unkept) return NO_PATCHES
+    this.#unkept = undefined
+    return [...unkept].map((segment) => ({ segment, text: encodePatches(this.#answersOf(segment)) }))
   }
 
   #answersOf(segment: number): Map<string, PatchAnswer> {
     const there = this.#answers.get(segment)
     if (there) return there
     // A body never returns to an earlier segment. Without this, the answers of a million segments would stay in memory.
-    for (const left of this.#answers.keys()) {
-      if (left < segment && !this.#unkept.has(left)) this.#answers.delete(left)
+    for (const left of [...this.#answers.keys()]) {
+      if (left < segment && !this.#unkept?.has(left)) this.#answers.delete(left)
     }
     const answers = new Map<string, PatchAnswer>()
     this.#answers.set(segment, answers)

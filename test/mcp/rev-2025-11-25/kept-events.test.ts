@@ -1,7 +1,7 @@
 // Goal: the kept events of a session are a queue: an event costs the same, however many events and open streams there are.
 // Method: the class alone. What an event costs is the number of events that are looked at.
 import { describe, expect, test } from 'vitest'
-import { Queue } from '../../../src/base/queues.js'
+import { Queue } from '../../../src/base/collections.js'
 import { type Kept, KeptEvents } from '../../../src/mcp/rev-2025-11-25/http/kept-events.js'
 
 const LIMITS = { eventBytesMax: 1_000_000, eventTtlMs: 1_000 }

@@ -5,7 +5,7 @@
  * They are a queue: an event costs the same, however many events and open streams there are. An event that reaches the
  * front and is still needed is held apart until its stream continues.
  */
-import { Queue } from '../../../base/queues.js'
+import { Queue } from '../../../base/collections.js'
 import type { CheckedHttpOptions } from './options.js'
 import type { EventRecord } from './session-records.js'
 
