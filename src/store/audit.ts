@@ -8,6 +8,8 @@
  *     bisection. An entry keeps the instant at which it was decided.
  * audit-3. A value counts the bytes of the audit from its beginning. So the size of what is kept is the difference of two
  *     values, and no commit writes a counter.
+ * audit-4. A value has the hash of the value before it (audit-link.ts). The hash of the newest value is in memory, and is
+ *     computed from that value at an open. A batch that is lost or repeated changes neither.
  */
 
 import { faultOf } from '../base/fault.js'
@@ -17,14 +19,15 @@ import type { Operation } from './disk/layout.js'
 import * as layout from './disk/layout.js'
 import type { Level } from './disk/level.js'
 import { pages } from './disk/pages.js'
+import { type AuditLink, FIRST_PREV, hashOf, linkOf, readDeleted } from './integrity/audit-link.js'
 import { damaged, seal, unseal, unsealJson } from './integrity/envelope.js'
 
 /** An audit entry before its commit has a number. */
 export type NewAuditEntry = Omit<AuditEntry, 'id'>
 
 /** All entries of one commit. */
-interface AuditValue {
-  /** Reserved for the hash of the value before; empty. */
+export interface AuditValue {
+  /** Hash of the value before (audit-4). Empty in a value of a build that had no chain. */
   readonly prev: string
   /** The newest instant of its entries, or of the values before it (audit-2). */
   readonly at: number
@@ -34,12 +37,15 @@ interface AuditValue {
 }
 
 /** The newest value of the audit, without its entries. */
-export type AuditEnd = Pick<AuditValue, 'at' | 'bytes'>
+export interface AuditEnd extends Pick<AuditValue, 'at' | 'bytes'> {
+  /** Its hash: `prev` of the next value. */
+  readonly hash: string
+}
 
 /** The end of an audit without entries. */
-export const NO_AUDIT: AuditEnd = { at: 0, bytes: 0 }
+export const NO_AUDIT: AuditEnd = { at: 0, bytes: 0, hash: FIRST_PREV }
 
-// Key and envelope of a value, and what surrounds its entries.
+// Key and envelope of a value, and what surrounds its entries, without the hash.
 const VALUE_BYTES = 130
 // A key of the trail, which has a task ID, and its envelope.
 const TRAIL_BYTES = 75
@@ -70,10 +76,11 @@ export class AuditWriter {
     const tasks = tasksOf(entries)
     let { at } = this.#written
     for (const entry of entries) at = Math.max(at, entry.at)
-    const bytes = this.#written.bytes + sizeOf(text, tasks)
-    this.#next = { at, bytes }
+    const { hash: prev } = this.#written
+    const bytes = this.#written.bytes + sizeOf(prev, text, tasks)
     const key = layout.auditKey(seq)
-    const body = `{"prev":"","at":${at},"bytes":${bytes},"entries":${text}}`
+    const body = `{"prev":"${prev}","at":${at},"bytes":${bytes},"entries":${text}}`
+    this.#next = { at, bytes, hash: hashOf(linkOf({ commit: seq, at, bytes, body })) }
     const trail = [...tasks].map((taskId) => layout.trailKey(taskId, seq))
     return [{ key, value: seal(key, seq, body) }, ...trail.map((key) => ({ key, value: seal(key, seq, '') }))]
   }
@@ -88,23 +95,49 @@ function tasksOf(entries: readonly NewAuditEntry[]): Set<string> {
   return new Set(entries.map(({ taskId }) => taskId))
 }
 
-function sizeOf(entriesText: string, tasks: ReadonlySet<string>): number {
-  return VALUE_BYTES + Buffer.byteLength(entriesText) + tasks.size * TRAIL_BYTES
+function sizeOf(prev: string, entriesText: string, tasks: ReadonlySet<string>): number {
+  return VALUE_BYTES + prev.length + Buffer.byteLength(entriesText) + tasks.size * TRAIL_BYTES
 }
 
-/** Reads the newest value. One that can't be read is passed over: the count then continues after the one before it. */
+/** Bytes of the audit before a value. */
+export function bytesBeforeOf({ prev, bytes, entries }: Omit<AuditValue, 'at'>): number {
+  return bytes - sizeOf(prev, JSON.stringify(entries), tasksOf(entries))
+}
+
+/**
+ * Reads the newest value, or the link of the newest deleted one. A value that can't be read is passed over: the count and the
+ * chain then continue after the one before it.
+ */
 export async function readAuditEnd(level: Level, logger: Logger): Promise<AuditEnd> {
+  const pass = (key: string, error: unknown) =>
+    logger.error('A value of the audit is damaged; it is left alone', { key, error: faultOf(error) })
   for await (const page of pages(level, { ...layout.under(layout.AUDIT), reverse: true }, 1)) {
     for (const [key, text] of page) {
       try {
-        const { at, bytes } = unsealJson<AuditValue>(key, text)
-        return { at, bytes }
+        return endOf(readLink(key, text))
       } catch (error) {
-        logger.error('A value of the audit is damaged; it is left alone', { key, error: faultOf(error) })
+        pass(key, error)
       }
     }
   }
-  return NO_AUDIT
+  try {
+    const deleted = await readDeleted(level)
+    return deleted ? endOf(deleted) : NO_AUDIT
+  } catch (error) {
+    pass(layout.META_AUDIT, error)
+    return NO_AUDIT
+  }
+}
+
+function endOf(link: AuditLink): AuditEnd {
+  return { at: link.at, bytes: link.bytes, hash: hashOf(link) }
+}
+
+/** The link of a value. @throws HoldfastError `RECORD_DAMAGED` */
+function readLink(key: string, text: string): AuditLink {
+  const { body } = unseal(key, text)
+  const { at, bytes } = JSON.parse(body) as AuditValue
+  return linkOf({ commit: layout.commitOf(key), at, bytes, body })
 }
 
 /** Which entries to read. */
@@ -196,7 +229,7 @@ async function firstCommitSince(level: Level, since: number): Promise<number> {
 }
 
 /** An entry's ID: the commit, and the place in it. Sorts as the entries were written. */
-function auditIdOf(commit: number, index: number): string {
+export function auditIdOf(commit: number, index: number): string {
   return `${layout.commitPart(commit)}-${index.toString(16).padStart(4, '0')}`
 }
 
@@ -208,6 +241,13 @@ export interface OldAuditValue {
   readonly bytesBefore: number
   /** Its own key, and those of the trail that point at it. */
   readonly keys: readonly string[]
+  /** Its text, which `linkOfOld` reads. */
+  readonly text: string
+}
+
+/** The link of a value that is deleted. */
+export function linkOfOld({ key, text }: OldAuditValue): AuditLink {
+  return readLink(key, text)
 }
 
 /** The oldest values after the key `after`, and the last key that was looked at. One that can't be read is left out. */
@@ -220,11 +260,10 @@ export async function readOldestAudit(
   const page = await level.page({ gte: after === '' ? gte : `${after}\u0000`, lt }, limit)
   const values = page.flatMap(([key, text]): OldAuditValue[] => {
     try {
-      const { at, bytes, entries } = JSON.parse(unseal(key, text).body) as AuditValue
-      const tasks = tasksOf(entries)
+      const value = JSON.parse(unseal(key, text).body) as AuditValue
       const commit = layout.commitOf(key)
-      const keys = [key, ...[...tasks].map((taskId) => layout.trailKey(taskId, commit))]
-      return [{ key, at, bytesBefore: bytes - sizeOf(JSON.stringify(entries), tasks), keys }]
+      const keys = [key, ...[...tasksOf(value.entries)].map((taskId) => layout.trailKey(taskId, commit))]
+      return [{ key, at: value.at, bytesBefore: bytesBeforeOf(value), keys, text }]
     } catch {
       return []
     }

@@ -72,8 +72,9 @@ export function brokenFormatLaws(content: ReadonlyMap<string, string>): string[]
       .filter((key) => !isDeletion(key)),
     'its task is not swept then',
   )
-  const audit = new AuditCheck(find)
+  const audit = new AuditCheck(find, bodies.get('meta/audit')?.body)
   const trail = (keysOf.get('audit') ?? []).flatMap((key) => audit.add(key, bodies.get(key)?.body ?? '{}'))
+  audit.end()
   compare(new Set(trail), keysOf.get('trail') ?? [], 'the commit has no entry of the task')
   for (const key of keysOf.get('meta') ?? []) {
     try {

@@ -97,6 +97,12 @@ export const FINDINGS = {
     meaning: 'An audit value has no entries, or its instant or size goes back.',
     action: 'None is needed. Report this with the key.',
   },
+  AUDIT_CHAIN: {
+    meaning:
+      'Audit entries were changed, removed or moved: the hash of a value is not in the next one. Or an older release wrote to the store.',
+    action:
+      'Find out who can write to the directory, and compare the audit with an export. No task depends on it. `verifyAudit` names more.',
+  },
   TOTALS_WRONG: {
     meaning: 'The counters of the store differ from a recount of its tasks.',
     action: 'Run `repair`, which counts anew. No task depends on the counters.',

@@ -2,12 +2,15 @@
  * The rules for the records that several tasks share: indexes, timers, idempotency keys, the audit and the counters. Pure.
  * A walk over the tasks names the keys that must exist. If there are more keys than that, the surplus is looked for.
  */
-import { auditKey, idempotencyKey, META_RECOVERY, trailKey } from '../../store/disk/layout.js'
+import type { AuditValue } from '../../store/audit.js'
+import { auditKey, commitOf, idempotencyKey, META_AUDIT, META_RECOVERY, trailKey } from '../../store/disk/layout.js'
+import type { AuditLink } from '../../store/integrity/audit-link.js'
 import { sweepKeyOf } from '../../store/operations.js'
 import { indexEntriesOf } from '../../store/settled-index.js'
 import { byteCountOf } from '../../task/byte-count.js'
 import { isLive, isSettled, type TaskHead } from '../../task/head.js'
 import { decodeLastRecovery } from '../../task/last-recovery.js'
+import { AuditChain } from './audit-chain.js'
 import type { Find } from './findings.js'
 
 /** Kinds of keys that are not of one task. */
@@ -55,19 +58,38 @@ export function readShared(key: string, body: string): void {
 /** Checks the audit values in the order of their keys. */
 export class AuditCheck {
   #before = { at: 0, bytes: 0 }
+  readonly #chain: AuditChain
 
-  constructor(private readonly find: Find) {}
+  /** @param deleted body of `meta/audit`; `undefined` if there is none, or it is damaged */
+  constructor(
+    private readonly find: Find,
+    deleted: string | undefined,
+  ) {
+    const expected = { deleted: deleted === undefined ? undefined : (JSON.parse(deleted) as AuditLink) }
+    this.#chain = new AuditChain(expected, ({ code, commit, message }) => {
+      if (code !== 'UNREADABLE') find('AUDIT_CHAIN', code === 'DELETED_RECORD' ? META_AUDIT : auditKey(commit), message)
+    })
+  }
 
   /** @returns keys of the trail that must exist */
   add(key: string, body: string): string[] {
-    const value = JSON.parse(body) as { at: number; bytes: number; entries: { taskId: string }[] }
-    const { at, bytes, entries } = value
+    const { at, bytes, entries } = JSON.parse(body) as AuditValue
     if (at < this.#before.at || bytes <= this.#before.bytes)
       this.find('AUDIT_ORDER', key, 'its instant or its size goes back')
     if (entries.length === 0) this.find('AUDIT_ORDER', key, 'it has no entries')
     this.#before = { at, bytes }
-    const commit = Number.parseInt(key.slice(auditKey(0).indexOf('/') + 1), 16)
+    const commit = commitOf(key)
+    this.#chain.add(commit, body)
     return [...new Set(entries.map(({ taskId }) => trailKey(taskId, commit)))]
+  }
+
+  /** Adds a value whose seal is broken, which was reported. */
+  addDamaged(key: string): void {
+    this.#chain.addUnreadable(commitOf(key), '')
+  }
+
+  end(): void {
+    this.#chain.end()
   }
 }
 

@@ -18,9 +18,9 @@ import { unseal } from '../../store/integrity/envelope.js'
 import { readHead } from '../../store/reads.js'
 import type { IdempotencyEntry, IdempotencyScope } from '../../task/changes.js'
 import type { TaskHead } from '../../task/head.js'
+import { walkAudit } from './audit-walk.js'
 import type { Findings } from './findings.js'
 import {
-  AuditCheck,
   indexKeysOf,
   isKnownIndex,
   isMarkerOf,
@@ -144,12 +144,14 @@ class Verification {
     kind: string,
     take: (key: string, body: string) => void,
     afterPage: () => Promise<void> = async () => {},
+    takeDamaged: (key: string) => void = () => {},
   ): Promise<void> {
     for await (const page of pages(this.level, under(`${kind}/`))) {
       for (const [key, text] of page) {
         this.#seen(kind, key, text)
         const body = this.#open(key, text)
-        if (body !== undefined && lastPart(key) !== '~') this.#read(key, () => take(key, body))
+        if (body === undefined) takeDamaged(key)
+        else if (lastPart(key) !== '~') this.#read(key, () => take(key, body))
       }
       await afterPage()
     }
@@ -214,20 +216,7 @@ class Verification {
   async #walkShared(): Promise<void> {
     const { level } = this
     const { find } = this.findings
-    const audit = new AuditCheck(find)
-    let trail: string[] = []
-    await this.#scan(
-      'audit',
-      (key, body) => trail.push(...audit.add(key, body)),
-      async () => {
-        const texts = await level.getMany(trail)
-        for (const [index, key] of trail.entries()) {
-          if (texts[index] === undefined) find('TRAIL_WRONG', key, 'it is missing')
-          else this.#wanted.trail++
-        }
-        trail = []
-      },
-    )
+    this.#wanted.trail = await walkAudit(level, find, (...take) => this.#scan('audit', ...take))
     await this.#scan('trail', () => this.#present.trail++)
     await this.#scan('ix', (key) => {
       if (isKnownIndex(key)) this.#present.ix++

@@ -1,10 +1,12 @@
 /**
  * Deletes audit entries that are older than `auditRetention`, and the oldest ones where the audit takes more than
- * `auditBytesMax`. Entries of one commit go together, in one batch with the keys that lead to them (audit-1).
+ * `auditBytesMax`. Entries of one commit go together, in one batch with the keys that lead to them (audit-1) and with the link
+ * that stands for them (audit-link-2).
  */
 import { setImmediate as turn } from 'node:timers/promises'
-import { type OldAuditValue, readOldestAudit } from '../../store/audit.js'
+import { linkOfOld, type OldAuditValue, readOldestAudit } from '../../store/audit.js'
 import { writeGuards } from '../../store/delete-task.js'
+import { deletedOperation } from '../../store/integrity/audit-link.js'
 import type { Engine } from '../core/engine.js'
 
 const VALUES_PER_READ = 100
@@ -26,12 +28,11 @@ export async function sweepAudit(
     )
     const over = kept < 0 ? values : values.slice(0, kept)
     if (over.length > 0) await sweeps.once(() => writeGuards(store))
-    for (const keys of inBatches(over)) {
+    for (const batch of inBatches(over)) {
       if (engine.closing) return
-      await store.put(
-        '',
-        keys.map((key) => ({ key })),
-      )
+      const newest = batch.at(-1) as OldAuditValue
+      const deletes = batch.flatMap(({ keys }) => keys.map((key) => ({ key })))
+      await store.put('', [...deletes, deletedOperation(linkOfOld(newest))])
       await turn()
     }
     crowdedOut = over.findLast(({ at }) => at >= keptSince) ?? crowdedOut
@@ -46,13 +47,18 @@ export async function sweepAudit(
   })
 }
 
-/** Keys of whole values, about `KEYS_PER_COMMIT` at a time. */
-function inBatches(values: readonly OldAuditValue[]): string[][] {
-  const batches: string[][] = []
-  for (const { keys } of values) {
+/** Values with about `KEYS_PER_COMMIT` keys at a time. */
+function inBatches(values: readonly OldAuditValue[]): OldAuditValue[][] {
+  const batches: OldAuditValue[][] = []
+  let keys = KEYS_PER_COMMIT
+  for (const value of values) {
     const batch = batches.at(-1)
-    if (batch && batch.length < KEYS_PER_COMMIT) batch.push(...keys)
-    else batches.push([...keys])
+    if (batch && keys < KEYS_PER_COMMIT) batch.push(value)
+    else {
+      batches.push([value])
+      keys = 0
+    }
+    keys += value.keys.length
   }
   return batches
 }

@@ -14,6 +14,7 @@
  *   meta/totals                            counters since the store was created: tasks settled, swept, recovered (totals.ts)
  *   meta/recovery                          report of the last completed recovery that found tasks, with at most 100 of them
  *                                          (task/last-recovery.ts)
+ *   meta/audit                             link of the newest audit value that was deleted (audit-link.ts)
  *   chain/<slot>                           the last 8,192 commits, each by its number, in a ring (chain.ts); the body is
  *                                          empty, or spaces that pad a small commit
  *   task/<taskId>                          fixed part of a head, written once; a second line with the input, if that takes
@@ -76,6 +77,7 @@ export const META_BUFFERED = 'meta/buffered'
 export const META_LIFE = 'meta/life'
 export const META_TOTALS = 'meta/totals'
 export const META_RECOVERY = 'meta/recovery'
+export const META_AUDIT = 'meta/audit'
 
 /** A range of keys: from `gte` up to, and without, `lt`. */
 export interface KeyRange {

@@ -51,7 +51,7 @@ describe('on disk', () => {
     expect(audit.length).toBeLessThan(20)
     expect(keysOf(disk, 'trail')).toHaveLength(40)
     expect(brokenFormatLaws(disk.content)).toEqual([])
-    expect(disk.content.get(audit[0] as string)).toContain('{"prev":"","at":')
+    expect(disk.content.get(audit[0] as string)).toContain(`{"prev":"${'0'.repeat(64)}","at":`)
     await holdfast.close()
   })
 

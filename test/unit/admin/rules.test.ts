@@ -154,6 +154,22 @@ test.each<[string, Harm, FindingCode, RegExp]>([
     /^audit\//,
   ],
   [
+    'an audit entry with another actor',
+    (db) => db.change(db.first('audit/'), (body) => body.replace('"by":"', '"by":"x')),
+    'AUDIT_CHAIN',
+    /^audit\//,
+  ],
+  [
+    'no first audit value, and no keys that lead to it',
+    (db) => {
+      const key = db.first('audit/')
+      for (const trail of db.keys('trail/')) if (trail.endsWith(key.slice('audit'.length))) db.del(trail)
+      db.del(key)
+    },
+    'AUDIT_CHAIN',
+    /^audit\//,
+  ],
+  [
     'other counters',
     (database) => database.change('meta/totals', (body) => body.replace(/"completed":\d+/, '"completed":7')),
     'TOTALS_WRONG',
