@@ -1,6 +1,7 @@
 /**
  * `npm run bench:check`: measures this tree and an earlier commit in turns, and compares them pair by pair. Exit code 1 if
- * the lower end of an interval is below `--least`: the change made something slower.
+ * the lower end of an interval is below `--least`: the change made something slower. With `--operator`, it measures this tree
+ * with the operator API on and off.
  */
 import { execFile } from 'node:child_process'
 import { mkdirSync, readFileSync } from 'node:fs'
@@ -21,10 +22,15 @@ const options = new Command('bench:check')
   .option('--pairs <number>', 'pairs of runs', Number, 15)
   .option('--reps <number>', 'repetitions of each workload in a run', Number, 5)
   .option('--only <workloads>', 'such as w1,w2', 'w1,w2,w3')
+  .option('--operator', 'compare this tree with itself: the operator API on, and off', false)
   .option('--scale <share>', 'share of the full size; for tests', '1')
   .option('--against <commit>', 'the commit to compare with', baseline)
   .option('--tree <folder>', 'a built tree to compare with, in place of a commit')
-  .option('--least <ratio>', 'the least that the lower end of an interval of processor time may be', Number, 0.9)
+  .option(
+    '--least <ratio>',
+    'the least that the lower end of an interval of processor time may be: 0.9, or 0.95 with --operator',
+    Number,
+  )
   .option('--dir <folder>', 'where the stores go: on the disk to be measured', join(project, '.holdfast'))
   .parse()
   .opts<{
@@ -34,7 +40,8 @@ const options = new Command('bench:check')
     scale: string
     against: string
     tree?: string
-    least: number
+    operator: boolean
+    least?: number
     dir: string
   }>()
 
@@ -60,45 +67,61 @@ const COMPARED: readonly Compared[] = [
   { label: 'W3 time to all complete', workload: 'w3', figure: 'allCompleteMs', isCost: true, decides: false },
 ]
 
-const tree = options.tree ?? join(project, '.holdfast', `tree-${options.against}`)
-mkdirSync(options.dir, { recursive: true })
-if (options.tree === undefined) {
-  console.error(`Building ${options.against} …`)
-  await buildTree(project, options.against, tree)
+/** What a run measures. */
+interface Side {
+  readonly folder: string
+  readonly env: Readonly<Record<string, string>>
 }
+
+const least = options.least ?? (options.operator ? 0.95 : 0.9)
+const ours: Side = { folder: project, env: {} }
+mkdirSync(options.dir, { recursive: true })
+const theirs = await otherSide()
 
 const ratios = new Map<Compared, number[]>()
 for (let pair = 0; pair < options.pairs; pair++) {
   // Each goes first in every other pair: what one leaves of the disk's queue is not always the same one's.
-  const order = pair % 2 === 0 ? [project, tree] : [tree, project]
-  const results = new Map<string, Result>()
-  for (const folder of order) results.set(folder, await measure(folder))
+  const order = pair % 2 === 0 ? [ours, theirs] : [theirs, ours]
+  const results = new Map<Side, Result>()
+  for (const side of order) results.set(side, await measure(side))
   for (const compared of COMPARED) {
     const { workload, figure, isCost } = compared
-    const ours = results.get(project)?.[workload]?.[figure]
-    const theirs = results.get(tree)?.[workload]?.[figure]
-    if (ours === undefined || theirs === undefined) continue
+    const here = results.get(ours)?.[workload]?.[figure]
+    const there = results.get(theirs)?.[workload]?.[figure]
+    if (here === undefined || there === undefined) continue
     const found = ratios.get(compared) ?? []
     ratios.set(compared, found)
-    found.push(isCost ? theirs / ours : ours / theirs)
+    found.push(isCost ? there / here : here / there)
   }
   console.error(`pair ${pair + 1} of ${options.pairs}`)
 }
 
-console.log(`Against ${options.tree ?? options.against}, ${options.pairs} pairs; above 1 this tree is better`)
+const other = options.operator ? 'the operator API turned off' : (options.tree ?? options.against)
+console.log(`Against ${other}, ${options.pairs} pairs; above 1 this tree is better`)
 let fallsShort = false
 for (const [{ label, decides }, found] of ratios) {
   const { median, low, high } = intervalOf(found, Math.random)
-  const isShort = decides && low < options.least
+  const isShort = decides && low < least
   fallsShort ||= isShort
   const interval = `${low.toFixed(3)}–${high.toFixed(3)}`
-  console.log(`  ${median.toFixed(3)} (${interval})  ${label}${isShort ? `: below ${options.least}` : ''}`)
+  console.log(`  ${median.toFixed(3)} (${interval})  ${label}${isShort ? `: below ${least}` : ''}`)
 }
 if (fallsShort) process.exitCode = 1
 
-async function measure(folder: string): Promise<Result> {
+async function otherSide(): Promise<Side> {
+  if (options.operator) return { folder: project, env: { HOLDFAST_BENCH_OPERATOR: 'off' } }
+  const folder = options.tree ?? join(project, '.holdfast', `tree-${options.against}`)
+  if (options.tree === undefined) {
+    console.error(`Building ${options.against} …`)
+    await buildTree(project, options.against, folder)
+  }
+  return { folder, env: {} }
+}
+
+async function measure({ folder, env }: Side): Promise<Result> {
   const { only, reps, scale, dir } = options
   const bench = ['--import', 'tsx', 'bench/run.ts', '--json', '--reps', `${reps}`, '--only', only, '--scale', scale]
-  const { stdout } = await promisify(execFile)(process.execPath, [...bench, '--dir', dir], { cwd: folder })
+  const run = { cwd: folder, env: { ...process.env, ...env } }
+  const { stdout } = await promisify(execFile)(process.execPath, [...bench, '--dir', dir], run)
   return JSON.parse(stdout.trimEnd().split('\n').at(-1) ?? '') as Result
 }

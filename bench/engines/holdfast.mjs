@@ -19,6 +19,8 @@ export async function openWith({ dir, steps, work, concurrency, resumes }, stepO
     durability: 'synced',
     concurrency,
     recover: resumes ? 'manual' : 'auto',
+    // `bench:check --operator` measures both.
+    operator: process.env['HOLDFAST_BENCH_OPERATOR'] !== 'off',
   })
   return {
     async run() {

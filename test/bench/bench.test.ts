@@ -23,6 +23,7 @@ import { beginProgress, resumeProgress } from '../../bench/progress.js'
 import { type Measured, type Result, rangeOf, type Sample } from '../../bench/result.js'
 import { turnsOf } from '../../bench/turns.js'
 import { OURS, runOurs, runSideBySide, SIDE_BY_SIDE } from '../../bench/workloads.js'
+import { ROUTES } from '../../src/operator/contract/routes.js'
 
 const run = promisify(execFile)
 const project = fileURLToPath(new URL('../..', import.meta.url))
@@ -148,11 +149,34 @@ test('`bench:check` compares two trees in pairs, and ends with 1 if this one is 
   }
   const { stdout } = await check('--least', '0.0001')
   expect(stdout).toMatch(/^ {2}\d\.\d{3} \(\d+\.\d{3}–\d+\.\d{3}\) {2}W1 processor time$/m)
+  const { stdout: operator } = await check('--operator', '--least', '0.0001')
+  expect(operator).toMatch(/^Against the operator API turned off, 2 pairs/)
   await expect(check('--least', '1000')).rejects.toMatchObject({
     code: 1,
     stdout: expect.stringContaining('W1 processor time: below 1000'),
   })
 })
+
+test('`bench:operator` measures every call that reads, and the dry run of every call on many tasks', async () => {
+  const options = ['--tasks', '300', '--calls', '1', '--json', '--dir', dir]
+  const { stdout } = await run(process.execPath, ['bench/operator/measure.mjs', ...options], { cwd: project }).catch(
+    // On a busy machine a call may be slower than it has to be.
+    (error: { stdout: string; code: number }) => {
+      expect(error.code).toBe(1)
+      return error
+    },
+  )
+  const lines = stdout.trimEnd().split('\n')
+  const [{ tasks }, ...measured] = lines.map((line) => JSON.parse(line))
+  expect(tasks).toMatchObject({ input_required: 30, completed: 152, failed: 3, cancelled: 3, parked: 15 })
+  expect(tasks.pending + tasks.running).toBe(214)
+  const { calls } = measured.pop() as { calls: string[] }
+  const read = Object.entries(ROUTES).filter(([, { method, path }]) => method === 'GET' || path.startsWith('/v1/bulk/'))
+  for (const [name] of read) expect(calls).toContain(name)
+  for (const figures of measured)
+    expect(figures).toMatchObject({ p99Ms: expect.any(Number), holdMs: expect.any(Number) })
+  expect(readdirSync(dir), 'the store of a run is removed').toEqual([])
+}, 120_000)
 
 describe('every workload runs at a tiny size', () => {
   const size = { reps: 1, scale: 0.001 }

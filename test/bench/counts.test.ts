@@ -24,3 +24,15 @@ test('the counts are the expected ones; `npm run bench:counts -- --write` change
   ])
   expect(measured).toEqual(Object.fromEntries(forThisNode))
 })
+
+test('a task of W1 and one of W2 cost the same with the operator API on and nothing connected, and off', async () => {
+  const measure = async (operator: string) => {
+    const { stdout } = await promisify(execFile)(process.execPath, ['bench/counts/operator.mjs', operator], {
+      cwd: project,
+    })
+    return JSON.parse(stdout) as { operator: boolean; w1: Counts[string]; w2: Counts[string] }
+  }
+  const on = await measure('on')
+  expect(on).toMatchObject({ operator: true, w1: { batches: 52 }, w2: { batches: 7 } })
+  expect(on).toEqual({ ...(await measure('off')), operator: true })
+}, 60_000)
