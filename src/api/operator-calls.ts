@@ -2,11 +2,14 @@
  * The calls of `Holdfast` for operators: why a task does not run, the health of the instance, and actions on many tasks.
  * `Holdfast` extends this class. Each call checks its arguments, and calls the function that does the work.
  */
+
 import { type OwnerOption, ownerOption } from '../engine/checks/call-options.js'
 import type { Engine } from '../engine/core/engine.js'
 import { findTask } from '../engine/core/find-task.js'
 import { retryNow } from '../engine/lifecycle/retry-now.js'
+import { type CompactOptions, compactStore } from '../engine/retention/compact-store.js'
 import { deleteSettled } from '../engine/retention/delete-settled.js'
+import type { CompactionReport } from '../store/disk/compact-slices.js'
 import type { AuditEntry } from '../task/changes.js'
 import { settledAlready } from '../task/decisions/transition.js'
 import { isSettled } from '../task/head.js'
@@ -103,6 +106,17 @@ export abstract class OperatorCalls {
   async lastRecovery(): Promise<LastRecovery | undefined> {
     this.#engine.assertOpen()
     return this.#engine.serviceLevels.lastRecovery()
+  }
+
+  /**
+   * Compacts the database: removes what was deleted or overwritten from its files, while tasks run. Reads of lists wait for a few
+   * tenths of a second at a time. Needs 64 MiB of free space.
+   * @throws HoldfastError `STORE_UNAVAILABLE`, `CLOSED`, `STORE_LOST`; the reason of `signal`
+   * @throws TypeError for options of the wrong type
+   */
+  async compact(options: CompactOptions = {}): Promise<CompactionReport> {
+    this.#engine.assertOpen()
+    return compactStore(this.#engine, options)
   }
 
   /**

@@ -76,6 +76,7 @@ function jobsOf(holdfast: object): JobHandlers {
   return {
     verify: async (request, control) => (await load()).verify(request, control),
     backup: async (request, control) => (await load()).backup(request, control),
+    compact: async (request, control) => (await load()).compact(request, control),
   }
 }
 
@@ -178,6 +179,10 @@ function handlersOf(engine: Engine): Handlers {
       return readStats(engine)
     },
     recovery: async () => recoveryOf(engine.report),
+    async lastRecovery() {
+      engine.assertOpen()
+      return { report: await engine.serviceLevels.lastRecovery() }
+    },
     async recover() {
       engine.assertOpen()
       await engine.openings.release()

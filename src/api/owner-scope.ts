@@ -25,7 +25,10 @@ import type { SegmentInfo } from './steps.js'
 import type { StartArguments, Startable, StartedAs, StartedOf, TaskId } from './task-id.js'
 import type { TaskView } from './task-view.js'
 
-/** Calls of one owner, created by `holdfast.forOwner(owner)`. Each method is that of `Holdfast`, with `owner` set. */
+/**
+ * Calls of one owner, created by `holdfast.forOwner(owner)`. Each method is that of `Holdfast`, with `owner` set. The calls that act
+ * on many tasks are for operators, and are not among them: `holdfast.cancelMany({ owner })` acts on those of one owner.
+ */
 export class OwnerScope {
   // Private at run time too, so that code with a scope cannot reach the calls of other owners through it.
   readonly #holdfast: Holdfast

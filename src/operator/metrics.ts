@@ -7,6 +7,7 @@ import { type Health, readHealth } from '../api/health.js'
 import { readStats, type Stats } from '../api/stats.js'
 import type { Engine } from '../engine/core/engine.js'
 import type { RecoveredTask } from '../engine/core/recovery-report.js'
+import { BATCH_SECONDS_BOUNDS, type BatchTimesHistogram } from '../store/disk/batch-times.js'
 import { type MetricFamily, type MetricSample, prometheusText } from './prometheus.js'
 
 export { METRICS_CONTENT_TYPE } from './prometheus.js'
@@ -48,7 +49,8 @@ export async function metricsText(engine: Engine, labels: TypeLabels): Promise<s
   // `undefined` while the store is down or closed.
   const stats = await readStats(engine).catch(() => undefined)
   const byType = await countByType(engine, labels)
-  return prometheusText([...healthFamilies(health), ...taskFamilies(engine, byType), ...storeFamilies(stats)])
+  const commits = commitFamily(engine.store.batchTimes)
+  return prometheusText([...healthFamilies(health), ...taskFamilies(engine, byType), ...storeFamilies(stats), commits])
 }
 
 function healthFamilies({ live, ready, recovery, store, disk, damage }: Health): MetricFamily[] {
@@ -106,6 +108,26 @@ function storeFamilies(stats: Stats | undefined): MetricFamily[] {
       samples: labelled('status', { completed, failed, cancelled }),
     },
   ]
+}
+
+/** Times that commits waited for the disk. Commits that were written in one batch waited together, and count once. */
+function commitFamily({ atMost, count, seconds }: BatchTimesHistogram): MetricFamily {
+  const buckets = atMost.map((value, at) => ({
+    suffix: '_bucket',
+    labels: { le: String(BATCH_SECONDS_BOUNDS[at]) },
+    value,
+  }))
+  return {
+    name: 'holdfast_commit_seconds',
+    type: 'histogram',
+    help: 'Seconds from the write of a batch of commits to its acknowledgement.',
+    samples: [
+      ...buckets,
+      { suffix: '_bucket', labels: { le: '+Inf' }, value: count },
+      { suffix: '_sum', value: seconds },
+      { suffix: '_count', value: count },
+    ],
+  }
 }
 
 /** Counts unfinished tasks a slice at a time. Tasks that change meanwhile are counted before or after the change. */

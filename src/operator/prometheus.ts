@@ -4,13 +4,15 @@
 export interface MetricFamily {
   /** `[a-zA-Z_:][a-zA-Z0-9_:]*` */
   readonly name: string
-  readonly type: 'gauge' | 'counter'
+  readonly type: 'gauge' | 'counter' | 'histogram'
   readonly help: string
   readonly samples: readonly MetricSample[]
 }
 
 /** One value, with the labels that set it apart in its family. */
 export interface MetricSample {
+  /** Text after the name of the family: `_bucket`, `_sum` and `_count` of a histogram. */
+  readonly suffix?: string
   readonly labels?: Readonly<Record<string, string>>
   readonly value: number
 }
@@ -23,7 +25,9 @@ export function prometheusText(families: readonly MetricFamily[]): string {
   return families
     .filter(({ samples }) => samples.length > 0)
     .map(({ name, type, help, samples }) => {
-      const lines = samples.map(({ labels = {}, value }) => `${name}${labelsText(labels)} ${valueText(value)}\n`)
+      const lines = samples.map(
+        ({ suffix = '', labels = {}, value }) => `${name}${suffix}${labelsText(labels)} ${valueText(value)}\n`,
+      )
       return `# HELP ${name} ${escaped(help)}\n# TYPE ${name} ${type}\n${lines.join('')}`
     })
     .join('')

@@ -22,6 +22,7 @@ import type { Logger } from '../base/logger.js'
 import type { Tally } from '../task/counters.js'
 import type { AuditWriter, NewAuditEntry } from './audit.js'
 import { type Connection, isLost, unavailable } from './connection.js'
+import { BatchTimes } from './disk/batch-times.js'
 import type { Operation } from './disk/layout.js'
 import type { Level } from './disk/level.js'
 import { COMMIT_LOG_BYTES_MIN, chainOperation, logBytesAtLeast, newestIs } from './integrity/chain.js'
@@ -96,6 +97,8 @@ export interface CommitterOptions {
 }
 
 export class Committer {
+  /** Times of the batches, from the write to the acknowledgement. */
+  readonly times = new BatchTimes()
   #queue: QueuedCommit[] = []
   #newest: number
   #isDraining = false
@@ -159,6 +162,7 @@ export class Committer {
       return
     }
     const group = this.#nextGroup()
+    this.times.begin()
     const fail = (cause: unknown) => void this.#afterFailure(group, cause)
     try {
       this.#write(group).then(() => this.#written(group, fail), fail)
@@ -184,6 +188,7 @@ export class Committer {
 
   #acknowledge(group: readonly QueuedCommit[]): void {
     this.#land()
+    this.times.end()
     for (const { resolve } of group) resolve('written')
     this.#writeNext()
   }

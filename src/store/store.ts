@@ -8,7 +8,6 @@
  */
 import type { Clock } from '../base/clock.js'
 import { HoldfastError } from '../base/errors.js'
-import { faultOf } from '../base/fault.js'
 import type { Logger } from '../base/logger.js'
 import type { BindingRecord, IdempotencyScope, TaskDecision } from '../task/changes.js'
 import type { Tally, Totals } from '../task/counters.js'
@@ -17,13 +16,15 @@ import { type AuditEnd, AuditWriter, type NewAuditEntry } from './audit.js'
 import { type CommitAnchor, Committer, type Fate, type Reload } from './commit.js'
 import { Connection } from './connection.js'
 import { type LinkedCopy, linkDatabase } from './copies/linked-copy.js'
+import type { BatchTimesHistogram } from './disk/batch-times.js'
+import type { CompactionReport, SliceOptions } from './disk/compact-slices.js'
+import { Compactions } from './disk/compactions.js'
 import { explain } from './disk/damage.js'
 import type { Operation } from './disk/layout.js'
 import * as layout from './disk/layout.js'
 import type { Level } from './disk/level.js'
 import { pages } from './disk/pages.js'
 import { runAll } from './disk/release-steps.js'
-import { SweptRanges } from './disk/swept-ranges.js'
 import type { AnchorFaults } from './integrity/anchor.js'
 import { seal, unsealJson } from './integrity/envelope.js'
 import type { LockHolder } from './lock/lock.js'
@@ -63,10 +64,6 @@ export interface StoreCopy extends LinkedCopy {
   readonly anchored: number
 }
 
-// Every settled task leaves a deletion mark in the live range. Every open reads these marks, until the range is
-// compacted.
-const SETTLED_PER_COMPACTION = 20_000
-
 const DELETES_PER_COMMIT = 64
 
 export class Store {
@@ -82,9 +79,7 @@ export class Store {
   /** Functions that refuse those writes of a binding that wait while the store is down. */
   readonly #refusedAtEnd = new Set<(error: unknown) => void>()
   #onLost: (lost: HoldfastError) => void = () => {}
-  #settled = 0
-  readonly #swept = new SweptRanges()
-  #compacting: Promise<void> | undefined
+  readonly #compactions: Compactions
 
   constructor(private readonly parts: StoreParts) {
     const { level, reopen, assertHeld, clock, logger, anchor, newest, anchorEach } = parts
@@ -103,6 +98,7 @@ export class Store {
       this.#onLost(lost)
     }
     const { connection } = this
+    this.#compactions = new Compactions(connection, logger)
     this.#committer = new Committer({ connection, anchor, sync, logger, onLost, newest, anchorEach, totals, audit })
   }
 
@@ -113,7 +109,7 @@ export class Store {
 
   /** True if no commit, no read and no compaction is running, and no attempt to open the database again. */
   get isAtRest(): boolean {
-    return this.#committer.isAtRest && this.connection.isAtRest && this.#compacting === undefined
+    return this.#committer.isAtRest && this.connection.isAtRest && !this.#compactions.isRunning
   }
 
   /** Faults of the anchor file since the store was opened. */
@@ -141,7 +137,7 @@ export class Store {
   commit(decision: TaskDecision, { patient }: { patient: boolean }): Promise<Fate> {
     const { head, tally } = decision
     const { operations, entries } = toWrites(decision)
-    if (!isLive(head) && decision.changes[0]?.kind === 'head') this.#noteSettled()
+    if (!isLive(head) && decision.changes[0]?.kind === 'head') this.#compactions.noteSettled()
     return this.#committer.commit(operations, { taskId: head.taskId, patient, tally, entries })
   }
 
@@ -264,12 +260,19 @@ export class Store {
     await this.#committer.commit(operations, { taskId, patient: true, isRepeatable: true, tally, entries })
   }
 
-  /** Counts what the sweep of a task deleted from the ranges that lists read. Compacts a range with many deletion marks. */
+  /** Counts what the sweep of a task deleted from the ranges that lists read. */
   noteSwept(keys: readonly string[]): void {
-    this.#swept.count(keys)
-    if (this.#compacting || !this.connection.isUp) return
-    const range = this.#swept.take()
-    if (range) this.#compact(range)
+    this.#compactions.noteSwept(keys)
+  }
+
+  /** Compacts all keys, a slice at a time. @throws HoldfastError `STORE_UNAVAILABLE`, `STORE_LOST`, `CLOSED`; as `beforeSlice` */
+  compact(options: SliceOptions): Promise<CompactionReport> {
+    return this.#compactions.compactAll(options)
+  }
+
+  /** Times of the batches since the open. */
+  get batchTimes(): BatchTimesHistogram {
+    return this.#committer.times.histogram
   }
 
   /**
@@ -290,22 +293,6 @@ export class Store {
   /** Directory of the store; `undefined` for one in memory. */
   get dir(): string | undefined {
     return this.parts.directory?.dir
-  }
-
-  #noteSettled(): void {
-    this.#settled++
-    if (this.#settled < SETTLED_PER_COMPACTION || this.#compacting || !this.connection.isUp) return
-    this.#settled = 0
-    this.#compact(layout.under(layout.LIVE))
-  }
-
-  #compact({ gte, lt }: layout.KeyRange): void {
-    this.#compacting = this.connection.level
-      .compactRange(gte, lt)
-      .catch((cause: unknown) => this.parts.logger.debug('A range could not be compacted', { cause: faultOf(cause) }))
-      .finally(() => {
-        this.#compacting = undefined
-      })
   }
 
   /**

@@ -1,4 +1,4 @@
-/** `holdfast verify` and `holdfast backup …`: the health of the files, and safe copies. */
+/** `holdfast verify`, `compact` and `backup …`: the files of a store, and safe copies. */
 import { createWriteStream } from 'node:fs'
 import { resolve } from 'node:path'
 import type { RestoreProgress } from '../../admin/index.js'
@@ -31,6 +31,21 @@ export function addCopyCommands(program: Command, terminal: Terminal): void {
         )
       })
       printReport(context, report)
+    })
+  program
+    .command('compact')
+    .description('Remove what was deleted or overwritten from the files of the database.')
+    .action(async (_options: unknown, command: Command) => {
+      const context = commandContext(terminal, command)
+      const report = await withProgress(context, ({ onProgress, signal }) =>
+        context.withStore((store) =>
+          store.mode === 'running'
+            ? store.client.compact({ onProgress, signal })
+            : store.holdfast.compact({ onProgress: (at) => onProgress({ phase: 'compact', ...at }), signal }),
+        ),
+      )
+      const { bytesBefore, bytesAfter } = report
+      context.output.done(`The tables of the database took ${bytesBefore} bytes, and take ${bytesAfter} now.`, report)
     })
   const backup = program.command('backup').description('Make, check and restore copies of a store.')
   backup
@@ -92,7 +107,7 @@ interface RunOptions {
 /** Runs long work with a display of its progress. It ends when the user interrupts the command. */
 async function withProgress<T>(context: Context, work: (options: RunOptions) => Promise<T>): Promise<T> {
   const progress = progressOn(context)
-  const onProgress = ({ phase, done }: OperatorProgress) => progress.on(phase, done)
+  const onProgress = ({ phase, done, total }: OperatorProgress) => progress.on(phase, done, total)
   return work({ onProgress, signal: context.terminal.interrupted }).finally(() => progress.end())
 }
 

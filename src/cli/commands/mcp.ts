@@ -5,6 +5,7 @@
 
 import { z } from 'zod'
 import type { OperatorRouteCalls } from '../../operator/index.js'
+import type { Connected } from '../terminal/connect.js'
 import { type Context, commandContext, type Terminal } from '../terminal/context.js'
 import { type Command, McpServer, StdioServerTransport } from '../terminal/packages.js'
 import { STATUSES } from './filters.js'
@@ -44,12 +45,14 @@ export function operatorServer(context: Context, release: string, write: boolean
     name: string,
     description: string,
     shape: Shape,
-    call: (calls: OperatorRouteCalls, input: z.output<z.ZodObject<Shape>>) => Promise<unknown>,
+    call: (calls: OperatorRouteCalls, input: z.output<z.ZodObject<Shape>>, mode: Connected['mode']) => Promise<unknown>,
     annotations: object = reads,
   ) =>
     server.registerTool(name, { description, inputSchema: z.object(shape), annotations }, async (input) => {
       try {
-        const answer = await context.withStore(({ calls }) => call(calls, input as z.output<z.ZodObject<Shape>>))
+        const answer = await context.withStore(({ calls, mode }) =>
+          call(calls, input as z.output<z.ZodObject<Shape>>, mode),
+        )
         return { content: [{ type: 'text', text: JSON.stringify(answer, null, 1) }] }
       } catch (error) {
         const message = error instanceof Error ? error.message : String(error)
@@ -79,7 +82,12 @@ export function operatorServer(context: Context, release: string, write: boolean
     calls.listSteps({ taskId: input.taskId, values }),
   )
   tool('health', 'Read if the server is live and ready, and why not.', {}, (calls) => calls.health())
-  tool('recovery', 'Read the report of the last recovery after a start.', {}, (calls) => calls.recovery())
+  tool(
+    'recovery',
+    'Read the report of the recovery of this start of the server; without a server, of the last one that found tasks.',
+    {},
+    (calls, _input, mode) => (mode === 'running' ? calls.recovery() : calls.lastRecovery()),
+  )
   if (!write) return server
 
   const changes = { readOnlyHint: false, destructiveHint: true, openWorldHint: false }

@@ -1,7 +1,7 @@
 /** `holdfast stats`, `health`, `recovery` and `audit`: the store as a whole. */
 
 import type { Connected } from '../terminal/connect.js'
-import { commandContext, type Terminal } from '../terminal/context.js'
+import { type Context, commandContext, type Terminal } from '../terminal/context.js'
 import { CommandError } from '../terminal/exit-codes.js'
 import { instantText } from '../terminal/output.js'
 import { type Command, Option } from '../terminal/packages.js'
@@ -35,29 +35,15 @@ export function addStoreCommands(program: Command, terminal: Terminal): void {
     })
   program
     .command('recovery')
-    .description('Show the report of the recovery at the start of the server.')
-    .action(async (_options: unknown, command: Command) => {
+    .description(
+      'Show the report of the recovery at the start of the server; at rest, the stored report of the last one.',
+    )
+    .option('--last', 'show the stored report of the last recovery that found tasks')
+    .action(async ({ last = false }: { last?: boolean }, command: Command) => {
       const context = commandContext(terminal, command)
-      const print = async ({ calls }: Connected) => {
-        const report = await calls.recovery()
-        if (context.output.json) {
-          context.output.object(report)
-          return
-        }
-        const { tasks, suspects, ...head } = report
-        context.output.fields(head, flat(head))
-        for (const { taskId, type, deaths, reason } of suspects) {
-          context.output.cells(['suspect', taskId, type, `${deaths} crashes`, reason])
-        }
-        context.output.rows(tasks, [
-          { title: 'TASK', text: ({ taskId }) => taskId },
-          { title: 'TYPE', text: ({ type }) => type },
-          { title: 'RESULT', text: ({ action }) => action },
-          { title: 'REPLAYED', text: ({ replayed }) => replayed },
-          { title: 'NOTE', text: ({ reason }) => reason },
-        ])
-      }
-      await context.withStore(print, { needsServer: true })
+      await context.withStore(({ calls, mode }) =>
+        last || mode === 'stopped' ? printLast(context, calls) : printThis(context, calls),
+      )
     })
   const audit = program.command('audit').description('Read the audit.')
   audit
@@ -83,6 +69,53 @@ export function addStoreCommands(program: Command, terminal: Terminal): void {
         ])
       })
     })
+}
+
+async function printThis({ output }: Context, calls: Connected['calls']): Promise<void> {
+  const report = await calls.recovery()
+  if (output.json) {
+    output.object(report)
+    return
+  }
+  const { tasks, suspects, ...head } = report
+  output.fields(head, flat(head))
+  for (const { taskId, type, deaths, reason } of suspects) {
+    output.cells(['suspect', taskId, type, `${deaths} crashes`, reason])
+  }
+  printResults(output, tasks)
+}
+
+async function printLast({ output }: Context, calls: Connected['calls']): Promise<void> {
+  const { report } = await calls.lastRecovery()
+  if (output.json) {
+    output.object({ report: report ?? null })
+    return
+  }
+  if (!report) {
+    output.line('No recovery has found tasks yet.')
+    return
+  }
+  const { tasks, ...head } = report
+  output.fields(head, flat(head))
+  printResults(output, tasks)
+}
+
+interface RecoveryResult {
+  readonly taskId: string
+  readonly type: string
+  readonly action: string
+  readonly replayed?: number
+  readonly reason?: string | undefined
+}
+
+function printResults(output: Context['output'], tasks: readonly RecoveryResult[]): void {
+  output.rows(tasks, [
+    { title: 'TASK', text: ({ taskId }) => taskId },
+    { title: 'TYPE', text: ({ type }) => type },
+    { title: 'RESULT', text: ({ action }) => action },
+    { title: 'REPLAYED', text: ({ replayed }) => replayed },
+    { title: 'NOTE', text: ({ reason }) => reason },
+  ])
 }
 
 interface AuditOptions {

@@ -5,8 +5,8 @@ import { SingleBar } from './packages.js'
 
 /** A progress display. */
 export interface ProgressDisplay {
-  /** Shows the phase and the number of items that are done. */
-  on(phase: string, done: number): void
+  /** Shows the phase, and the number of items that are done and of all. */
+  on(phase: string, done: number, total?: number | undefined): void
   /** Removes the display. */
   end(): void
 }
@@ -14,18 +14,20 @@ export interface ProgressDisplay {
 /** Makes the display for a command. It is written to standard error. */
 export function progressOn({ output }: Context): ProgressDisplay {
   if (!output.isTerminal || output.json) return { on() {}, end() {} }
-  // The total is not known before the end, so the bar only counts.
   const bar = new SingleBar({
-    format: '{phase}: {value}',
+    // Most totals are not known before the end, and then only a number is shown.
+    format: (_options, { value, total }, { phase }: { phase: string }) =>
+      `${phase}: ${value}${total > 0 ? ` of ${total} (${Math.floor((100 * value) / total)} %)` : ''}`,
     stream: process.stderr,
     clearOnComplete: true,
     hideCursor: true,
   })
   let isStarted = false
   return {
-    on(phase, done) {
-      if (!isStarted) bar.start(0, 0, { phase })
+    on(phase, done, total = 0) {
+      if (!isStarted) bar.start(total, 0, { phase })
       isStarted = true
+      bar.setTotal(total)
       bar.update(done, { phase })
     },
     end() {

@@ -74,6 +74,11 @@ export type OperatorClient = OperatorRouteCalls & {
    * @throws HoldfastError as `createBackup`; `LIMIT_EXCEEDED` while the server runs another job, `CLOSED`, `OPERATOR_UNAVAILABLE`
    */
   backup(options: OperatorBackupOptions): Promise<JobReport<'backup'>>
+  /**
+   * Compacts the database, as `compact` of `Holdfast` does.
+   * @throws HoldfastError as `compact`; `LIMIT_EXCEEDED` while the server runs another job, `OPERATOR_UNAVAILABLE`
+   */
+  compact(options?: OperatorJobOptions): Promise<JobReport<'compact'>>
   /** Ends the kept connections. */
   close(): void
 }
@@ -118,6 +123,7 @@ export function operatorClient(options: OperatorClientOptions): OperatorClient {
       checkFunctionsOf('stream', options.stream, ['write', 'end', 'destroy'])
       return callJob(connection, 'backup', { acceptDamage }, options)
     },
+    compact: (options = {}) => callJob(connection, 'compact', {}, options),
     close: () => connection.close(),
   }
 }

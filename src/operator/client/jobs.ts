@@ -34,7 +34,7 @@ export async function callJob<Name extends JobName>(
     try {
       for await (const frame of readFrames(response)) {
         if (Buffer.isBuffer(frame)) yield frame
-        else if (frame.kind === 'progress') onProgress?.({ phase: frame.phase, done: frame.done })
+        else if (frame.kind === 'progress') onProgress?.({ phase: frame.phase, done: frame.done, total: frame.total })
         else if (frame.kind === 'done') report = { value: frame.report }
         else if (frame.kind === 'failed') throw errorOfProblem(frame) ?? connection.lost(sending, undefined)
       }

@@ -3,11 +3,12 @@
  * `M` is a message in JSON; `B` is bytes of a file. The last frame is the message `done` or `failed`: a stream without one
  * was interrupted.
  */
+import type { OperatorProgress } from './jobs.js'
 import type { Problem } from './problem.js'
 
 /** A message of a job. `ping` shows that the connection works. */
 export type StreamMessage =
-  | { readonly kind: 'progress'; readonly phase: string; readonly done: number }
+  | ({ readonly kind: 'progress' } & OperatorProgress)
   | { readonly kind: 'ping' }
   | { readonly kind: 'done'; readonly report: unknown }
   | { readonly kind: 'failed'; readonly error: Problem }

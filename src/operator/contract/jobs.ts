@@ -46,7 +46,7 @@ export interface JobRoute {
   readonly report: z.ZodType
   /** True if the stream has bytes with inputs, results and states. A caller that may not see values is refused. */
   readonly hasValues: boolean
-  /** True if the job changes what is in the store, so that a client that lost its answer has to look. */
+  /** True if the job changes what a client can read, so that a client that lost its answer has to look. */
   readonly changesStore: boolean
 }
 
@@ -67,6 +67,14 @@ export const JOBS = {
     hasValues: true,
     changesStore: false,
   },
+  compact: {
+    path: '/v1/compact',
+    summary: 'Compacts the database, while the tasks run.',
+    body: z.strictObject({}),
+    report: z.object({ bytesBefore: z.number(), bytesAfter: z.number() }),
+    hasValues: false,
+    changesStore: false,
+  },
 } as const satisfies Record<string, JobRoute>
 
 export type Jobs = typeof JOBS
@@ -82,6 +90,8 @@ export type JobReport<Name extends JobName> = Wire<Jobs[Name]['report']>
 export interface OperatorProgress {
   readonly phase: string
   readonly done: number
+  /** Number at the end of the phase, if it is known. */
+  readonly total?: number | undefined
 }
 
 /** Signal, progress and output of a running job. */

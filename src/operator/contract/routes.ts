@@ -227,6 +227,11 @@ export const ROUTES = {
     summary: 'The report of the recovery of this opening.',
     response: view.RecoveryView,
   }),
+  lastRecovery: get({
+    path: '/v1/last-recovery',
+    summary: 'The stored report of the last recovery that found tasks, also of an earlier opening.',
+    response: z.object({ report: view.LastRecoveryView.optional() }),
+  }),
   recover: post({
     path: '/v1/recover',
     summary: 'Resumes the unfinished tasks of a store whose recovery is held.',

@@ -213,6 +213,23 @@ export const RecoveryView = z.object({
   storeDamage: z.string().optional(),
 })
 
+export const LastRecoveryView = z.object({
+  startedAt: instant,
+  finishedAt: instant,
+  found: count,
+  /** Number of tasks by result. */
+  counts: z.record(z.string(), count),
+  /** Up to 100 of the tasks: damaged ones first, then parked ones. */
+  tasks: z.array(
+    z.object({
+      taskId: z.string(),
+      type: z.string(),
+      action: z.enum(['resumed', 'parked', 'settled', 'waiting', 'cleaning-up', 'kept', 'damaged']),
+      reason: z.string().optional(),
+    }),
+  ),
+})
+
 export const RespondedView = z.object({
   accepted: z.array(z.string()),
   ignored: z.array(z.object({ key: z.string(), reason: z.enum(['unknown', 'answered', 'settled', 'invalid']) })),

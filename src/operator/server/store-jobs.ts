@@ -1,10 +1,12 @@
 /**
- * The jobs of an instance: verification and backup of the store that it has open. One runs at a time: each has a process of
- * its own and keeps the files that LevelDB deletes meanwhile.
+ * The jobs of an instance: verification, backup and compaction of the store that it has open. One runs at a time: a copy keeps
+ * the files that LevelDB deletes meanwhile, and a compaction writes the files anew.
  */
 import { createBackup } from '../../admin/create-backup.js'
 import { verify } from '../../admin/verify.js'
 import { HoldfastError } from '../../base/errors.js'
+import { engineOf } from '../../engine/recovery/open-engines.js'
+import { compactStore } from '../../engine/retention/compact-store.js'
 import type { JobHandlers, JobName } from '../contract/jobs.js'
 
 /** The job that runs, by `Holdfast`. */
@@ -17,6 +19,13 @@ export function storeJobs(holdfast: object): JobHandlers {
       alone(holdfast, 'verify', () => verify({ holdfast, signal, onProgress })),
     backup: ({ acceptDamage }, { signal, onProgress, bytes: stream }) =>
       alone(holdfast, 'backup', () => createBackup({ holdfast, stream, acceptDamage, signal, onProgress })),
+    compact: (_request, { signal, onProgress }) =>
+      alone(holdfast, 'compact', () =>
+        compactStore(engineOf(holdfast), {
+          signal,
+          onProgress: (progress) => onProgress({ phase: 'compact', ...progress }),
+        }),
+      ),
   }
 }
 

@@ -115,7 +115,8 @@ const ROWS: readonly Row[] = [
   ],
   ['stats', () => ['stats'], ...same({ out: /^tasks\.completed\t1$/m })],
   ['health', () => ['health'], { out: /^ready\ttrue$/m }, NO_SERVER],
-  ['recovery', () => ['recovery'], { out: /^found\t1$/m }, NO_SERVER],
+  ['recovery', () => ['recovery'], ...same({ out: /^found\t1$/m })],
+  ['recovery of an earlier start', () => ['recovery', '--last'], ...same({ out: /^counts\.parked\t1$/m })],
   ['audit list', ({ ids }) => ['audit', 'list', '--task', ids.imports], ...same({ out: /\tcreated\t/ })],
   ['verify', () => ['verify'], ...same({ out: /no damage\.$/m })],
   [
@@ -123,6 +124,7 @@ const ROWS: readonly Row[] = [
     () => ['backup', 'create', join(mkdtempSync(join(base, 'backup-')), 'file')],
     ...same({ out: /commit \d+ of store/ }),
   ],
+  ['compact', () => ['compact'], ...same({ out: /^The tables of the database took \d+ bytes, and take \d+ now\.$/m })],
   ['doctor', () => ['doctor'], ...same({ out: /^store\tok\tformat 2/m })],
   ['tasks start', () => ['tasks', 'start', 'imports', '--input', '1'], { out: /^task-\w+ started\.$/m }, NO_SERVER],
   [

@@ -62,6 +62,7 @@ const CALLS: Record<RouteName, Call> = {
   info: ({ client }) => client.info(),
   stats: ({ client }) => client.stats(),
   recovery: ({ client }) => client.recovery(),
+  lastRecovery: ({ client }) => client.lastRecovery(),
   recover: ({ client }) => client.recover(),
   listTasks: ({ client }) =>
     client.listTasks({

@@ -6,6 +6,7 @@ import { engineOf } from '../../../src/engine/recovery/open-engines.js'
 import { defineTask, type Holdfast } from '../../../src/index.js'
 import { healthHandler } from '../../../src/operator/index.js'
 import { prometheusText } from '../../../src/operator/prometheus.js'
+import type { Level } from '../../../src/store/disk/level.js'
 import { type InMemoryOptions, ManualClock, MemoryDisk, openInMemory, untilIdle } from '../../../src/testing/index.js'
 import { afterTest, openStore, talk } from '../../helpers/operator.js'
 import { Machine } from '../../helpers/poison-machine.js'
@@ -138,6 +139,34 @@ test('while the disk is full, the instance is live and not ready, and ready agai
   await clock.advance(5_000)
   await untilIdle(holdfast)
   expect(await codes('/ready')).toEqual([200])
+})
+
+test('each batch of commits is counted once, in the bucket of its time', async () => {
+  let batches = 0
+  class CountedDisk extends MemoryDisk {
+    override async open(): Promise<Level> {
+      const level = await super.open()
+      const make = level.batch.bind(level)
+      level.batch = () => {
+        batches++
+        return make()
+      }
+      return level
+    }
+  }
+  const holdfast = await opened({ disk: new CountedDisk(), tasks: [talk] })
+  const { metrics } = probesOf(holdfast)
+  const read = async (end: string) =>
+    sampleValue(await metrics(), 'holdfast_commit_seconds', { __name__: end }) as number
+  await untilIdle(holdfast)
+  const before = { batches, count: await read('_count'), seconds: await read('_sum') }
+  for (let count = 0; count < 3; count++) {
+    await holdfast.start(talk, null)
+    await untilIdle(holdfast)
+  }
+  expect(batches).toBeGreaterThan(before.batches + 3)
+  expect((await read('_count')) - before.count).toBe(batches - before.batches)
+  expect(await read('_sum')).toBeGreaterThan(before.seconds)
 })
 
 test('a closed instance is neither live nor ready, and still has metrics', async () => {
