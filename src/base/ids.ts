@@ -138,3 +138,11 @@ export function uuidOf(seed: string, name: string): string {
   const hex = bytes.toString('hex', 0, 16)
   return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-')
 }
+
+/**
+ * A copy of an ID that is a part of a longer text, such as a key. Without a copy, V8 keeps the whole text in memory as long
+ * as the ID.
+ */
+export function copyOfId(part: string): string {
+  return Buffer.from(part, 'latin1').toString('latin1')
+}

@@ -180,14 +180,14 @@ function encodeLiveHead(head: TaskHead): string {
  * @param fixedText what `task/<taskId>` has; `undefined` if it is missing
  * @throws HoldfastError `RECORD_DAMAGED` naming the key
  */
-export function decodeHead(key: string, text: string, fixedText: string | undefined): TaskHead {
-  return withFixedPart(decodeMoving(key, text), fixedText)
+export function decodeHead(key: string, text: string, fixedText: string | undefined, taskId?: string): TaskHead {
+  return withFixedPart(decodeMoving(key, text, taskId), fixedText)
 }
 
 /** The moving part of the head that was read under `key`. @throws HoldfastError `RECORD_DAMAGED` naming the key */
-export function decodeMoving(key: string, text: string): MovingPart {
+export function decodeMoving(key: string, text: string, taskId = lastPart(key)): MovingPart {
   const { seq, body } = unseal(key, text)
-  const moving = decodeMovingPart(lastPart(key), seq, splitValue(body).part)
+  const moving = decodeMovingPart(taskId, seq, splitValue(body).part)
   if (!moving) throw damaged(key, 'it is no head')
   return moving
 }

@@ -3,7 +3,7 @@
  * decisions that are not committed yet.
  */
 
-import { taskIdTime } from '../base/ids.js'
+import { copyOfId, taskIdTime } from '../base/ids.js'
 import type { IdempotencyEntry, IdempotencyScope } from '../task/changes.js'
 import type { CheckpointInfo } from '../task/checkpoint.js'
 import type { TaskHead } from '../task/head.js'
@@ -73,14 +73,14 @@ export interface LiveHeads {
 export async function readLiveHeads(level: Level): Promise<LiveHeads> {
   const found: LiveHeads = { heads: [], damaged: [], stale: [] }
   for await (const page of pages(level, layout.under(layout.LIVE))) {
-    const taskIds = page.map(([key]) => layout.lastPart(key))
+    const taskIds = page.map(([key]) => copyOfId(layout.lastPart(key)))
     const keys = [...taskIds.map(layout.taskKey), ...taskIds.map(layout.doneKey)]
     const texts = await level.getMany(keys)
     for (const [index, [key, text]] of page.entries()) {
       const taskId = taskIds[index] as string
       const settled = texts[taskIds.length + index]
       try {
-        if (settled === undefined) found.heads.push(decodeHead(key, text, texts[index]))
+        if (settled === undefined) found.heads.push(decodeHead(key, text, texts[index], taskId))
         else {
           unseal(layout.doneKey(taskId), settled)
           found.stale.push(taskId)

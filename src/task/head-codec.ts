@@ -7,8 +7,15 @@
  * - A field of value `undefined` takes no room. The task ID is in the key, and the commit count in the envelope.
  */
 import { type ByteCount, byteCountOf } from './byte-count.js'
-import { COUNTED_LATER_BYTES_MAX, HEAD_BYTES_MAX, type HeadDraft, type TaskHead, type TaskStatus } from './head.js'
-import { PREFIX } from './log/segment.js'
+import {
+  COUNTED_LATER_BYTES_MAX,
+  HEAD_BYTES_MAX,
+  type HeadDraft,
+  NO_CHECKPOINTS,
+  type TaskHead,
+  type TaskStatus,
+} from './head.js'
+import { PREFIX, segmentSum } from './log/segment.js'
 
 /** Fields that are set when a task is created, and never change. */
 const FIXED = [
@@ -208,12 +215,12 @@ export function joinParts({ taskId, seq, bytes, row }: MovingPart, fixedText: st
     wakeAt: named.wakeAt,
     seq,
     nextRecord: row[4],
-    prefix: { segment: PREFIX, count: row[5], sum: row[6] },
-    open: { segment: row[7], count: row[8], sum: row[9] },
+    prefix: segmentSum(PREFIX, row[5], row[6]),
+    open: segmentSum(row[7], row[8], row[9]),
     keptFrom: row[10],
     records: row[11],
     completedSteps: row[12],
-    checkpoints: { body: row[13], client: row[14] },
+    checkpoints: row[13] === 0 && row[14] === 0 ? NO_CHECKPOINTS : { body: row[13], client: row[14] },
     progress: named.progress,
     parked: named.parked,
     triedWith: named.triedWith,

@@ -165,6 +165,9 @@ export const PARKED_REASON_BYTES_MAX = 240
 /** Room for counts that can grow while a task is parked or cleaned up: commits, messages and client checkpoints. */
 export const COUNTED_LATER_BYTES_MAX = 100
 
+/** The counts of a task without checkpoints, shared by all of them. */
+export const NO_CHECKPOINTS: TaskHead['checkpoints'] = { body: 0, client: 0 }
+
 /** Event that stops a task from outside its body. */
 export type StoppedBy = 'cancel' | 'timeout' | 'deadline' | 'expiry'
 

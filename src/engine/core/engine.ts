@@ -30,6 +30,7 @@ import { LoadedRuns } from '../scheduling/loaded-runs.js'
 import { PRIORITY_AGEING_MS, Scheduler } from '../scheduling/scheduler.js'
 import { ProcessSemaphore, Semaphore } from '../scheduling/semaphore.js'
 import { TurnGate } from '../scheduling/turn-gate.js'
+import { WakeTimers } from '../scheduling/wake-timers.js'
 import type { Collaborators, FreshInput, Settling } from './collaborators.js'
 import { type DeferringHost, flush } from './deferred-records.js'
 import { LeakedFunctions } from './leaked-functions.js'
@@ -63,6 +64,7 @@ export class Engine {
   readonly leaks: LeakedFunctions
   readonly registry: Registry
   readonly waiters = new Waiters()
+  readonly wakeTimers: WakeTimers<LiveTask>
   readonly runReads: RunReads
   readonly loaded: LoadedRuns
   readonly slots = new Slots(this)
@@ -112,6 +114,7 @@ export class Engine {
     this.keepSettledMs = options.keepSettledMs
     this.keepCheckpoints = options.keepCheckpoints
     this.unloadAfterMs = options.unloadAfterMs
+    this.wakeTimers = new WakeTimers(options.clock, (task) => this.schedule(task))
     this.runReads = new RunReads(store)
     this.usage = new ByteBudget(store, options.limits)
     this.tasks = new LiveTasks(this.usage)

@@ -30,6 +30,8 @@ export class LiveTask {
   questions: Map<string, QuestionPlace> | undefined
   /** Status under which the task is counted; `undefined` while it is not. */
   counted: CountedAs | undefined
+  /** Bytes of the task that its budget counts (byte-budget.ts). */
+  countedBytes = 0
   /** Progress that the body reported since the last commit. */
   progress: Progress | undefined
 

@@ -2,7 +2,7 @@
  * The live tasks in memory by status, as they are on disk, in the order of their IDs. Each change of a task moves it, so
  * that `stats` needs to look at no task, and `list` only at those of a status.
  */
-import { isLive, isSettled, type TaskHead, type TaskStatus } from '../../task/head.js'
+import { isLive, isSettled, TASK_STATUSES, type TaskHead, type TaskStatus } from '../../task/head.js'
 import { SortedTasks } from '../../task/sorted-tasks.js'
 
 /** Status under which a task is counted that is on disk, and unfinished or settled with a pending clean-up. */
@@ -18,6 +18,14 @@ export interface CountedTask {
   readonly committed: TaskHead | undefined
   readonly recovery: { readonly isRetrying: boolean }
   counted: CountedAs | undefined
+}
+
+// One object for each status, shared by all tasks.
+const COUNTED = { parked: countedAs(true), unparked: countedAs(false) }
+
+function countedAs(isParked: boolean): Readonly<Record<TaskStatus, CountedAs>> {
+  const entries = TASK_STATUSES.map((status) => [status, { status, isParked }] as const)
+  return Object.fromEntries(entries) as Record<TaskStatus, CountedAs>
 }
 
 export class TaskCounts<T extends CountedTask = CountedTask> {
@@ -59,7 +67,7 @@ export class TaskCounts<T extends CountedTask = CountedTask> {
       this.#byStatus[status].add(task)
     }
     this.parked += (isParked ? 1 : 0) - (counted?.isParked ? 1 : 0)
-    task.counted = { status, isParked }
+    task.counted = COUNTED[isParked ? 'parked' : 'unparked'][status]
   }
 
   /** Removes the task from the counts. */

@@ -13,7 +13,8 @@ export function schedule(engine: Engine, task: LiveTask, { now = false } = {}): 
   if (task.slot.isScheduled || task.settlement.isAnnounced || task.recovery.isAwaited || engine.closing) return
   const { wakeAt = 0 } = task.head
   if (!now && !hasMissedChild(engine, task) && wakeAt > engine.clock.now()) {
-    task.slot.sleep(engine.clock.setTimer(wakeAt, () => schedule(engine, task)))
+    task.commits.compact()
+    task.slot.sleep(engine.wakeTimers.set(task, wakeAt))
     return
   }
   if (engine.suspects.holds(task)) return

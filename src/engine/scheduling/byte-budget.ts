@@ -24,6 +24,8 @@ export interface Budgets {
 interface CountedBytes {
   readonly head: TaskHead
   readonly committed: TaskHead | undefined
+  /** Bytes that are counted for the task. */
+  countedBytes: number
 }
 
 interface OwnerSum {
@@ -39,7 +41,6 @@ interface OwnerSum {
 export class ByteBudget {
   #live = 0
   readonly #liveOf = new Map<string, number>()
-  readonly #counted = new WeakMap<CountedBytes, number>()
   readonly #settledOf = new Map<string, OwnerSum>()
 
   constructor(
@@ -93,9 +94,9 @@ export class ByteBudget {
   }
 
   #count(task: CountedBytes, bytes: number): void {
-    const more = bytes - (this.#counted.get(task) ?? 0)
+    const more = bytes - task.countedBytes
     if (more === 0) return
-    this.#counted.set(task, bytes)
+    task.countedBytes = bytes
     this.#live += more
     const { owner } = task.head
     if (owner === undefined || this.budgets.ownerBytesMax === Number.POSITIVE_INFINITY) return

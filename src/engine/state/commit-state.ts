@@ -9,6 +9,7 @@
  * - While a commit that settles the task is in flight, no caller may learn that the task is settled.
  */
 import { type Deferred, deferred } from '../../base/deferred.js'
+import { compactHead } from '../../task/compact-head.js'
 import type { TaskHead } from '../../task/head.js'
 import type { Admitted } from '../scheduling/admission.js'
 import { illegal } from './illegal.js'
@@ -101,6 +102,13 @@ export class CommitState<Records> {
   reset(head: TaskHead): void {
     this.#head = head
     this.land(head)
+  }
+
+  /** Keeps the head in fewer bytes, of a task that sleeps from now on. */
+  compact(): void {
+    if (this.#head !== this.#committed) return
+    this.#head = compactHead(this.#head)
+    this.#committed = this.#head
   }
 
   /** Notes that the commit that creates the task has ended. */

@@ -40,11 +40,17 @@ export interface ActiveRun {
   idle(): Promise<void>
 }
 
+/** The timer that queues a sleeping task. */
+interface Sleep {
+  readonly kind: 'asleep'
+  cancel(): void
+}
+
 type State =
   /** No run is in memory or queued. */
   | { readonly kind: 'idle' }
   /** As `idle`, with a timer that queues the task. */
-  | { readonly kind: 'asleep'; readonly cancel: () => void }
+  | Sleep
   | { readonly kind: 'queued' }
   /** `run` is `undefined` while the log is being loaded. */
   | { readonly kind: 'running'; readonly run: ActiveRun | undefined }
@@ -95,11 +101,11 @@ export class SlotState {
     return kind === 'running' || kind === 'waiting' || kind === 'waking'
   }
 
-  /** Keeps the timer that queues the task. @param cancel cancels the timer */
-  sleep(cancel: () => void): void {
+  /** Keeps the timer that queues the task. */
+  sleep(timer: Sleep): void {
     if (this.isScheduled) throw illegal('sleep', this.kind)
     this.cancelTimer()
-    this.#state = { kind: 'asleep', cancel }
+    this.#state = timer
   }
 
   /** Cancels the timer that queues the task, if there is one. */

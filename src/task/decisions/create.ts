@@ -2,7 +2,7 @@
 import { HoldfastError } from '../../base/errors.js'
 import { bytesOf, TASK_BYTES } from '../byte-count.js'
 import type { BindingRecord, Change, IdempotencyEntry, TaskDecision } from '../changes.js'
-import { draftOf, FIXED_PART_BYTES_MAX, type ForkedFrom, type TaskHead } from '../head.js'
+import { draftOf, FIXED_PART_BYTES_MAX, type ForkedFrom, NO_CHECKPOINTS, type TaskHead } from '../head.js'
 import { encodeFixedPart } from '../head-codec.js'
 import { emptySegment, PREFIX } from '../log/segment.js'
 import type { EventOf } from '../task-event.js'
@@ -72,7 +72,7 @@ export function createTask(task: NewTask, now: number): TaskDecision {
     keptFrom: 0,
     records: 0,
     completedSteps: 0,
-    checkpoints: { body: 0, client: 0 },
+    checkpoints: NO_CHECKPOINTS,
     bytes: { kept: TASK_BYTES + (task.inputText === undefined ? 0 : bytesOf(task.inputText)), prunable: 0 },
     life: task.startNow ? task.life : undefined,
     cleanUp: 'none',

@@ -14,7 +14,7 @@ import { checkCount, checkObject, expected, InvalidArgument, isObject, type Name
 import { type ByteCount, bytesOf, grownCount, stateUsage } from '../byte-count.js'
 import type { Change, TaskDecision } from '../changes.js'
 import type { CheckpointInfo } from '../checkpoint.js'
-import type { TaskHead } from '../head.js'
+import { NO_CHECKPOINTS, type TaskHead } from '../head.js'
 import type { ReadRecord } from '../log/log-sums.js'
 import { type PatchAnswers, patchesForFork } from '../log/patch-answers.js'
 import { countedIn, describeRecord, type LogRecord, withRecord } from '../log/records.js'
@@ -166,7 +166,7 @@ export function planFromStart(): ForkPlan {
       keptFrom: 0,
       records: 0,
       completedSteps: 0,
-      checkpoints: { body: 0, client: 0 },
+      checkpoints: NO_CHECKPOINTS,
     },
   }
 }

@@ -10,7 +10,15 @@ export interface SegmentSum {
   readonly sum: number
 }
 
+// Shared by all tasks: most have no record in the prefix.
+const EMPTY_PREFIX: SegmentSum = { segment: PREFIX, count: 0, sum: 0 }
+
 /** The sum of a segment without records. */
 export function emptySegment(segment: number): SegmentSum {
-  return { segment, count: 0, sum: 0 }
+  return segment === PREFIX ? EMPTY_PREFIX : { segment, count: 0, sum: 0 }
+}
+
+/** The sum of a segment. */
+export function segmentSum(segment: number, count: number, sum: number): SegmentSum {
+  return count === 0 ? emptySegment(segment) : { segment, count, sum }
 }

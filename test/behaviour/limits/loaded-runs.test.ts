@@ -220,8 +220,8 @@ describe('at the limit', () => {
       const { taskId } = await holdfast.start(other, null, { owner: 'other' })
       begun.length = 0
       await holdfast.result(taskId)
-      // Those that hold the slots, and may begin anew once before it is its turn.
-      expect(begun.indexOf('other')).toBeLessThanOrEqual(2)
+      // Two may hold the slots and not have begun, since all tasks of an instant wake at once. One more has its turn.
+      expect(begun.indexOf('other')).toBeLessThanOrEqual(3)
       await moving
     }
     await holdfast.close({ grace: 0 })

@@ -100,7 +100,7 @@ describe('a hundred thousand sleeping tasks', () => {
 
   const machineTimers = () => process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length
 
-  test('open in bounded time, share one timer of the machine, and cost nothing till they wake', async () => {
+  test('open in bounded time, share one timer, and cost nothing till they wake', async () => {
     const ran = new Map<string, number>()
     // A month or two: the shortest of them wake below, when the clock is set forward.
     const daysOf = (n: number) => 30 + (n % TEMPLATES)
@@ -133,9 +133,8 @@ describe('a hundred thousand sleeping tasks', () => {
     expect(found).toBe(COUNT)
     expect(new Set(holdfast.recovery.tasks.map(({ action }) => action))).toEqual(new Set(['waiting']))
     expect(performance.now() - opening).toBeLessThan(60_000)
-    // One for each of them, and housekeeping.
-    expect(clock.waiting).toBeGreaterThanOrEqual(COUNT)
-    expect(clock.waiting).toBeLessThan(COUNT + 10)
+    // One for all of them, and housekeeping: a timer for each would keep 250 bytes more in memory.
+    expect(clock.waiting).toBeLessThan(10)
     const shared = machineTimers() - machineTimersBefore
     expect(shared).toBeLessThan(10)
 

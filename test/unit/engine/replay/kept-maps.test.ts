@@ -1,9 +1,9 @@
-// Goal: a live task in the middle of a step keeps few maps and sets: an empty one has 150 to 240 bytes.
+// Goal: a live task in the middle of a step keeps few maps and sets, and a sleeping one keeps no part of a run.
 // Method: V8 counts the maps and sets that are reachable, before and after many tasks began the same step.
 import { setImmediate as turn } from 'node:timers/promises'
 import { queryObjects } from 'node:v8'
 import { defineTask } from 'holdfast'
-import { openInMemory } from 'holdfast/testing'
+import { openInMemory, untilIdle } from 'holdfast/testing'
 import { expect, test } from 'vitest'
 
 const TASKS = 200
@@ -29,4 +29,19 @@ test('a live task keeps at most one map, and no set', async () => {
   const [mapsAfter, setsAfter] = count()
   expect(Math.round((mapsAfter - maps) / TASKS)).toBeLessThanOrEqual(1)
   expect(Math.round((setsAfter - sets) / TASKS)).toBe(0)
+})
+
+test('a sleeping task that is unloaded keeps no map, set, promise or function', async () => {
+  const nap = defineTask({ name: 'nap' }, (task) => task.sleep('nap', '1d'))
+  const holdfast = await openInMemory({ tasks: [nap], unloadAfter: 0 })
+  const count = () => [Map, Set, Promise, Function].map((kind) => queryObjects(kind, { format: 'count' }))
+  const startAll = async () => {
+    for (let started = 0; started < TASKS; started++) await holdfast.start(nap, undefined)
+    await untilIdle(holdfast)
+  }
+  await startAll()
+  const before = count()
+  await startAll()
+  const kept = count().map((after, kind) => (after - (before[kind] as number)) / TASKS)
+  expect(Math.max(...kept)).toBeLessThan(0.5)
 })

@@ -7,14 +7,14 @@ const RUN = { isOver: false } as ActiveRun
 const IDLE_RUN = { endsAt: 0, unload: () => {} }
 const SLOT = Promise.resolve()
 
-const NONE = () => {}
+const TIMER = { kind: 'asleep', cancel: () => {} } as const
 
 type Name = SlotState['kind'] | 'loading'
 
 /** Brings a new task into each state. */
 const INTO: Record<Name, () => SlotState> = {
   idle: () => new SlotState(),
-  asleep: () => made((slot) => slot.sleep(NONE)),
+  asleep: () => made((slot) => slot.sleep(TIMER)),
   queued: () => made((slot) => slot.queue()),
   loading: () => made((slot) => slot.begin(), 'queued'),
   running: () => made((slot) => slot.load(RUN), 'loading'),
@@ -32,7 +32,7 @@ function made(act: (slot: SlotState) => void, from: Name = 'idle'): SlotState {
 const nameOf = ({ kind, run }: SlotState) => (kind === 'running' && !run ? 'loading' : kind)
 
 const TRANSITIONS: Record<string, (slot: SlotState) => unknown> = {
-  sleep: (slot) => slot.sleep(NONE),
+  sleep: (slot) => slot.sleep(TIMER),
   cancelTimer: (slot) => slot.cancelTimer(),
   queue: (slot) => slot.queue(),
   leaveQueue: (slot) => slot.leaveQueue(),
@@ -123,10 +123,10 @@ describe('the slot of a task in memory', () => {
   test.each([
     ['queue', (slot: SlotState) => slot.queue()],
     ['leaveQueue', (slot: SlotState) => slot.leaveQueue()],
-    ['sleep', (slot: SlotState) => slot.sleep(NONE)],
+    ['sleep', (slot: SlotState) => slot.sleep(TIMER)],
   ] as const)('cancels its timer on %s', (_, act) => {
     let cancelled = 0
-    const slot = made((slot) => slot.sleep(() => void cancelled++))
+    const slot = made((slot) => slot.sleep({ kind: 'asleep', cancel: () => void cancelled++ }))
     act(slot)
     expect(cancelled).toBe(1)
   })
