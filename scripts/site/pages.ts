@@ -36,6 +36,7 @@ const SECTIONS: readonly { title: string; folder: string; first: readonly string
     folder: 'operations',
     first: [
       'operating',
+      'command-line',
       'recovery',
       'poisoned-tasks',
       'store',
@@ -45,6 +46,11 @@ const SECTIONS: readonly { title: string; folder: string; first: readonly string
       'operator-api',
       'log',
     ],
+  },
+  {
+    title: 'Incidents',
+    folder: 'operations/incidents',
+    first: ['index', 'stuck-task', 'parked-tasks', 'full-disk', 'damaged-store', 'two-servers', 'restore', 'move'],
   },
   {
     title: 'Reference',

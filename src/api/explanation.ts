@@ -186,7 +186,8 @@ function unfinishedOf(engine: Engine, task: LiveTask, head: TaskHead, { notes, n
   const about = { taskId, type, status }
   if (parked && !task.recovery.isRetrying) {
     const { code, reason, since } = parked
-    return { ...about, state: 'parked', code, reason, since, advice: ADVICE[code], summary: `It is parked: ${reason}.` }
+    const summary = `It is parked: ${reason.replace(/\.$/, '')}.`
+    return { ...about, state: 'parked', code, reason, since, advice: ADVICE[code], summary }
   }
   if (head.kind === 'session') {
     const waits = [{ for: 'client', since: head.createdAt, until: undefined }] as const
@@ -270,7 +271,10 @@ function cleanUpOf(engine: Engine, head: TaskHead, task: LiveTask | undefined): 
 function notRecovered({ options, report }: Engine): Pick<NotRecoveredExplanation, 'cause' | 'advice'> {
   if (options.purpose === 'operate') return { cause: 'no-server', advice: 'Start the server.' }
   if (report.heldReason !== undefined) {
-    return { cause: 'held', advice: `Call \`recover()\` once the cause is gone: ${report.heldReason}.` }
+    return {
+      cause: 'held',
+      advice: `Call \`recover()\`, or run \`holdfast recovery --begin\`, once the cause is gone: ${report.heldReason}.`,
+    }
   }
   return { cause: 'manual', advice: "Call `recover()`: the instance was opened with `recover: 'manual'`." }
 }

@@ -88,7 +88,7 @@ export function addCopyCommands(program: Command, terminal: Terminal): void {
       const { restoreBackup } = await loadAdmin()
       const report = await restoreBackup({ file, dir, start, onProgress }).finally(() => progress.end())
       const unfinished = Object.values(report.unfinished).reduce((sum, count) => sum + count, 0)
-      const next = start ? 'run at the next start of the server' : 'wait for recover()'
+      const next = start ? 'run at the next start of the server' : 'wait for `holdfast recovery --begin`'
       const { storeId, commit } = report.restoredFrom
       context.output.done(
         `${dir} is a new store, made of commit ${commit} of store ${storeId}. ${unfinished} unfinished tasks ${next}.`,

@@ -39,10 +39,15 @@ export function addStoreCommands(program: Command, terminal: Terminal): void {
       'Show the report of the recovery at the start of the server; at rest, the stored report of the last one.',
     )
     .option('--last', 'show the stored report of the last recovery that found tasks')
-    .action(async ({ last = false }: { last?: boolean }, command: Command) => {
+    .option('--begin', 'resume the unfinished tasks first, if they wait for that')
+    .action(async ({ last = false, begin = false }: { last?: boolean; begin?: boolean }, command: Command) => {
       const context = commandContext(terminal, command)
-      await context.withStore(({ calls, mode }) =>
-        last || mode === 'stopped' ? printLast(context, calls) : printThis(context, calls),
+      await context.withStore(
+        async ({ calls, mode }) => {
+          if (begin) await calls.recover()
+          await (last || mode === 'stopped' ? printLast(context, calls) : printThis(context, calls))
+        },
+        { needsServer: begin },
       )
     })
   const audit = program.command('audit').description('Read the audit.')
@@ -82,7 +87,7 @@ async function printThis({ output }: Context, calls: Connected['calls']): Promis
   for (const { taskId, type, deaths, reason } of suspects) {
     output.cells(['suspect', taskId, type, `${deaths} crashes`, reason])
   }
-  printResults(output, tasks)
+  if (tasks.length > 0) printResults(output, tasks)
 }
 
 async function printLast({ output }: Context, calls: Connected['calls']): Promise<void> {

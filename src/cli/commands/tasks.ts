@@ -252,9 +252,12 @@ function show({ output, values }: Context, task: Awaited<ReturnType<OperatorRout
   if (!values && !output.json) output.note('Inputs, results and questions are hidden. Show them with --show-values.')
 }
 
-/** The value of a field for people: instants as text. */
+/** The value of a field for people: instants as text, also in lists and objects. */
 export function shownField(name: string, value: unknown): unknown {
-  return name.endsWith('At') && typeof value === 'number' ? instantText(value) : value
+  if (typeof value === 'number') return /At$|^since$|^until$/.test(name) ? instantText(value) : value
+  if (Array.isArray(value)) return value.map((each) => shownField('', each))
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(Object.entries(value).map(([inner, one]) => [inner, shownField(inner, one)]))
 }
 
 async function steps(context: Context, taskId: string): Promise<void> {

@@ -99,7 +99,7 @@ const ROWS: readonly Row[] = [
   [
     'tasks explain',
     ({ ids }) => ['tasks', 'explain', ids.asks],
-    { out: /^state\twaiting$/m },
+    { out: /^state\twaiting\nwaits\t.*"since":"\d{4}-\d\d-\d\dT/m },
     { out: /^state\tnot-recovered$/m },
   ],
   ['checkpoints list', ({ ids }) => ['checkpoints', 'list', ids.imports], ...same({ out: /\tbody\t/ })],
@@ -116,6 +116,7 @@ const ROWS: readonly Row[] = [
   ['stats', () => ['stats'], ...same({ out: /^tasks\.completed\t1$/m })],
   ['health', () => ['health'], { out: /^ready\ttrue$/m }, NO_SERVER],
   ['recovery', () => ['recovery'], ...same({ out: /^found\t1$/m })],
+  ['recovery that is begun', () => ['recovery', '--begin'], { out: /^found\t1$/m }, NO_SERVER],
   ['recovery of an earlier start', () => ['recovery', '--last'], ...same({ out: /^counts\.parked\t1$/m })],
   ['audit list', ({ ids }) => ['audit', 'list', '--task', ids.imports], ...same({ out: /\tcreated\t/ })],
   ['verify', () => ['verify'], ...same({ out: /no damage\.$/m })],

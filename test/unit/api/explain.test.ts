@@ -148,6 +148,24 @@ describe('explain', () => {
     })
   })
 
+  test('ends the summary of a parked task with one full stop', async () => {
+    const disk = new MemoryDisk()
+    const before = defineTask({ name: 'changed' }, async (task) => {
+      await task.step('first', () => 1)
+      await task.step('hang', () => new Promise(() => {}))
+    })
+    const holdfast = await open({ disk, tasks: [before] })
+    const { taskId } = await holdfast.start(before, null)
+    await untilIdle(holdfast)
+    await holdfast.close({ grace: 0 })
+    const after = defineTask({ name: 'changed' }, (task) => task.step('second', () => 1))
+    const next = await open({ disk, tasks: [after] })
+    await next.recovery.done
+    const explanation = await next.explain(taskId)
+    expect(explanation).toMatchObject({ state: 'parked', code: 'CODE_CHANGED' })
+    expect(explanation.summary).toMatch(/[^.]\.$/)
+  })
+
   test('says that a recovery is not begun', async () => {
     const disk = new MemoryDisk()
     const { holdfast, clock, taskId } = await explained('sleeper', { disk })
