@@ -154,7 +154,7 @@ function refusedFor({ findings, findingCounts, storeId }: VerifyReport): Holdfas
 }
 
 /** Version of this package, whose code may be in a folder of dist or in dist itself. */
-function packageVersion(): string {
+export function packageVersion(): string {
   for (const place of ['../../package.json', '../package.json']) {
     try {
       const { name, version } = JSON.parse(readFileSync(new URL(place, import.meta.url), 'utf8')) as {

@@ -1,5 +1,6 @@
 /** Jobs of a worker process, and its messages. */
 import type { BackupFooter, BackupHeader } from './backup-parts.js'
+import type { Exported, TaskToExport } from './portable/read-task.js'
 import type { Finding, FindingCode } from './verify/findings.js'
 import type { VerifiedDatabase } from './verify/verify-database.js'
 
@@ -16,6 +17,11 @@ export interface Job {
     readonly header: Omit<BackupHeader, 'commit'>
     /** True to write a backup of a damaged database. */
     readonly acceptDamage: boolean
+  }
+  /** A task to export, in place of the verification. */
+  readonly task?: TaskToExport & {
+    /** File to write; `null` to write to the file descriptor `STREAM_FD`. */
+    readonly file: string | null
   }
 }
 
@@ -47,6 +53,8 @@ export interface JobResult extends FoundSoFar {
   readonly verified?: VerifiedDatabase | undefined
   /** The end of the backup; `undefined` if none was written. */
   readonly footer?: BackupFooter | undefined
+  /** The exported task, if the job was an export. */
+  readonly exported?: Exported | undefined
 }
 
 /** Progress of a job. */

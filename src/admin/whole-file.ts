@@ -11,15 +11,19 @@ import { fsyncDirectory } from '../store/disk/files.js'
 
 /**
  * Has `write` write the file under its other name, and gives it its own name.
- * @throws HoldfastError `BACKUP_FAILED` if the file exists or cannot be renamed; as `write`. No file is left then.
+ * @param failed creates the error if the file exists or cannot be renamed
+ * @throws HoldfastError `BACKUP_FAILED`, or the one of `failed`; as `write`. No file is left then.
  */
-export async function wholeFile<T>(file: string, write: (partial: string) => Promise<T>): Promise<T> {
-  const target = resolve(file)
-  if (existsSync(target)) throw backupFailed(`the file ${target} exists; name a new one`)
+export async function wholeFile<T>(
+  file: string,
+  write: (partial: string) => Promise<T>,
+  failed = backupFailed,
+): Promise<T> {
+  const target = assertFreeName(file, failed)
   const partial = `${target}.partial`
   try {
     const written = await write(partial)
-    await finish(partial, target)
+    await finish(partial, target, failed)
     return written
   } catch (error) {
     await rm(partial, { force: true }).catch(() => {})
@@ -27,18 +31,30 @@ export async function wholeFile<T>(file: string, write: (partial: string) => Pro
   }
 }
 
-async function finish(partial: string, target: string): Promise<void> {
+/** Checks that no file has the name. @returns its absolute path */
+export function assertFreeName(file: string, failed = backupFailed): string {
+  const target = resolve(file)
+  if (existsSync(target)) throw failed(`the file ${target} exists; name a new one`)
+  return target
+}
+
+async function finish(partial: string, target: string, failed: typeof backupFailed): Promise<void> {
   try {
     const file = await open(partial, 'r+')
     await file.sync().finally(() => file.close())
     await rename(partial, target)
     await fsyncDirectory(dirname(target))
   } catch (error) {
-    throw backupFailed(explain(error), error)
+    throw failed(explain(error), error)
   }
 }
 
 /** Creates the error of a backup that could not be made. */
 export function backupFailed(reason: string, cause?: unknown): HoldfastError {
   return new HoldfastError('BACKUP_FAILED', `The backup could not be made: ${reason}`, { cause, details: { reason } })
+}
+
+/** Creates the error of an export that could not be made. */
+export function exportFailed(reason: string, cause?: unknown): HoldfastError {
+  return new HoldfastError('EXPORT_FAILED', `The task could not be exported: ${reason}`, { cause, details: { reason } })
 }

@@ -13,6 +13,7 @@ import { checkFiles } from '../store/files/check-files.js'
 import { BackupWriter } from './backup-format.js'
 import type { BackupFooter } from './backup-parts.js'
 import { type Job, type JobMessage, type JobPhase, type JobResult, MESSAGE_FD, STREAM_FD } from './job.js'
+import { type Exported, writeTask } from './portable/read-task.js'
 import { Findings } from './verify/findings.js'
 import { type VerifiedDatabase, verifyDatabase } from './verify/verify-database.js'
 
@@ -26,6 +27,7 @@ function say(message: JobMessage): void {
 const progress = (phase: JobPhase) => (done: number) => say({ kind: 'progress', phase, done })
 
 async function run(job: Job): Promise<JobResult> {
+  if (job.task) return { findings: [], findingCounts: {}, exported: await exportTaskOf(job, job.task) }
   const findings = new Findings()
   let bytesChecked = 0
   const onFile = (bytes: number) => {
@@ -55,16 +57,38 @@ async function run(job: Job): Promise<JobResult> {
   return { ...soFar(), verified, footer }
 }
 
-async function writeBackup(
-  level: Level,
-  { file, header }: NonNullable<Job['backup']>,
-  commit: number,
-): Promise<BackupFooter> {
+/** Runs `act` with a function that writes to the end of the file, or of the stream. The file is on disk after that. */
+async function writing<T>(
+  file: string | null,
+  act: (write: (bytes: Buffer) => Promise<void>) => Promise<T>,
+): Promise<T> {
   const output = file === null ? undefined : await open(file, 'w', FILE_MODE)
-  const write = async (bytes: Buffer) => {
+  const result = await act(async (bytes) => {
     if (output) await output.writeFile(bytes)
     else for (let at = 0; at < bytes.length; ) at += writeSync(STREAM_FD, bytes, at)
-  }
+  })
+  await output?.sync()
+  await output?.close()
+  return result
+}
+
+async function exportTaskOf({ databaseDir }: Job, task: NonNullable<Job['task']>): Promise<Exported> {
+  const level = await openClassicLevel(databaseDir, { create: false })
+  const exported = await writing(task.file, (write) => writeTask(level, task, write))
+  await level.close()
+  return exported
+}
+
+function writeBackup(level: Level, backup: NonNullable<Job['backup']>, commit: number): Promise<BackupFooter> {
+  return writing(backup.file, (write) => writeRecords(level, backup, commit, write))
+}
+
+async function writeRecords(
+  level: Level,
+  { header }: NonNullable<Job['backup']>,
+  commit: number,
+  write: (bytes: Buffer) => Promise<void>,
+): Promise<BackupFooter> {
   const writer = new BackupWriter(write)
   await writer.begin({ ...header, commit })
   let records = 0
@@ -73,10 +97,7 @@ async function writeBackup(
     records += page.length
     progress('write')(records)
   }
-  const footer = await writer.end(commit)
-  await output?.sync()
-  await output?.close()
-  return footer
+  return writer.end(commit)
 }
 
 setPriority(constants.priority.PRIORITY_LOW)

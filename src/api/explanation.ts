@@ -291,4 +291,5 @@ const ADVICE: Readonly<Record<Parked['code'], string>> = {
     'Deploy code that fits its log: the old code, or the change behind `task.patched`. Then open again, or call `resume`.',
   RECORD_DAMAGED: 'Restore a copy of the store, or cancel the task.',
   POISONED: 'Fix what crashes the process in the call that the reason names. Then call `resume` or `cancel`.',
+  EXPORTED: 'Call `resume` in the one store that is to run the task, once no other store runs it.',
 }

@@ -3,6 +3,8 @@
  * the request did not ask for. Every handler does what the method of the same purpose does.
  */
 import { Buffer } from 'node:buffer'
+import { storeOfEngine } from '../admin/portable/hosts.js'
+import { endMove } from '../admin/portable/move.js'
 import { EVENT_NAMES, type EventName } from '../base/events.js'
 import { fromJson, type JsonValue } from '../base/json.js'
 import { missingCheckpoint } from '../engine/calls/restore-checkpoint.js'
@@ -57,6 +59,10 @@ export function operatorTarget(holdfast: object): OperatorTarget {
   return {
     handlers,
     jobs: jobsOf(holdfast),
+    async importTask(stream, actor) {
+      const { importTask } = await import('../admin/import-task.js')
+      return importTask({ holdfast, stream, actor })
+    },
     subscribe: (taskId, listener) => subscribe(engine, taskId, listener),
     async snapshot(taskId) {
       if (taskId === undefined) return { stats: await readStats(engine), recovery: recoveryOf(engine.report) }
@@ -77,6 +83,7 @@ function jobsOf(holdfast: object): JobHandlers {
     verify: async (request, control) => (await load()).verify(request, control),
     backup: async (request, control) => (await load()).backup(request, control),
     compact: async (request, control) => (await load()).compact(request, control),
+    exportTask: async (request, control) => (await load()).exportTask(request, control),
   }
 }
 
@@ -115,6 +122,11 @@ function handlersOf(engine: Engine): Handlers {
     async deleteTask({ taskId }, { by }) {
       engine.assertOpen()
       await deleteSettled(engine, await find(taskId), by)
+      return { taskId }
+    },
+    async endMove({ taskId, commits }, { by }) {
+      engine.assertOpen()
+      await endMove(storeOfEngine(engine), taskId, commits, by)
       return { taskId }
     },
     explainTask: ({ taskId }) => explainFound(engine, () => find(taskId)),

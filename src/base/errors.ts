@@ -20,11 +20,16 @@ export const ERROR_CODES = {
   STORE_TOO_OLD:
     'The store has format 1, which no release used. Use an empty directory, or finish its tasks with the build that wrote it. Nothing was changed.',
   STORE_INCOMPLETE: 'A restore into the directory was interrupted. Restore the backup again; nothing was changed.',
+  STORE_MOVED:
+    'The store was moved to a backup, so it accepts no open. Use the store that was restored from it. The message has the file and the instant.',
   STORE_DAMAGED:
     'Acknowledged commits, or files of the database, are missing or damaged. Restore a copy of the whole directory; or, where the message offers it, open with `acceptDamage: true` and read the report.',
   BACKUP_FAILED: 'A backup could not be made. The message has the reason; no file is left under its name.',
   BACKUP_INVALID:
     'The file is no whole backup: another kind of file, interrupted, damaged, or written by a newer version. The message names the reason.',
+  EXPORT_FAILED: 'A task could not be exported. The message has the reason; no file is left under its name.',
+  EXPORT_INVALID:
+    'The file cannot be imported: another kind of file, interrupted, damaged, redacted, or written by a newer version. The message names the reason.',
   STORE_UNAVAILABLE: 'The disk refused a write. Tasks pause and continue by themselves; try the call again.',
   STORE_LOST:
     'The store’s lock file was deleted or replaced, so another process may have opened it. The store stops: start the server again.',
@@ -76,6 +81,11 @@ export const ERROR_CODES = {
   RECORD_DAMAGED: 'A record of the task is damaged or missing. The task is parked; the others continue.',
   POISONED:
     'Processes crashed again and again while they ran the task. It is parked. Fix the cause, then `resume` or `cancel` it.',
+  EXPORTED:
+    'The task was exported, and another store may run it. It is parked. `resume` it in the one store that is to run it.',
+  TASK_EXISTS: 'The store has the task of the file already, unfinished or settled. Nothing was imported.',
+  TASK_NOT_PORTABLE:
+    'The task cannot be moved or imported alone: it waits for children of its own, or a parent waits for it. Nothing was changed.',
   NO_NEXT_ATTEMPT:
     '`retry` is for a task or a step that waits for its next attempt, and none does. Nothing was changed. See `explain`.',
   NOT_SETTLED:

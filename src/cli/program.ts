@@ -5,6 +5,7 @@ import { addCheckpointCommands } from './commands/checkpoints.js'
 import { addCopyCommands } from './commands/copies.js'
 import { addDoctor } from './commands/doctor.js'
 import { addMcpCommand } from './commands/mcp.js'
+import { addPortableCommands } from './commands/portable.js'
 import { addStoreCommands } from './commands/store.js'
 import { addTaskCommands } from './commands/tasks.js'
 import { addWatchCommands } from './commands/watch.js'
@@ -29,6 +30,7 @@ export function programFor(terminal: Terminal, release: string): Command {
   addCheckpointCommands(program, terminal)
   addStoreCommands(program, terminal)
   addCopyCommands(program, terminal)
+  addPortableCommands(program, terminal)
   addDoctor(program, terminal)
   addMcpCommand(program, terminal, release)
   for (const command of everyCommand(program)) command.exitOverride().configureOutput(program.configureOutput())

@@ -6,6 +6,8 @@ export {
   type OperatorBackupOptions,
   type OperatorClient,
   type OperatorClientOptions,
+  type OperatorExportOptions,
+  type OperatorImportOptions,
   type OperatorRouteCalls,
   operatorClient,
 } from './client/client.js'

@@ -13,7 +13,7 @@ import type { BindingRecord, IdempotencyScope, TaskDecision } from '../task/chan
 import type { Tally, Totals } from '../task/counters.js'
 import { type Durability, isLive } from '../task/head.js'
 import { type AuditEnd, AuditWriter, type NewAuditEntry } from './audit.js'
-import { type CommitAnchor, Committer, type Fate, type Reload } from './commit.js'
+import { type CommitAnchor, type CommitOptions, Committer, type Fate, type Reload } from './commit.js'
 import { Connection } from './connection.js'
 import { type LinkedCopy, linkDatabase } from './copies/linked-copy.js'
 import type { BatchTimesHistogram } from './disk/batch-times.js'
@@ -65,6 +65,8 @@ export interface StoreCopy extends LinkedCopy {
 }
 
 const DELETES_PER_COMMIT = 64
+
+type WrittenWith = Pick<CommitOptions, 'tally' | 'entries'>
 
 export class Store {
   readonly durability: Durability
@@ -213,13 +215,12 @@ export class Store {
     })
   }
 
-  /** Deletes the records that were copied for a fork that was not created, and then the timer of that deletion. */
+  /** Deletes the records of a fork or an import that was not created, and then the timer of that deletion. */
   async deleteOrphan(taskId: string, sweepAt: number): Promise<void> {
-    const prefixes = [layout.logPrefix, layout.patchPrefix, layout.checkpointPrefix, layout.statePrefix]
     const keys = await this.readPatiently(async (level) => {
-      const found: string[] = []
-      for (const prefix of prefixes) {
-        for await (const page of pages(level, layout.under(prefix(taskId)))) found.push(...page.map(([key]) => key))
+      const found = layout.keysOf(taskId, undefined)
+      for (const range of layout.rangesOf(taskId, undefined)) {
+        for await (const page of pages(level, { ...range, values: false })) found.push(...page.map(([key]) => key))
       }
       return found
     })
@@ -258,6 +259,12 @@ export class Store {
     entries?: readonly NewAuditEntry[],
   ): Promise<void> {
     await this.#committer.commit(operations, { taskId, patient: true, isRepeatable: true, tally, entries })
+  }
+
+  /** Writes operations for a caller in one batch. @throws HoldfastError `STORE_UNAVAILABLE`, `STORE_LOST` */
+  async putForCaller(taskId: string, operations: readonly Operation[], about: WrittenWith = {}): Promise<void> {
+    this.connection.assertOpen()
+    await this.#committer.commit(operations, { taskId, patient: false, ...about })
   }
 
   /** Counts what the sweep of a task deleted from the ranges that lists read. */

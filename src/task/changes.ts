@@ -23,6 +23,7 @@ export interface AuditEntry {
     | 'retried'
     | 'retry-requested'
     | 'deleted'
+    | 'imported'
     | 'parked'
     | 'resumed'
     | 'completed'
@@ -45,6 +46,8 @@ export interface AuditEntry {
   /** Origin of the event: an owner, `admin` (a call without an owner), `body`, `engine` or `recovery`. */
   readonly by: string
   readonly why?: string | undefined
+  /** ID of the store that wrote the entry, if the task was imported with it. Its `at` may be before that of earlier entries. */
+  readonly importedFrom?: string | undefined
 }
 
 /** An idempotency key, within its owner and task type. */

@@ -34,7 +34,7 @@ export interface Progress {
 
 /** Reason for which an unfinished task cannot continue, and its instant. */
 export interface Parked {
-  readonly code: 'TASK_TYPE_UNKNOWN' | 'CODE_CHANGED' | 'RECORD_DAMAGED' | 'POISONED'
+  readonly code: 'TASK_TYPE_UNKNOWN' | 'CODE_CHANGED' | 'RECORD_DAMAGED' | 'POISONED' | 'EXPORTED'
   readonly reason: string
   readonly since: number
 }

@@ -108,6 +108,11 @@ export type TaskEvent =
       readonly onCancel?: boolean | 'unknown' | undefined
       /** True if a parked task is given up: no clean-up runs. */
       readonly givesUp?: boolean | undefined
+      /**
+       * Number of commits of the task in the file that it was moved to. No clean-up runs, since the task continues elsewhere. A
+       * task that has changed since then is not settled.
+       */
+      readonly movedAt?: number | undefined
     }
   /** A later process continues the clean-up of the settled task. */
   | { readonly kind: 'clean-up'; readonly run: number; readonly life?: number | undefined }
@@ -124,6 +129,8 @@ export type TaskEvent =
       readonly parked: Omit<Parked, 'since'>
       /** The code mark of the definition that does not match the log, if the task is parked for that. */
       readonly triedWith?: string | undefined
+      /** True if a run may still be there: it is superseded, so that none of its commits follows. */
+      readonly endsRun?: boolean | undefined
     }
   /** A client saves a checkpoint of the task. */
   | {

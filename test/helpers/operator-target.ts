@@ -27,6 +27,10 @@ export class FakeTarget implements OperatorTarget {
     return () => this.#listeners.delete(listener)
   }
 
+  async importTask(): Promise<never> {
+    throw new Error('This target imports nothing')
+  }
+
   async snapshot(): Promise<Record<string, unknown>> {
     this.onSnapshot()
     return { state: 1 }

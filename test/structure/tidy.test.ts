@@ -57,6 +57,7 @@ const LEVELS = [
   ['engine/lifecycle'],
   ['engine/recovery', 'engine/retention'],
   ['admin/verify'],
+  ['admin/portable'],
   ['admin'],
   ['operator/contract'],
   ['operator/server'],

@@ -42,8 +42,6 @@ export const TASK_KINDS = [
 /** Kind of a record of a task. */
 export type TaskKind = (typeof TASK_KINDS)[number]
 
-const KINDS_OF_FORK: ReadonlySet<string> = new Set(['log', 'patch', 'checkpoint', 'state'])
-
 /** Checks the records of one task. */
 export class TaskCheck {
   readonly #bodies = new Map<TaskKind, string>()
@@ -145,15 +143,15 @@ export class TaskCheck {
 
   /**
    * Ends the check.
-   * @param isCopied true if the records of the task are copied for a fork that has no head yet
+   * @param isCopied true if the records of the task are those of a fork or an import that has no head yet
    * @returns the head, if the task is whole enough to have one
    */
   end(isCopied: boolean): TaskHead | undefined {
     const { taskId } = this
     const has = (kind: TaskKind) => this.#found.has(kind)
     if (!has('task') && !has('live') && !has('done')) {
+      if (isCopied) return undefined
       for (const [kind, { count, first }] of this.#found) {
-        if (isCopied && KINDS_OF_FORK.has(kind)) continue
         this.find('ORPHAN', first, `${count} records of kind '${kind}' belong to task ${taskId}, which does not exist`)
       }
       return undefined

@@ -215,10 +215,11 @@ export class Engine {
     this.#lifecycle.begin(task, fresh)
   }
 
-  /** Sets a timer for the first of the task's timeout, its deadline and the end of its `ttl`. */
+  /** Sets a timer for the first of the task's timeout, its deadline and the end of its `ttl`. None for an exported task. */
   arm(task: LiveTask): void {
     task.timeLimit.cancel()
-    const due = isSettled(task.head.status) ? undefined : dueAt(task.head)
+    const { status, parked } = task.head
+    const due = isSettled(status) || parked?.code === 'EXPORTED' ? undefined : dueAt(task.head)
     if (due === undefined || this.closing) return
     task.timeLimit.set(this.clock, due, () => void this.timeOut(task))
   }

@@ -11,6 +11,7 @@ import { scheduleAfterRun } from './wake.js'
 /** Queues a task for a slot now, or at its wake time. */
 export function schedule(engine: Engine, task: LiveTask, { now = false } = {}): void {
   if (task.slot.isScheduled || task.settlement.isAnnounced || task.recovery.isAwaited || engine.closing) return
+  if (task.head.parked?.code === 'EXPORTED') return
   const { wakeAt = 0 } = task.head
   if (!now && !hasMissedChild(engine, task) && wakeAt > engine.clock.now()) {
     task.commits.compact()

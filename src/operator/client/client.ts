@@ -2,8 +2,8 @@
 import { userInfo } from 'node:os'
 import type { BackupStream } from '../../admin/create-backup.js'
 import { checkCount, checkFunctionsOf, checkOptionsOf, expected, type Names } from '../../base/expected.js'
-import type { JobReport } from '../contract/jobs.js'
-import type { RequestOf, ResponseOf, Route } from '../contract/route.js'
+import { IMPORT_PATH, type ImportView, type JobReport } from '../contract/jobs.js'
+import type { RequestOf, ResponseOf, Route, Wire } from '../contract/route.js'
 import type { RouteName, Routes } from '../contract/routes.js'
 import { FEED_PATH, ROUTES } from '../contract/routes.js'
 import { readEvents } from './events.js'
@@ -79,8 +79,45 @@ export type OperatorClient = OperatorRouteCalls & {
    * @throws HoldfastError as `compact`; `LIMIT_EXCEEDED` while the server runs another job, `OPERATOR_UNAVAILABLE`
    */
   compact(options?: OperatorJobOptions): Promise<JobReport<'compact'>>
+  /**
+   * Exports a task, as `exportTask` of `holdfast/admin` does, into a stream of this process. With `move`, the task is parked, and
+   * `endMove` settles it once the file is whole and on disk.
+   * @throws HoldfastError as `exportTask`; `LIMIT_EXCEEDED` while the server runs another job, `CLOSED`, `OPERATOR_UNAVAILABLE`
+   */
+  exportTask(options: OperatorExportOptions): Promise<JobReport<'exportTask'>>
+  /**
+   * Imports a task, as `importTask` of `holdfast/admin` does, from bytes that this process sends.
+   * @throws HoldfastError as `importTask`; `OPERATOR_UNAVAILABLE`, perhaps with `mayBeWritten`
+   */
+  importTask(options: OperatorImportOptions): Promise<Wire<typeof ImportView>>
   /** Ends the kept connections. */
   close(): void
+}
+
+/** The options of `exportTask` of an `OperatorClient`. */
+export interface OperatorExportOptions extends OperatorJobOptions {
+  /** ID of the task. */
+  readonly taskId: string
+  /** Receives the export. It is ended after the last byte, and destroyed if the export fails. */
+  readonly stream: BackupStream
+  /**
+   * True to leave out inputs, results, owners and keys.
+   * @default false
+   */
+  readonly redact?: boolean | undefined
+  /**
+   * True to park the task, because it moves to another store.
+   * @default false
+   */
+  readonly move?: boolean | undefined
+}
+
+/** The options of `importTask` of an `OperatorClient`. */
+export interface OperatorImportOptions {
+  /** Bytes of an exported task. */
+  readonly stream: AsyncIterable<Uint8Array>
+  /** Signal that ends the call. */
+  readonly signal?: AbortSignal | undefined
 }
 
 /** The options of `backup` of an `OperatorClient`. */
@@ -124,6 +161,12 @@ export function operatorClient(options: OperatorClientOptions): OperatorClient {
       return callJob(connection, 'backup', { acceptDamage }, options)
     },
     compact: (options = {}) => callJob(connection, 'compact', {}, options),
+    exportTask: async ({ taskId, redact, move, ...options }) => {
+      checkFunctionsOf('stream', options.stream, ['write', 'end', 'destroy'])
+      return callJob(connection, 'exportTask', { taskId, redact, move }, options)
+    },
+    importTask: ({ stream, signal }) =>
+      connection.call({ method: 'POST', path: IMPORT_PATH, stream, signal }) as Promise<Wire<typeof ImportView>>,
     close: () => connection.close(),
   }
 }

@@ -2,7 +2,7 @@
 import type { Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { BackupStream } from '../../admin/create-backup.js'
-import { backupFailed } from '../../admin/whole-file.js'
+import { backupFailed, exportFailed } from '../../admin/whole-file.js'
 import { HoldfastError } from '../../base/errors.js'
 import { explain } from '../../store/disk/damage.js'
 import { readFrames } from '../contract/frames.js'
@@ -47,12 +47,17 @@ export async function callJob<Name extends JobName>(
     signal?.throwIfAborted()
     if (!report) throw connection.lost(sending, undefined)
   }
-  if (stream) await write(bytes(), stream, signal)
+  if (stream) await write(bytes(), stream, signal, name === 'exportTask' ? exportFailed : backupFailed)
   else for await (const _ of bytes());
   return report?.value as JobReport<Name>
 }
 
-async function write(bytes: AsyncGenerator<Buffer>, stream: BackupStream, signal: AbortSignal | undefined) {
+async function write(
+  bytes: AsyncGenerator<Buffer>,
+  stream: BackupStream,
+  signal: AbortSignal | undefined,
+  failed: typeof backupFailed,
+) {
   let failure: unknown
   const source = async function* () {
     try {
@@ -67,6 +72,6 @@ async function write(bytes: AsyncGenerator<Buffer>, stream: BackupStream, signal
   } catch (error) {
     if (failure !== undefined) throw failure
     signal?.throwIfAborted()
-    throw backupFailed(`the stream failed: ${explain(error)}`, error)
+    throw failed(`the stream failed: ${explain(error)}`, error)
   }
 }

@@ -6,6 +6,7 @@
  * requests-2. A `POST` gets a connection of its own. On a kept one, a reset would not show if the server had the request.
  */
 import { Agent, request as httpRequest, type IncomingMessage } from 'node:http'
+import { pipeline } from 'node:stream/promises'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { HoldfastError } from '../../base/errors.js'
 import { hasCode } from '../../store/disk/files.js'
@@ -26,6 +27,8 @@ export interface Sending {
   readonly method: 'GET' | 'POST'
   readonly path: string
   readonly body?: string | undefined
+  /** Bytes of the body, in place of JSON. */
+  readonly stream?: AsyncIterable<Uint8Array> | undefined
   readonly signal?: AbortSignal | undefined
   /** True if a `POST` changes nothing in the store. */
   readonly onlyReads?: boolean | undefined
@@ -74,7 +77,12 @@ export class OperatorConnection {
         this.#holder = undefined
         // Not connected: the server has nothing of the request.
         const isUnsent = hasCode(error, 'ECONNREFUSED', 'ENOENT', 'ENOTSOCK')
-        const mayRepeat = isUnsent ? waitedMs < waitMs : sending.method === 'GET' && attempt < ATTEMPTS_MAX
+        // A stream is read once.
+        const mayRepeat = sending.stream
+          ? false
+          : isUnsent
+            ? waitedMs < waitMs
+            : sending.method === 'GET' && attempt < ATTEMPTS_MAX
         if (!mayRepeat) throw this.lost(sending, error, isUnsent)
         // The holder may be about to make its socket again.
         await delay(RETRY_MS)
@@ -84,14 +92,14 @@ export class OperatorConnection {
       if (response.statusCode === 200) return response
       const problem = errorOfProblem(await jsonOf(response)) ?? this.lost(sending, undefined)
       // The secret is that of an earlier opening. Nothing was done.
-      if (response.statusCode !== 401 || attempt >= ATTEMPTS_MAX) throw problem
+      if (response.statusCode !== 401 || sending.stream || attempt >= ATTEMPTS_MAX) throw problem
       this.#holder = undefined
     }
   }
 
   #send({ path: socketPath, secret }: HolderRecord, sending: Sending): Promise<IncomingMessage> {
     const { actor, timeoutMs } = this.options
-    const { method, path, body, signal } = sending
+    const { method, path, body, stream, signal } = sending
     const headers: Record<string, string> = {
       authorization: `Bearer ${secret}`,
       [PROTOCOL_HEADER]: String(PROTOCOL_VERSION),
@@ -107,7 +115,9 @@ export class OperatorConnection {
       req.setTimeout(timeoutMs, () => req.destroy(new Error(`No answer within ${timeoutMs} ms`)))
       req.once('response', resolve)
       req.once('error', reject)
-      req.end(body)
+      if (!stream) req.end(body)
+      // The end of the answer, or the error of the request, is what counts.
+      else pipeline(stream, req).catch((error: Error) => req.destroy(error))
     })
   }
 

@@ -4,6 +4,7 @@
  */
 import { z } from 'zod'
 import type { BackupStream } from '../../admin/create-backup.js'
+import { TASK_STATUSES, type TaskStatus } from '../../task/head.js'
 import type { Wire } from './route.js'
 
 const finding = z.object({
@@ -36,6 +37,38 @@ const BackupView = z.object({
   sha256: z.string(),
   verification: VerifyView,
 })
+
+const ExportView = z.object({
+  holdfastTask: z.number(),
+  format: z.number(),
+  version: z.string(),
+  storeId: z.string(),
+  taskId: z.string(),
+  type: z.string(),
+  status: z.enum(TASK_STATUSES as [TaskStatus]),
+  commits: z.number(),
+  exportedAt: z.number(),
+  redacted: z.boolean(),
+  move: z.boolean(),
+  children: z.number().optional(),
+  records: z.number(),
+  entries: z.number(),
+  sha256: z.string(),
+})
+
+/** Answer of an import. Its request is the file: it has no JSON, and no limit but that of an import. */
+export const ImportView = z.object({
+  taskId: z.string(),
+  type: z.string(),
+  status: z.enum(TASK_STATUSES as [TaskStatus]),
+  isParked: z.boolean(),
+  records: z.number(),
+  entries: z.number(),
+  importedFrom: z.object({ storeId: z.string(), exportedAt: z.number() }),
+})
+
+/** Path to which a file of a task is sent. */
+export const IMPORT_PATH = '/v1/import'
 
 /** One job. Its method is `POST`. */
 export interface JobRoute {
@@ -73,6 +106,19 @@ export const JOBS = {
     body: z.strictObject({}),
     report: z.object({ bytesBefore: z.number(), bytesAfter: z.number() }),
     hasValues: false,
+    changesStore: false,
+  },
+  exportTask: {
+    path: '/v1/export',
+    summary:
+      'Sends one task as a file. With `move`, parks it first; it settles with `moved`, once the client has the whole file.',
+    body: z.strictObject({
+      taskId: z.string(),
+      redact: z.boolean().optional().describe('`true` to leave out inputs, results, owners and keys.'),
+      move: z.boolean().optional(),
+    }),
+    report: ExportView,
+    hasValues: true,
     changesStore: false,
   },
 } as const satisfies Record<string, JobRoute>

@@ -3,6 +3,7 @@
  * A path has the task before the action. A request with an unknown name is refused.
  */
 import { z } from 'zod'
+import type { ImportReport } from '../../admin/portable/import-records.js'
 import type { JobHandlers } from './jobs.js'
 import { ExplanationView, HealthView, ManyView } from './operating-views.js'
 import { flagInQuery, get, manyOf, post, type RequestOf, type ResponseOf } from './route.js'
@@ -87,6 +88,13 @@ export const ROUTES = {
     path: '/v1/tasks/:taskId/delete',
     summary: 'Deletes a settled task. Its audit stays.',
     params: task,
+    response: z.object({ taskId: z.string() }),
+  }),
+  endMove: post({
+    path: '/v1/tasks/:taskId/moved',
+    summary: 'Settles a task whose file is whole as cancelled, with the reason `moved`.',
+    params: task,
+    body: z.strictObject({ commits: z.int().min(1).describe('`commits` of the header of the file.') }),
     response: z.object({ taskId: z.string() }),
   }),
   explainTask: get({
@@ -266,6 +274,8 @@ export interface FeedEvent {
 export interface OperatorTarget {
   readonly handlers: Handlers
   readonly jobs: JobHandlers
+  /** Imports the task of a file, whose bytes are given. */
+  importTask(bytes: AsyncIterable<Uint8Array>, by: string): Promise<ImportReport>
   /** Calls `listener` for each event of the store, or of one task. Returns a function that stops this. */
   subscribe(taskId: string | undefined, listener: (event: FeedEvent) => void): () => void
   /** State at the begin of a feed: of a task, or of the store. */

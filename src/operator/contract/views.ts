@@ -154,6 +154,7 @@ export const AuditView = z.object({
   to: z.string().optional(),
   by: z.string(),
   why: z.string().optional(),
+  importedFrom: z.string().optional(),
 })
 
 const LevelsView = z.object({

@@ -6,7 +6,7 @@ import { HoldfastError } from '../../base/errors.js'
 import { faultOf } from '../../base/fault.js'
 import type { Logger } from '../../base/logger.js'
 import { readBody } from '../../http/reply.js'
-import { JOBS, type JobControl, type JobName, type JobRoute } from '../contract/jobs.js'
+import { IMPORT_PATH, JOBS, type JobControl, type JobName, type JobRoute } from '../contract/jobs.js'
 import { type Problem, problemOf, problemResponse } from '../contract/problem.js'
 import {
   PATH_PREFIX,
@@ -42,6 +42,9 @@ export interface ServedOperator {
 
 // A request has few values apart from an input. An input has its own limit in bytes.
 const JSON_VALUES_MAX = 1_000_000
+
+// Bytes of a refused file that are read, and thrown away.
+const REFUSED_BYTES_MAX = 1024 * 1024 * 1024
 
 const BODY_BYTES_MIN = 4 * 1024 * 1024
 const ROOM_AROUND_INPUT = 65_536
@@ -114,6 +117,7 @@ async function answer(
   }
   const job = JOB_NAMES.find((name) => JOBS[name].path === path)
   if (job && request.method === 'POST') return openJob(served, request, job, caller)
+  if (path === IMPORT_PATH && request.method === 'POST') return importFrom(served.target, request, path, caller)
   const found = findRoute(request.method, path)
   if (!found) return notFound(request.method, path)
   const { name, route, params } = found
@@ -147,6 +151,31 @@ async function openJob(
   const given = checked(schema, body, 'body')
   const act = target.jobs[name] as (given: object, control: JobControl) => Promise<unknown>
   return jobs.open((control) => act(given, control), request.signal)
+}
+
+/** Imports the task whose file is the body. After a refusal, the rest is read, so that the client gets the answer. */
+async function importFrom(
+  target: OperatorTarget,
+  request: Request,
+  path: string,
+  { readOnly, by }: OperatorCaller,
+): Promise<unknown> {
+  if (readOnly) return problemResponse(onlyReads(request.method, path))
+  const reader = request.body?.getReader()
+  const chunks = async function* () {
+    for (let next = await reader?.read(); next && !next.done; next = await reader?.read()) yield next.value
+  }
+  try {
+    return await target.importTask(chunks(), by)
+  } catch (error) {
+    let left = REFUSED_BYTES_MAX
+    for await (const { length } of chunks()) {
+      left -= length
+      if (left < 0) break
+    }
+    await reader?.cancel()
+    throw error
+  }
 }
 
 function onlyReads(method: string, path: string): Problem {

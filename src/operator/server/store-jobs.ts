@@ -1,8 +1,9 @@
 /**
- * The jobs of an instance: verification, backup and compaction of the store that it has open. One runs at a time: a copy keeps
- * the files that LevelDB deletes meanwhile, and a compaction writes the files anew.
+ * The jobs of an instance: verification, backup and compaction of the store that it has open, and the export of a task. One runs
+ * at a time: a copy keeps the files that LevelDB deletes meanwhile, and a compaction writes the files anew.
  */
 import { createBackup } from '../../admin/create-backup.js'
+import { streamTask } from '../../admin/export-task.js'
 import { verify } from '../../admin/verify.js'
 import { HoldfastError } from '../../base/errors.js'
 import { engineOf } from '../../engine/recovery/open-engines.js'
@@ -26,6 +27,8 @@ export function storeJobs(holdfast: object): JobHandlers {
           onProgress: (progress) => onProgress({ phase: 'compact', ...progress }),
         }),
       ),
+    exportTask: ({ taskId, redact, move }, { signal, bytes: stream }) =>
+      alone(holdfast, 'exportTask', () => streamTask(holdfast, { taskId, redact, move, stream, signal })),
   }
 }
 

@@ -35,6 +35,8 @@ export function planRecovery(
   maximumRecoveries: number,
   now: number,
 ): Plan {
+  // Another store may run the task. So not even a time limit ends it here: its undos would reverse steps of a running task.
+  if (head.parked?.code === 'EXPORTED') return { action: 'stay', reason: `EXPORTED: ${head.parked.reason}` }
   const isRegistered = codeMark !== undefined
   const settled = isSettled(head.status)
   const due = dueAt(head)

@@ -7,6 +7,7 @@
  * - Settling a task ends its run. The clean-up has a run of its own, and only that run may write (commit-6).
  */
 
+import { HoldfastError } from '../../base/errors.js'
 import { bytesOf, grownCount } from '../byte-count.js'
 import type { Change, TaskDecision } from '../changes.js'
 import { cleanUpTally, settledTally } from '../counters.js'
@@ -26,11 +27,13 @@ const PARKING_BYTES = 90
 /** Reason of a clean-up that was given up before it ran. */
 const NOT_RUN = 'NOT_RUN'
 
-/** Decides the end of a task. @param head the head that the decision changes */
+/** Decides the end of a task. @param head the head that the decision changes. @throws HoldfastError `TASK_IN_USE` */
 export function settle(head: HeadDraft, event: EventOf<'settle'>, now: number): TaskDecision {
-  const { outcome, by, stoppedBy, givesUp } = event
+  const { outcome, by, stoppedBy, givesUp, movedAt } = event
+  if (movedAt !== undefined && movedAt !== head.seq - 1) throw changedMeanwhile(head.taskId)
   const action = ({ result: 'completed', error: 'failed', cancelled: 'cancelled' } as const)[outcome.kind]
-  const cleanUp = givesUp ? 'failed' : needsCleanUp(head, event) ? 'pending' : 'none'
+  const isPending = movedAt === undefined && needsCleanUp(head, event)
+  const cleanUp = givesUp ? 'failed' : isPending ? 'pending' : 'none'
   const text = JSON.stringify(outcome)
   const from = head.status
   head.bytes = grownCount(head, bytesOf(text))
@@ -59,6 +62,11 @@ export function settle(head: HeadDraft, event: EventOf<'settle'>, now: number): 
   const tally = givesUp ? { ...settledTally(head), notCleanedUp: 1 } : settledTally(head)
   const { changes } = decide(head, entry, { kind: 'outcome', text }, ...forget)
   return { head, changes, tally }
+}
+
+function changedMeanwhile(taskId: string): HoldfastError {
+  const message = `Task ${taskId} has changed since it was written to the file. It stays parked here; move it again`
+  return new HoldfastError('TASK_IN_USE', message, { details: { taskId } })
 }
 
 /** True if children, undo records or an `onCancel` need a clean-up (settle-1). */

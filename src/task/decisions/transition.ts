@@ -67,6 +67,10 @@ export function transition(head: TaskHead, event: TaskEvent, now: number): TaskD
     throw new RunFenced(`Run ${event.run} of task ${head.taskId} is superseded by run ${head.run}`)
   }
   if (isSettled(head.status) && !(isLive(head) && CLEAN_UP.has(event.kind))) throw settledAlready(head)
+  // Only a resume ends this parking: the task may run elsewhere.
+  if (BEGINNINGS.has(event.kind) && head.parked?.code === 'EXPORTED') {
+    throw new RunFenced(`Task ${head.taskId} is exported, and waits for a resume`)
+  }
   const next = nextHead(head, event, now)
   switch (event.kind) {
     case 'start':
@@ -132,7 +136,8 @@ export function transition(head: TaskHead, event: TaskEvent, now: number): TaskD
       const bytesMax = bytesLeft({ ...next, triedWith, parked: bare }, PARKED_REASON_BYTES_MAX)
       const parked: Parked = { ...bare, reason: cutText(event.parked.reason, bytesMax) }
       const why = `${parked.code}: ${parked.reason}`
-      return decide({ ...next, triedWith, parked }, { at: now, action: 'parked', by: 'engine', why })
+      const run = event.endsRun ? next.run + 1 : next.run
+      return decide({ ...next, run, triedWith, parked }, { at: now, action: 'parked', by: 'engine', why })
     }
     case 'save-checkpoint':
       return saveCheckpoint(next, event, now)

@@ -5,6 +5,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { exportTask } from '../../../src/admin/index.js'
 import { run } from '../../../src/cli/program.js'
 import type { Terminal } from '../../../src/cli/terminal/context.js'
 import { EXIT_CODES } from '../../../src/cli/terminal/exit-codes.js'
@@ -55,7 +56,7 @@ async function command(args: readonly string[], { isTerminal = false, input = ''
 }
 
 /** The tasks of a store, by their type. */
-type Ids = Readonly<Record<'imports' | 'asks' | 'flaky' | 'listens' | 'gone', string>>
+type Ids = Readonly<Record<'imports' | 'asks' | 'flaky' | 'listens' | 'gone' | 'moves', string>>
 
 async function fill(dir: string): Promise<{ holdfast: Holdfast; ids: Ids; checkpoint: string; key: string }> {
   const before = await Holdfast.open({ dir, tasks: [gone], logger: silentLogger })
@@ -65,6 +66,7 @@ async function fill(dir: string): Promise<{ holdfast: Holdfast; ids: Ids; checkp
   const holdfast = await Holdfast.open({ dir, tasks, logger: silentLogger })
   await holdfast.recovery.done
   for (const { name } of tasks) ids[name] = (await holdfast.start(name, undefined, { owner: 'ann' })).taskId
+  ids['moves'] = (await holdfast.start('listens', undefined)).taskId
   await untilIdle(holdfast)
   const [, second] = await holdfast.listCheckpoints(ids['imports'] as string)
   const [key] = Object.keys((await holdfast.get(ids['asks'] as string)).inputRequests ?? {})
@@ -79,7 +81,7 @@ interface Expected {
 }
 type Row = readonly [
   name: string,
-  args: (store: { ids: Ids; checkpoint: string; key: string }) => readonly string[],
+  args: (store: { ids: Ids; checkpoint: string; key: string; file: string }) => readonly string[],
   running: Expected,
   stopped: Expected,
 ]
@@ -126,6 +128,33 @@ const ROWS: readonly Row[] = [
     ...same({ out: /commit \d+ of store/ }),
   ],
   ['compact', () => ['compact'], ...same({ out: /^The tables of the database took \d+ bytes, and take \d+ now\.$/m })],
+  [
+    'export',
+    ({ ids }) => ['export', ids.listens, join(mkdtempSync(join(base, 'export-')), 'file')],
+    ...same({ out: /task-\w+ \(listens, running\), \d+ records\.$/m }),
+  ],
+  [
+    'export --redact',
+    ({ ids }) => ['export', ids.imports, join(mkdtempSync(join(base, 'export-')), 'file'), '--redact'],
+    ...same({ out: /cannot be imported\.$/m }),
+  ],
+  [
+    'export of no task',
+    () => ['export', 'task-none', join(mkdtempSync(join(base, 'export-')), 'file')],
+    ...same({ code: 3, err: /There is no task/ }),
+  ],
+  [
+    'export --move',
+    ({ ids }) => ['export', ids.moves, join(mkdtempSync(join(base, 'export-')), 'file'), '--move'],
+    ...same({ out: /It is cancelled here: moved\.$/m }),
+  ],
+  ['import', ({ file }) => ['import', file], ...same({ out: /\(listens, running\) is imported\. It is parked: / })],
+  ['import, again', ({ file }) => ['import', file], ...same({ code: 4, err: /has task task-\w+ already/ })],
+  [
+    'import of another file',
+    () => ['import', new URL(import.meta.url).pathname],
+    ...same({ code: 7, err: /is not an exported task/ }),
+  ],
   ['doctor', () => ['doctor'], ...same({ out: /^store\tok\tformat 2/m })],
   ['tasks start', () => ['tasks', 'start', 'imports', '--input', '1'], { out: /^task-\w+ started\.$/m }, NO_SERVER],
   [
@@ -168,11 +197,21 @@ const ROWS: readonly Row[] = [
   ['tasks delete', ({ ids }) => ['tasks', 'delete', ids.imports], ...same({ out: /deleted\.$/m })],
 ]
 
+/** A file of a task of another store. */
+async function exportedElsewhere(): Promise<string> {
+  const dir = mkdtempSync(join(base, 'other-'))
+  const holdfast = await Holdfast.open({ dir: join(dir, 'store'), tasks, logger: silentLogger })
+  const { taskId } = await holdfast.start('listens', undefined)
+  await exportTask({ holdfast, taskId, file: join(dir, 'file') })
+  await holdfast.close()
+  return join(dir, 'file')
+}
+
 describe.each(['running', 'stopped'] as const)('with the server %s', (mode) => {
   const dir = join(base, mode)
-  let store: Awaited<ReturnType<typeof fill>>
+  let store: Awaited<ReturnType<typeof fill>> & { file: string }
   beforeAll(async () => {
-    store = await fill(dir)
+    store = { ...(await fill(dir)), file: await exportedElsewhere() }
     if (mode === 'stopped') await store.holdfast.close()
   })
   afterAll(() => store.holdfast.close())
@@ -205,7 +244,7 @@ describe('the output', () => {
       .trim()
       .split('\n')
       .map((line) => JSON.parse(line) as { schema: number; taskId: string })
-    expect(lines).toHaveLength(5)
+    expect(lines).toHaveLength(6)
     expect(lines.every(({ schema, taskId }) => schema === 1 && taskId.startsWith('task-'))).toBe(true)
     const failed = await command(['tasks', 'get', 'task-none', '--json'], { env })
     expect(failed.out).toBe('')
@@ -216,7 +255,7 @@ describe('the output', () => {
     const first = await command(['tasks', 'list', '--json', '--limit', '2'], { env })
     const { cursor } = JSON.parse(first.out.trim().split('\n').at(-1) as string) as { cursor: string }
     const rest = await command(['tasks', 'list', '--json', '--limit', '10', '--cursor', cursor], { env })
-    expect(rest.out.trim().split('\n')).toHaveLength(3)
+    expect(rest.out.trim().split('\n')).toHaveLength(4)
   })
 
   test('has colours on a terminal, and none with NO_COLOR or in a pipe', async () => {

@@ -1,6 +1,7 @@
 // Goal: every route answers what its schema promises, does what the method of `Holdfast` does, shows no value that was not asked
 // for, and writes the actor into the audit.
 // Method: one store on disk, the typed client, and the schemas of the routes made strict.
+import { Writable } from 'node:stream'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { defineTask, type Holdfast, type HoldfastError } from '../../../src/index.js'
@@ -94,6 +95,15 @@ const CALLS: Record<RouteName, Call> = {
   cancelTask: async ({ client }) => {
     const { taskId } = await client.startTask({ type: 'changed' })
     return client.cancelTask({ taskId, reason: 'a test' })
+  },
+  endMove: async ({ client }) => {
+    const { taskId } = await client.startTask({ type: 'talk', input: 'moved' })
+    const bytes: Buffer[] = []
+    const stream = new Writable({
+      write: (chunk: Buffer, _encoding, done) => done(void bytes.push(chunk) as undefined),
+    })
+    const { commits } = await client.exportTask({ taskId, move: true, stream })
+    return client.endMove({ taskId, commits })
   },
   explainTask: ({ client, taskId }) => client.explainTask({ taskId }),
   health: ({ client }) => client.health(),

@@ -29,13 +29,15 @@ const MARK = 'mark'
 
 describe('the plan', () => {
   const since = 1
-  const parked = (code: 'POISONED' | 'CODE_CHANGED') => ({ parked: { code, reason: 'r', since } })
+  const parked = (code: 'POISONED' | 'CODE_CHANGED' | 'EXPORTED') => ({ parked: { code, reason: 'r', since } })
   test.each([
     ['time-out', head({ deadlineAt: 5_000 }), true],
     ['time-out', head({ timeoutAt: 5_000, ...parked('POISONED') }), true],
     ['keep', head({ kind: 'session', deadlineAt: 5_001 }), true],
     ['stay', head(parked('POISONED')), true],
     ['stay', head(parked('POISONED')), false],
+    ['stay', head({ ...parked('EXPORTED'), deadlineAt: 5_000, deaths: 5 }), true],
+    ['stay', head({ ...parked('EXPORTED'), status: 'cancelled', cleanUp: 'pending' }), true],
     ['park', head({ deaths: 5 }), true],
     ['park', head({ deaths: 5 }), false],
     ['park', head({ deaths: 2 }), false],

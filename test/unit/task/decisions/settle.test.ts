@@ -27,6 +27,39 @@ type More = Partial<Omit<EventOf<'settle'>, 'kind' | 'outcome'>>
 const settle = (head: TaskHead, outcome: Outcome, more: More = {}) =>
   transition(head, { kind: 'settle', outcome, by: 'body', retentionMs: 70, ...more }, NOW + 1)
 
+describe('a move to another store', () => {
+  const parked = (head: TaskHead) =>
+    transition(head, { kind: 'park', parked: { code: 'EXPORTED', reason: 'x' }, endsRun: true }, NOW).head
+
+  test('ends the run that may be there, and no run or clean-up begins before a resume', () => {
+    const head = parked(running())
+    expect(head).toMatchObject({ run: 2, parked: { code: 'EXPORTED', reason: 'x' } })
+    expect(() => transition(head, { kind: 'record', run: 1, record: step('a') }, NOW)).toThrow(RunFenced)
+    expect(() => transition(head, { kind: 'start', run: 3, recovered: true }, NOW)).toThrow(RunFenced)
+    const pending = settle(withIntent(running()), CANCELLED, { stoppedBy: 'cancel' }).head
+    const imported: TaskHead = { ...pending, parked: { code: 'EXPORTED', reason: 'x', since: 1 } }
+    expect(() => transition(imported, { kind: 'clean-up', run: 4 }, NOW)).toThrow(RunFenced)
+    const resumed = transition(head, { kind: 'resume', by: 'x' }, NOW).head
+    expect(transition(resumed, { kind: 'start', run: 3, recovered: true }, NOW).head).toMatchObject({ run: 3 })
+  })
+
+  test('leaves no clean-up, because the task continues elsewhere', () => {
+    for (const head of [parked(withIntent(running())), parked(running())]) {
+      const moved = settle(head, CANCELLED, { stoppedBy: 'cancel', onCancel: true, movedAt: head.seq }).head
+      expect(moved).toMatchObject({ status: 'cancelled', cleanUp: 'none', parked: undefined })
+    }
+  })
+
+  test('is refused if the task has changed since it was read', () => {
+    const head = parked(running())
+    const message = { kind: 'send', message: { name: 'go', order: 0, text: '' }, by: 'x' } as const
+    const changed = transition(head, message, NOW).head
+    expect(() => settle(changed, CANCELLED, { movedAt: head.seq })).toThrow(
+      expect.objectContaining({ code: 'TASK_IN_USE' }),
+    )
+  })
+})
+
 describe('the end of a task', () => {
   test('ends its run: whatever that says later is refused as fenced, also that it ended', () => {
     const head = running()
