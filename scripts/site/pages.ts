@@ -42,6 +42,7 @@ const SECTIONS: readonly { title: string; folder: string; first: readonly string
       'store',
       'backup',
       'verify',
+      'repair',
       'monitoring',
       'operator-api',
       'log',

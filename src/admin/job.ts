@@ -1,16 +1,22 @@
 /** Jobs of a worker process, and its messages. */
 import type { BackupFooter, BackupHeader } from './backup-parts.js'
 import type { Exported, TaskToExport } from './portable/read-task.js'
+import type { RepairedDatabase } from './repair/changes.js'
+import type { RepairJob } from './repair/run-repair.js'
 import type { Finding, FindingCode } from './verify/findings.js'
 import type { VerifiedDatabase } from './verify/verify-database.js'
 
-/** A job for a worker: the verification of a copy of a database, and its backup after that. */
+/** A job for a worker: the verification of a copy of a database, and its backup after that; or the repair of a copy. */
 export interface Job {
   /** Folder of the copy. Nothing else has it open. */
   readonly databaseDir: string
   readonly storeId: string
   /** Number of a commit that the copy has at least. */
   readonly anchored: number
+  /** Damage of the anchor file, as a sentence. */
+  readonly anchorDamage?: string | undefined
+  /** Set for a repair, which changes the database. */
+  readonly repair?: RepairJob | undefined
   readonly backup?: {
     /** File to write; `null` to write to the file descriptor `STREAM_FD`. */
     readonly file: string | null
@@ -31,7 +37,7 @@ export const MESSAGE_FD = 3
 export const STREAM_FD = 4
 
 /** Phase of a job. */
-export type JobPhase = 'files' | 'verify' | 'write'
+export type JobPhase = 'files' | 'verify' | 'write' | 'salvage' | 'repair'
 
 /** Findings so far. */
 export interface FoundSoFar {
@@ -55,11 +61,13 @@ export interface JobResult extends FoundSoFar {
   readonly footer?: BackupFooter | undefined
   /** The exported task, if the job was an export. */
   readonly exported?: Exported | undefined
+  /** Result of a repair. */
+  readonly repaired?: RepairedDatabase | undefined
 }
 
 /** Progress of a job. */
 export interface JobProgress {
-  /** `files`: bytes of files whose checksums were checked. `verify`, `write`: records that were verified, or written. */
+  /** `files`: bytes of files whose checksums were checked. `verify`, `write`, `salvage`, `repair`: records. */
   readonly phase: JobPhase
   readonly done: number
 }

@@ -9,6 +9,7 @@ import { HoldfastError } from '../base/errors.js'
 import { createIds } from '../base/ids.js'
 import { silentLogger } from '../base/logger.js'
 import { engineOf } from '../engine/recovery/open-engines.js'
+import { anchorDamageOf } from '../store/assess.js'
 import { linkDatabase } from '../store/copies/linked-copy.js'
 import { explain } from '../store/disk/damage.js'
 import { ANCHOR_FILE } from '../store/disk/files.js'
@@ -28,10 +29,15 @@ export interface LockedDirectory {
 
 /**
  * Runs `act` while this process holds the directory, as a command does.
+ * @param identify reads the identity of the store in a directory
  * @throws HoldfastError `STORE_LOCKED` if a process has the store open; `STORE_NOT_FOUND`, `STORE_OF_ANOTHER_USER`
  */
-export async function withDirectory<T>(given: string, act: (locked: LockedDirectory) => Promise<T>): Promise<T> {
-  await existing(given)
+export async function withDirectory<T>(
+  given: string,
+  act: (locked: LockedDirectory) => Promise<T>,
+  identify: (dir: string) => Promise<Identity> = existing,
+): Promise<T> {
+  await identify(given)
   const dir = await realpath(given)
   const ids = createIds()
   const lock = await openWhenUnlocked(() => acquireLock(dir, ids, systemClock.now(), 'operate'), {
@@ -39,13 +45,14 @@ export async function withDirectory<T>(given: string, act: (locked: LockedDirect
     logger: silentLogger,
   })
   try {
-    return await act({ dir, identity: await existing(dir), lock })
+    return await act({ dir, identity: await identify(dir), lock })
   } finally {
     await lock.release()
   }
 }
 
-async function existing(dir: string): Promise<Identity> {
+/** The identity of an existing store. @throws HoldfastError as `withDirectory` */
+export async function existing(dir: string): Promise<Identity> {
   const identity = await inspectDirectory(dir)
   await checkOperable(dir, identity)
   return identity as Identity
@@ -57,7 +64,7 @@ export async function copyOfLocked({ dir, identity, lock }: LockedDirectory): Pr
   const anchor = await readAnchor(join(dir, ANCHOR_FILE))
   const anchored = anchor.kind === 'sound' && anchor.storeId === storeId ? anchor.seq : 0
   const copy = await linking(dir, () => linkDatabase(dir, { ...lock.holder, token: createIds().seed() }))
-  return { ...copy, storeId, anchored }
+  return { ...copy, storeId, anchored, anchorDamage: anchorDamageOf(anchor, storeId, 1) }
 }
 
 /** Makes a copy of a store that no process has open. The directory is free again after that. */

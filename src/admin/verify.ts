@@ -78,10 +78,10 @@ export function copyOf(call: string, { dir, holdfast }: Pick<VerifyOptions, 'dir
 
 /** Verifies a copy that was made for this. */
 export async function verifyCopy(
-  { path, storeId, anchored }: StoreCopy,
+  { path, storeId, anchored, anchorDamage }: Omit<StoreCopy, 'remove' | 'isLinked'>,
   options: Pick<VerifyOptions, 'onProgress' | 'signal'>,
 ): Promise<VerifyReport> {
-  const end = await runJob({ databaseDir: path, storeId, anchored }, options)
+  const end = await runJob({ databaseDir: path, storeId, anchored, anchorDamage }, options)
   return reportOf(storeId, end)
 }
 

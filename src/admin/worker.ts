@@ -14,6 +14,7 @@ import { BackupWriter } from './backup-format.js'
 import type { BackupFooter } from './backup-parts.js'
 import { type Job, type JobMessage, type JobPhase, type JobResult, MESSAGE_FD, STREAM_FD } from './job.js'
 import { type Exported, writeTask } from './portable/read-task.js'
+import { runRepair } from './repair/run-repair.js'
 import { Findings } from './verify/findings.js'
 import { type VerifiedDatabase, verifyDatabase } from './verify/verify-database.js'
 
@@ -29,6 +30,12 @@ const progress = (phase: JobPhase) => (done: number) => say({ kind: 'progress', 
 async function run(job: Job): Promise<JobResult> {
   if (job.task) return { findings: [], findingCounts: {}, exported: await exportTaskOf(job, job.task) }
   const findings = new Findings()
+  if (job.repair) {
+    // LevelDB may end this process from here on.
+    say({ kind: 'files-checked', findings: [], findingCounts: {} })
+    const repaired = await runRepair(job.databaseDir, job.repair, progress)
+    return { findings: [], findingCounts: {}, repaired }
+  }
   let bytesChecked = 0
   const onFile = (bytes: number) => {
     bytesChecked += bytes
@@ -44,6 +51,9 @@ async function run(job: Job): Promise<JobResult> {
   try {
     level = await openClassicLevel(job.databaseDir, { create: false })
     verified = await verifyDatabase(level, job, findings, progress('verify'))
+    // The anchor file is made before the first commit, so a store without commits may lack it.
+    if (job.anchorDamage !== undefined && verified.commit > 0)
+      findings.find('ANCHOR_DAMAGED', 'anchor', job.anchorDamage)
   } catch (error) {
     await level?.close().catch(() => {})
     if (!isBroken(error)) throw error

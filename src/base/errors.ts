@@ -19,11 +19,13 @@ export const ERROR_CODES = {
   STORE_TOO_NEW: 'A newer version of the library wrote the store. Upgrade; nothing was changed.',
   STORE_TOO_OLD:
     'The store has format 1, which no release used. Use an empty directory, or finish its tasks with the build that wrote it. Nothing was changed.',
-  STORE_INCOMPLETE: 'A restore into the directory was interrupted. Restore the backup again; nothing was changed.',
   STORE_MOVED:
     'The store was moved to a backup, so it accepts no open. Use the store that was restored from it. The message has the file and the instant.',
+  STORE_INCOMPLETE:
+    'A restore into the directory, or a repair of the store, was interrupted. Restore the backup again, or run `repair` again; the message names which. Nothing was changed.',
   STORE_DAMAGED:
-    'Acknowledged commits, or files of the database, are missing or damaged. Restore a copy of the whole directory; or, where the message offers it, open with `acceptDamage: true` and read the report.',
+    'Acknowledged commits, or files of the database, are missing or damaged. Restore a backup, or run `repair`; or, where the message offers it, open with `acceptDamage: true` and read the report.',
+  REPAIR_FAILED: 'The store could not be repaired. The message has the reason; the store is as it was.',
   BACKUP_FAILED: 'A backup could not be made. The message has the reason; no file is left under its name.',
   BACKUP_INVALID:
     'The file is no whole backup: another kind of file, interrupted, damaged, or written by a newer version. The message names the reason.',

@@ -30,7 +30,7 @@ export async function assess(dir: string, level: Level, identity: Identity, anch
   const anchor = await readAnchor(anchorPath)
   const anchored = anchor.kind === 'sound' && anchor.storeId === identity.storeId ? anchor.seq : 0
   const chain = await readChain(level, anchored)
-  const anchorDamage = complaintOf(anchor, identity, chain.newest)
+  const anchorDamage = anchorDamageOf(anchor, identity.storeId, chain.newest)
   const damages = [...chain.damages, identityDamage, anchorDamage].filter((damage) => damage !== undefined)
   if (damages.length === 0) return { newest: chain.newest, damage: undefined, isBuffered: false, repairs: [] }
   const newest = Math.max(chain.newest, anchored)
@@ -46,8 +46,11 @@ export async function assess(dir: string, level: Level, identity: Identity, anch
   }
 }
 
-/** A sentence about an anchor that cannot show whether the newest commits are in the database. */
-function complaintOf(anchor: AnchorFound, { storeId }: Identity, newest: number): string | undefined {
+/**
+ * A sentence about an anchor that cannot show whether the newest commits are in the database.
+ * @param newest number of the newest commit in the database
+ */
+export function anchorDamageOf(anchor: AnchorFound, storeId: string, newest: number): string | undefined {
   const consequence = 'so nothing shows whether the newest commits are there'
   switch (anchor.kind) {
     case 'sound':

@@ -13,7 +13,7 @@ import { dirname, join, resolve } from 'node:path'
 import { HoldfastError } from '../base/errors.js'
 import type { Ids } from '../base/ids.js'
 import { writeBatch } from './commit.js'
-import { databaseBroken, explain } from './disk/damage.js'
+import { databaseBroken, explain, repairCommand } from './disk/damage.js'
 import {
   ANCHOR_FILE,
   DATABASE_DIR,
@@ -39,6 +39,8 @@ export interface Identity {
   readonly restoredFrom?: { readonly storeId: string; readonly commit: number; readonly at: number } | undefined
   /** True while a backup is being restored into the directory. */
   readonly restoring?: true | undefined
+  /** Set while a repaired database takes the place of the damaged one: the folders in the directory, and the new commit. */
+  readonly repairing?: { readonly work: string; readonly kept: string; readonly commit: number } | undefined
 }
 
 export const DATABASE_ASIDE = `${DATABASE_DIR}.new`
@@ -140,6 +142,13 @@ function parseIdentity(dir: string, text: string): Identity {
     throw new HoldfastError(
       'STORE_INCOMPLETE',
       `The restore of a backup into ${dir} was interrupted, so the store is not whole. Restore the backup again, with the same \`dir\`. Nothing was changed.`,
+      { details: { dir } },
+    )
+  }
+  if (identity?.repairing) {
+    throw new HoldfastError(
+      'STORE_INCOMPLETE',
+      `The repair of the store ${dir} was interrupted while it put the repaired database in the place of the damaged one. ${repairCommand(dir)} again, which ends it.`,
       { details: { dir } },
     )
   }

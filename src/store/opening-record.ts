@@ -21,10 +21,12 @@ export interface OpeningRecord {
   readonly starts: number
   /** True if the process recovers the unfinished tasks, and its recovery is not over yet. */
   readonly recovering: boolean
-  /** Reason for which the recovery waits for `recover()`, in a store that was restored from a backup. */
+  /** Reason for which the recovery waits for `recover()`, in a store that was restored from a backup or repaired. */
   readonly held?: string | undefined
   /** Order of the newest task ID at this write: the ID without its random part. The task may be swept by now. */
   readonly newestOrder?: string | undefined
+  /** Set by a repair, until the next opening: its instant, and the number of losses. */
+  readonly repaired?: { readonly at: number; readonly lost: number } | undefined
 }
 
 /** Record of the last opening. */

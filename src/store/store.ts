@@ -62,6 +62,8 @@ export interface StoreCopy extends LinkedCopy {
   readonly storeId: string
   /** Number of a commit that the copy has at least. */
   readonly anchored: number
+  /** Damage of the anchor file, as a sentence. */
+  readonly anchorDamage?: string | undefined
 }
 
 const DELETES_PER_COMMIT = 64

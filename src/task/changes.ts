@@ -41,9 +41,10 @@ export interface AuditEntry {
     | 'checkpoint-saved'
     | 'checkpoint-restored'
     | 'forked'
+    | 'repaired'
   readonly from?: string | undefined
   readonly to?: string | undefined
-  /** Origin of the event: an owner, `admin` (a call without an owner), `body`, `engine` or `recovery`. */
+  /** Origin of the event: an owner, `admin` (a call without an owner), `body`, `engine`, `recovery` or `repair`. */
   readonly by: string
   readonly why?: string | undefined
   /** ID of the store that wrote the entry, if the task was imported with it. Its `at` may be before that of earlier entries. */

@@ -91,6 +91,34 @@ export async function fillStore(dir: string, options: Partial<OpenOptions> = {})
   return ids
 }
 
+/** Makes a store in `dir` with tables and logs of each age. */
+export async function agedStore(dir: string): Promise<void> {
+  // Each opening makes a table of the log before it. A close leaves the newest records in the log.
+  for (let opening = 0; opening < 4; opening++) {
+    const tasks = storeTasks()
+    const holdfast = await Holdfast.open({ dir, tasks: Object.values(tasks), logger: silentLogger })
+    for (let times = 0; times < 5; times++) await fill(holdfast, tasks, `${opening}-${times}`)
+    await holdfast.close()
+    if (opening === 1) await compact(join(dir, 'db'))
+  }
+}
+
+async function compact(path: string): Promise<void> {
+  const level = new ClassicLevel(path)
+  await level.open()
+  await level.compactRange('a', 'z')
+  await level.close()
+}
+
+/** Content of the database in a folder, which is opened for that. */
+export async function contentOf(path: string): Promise<Map<string, string>> {
+  const level = new ClassicLevel<string, string>(path)
+  await level.open({ createIfMissing: false })
+  const content = new Map(await level.iterator().all())
+  await level.close()
+  return content
+}
+
 /** Makes a filled store in memory. */
 export async function fillDisk(disk: MemoryDisk, notes?: CallNotes): Promise<Filled> {
   const tasks = storeTasks(notes)

@@ -57,7 +57,7 @@ const LEVELS = [
   ['engine/lifecycle'],
   ['engine/recovery', 'engine/retention'],
   ['admin/verify'],
-  ['admin/portable'],
+  ['admin/portable', 'admin/repair'],
   ['admin'],
   ['operator/contract'],
   ['operator/server'],

@@ -23,6 +23,11 @@ export const FINDINGS = {
     meaning: 'Acknowledged commits are missing, or the records that show it are damaged.',
     action: 'Restore a backup, or open with `acceptDamage: true` to continue without them.',
   },
+  ANCHOR_DAMAGED: {
+    meaning:
+      'The file `anchor` is missing, damaged, or of another store, so it does not show if the newest commits are there.',
+    action: 'Run `repair`, which makes it anew. Check the disk.',
+  },
   RECORD_SEAL: {
     meaning: 'A value does not fit its checksum, so its content is not what was written.',
     action: 'Restore a backup, or run `repair`.',

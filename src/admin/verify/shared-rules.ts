@@ -103,6 +103,17 @@ export class Recount {
     if (!isLive(head)) this.#counts.settledBytes += byteCountOf(head).kept
   }
 
+  /** Counters that fit the tasks. @param totals counters of the store, as far as they are known */
+  totalsAfter(totals: Readonly<Record<string, number | undefined>>): Readonly<Record<string, number>> {
+    const { completed, failed, cancelled, settledBytes } = this.#counts
+    return {
+      completed: completed + (totals['sweptCompleted'] ?? 0),
+      failed: failed + (totals['sweptFailed'] ?? 0),
+      cancelled: cancelled + (totals['sweptCancelled'] ?? 0),
+      settledBytes,
+    }
+  }
+
   /** @param body of `meta/totals`; `undefined` if the store has none */
   end(key: string, body: string | undefined, find: Find): void {
     const totals = (body === undefined ? {} : JSON.parse(body)) as Readonly<Record<string, number | undefined>>

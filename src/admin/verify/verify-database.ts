@@ -19,7 +19,7 @@ import { readHead } from '../../store/reads.js'
 import type { IdempotencyEntry, IdempotencyScope } from '../../task/changes.js'
 import type { TaskHead } from '../../task/head.js'
 import { walkAudit } from './audit-walk.js'
-import type { Findings } from './findings.js'
+import type { Find } from './findings.js'
 import {
   indexKeysOf,
   isKnownIndex,
@@ -63,7 +63,7 @@ export interface VerifiedDatabase {
 export async function verifyDatabase(
   level: Level,
   { storeId, anchored }: Expected,
-  findings: Findings,
+  findings: { readonly find: Find },
   onProgress: (records: number) => void = () => {},
 ): Promise<VerifiedDatabase> {
   const verification = new Verification(level, findings, onProgress)
@@ -89,7 +89,7 @@ class Verification {
 
   constructor(
     private readonly level: Level,
-    private readonly findings: Findings,
+    private readonly findings: { readonly find: Find },
     private readonly onProgress: (records: number) => void,
   ) {}
 

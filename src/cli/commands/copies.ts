@@ -1,7 +1,7 @@
 /** `holdfast verify`, `compact` and `backup …`: the files of a store, and safe copies. */
 import { createWriteStream } from 'node:fs'
 import { resolve } from 'node:path'
-import type { RestoreProgress } from '../../admin/index.js'
+import type { RepairReport, RestoreProgress } from '../../admin/index.js'
 import type { OperatorClient, OperatorProgress } from '../../operator/index.js'
 import { type Context, commandContext, type Terminal } from '../terminal/context.js'
 import { CommandError } from '../terminal/exit-codes.js'
@@ -46,6 +46,19 @@ export function addCopyCommands(program: Command, terminal: Terminal): void {
       )
       const { bytesBefore, bytesAfter } = report
       context.output.done(`The tables of the database took ${bytesBefore} bytes, and take ${bytesAfter} now.`, report)
+    })
+  program
+    .command('repair')
+    .description('Make a damaged store sound again, from what is whole of it. Exit code 7 if something was lost.')
+    .option('--start', 'run its unfinished tasks at the next start, also if they may be older than they were')
+    .action(async ({ start = false }: { start?: boolean }, command: Command) => {
+      const context = commandContext(terminal, command)
+      const { dir } = context
+      const report = await withProgress(context, async (options) => {
+        const { repair } = await loadAdmin()
+        return repair({ dir, start, ...options })
+      })
+      printRepair(context, report)
     })
   const backup = program.command('backup').description('Make, check and restore copies of a store.')
   backup
@@ -142,4 +155,28 @@ function printReport({ output }: Context, report: Report): void {
     if (report.isSound) output.line(`${records} records, commit ${report.commit}: no damage.`)
   }
   if (!report.isSound) throw new CommandError(7, 'The store has damage. Restore a backup, or follow the advice above.')
+}
+
+function printRepair({ output }: Context, report: RepairReport): void {
+  const { isChanged, isWhole, counts, failedTasks, held, keptIn } = report
+  if (output.json) output.object(report)
+  else {
+    if (isChanged) {
+      output.rows(report.changes, [
+        { title: 'FINDING', text: ({ code }) => code },
+        { title: 'KEY', text: ({ key }) => key },
+        { title: 'FOUND', text: ({ message }) => message },
+        { title: 'LOST', text: ({ isLoss }) => (isLoss ? 'yes' : 'no') },
+        { title: 'DONE', text: ({ done }) => done },
+      ])
+    }
+    output.line(isChanged ? repairedText(counts, failedTasks) : 'No damage was found. Nothing was changed.')
+    if (held !== undefined) output.line('Unfinished tasks may be older than they were. They wait for recover().')
+    if (keptIn !== undefined) output.line(`The store as it was is in ${keptIn}.`)
+  }
+  if (!isWhole) throw new CommandError(7, 'The store is sound again. Something was lost: see the report above.')
+}
+
+function repairedText({ lost, madeAnew }: RepairReport['counts'], failedTasks: number): string {
+  return `The store is sound again: ${lost} losses, ${madeAnew} records made anew, ${failedTasks} tasks failed with RECORD_DAMAGED.`
 }

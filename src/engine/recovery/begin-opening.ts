@@ -7,8 +7,8 @@
  * crashes. Fruitless starts would crash forever, so the recovery is held after `FRUITLESS_STARTS` of them in a row: it
  * then waits for `recover()`. A close, a write during a recovery, and a completed recovery reset the count.
  *
- * The recovery of a store that was restored from a backup is held too, because the original may still be running. It
- * waits for `recover()` over any number of openings.
+ * The recovery of a store that was restored from a backup is held too, because the original may still be running, and
+ * that of a repaired one whose tasks may be older than they were. It waits for `recover()` over any number of openings.
  */
 import type { LastOpening, OpeningRecord } from '../../store/opening-record.js'
 import type { TaskDecision } from '../../task/changes.js'

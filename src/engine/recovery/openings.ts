@@ -52,13 +52,21 @@ export class Openings implements OpeningHistory {
     recover: 'auto' | 'manual',
     now: number,
   ): Promise<{ heads: TaskHead[]; heldReason: string | undefined }> {
-    const { note, counted, heldReason } = beginOpening(await this.#readLast(), heads, recover, now)
+    const last = await this.#readLast()
+    const { note, counted, heldReason } = beginOpening(last, heads, recover, now)
     await this.store.noteOpening(note, counted)
     this.#note = note
     if (note.newestOrder !== undefined) this.ids.continueAfter(note.newestOrder)
     this.#isHeld = heldReason !== undefined || note.held !== undefined
+    if (last?.repaired) {
+      const { at, lost } = last.repaired
+      this.logger.warn('The store was repaired since its last opening. See the report in its folder broken-….', {
+        at: new Date(at).toISOString(),
+        lost,
+      })
+    }
     if (note.held !== undefined) {
-      this.logger.warn('The store was restored from a backup, so its unfinished tasks wait for recover().', {
+      this.logger.warn('The store was restored or repaired, so its unfinished tasks wait for recover().', {
         reason: note.held,
       })
     } else if (heldReason !== undefined) {

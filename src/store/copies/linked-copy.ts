@@ -18,8 +18,10 @@ import { DATABASE_DIR, DIRECTORY_MODE, FILE_MODE, hasCode, isMissing, readIfPres
 import { cannotLink } from '../lock/lock-claim.mjs'
 import { judge, type LockHolder, parseHolder } from '../lock/lock-judge.js'
 
-const FOLDER_PREFIX = 'db.links-'
-const OWNER_FILE = 'owner'
+/** Beginning of the names of folders that the next opening removes, once the process named in them has ended. */
+export const FOLDER_PREFIX = 'db.links-'
+/** File that names the process of such a folder. */
+export const OWNER_FILE = 'owner'
 // A link takes about 20 µs of the event loop.
 const LINKS_PER_TURN = 64
 const TRIES_AT_ONCE = 20

@@ -55,8 +55,18 @@ export function crc32c(bytes: Uint8Array, from = 0, to = bytes.length): number {
 
 const MASK_DELTA = 0xa282ead8
 
+/** Adds one byte to a checksum in progress, which begins with `0xffffffff` and ends with `maskOf`. */
+export function withByte(sum: number, byte: number): number {
+  return (sum >>> 8) ^ (T0[(sum ^ byte) & 255] as number)
+}
+
+/** The checksum in progress as LevelDB stores it. */
+export function maskOf(inProgress: number): number {
+  const sum = (inProgress ^ 0xffffffff) >>> 0
+  return (((sum >>> 15) | (sum << 17)) + MASK_DELTA) >>> 0
+}
+
 /** The checksum as LevelDB stores it: rotated, with a constant added. */
 export function maskedCrc32c(bytes: Uint8Array, from = 0, to = bytes.length): number {
-  const sum = crc32c(bytes, from, to)
-  return (((sum >>> 15) | (sum << 17)) + MASK_DELTA) >>> 0
+  return maskOf(crc32c(bytes, from, to) ^ 0xffffffff)
 }

@@ -55,7 +55,63 @@ export function readLogFile(bytes: Buffer, keep: boolean): LogFile {
   return { payloads, damage: undefined }
 }
 
-function isZero(bytes: Buffer, from: number): boolean {
-  for (let at = from; at < bytes.length; at++) if (bytes[at] !== 0) return false
+function isZero(bytes: Buffer, from: number, to = bytes.length): boolean {
+  for (let at = from; at < to; at++) if (bytes[at] !== 0) return false
   return true
+}
+
+/** Content of a damaged log file. */
+export interface SalvagedLog {
+  /** The payloads of all whole records. */
+  readonly payloads: readonly Buffer[]
+  /** Number of places at which records were lost. */
+  readonly lost: number
+}
+
+/**
+ * Reads the records of a log file, also after damage. After a record that does not fit its checksum, the next one is
+ * looked for where its length leads, and else in the next block.
+ */
+export function salvageLogFile(bytes: Buffer): SalvagedLog {
+  const payloads: Buffer[] = []
+  let parts: Buffer[] | undefined
+  let lost = 0
+  let isLosing = false
+  for (let at = 0; at + HEADER_BYTES <= bytes.length; ) {
+    const blockEnd = Math.min(at - (at % BLOCK_BYTES) + BLOCK_BYTES, bytes.length)
+    if (blockEnd - at < HEADER_BYTES) {
+      at = at - (at % BLOCK_BYTES) + BLOCK_BYTES
+      continue
+    }
+    const end = at + HEADER_BYTES + bytes.readUInt16LE(at + 4)
+    const type = bytes.readUInt8(at + 6)
+    const isWhole = end <= blockEnd && bytes.readUInt32LE(at) === maskedCrc32c(bytes, at + 6, end)
+    if (isWhole && type >= FULL && type <= LAST) {
+      isLosing = false
+      if (type === FULL || type === FIRST) parts = []
+      // The middle of a record whose beginning was lost is of no use.
+      parts?.push(bytes.subarray(at + HEADER_BYTES, end))
+      if (parts && (type === FULL || type === LAST)) payloads.push(Buffer.concat(parts))
+      if (type === FULL || type === LAST) parts = undefined
+      at = end
+      continue
+    }
+    parts = undefined
+    if (isZero(bytes, at, blockEnd)) {
+      at = blockEnd
+      continue
+    }
+    // The last record may be cut short (log-format-1).
+    if (end > bytes.length && blockEnd === bytes.length && !isLosing) break
+    if (!isLosing) lost++
+    isLosing = true
+    at = end < blockEnd && isRecordAt(bytes, end, blockEnd) ? end : blockEnd
+  }
+  return { payloads, lost }
+}
+
+function isRecordAt(bytes: Buffer, at: number, blockEnd: number): boolean {
+  if (at + HEADER_BYTES > blockEnd) return false
+  const end = at + HEADER_BYTES + bytes.readUInt16LE(at + 4)
+  return end <= blockEnd && bytes.readUInt32LE(at) === maskedCrc32c(bytes, at + 6, end)
 }

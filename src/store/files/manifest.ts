@@ -11,26 +11,26 @@ export interface DatabaseFiles {
   readonly tables: ReadonlyMap<number, number>
   /** Logs with this number or a higher one are read at an open. */
   readonly firstLog: number
+  /** No file with this number or a higher one was in use when the MANIFEST was written last. */
+  readonly nextFile: number
   /** A sentence about damage of the MANIFEST itself. */
   readonly damage: string | undefined
 }
 
 /** Reads a MANIFEST. What follows damage is not read. */
 export function readManifest(bytes: Buffer): DatabaseFiles {
-  const tables = new Map<number, number>()
-  let firstLog = 0
+  const state = { tables: new Map<number, number>(), firstLog: 0, nextFile: 0 }
   const { payloads, damage } = readLogFile(bytes, true)
   try {
-    for (const payload of payloads) firstLog = readEdit(payload, tables, firstLog)
+    for (const payload of payloads) readEdit(payload, state)
   } catch (error) {
-    return { tables, firstLog, damage: damage ?? (error as Error).message }
+    return { ...state, damage: damage ?? (error as Error).message }
   }
-  return { tables, firstLog, damage }
+  return { ...state, damage }
 }
 
-function readEdit(payload: Buffer, tables: Map<number, number>, firstLogBefore: number): number {
+function readEdit(payload: Buffer, state: { tables: Map<number, number>; firstLog: number; nextFile: number }): void {
   const edit = new ByteReader(payload)
-  let firstLog = firstLogBefore
   while (!edit.isAtEnd) {
     const tag = edit.varint()
     switch (tag) {
@@ -38,9 +38,11 @@ function readEdit(payload: Buffer, tables: Map<number, number>, firstLogBefore: 
         edit.sized()
         break
       case 2: // log number
-        firstLog = edit.varint()
+        state.firstLog = edit.varint()
         break
       case 3: // next file number
+        state.nextFile = edit.varint()
+        break
       case 4: // last sequence
       case 9: // previous log number, which newer versions write as 0
         edit.varint()
@@ -51,12 +53,12 @@ function readEdit(payload: Buffer, tables: Map<number, number>, firstLogBefore: 
         break
       case 6: // deleted file
         edit.varint()
-        tables.delete(edit.varint())
+        state.tables.delete(edit.varint())
         break
       case 7: {
         edit.varint()
         const number = edit.varint()
-        tables.set(number, edit.varint())
+        state.tables.set(number, edit.varint())
         edit.sized()
         edit.sized()
         break
@@ -65,5 +67,4 @@ function readEdit(payload: Buffer, tables: Map<number, number>, firstLogBefore: 
         throw new RangeError(`an edit has the unknown tag ${tag}`)
     }
   }
-  return firstLog
 }

@@ -8,11 +8,13 @@ import { maskedCrc32c } from './crc32c.js'
 import { ByteReader } from './varints.js'
 
 const FOOTER_BYTES = 48
-const TRAILER_BYTES = 5
+/** Bytes after each block: its compression, and its checksum. */
+export const TRAILER_BYTES = 5
 const MAGIC = Buffer.from('57fb808b247547db', 'hex')
 const SNAPPY = 1
 
-interface Handle {
+/** Place of a block in a table file. */
+export interface Handle {
   readonly offset: number
   readonly size: number
 }
@@ -23,15 +25,13 @@ export function tableDamage(bytes: Buffer): string | undefined {
     if (bytes.length < FOOTER_BYTES) return `it has only ${bytes.length} bytes`
     const footer = bytes.subarray(bytes.length - FOOTER_BYTES)
     if (!footer.subarray(FOOTER_BYTES - MAGIC.length).equals(MAGIC)) return 'its last bytes are not those of a table'
-    const handles = new ByteReader(footer)
-    const meta = readHandle(handles)
-    const index = readHandle(handles)
+    const { meta, index } = handlesOf(bytes)
     for (const handle of [meta, index]) {
       const damage = blockDamage(bytes, handle)
       if (damage !== undefined) return damage
     }
     for (const block of [meta, index]) {
-      for (const handle of handlesIn(contentOf(bytes, block))) {
+      for (const { handle } of handlesIn(contentOf(bytes, block))) {
         const damage = blockDamage(bytes, handle)
         if (damage !== undefined) return damage
       }
@@ -42,33 +42,54 @@ export function tableDamage(bytes: Buffer): string | undefined {
   }
 }
 
+/** The two blocks that the end of a table file names. @throws RangeError */
+export function handlesOf(bytes: Buffer): { readonly meta: Handle; readonly index: Handle } {
+  const handles = new ByteReader(bytes.subarray(bytes.length - FOOTER_BYTES))
+  return { meta: readHandle(handles), index: readHandle(handles) }
+}
+
 function readHandle(reader: ByteReader): Handle {
   return { offset: reader.varint(), size: reader.varint() }
 }
 
-function blockDamage(bytes: Buffer, { offset, size }: Handle): string | undefined {
+/** Describes the damage of a block in a sentence. `undefined` if it fits its checksum. */
+export function blockDamage(bytes: Buffer, { offset, size }: Handle): string | undefined {
   const end = offset + size
   if (end + TRAILER_BYTES > bytes.length) return `the block at byte ${offset} goes beyond the end of the file`
   const isWhole = bytes.readUInt32LE(end + 1) === maskedCrc32c(bytes, offset, end + 1)
   return isWhole ? undefined : `the block at byte ${offset} does not fit its checksum`
 }
 
-function contentOf(bytes: Buffer, { offset, size }: Handle): Buffer {
+/** Content of a block that fits its checksum. @throws RangeError */
+export function contentOf(bytes: Buffer, { offset, size }: Handle): Buffer {
   const content = bytes.subarray(offset, offset + size)
   return bytes.readUInt8(offset + size) === SNAPPY ? decompress(content) : content
 }
 
-/** The handles in the values of an index block. */
-function* handlesIn(block: Buffer): Generator<Handle> {
+/** One entry of a block. */
+export interface BlockEntry {
+  readonly key: Buffer
+  readonly value: Buffer
+}
+
+/** The entries of the content of a block, in order. @throws RangeError */
+export function* entriesIn(block: Buffer): Generator<BlockEntry> {
   const restarts = block.readUInt32LE(block.length - 4)
   const entries = new ByteReader(block.subarray(0, block.length - 4 - 4 * restarts))
+  let key = Buffer.alloc(0)
   while (!entries.isAtEnd) {
-    entries.varint() // bytes of the key that are those of the key before
+    const shared = entries.varint()
     const rest = entries.varint()
     const valueBytes = entries.varint()
-    entries.take(rest)
-    yield readHandle(new ByteReader(entries.take(valueBytes)))
+    if (shared > key.length) throw new RangeError('A key has more bytes of the key before than that has')
+    key = Buffer.concat([key.subarray(0, shared), entries.take(rest)])
+    yield { key, value: entries.take(valueBytes) }
   }
+}
+
+/** The handles in the values of an index block, each with a key that no key of its block is after. */
+export function* handlesIn(block: Buffer): Generator<{ readonly key: Buffer; readonly handle: Handle }> {
+  for (const { key, value } of entriesIn(block)) yield { key, handle: readHandle(new ByteReader(value)) }
 }
 
 /** Decompresses a block of snappy. */

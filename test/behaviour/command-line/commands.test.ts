@@ -122,6 +122,7 @@ const ROWS: readonly Row[] = [
   ['recovery of an earlier start', () => ['recovery', '--last'], ...same({ out: /^counts\.parked\t1$/m })],
   ['audit list', ({ ids }) => ['audit', 'list', '--task', ids.imports], ...same({ out: /\tcreated\t/ })],
   ['verify', () => ['verify'], ...same({ out: /no damage\.$/m })],
+  ['repair', () => ['repair'], { code: 6, err: /is held by process/ }, { out: /Nothing was changed\.$/m }],
   [
     'backup create',
     () => ['backup', 'create', join(mkdtempSync(join(base, 'backup-')), 'file')],

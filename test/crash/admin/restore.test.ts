@@ -72,7 +72,7 @@ test('its unfinished tasks wait for recover() over any number of opens, and cont
   for (let opens = 0; opens < 2; opens++) {
     const lines: string[] = []
     const held = await open(dir, calls, { logger: { ...silentLogger, warn: (line: string) => lines.push(line) } })
-    expect(lines).toContain('The store was restored from a backup, so its unfinished tasks wait for recover().')
+    expect(lines).toContain('The store was restored or repaired, so its unfinished tasks wait for recover().')
     await untilIdle(held)
     expect(held.recovery.heldReason).toMatch(/restored .* from a backup/)
     expect(held.recovery.startedAt).toBeUndefined()
