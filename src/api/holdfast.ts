@@ -6,6 +6,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 
 import type { EventName, HoldfastEvents } from '../base/events.js'
+import { promiseOf } from '../base/promises.js'
 import {
   type CancelOptions,
   type ClientRestoreOptions,
@@ -14,7 +15,6 @@ import {
   checkCancel,
   checkClientRestore,
   checkClientSave,
-  checkResult,
   checkSend,
   graceOf,
   type OwnerOption,
@@ -127,11 +127,14 @@ export class Holdfast extends OperatorCalls {
     options?: StartOptions,
   ): Promise<StartedAs<Output>>
   start<D extends Startable>(definition: D, ...given: StartArguments<D, StartOptions>): Promise<StartedOf<D>>
-  async start(definition: string | AnyTaskDefinition, input?: unknown, options: StartOptions = {}): Promise<Started> {
-    this.#engine.assertOpen()
-    if (typeof definition !== 'string') this.#engine.register(definition, true)
-    const name = typeof definition === 'string' ? definition : definition.name
-    return startTask(this.#engine, this.#engine.registry.require(name), input, options)
+  start(definition: string | AnyTaskDefinition, input?: unknown, options: StartOptions = {}): Promise<Started> {
+    const engine = this.#engine
+    return promiseOf(() => {
+      engine.assertOpen()
+      if (typeof definition !== 'string') engine.register(definition, true)
+      const name = typeof definition === 'string' ? definition : definition.name
+      return startTask(engine, engine.registry.require(name), input, options)
+    })
   }
 
   /**
@@ -158,9 +161,8 @@ export class Holdfast extends OperatorCalls {
    * @throws HoldfastError `TASK_NOT_FOUND`, `TASK_PARKED`, `WAIT_TIMEOUT`, `CLOSED`
    */
   result<Output>(taskId: TaskId<Output>, options?: ResultOptions): Promise<Output>
-  async result(taskId: string, options: ResultOptions = {}): Promise<unknown> {
-    const checked = checkResult(options)
-    return waitForResult(this.#engine, taskId, () => this.#find(taskId, checked.owner), checked)
+  result(taskId: string, options: ResultOptions = {}): Promise<unknown> {
+    return waitForResult(this.#engine, taskId, options)
   }
 
   /**

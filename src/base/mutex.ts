@@ -3,17 +3,30 @@
  * a task (commit-5).
  */
 export class KeyedMutex {
-  readonly #last = new Map<string, Promise<unknown>>()
+  /** Functions that begin the waiting actions, in their order, by each key that is held. */
+  readonly #waiting = new Map<string, (() => void)[]>()
 
-  /** Runs `act` once all earlier actions of `key` are over. */
-  async run<T>(key: string, act: () => Promise<T>): Promise<T> {
-    const before = this.#last.get(key) ?? Promise.resolve()
-    const mine = before.then(act, act)
-    this.#last.set(key, mine)
-    try {
-      return await mine
-    } finally {
-      if (this.#last.get(key) === mine) this.#last.delete(key)
-    }
+  /**
+   * Runs `act` once all earlier actions of `key` are over, and at once if there are none.
+   * @param act an async function. It must not throw before it returns its promise
+   */
+  run<T>(key: string, act: () => Promise<T>): Promise<T> {
+    const waiting = this.#waiting.get(key)
+    if (!waiting) this.#waiting.set(key, [])
+    const acting = waiting ? new Promise<void>((begin) => waiting.push(begin)).then(act) : act()
+    const over = () => this.#release(key)
+    acting.then(over, over)
+    return acting
+  }
+
+  #release(key: string): void {
+    const begin = this.#waiting.get(key)?.shift()
+    if (begin) begin()
+    else this.#waiting.delete(key)
+  }
+
+  /** Runs `act` once all earlier actions of these keys are over. Two callers name their keys in the same order. */
+  runAll<T>([first, ...rest]: readonly string[], act: () => Promise<T>): Promise<T> {
+    return first === undefined ? act() : this.run(first, () => this.runAll(rest, act))
   }
 }

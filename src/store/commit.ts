@@ -7,16 +7,18 @@
  *
  * commit-1. One batch is in flight, of about 100 operations or 1 MiB. Each batch has the next commit number, and is
  *   synced.
- * commit-2. The promise of a commit settles only when its batch is on disk. Callers are notified after that.
+ * commit-2. A commit ends only when its batch is on disk. Callers are notified after that.
  * commit-3. A failed batch is the last one of its database handle (connection.ts). The database is opened again and
  *   read: the number of the batch shows whether it reached the disk. The commits queued after it were decided on a
  *   state that is now unknown, so they are `lost`: their owners read again and decide again. A repeatable commit is not
  *   lost: it keeps its place in the queue.
- * commit-4. No user function runs in this file.
+ * commit-4. No user function runs in this file. The functions for the end of a commit are called outside any `try`, after
+ *   the next batch has begun.
  * commit-9. Before a batch is acknowledged, the lock file must still be ours (lock-7). If it is not, the batch is not
  *   acknowledged and no batch follows it, because another process may write to the store. The commits of callers are
  *   then refused. The engine's own never settle.
  */
+import { nextTick } from 'node:process'
 import { HoldfastError } from '../base/errors.js'
 import type { Logger } from '../base/logger.js'
 import type { Tally } from '../task/counters.js'
@@ -32,9 +34,6 @@ import type { TotalsKeeper } from './totals.js'
 // disk as well.
 const OPERATIONS_PER_BATCH = 100
 const BYTES_PER_BATCH = 1024 * 1024
-
-// A shared promise. `await null` would create another promise each time.
-const RESOLVED = Promise.resolve()
 
 /** Result of a commit: it is on disk, or it is not and must be decided again. */
 export type Fate = 'written' | 'lost'
@@ -64,10 +63,22 @@ export interface CommitOptions {
  */
 export type Reload = (level: Level, taskIds: ReadonlySet<string>) => Promise<() => void>
 
-interface QueuedCommit extends CommitOptions {
+/**
+ * Functions for the end of a commit. One of them is called, once, in the order of the commits. They must not throw. A
+ * commit that is not `patient` may be refused. A patient one does not end if the store is lost.
+ */
+export interface CommitEnd {
+  ended(fate: Fate): void
+  refused(error: unknown): void
+}
+
+/** A commit with its operations and its end. Always written with all fields in this order, so that V8 reads it fast. */
+export interface QueuedCommit extends CommitOptions {
+  readonly isRepeatable: boolean | undefined
+  readonly tally: Tally | undefined
+  readonly entries: readonly NewAuditEntry[] | undefined
   readonly operations: readonly Operation[]
-  readonly resolve: (fate: Fate) => void
-  readonly reject: (error: unknown) => void
+  readonly end: CommitEnd
 }
 
 /** The part of the anchor that a committer calls (anchor.ts). */
@@ -130,17 +141,23 @@ export class Committer {
    * @throws HoldfastError `STORE_UNAVAILABLE`, `STORE_LOST` for an impatient commit, with `mayBeWritten`
    */
   commit(operations: readonly Operation[], options: CommitOptions): Promise<Fate> {
-    const { connection } = this.options
-    return new Promise((resolve, reject) => {
-      if (!options.patient) connection.assertUp()
-      const { taskId, patient, isRepeatable, tally, entries } = options
-      // Field by field, since a copy by spread gives each commit a shape of its own.
-      this.#queue.push({ taskId, patient, isRepeatable, tally, entries, operations, resolve, reject })
-      if (this.#isDraining) return
-      this.#isDraining = true
-      // Everything that is decided in this turn of the event loop joins the first batch.
-      void RESOLVED.then(this.#writeNext)
+    const { taskId, patient, isRepeatable, tally, entries } = options
+    return new Promise((ended, refused) => {
+      this.queue({ taskId, patient, isRepeatable, tally, entries, operations, end: { ended, refused } })
     })
+  }
+
+  /**
+   * Queues a commit, without a promise for its end.
+   * @throws HoldfastError `STORE_UNAVAILABLE`, `STORE_LOST` for an impatient commit. It is not queued then
+   */
+  queue(commit: QueuedCommit): void {
+    if (!commit.patient) this.options.connection.assertUp()
+    this.#queue.push(commit)
+    if (this.#isDraining) return
+    this.#isDraining = true
+    // Everything that is decided in this turn of the event loop joins the first batch.
+    nextTick(this.#writeNext)
   }
 
   /**
@@ -189,8 +206,8 @@ export class Committer {
   #acknowledge(group: readonly QueuedCommit[]): void {
     this.#land()
     this.times.end()
-    for (const { resolve } of group) resolve('written')
     this.#writeNext()
+    for (const { end } of group) end.ended('written')
   }
 
   #land(): void {
@@ -253,8 +270,9 @@ export class Committer {
     this.#queue = unwritten.filter(keepsItsPlace)
     connection.resume()
     tell()
-    if (landed) for (const { resolve } of group) resolve('written')
-    for (const pending of unwritten) if (!keepsItsPlace(pending)) pending.resolve('lost')
+    // The commits of callers have ended: they were refused.
+    if (landed) for (const { patient, end } of group) if (patient) end.ended('written')
+    for (const commit of unwritten) if (commit.patient && !commit.isRepeatable) commit.end.ended('lost')
   }
 
   #lose(group: readonly QueuedCommit[], error: unknown): void {
@@ -297,12 +315,12 @@ function keepsItsPlace({ isRepeatable, patient }: QueuedCommit): boolean {
 }
 
 function refuseImpatient(pending: readonly QueuedCommit[], cause: unknown, mayBeWritten: boolean): void {
-  for (const { patient, reject } of pending) if (!patient) reject(unavailable(cause, mayBeWritten))
+  for (const { patient, end } of pending) if (!patient) end.refused(unavailable(cause, mayBeWritten))
 }
 
 function refuseLost(pending: readonly QueuedCommit[], lost: HoldfastError, mayBeWritten: boolean): void {
   const { code, message, details } = lost
-  for (const { patient, reject } of pending) {
-    if (!patient) reject(mayBeWritten ? new HoldfastError(code, message, { details, mayBeWritten }) : lost)
+  for (const { patient, end } of pending) {
+    if (!patient) end.refused(mayBeWritten ? new HoldfastError(code, message, { details, mayBeWritten }) : lost)
   }
 }

@@ -6,9 +6,9 @@
  * attempts, and the result of the failed write is read. Between the two, nothing is read or written.
  */
 import type { Clock } from '../base/clock.js'
-import { deferred } from '../base/deferred.js'
 import { HoldfastError } from '../base/errors.js'
 import type { Logger } from '../base/logger.js'
+import { deferred, promiseOf } from '../base/promises.js'
 import { databaseBroken, explain, isBroken, systemCodeOf } from './disk/damage.js'
 import type { Level } from './disk/level.js'
 
@@ -116,17 +116,19 @@ export class Connection {
    * Runs a read. A failure of the database becomes `STORE_UNAVAILABLE`, `STORE_DAMAGED` if its files are damaged, or
    * `STORE_LOST`.
    */
-  async read<T>(read: (level: Level) => Promise<T>): Promise<T> {
-    const level = this.level
+  read<T>(read: (level: Level) => Promise<T>): Promise<T> {
     this.#reads++
-    try {
-      return await read(level)
-    } catch (cause) {
-      if (cause instanceof HoldfastError) throw cause
-      throw this.#lost ?? (isBroken(cause) ? databaseBroken(cause) : unavailable(cause))
-    } finally {
-      this.#reads--
-    }
+    return promiseOf(() => read(this.level)).then(
+      (found) => {
+        this.#reads--
+        return found
+      },
+      (cause: unknown) => {
+        this.#reads--
+        if (cause instanceof HoldfastError) throw cause
+        throw this.#lost ?? (isBroken(cause) ? databaseBroken(cause) : unavailable(cause))
+      },
+    )
   }
 
   /** Runs a read of the engine itself. Waits while the store is down. Never settles after `close` or `lose`. */

@@ -13,7 +13,7 @@ import type { BindingRecord, IdempotencyScope, TaskDecision } from '../task/chan
 import type { Tally, Totals } from '../task/counters.js'
 import { type Durability, isLive } from '../task/head.js'
 import { type AuditEnd, AuditWriter, type NewAuditEntry } from './audit.js'
-import { type CommitAnchor, type CommitOptions, Committer, type Fate, type Reload } from './commit.js'
+import { type CommitAnchor, type CommitEnd, type CommitOptions, Committer, type Fate, type Reload } from './commit.js'
 import { Connection } from './connection.js'
 import { type LinkedCopy, linkDatabase } from './copies/linked-copy.js'
 import type { BatchTimesHistogram } from './disk/batch-times.js'
@@ -139,10 +139,15 @@ export class Store {
    * @throws HoldfastError `STORE_UNAVAILABLE`, `STORE_LOST` for a commit that is not `patient`
    */
   commit(decision: TaskDecision, { patient }: { patient: boolean }): Promise<Fate> {
+    return new Promise((ended, refused) => this.queue(decision, patient, { ended, refused }))
+  }
+
+  /** Queues the write of a decision in one batch, without a promise for its end. @throws as `commit`. It is not queued then */
+  queue(decision: TaskDecision, patient: boolean, end: CommitEnd): void {
     const { head, tally } = decision
     const { operations, entries } = toWrites(decision)
     if (!isLive(head) && decision.changes[0]?.kind === 'head') this.#compactions.noteSettled()
-    return this.#committer.commit(operations, { taskId: head.taskId, patient, tally, entries })
+    this.#committer.queue({ taskId: head.taskId, patient, isRepeatable: undefined, tally, entries, operations, end })
   }
 
   /**

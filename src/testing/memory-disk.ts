@@ -173,11 +173,11 @@ class MemoryLevel implements Level {
     }
   }
 
-  async get(key: string): Promise<string | undefined> {
+  get(key: string): Promise<string | undefined> {
     return this.#alive(this.disk.content.get(key))
   }
 
-  async getMany(keys: string[]): Promise<(string | undefined)[]> {
+  getMany(keys: string[]): Promise<(string | undefined)[]> {
     return this.#alive(keys.map((key) => this.disk.content.get(key)))
   }
 

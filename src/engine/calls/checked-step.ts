@@ -5,6 +5,7 @@ import { checkFunction, checkOptionsOf, expected, type Names } from '../../base/
 import type { StepContext } from '../../task/definition/context.js'
 import { ONE_ATTEMPT, type RetryPolicy, retryPolicy } from '../../task/definition/retry-options.js'
 import type { StepOptions } from '../../task/definition/step-options.js'
+import type { Run } from '../replay/run.js'
 
 export interface StepCall {
   readonly name: string
@@ -43,6 +44,11 @@ export function checkStep(name: string, fn: (step: StepContext) => unknown, opti
     if (options.onInterrupted !== undefined) throw notDeferred(name, '`onInterrupted`')
   }
   return { name, fn, retry: policy, timeoutMs, onInterrupted, isDeferred, context: currentContext() }
+}
+
+/** True if the definition has an undo for the step. */
+export function hasUndo({ definition: { undo } }: Run, { name }: Pick<StepCall, 'name'>): boolean {
+  return undo !== undefined && Object.hasOwn(undo, name)
 }
 
 /** The refusal of what would be lost with a record that a crash takes back. */

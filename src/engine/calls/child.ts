@@ -7,60 +7,61 @@
 import { type HoldfastError, TaskCancelledError, TaskFailedError } from '../../base/errors.js'
 import { readHead, readOutcome } from '../../store/reads.js'
 import { isLive, NEVER } from '../../task/head.js'
-import { describeError, failureCode, type Outcome, reviveError } from '../../task/log/outcome.js'
+import { describeError, failureCode, type Outcome, reviveError, type TaskError } from '../../task/log/outcome.js'
 import type { ChildCall } from '../core/collaborators.js'
 import { settleIfLate } from '../replay/begin-calls.js'
 import { newPendingRecord, type PendingCall, placeOf } from '../replay/pending-call.js'
 import type { Run } from '../replay/run.js'
-import { recordResult } from './record-result.js'
+import { commitResult } from './record-result.js'
 
-/** Starts a child, or finds the one that an earlier run started, and records its end. Never rejects. */
+/** Starts a child, or finds the one that an earlier run started, and records its end. */
 export async function runChild(run: Run, asked: PendingCall, call: () => Promise<ChildCall>): Promise<void> {
   const { host, task } = run
   const { clock, ids, store } = host
-  await recordResult(run, asked, async () => {
-    let note = run.noteOf(asked)
-    if (note && note.id !== asked.ask.id) return undefined
-    const startedAt = note?.child?.startedAt ?? clock.now()
-    const failed = (error: unknown, childId: string) => ({
-      record: { kind: 'child', ...placeOf(asked), startedAt, childId, failed: describeError(error) } as const,
+  let note = run.noteOf(asked)
+  if (note && note.id !== asked.ask.id) return
+  const startedAt = note?.child?.startedAt ?? clock.now()
+  const record = async (childId: string, end: { value?: string | undefined } | { failed: TaskError }) => {
+    await commitResult(run, asked, {
+      record: { kind: 'child', ...placeOf(asked), startedAt, childId, ...end },
       beside: { ended: note ? [note] : [] },
     })
-    const begun = note?.child?.taskId
-    let child: ChildCall | undefined
-    // A child that exists is awaited without a check of its type or input, because these were checked at its creation.
-    if (begun === undefined || !(await store.readPatiently((level) => readHead(level, begun)))) {
-      try {
-        child = await call()
-      } catch (error) {
-        return failed(error, begun ?? '')
-      }
-    }
-    if (!note?.child) {
-      if (run.isOverFor(asked)) return undefined
-      note = { ...newPendingRecord(asked), child: { taskId: ids.taskId(startedAt), startedAt } }
-      await host.record(task, { kind: 'note', run: run.number, beside: { begun: [note] } })
-    }
-    const childId = note.child?.taskId ?? ''
-    if (run.isOverFor(asked) || (child && settleIfLate(run))) return undefined
+  }
+  const fail = (childId: string, error: unknown) => record(childId, { failed: describeError(error) })
+
+  const begun = note?.child?.taskId
+  let child: ChildCall | undefined
+  // A child that exists is awaited without a check of its type or input, because these were checked at its creation.
+  if (begun === undefined || !(await store.readPatiently((level) => readHead(level, begun)))) {
     try {
-      if (child) await host.children.create(task, childId, child)
+      child = await call()
     } catch (error) {
-      return failed(error, childId)
+      return fail(begun ?? '', error)
     }
-    // No `await` between the check and the wait. Without this, the end of the child in between would not wake the wait.
-    while (host.isUnfinished(childId)) {
-      if (!(await run.waits.until(asked, NEVER, true))) return undefined
-    }
-    const ended = await store.readPatiently(async (level) => {
-      const head = await readHead(level, childId)
-      return head && !isLive(head) ? await readOutcome(level, childId) : undefined
-    })
-    if (!ended) return undefined
-    if (ended.kind !== 'result') return failed(failureOf(childId, ended), childId)
-    const value = ended.result === undefined ? undefined : JSON.stringify(ended.result)
-    return { record: { kind: 'child', ...placeOf(asked), startedAt, childId, value }, beside: { ended: [note] } }
+  }
+  if (!note?.child) {
+    if (run.isOverFor(asked)) return
+    note = { ...newPendingRecord(asked), child: { taskId: ids.taskId(startedAt), startedAt } }
+    await host.record(task, { kind: 'note', run: run.number, beside: { begun: [note] } })
+  }
+  const childId = note.child?.taskId ?? ''
+  if (run.isOverFor(asked) || (child && settleIfLate(run))) return
+  try {
+    if (child) await host.children.create(task, childId, child)
+  } catch (error) {
+    return fail(childId, error)
+  }
+  // No `await` between the check and the wait. Without this, the end of the child in between would not wake the wait.
+  while (host.isUnfinished(childId)) {
+    if (!(await run.waits.until(asked, NEVER, true))) return
+  }
+  const ended = await store.readPatiently(async (level) => {
+    const head = await readHead(level, childId)
+    return head && !isLive(head) ? await readOutcome(level, childId) : undefined
   })
+  if (!ended) return
+  if (ended.kind !== 'result') return fail(childId, failureOf(childId, ended))
+  await record(childId, { value: ended.result === undefined ? undefined : JSON.stringify(ended.result) })
 }
 
 function failureOf(childId: string, outcome: Exclude<Outcome, { kind: 'result' }>): HoldfastError {

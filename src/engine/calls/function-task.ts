@@ -14,7 +14,7 @@ import { ONE_ATTEMPT } from '../../task/definition/retry-options.js'
 import { newPendingRecord, type PendingCall } from '../replay/pending-call.js'
 import type { Run } from '../replay/run.js'
 import type { StepCall } from './checked-step.js'
-import { failCall } from './record-result.js'
+import { runCall } from './record-result.js'
 import { StepExecution } from './step-execution.js'
 
 type TaskFunction = (input: never, step: StepContext) => unknown
@@ -33,18 +33,18 @@ export function runFunction(run: Run, fn: TaskFunction, input: unknown): Promise
   }
   return run.ask(
     () => run.history.askNamed('step', FUNCTION_STEP),
-    (asked) => attemptOnce(run, asked, step).catch((error: unknown) => failCall(run, asked, error)),
+    (asked) => runCall(run, asked, attemptOnce(run, asked, step)),
   )
 }
 
 async function attemptOnce(run: Run, asked: PendingCall, step: StepCall): Promise<void> {
   const stored = run.noteOf(asked)
-  if (stored && stored.id !== asked.ask.id) return run.dropped(asked)
+  if (stored && stored.id !== asked.ask.id) return
   // The attempts are those of the task.
   const note = { ...(stored ?? newPendingRecord(asked)), failedAttempts: run.task.head.attempt - 1 }
   const execution = new StepExecution(run, asked, step, stored, note)
-  if (execution.isNoted && (await execution.begin()).kind === 'over') return run.dropped(asked)
-  if (execution.mayNotBegin()) return run.dropped(asked)
+  if (execution.isNoted && (await execution.begin()).kind === 'over') return
+  if (execution.mayNotBegin()) return
   const attempt = execution.newAttempt()
   const end = await execution.callOnce(attempt).then(
     (value) => () => asked.resolve(value),
@@ -53,7 +53,7 @@ async function attemptOnce(run: Run, asked: PendingCall, step: StepCall): Promis
   execution.endAttempt(attempt)
   if (execution.saving) await execution.saving
   // The task was settled, or the engine closes.
-  if (run.isOverFor(asked)) return run.dropped(asked)
+  if (run.isOverFor(asked)) return
   run.answeredAtEnd(asked)
   end()
 }

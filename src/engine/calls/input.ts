@@ -6,24 +6,21 @@ import { describeError } from '../../task/log/outcome.js'
 import { newPendingRecord, type PendingCall, placeOf } from '../replay/pending-call.js'
 import type { Run } from '../replay/run.js'
 import { askAndWait, type InputQuestion } from './question.js'
-import { commitResult, recordResult } from './record-result.js'
+import { commitResult } from './record-result.js'
 
-/** Requests an input and records the answer. Never rejects. */
+/** Requests an input and records the answer. */
 export async function runInput(run: Run, asked: PendingCall, question: InputQuestion): Promise<void> {
-  await recordResult(run, asked, async () => {
-    const note = run.noteOf(asked) ?? newPendingRecord(asked)
-    if (note.id !== asked.ask.id) return undefined
-    return askAndWait(run, asked, note, question, async (answered, answer) => {
-      const { key = '', requestedAt: startedAt = 0, refused } = answered.input ?? {}
-      const failure =
-        refused === undefined
-          ? answer === undefined && tooLate(run.task.taskId, key)
-          : unavailable(run.task.taskId, key, refused)
-      const end = failure ? { failed: describeError(failure) } : { value: answer === '' ? undefined : answer }
-      const record = { kind: 'input', ...placeOf(asked), startedAt, key, ...end } as const
-      await commitResult(run, asked, { record, beside: { ended: [answered] } })
-      return 'recorded' as const
-    })
+  const note = run.noteOf(asked) ?? newPendingRecord(asked)
+  if (note.id !== asked.ask.id) return
+  await askAndWait(run, asked, note, question, (answered, answer) => {
+    const { key = '', requestedAt: startedAt = 0, refused } = answered.input ?? {}
+    const failure =
+      refused === undefined
+        ? answer === undefined && tooLate(run.task.taskId, key)
+        : unavailable(run.task.taskId, key, refused)
+    const end = failure ? { failed: describeError(failure) } : { value: answer === '' ? undefined : answer }
+    const record = { kind: 'input', ...placeOf(asked), startedAt, key, ...end } as const
+    return commitResult(run, asked, { record, beside: { ended: [answered] } })
   })
 }
 

@@ -17,6 +17,7 @@ import { Branch } from '../replay/branch-scopes.js'
 import type { PendingCall } from '../replay/pending-call.js'
 import type { Run } from '../replay/run.js'
 import { type BranchDecision, runBranchDecision } from './branch-decision.js'
+import { runCall } from './record-result.js'
 
 /** The kind of a call of branches, which decides when the call ends. */
 export type BranchesKind = 'all' | 'race' | 'any'
@@ -118,7 +119,7 @@ async function record(
   decision: BranchDecision,
 ): Promise<unknown> {
   run.closeBranches(decision.lost)
-  const begin = (asked: PendingCall) => runBranchDecision(run, asked, decision)
+  const begin = (asked: PendingCall) => runCall(run, asked, runBranchDecision(run, asked, decision))
   const branch = await run.ask(
     () => run.history.askNumbered('decision', kind, number, within?.scope ?? ''),
     begin,

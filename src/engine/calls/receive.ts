@@ -8,12 +8,12 @@ import { NEVER } from '../../task/head.js'
 import { describeError } from '../../task/log/outcome.js'
 import { newPendingRecord, type PendingCall, placeOf } from '../replay/pending-call.js'
 import type { Run } from '../replay/run.js'
-import { commitResult, recordResult } from './record-result.js'
+import { commitResult } from './record-result.js'
 
 /** Name of the mutex for changes to the messages of a task. */
 export const messagesOf = (taskId: string) => `messages/${taskId}`
 
-/** Receives a message and records it. Never rejects. */
+/** Receives a message and records it. */
 export async function runReceive(
   run: Run,
   asked: PendingCall,
@@ -23,34 +23,33 @@ export async function runReceive(
   const { host, task } = run
   const { clock, keys, store } = host
   const { taskId } = task
-  await recordResult(run, asked, async () => {
-    let note = run.noteOf(asked)
-    if (note && note.id !== asked.ask.id) return undefined
-    const startedAt = note?.wait?.startedAt ?? clock.now()
-    const dueAt = note?.wait?.dueAt ?? (timeoutMs === undefined ? NEVER : startedAt + timeoutMs)
-    for (;;) {
-      const next = await keys.run(messagesOf(taskId), async () => {
-        if (run.isOverFor(asked)) return { waiting: Promise.resolve(false) }
-        const first = task.head.messages && (await store.readPatiently((level) => readMessage(level, taskId, name)))
-        if (!first && dueAt > clock.now()) {
-          if (!note) {
-            note = { ...newPendingRecord(asked), wait: { startedAt, dueAt } }
-            await host.record(task, { kind: 'note', run: run.number, beside: { begun: [note] } })
-          }
-          return { waiting: run.waits.until(asked, dueAt, true) }
-        }
-        const end = first
-          ? { message: first.order, value: first.text === '' ? undefined : first.text }
-          : { failed: describeError(tooLate(taskId, name)) }
-        const beside = { taken: first || undefined, ended: note && [note] }
-        const record = { kind: 'receive', ...placeOf(asked), startedAt, ...end } as const
-        await commitResult(run, asked, { record, beside })
-        return { recorded: 'recorded' as const }
-      })
-      if ('recorded' in next) return next.recorded
-      if (!(await next.waiting)) return undefined
+  let note = run.noteOf(asked)
+  if (note && note.id !== asked.ask.id) return
+  const startedAt = note?.wait?.startedAt ?? clock.now()
+  const dueAt = note?.wait?.dueAt ?? (timeoutMs === undefined ? NEVER : startedAt + timeoutMs)
+
+  /** Commits a message or the timeout. Otherwise begins a wait, inside an object, so that the mutex is not held during it. */
+  const takeOrWait = async (): Promise<{ readonly waiting: Promise<boolean> } | undefined> => {
+    if (run.isOverFor(asked)) return undefined
+    const first = task.head.messages && (await store.readPatiently((level) => readMessage(level, taskId, name)))
+    if (!first && dueAt > clock.now()) {
+      if (!note) {
+        note = { ...newPendingRecord(asked), wait: { startedAt, dueAt } }
+        await host.record(task, { kind: 'note', run: run.number, beside: { begun: [note] } })
+      }
+      return { waiting: run.waits.until(asked, dueAt, true) }
     }
-  })
+    const end = first
+      ? { message: first.order, value: first.text === '' ? undefined : first.text }
+      : { failed: describeError(tooLate(taskId, name)) }
+    const beside = { taken: first || undefined, ended: note && [note] }
+    await commitResult(run, asked, { record: { kind: 'receive', ...placeOf(asked), startedAt, ...end }, beside })
+    return undefined
+  }
+  for (;;) {
+    const next = await keys.run(messagesOf(taskId), takeOrWait)
+    if (!next || !(await next.waiting)) return
+  }
 }
 
 function tooLate(taskId: string, name: string): HoldfastError {

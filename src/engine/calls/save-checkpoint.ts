@@ -3,12 +3,12 @@ import { HoldfastError } from '../../base/errors.js'
 import { checkFlag, checkOptionsOf } from '../../base/expected.js'
 import { faultOf } from '../../base/fault.js'
 import { toJson } from '../../base/json.js'
-import { isFenced } from '../../task/decisions/transition.js'
 import { SAVE_OPTIONS, type SaveCheckpointOptions } from '../../task/definition/context.js'
 import { describeRecord } from '../../task/log/records.js'
 import { checkName, NAME_BYTES_MAX } from '../../task/names.js'
 import type { PendingCall } from '../replay/pending-call.js'
 import type { Run } from '../replay/run.js'
+import { commitResult, runCall } from './record-result.js'
 
 /**
  * Most states that one save drops. If `keepCheckpoints` was lowered, the next saves drop the rest, so batches stay
@@ -41,7 +41,7 @@ export function saveCheckpoint(
   const parked = leaveSegment(run, 'saved')
   if (parked) return parked
   handedOver.set(run, stateText)
-  const begin = (asked: PendingCall) => record(run, asked, { stateText, prune, label })
+  const begin = (asked: PendingCall) => runCall(run, asked, record(run, asked, { stateText, prune, label }))
   return run.ask(() => run.history.askCheckpoint(), begin, undefined, { prunes: prune })
 }
 
@@ -56,28 +56,16 @@ async function record(
   const drops = outOfDate(run, prune)
   if (!prune && task.head.checkpoints.body - drops.length >= max) {
     run.fail(tooManyCheckpoints(task.taskId, max))
-    return run.dropped(asked)
+    return
   }
   const opens = name.kind === 'checkpoint' ? name.opens : 0
   const checkpointId = host.ids.checkpointId(host.clock.now())
-  try {
-    const decided = await host.record(task, {
-      kind: 'record',
-      run: run.number,
-      record: { kind: 'checkpoint', checkpointId, label, opens, segment, scope, ask, after },
-      checkpoint: { stateText, prune, drops },
-      progress: task.progress,
-    })
-    if (!decided.record) return run.dropped(asked)
-    run.recorded(asked, decided.record)
-    const { taskId, type } = task.head
-    host.events.emit('checkpoint:saved', { taskId, type, checkpointId, savedBy: 'body' })
-    // In the background, because the head on disk already excludes the pruned records.
-    if (prune) void host.store.deletePruned(taskId, opens).catch((error: unknown) => logPruning(run, error))
-  } catch (error) {
-    run.dropped(asked)
-    if (!isFenced(error)) run.fail(error)
-  }
+  const record = { kind: 'checkpoint', checkpointId, label, opens, segment, scope, ask, after } as const
+  if (!(await commitResult(run, asked, { record, checkpoint: { stateText, prune, drops } }))) return
+  const { taskId, type } = task.head
+  host.events.emit('checkpoint:saved', { taskId, type, checkpointId, savedBy: 'body' })
+  // In the background, because the head on disk already excludes the pruned records.
+  if (prune) void host.store.deletePruned(taskId, opens).catch((error: unknown) => logPruning(run, error))
 }
 
 /** The states that are dropped with the save, so that `keepCheckpoints` states remain with the new one. */

@@ -4,21 +4,20 @@
  */
 import { newPendingRecord, type PendingCall, placeOf } from '../replay/pending-call.js'
 import type { Run } from '../replay/run.js'
-import { recordResult } from './record-result.js'
+import { commitResult } from './record-result.js'
 
-/** Sleeps until the instant that `until` returns for the start of the sleep, and records the end. Never rejects. */
+/** Sleeps until the instant that `until` returns for the start of the sleep, and records the end. */
 export async function runSleep(run: Run, asked: PendingCall, until: (now: number) => number): Promise<void> {
   const { host, task } = run
-  await recordResult(run, asked, async () => {
-    let note = run.noteOf(asked)
-    if (note && note.id !== asked.ask.id) return undefined
-    if (!note?.wait) {
-      const startedAt = host.clock.now()
-      note = { ...newPendingRecord(asked), wait: { startedAt, dueAt: until(startedAt) } }
-      await host.record(task, { kind: 'note', run: run.number, beside: { begun: [note] } })
-    }
-    const wait = note.wait as NonNullable<typeof note.wait>
-    if (!(await run.waits.until(asked, wait.dueAt))) return undefined
-    return { record: { kind: 'sleep', ...placeOf(asked), ...wait }, beside: { ended: [note] } }
-  })
+  let note = run.noteOf(asked)
+  if (note && note.id !== asked.ask.id) return
+  if (!note?.wait) {
+    const startedAt = host.clock.now()
+    note = { ...newPendingRecord(asked), wait: { startedAt, dueAt: until(startedAt) } }
+    await host.record(task, { kind: 'note', run: run.number, beside: { begun: [note] } })
+  }
+  const wait = note.wait as NonNullable<typeof note.wait>
+  if (!(await run.waits.until(asked, wait.dueAt))) return
+  const record = { kind: 'sleep', ...placeOf(asked), ...wait } as const
+  await commitResult(run, asked, { record, beside: { ended: [note] } })
 }

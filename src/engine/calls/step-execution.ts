@@ -16,6 +16,7 @@ import { TaskInterruptedError } from '../../base/errors.js'
 import { idempotencyKeyOf } from '../../base/ids.js'
 import { fromJson, toJson } from '../../base/json.js'
 import { LazyAbort } from '../../base/lazy-abort.js'
+import { promiseOf } from '../../base/promises.js'
 import { readUndoRecord } from '../../store/reads.js'
 import { dueAt } from '../../task/decisions/expiry.js'
 import { nextAttemptAt, stepRetryAt } from '../../task/decisions/retry.js'
@@ -33,7 +34,7 @@ import { rejectAfterTurn } from '../replay/reject-after-turn.js'
 import type { Run } from '../replay/run.js'
 import { callWithTimeout } from '../replay/timed-call.js'
 import { watched } from '../undo/undo-steps.js'
-import type { StepCall } from './checked-step.js'
+import { hasUndo, type StepCall } from './checked-step.js'
 import { confirmStep } from './confirm-step.js'
 import type { CallResult } from './record-result.js'
 
@@ -47,11 +48,6 @@ const OVER: Begin = { kind: 'over' }
 interface Attempt {
   readonly aborter: LazyAbort
   isOver: boolean
-}
-
-/** True if the definition has an undo for the step. */
-export function hasUndo({ definition: { undo } }: Run, { name }: Pick<StepCall, 'name'>): boolean {
-  return undo !== undefined && Object.hasOwn(undo, name)
 }
 
 /** The state of a step in this process, and its phases. */
@@ -130,7 +126,7 @@ export class StepExecution {
         // Another chain of the body may have deferred records since this step was released.
         while (run.task.deferred) await run.beginnings.untilOnDisk()
         if (this.mayNotBegin()) return undefined
-        ended = await this.attempt()
+        ended = await this.attempt((end) => end)
       }
       if (this.#saving) await this.#saving
       if (this.isDropped(ended)) return undefined
@@ -171,7 +167,15 @@ export class StepExecution {
     const attempt = this.#note.failedAttempts + 1
     const info = { name, idempotencyKey: this.idempotencyKey(), startedAt: begunAt, attempt }
     if (typeof onInterrupted === 'function') {
-      return { kind: 'ended', ended: await outcomeOf(run, name, () => callIn(() => onInterrupted(info), context)) }
+      return {
+        kind: 'ended',
+        ended: await outcomeOf(
+          run,
+          name,
+          () => callIn(() => onInterrupted(info), context),
+          (ended) => ended,
+        ),
+      }
     }
     const answer = await confirmStep(run, this.#asked, this.#note, info)
     if (!answer) return OVER
@@ -204,30 +208,21 @@ export class StepExecution {
     return this.#intent
   }
 
-  /** Calls the function of the step. Never rejects. */
-  attempt(): Promise<Ended> {
-    const run = this.#run
-    const asked = this.#asked
+  /** Calls the function of the step. Resolves with what `conclude`, which must not throw, returns for the end of the function. */
+  attempt<T>(conclude: (ended: Ended) => T): Promise<T> {
     const attempt = this.newAttempt()
-    const fn = () => this.#callFunction(attempt)
-    const call = this.#intent ? () => watched(run.functions, asked.ask.id, fn) : fn
-    const { timeoutMs, name } = this.#step
-    const { aborter } = attempt
-    const timed =
-      timeoutMs === undefined
-        ? call
-        : () => callWithTimeout(run.host, { taskId: run.task.taskId, name, timeoutMs, aborter }, call)
-    const ended = outcomeOf(run, name, timed, () => this.endAttempt(attempt))
-    asked.working = ended
-    return ended
+    const call = () => this.#call(attempt)
+    const concluded = outcomeOf(this.#run, this.#step.name, call, (ended) => {
+      this.endAttempt(attempt)
+      return conclude(ended)
+    })
+    this.#asked.working = concluded
+    return concluded
   }
 
   /** Calls the function without an outcome of its own. The promise settles as the function does. */
   callOnce(attempt: Attempt): Promise<unknown> {
-    const call = () => this.#callFunction(attempt)
-    const working = this.#intent
-      ? watched(this.#run.functions, this.#asked.ask.id, call)
-      : new Promise((resolve) => resolve(call()))
+    const working = promiseOf(() => this.#call(attempt))
     this.#asked.working = working
     return working
   }
@@ -245,8 +240,13 @@ export class StepExecution {
     this.#asked.working = undefined
   }
 
-  #callFunction(attempt: Attempt): unknown {
-    return callIn(() => this.#step.fn(contextOf(this, attempt, this.#note)), this.#step.context)
+  #call(attempt: Attempt): unknown {
+    const run = this.#run
+    const { name, fn, context, timeoutMs } = this.#step
+    const act = () => callIn(() => fn(contextOf(this, attempt, this.#note)), context)
+    const call = this.#intent ? () => watched(run.functions, this.#asked.ask.id, act) : act
+    if (timeoutMs === undefined) return call()
+    return callWithTimeout(run.host, { taskId: run.task.taskId, name, timeoutMs, aborter: attempt.aborter }, call)
   }
 
   /**

@@ -40,6 +40,7 @@ import { runInput } from './input.js'
 import { isolatedStep } from './isolated/isolated-step.js'
 import { type BranchesKind, runBranches } from './race.js'
 import { runReceive } from './receive.js'
+import { runCall } from './record-result.js'
 import { RESTORE_CALL, restoreCheckpoint } from './restore-checkpoint.js'
 import { saveCheckpoint } from './save-checkpoint.js'
 import { runSleep } from './sleep.js'
@@ -126,7 +127,7 @@ class BodyCalls {
   }
 
   step<T>(name: string, fn: (step: StepContext) => T | Promise<T>, options: StepOptions = {}) {
-    return this.#call<Jsonified<T>>(callOf('step', name), () => {
+    return this.#recorded<Jsonified<T>>(callOf('step', name), () => {
       const run = this.#run
       const step = checkStep(name, fn, options)
       if (step.isDeferred) {
@@ -139,7 +140,7 @@ class BodyCalls {
   }
 
   isolated<T>(name: string, moduleUrl: string | URL, args?: unknown, options: IsolatedOptions = {}) {
-    return this.#call<Jsonified<T>>(callOf('isolated', name), () => {
+    return this.#recorded<Jsonified<T>>(callOf('isolated', name), () => {
       const isolated = isolatedStep(this.#run, name, moduleUrl, args, options)
       const step = checkStep(name, isolated.fn, isolated.options)
       return this.#ask('step', name, (asked) => runStep(this.#run, asked, step))
@@ -147,30 +148,30 @@ class BodyCalls {
   }
 
   sleep(name: string, duration: Duration) {
-    return this.#call<void>(callOf('sleep', name), () => {
+    return this.#recorded<void>(callOf('sleep', name), () => {
       const ms = durationMs(duration, 'duration', { zero: true })
-      return this.#ask('sleep', name, (asked) => runSleep(this.#run, asked, (now) => now + ms))
+      return this.#work('sleep', name, (asked) => runSleep(this.#run, asked, (now) => now + ms))
     })
   }
 
   sleepUntil(name: string, instant: Date | number) {
-    return this.#call<void>(callOf('sleepUntil', name), () => {
+    return this.#recorded<void>(callOf('sleepUntil', name), () => {
       const at = instantOf(instant, 'instant')
-      return this.#ask('sleep', name, (asked) => runSleep(this.#run, asked, () => at))
+      return this.#work('sleep', name, (asked) => runSleep(this.#run, asked, () => at))
     })
   }
 
   input<Answer>(name: string, request?: unknown, options: WaitOptions = {}) {
-    return this.#call<Answer>(callOf('input', name), () => {
+    return this.#recorded<Answer>(callOf('input', name), () => {
       const timeoutMs = timeoutOf('task.input', options)
-      return this.#ask('input', name, (asked) => runInput(this.#run, asked, { name, request, timeoutMs }))
+      return this.#work('input', name, (asked) => runInput(this.#run, asked, { name, request, timeoutMs }))
     })
   }
 
   receive<Payload>(name: string, options: WaitOptions = {}) {
-    return this.#call<Payload>(callOf('receive', name), () => {
+    return this.#recorded<Payload>(callOf('receive', name), () => {
       const timeoutMs = timeoutOf('task.receive', options, { zero: true })
-      return this.#ask('receive', name, (asked) => runReceive(this.#run, asked, name, timeoutMs))
+      return this.#work('receive', name, (asked) => runReceive(this.#run, asked, name, timeoutMs))
     })
   }
 
@@ -181,12 +182,12 @@ class BodyCalls {
 
   child<Output>(definition: string | AnyTaskDefinition, input?: unknown, options: ChildOptions = {}) {
     const called = typeof definition === 'string' ? definition : definition?.name
-    return this.#call<Output>(callOf('child', called), () => {
+    return this.#recorded<Output>(callOf('child', called), () => {
       const { children } = this.#run.host
       checkOptionsOf('task.child', options, CHILD_OPTIONS)
       const childType = children.typeOf(definition)
       const { name = childType } = options
-      return this.#ask('child', name, (asked) => runChild(this.#run, asked, () => children.check(childType, input)))
+      return this.#work('child', name, (asked) => runChild(this.#run, asked, () => children.check(childType, input)))
     })
   }
 
@@ -246,27 +247,41 @@ class BodyCalls {
     })
   }
 
+  /** Runs a call of the body whose promise may raise an unhandled rejection by itself. */
+  #call<T>(name: string, act: () => unknown): Promise<T> {
+    return this.#recorded(name, () => quiet(act()))
+  }
+
   /**
    * Runs a call of the body. `name` is for messages. An error of `act` is a refusal: no call is pending, and the
    * body receives the error in a turn of its own.
+   * @param act returns the promise of a pending call, which never raises an unhandled rejection
    */
-  #call<T>(name: string, act: () => unknown): Promise<T> {
-    return quiet(() => {
-      const left = this.#run.enter(name, this.#branch)
-      if (left) return left
-      try {
-        return act()
-      } catch (error) {
-        return this.#run.unrecorded.refuse(name, error, this.#branch)
-      }
-    })
+  #recorded<T>(name: string, act: () => Promise<unknown>): Promise<T> {
+    const run = this.#run
+    try {
+      const left = run.enter(name, this.#branch)
+      if (left) return quiet(left)
+    } catch (error) {
+      return quiet(Promise.reject(error))
+    }
+    try {
+      return act() as Promise<T>
+    } catch (error) {
+      return quiet(run.unrecorded.refuse(name, error, this.#branch))
+    }
   }
 
   /** Makes a call that has a name. */
-  #ask(kind: NamedKind, name: string, begin: (asked: PendingCall) => Promise<void>, about?: RecordEffects) {
+  #ask(kind: NamedKind, name: string, begin: (asked: PendingCall) => void, about?: RecordEffects) {
     checkName(name, 'name', NAME_BYTES_MAX.step)
     const run = this.#run
     return run.ask(() => run.history.askNamed(kind, name, this.#scope), begin, this.#branch, about)
+  }
+
+  /** Makes a call that has a name and is one asynchronous function. */
+  #work(kind: NamedKind, name: string, work: (asked: PendingCall) => Promise<void>) {
+    return this.#ask(kind, name, (asked) => runCall(this.#run, asked, work(asked)))
   }
 
   #refuseInBranch(done: string): void {
@@ -288,14 +303,9 @@ function callOf(call: string, name: unknown): string {
 
 const ignore = () => {}
 
-// The rejection of a promise that the body does not await must not end the process.
-function quiet<T>(act: () => unknown): Promise<T> {
-  let promise: Promise<T>
-  try {
-    promise = Promise.resolve(act() as T)
-  } catch (error) {
-    promise = Promise.reject(error)
-  }
+/** Returns a promise of `value`. The rejection of a promise that the body does not await must not end the process. */
+function quiet<T>(value: unknown): Promise<T> {
+  const promise = Promise.resolve(value as T)
   promise.catch(ignore)
   return promise
 }

@@ -10,9 +10,9 @@
  *     numbers, since nothing with a number was handed over after them. No function is called again. Only a crash loses them.
  */
 import type { Clock } from '../../base/clock.js'
-import { deferred } from '../../base/deferred.js'
 import { faultOf } from '../../base/fault.js'
 import type { Logger } from '../../base/logger.js'
+import { deferred } from '../../base/promises.js'
 import type { Store } from '../../store/store.js'
 import type { Change, TaskDecision } from '../../task/changes.js'
 import { isFenced, transition } from '../../task/decisions/transition.js'
@@ -175,7 +175,7 @@ export function defer(
   event: EventOf<'record'>,
   onDisk: (record: NamedRecord) => void,
 ): NamedRecord | undefined {
-  if (host.closing || !host.store.connection.isUp || task.commits.settling) return undefined
+  if (host.closing || !host.store.connection.isUp || task.commits.isSettling) return undefined
   const { head, changes, record } = transition(task.head, event, host.clock.now())
   const change = changes.find((change) => change.kind === 'record')
   if (!change || !record || record.kind === 'checkpoint') return undefined

@@ -7,12 +7,12 @@
  * - The caller that settles a task first notifies all others after the commit. The task is removed after its clean-up.
  */
 import type { Clock } from '../../base/clock.js'
-import { deferred } from '../../base/deferred.js'
 import { HoldfastError } from '../../base/errors.js'
 import { Events } from '../../base/events.js'
 import type { Ids } from '../../base/ids.js'
 import type { LimitedLogger } from '../../base/line-limit.js'
 import { KeyedMutex } from '../../base/mutex.js'
+import { deferred } from '../../base/promises.js'
 import { RunReads } from '../../store/run-reads.js'
 import type { Store } from '../../store/store.js'
 import type { TaskDecision } from '../../task/changes.js'
@@ -29,7 +29,7 @@ import { ByteBudget } from '../scheduling/byte-budget.js'
 import { LoadedRuns } from '../scheduling/loaded-runs.js'
 import { PRIORITY_AGEING_MS, Scheduler } from '../scheduling/scheduler.js'
 import { ProcessSemaphore, Semaphore } from '../scheduling/semaphore.js'
-import { TurnGate } from '../scheduling/turn-gate.js'
+import { ANSWERS_PER_TURN, TurnGate } from '../scheduling/turn-gate.js'
 import { WakeTimers } from '../scheduling/wake-timers.js'
 import type { Collaborators, FreshInput, Settling } from './collaborators.js'
 import { type DeferringHost, flush } from './deferred-records.js'
@@ -41,11 +41,8 @@ import { type RecoveryReport, Report } from './recovery-report.js'
 import { RestoreCounts } from './restore-counts.js'
 import { Levels } from './service-levels.js'
 import { Slots } from './slots.js'
-import { TaskCommits } from './task-commits.js'
+import { commitEvent, type RecordEnd } from './task-commits.js'
 import { Waiters } from './waiters.js'
-
-/** Most answers of callers decided in one turn. Each costs about 0.1 ms, and its run as much again. */
-export const ANSWERS_PER_TURN = 50
 
 export class Engine {
   readonly clock: Clock
@@ -91,7 +88,6 @@ export class Engine {
   readonly #lifecycle: Collaborators['lifecycle']
   readonly #recovery: Collaborators['recovery']
   readonly #restores = new RestoreCounts()
-  readonly #commits = new TaskCommits(this)
   #closing = false
   readonly #closingBegan = deferred<void>()
   /** Resolves when `close` is called. Does not resolve when the store is lost. */
@@ -149,19 +145,26 @@ export class Engine {
 
   /** Commits an event of the engine. Waits while the store is down, and decides again if the store lost the commit. */
   record(task: LiveTask, event: TaskEvent): Promise<TaskDecision> {
-    return this.#commits.record(task, event)
+    return new Promise((onDisk, failed) => commitEvent(this, task, event, true, { onDisk, failed }))
+  }
+
+  /** Commits an event of the engine as `record` does, without a promise for its end. */
+  beginRecord(task: LiveTask, event: TaskEvent, end: RecordEnd): void {
+    commitEvent(this, task, event, true, end)
   }
 
   /** Commits an event for a caller. Rejects with `STORE_UNAVAILABLE` if the store is down or goes down. */
   recordForCaller(task: LiveTask, event: TaskEvent): Promise<TaskDecision> {
-    return this.#commits.recordForCaller(task, event)
+    return new Promise((onDisk, failed) => commitEvent(this, task, event, false, { onDisk, failed }))
   }
 
   /** Settles a task. @throws HoldfastError `TASK_SETTLED`, RunFenced if the run of the caller is superseded */
-  async settle(task: LiveTask, outcome: Outcome, { run, by, patient, stoppedBy, givesUp }: Settling): Promise<void> {
-    const who = { run, by, stoppedBy, givesUp, progress: task.progress }
-    await this.#commits.commit(task, this.#lifecycle.settleEvent(task.head, outcome, who), patient)
-    this.#lifecycle.announceSettled(task, JSON.stringify(outcome))
+  settle(task: LiveTask, outcome: Outcome, { patient, ...by }: Settling): Promise<void> {
+    return new Promise((resolve, failed) => {
+      const event = this.#lifecycle.settleEvent(task.head, outcome, { ...by, progress: task.progress })
+      const onDisk = () => resolve(this.#lifecycle.announceSettled(task, JSON.stringify(outcome)))
+      commitEvent(this, task, event, patient, { onDisk, failed })
+    })
   }
 
   park(task: LiveTask, parked: Omit<Parked, 'since'>, run?: number): Promise<void> {
@@ -277,8 +280,7 @@ export class Engine {
 
   /**
    * Closes the engine and the store. First commits that a close has begun, because the process may be killed within
-   * the grace. No new step begins. Running steps may finish within `graceMs` and are recorded. Unfinished tasks stay as
-   * they are.
+   * the grace. No new step begins. Running steps may finish within `graceMs` and are recorded. Unfinished tasks stay.
    * @param beforeRelease work that must end while the directory is still locked. Never rejects.
    */
   async close(graceMs: number, beforeRelease?: Promise<void>): Promise<void> {

@@ -29,15 +29,30 @@ interface Findable {
  * @throws HoldfastError `TASK_NOT_FOUND`, `RECORD_DAMAGED`, `STORE_UNAVAILABLE`, `CLOSED`
  */
 export async function findTask(engine: Findable, taskId: string, owner: string | undefined): Promise<TaskHead> {
+  const live = findLive(engine, taskId, owner)
+  if (live) return live
+  const isBeingSwept = engine.sweeps.isSweeping(taskId)
+  const found = isTaskId(taskId) ? await readFromDisk(engine, taskId, owner) : undefined
+  // During a sweep, a part of the task may still be on disk.
+  if (found && !isBeingSwept && !found.sweeping && isOf(found, owner)) return found
+  throw taskNotFound(taskId)
+}
+
+/**
+ * Returns the head of an unfinished task whose start is on disk, without a read. `undefined` for a task of which only the
+ * disk may know.
+ * @throws HoldfastError `TASK_NOT_FOUND` for an unfinished task of another owner; `CLOSED`
+ */
+export function findLive(engine: Findable, taskId: string, owner: string | undefined): TaskHead | undefined {
   if (typeof taskId !== 'string') throw expected('taskId', 'a string', taskId)
   if (engine.isClosed) engine.assertOpen()
-  const isBeingSwept = engine.sweeps.isSweeping(taskId)
-  const found =
-    engine.tasks.get(taskId)?.committed ?? (isTaskId(taskId) ? await readFromDisk(engine, taskId, owner) : undefined)
-  // During a sweep, a part of the task may still be on disk.
-  const head = isBeingSwept || found?.sweeping ? undefined : found
-  if (head && (owner === undefined || head.owner === owner)) return head
-  throw taskNotFound(taskId)
+  const head = engine.tasks.get(taskId)?.committed
+  if (head && (!isOf(head, owner) || head.sweeping || engine.sweeps.isSweeping(taskId))) throw taskNotFound(taskId)
+  return head
+}
+
+function isOf(head: TaskHead, owner: string | undefined): boolean {
+  return owner === undefined || head.owner === owner
 }
 
 function readFromDisk(engine: Findable, taskId: string, owner: string | undefined): Promise<TaskHead | undefined> {

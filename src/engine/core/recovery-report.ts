@@ -2,7 +2,7 @@
  * Report of a recovery: the result for each task, with the reason (recovery-7). The report is filled during the
  * recovery. `done` resolves when every task has a result.
  */
-import { deferred } from '../../base/deferred.js'
+import { deferred } from '../../base/promises.js'
 import type { RecoveryAction } from '../../task/last-recovery.js'
 
 /** Result of the recovery for one unfinished task. */

@@ -3,7 +3,7 @@
  * (admission.ts), or to a task in memory that is `running` (slot-state.ts).
  */
 import type { Clock } from '../../base/clock.js'
-import { deferred } from '../../base/deferred.js'
+import { deferred } from '../../base/promises.js'
 import type { IdleRun, LoadedRuns } from '../scheduling/loaded-runs.js'
 import type { Scheduler } from '../scheduling/scheduler.js'
 import type { ActiveRun } from '../state/slot-state.js'

@@ -3,14 +3,16 @@
  *
  * - An event is decided on the head as the queued commits will leave it (commit-5).
  * - A commit that the store lost is decided again, on the head that was read back (commit-3, commit-7).
+ * - A commit has no promise of its own. The store calls it at its end, and it calls its caller.
  */
 import type { Clock } from '../../base/clock.js'
-import type { Fate } from '../../store/commit.js'
+import type { CommitEnd, Fate } from '../../store/commit.js'
 import type { Store } from '../../store/store.js'
 import type { TaskDecision } from '../../task/changes.js'
 import { isFenced, transition } from '../../task/decisions/transition.js'
 import type { TaskEvent } from '../../task/task-event.js'
 import type { ByteBudget } from '../scheduling/byte-budget.js'
+import type { SettlingCommit } from '../state/commit-state.js'
 import type { SuspectTurns } from './collaborators.js'
 import type { LiveTask } from './live-task.js'
 import { noteQuestions } from './question-places.js'
@@ -18,113 +20,143 @@ import { noteQuestions } from './question-places.js'
 /** Members of the engine that commits use. */
 interface CommitHost {
   readonly clock: Clock
-  readonly store: Pick<Store, 'commit' | 'connection'>
+  readonly store: Pick<Store, 'queue' | 'connection'>
   readonly usage: ByteBudget
   readonly suspects: Pick<SuspectTurns, 'seen'>
   readonly isClosed: boolean
   assertOpen(): void
 }
 
-const PATIENT = { patient: true } as const
+/**
+ * Functions for the end of a recorded event. For an event of the engine, neither is called if the store closes or is
+ * lost first.
+ */
+export interface RecordEnd {
+  /** Called when the decision is on disk. */
+  onDisk(decision: TaskDecision): void
+  /** Called if nothing was decided, the commit of a caller was refused, or `onDisk` threw. It must not throw. */
+  failed(error: unknown): void
+}
 
-export class TaskCommits {
-  constructor(private readonly host: CommitHost) {}
+/**
+ * Commits an event. One of the engine (`patient`) waits while the store is down, and is decided again if the store lost
+ * its commit. One of a caller fails with `STORE_UNAVAILABLE` if the store is down or goes down.
+ */
+export function commitEvent(
+  host: CommitHost,
+  task: LiveTask,
+  event: TaskEvent,
+  patient: boolean,
+  end: RecordEnd,
+): void {
+  new EventCommit(host, task, event, patient, end).begin()
+}
 
-  /** Commits an event of the engine. Waits while the store is down, and decides again if the store lost the commit. */
-  record(task: LiveTask, event: TaskEvent): Promise<TaskDecision> {
-    return this.#recordAtOnce(task, event) ?? track(task, this.commit(task, event, true))
+/** An event on its way to the disk. It counts as a commit in flight until it has ended. */
+class EventCommit implements CommitEnd {
+  #decision: TaskDecision | undefined
+  #settling: SettlingCommit | undefined
+  #isInFlight = true
+
+  constructor(
+    private readonly host: CommitHost,
+    private readonly task: LiveTask,
+    private readonly event: TaskEvent,
+    private readonly patient: boolean,
+    private readonly end: RecordEnd,
+  ) {}
+
+  begin(): void {
+    this.task.commits.beginWrite()
+    this.#decide()
   }
 
-  /** Commits an event for a caller. Rejects with `STORE_UNAVAILABLE` if the store is down or goes down. */
-  recordForCaller(task: LiveTask, event: TaskEvent): Promise<TaskDecision> {
-    return track(task, this.commit(task, event, false))
-  }
-
-  /** Commits an event, and waits for what has to come first: the task itself, the store, a commit that settles the task. */
-  async commit(task: LiveTask, event: TaskEvent, patient: boolean): Promise<TaskDecision> {
-    const { host } = this
-    for (;;) {
-      if (task.commits.childCreation) await task.commits.childCreation
-      // A step ran longer than the grace of the close. Its commit never resolves (commit-8). The next open continues
-      // the task.
-      if (host.isClosed && patient) return new Promise<never>(() => {})
-      if (host.isClosed) host.assertOpen()
-      const { connection } = host.store
-      // A caller is refused before the decision, because a decision cannot be taken back.
-      if (!patient) connection.assertUp()
-      else if (!connection.isUp) await connection.up
-      let decided: { decision: TaskDecision; writing: Promise<Fate> }
-      try {
-        decided = this.#decide(task, event, { patient })
-      } catch (error) {
-        // The task is settled in memory only. No caller may learn that before the commit, which may still be lost.
-        const { settling } = task.commits
-        if (!settling || !isFenced(error)) throw error
-        await settling
-        continue
-      }
-      const endSettling = event.kind === 'settle' ? task.commits.beginSettling() : undefined
-      try {
-        if ((await decided.writing) === 'lost') continue
-        this.#onDisk(task, decided.decision)
-        return decided.decision
-      } finally {
-        endSettling?.()
-      }
+  /** Decides and queues the commit, after what has to come first: the task itself, the store, a commit that settles the task. */
+  #decide(): void {
+    const { host, task, patient } = this
+    const { childCreation } = task.commits
+    const { connection } = host.store
+    if (childCreation) {
+      this.#decideAfter(childCreation)
+      return
     }
-  }
-
-  /** Commits an event of the engine with two promises. `undefined` if the commit settles the task, or has to wait first. */
-  #recordAtOnce(task: LiveTask, event: TaskEvent): Promise<TaskDecision> | undefined {
-    const { host } = this
-    const { commits } = task
-    if (event.kind === 'settle' || commits.settling || commits.childCreation) return undefined
-    if (host.isClosed || !host.store.connection.isUp) return undefined
+    // A step ran longer than the grace of the close. Its commit never ends (commit-8). The next open continues the task.
+    if (host.isClosed && patient) return
+    if (patient && !connection.isUp) {
+      this.#decideAfter(connection.up)
+      return
+    }
     try {
-      const { decision, writing } = this.#decide(task, event, PATIENT)
-      commits.beginWrite()
-      return writing.then(
-        (fate) => {
-          commits.endWrite()
-          if (fate === 'lost') return this.record(task, event)
-          this.#onDisk(task, decision)
-          return decision
-        },
-        (error: unknown) => {
-          commits.endWrite()
-          throw error
-        },
-      )
+      // A caller is refused before the decision, because a decision cannot be taken back.
+      if (host.isClosed) host.assertOpen()
+      if (!patient) connection.assertUp()
+      this.#queue()
     } catch (error) {
-      return Promise.reject(error)
+      // The task is settled in memory only. No caller may learn that before the commit, which may still be lost.
+      const settling = isFenced(error) ? task.commits.settling : undefined
+      if (settling) this.#decideAfter(settling)
+      else this.refused(error)
     }
   }
 
-  /** Decides an event and queues its commit. */
-  #decide(task: LiveTask, event: TaskEvent, options: { patient: boolean }) {
-    const { host } = this
-    const decided = transition(task.head, event, host.clock.now())
-    const decision = task.deferred?.joinedTo(decided) ?? decided
-    // Queue first: if the decision cannot be encoded, the head must stay as it is for later decisions.
-    const writing = host.store.commit(decision, options)
-    task.commits.decide(decision.head)
-    task.deferred?.markQueued()
-    host.usage.note(task)
-    return { decision, writing }
+  #decideAfter(earlier: Promise<void>): void {
+    void earlier.then(() => this.#decide())
   }
 
-  #onDisk(task: LiveTask, decision: TaskDecision): void {
+  #queue(): void {
+    const { host, task, event } = this
+    const { commits, deferred } = task
+    const decided = transition(task.head, event, host.clock.now())
+    const decision = deferred?.joinedTo(decided) ?? decided
+    // Queue first: if the decision cannot be encoded, the head must stay as it is for later decisions.
+    host.store.queue(decision, this.patient, this)
+    this.#decision = decision
+    commits.decide(decision.head)
+    deferred?.markQueued()
+    host.usage.note(task)
+    if (event.kind === 'settle') this.#settling = commits.beginSettling()
+  }
+
+  ended(fate: Fate): void {
+    const decision = this.#decision as TaskDecision
+    if (fate === 'lost') {
+      this.#endSettling()
+      this.#decide()
+      return
+    }
+    try {
+      this.#onDisk(decision)
+      this.#endWrite()
+      this.end.onDisk(decision)
+    } catch (error) {
+      this.#endWrite()
+      this.end.failed(error)
+    }
+  }
+
+  refused(error: unknown): void {
+    this.#endWrite()
+    this.end.failed(error)
+  }
+
+  #onDisk(decision: TaskDecision): void {
+    const { host, task } = this
     noteQuestions(task, decision)
     task.commits.land(decision.head)
     task.deferred?.landed(decision.head.nextRecord)
-    this.host.suspects.seen(task)
+    host.suspects.seen(task)
   }
-}
 
-/** Counts a commit as in flight until it has ended. */
-function track<T>({ commits }: LiveTask, commit: Promise<T>): Promise<T> {
-  const over = () => commits.endWrite()
-  commits.beginWrite()
-  commit.then(over, over)
-  return commit
+  /** The event is no longer in flight. A second call has no effect. */
+  #endWrite(): void {
+    this.#endSettling()
+    if (!this.#isInFlight) return
+    this.#isInFlight = false
+    this.task.commits.endWrite()
+  }
+
+  #endSettling(): void {
+    if (this.#settling) this.task.commits.endSettling(this.#settling)
+    this.#settling = undefined
+  }
 }

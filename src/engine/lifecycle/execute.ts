@@ -237,7 +237,7 @@ async function retry(
     const earlier = await store.readPatiently((level) => readDropped(level, task.head))
     await engine.record(task, { kind: 'retry', run: run.number, wakeAt, why, plan: { ...plan, ended }, earlier })
   }
-  await keys.run(inputsOf(taskId), () => keys.run(messagesOf(taskId), () => keys.run(droppedOf(taskId), record)))
+  await keys.runAll([inputsOf(taskId), messagesOf(taskId), droppedOf(taskId)], record)
   // In the background, because the committed list already excludes the dropped records. After a crash, the next open
   // clears them.
   clearDropped(engine, taskId).catch((cause: unknown) => logClearing(engine, taskId, cause))

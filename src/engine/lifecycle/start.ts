@@ -266,31 +266,26 @@ export async function commitNew(
 ): Promise<LiveTask> {
   try {
     const now = engine.clock.now()
-    return await writeNew(engine, decideNew(engine, admitted, decide(about, now), now), admitted)
+    const decision = decideNew(engine, admitted, decide(about, now), now)
+    engine.usage.assertRoom(decision.head.owner, byteCountOf(decision.head).kept)
+    const task = new LiveTask(decision.head, { kind: 'start', admitted })
+    engine.add(task)
+    try {
+      await engine.store.commit(decision, { patient: false })
+    } catch (error) {
+      // The store is read after the outage to find out if the write is on disk. Until then the task stays in memory, not
+      // visible.
+      if (isUnknown(error)) throw startUnknown(about.taskId, error)
+      engine.tasks.delete(about.taskId)
+      throw error
+    }
+    task.commits.endCreation()
+    announceNew(engine, task, decision)
+    return task
   } catch (error) {
     admitted.giveBack({ unknown: error instanceof HoldfastError && error.code === 'START_UNKNOWN' })
     throw error
   }
-}
-
-async function writeNew(engine: Engine, decision: TaskDecision, admitted: Admitted): Promise<LiveTask> {
-  const { tasks, store } = engine
-  engine.usage.assertRoom(decision.head.owner, byteCountOf(decision.head).kept)
-  const task = new LiveTask(decision.head, { kind: 'start', admitted })
-  const { taskId } = decision.head
-  engine.add(task)
-  try {
-    await store.commit(decision, { patient: false })
-  } catch (error) {
-    // The store is read after the outage to find out if the write is on disk. Until then the task stays in memory, not
-    // visible.
-    if (isUnknown(error)) throw startUnknown(taskId, error)
-    tasks.delete(taskId)
-    throw error
-  }
-  task.commits.endCreation()
-  announceNew(engine, task, decision)
-  return task
 }
 
 async function headOf(

@@ -5,24 +5,22 @@ import type { JsonValue } from '../../base/json.js'
 import { onAbort } from '../../base/on-abort.js'
 import { isLive, isSettled, type TaskHead } from '../../task/head.js'
 import { failureCode, type Outcome, reviveError } from '../../task/log/outcome.js'
-import type { checkResult } from '../checks/call-options.js'
+import { checkResult, type ResultOptions } from '../checks/call-options.js'
 import { readConsistentOutcome } from '../core/consistent-read.js'
 import type { Engine } from '../core/engine.js'
+import { findLive, findTask } from '../core/find-task.js'
 import type { WaitEnd } from '../core/waiters.js'
 
-/**
- * Waits for the output of a task.
- * @param find reads the head of the task from the disk, and refuses a task of another owner
- */
+/** Waits for the output of a task. */
 export async function waitForResult(
   engine: Engine,
   taskId: string,
-  find: () => Promise<TaskHead>,
-  { signal, timeoutMs, waitParked = false }: ReturnType<typeof checkResult>,
+  options: ResultOptions,
 ): Promise<JsonValue | undefined> {
+  const { owner, signal, timeoutMs, waitParked = false } = checkResult(options)
   const giveUpAt = timeoutMs === undefined ? undefined : engine.clock.now() + timeoutMs
   for (;;) {
-    const head = await find()
+    const head = findLive(engine, taskId, owner) ?? (await findTask(engine, taskId, owner))
     if (!isLive(head)) return unwrap(taskId, await readConsistentOutcome(engine, head))
     signal?.throwIfAborted()
     // A parked task that is being tried again may continue with new code, so it is waited for.

@@ -83,7 +83,7 @@ export class Beginnings {
     for (const asked of slice) {
       asked.startedAt = host.clock.now()
       this.inFlight.add(asked)
-      void asked.begin()
+      asked.begin()
     }
     if (this.#released.length === 0) return
     this.#waits = true
@@ -127,6 +127,6 @@ const ACTS_OUTSIDE: ReadonlySet<RecordName['kind']> = new Set(['step', 'input', 
  */
 export function settleIfLate({ host, task }: RunCore): boolean {
   if (!isOutOfTime(task.head, host.clock.now())) return false
-  if (!task.commits.settling && !isSettled(task.head.status)) void host.timeOut(task)
+  if (!task.commits.isSettling && !isSettled(task.head.status)) void host.timeOut(task)
   return true
 }

@@ -14,6 +14,7 @@ import type { ChildTasks, SuspectTurns } from '../core/collaborators.js'
 import type { LiveTask } from '../core/live-task.js'
 import type { TaskLines } from '../core/operator-log.js'
 import type { Slots } from '../core/slots.js'
+import type { RecordEnd } from '../core/task-commits.js'
 import type { LoadedRuns } from '../scheduling/loaded-runs.js'
 import type { ProcessSemaphore } from '../scheduling/semaphore.js'
 import type { PendingCall } from './pending-call.js'
@@ -44,6 +45,8 @@ export interface RunHost {
    * @throws RunFenced, HoldfastError `TASK_SETTLED`. Nothing was written then
    */
   record(task: LiveTask, event: TaskEvent): Promise<TaskDecision>
+  /** Commits an event as `record` does, without a promise for its end. */
+  beginRecord(task: LiveTask, event: TaskEvent, end: RecordEnd): void
   /** Mutexes by name: the inputs, messages or dropped records of a task. */
   readonly keys: KeyedMutex
   /** Watches a function whose signal was aborted, and counts it if it continues. */

@@ -3,9 +3,9 @@
  * this, a loop that catches every error would block the process.
  */
 import { setImmediate } from 'node:timers'
-import { type Deferred, deferred } from '../../base/deferred.js'
 import { TaskInterruptedError } from '../../base/errors.js'
 import type { Logger } from '../../base/logger.js'
+import { type Deferred, deferred } from '../../base/promises.js'
 
 // More calls than a body makes on its way out. That many rejections take less than a millisecond.
 const INTERRUPTS_MAX = 100

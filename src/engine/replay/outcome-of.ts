@@ -1,5 +1,6 @@
 /** Calls a user's function, and turns its end into what is recorded. */
 import { toJson } from '../../base/json.js'
+import { promiseOf } from '../../base/promises.js'
 import { describeError, type TaskError } from '../../task/log/outcome.js'
 import type { Run } from './run.js'
 
@@ -11,32 +12,27 @@ export interface Ended {
 }
 
 /**
- * Calls the function of a step, and resolves with its end. Never rejects, and writes nothing (commit-4).
+ * Calls the function of a step. Writes nothing (commit-4).
  * @param name the step, for messages
- * @param onEnd called when the function has ended
+ * @param conclude called with the end of the function. Must not throw
+ * @returns what `conclude` returns. Never rejects
  */
-export function outcomeOf(run: Run, name: string, call: () => unknown, onEnd = () => {}): Promise<Ended> {
+export function outcomeOf<T>(run: Run, name: string, call: () => unknown, conclude: (ended: Ended) => T): Promise<T> {
+  return promiseOf(call).then(
+    (value) => conclude(resultOf(run, name, value)),
+    (thrown: unknown) => conclude(failureOf(thrown)),
+  )
+}
+
+function resultOf(run: Run, name: string, value: unknown): Ended {
   const { resultBytesMax: bytesMax } = run.host.limits
-  const fail = (thrown: unknown): Ended => {
-    onEnd()
-    return { failed: describeError(thrown), thrown }
-  }
-  const succeed = (value: unknown): Ended => {
-    onEnd()
-    try {
-      return {
-        value: toJson(value, { what: `the result of step '${name}'`, bytesMax, option: 'limits.resultBytesMax' }),
-      }
-    } catch (thrown) {
-      return fail(thrown)
-    }
-  }
-  // Not an `async` function, which would create three more promises for each step.
-  let working: Promise<unknown>
   try {
-    working = Promise.resolve(call())
+    return { value: toJson(value, { what: `the result of step '${name}'`, bytesMax, option: 'limits.resultBytesMax' }) }
   } catch (thrown) {
-    working = Promise.reject(thrown)
+    return failureOf(thrown)
   }
-  return working.then(succeed, fail)
+}
+
+function failureOf(thrown: unknown): Ended {
+  return { failed: describeError(thrown), thrown }
 }

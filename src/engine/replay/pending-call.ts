@@ -29,28 +29,59 @@ export interface RecordEffects {
 }
 
 /** A call of the body without a recorded result. */
-export interface PendingCall extends RecordEffects {
-  readonly ask: Ask
-  /** The number of the turn that the call was made in. */
-  readonly turn: number
-  /** The branch that made the call. `undefined` for the body itself. */
-  readonly branch: Branch | undefined
-  /** Runs the call and records its result. Called after the replay. */
-  readonly begin: () => Promise<void>
-  readonly resolve: (value: unknown) => void
-  readonly reject: (error: unknown) => void
+export class PendingCall implements RecordEffects {
+  readonly prunes: boolean | undefined
+  readonly isDeferred: boolean | undefined
+  /** The promise of the body. It never raises an unhandled rejection. */
+  readonly answer: Promise<unknown>
   /** Instant at which the call began. */
-  startedAt?: number
+  startedAt: number | undefined = undefined
   /**
    * Aborts the signal of the running attempt. Each attempt has its own, so that an earlier attempt is not aborted
    * later.
    */
-  aborter?: LazyAbort
+  aborter: LazyAbort | undefined = undefined
   /** The promise of the function, while it runs. */
-  working?: Promise<unknown> | undefined
+  working: Promise<unknown> | undefined = undefined
   /** True if the signal was aborted while the function ran. */
-  aborted?: boolean
+  aborted = false
+  #resolve!: (value: unknown) => void
+  #reject!: (error: unknown) => void
+
+  constructor(
+    readonly ask: Ask,
+    /** The number of the turn that the call was made in. */
+    readonly turn: number,
+    /** The branch that made the call. `undefined` for the body itself. */
+    readonly branch: Branch | undefined,
+    effects: RecordEffects | undefined,
+    private readonly run: (asked: PendingCall) => void,
+  ) {
+    this.prunes = effects?.prunes
+    this.isDeferred = effects?.isDeferred
+    this.answer = new Promise((resolve, reject) => {
+      this.#resolve = resolve
+      this.#reject = reject
+    })
+  }
+
+  /** Runs the call and records its result. Called after the replay. Never throws. */
+  begin(): void {
+    this.run(this)
+  }
+
+  resolve(value: unknown): void {
+    this.#resolve(value)
+  }
+
+  reject(error: unknown): void {
+    // Only now, because the handler takes a promise, and few calls are rejected.
+    this.answer.catch(ignore)
+    this.#reject(error)
+  }
 }
+
+function ignore(): void {}
 
 /** The name and place of a call, as fields of a record. */
 export function placeOf({ ask: asked }: PendingCall) {
@@ -66,10 +97,10 @@ export function newPendingRecord({ ask: asked }: PendingCall): PendingRecord {
 }
 
 /** Resolves or rejects a pending call with its record: the same value, or the same error, in every run. */
-export function handAnswer(record: LogRecord, { resolve, reject }: PendingCall): void {
+export function handAnswer(record: LogRecord, asked: PendingCall): void {
   const failure = failureOf(record)
-  if (failure) reject(failure)
-  else resolve(valueIn(record))
+  if (failure) asked.reject(failure)
+  else asked.resolve(valueIn(record))
 }
 
 function failureOf(record: LogRecord): Error | undefined {

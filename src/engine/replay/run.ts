@@ -15,6 +15,7 @@
  */
 import { TaskInterruptedError } from '../../base/errors.js'
 import { LazyAbort } from '../../base/lazy-abort.js'
+import { promiseOf } from '../../base/promises.js'
 import { noteKey } from '../../store/disk/layout.js'
 import type { AnyTaskDefinition } from '../../task/definition/definition.js'
 import { firstInstantOf, type Parked } from '../../task/head.js'
@@ -28,7 +29,7 @@ import { type Branch, Branches } from './branch-scopes.js'
 import type { PatchKeeper, RunCore, RunHost } from './host.js'
 import { InFlight } from './in-flight.js'
 import { Interruption, rejectOneByOne } from './interruption.js'
-import { handAnswer, hasLost, type PendingCall, type RecordEffects, type RunEnd } from './pending-call.js'
+import { handAnswer, hasLost, PendingCall, type RecordEffects, type RunEnd } from './pending-call.js'
 import { PendingCalls, pendingAtReturn } from './pending-calls.js'
 import { RestoreRead } from './restore-read.js'
 import { RunMaps } from './run-maps.js'
@@ -84,7 +85,7 @@ export class Run extends RunMaps implements RunCore {
     return new Promise((resolve) => {
       this.#end = resolve
       this.#turns.plan(() => {
-        this.#body = new Promise((settle) => settle(body())).then(
+        this.#body = promiseOf(body).then(
           (value) => this.#bodyEnded({ kind: 'returned', value }),
           (error: unknown) => this.#bodyEnded({ kind: 'threw', error }),
         )
@@ -145,15 +146,11 @@ export class Run extends RunMaps implements RunCore {
   }
 
   /**
-   * Makes a call. It is answered from the log, or begins after the replay and is recorded.
+   * Makes a call. It is answered from the log, or begins after the replay and is recorded. Its promise never raises an
+   * unhandled rejection.
    * @throws HoldfastError `STEPS_IN_FLIGHT`, `LIMIT_EXCEEDED`
    */
-  ask(
-    place: () => Ask,
-    begin: (asked: PendingCall) => Promise<void>,
-    branch?: Branch,
-    about?: RecordEffects,
-  ): Promise<unknown> {
+  ask(place: () => Ask, begin: (asked: PendingCall) => void, branch?: Branch, about?: RecordEffects): Promise<unknown> {
     this.refuseWhileLeaving()
     let ask: Ask
     try {
@@ -162,19 +159,13 @@ export class Run extends RunMaps implements RunCore {
       return this.park((error as CodeChanged).message)
     }
     this.#saving = ask.name.kind === 'checkpoint'
-    return new Promise((resolve, reject) => {
-      const asked: PendingCall = {
-        ask,
-        turn: this.#turns.number,
-        branch,
-        prunes: about?.prunes,
-        isDeferred: about?.isDeferred,
-        begin: () => begin(asked),
-        resolve,
-        reject,
-      }
+    const asked = new PendingCall(ask, this.#turns.number, branch, about, begin)
+    try {
       this.#waiting.add(asked)
-    })
+    } catch (error) {
+      asked.reject(error)
+    }
+    return asked.answer
   }
 
   /**

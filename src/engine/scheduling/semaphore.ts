@@ -1,5 +1,5 @@
 /** Semaphores: a number of places, taken in the order in which they were requested. */
-import { type Deferred, deferred } from '../../base/deferred.js'
+import { type Deferred, deferred } from '../../base/promises.js'
 
 /** A semaphore: places that are taken and given back. */
 export class Semaphore {

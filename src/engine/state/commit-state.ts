@@ -8,7 +8,7 @@
  *     it would be overwritten by it.
  * - While a commit that settles the task is in flight, no caller may learn that the task is settled.
  */
-import { type Deferred, deferred } from '../../base/deferred.js'
+import { type Deferred, deferred } from '../../base/promises.js'
 import { compactHead } from '../../task/compact-head.js'
 import type { TaskHead } from '../../task/head.js'
 import type { Admitted } from '../scheduling/admission.js'
@@ -30,6 +30,21 @@ type Creation =
 
 const WRITTEN: Creation = { kind: 'written' }
 
+/** A commit that settles a task, until it has ended. It has a promise only if something waits for it. */
+export class SettlingCommit {
+  #over: Deferred<void> | undefined
+
+  /** Resolves when the commit has ended. */
+  get over(): Promise<void> {
+    this.#over ??= deferred()
+    return this.#over.promise
+  }
+
+  end(): void {
+    this.#over?.resolve()
+  }
+}
+
 /** A task whose counts depend on its committed head. */
 interface CountedTask {
   /** Counts the task again, after a change. */
@@ -40,7 +55,7 @@ export class CommitState<Records> {
   #head: TaskHead
   #committed: TaskHead | undefined
   #creation: Creation
-  #settling: Deferred<void> | undefined
+  #settling: SettlingCommit | undefined
   #deferred: Records | undefined
   #inFlight = 0
   #noneInFlight: Deferred<void> | undefined
@@ -76,9 +91,14 @@ export class CommitState<Records> {
     return this.#creation.kind === 'child' ? this.#creation.over.promise : undefined
   }
 
+  /** True while a commit that settles the task is in flight. */
+  get isSettling(): boolean {
+    return this.#settling !== undefined
+  }
+
   /** Resolves when the commit that settles the task has ended. Set while it is in flight. */
   get settling(): Promise<void> | undefined {
-    return this.#settling?.promise
+    return this.#settling?.over
   }
 
   /** Records that the body received and that are not on disk yet. `undefined` if there are none. */
@@ -119,17 +139,17 @@ export class CommitState<Records> {
     if (creation.kind === 'child') creation.over.resolve()
   }
 
-  /**
-   * Notes that a commit that settles the task is queued. An earlier one may have been lost and not have ended yet.
-   * @returns a function to call when the commit has ended
-   */
-  beginSettling(): () => void {
-    const settling = deferred()
+  /** Notes that a commit that settles the task is queued. An earlier one may have been lost and not have ended yet. */
+  beginSettling(): SettlingCommit {
+    const settling = new SettlingCommit()
     this.#settling = settling
-    return () => {
-      if (this.#settling === settling) this.#settling = undefined
-      settling.resolve()
-    }
+    return settling
+  }
+
+  /** Notes that this commit has ended. */
+  endSettling(settling: SettlingCommit): void {
+    if (this.#settling === settling) this.#settling = undefined
+    settling.end()
   }
 
   /** Keeps the deferred records of the task. */

@@ -17,7 +17,7 @@ import { illegal } from './illegal.js'
 export interface ActiveRun {
   readonly isOver: boolean
   /** The calls whose functions run now. */
-  readonly begun: readonly { readonly ask: Ask; readonly startedAt?: number }[]
+  readonly begun: readonly { readonly ask: Ask; readonly startedAt?: number | undefined }[]
   /** Running functions of steps that have an undo and whose result is not on disk, by the identity of the step. */
   readonly functions: ReadonlyMap<string, Promise<unknown>>
   /** The running undos of branches that lost, while the body continues. */

@@ -1,7 +1,7 @@
 // Goal: the table of docs/guides/cancel-and-undo.md that says what of a body runs at its end: `catch` and `finally`, `task.signal`, the clean-up.
 // Method: one body that notes each of them, in every state in which a task can end, be left or be stopped.
 import { expect, test } from 'vitest'
-import { deferred } from '../../../src/base/deferred.js'
+import { deferred } from '../../../src/base/promises.js'
 import { defineTask, type Holdfast, type TaskContext } from '../../../src/index.js'
 import { ManualClock, MemoryDisk, openInMemory, untilIdle } from '../../../src/testing/index.js'
 

@@ -5,7 +5,7 @@ import { defineTask, type Holdfast } from 'holdfast'
 import { type AccessRequest, type Decision, durableTasks, type HttpHandler } from 'holdfast/mcp/2025-11-25'
 import { MemoryDisk, openInMemory, untilIdle } from 'holdfast/testing'
 import { afterEach, expect, test, vi } from 'vitest'
-import { deferred } from '../../../src/base/deferred.js'
+import { deferred } from '../../../src/base/promises.js'
 import { INFO, tokenOf } from '../../helpers/mcp/rev-2025-11-25/connect.js'
 import { initialize } from '../../helpers/mcp/rev-2025-11-25/http-server.js'
 

@@ -4,7 +4,7 @@
 // in a header. What a start reads is what it asks the store for.
 import type { Logger } from 'holdfast'
 import { afterEach, describe, expect, test, vi } from 'vitest'
-import { deferred } from '../../../src/base/deferred.js'
+import { deferred } from '../../../src/base/promises.js'
 import { BindingRecords } from '../../../src/store/binding-records.js'
 import { seal } from '../../../src/store/integrity/envelope.js'
 import { ManualClock, untilIdle } from '../../../src/testing/index.js'

@@ -13,8 +13,8 @@ import {
   type MessageExtraInfo,
   type RequestId,
 } from '@modelcontextprotocol/sdk/types.js'
-import { type Deferred, deferred } from '../../../base/deferred.js'
 import { HoldfastError } from '../../../base/errors.js'
+import { type Deferred, deferred } from '../../../base/promises.js'
 import { isStoreAway } from '../../access/refusal.js'
 import { DurableTransport, questionIn } from '../server/transport.js'
 import type { CallEnd, OpenCall } from '../server/types.js'

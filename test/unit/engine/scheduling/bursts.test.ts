@@ -3,9 +3,9 @@
 
 import { setImmediate as turn } from 'node:timers/promises'
 import { describe, expect, test, vi } from 'vitest'
-import { ANSWERS_PER_TURN, Engine } from '../../../../src/engine/core/engine.js'
+import { Engine } from '../../../../src/engine/core/engine.js'
 import { CALLS_PER_SLICE } from '../../../../src/engine/replay/begin-calls.js'
-import { TurnGate } from '../../../../src/engine/scheduling/turn-gate.js'
+import { ANSWERS_PER_TURN, TurnGate } from '../../../../src/engine/scheduling/turn-gate.js'
 import { defineTask } from '../../../../src/index.js'
 import type { Level } from '../../../../src/store/disk/level.js'
 import { MemoryDisk, openInMemory, untilIdle } from '../../../../src/testing/index.js'

@@ -84,24 +84,26 @@ describe('the heads', () => {
 describe('a commit that settles the task', () => {
   test('is in flight until it ends', async () => {
     const { commits } = made({ kind: 'found' })
-    const end = commits.beginSettling()
+    const commit = commits.beginSettling()
     const { settling } = commits
     expect(await isOver(settling)).toBe(false)
-    end()
+    expect(commits.isSettling).toBe(true)
+    commits.endSettling(commit)
     expect(await isOver(settling)).toBe(true)
     expect(commits.settling).toBeUndefined()
+    expect(commits.isSettling).toBe(false)
   })
 
   test('stays in flight when an earlier one ends that was lost', async () => {
     const { commits } = made({ kind: 'found' })
-    const endFirst = commits.beginSettling()
+    const earlier = commits.beginSettling()
     const first = commits.settling
-    const endSecond = commits.beginSettling()
-    endFirst()
+    const later = commits.beginSettling()
+    commits.endSettling(earlier)
     expect(await isOver(first)).toBe(true)
     expect(await isOver(commits.settling)).toBe(false)
     expect(commits.settling).toBeDefined()
-    endSecond()
+    commits.endSettling(later)
     expect(commits.settling).toBeUndefined()
   })
 })

@@ -15,3 +15,15 @@ export function deferred<T = void>(): Deferred<T> {
   })
   return { promise, resolve, reject }
 }
+
+/**
+ * Calls a function, and returns a promise of its end: that of the function itself, if it returns one. An `async` function
+ * around the call would make three more promises.
+ */
+export function promiseOf<T>(call: () => T | PromiseLike<T>): Promise<T> {
+  try {
+    return Promise.resolve(call())
+  } catch (error) {
+    return Promise.reject(error)
+  }
+}
