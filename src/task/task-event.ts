@@ -73,7 +73,14 @@ export type TaskEvent =
    * The task only waits, and is removed from memory until `wakeAt`. With `listens`, an answer or a message wakes it
    * too.
    */
-  | { readonly kind: 'unload'; readonly run: number; readonly wakeAt: number; readonly listens: boolean }
+  | {
+      readonly kind: 'unload'
+      readonly run: number
+      readonly wakeAt: number
+      readonly listens: boolean
+      /** The pending record of the wait, if it is not on disk yet. */
+      readonly begun?: PendingRecord | undefined
+    }
   /** A crash after this event does not count against the task: it waits, or its turn as a suspect is over. */
   | { readonly kind: 'excuse'; readonly run: number }
   /** The call named `what` begins. It is named as the reason if the task is parked after a crash. */

@@ -13,7 +13,9 @@ export async function runSleep(run: Run, asked: PendingCall, until: (now: number
   if (note && note.id !== asked.ask.id) return
   if (!note?.wait) {
     const startedAt = host.clock.now()
-    note = { ...newPendingRecord(asked), wait: { startedAt, dueAt: until(startedAt) } }
+    const wait = { startedAt, dueAt: until(startedAt) }
+    note = { ...newPendingRecord(asked), wait }
+    if (run.waits.unloadAtOnce(note, wait.dueAt)) return
     await host.record(task, { kind: 'note', run: run.number, beside: { begun: [note] } })
   }
   const wait = note.wait as NonNullable<typeof note.wait>

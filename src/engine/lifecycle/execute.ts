@@ -158,8 +158,8 @@ async function conclude(
     return engine.park(task, { code: end.code, reason: end.reason }, run.number)
   }
   if (end.kind === 'unload') {
-    const { wakeAt, listens } = end
-    await engine.record(task, { kind: 'unload', run: run.number, wakeAt, listens }).catch((error: unknown) => {
+    const { wakeAt, listens, begun } = end
+    await engine.record(task, { kind: 'unload', run: run.number, wakeAt, listens, begun }).catch((error: unknown) => {
       if (!isFenced(error)) throw error
     })
     return

@@ -16,7 +16,13 @@ export type RunEnd =
   | { readonly kind: 'threw'; readonly error: unknown; readonly isFinal?: boolean }
   | { readonly kind: 'park'; readonly code: Parked['code']; readonly reason: string }
   /** The body only waits. The run is unloaded, and replayed when the wait ends. */
-  | { readonly kind: 'unload'; readonly wakeAt: number; readonly listens: boolean }
+  | {
+      readonly kind: 'unload'
+      readonly wakeAt: number
+      readonly listens: boolean
+      /** The pending record of the wait, if it is not on disk yet: the commit of the unload writes it. */
+      readonly begun?: PendingRecord
+    }
   /** The run was interrupted, or left for the next open. */
   | { readonly kind: 'over' }
 

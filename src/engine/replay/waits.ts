@@ -3,7 +3,8 @@
  * disk have the end and the reason of each wait.
  *
  * - A call that only waits is not in flight. A close does not wait for it, and the next open continues it.
- * - A run in a long wait for an instant is unloaded at once. A run that news can wake stays in memory for `unloadAfter`
+ * - A run in a long wait for an instant is unloaded at once. If nothing else is pending, one commit writes the record of the
+ *     wait and the unload. A run that news can wake stays in memory for `unloadAfter`
  *     first, because a replay for each answer of a conversation would cost more than the memory.
  * - If `limits.loadedRunsMax` runs are in memory, a run that begins to wait is unloaded at once. A run that already
  *     waits may be unloaded to make room for another one (loaded-runs.ts).
@@ -12,6 +13,7 @@
  */
 
 import type { Ask } from '../../task/log/history.js'
+import type { PendingRecord } from '../../task/log/pending-record.js'
 import type { RunCore } from './host.js'
 import type { InFlight } from './in-flight.js'
 import { Pauses } from './pauses.js'
@@ -113,6 +115,20 @@ export class Waits {
     const { nextAt: wakeAt, listens } = this.#pauses
     if (this.#onlyWaits) this.waiter.unload({ kind: 'unload', wakeAt, listens })
     if (this.run.isOver) host.slots.unload(task)
+  }
+
+  /**
+   * Unloads the run for a long wait that only time ends, if nothing else is pending. The commit of the unload writes the
+   * pending record of the wait.
+   * @returns false if the run stays in memory. The caller then writes the record
+   */
+  unloadAtOnce(begun: PendingRecord, wakeAt: number): boolean {
+    const { host, task } = this.run
+    if (wakeAt - host.clock.now() <= host.unloadAfterMs) return false
+    if (this.run.isOver || this.#pauses.count > 0 || !this.waiter.onlyWaits(1)) return false
+    this.waiter.unload({ kind: 'unload', wakeAt, listens: false, begun })
+    host.slots.unload(task)
+    return true
   }
 
   get #onlyWaits(): boolean {

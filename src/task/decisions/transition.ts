@@ -84,7 +84,9 @@ export function transition(head: TaskHead, event: TaskEvent, now: number): TaskD
     case 'unload': {
       // The run may not have seen news that arrived after its start, so the task is woken at once.
       const wakeAt = next.wantsAttempt || (next.hasNews && event.listens) ? now : event.wakeAt
-      return decide({ ...next, wakeAt, wantsAttempt: undefined, listens: event.listens || undefined })
+      const noted = event.begun ? withAuxiliaryChanges(next, { begun: [event.begun] }) : { head: next, changes: [] }
+      const unloaded: TaskHead = { ...noted.head, wakeAt, wantsAttempt: undefined, listens: event.listens || undefined }
+      return decide(unloaded, undefined, ...noted.changes)
     }
     case 'patch': {
       const patches = event.answers.map((answers): Change => ({ kind: 'patches', ...answers }))
