@@ -64,6 +64,8 @@ export async function executeTask(
   task.slot.load(run)
   if (fresh) engine.events.emit('task:started', { taskId, type, run: run.number, recovered })
   const end = await run.execute(codeOf(run, definition, loaded.input))
+  // This function ends here, so that the run is not kept in memory until the commit is on disk.
+  if (end.kind === 'unload') return recordUnload(engine, task, run.number, end)
   try {
     await conclude(engine, task, definition, run, end)
   } finally {
@@ -145,24 +147,32 @@ async function startRun(
   return true
 }
 
+type UnloadEnd = Extract<RunEnd, { kind: 'unload' }>
+
+async function recordUnload(
+  engine: Engine,
+  task: LiveTask,
+  run: number,
+  { wakeAt, listens, begun }: UnloadEnd,
+): Promise<void> {
+  try {
+    await engine.record(task, { kind: 'unload', run, wakeAt, listens, begun })
+  } catch (error) {
+    if (!isFenced(error)) throw error
+  }
+}
+
 async function conclude(
   engine: Engine,
   task: LiveTask,
   definition: AnyTaskDefinition,
   run: Run,
-  end: RunEnd,
+  end: Exclude<RunEnd, UnloadEnd>,
 ): Promise<void> {
   if (end.kind === 'over') return
   if (end.kind === 'park') {
     run.abandon()
     return engine.park(task, { code: end.code, reason: end.reason }, run.number)
-  }
-  if (end.kind === 'unload') {
-    const { wakeAt, listens, begun } = end
-    await engine.record(task, { kind: 'unload', run: run.number, wakeAt, listens, begun }).catch((error: unknown) => {
-      if (!isFenced(error)) throw error
-    })
-    return
   }
   if (end.kind === 'threw' && !end.isFinal && (await tryAgain(engine, task, definition, run, end.error))) return
   const checked = end.kind === 'returned' ? outcomeOf(engine, definition, end.value) : failure(end.error)

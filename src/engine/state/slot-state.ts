@@ -5,7 +5,7 @@
  *                                    └───────────┴───────────┴──► unloading ──► idle
  *
  * - Only `running` holds a slot. The log is loaded in it, so it has no run at first.
- * - In `waiting`, `waking` and `unloading` the run is in memory without a slot. From any of them, or from `running`, the
+ * - In `waiting`, `waking` and `unloading` the run counts as loaded, without a slot. From any of them, or from `running`, the
  *     task becomes `idle` when its run has ended and its last commit is written.
  * - This file only keeps the state. Slots (slots.ts) takes and releases what the scheduler counts, in the same turn.
  */
@@ -58,13 +58,14 @@ type State =
   | { readonly kind: 'waiting'; readonly run: ActiveRun; readonly idleRun: IdleRun }
   /** A wait has ended, and the run waits for a slot. It may be unloaded. */
   | { readonly kind: 'waking'; readonly run: ActiveRun; readonly idleRun: IdleRun; readonly slot: Promise<void> }
-  /** The run has ended to be unloaded, and that is not on disk yet. */
-  | { readonly kind: 'unloading'; readonly run: ActiveRun | undefined }
+  /** The run has ended to be unloaded, and that is not on disk yet. The run itself is not kept. */
+  | { readonly kind: 'unloading' }
 
 // Shared by all tasks.
 const IDLE: State = { kind: 'idle' }
 const QUEUED: State = { kind: 'queued' }
 const LOADING: State = { kind: 'running', run: undefined }
+const UNLOADING: State = { kind: 'unloading' }
 
 export class SlotState {
   #state: State = IDLE
@@ -181,7 +182,7 @@ export class SlotState {
   /** Notes that the run has ended to be unloaded. */
   unload(): void {
     if (!this.isLoaded) throw illegal('unload', this.kind)
-    this.#state = { kind: 'unloading', run: this.run }
+    this.#state = UNLOADING
   }
 
   /** Notes that the run has ended, and that its last commit is written. @returns true if news came too late for the run */

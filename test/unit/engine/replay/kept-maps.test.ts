@@ -3,8 +3,9 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { queryObjects } from 'node:v8'
 import { defineTask } from 'holdfast'
-import { openInMemory, untilIdle } from 'holdfast/testing'
+import { MemoryDisk, openInMemory, untilIdle } from 'holdfast/testing'
 import { expect, test } from 'vitest'
+import { Run } from '../../../../src/engine/replay/run.js'
 
 const TASKS = 200
 
@@ -44,4 +45,23 @@ test('a sleeping task that is unloaded keeps no map, set, promise or function', 
   await startAll()
   const kept = count().map((after, kind) => (after - (before[kind] as number)) / TASKS)
   expect(Math.max(...kept)).toBeLessThan(0.5)
+})
+
+test('a run is not kept in memory while its unload is being written', async () => {
+  let hold = false
+  let letGo = () => {}
+  const disk = new MemoryDisk(() => (hold ? new Promise<void>((resolve) => (letGo = resolve)) : turn()))
+  const nap = defineTask({ name: 'nap' }, (task) => task.sleep('nap', '1d'))
+  const holdfast = await openInMemory({ disk, tasks: [nap] })
+  const before = queryObjects(Run, { format: 'count' })
+  await holdfast.start(nap, undefined)
+  hold = true
+  await untilIdle(holdfast)
+  expect((await holdfast.stats()).loadedRuns).toBe(1)
+  expect(queryObjects(Run, { format: 'count' }) - before).toBe(0)
+  hold = false
+  letGo()
+  await untilIdle(holdfast)
+  expect((await holdfast.stats()).loadedRuns).toBe(0)
+  await holdfast.close()
 })

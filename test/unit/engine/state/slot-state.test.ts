@@ -92,7 +92,7 @@ describe('the slot of a task in memory', () => {
     ['running', true, true, true],
     ['waiting', true, true, true],
     ['waking', true, true, true],
-    ['unloading', true, false, true],
+    ['unloading', true, false, false],
   ] as const)('%s: is scheduled %s, is loaded %s, has a run %s', (name, isScheduled, isLoaded, hasRun) => {
     const slot = INTO[name]()
     expect(slot).toMatchObject({ isScheduled, isLoaded, run: hasRun ? RUN : undefined })
