@@ -113,7 +113,8 @@ const WORKLOADS = [
   {
     name: 'w8',
     title: 'W8: memory',
-    about: '10,000 live tasks, each in the middle of a step, and 100,000 sleeping tasks that are unloaded.',
+    about:
+      '10,000 live tasks, each in the middle of a step, and 100,000 sleeping tasks that are unloaded: directly after their start, and after a minute in which the process is idle.',
   },
 ] as const
 

@@ -1,6 +1,7 @@
 /**
  * W8: memory of 10,000 live tasks, each in the middle of a step, and of 100,000 sleeping tasks that are unloaded. The heap is
- * read after garbage collections (`--expose-gc`), less what it was before the first task.
+ * read after garbage collections (`--expose-gc`), less what it was before the first task. The RSS of the sleeping tasks is read
+ * directly after their start, and again when the process was idle for a minute.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
@@ -11,6 +12,8 @@ import { parameters, say, scaled } from './common.mjs'
 const LIVE = 10_000
 const ASLEEP = 100_000
 const AT_ONCE = 500
+// V8 collects garbage in an idle process by itself, after half a minute, and gives the freed pages back.
+const REST_MS = 60_000
 
 const given = parameters()
 const own = mkdtempSync(join(given.dir, 'w8-'))
@@ -55,6 +58,8 @@ async function measureAsleep(tasks) {
   await untilUnloaded(first)
   const heapBytesPerTask = (collect() - before) / tasks
   say({ call: 'asleep', tasks, heapBytesPerTask, rssMb: process.memoryUsage.rss() / 1e6, ...(await callsOf(first)) })
+  await delay(REST_MS * given.scale)
+  say({ call: 'asleep for a minute', tasks, heapBytesPerTask, rssMb: process.memoryUsage.rss() / 1e6 })
   await first.close()
 
   const beforeOpen = collect()

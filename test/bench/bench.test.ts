@@ -235,6 +235,7 @@ describe('every workload runs at a tiny size', () => {
     expect(tasks).toEqual([
       ['live', 10],
       ['asleep', 100],
+      ['asleep for a minute', 100],
       ['asleep, opened again', 100],
     ])
   }, 60_000)
