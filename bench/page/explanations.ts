@@ -19,10 +19,9 @@ const W6_ABOVE_BARE =
 
 // Measured with /proc/self/smaps, process.memoryUsage and --trace-gc, 100,000 tasks, Node 20.
 const W8_GARBAGE =
-  'Of 460 MB, the heap of V8 has 370, the program file of Node 40, the memory that LevelDB allocates 29, and the table files that it maps 7. ' +
-  'Of the heap, 116 MB are in use. The rest are pages with free room: 500 tasks begin at once, a ' +
-  'start allocates 50 KB, and what is in use in two collections of young objects is moved to the old ones. V8 lets these grow to four times ' +
-  'what is in use before it collects them. An idle process gives that room back after half a minute, and then has 220 to 240 MB.'
+  'Two thirds are the heap of V8: of 290 MB, the heap has 200, the program file of Node 40, the memory that LevelDB allocates 29, and the table ' +
+  'files that it maps 7. Of the heap, 116 MB are in use, and the rest are pages with free room. V8 lets old objects grow to four times what is in ' +
+  'use before it collects them, and an idle process gives the room back after half a minute.'
 
 export const EXPLANATIONS: Readonly<Partial<Record<GoalName, string>>> = {
   'w1-probe':

@@ -94,37 +94,44 @@ export async function startTask(
   const { clock, ids, store } = engine
   const fingerprint = key === undefined ? '' : fingerprintOf(raw)
   const create = async (): Promise<Started> => {
-    const loading = engine.usage.load(owner)
-    if (loading) await loading
-    const reading = engine.admission.ready({ owner, type: definition.name, kind: 'body', quota })
-    if (reading) await reading
-    const { name: type, version, timeoutMs } = definition
-    const taskId = ids.taskId(clock.now())
-    const records = beside(taskId)
-    engine.assertOpen()
-    const admitted = engine.admission.admit({ owner, type, kind: 'body', deadlineAt, quota })
-    const about: NewTask = {
-      taskId,
-      beside: records,
-      seed: ids.seed(),
-      type,
-      kind: 'body',
-      version,
-      owner,
-      durability: store.durability,
-      ttlMs,
-      deadlineAt,
-      priority,
-      timeoutMs,
-      idempotency: key === undefined ? undefined : { key, fingerprint },
-      inputText,
-      startNow: admitted.startNow,
-      life: engine.openings.life,
-      by: by ?? owner ?? 'admin',
+    const { creations } = engine.admission
+    const place = creations.take()
+    if (place) await place
+    try {
+      const loading = engine.usage.load(owner)
+      if (loading) await loading
+      const reading = engine.admission.ready({ owner, type: definition.name, kind: 'body', quota })
+      if (reading) await reading
+      const { name: type, version, timeoutMs } = definition
+      const taskId = ids.taskId(clock.now())
+      const records = beside(taskId)
+      engine.assertOpen()
+      const admitted = engine.admission.admit({ owner, type, kind: 'body', deadlineAt, quota })
+      const about: NewTask = {
+        taskId,
+        beside: records,
+        seed: ids.seed(),
+        type,
+        kind: 'body',
+        version,
+        owner,
+        durability: store.durability,
+        ttlMs,
+        deadlineAt,
+        priority,
+        timeoutMs,
+        idempotency: key === undefined ? undefined : { key, fingerprint },
+        inputText,
+        startNow: admitted.startNow,
+        life: engine.openings.life,
+        by: by ?? owner ?? 'admin',
+      }
+      const task = await commitNew(engine, about, admitted)
+      beginAdmitted(engine, task, admitted, about)
+      return { taskId, created: true }
+    } finally {
+      creations.release()
     }
-    const task = await commitNew(engine, about, admitted)
-    beginAdmitted(engine, task, admitted, about)
-    return { taskId, created: true }
   }
   return onceUnderKey(
     engine,

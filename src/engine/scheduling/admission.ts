@@ -18,6 +18,7 @@ import type { Rate } from '../checks/open-options.js'
 import { startsReader, type TasksOfOwners } from './owner-starts.js'
 import { Rates, type RateWindow } from './rate-windows.js'
 import type { Scheduler } from './scheduler.js'
+import { Semaphore } from './semaphore.js'
 
 /** A new task, as far as its admission depends on it. */
 export interface Newcomer {
@@ -80,7 +81,16 @@ export interface AdmissionParts {
   readonly ratePerOwner: Rate | undefined
 }
 
+/**
+ * Most starts that are written at once, about four batches. Further ones wait before they are decided. Without this, each of
+ * a burst would have its records in memory until all before it are written: with 500 at once, a server with 100,000
+ * tasks had twice the memory.
+ */
+export const CREATIONS_MAX = 100
+
 export class Admission {
+  /** Places of the starts that are decided and written. */
+  readonly creations = new Semaphore(CREATIONS_MAX)
   readonly #rates: Rates
   /** Number of places in the queue that are kept for tasks whose commits are being written. */
   #kept = 0

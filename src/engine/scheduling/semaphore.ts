@@ -1,31 +1,29 @@
 /** Semaphores: a number of places, taken in the order in which they were requested. */
+import { Queue } from '../../base/collections.js'
 import { type Deferred, deferred } from '../../base/promises.js'
 
 /** A semaphore: places that are taken and given back. */
 export class Semaphore {
-  readonly #waiting: Deferred<void>[] = []
+  readonly #waiting = new Queue<Deferred<void>>()
 
   constructor(private free: number) {}
 
-  /** Takes a place. Resolves when one is free. */
-  take(): Promise<void> {
+  /** Takes a place. Returns a promise that resolves with a place, or `undefined` if one was free. */
+  take(): Promise<void> | undefined {
+    if (this.free > 0) {
+      this.free--
+      return undefined
+    }
     const turn = deferred<void>()
     this.#waiting.push(turn)
-    this.#serve()
     return turn.promise
   }
 
-  /** Gives a place back. */
+  /** Gives a place back: to the first caller that waits, if there is one. */
   release(): void {
-    this.free++
-    this.#serve()
-  }
-
-  #serve(): void {
-    while (this.free > 0 && this.#waiting.length > 0) {
-      this.free--
-      this.#waiting.shift()?.resolve()
-    }
+    const next = this.#waiting.shift()
+    if (next) next.resolve()
+    else this.free++
   }
 }
 
