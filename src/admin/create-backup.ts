@@ -16,8 +16,9 @@ import type { StoreCopy } from '../store/store.js'
 import { BACKUP_VERSION } from './backup-format.js'
 import type { BackupFooter } from './backup-parts.js'
 import type { JobProgress } from './job.js'
+import { moveDirectory, moveOpen } from './move-store.js'
 import { runJob } from './run-job.js'
-import { checkSignal, copyOf, reportOf, type VerifyReport } from './verify.js'
+import { checkSignal, checkSource, copyOf, reportOf, type VerifyReport } from './verify.js'
 import { backupFailed, wholeFile } from './whole-file.js'
 
 /** A `Writable` of Node, such as a response of an HTTP server. */
@@ -38,6 +39,12 @@ export interface BackupOptions {
   /** Receives the backup. It is ended after the last byte, and destroyed if the backup fails. */
   readonly stream?: BackupStream | undefined
   /**
+   * True to move the store: its `holdfast.json` closes it to every later open (`STORE_MOVED`), in the moment of the copy.
+   * A `holdfast` is closed first, and stays closed after a failure too. Needs `file`.
+   * @default false
+   */
+  readonly move?: boolean | undefined
+  /**
    * True to make a backup of a store with damage too. Without it, damage is a refusal, so that a backup never replaces a
    * better one.
    * @default false
@@ -54,6 +61,7 @@ const BACKUP_OPTIONS: Names<BackupOptions> = {
   holdfast: true,
   file: true,
   stream: true,
+  move: true,
   acceptDamage: true,
   onProgress: true,
   signal: true,
@@ -71,13 +79,14 @@ export interface BackupReport extends BackupFooter {
 /**
  * Makes a backup of a store in one file. Every commit that was acknowledged before the call is in it.
  * @throws HoldfastError `STORE_DAMAGED` if the store has damage, with the findings in `details`; `BACKUP_FAILED` if the file
- *   cannot be written or exists; `STORE_LOCKED`, `STORE_NOT_FOUND`, `STORE_OF_ANOTHER_USER`, `STORE_UNUSABLE`,
+ *   cannot be written or exists; `STORE_MOVED`, `STORE_LOCKED`, `STORE_NOT_FOUND`, `STORE_OF_ANOTHER_USER`, `STORE_UNUSABLE`,
  *   `STORE_UNAVAILABLE`, `CLOSED`. No file is left then.
  * @throws TypeError for options of the wrong type
  */
 export async function createBackup(options: BackupOptions): Promise<BackupReport> {
   checkOptionsOf('createBackup', options, BACKUP_OPTIONS)
-  const { file, stream, acceptDamage = false, onProgress, signal } = options
+  const { file, stream, move = false, acceptDamage = false, onProgress, signal } = options
+  checkFlag('move', move)
   checkFlag('acceptDamage', acceptDamage)
   if (onProgress !== undefined) checkFunction('onProgress', onProgress)
   checkSignal(signal)
@@ -94,9 +103,14 @@ export async function createBackup(options: BackupOptions): Promise<BackupReport
   }
   if (stream === undefined) {
     if (typeof file !== 'string' || file === '') throw expected('file', 'a non-empty path', file)
-    return wholeFile(file, make)
+    if (!move) return wholeFile(file, make)
+    const { dir, holdfast } = checkSource('createBackup', options)
+    const moving = (copy: StoreCopy, partial: string) =>
+      write(copy, { partial, stream, acceptDamage, onProgress, signal })
+    return holdfast === undefined ? moveDirectory(dir, file, moving) : moveOpen(holdfast, file, moving)
   }
   checkFunctionsOf('stream', stream, ['write', 'end', 'destroy'])
+  if (move) throw new TypeError('Expected `move` with `file`: a store is moved once the whole file is on disk')
   try {
     return await make(undefined)
   } catch (error) {

@@ -89,7 +89,7 @@ const KEY_RETENTION_MS = durationMs('7d', 'idempotencyRetention')
  * Repairs a store. What is whole is kept. What follows from other records is made anew. What is lost is reported, and tasks that
  * lost records have failed with `RECORD_DAMAGED`. The store as it was is kept in a folder of the directory.
  * @throws HoldfastError `REPAIR_FAILED`, such as for a full disk: the store is as it was. `STORE_LOCKED`, `STORE_NOT_FOUND`,
- *   `STORE_OF_ANOTHER_USER`, `STORE_UNUSABLE`, `STORE_TOO_NEW`, `STORE_TOO_OLD`, `STORE_INCOMPLETE` after a restore that was
+ *   `STORE_OF_ANOTHER_USER`, `STORE_UNUSABLE`, `STORE_TOO_NEW`, `STORE_TOO_OLD`, `STORE_MOVED`, `STORE_INCOMPLETE` after a restore that was
  *   interrupted, `STORE_DAMAGED` if there is no database to repair
  * @throws TypeError for options of the wrong type
  */

@@ -59,7 +59,11 @@ export async function existing(dir: string): Promise<Identity> {
 }
 
 /** Makes a copy of a store that this process has locked. */
-export async function copyOfLocked({ dir, identity, lock }: LockedDirectory): Promise<StoreCopy> {
+export async function copyOfLocked({
+  dir,
+  identity,
+  lock,
+}: Pick<LockedDirectory, 'dir' | 'identity'> & { readonly lock: Pick<DirectoryLock, 'holder'> }): Promise<StoreCopy> {
   const { storeId } = identity
   const anchor = await readAnchor(join(dir, ANCHOR_FILE))
   const anchored = anchor.kind === 'sound' && anchor.storeId === storeId ? anchor.seq : 0

@@ -45,7 +45,7 @@ export interface VerifyReport {
  * Verifies a store: the checksums of its files and of every record, and how the records fit each other. Reads a linked
  * copy in a process of low priority, so the store does not change, and a process that LevelDB aborts is another one.
  * @throws HoldfastError `STORE_LOCKED`, `STORE_NOT_FOUND`, `STORE_OF_ANOTHER_USER`, `STORE_UNUSABLE`, `STORE_TOO_NEW`,
- *   `STORE_TOO_OLD`, `STORE_DAMAGED`, `BACKUP_FAILED`
+ *   `STORE_TOO_OLD`, `STORE_MOVED`, `STORE_DAMAGED`, `BACKUP_FAILED`
  * @throws TypeError for options of the wrong type
  */
 export async function verify(options: VerifyOptions): Promise<VerifyReport> {
@@ -66,14 +66,24 @@ export function checkSignal(given: unknown): void {
   if (given !== undefined && !(given instanceof AbortSignal)) throw expected('signal', 'an AbortSignal', given)
 }
 
+type Source =
+  | { readonly dir: string; readonly holdfast?: undefined }
+  | { readonly dir?: undefined; readonly holdfast: object }
+
 /** Makes the copy that `dir` or `holdfast` names. */
-export function copyOf(call: string, { dir, holdfast }: Pick<VerifyOptions, 'dir' | 'holdfast'>): Promise<StoreCopy> {
+export function copyOf(call: string, options: Pick<VerifyOptions, 'dir' | 'holdfast'>): Promise<StoreCopy> {
+  const { dir, holdfast } = checkSource(call, options)
+  return holdfast === undefined ? copyOfDirectory(dir) : copyOfOpen(holdfast)
+}
+
+/** Checks that either `dir` or `holdfast` is given. @throws TypeError */
+export function checkSource(call: string, { dir, holdfast }: Pick<VerifyOptions, 'dir' | 'holdfast'>): Source {
   if ((dir === undefined) === (holdfast === undefined)) {
     throw new TypeError(`Expected the options of \`${call}\` to have either \`dir\` or \`holdfast\``)
   }
-  if (holdfast !== undefined) return copyOfOpen(holdfast)
+  if (holdfast !== undefined) return { holdfast }
   if (typeof dir !== 'string' || dir === '') throw expected('dir', 'a non-empty path', dir)
-  return copyOfDirectory(dir)
+  return { dir }
 }
 
 /** Verifies a copy that was made for this. */

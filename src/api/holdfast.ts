@@ -75,7 +75,8 @@ export class Holdfast extends OperatorCalls {
 
   /**
    * Opens the store in `dir`, or creates one there, and resumes every unfinished task in the background.
-   * @throws HoldfastError `STORE_LOCKED`, `STORE_UNUSABLE`, `STORE_TOO_NEW`, `STORE_TOO_OLD`, `STORE_DAMAGED`; the directory is unchanged
+   * @throws HoldfastError `STORE_LOCKED`, `STORE_UNUSABLE`, `STORE_TOO_NEW`, `STORE_TOO_OLD`, `STORE_MOVED`, `STORE_DAMAGED`; the
+   *   directory is unchanged
    * @throws TypeError for an option of the wrong type; HoldfastError `STORE_UNAVAILABLE` if the disk refuses writes
    */
   static async open(options: OpenOptions): Promise<Holdfast> {

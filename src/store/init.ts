@@ -39,6 +39,8 @@ export interface Identity {
   readonly restoredFrom?: { readonly storeId: string; readonly commit: number; readonly at: number } | undefined
   /** True while a backup is being restored into the directory. */
   readonly restoring?: true | undefined
+  /** Set once the store was moved into a backup: the instant, and the file of the backup then. */
+  readonly moved?: { readonly at: number; readonly file: string } | undefined
   /** Set while a repaired database takes the place of the damaged one: the folders in the directory, and the new commit. */
   readonly repairing?: { readonly work: string; readonly kept: string; readonly commit: number } | undefined
 }
@@ -54,7 +56,7 @@ const OUR_LEFTOVER_PREFIXES = [`${LOCK_FILE}.new-`, `${LOCK_FILE}.taken-`, 'prob
 
 /**
  * Reads the identity of the store in `dir`. Returns `undefined` if a new store can be created there.
- * @throws HoldfastError `STORE_UNUSABLE`, `STORE_TOO_NEW`, `STORE_TOO_OLD`, `STORE_DAMAGED`
+ * @throws HoldfastError `STORE_UNUSABLE`, `STORE_TOO_NEW`, `STORE_TOO_OLD`, `STORE_INCOMPLETE`, `STORE_MOVED`, `STORE_DAMAGED`
  */
 export async function inspectDirectory(dir: string): Promise<Identity | undefined> {
   let names: string[]
@@ -138,6 +140,7 @@ function parseIdentity(dir: string, text: string): Identity {
       { details: { dir, format, formatMin: FORMAT_VERSION } },
     )
   }
+  if (identity?.moved) throw movedAway(dir, identity.moved)
   if (identity?.restoring) {
     throw new HoldfastError(
       'STORE_INCOMPLETE',
@@ -235,6 +238,16 @@ export async function checkIdentity(dir: string, level: Level, identity: Identit
   }
   if (inside.storeId === identity.storeId) return undefined
   throw unusableStore(dir, `its database belongs to another store than its ${IDENTITY_FILE}; put the two back together`)
+}
+
+/** Creates the refusal of a store that was moved. */
+function movedAway(dir: string, { at, file }: NonNullable<Identity['moved']>): HoldfastError {
+  const when = new Date(at).toJSON()
+  return new HoldfastError(
+    'STORE_MOVED',
+    `The store ${dir} was moved into the backup ${file} on ${when}, so it accepts no open. Use the store that was restored from that backup. Nothing was changed.`,
+    { details: { dir, file, at: when } },
+  )
 }
 
 /** Creates the refusal of a directory, with the reason. */

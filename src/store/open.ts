@@ -52,7 +52,8 @@ export interface OpenStoreOptions {
 
 /**
  * Opens the store in `dir`, or creates one there.
- * @throws HoldfastError `STORE_LOCKED`, `STORE_UNUSABLE`, `STORE_TOO_NEW`, `STORE_TOO_OLD`, `STORE_DAMAGED`; to operate also
+ * @throws HoldfastError `STORE_LOCKED`, `STORE_UNUSABLE`, `STORE_TOO_NEW`, `STORE_TOO_OLD`, `STORE_MOVED`, `STORE_DAMAGED`;
+ * to operate also
  * `STORE_NOT_FOUND` and `STORE_OF_ANOTHER_USER`. Nothing was changed.
  */
 export function openStore(options: OpenStoreOptions): Promise<Store> {

@@ -83,6 +83,8 @@ export class Store {
   /** Functions that refuse those writes of a binding that wait while the store is down. */
   readonly #refusedAtEnd = new Set<(error: unknown) => void>()
   #onLost: (lost: HoldfastError) => void = () => {}
+  /** Called once the database is closed without a failure, before the directory is released. Never rejects. */
+  onClosed: () => Promise<unknown> = async () => {}
   readonly #compactions: Compactions
 
   constructor(private readonly parts: StoreParts) {
@@ -319,14 +321,11 @@ export class Store {
     const refuse = () => {
       for (const refuseOne of this.#refusedAtEnd) refuseOne(new HoldfastError('CLOSED', 'The store is closed'))
     }
-    const steps = [
-      () => this.#committer.flushed(),
-      () => this.connection.close(),
-      refuse,
-      () => anchor.close(),
-      release,
-    ]
-    const failure = await runAll(steps)
+    const steps = [() => this.#committer.flushed(), () => this.connection.close(), refuse, () => anchor.close()]
+    const closing = await runAll(steps)
+    if (!closing) await this.onClosed()
+    const releasing = await runAll([release])
+    const failure = closing ?? releasing
     if (failure) throw closedBadly(failure.error)
   }
 }

@@ -64,13 +64,15 @@ export function addCopyCommands(program: Command, terminal: Terminal): void {
   backup
     .command('create <file>')
     .description('Copy the store into one file, while its tasks run or at rest.')
-    .action(async (file: string, _options: unknown, command: Command) => {
+    .option('--move', 'close the store to every later open, once the file is whole; stop the server first')
+    .action(async (file: string, { move = false }: { move?: boolean }, command: Command) => {
       const context = commandContext(terminal, command)
       const target = resolve(file)
       const { verifyBackup } = await loadAdmin()
-      await withProgress(context, (options) => createInto(target, context.dir, options))
+      await withProgress(context, (options) => createInto(target, context.dir, { move, ...options }))
       const info = await verifyBackup({ file: target })
-      context.output.done(`${target}: commit ${info.commit} of store ${info.storeId}.`, { file: target, ...info })
+      const end = move ? ` ${context.dir} accepts no open any more.` : ''
+      context.output.done(`${target}: commit ${info.commit} of store ${info.storeId}.${end}`, { file: target, ...info })
     })
   backup
     .command('verify <file>')
@@ -124,9 +126,17 @@ async function withProgress<T>(context: Context, work: (options: RunOptions) => 
   return work({ onProgress, signal: context.terminal.interrupted }).finally(() => progress.end())
 }
 
-/** Makes a backup. A server sends it, so that no process but this one writes the file. */
-async function createInto(file: string, dir: string, options: RunOptions): Promise<void> {
+/**
+ * Makes a backup. A server sends it, so that no process but this one writes the file. A move needs a store at rest: a server that
+ * closes its store at the request of a client would go on and refuse each call of its own clients.
+ */
+async function createInto(
+  file: string,
+  dir: string,
+  { move, ...options }: RunOptions & { readonly move: boolean },
+): Promise<void> {
   const { createBackup } = await loadAdmin()
+  if (move) return void (await createBackup({ dir, file, move, ...options }))
   const { wholeFile } = await import('../../admin/whole-file.js')
   const { byHolder } = await loadConnect()
   const receive = (client: OperatorClient) =>

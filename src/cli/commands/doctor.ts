@@ -4,9 +4,11 @@ import { access, mkdtemp, readFile, rm, stat, statfs, writeFile } from 'node:fs/
 import { join, resolve } from 'node:path'
 import { IDENTITY_FILE, LOCK_FILE } from '../../store/disk/files.js'
 import { FORMAT_VERSION } from '../../store/disk/layout.js'
+import type { Identity } from '../../store/init.js'
 import { describeSelf, judge, parseHolder } from '../../store/lock/lock-judge.js'
 import { commandContext, type Terminal } from '../terminal/context.js'
 import { CommandError } from '../terminal/exit-codes.js'
+import { instantText } from '../terminal/output.js'
 import type { Command } from '../terminal/packages.js'
 
 /** Result of one check. `advice` is what to do if the check is not `ok`. */
@@ -177,8 +179,15 @@ async function checkStore(dir: string): Promise<Check> {
     return { ...check, result: 'failed', found: `no ${IDENTITY_FILE}`, advice }
   }
   try {
-    const { format, storeId } = JSON.parse(text) as { format?: unknown; storeId?: unknown }
-    const found = `format ${String(format)}, store ${String(storeId)}`
+    const { format, storeId, moved, restoredFrom } = JSON.parse(text) as Partial<Identity>
+    const origin = restoredFrom
+      ? `, restored from commit ${restoredFrom.commit} of store ${restoredFrom.storeId} on ${instantText(restoredFrom.at)}`
+      : ''
+    const found = `format ${String(format)}, store ${String(storeId)}${origin}`
+    if (moved) {
+      const advice = `It accepts no open. Use the store that was restored from ${moved.file}.`
+      return { ...check, result: 'failed', found: `${found}, moved on ${instantText(moved.at)}`, advice }
+    }
     return format === FORMAT_VERSION
       ? { ...check, result: 'ok', found }
       : {

@@ -11,6 +11,7 @@ import { operatorTarget } from '../../api/operator-target.js'
 import { HoldfastError } from '../../base/errors.js'
 import { silentLogger } from '../../base/logger.js'
 import { type OperatorClient, type OperatorRouteCalls, operatorClient } from '../../operator/index.js'
+import { inspectDirectory } from '../../store/init.js'
 import { CommandError } from './exit-codes.js'
 
 /** A store as a command uses it. */
@@ -49,7 +50,9 @@ export function connect(dir: string, { needsServer = false }: { needsServer?: bo
   return byHolder<Connected>(
     dir,
     (client) => ({ mode: 'running', calls: client, client, close: async () => client.close() }),
-    () => {
+    async () => {
+      // No server can be started on a store that was moved.
+      if (needsServer) await inspectDirectory(dir)
       if (needsServer) throw new CommandError(5, `No process runs the store ${dir}; start the server.`)
       return openStopped(dir, actorName())
     },

@@ -230,6 +230,40 @@ describe.each(['running', 'stopped'] as const)('with the server %s', (mode) => {
   })
 })
 
+test('backup create --move needs a store at rest; then no command and no server opens it', async () => {
+  const dir = join(base, 'moves')
+  const { holdfast, ids } = await fill(dir)
+  const file = join(base, 'moved')
+  const env = { HOLDFAST_DIR: dir }
+  const move = ['backup', 'create', file, '--move']
+  expect(await command(move, { env })).toMatchObject({ code: 6, err: expect.stringMatching(/is held by process/) })
+  expect(await holdfast.get(ids.asks)).toMatchObject({ status: 'input_required' })
+  await holdfast.close()
+  expect(await command(move, { env })).toMatchObject({
+    code: 0,
+    out: expect.stringMatching(/commit \d+ of store .* accepts no open any more\.$/m),
+  })
+  const sentence = {
+    code: 4,
+    err: expect.stringMatching(/^holdfast: The store .* was moved into the backup .*moved on \d{4}-/),
+  }
+  const commands = [['tasks', 'list'], ['tasks', 'start', 'asks'], ['verify'], ['repair'], ['compact'], move]
+  for (const args of commands) expect(await command(args, { env }), args.join(' ')).toMatchObject(sentence)
+  expect(await command(['doctor'], { env })).toMatchObject({
+    code: 1,
+    out: expect.stringMatching(
+      /^store\tfailed\tformat 2, store \S+, moved on \S+\tIt accepts no open\. Use .*\/moved\.$/m,
+    ),
+  })
+  const next = join(base, 'moved-to')
+  const restored = await command(['--dir', next, 'backup', 'restore', file, '--start'])
+  expect(restored).toMatchObject({ code: 0, out: expect.stringMatching(/5 unfinished tasks run at the next start/) })
+  expect(await command(['--dir', next, 'doctor'])).toMatchObject({
+    code: 0,
+    out: expect.stringMatching(/^store\tok\tformat 2, store \S+, restored from commit \d+ of store \S+ on \d{4}-/m),
+  })
+})
+
 describe('the output', () => {
   const dir = join(base, 'output')
   let store: Awaited<ReturnType<typeof fill>>
