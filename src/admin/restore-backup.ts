@@ -27,7 +27,14 @@ import {
   readIfPresent,
   writeFileAtomically,
 } from '../store/disk/files.js'
-import { FORMAT_VERSION, META_BUFFERED, META_FORMAT, META_LIFE, type Operation } from '../store/disk/layout.js'
+import {
+  FORMAT_VERSION,
+  META_BUFFERED,
+  META_FORMAT,
+  META_LIFE,
+  META_RECOVERY,
+  type Operation,
+} from '../store/disk/layout.js'
 import { type Level, openClassicLevel } from '../store/disk/level.js'
 import {
   DATABASE_ASIDE,
@@ -222,8 +229,11 @@ async function writeDatabase(path: string, identity: Identity, { file, start, on
   }
 }
 
+// Records of the original itself: its identity, its openings and its last recovery.
+const META_DROPPED: readonly string[] = [META_FORMAT, META_LIFE, META_BUFFERED, META_RECOVERY]
+
 function isDropped(key: string): boolean {
-  return key.startsWith('binding/') || key === META_FORMAT || key === META_LIFE || key === META_BUFFERED
+  return key.startsWith('binding/') || META_DROPPED.includes(key)
 }
 
 /** The records of the new store: its identity, and an opening that ended well. */

@@ -1,7 +1,7 @@
 /** `holdfast verify`, `compact` and `backup …`: the files of a store, and safe copies. */
 import { createWriteStream } from 'node:fs'
 import { resolve } from 'node:path'
-import type { RepairReport, RestoreProgress } from '../../admin/index.js'
+import type { RepairReport, RestoreProgress, RestoreReport } from '../../admin/index.js'
 import type { OperatorClient, OperatorProgress } from '../../operator/index.js'
 import { type Context, commandContext, type Terminal } from '../terminal/context.js'
 import { CommandError } from '../terminal/exit-codes.js'
@@ -109,6 +109,7 @@ export function addCopyCommands(program: Command, terminal: Terminal): void {
         `${dir} is a new store, made of commit ${commit} of store ${storeId}. ${unfinished} unfinished tasks ${next}.`,
         report,
       )
+      if (start && !context.output.json) printUnfinished(context, report)
     })
 }
 
@@ -149,6 +150,18 @@ async function createInto(
     (client) => receive(client).finally(() => client.close()),
     async () => void (await createBackup({ dir, file, ...options })),
   )
+}
+
+/** Prints what runs at the next start of the server. */
+function printUnfinished({ output }: Context, { unfinished, unfinishedTaskIds }: RestoreReport): void {
+  const columns = [
+    { title: 'TYPE', text: ([type]: [string, number]) => type },
+    { title: 'UNFINISHED', text: ([, count]: [string, number]) => String(count) },
+  ]
+  output.rows(Object.entries(unfinished), columns)
+  for (const taskId of unfinishedTaskIds) output.line(taskId)
+  const more = Object.values(unfinished).reduce((sum, count) => sum + count, 0) - unfinishedTaskIds.length
+  if (more > 0) output.note(`And ${more} more.`)
 }
 
 function printReport({ output }: Context, report: Report): void {

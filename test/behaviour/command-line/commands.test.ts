@@ -258,6 +258,8 @@ test('backup create --move needs a store at rest; then no command and no server 
   const next = join(base, 'moved-to')
   const restored = await command(['--dir', next, 'backup', 'restore', file, '--start'])
   expect(restored).toMatchObject({ code: 0, out: expect.stringMatching(/5 unfinished tasks run at the next start/) })
+  expect(restored.out).toMatch(/^listens\t2$/m)
+  expect(restored.out).toMatch(new RegExp(`^${ids.asks}$`, 'm'))
   expect(await command(['--dir', next, 'doctor'])).toMatchObject({
     code: 0,
     out: expect.stringMatching(/^store\tok\tformat 2, store \S+, restored from commit \d+ of store \S+ on \d{4}-/m),

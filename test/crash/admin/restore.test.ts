@@ -30,6 +30,11 @@ beforeAll(async () => {
   const holdfast = await Holdfast.open({ dir: original, tasks: Object.values(tasks), logger: silentLogger })
   ids = await fill(holdfast, tasks)
   await holdfast.close()
+  // The next start has tasks to resume, so the store has a report of a recovery.
+  const again = await Holdfast.open({ dir: original, tasks: Object.values(tasks), logger: silentLogger })
+  await again.recovery.done
+  await untilIdle(again)
+  await again.close()
   await alter(original, async (database) => database.change('meta/life', () => '"x"', 'binding/mcp/http-session/1'))
   backup = fresh()
   await createBackup({ dir: original, file: backup })
@@ -39,7 +44,7 @@ afterAll(() => rm(scratch, { recursive: true, force: true }))
 const open = (dir: string, calls: CallNotes, more: object = {}) =>
   Holdfast.open({ dir, tasks: Object.values(storeTasks(calls)), logger: silentLogger, ...more })
 
-const OWN = /^(binding\/|meta\/(format|life)$)/
+const OWN = /^(binding\/|meta\/(format|life|recovery)$)/
 const recordsOf = (dir: string) =>
   alter(dir, async (database) =>
     database
@@ -59,6 +64,8 @@ test('a restored store has each record of the tasks, an ID of its own, and its o
   })
   expect(await recordsOf(dir)).toEqual(await recordsOf(original))
   expect(await alter(dir, async (database) => database.keys('binding/'))).toEqual([])
+  expect(await alter(original, async (database) => database.keys('meta/recovery'))).toHaveLength(1)
+  expect(await alter(dir, async (database) => database.keys('meta/recovery'))).toEqual([])
   const identity = JSON.parse(await readFile(join(dir, 'holdfast.json'), 'utf8')) as object
   expect(identity).toMatchObject({ storeId: report.storeId, restoredFrom: report.restoredFrom })
   expect(report.storeId).not.toBe(report.restoredFrom.storeId)
@@ -101,13 +108,14 @@ test('its unfinished tasks wait for recover() over any number of opens, and cont
   await again.close()
 })
 
-test('with `start`, they run at the next open', async () => {
+test('with `start`, they run at the next open, and the report has what will run', async () => {
   const dir = fresh()
-  await restoreBackup({ file: backup, dir, start: true })
+  const report = await restoreBackup({ file: backup, dir, start: true })
+  expect(report).toMatchObject({ unfinished: { wait: 2 }, unfinishedTaskIds: [ids.waiting, ids.sent].sort() })
   const holdfast = await open(dir, new CallNotes())
   expect(holdfast.recovery.heldReason).toBeUndefined()
   await holdfast.recovery.done
-  expect(holdfast.recovery.tasks).toHaveLength(2)
+  expect(holdfast.recovery.tasks.map(({ taskId }) => taskId).sort()).toEqual(report.unfinishedTaskIds)
   await holdfast.close()
 })
 
