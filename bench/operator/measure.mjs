@@ -191,6 +191,7 @@ async function callsOf(client, { long, parent }) {
   add('stats', () => client.stats())
   add('health', () => client.health())
   add('recovery', () => client.recovery())
+  add('lastRecovery', () => client.lastRecovery())
   add('events, snapshot', () => snapshotOf(client))
   add('events of a task, snapshot', () => snapshotOf(client, long))
   const dryRun = true

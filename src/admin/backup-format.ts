@@ -38,7 +38,7 @@ export class BackupWriter {
   #bytes = 0
 
   /** @param write writes bytes to the end of the file */
-  constructor(private readonly write: (bytes: Buffer) => Promise<void>) {}
+  constructor(private readonly write: (bytes: Uint8Array) => Promise<void>) {}
 
   async begin(header: BackupHeader): Promise<void> {
     await this.#put(MAGIC)

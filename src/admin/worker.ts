@@ -70,7 +70,7 @@ async function run(job: Job): Promise<JobResult> {
 /** Runs `act` with a function that writes to the end of the file, or of the stream. The file is on disk after that. */
 async function writing<T>(
   file: string | null,
-  act: (write: (bytes: Buffer) => Promise<void>) => Promise<T>,
+  act: (write: (bytes: Uint8Array) => Promise<void>) => Promise<T>,
 ): Promise<T> {
   const output = file === null ? undefined : await open(file, 'w', FILE_MODE)
   const result = await act(async (bytes) => {
@@ -97,7 +97,7 @@ async function writeRecords(
   level: Level,
   { header }: NonNullable<Job['backup']>,
   commit: number,
-  write: (bytes: Buffer) => Promise<void>,
+  write: (bytes: Uint8Array) => Promise<void>,
 ): Promise<BackupFooter> {
   const writer = new BackupWriter(write)
   await writer.begin({ ...header, commit })

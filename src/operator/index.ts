@@ -11,7 +11,7 @@ export {
   type OperatorRouteCalls,
   operatorClient,
 } from './client/client.js'
-export type { OperatorJobOptions } from './client/jobs.js'
+export type { OperatorJobOptions } from './client/job-options.js'
 export type { OperatorEvent, OperatorSnapshot } from './client/operator-event.js'
 export type { OperatorProgress } from './contract/jobs.js'
 export {

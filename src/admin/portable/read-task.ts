@@ -38,7 +38,7 @@ export interface Exported extends ExportFooter {
 export async function writeTask(
   level: Level,
   { taskId, about }: TaskToExport,
-  write: (bytes: Buffer) => Promise<void>,
+  write: (bytes: Uint8Array) => Promise<void>,
 ): Promise<Exported> {
   const head = await readHead(level, taskId)
   if (!head || head.sweeping) {

@@ -2,8 +2,6 @@
  * The lost-found file of a repair: each record that was taken out of the store, a line of JSON each, with its key, its text as
  * it was stored, and the reason. Nothing reads it but people and their scripts.
  */
-import type { FileHandle } from 'node:fs/promises'
-
 const CHUNK_CHARS = 256 * 1024
 
 /** Writes the file. */
@@ -13,7 +11,7 @@ export class LostFound {
   #text = ''
 
   /** @param file open for writing */
-  constructor(private readonly file: Pick<FileHandle, 'writeFile' | 'sync'>) {}
+  constructor(private readonly file: { writeFile(text: string): Promise<void>; sync(): Promise<void> }) {}
 
   async add(key: string, text: string, reason: string): Promise<void> {
     this.count++

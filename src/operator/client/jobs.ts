@@ -6,17 +6,10 @@ import { backupFailed, exportFailed } from '../../admin/whole-file.js'
 import { HoldfastError } from '../../base/errors.js'
 import { explain } from '../../store/disk/damage.js'
 import { readFrames } from '../contract/frames.js'
-import { JOBS, type JobName, type JobReport, type JobRequest, type OperatorProgress } from '../contract/jobs.js'
+import { JOBS, type JobName, type JobReport, type JobRequest } from '../contract/jobs.js'
 import { errorOfProblem } from '../contract/problem.js'
+import type { OperatorJobOptions } from './job-options.js'
 import type { OperatorConnection } from './requests.js'
-
-/** The options of a job. */
-export interface OperatorJobOptions {
-  /** Receives the progress, now and then. */
-  readonly onProgress?: ((progress: OperatorProgress) => void) | undefined
-  /** Signal that ends the job, in the server too. Then the call rejects with the reason of the signal. */
-  readonly signal?: AbortSignal | undefined
-}
 
 /** Has the server do a job. @throws HoldfastError that the server threw, or `OPERATOR_UNAVAILABLE`; `BACKUP_FAILED` if the stream fails */
 export async function callJob<Name extends JobName>(
