@@ -151,7 +151,7 @@ function parseIdentity(dir: string, text: string): Identity {
   if (identity?.repairing) {
     throw new HoldfastError(
       'STORE_INCOMPLETE',
-      `The repair of the store ${dir} was interrupted while it put the repaired database in the place of the damaged one. ${repairCommand(dir)} again, which ends it.`,
+      `The repair of the store ${dir} was interrupted while it put the repaired database in the place of the damaged one. Run ${repairCommand(dir)} again, which ends it.`,
       { details: { dir } },
     )
   }

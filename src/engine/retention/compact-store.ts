@@ -13,7 +13,8 @@ export interface CompactOptions {
   readonly signal?: AbortSignal | undefined
 }
 
-const OPTIONS: Names<CompactOptions> = { onProgress: true, signal: true }
+/** Names of the options of `compact`. */
+export const COMPACT_OPTIONS: Names<CompactOptions> = { onProgress: true, signal: true }
 
 const MIB = 1_048_576
 /** Room for the new tables of a slice and for a log: LevelDB deletes the old tables afterwards. */
@@ -28,7 +29,7 @@ export async function compactStore(
   options: CompactOptions,
   readFree: ReadFree = statfs,
 ): Promise<CompactionReport> {
-  checkOptionsOf('compact', options, OPTIONS)
+  checkOptionsOf('compact', options, COMPACT_OPTIONS)
   const { onProgress, signal } = options
   if (onProgress !== undefined) checkFunction('onProgress', onProgress)
   if (signal !== undefined && !(signal instanceof AbortSignal)) throw expected('signal', 'an AbortSignal', signal)

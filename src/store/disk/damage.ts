@@ -7,16 +7,16 @@
  */
 import { HoldfastError } from '../../base/errors.js'
 
-/** The command that repairs the store, as the beginning of a sentence. */
+/** The command that repairs the store. */
 export function repairCommand(dir: string): string {
-  return `Run \`npx holdfast repair --dir ${dir}\``
+  return `\`npx holdfast repair --dir ${dir}\``
 }
 
 /** Creates the refusal of a store with damage that `acceptDamage` accepts. */
 export function storeDamaged(dir: string, damage: string): HoldfastError {
   return new HoldfastError(
     'STORE_DAMAGED',
-    `The store ${dir} is damaged: ${damage}. Restore a backup. ${repairCommand(dir)} to keep what is whole, or open it with \`acceptDamage: true\` to continue without what is missing; the recovery report then lists what was accepted.`,
+    `The store ${dir} is damaged: ${damage}. Restore a backup, or run ${repairCommand(dir)} to keep what is whole, or open it with \`acceptDamage: true\` to continue without what is missing; the recovery report then lists what was accepted.`,
     { details: { dir, damage } },
   )
 }
@@ -26,7 +26,7 @@ export function databaseBroken(cause: unknown, dir?: string): HoldfastError {
   const damage = explain(cause)
   return new HoldfastError(
     'STORE_DAMAGED',
-    `${dir === undefined ? 'The store' : `The store ${dir}`} is damaged: its database cannot be read: ${damage}. Restore a backup. ${dir === undefined ? 'Run `npx holdfast repair`' : repairCommand(dir)} to keep what is whole; \`acceptDamage\` does not help here.`,
+    `${dir === undefined ? 'The store' : `The store ${dir}`} is damaged: its database cannot be read: ${damage}. Restore a backup, or run ${dir === undefined ? '`npx holdfast repair`' : repairCommand(dir)} to keep what is whole; \`acceptDamage\` does not help here.`,
     { cause, details: { dir, damage } },
   )
 }

@@ -10,12 +10,14 @@ import { AUDIT_OPTIONS } from '../../../src/api/audit.js'
 import { LIST_OPTIONS } from '../../../src/api/list.js'
 import { CALL_OPTIONS } from '../../../src/engine/checks/call-options.js'
 import { START_OPTIONS } from '../../../src/engine/lifecycle/start.js'
+import { COMPACT_OPTIONS } from '../../../src/engine/retention/compact-store.js'
 import {
   type AuditOptions,
   type CancelOptions,
   type ClientRestoreOptions,
   type ClientSaveOptions,
   type CloseOptions,
+  type CompactOptions,
   defineTask,
   Holdfast,
   type HoldfastError,
@@ -209,6 +211,15 @@ const CALLS = {
     names: AUDIT_OPTIONS,
     rows: { taskId: [5, {}, ...NOTHING_ELSE], since: INSTANT, limit: [...COUNT, 10_001] } satisfies Rows<AuditOptions>,
     run: (f, o) => f.holdfast.audit(o),
+  },
+  compact: {
+    call: 'compact',
+    names: COMPACT_OPTIONS,
+    rows: {
+      onProgress: [5, 'x', {}, ...NOTHING_ELSE],
+      signal: [5, 'x', {}, new AbortController(), ...NOTHING_ELSE],
+    } satisfies Rows<CompactOptions>,
+    run: (f, o) => f.holdfast.compact(o),
   },
   close: {
     call: 'close',

@@ -97,7 +97,9 @@ describe('a store is STORE_DAMAGED, and the advice is to restore a copy', () => 
     await harm(file)
     const said = expect.objectContaining({
       code: 'STORE_DAMAGED',
-      message: expect.stringMatching(/Restore a copy of the whole directory; `acceptDamage` does not help/),
+      message: expect.stringMatching(
+        /Restore a backup, or run `npx holdfast repair --dir \S+` to keep what is whole; `acceptDamage` does not help/,
+      ),
     })
     await expect(open(dir)).rejects.toThrow(said)
     await expect(open(dir, true)).rejects.toThrow(said)
