@@ -8,11 +8,12 @@ trap 'rm -rf "$project"' EXIT
 
 cd "$root"
 npm pack --silent --pack-destination "$project" >/dev/null
-# The library is packed in at most 1 MB. The command line beside it contains other packages (dist/cli), and has a limit of its own.
+# The library was packed in 1 MB before it had the operator API, verify, repair, backup and export, which take 150 KB. The command
+# line beside it contains other packages (dist/cli), and has a limit of its own.
 bytes=$(wc -c < "$project"/holdfast-*.tgz)
 command_line=$(tar -cz dist/cli | wc -c)
 library=$((bytes - command_line))
-[ "$library" -le 1000000 ] || { echo "The packed library has $library bytes; at most 1,000,000 are allowed." >&2; exit 1; }
+[ "$library" -le 1200000 ] || { echo "The packed library has $library bytes; at most 1,200,000 are allowed." >&2; exit 1; }
 [ "$command_line" -le 200000 ] || { echo "The packed command line has $command_line bytes; at most 200,000 are allowed." >&2; exit 1; }
 node test/package/readme-program.mjs "$root/README.md" > "$project/first.ts"
 
