@@ -124,6 +124,30 @@ const INCIDENTS: Readonly<Record<string, Incident>> = {
       'until the bookings have ended': () => run.untilState('booking', 'settled'),
     },
   },
+  'move.md': {
+    deeds: {
+      async 'a server runs'() {
+        await run.startServer('version 1')
+        for (const type of ['booking', 'booking']) {
+          await run.call((client) => client.startTask({ type, owner: 'ann' }))
+          await run.until(async () => (await run.stepsOf(type)).every((done) => done === 2))
+        }
+      },
+      'stop the server': () => run.stopServers(),
+      async 'the server starts on the new machine'() {
+        const dir = run.path('/mnt/new/flights')
+        await run.startServer('version 1', dir)
+        await run.untilState('booking', 'running', dir)
+      },
+      async 'until the bookings have ended'() {
+        const dir = run.path('/mnt/new/flights')
+        writeFileSync(run.path('/mnt/new/service-is-up'), '')
+        await run.stopServers()
+        await run.startServer('version 1', dir)
+        await run.untilState('booking', 'settled', dir)
+      },
+    },
+  },
 }
 
 const pages = readdirSync(FOLDER).filter((name) => name !== 'index.md')
