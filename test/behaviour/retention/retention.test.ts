@@ -443,7 +443,7 @@ async function play(death?: { atWrite: number; applied: boolean }) {
 
 test('expiry and sweep leave nothing of a task, whatever write the process dies at', async () => {
   const calm = await play()
-  expect(calm.keys).toEqual(['meta/life', 'meta/totals'])
+  expect(calm.keys).toEqual(['meta/life', 'meta/totals', 'meta/audit'])
   expect(calm.settled).toMatchObject({
     completed: 2,
     failed: 1,
@@ -462,7 +462,7 @@ test('expiry and sweep leave nothing of a task, whatever write the process dies 
       const { completionMs: __, ...settled } = crashed.settled
       // The report of the last recovery is one bounded value.
       const keys = crashed.keys.filter((key) => key !== 'meta/recovery')
-      expect(keys, where).toEqual(['meta/life', 'meta/totals'])
+      expect(keys, where).toEqual(['meta/life', 'meta/totals', 'meta/audit'])
       expect(settled, where).toEqual(counted)
     }
   }

@@ -137,6 +137,6 @@ test('only the records of the store itself are left, in every kind of use', asyn
   await clock.advance(90 * DAY_MS)
   await untilIdle(server.holdfast)
   // A store in a directory has `meta/format` too.
-  expect(kindsIn(server)).toEqual(['chain', 'meta/life', 'meta/recovery', 'meta/totals'])
+  expect(kindsIn(server)).toEqual(['chain', 'meta/audit', 'meta/life', 'meta/recovery', 'meta/totals'])
   await server.close()
 }, 120_000)
