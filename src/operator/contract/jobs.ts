@@ -77,8 +77,8 @@ export interface JobRoute {
   readonly summary: string
   readonly body: z.ZodObject
   readonly report: z.ZodType
-  /** True if the stream has bytes with inputs, results and states. A caller that may not see values is refused. */
-  readonly hasValues: boolean
+  /** True if the stream for a request has inputs, results and states. A caller that may not see values is refused. */
+  readonly hasValues: (request: Readonly<Record<string, unknown>>) => boolean
   /** True if the job changes what a client can read, so that a client that lost its answer has to look. */
   readonly changesStore: boolean
 }
@@ -89,7 +89,7 @@ export const JOBS = {
     summary: 'Checks every record of the store, while its tasks run.',
     body: z.strictObject({}),
     report: VerifyView,
-    hasValues: false,
+    hasValues: () => false,
     changesStore: false,
   },
   backup: {
@@ -97,7 +97,7 @@ export const JOBS = {
     summary: 'Sends a backup of the store, while its tasks run. The server opens no file that a client names.',
     body: z.strictObject({ acceptDamage: z.boolean().optional().describe('`true` to copy a damaged store too.') }),
     report: BackupView,
-    hasValues: true,
+    hasValues: () => true,
     changesStore: false,
   },
   compact: {
@@ -105,7 +105,7 @@ export const JOBS = {
     summary: 'Compacts the database, while the tasks run.',
     body: z.strictObject({}),
     report: z.object({ bytesBefore: z.number(), bytesAfter: z.number() }),
-    hasValues: false,
+    hasValues: () => false,
     changesStore: false,
   },
   exportTask: {
@@ -118,7 +118,7 @@ export const JOBS = {
       move: z.boolean().optional(),
     }),
     report: ExportView,
-    hasValues: true,
+    hasValues: ({ redact }) => redact !== true,
     changesStore: false,
   },
 } as const satisfies Record<string, JobRoute>

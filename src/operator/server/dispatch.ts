@@ -142,13 +142,13 @@ async function openJob(
 ): Promise<Response> {
   const { path, body: schema, hasValues }: JobRoute = JOBS[name]
   if (readOnly) return problemResponse(onlyReads(request.method, path))
-  if (hasValues && hidesValues) {
-    const message = `The answer of ${path} has inputs, results and states, and this caller may not see them.`
-    return problemResponse({ code: 'OPERATOR_REFUSED', message })
-  }
   const body = await bodyOf(request, bodyBytesMax)
   if (body instanceof Response) return body
   const given = checked(schema, body, 'body')
+  if (hidesValues && hasValues(given)) {
+    const message = `The answer of ${path} has inputs, results and states, and this caller may not see them.`
+    return problemResponse({ code: 'OPERATOR_REFUSED', message })
+  }
   const act = target.jobs[name] as (given: object, control: JobControl) => Promise<unknown>
   return jobs.open((control) => act(given, control), request.signal)
 }

@@ -184,11 +184,22 @@ test('in an author’s server, a caller that may only read gets no job, and one 
   const { holdfast } = await openStore({ tasks: [talk] })
   const caller = { actor: 'web: ann', readOnly: true, showValues: false }
   const handler = operatorHandler(holdfast, { authorize: () => caller })
-  const post = (path: string) =>
-    handler.fetch(new Request(`http://localhost${path}`, { method: 'POST', headers: { 'holdfast-protocol': '1' } }))
+  const post = (path: string, body?: object) =>
+    handler.fetch(
+      new Request(`http://localhost${path}`, {
+        method: 'POST',
+        headers: { 'holdfast-protocol': '1', 'content-type': 'application/json' },
+        body: JSON.stringify(body ?? {}),
+      }),
+    )
   expect((await post('/v1/verify')).status).toBe(403)
   caller.readOnly = false
   expect((await post('/v1/backup')).status).toBe(403)
+  const { taskId } = await holdfast.start(talk, undefined)
+  for (const redact of [undefined, false]) expect((await post('/v1/export', { taskId, redact })).status).toBe(403)
+  const redacted = await (await post('/v1/export', { taskId, redact: true })).text()
+  expect(redacted).toContain('"redacted":true')
+  expect(redacted).toContain('"kind":"done"')
   const verified = await post('/v1/verify')
   expect(verified.headers.get('content-type')).toBe('application/octet-stream')
   expect(await verified.text()).toContain('"kind":"done"')

@@ -58,7 +58,11 @@ test('an import that dies at any of its writes leaves the whole task or nothing,
   const calm = new MemoryDisk()
   const first = await open(calm, new ManualClock(Date.now()))
   const before = calm.writes
+  const parked: [string, boolean][] = []
+  first.on('task:parked', (event) => void parked.push([event.taskId, calm.content.has(`live/${event.taskId}`)]))
   await importTask({ holdfast: first, stream: chunks() })
+  // Only what is on disk is notified.
+  expect(parked).toEqual([[taskId, true]])
   const writes = calm.writes - before
   await first.close()
   expect(writes).toBeGreaterThan(4)
