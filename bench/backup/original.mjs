@@ -10,6 +10,8 @@ import { forEachOf, trialTasks } from './tasks.mjs'
 
 const CLIENTS = 16
 const PAUSE_MS = 5
+// While a copy runs, so that the store grows by what is measured.
+const PAUSE_MS_BESIDE = 200
 const ECHO_EVERY = 10
 const [dir = '', tasks = ''] = process.argv.slice(2)
 
@@ -49,6 +51,7 @@ const longest = watchLoop()
 
 let next = 0
 let isLoaded = false
+let pauseMs = PAUSE_MS
 /** @type {Promise<void>[]} */
 let clients = []
 
@@ -62,7 +65,7 @@ async function client() {
       if ((await holdfast.result(id)) !== id) faults.push(`${id} has another result`)
       echoes.push(id)
     }
-    await delay(PAUSE_MS)
+    await delay(pauseMs)
   }
 }
 
@@ -75,8 +78,10 @@ async function advance(taskId, message) {
 
 /** @type {Record<string, (given: any) => Promise<object>>} */
 const acts = {
-  /** Begins or ends the load. */
-  async load({ on }) {
+  /** Begins or ends the load, or makes it small. */
+  async load({ on, isSmall }) {
+    pauseMs = isSmall ? PAUSE_MS_BESIDE : PAUSE_MS
+    if (on && isLoaded) return {}
     isLoaded = on
     if (on) clients = Array.from({ length: CLIENTS }, client)
     else await Promise.all(clients)
@@ -94,12 +99,15 @@ const acts = {
     const acknowledged = { steps: Object.fromEntries(steps), echoes }
     echoes = []
     calls = new Map()
+    // What this function did in the same tick is no part of the backup.
+    await delay(10)
     longest()
     times = []
     const from = performance.now()
     const { commit, records, bytes, verification } = await createBackup({ holdfast, file })
     const ms = performance.now() - from
-    return { ms, times, ...longest(), commit, records, bytes, isSound: verification.isSound, acknowledged }
+    const rssMb = Math.round(process.memoryUsage.rss() / 1e6)
+    return { ms, times, ...longest(), rssMb, commit, records, bytes, isSound: verification.isSound, acknowledged }
   },
   /** Compares the calls of a copy with those of this process since its backup. */
   async compare({ called }) {

@@ -66,6 +66,7 @@ async function run() {
     const file = join(base, 'file')
     const made = await backup(call, file)
     const after = await call(watched)
+    await call({ act: 'load', on: true, isSmall: true })
     const copy = await runCopy(file, made.acknowledged)
     same += (await call({ act: 'compare', called: copy.called })).same
     await call({ act: 'load', on: false })
@@ -86,6 +87,7 @@ async function run() {
       holdMs: rounded(made.holdMs),
       holdMsQuiet: rounded(quiet.holdMs),
       holdMsWithout: rounded(Math.max(before.holdMs, after.holdMs)),
+      rssMb: made.rssMb,
       settled: copy.settled,
       faults: faults.length,
       load: rounded(loadavg()[0]),
