@@ -31,3 +31,10 @@ export type BackupPart =
   | { readonly kind: 'header'; readonly header: BackupHeader }
   | { readonly kind: 'records'; readonly records: readonly [key: string, text: string][] }
   | { readonly kind: 'footer'; readonly footer: BackupFooter }
+
+/** A `Writable` of Node, such as a response of an HTTP server. */
+export interface BackupStream {
+  write(bytes: Uint8Array): boolean
+  end(): unknown
+  destroy(error?: Error): unknown
+}

@@ -5,28 +5,18 @@
  *   priority: it verifies every record of the links, and writes the file.
  */
 import { readFileSync } from 'node:fs'
-import type { Readable, Writable } from 'node:stream'
-import { finished, pipeline } from 'node:stream/promises'
 import { systemClock } from '../base/clock.js'
 import { HoldfastError } from '../base/errors.js'
-import { checkFlag, checkFunction, checkFunctionsOf, checkOptionsOf, expected, type Names } from '../base/expected.js'
-import { explain } from '../store/disk/damage.js'
+import { checkFlag, checkFunction, checkOptionsOf, expected, type Names } from '../base/expected.js'
 import { FORMAT_VERSION } from '../store/disk/layout.js'
 import type { StoreCopy } from '../store/store.js'
 import { BACKUP_VERSION } from './backup-format.js'
-import type { BackupFooter } from './backup-parts.js'
-import type { JobProgress } from './job.js'
+import type { BackupFooter, BackupStream } from './backup-parts.js'
+import type { JobEnd, JobProgress } from './job.js'
 import { moveDirectory, moveOpen } from './move-store.js'
-import { runJob } from './run-job.js'
+import { intoOutput, runInto } from './run-job.js'
 import { checkSignal, checkSource, copyOf, reportOf, type VerifyReport } from './verify.js'
-import { backupFailed, wholeFile } from './whole-file.js'
-
-/** A `Writable` of Node, such as a response of an HTTP server. */
-export interface BackupStream {
-  write(bytes: Uint8Array): boolean
-  end(): unknown
-  destroy(error?: Error): unknown
-}
+import { backupFailed } from './whole-file.js'
 
 /** The options of `createBackup`. */
 export interface BackupOptions {
@@ -90,9 +80,6 @@ export async function createBackup(options: BackupOptions): Promise<BackupReport
   checkFlag('acceptDamage', acceptDamage)
   if (onProgress !== undefined) checkFunction('onProgress', onProgress)
   checkSignal(signal)
-  if ((file === undefined) === (stream === undefined)) {
-    throw new TypeError('Expected the options of `createBackup` to have either `file` or `stream`')
-  }
   const make = async (partial: string | undefined) => {
     const copy = await copyOf('createBackup', options)
     try {
@@ -101,22 +88,15 @@ export async function createBackup(options: BackupOptions): Promise<BackupReport
       await copy.remove()
     }
   }
-  if (stream === undefined) {
-    if (typeof file !== 'string' || file === '') throw expected('file', 'a non-empty path', file)
-    if (!move) return wholeFile(file, make)
-    const { dir, holdfast } = checkSource('createBackup', options)
-    const moving = (copy: StoreCopy, partial: string) =>
-      write(copy, { partial, stream, acceptDamage, onProgress, signal })
-    return holdfast === undefined ? moveDirectory(dir, file, moving) : moveOpen(holdfast, file, moving)
+  if (!move) return intoOutput('createBackup', { file, stream }, make, backupFailed)
+  if (file === undefined || stream !== undefined) {
+    throw new TypeError('Expected `move` with `file`: a store is moved once the whole file is on disk')
   }
-  checkFunctionsOf('stream', stream, ['write', 'end', 'destroy'])
-  if (move) throw new TypeError('Expected `move` with `file`: a store is moved once the whole file is on disk')
-  try {
-    return await make(undefined)
-  } catch (error) {
-    stream.destroy()
-    throw error
-  }
+  if (typeof file !== 'string' || file === '') throw expected('file', 'a non-empty path', file)
+  const { dir, holdfast } = checkSource('createBackup', options)
+  const moving = (copy: StoreCopy, partial: string) =>
+    write(copy, { partial, stream: undefined, acceptDamage, onProgress, signal })
+  return holdfast === undefined ? moveDirectory(dir, file, moving) : moveOpen(holdfast, file, moving)
 }
 
 interface Output extends Pick<BackupOptions, 'stream' | 'onProgress' | 'signal'> {
@@ -129,30 +109,13 @@ async function write(copy: StoreCopy, { partial, stream, acceptDamage, ...option
   const { path: databaseDir, storeId, anchored } = copy
   const createdAt = systemClock.now()
   const header = { backup: BACKUP_VERSION, format: FORMAT_VERSION, storeId, createdAt, version: packageVersion() }
-  let streaming: Promise<void> = Promise.resolve()
-  const onStream = (backup: Readable) => {
-    // Ended once the process has said that the backup is whole.
-    streaming = pipeline(backup, stream as Writable, { end: false })
-    streaming.catch(() => {}) // Awaited below, once the process has ended.
-  }
   const job = { databaseDir, storeId, anchored, backup: { file: partial ?? null, header, acceptDamage } }
-  const end = await runJob(job, { ...options, onStream: stream && onStream })
-  await streaming.catch(streamFailed)
+  const isWhole = (end: JobEnd) => end.kind === 'done' && end.footer !== undefined
+  const end = await runInto(job, stream, options, { isWhole, failed: backupFailed })
   if (end.kind === 'failed') throw backupFailed(end.message)
   const verification = reportOf(storeId, end)
   if (end.kind !== 'done' || !end.footer) throw refusedFor(verification)
-  if (stream) await ended(stream as Writable).catch(streamFailed)
   return { ...end.footer, storeId, createdAt, verification }
-}
-
-async function ended(stream: Writable): Promise<void> {
-  const over = finished(stream, { readable: false })
-  stream.end()
-  await over
-}
-
-function streamFailed(error: unknown): never {
-  throw backupFailed(`the stream failed: ${explain(error)}`, error)
 }
 
 function refusedFor({ findings, findingCounts, storeId }: VerifyReport): HoldfastError {

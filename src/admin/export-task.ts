@@ -7,8 +7,6 @@
  *   parked or settled here, and parked in the file: it runs in neither store before a `resume`, and is never lost.
  */
 import { rm } from 'node:fs/promises'
-import type { Readable, Writable } from 'node:stream'
-import { finished, pipeline } from 'node:stream/promises'
 import { type Duration, durationMs } from '../base/duration.js'
 import { HoldfastError } from '../base/errors.js'
 import { checkFlag, checkFunctionsOf, checkOptionsOf, expected, InvalidArgument, type Names } from '../base/expected.js'
@@ -18,11 +16,13 @@ import { taskNotFound } from '../engine/core/consistent-read.js'
 import { engineOf } from '../engine/recovery/open-engines.js'
 import { explain } from '../store/disk/damage.js'
 import { FORMAT_VERSION } from '../store/disk/layout.js'
-import { type BackupStream, packageVersion } from './create-backup.js'
+import type { BackupStream } from './backup-parts.js'
+import { packageVersion } from './create-backup.js'
+import type { JobEnd } from './job.js'
 import type { ExportFooter, ExportHeader } from './portable/format.js'
 import { openAtRest, type PortableStore, storeOfEngine } from './portable/hosts.js'
 import { endMove, prepareMove } from './portable/move.js'
-import { runJob } from './run-job.js'
+import { runInto } from './run-job.js'
 import { checkSignal } from './verify.js'
 import { assertFreeName, exportFailed, wholeFile } from './whole-file.js'
 
@@ -192,12 +192,6 @@ export async function writeExport(
     if (error instanceof HoldfastError || error instanceof TypeError) throw error
     throw exportFailed(`the files of the store could not be copied: ${explain(error)}`, error)
   })
-  let streaming: Promise<void> = Promise.resolve()
-  const onStream = (bytes: Readable) => {
-    // Ended once the process has said that the export is whole.
-    streaming = pipeline(bytes, stream as Writable, { end: false })
-    streaming.catch(() => {}) // Awaited below, once the process has ended.
-  }
   try {
     const { path: databaseDir, storeId, anchored } = copy
     const about = {
@@ -209,10 +203,9 @@ export async function writeExport(
       redacted: redact,
     }
     const job = { databaseDir, storeId, anchored, task: { taskId, about, file: partial ?? null } }
-    const end = await runJob(job, { signal, onStream: stream && onStream })
+    const isWhole = (end: JobEnd) => end.kind === 'done' && end.exported !== undefined
+    const end = await runInto(job, stream, { signal }, { isWhole, failed: exportFailed })
     if (end.kind !== 'done' || !end.exported) throw failureOf(end)
-    await streaming.catch(streamFailed)
-    if (stream) await ended(stream as Writable).catch(streamFailed)
     const { header, ...footer } = end.exported
     return { ...header, ...footer }
   } finally {
@@ -220,20 +213,10 @@ export async function writeExport(
   }
 }
 
-async function ended(stream: Writable): Promise<void> {
-  const over = finished(stream, { readable: false })
-  stream.end()
-  await over
-}
-
-function failureOf(end: Awaited<ReturnType<typeof runJob>>): HoldfastError {
+function failureOf(end: JobEnd): HoldfastError {
   if (end.kind === 'crashed') return exportFailed(`LevelDB ended the process that read the store (${end.how})`)
   if (end.kind !== 'failed') return exportFailed('the process that reads the store wrote nothing')
   const { code, message } = end
   if (code === 'TASK_NOT_FOUND' || code === 'RECORD_DAMAGED') return new HoldfastError(code, message)
   return exportFailed(message)
-}
-
-function streamFailed(error: unknown): never {
-  throw exportFailed(`the stream failed: ${explain(error)}`, error)
 }

@@ -1,4 +1,5 @@
 /** Jobs of a worker process, and its messages. */
+import type { AuditChecked, AuditJob } from './audit/audit-job.js'
 import type { BackupFooter, BackupHeader } from './backup-parts.js'
 import type { Exported, TaskToExport } from './portable/read-task.js'
 import type { RepairedDatabase } from './repair/changes.js'
@@ -29,6 +30,8 @@ export interface Job {
     /** File to write; `null` to write to the file descriptor `STREAM_FD`. */
     readonly file: string | null
   }
+  /** Reads the audit only. */
+  readonly audit?: AuditJob
 }
 
 /** File descriptor for messages of a worker, one line of JSON each. */
@@ -63,6 +66,8 @@ export interface JobResult extends FoundSoFar {
   readonly exported?: Exported | undefined
   /** Result of a repair. */
   readonly repaired?: RepairedDatabase | undefined
+  /** Result of a job that reads the audit; `undefined` if LevelDB could not open or read the copy. */
+  readonly audit?: AuditChecked | undefined
 }
 
 /** Progress of a job. */

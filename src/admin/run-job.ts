@@ -1,10 +1,15 @@
-/** Runs a job in a worker process. */
+/** Runs a job in a worker process, and puts its bytes into a file or a stream. */
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import type { Readable } from 'node:stream'
+import type { Readable, Writable } from 'node:stream'
+import { finished, pipeline } from 'node:stream/promises'
 import { fileURLToPath } from 'node:url'
+import { checkFunctionsOf, expected } from '../base/expected.js'
+import { explain } from '../store/disk/damage.js'
+import type { BackupStream } from './backup-parts.js'
 import type { FoundSoFar, Job, JobEnd, JobMessage, JobProgress } from './job.js'
+import { type Failed, wholeFile } from './whole-file.js'
 
 // From source, as the tests of this repository run, the worker is TypeScript. In the package, it is a file of dist itself,
 // and this code is in an entry in a folder of dist, or in a file that entries share.
@@ -79,4 +84,68 @@ function startJob(job: Job, { onProgress, onStream, signal }: RunJobOptions): Pr
       resolve(end ?? crash ?? { kind: 'failed', message: `the process that reads the store ended with ${how}` })
     })
   })
+}
+
+/** Where the output of a job goes: either a file or a stream. */
+export interface OutputOption {
+  readonly file?: string | undefined
+  readonly stream?: BackupStream | undefined
+}
+
+/**
+ * Has `make` write a file, or into the stream. The stream is destroyed if it fails.
+ * @param make gets the path to write, which gets its name at the end; `undefined` for a stream
+ * @throws TypeError for options that name neither or both
+ */
+export async function intoOutput<T>(
+  call: string,
+  { file, stream }: OutputOption,
+  make: (partial: string | undefined) => Promise<T>,
+  failed: Failed,
+): Promise<T> {
+  if ((file === undefined) === (stream === undefined)) {
+    throw new TypeError(`Expected the options of \`${call}\` to have either \`file\` or \`stream\``)
+  }
+  if (stream === undefined) {
+    if (typeof file !== 'string' || file === '') throw expected('file', 'a non-empty path', file)
+    return wholeFile(file, make, failed)
+  }
+  checkFunctionsOf('stream', stream, ['write', 'end', 'destroy'])
+  try {
+    return await make(undefined)
+  } catch (error) {
+    stream.destroy()
+    throw error
+  }
+}
+
+/**
+ * Runs a job whose bytes go into `stream`, if there is one. The stream is ended once `isWhole` accepts the end of the job, so an
+ * ended stream is a whole one.
+ */
+export async function runInto(
+  job: Job,
+  stream: BackupStream | undefined,
+  options: Omit<RunJobOptions, 'onStream'>,
+  { isWhole, failed }: { readonly isWhole: (end: JobEnd) => boolean; readonly failed: Failed },
+): Promise<JobEnd> {
+  if (!stream) return runJob(job, options)
+  let streaming: Promise<void> = Promise.resolve()
+  const onStream = (bytes: Readable) => {
+    streaming = pipeline(bytes, stream as Writable, { end: false })
+    streaming.catch(() => {}) // Awaited below, once the process has ended.
+  }
+  const end = await runJob(job, { ...options, onStream })
+  const streamFailed = (error: unknown): never => {
+    throw failed(`the stream failed: ${explain(error)}`, error)
+  }
+  await streaming.catch(streamFailed)
+  if (isWhole(end)) await ended(stream as Writable).catch(streamFailed)
+  return end
+}
+
+async function ended(stream: Writable): Promise<void> {
+  const over = finished(stream, { readable: false })
+  stream.end()
+  await over
 }

@@ -9,6 +9,9 @@ import { HoldfastError } from '../base/errors.js'
 import { explain } from '../store/disk/damage.js'
 import { fsyncDirectory } from '../store/disk/files.js'
 
+/** Creates the error of a file that could not be written. */
+export type Failed = (reason: string, cause?: unknown) => HoldfastError
+
 /**
  * Has `write` write the file under its other name, and gives it its own name.
  * @param failed creates the error if the file exists or cannot be renamed
@@ -17,7 +20,7 @@ import { fsyncDirectory } from '../store/disk/files.js'
 export async function wholeFile<T>(
   file: string,
   write: (partial: string) => Promise<T>,
-  failed = backupFailed,
+  failed: Failed = backupFailed,
 ): Promise<T> {
   const target = assertFreeName(file, failed)
   const partial = `${target}.partial`
@@ -32,13 +35,13 @@ export async function wholeFile<T>(
 }
 
 /** Checks that no file has the name. @returns its absolute path */
-export function assertFreeName(file: string, failed = backupFailed): string {
+export function assertFreeName(file: string, failed: Failed = backupFailed): string {
   const target = resolve(file)
   if (existsSync(target)) throw failed(`the file ${target} exists; name a new one`)
   return target
 }
 
-async function finish(partial: string, target: string, failed: typeof backupFailed): Promise<void> {
+async function finish(partial: string, target: string, failed: Failed): Promise<void> {
   try {
     const file = await open(partial, 'r+')
     await file.sync().finally(() => file.close())
@@ -57,4 +60,10 @@ export function backupFailed(reason: string, cause?: unknown): HoldfastError {
 /** Creates the error of an export that could not be made. */
 export function exportFailed(reason: string, cause?: unknown): HoldfastError {
   return new HoldfastError('EXPORT_FAILED', `The task could not be exported: ${reason}`, { cause, details: { reason } })
+}
+
+/** Creates the error of an audit that could not be exported. */
+export function auditExportFailed(reason: string, cause?: unknown): HoldfastError {
+  const message = `The audit could not be exported: ${reason}`
+  return new HoldfastError('AUDIT_EXPORT_FAILED', message, { cause, details: { reason } })
 }

@@ -10,6 +10,7 @@ import { FILE_MODE } from '../store/disk/files.js'
 import { type Level, openClassicLevel } from '../store/disk/level.js'
 import { pages } from '../store/disk/pages.js'
 import { checkFiles } from '../store/files/check-files.js'
+import { type AuditJob, checkAudit } from './audit/audit-job.js'
 import { BackupWriter } from './backup-format.js'
 import type { BackupFooter } from './backup-parts.js'
 import { type Job, type JobMessage, type JobPhase, type JobResult, MESSAGE_FD, STREAM_FD } from './job.js'
@@ -27,8 +28,32 @@ function say(message: JobMessage): void {
 
 const progress = (phase: JobPhase) => (done: number) => say({ kind: 'progress', phase, done })
 
+/** Checks and writes the audit of the copy. */
+async function runAudit(job: Job, audit: AuditJob): Promise<JobResult> {
+  const findings = new Findings()
+  const soFar = () => ({ findings: findings.list, findingCounts: findings.counts })
+  // No file is checked: the values of the audit have checksums, and a missing one breaks the chain.
+  say({ kind: 'files-checked', ...soFar() })
+  let level: Level | undefined
+  try {
+    level = await openClassicLevel(job.databaseDir, { create: false })
+    const open = level
+    const check = (write: (bytes: Uint8Array) => Promise<void>) =>
+      checkAudit(open, audit, (text) => write(Buffer.from(text)), progress('verify'))
+    const checked = audit.export ? await writing(audit.export.file, check) : await check(async () => {})
+    await level.close()
+    return { ...soFar(), audit: checked }
+  } catch (error) {
+    await level?.close().catch(() => {})
+    if (!isBroken(error)) throw error
+    findings.find('DATABASE_UNREADABLE', 'db', explain(error))
+    return soFar()
+  }
+}
+
 async function run(job: Job): Promise<JobResult> {
   if (job.task) return { findings: [], findingCounts: {}, exported: await exportTaskOf(job, job.task) }
+  if (job.audit) return runAudit(job, job.audit)
   const findings = new Findings()
   if (job.repair) {
     // LevelDB may end this process from here on.

@@ -82,6 +82,8 @@ function jobsOf(holdfast: object): JobHandlers {
   return {
     verify: async (request, control) => (await load()).verify(request, control),
     backup: async (request, control) => (await load()).backup(request, control),
+    verifyAudit: async (request, control) => (await load()).verifyAudit(request, control),
+    exportAudit: async (request, control) => (await load()).exportAudit(request, control),
     compact: async (request, control) => (await load()).compact(request, control),
     exportTask: async (request, control) => (await load()).exportTask(request, control),
   }

@@ -32,6 +32,9 @@ export const ERROR_CODES = {
   EXPORT_FAILED: 'A task could not be exported. The message has the reason; no file is left under its name.',
   EXPORT_INVALID:
     'The file cannot be imported: another kind of file, interrupted, damaged, redacted, or written by a newer version. The message names the reason.',
+  AUDIT_EXPORT_FAILED: 'The audit could not be exported. The message has the reason; no file is left under its name.',
+  AUDIT_INVALID:
+    'The file is no exported audit, or what was given as a head is none. The message names the reason. Findings about an audit are no error.',
   STORE_UNAVAILABLE: 'The disk refused a write. Tasks pause and continue by themselves; try the call again.',
   STORE_LOST:
     'The store’s lock file was deleted or replaced, so another process may have opened it. The store stops: start the server again.',

@@ -1,6 +1,7 @@
 /** The program `holdfast`: its options, its commands, and the exit code of a run. */
 
 import { HoldfastError } from '../base/errors.js'
+import { addAuditCommands } from './commands/audit.js'
 import { addCheckpointCommands } from './commands/checkpoints.js'
 import { addCopyCommands } from './commands/copies.js'
 import { addDoctor } from './commands/doctor.js'
@@ -29,6 +30,7 @@ export function programFor(terminal: Terminal, release: string): Command {
   addWatchCommands(program.commands.find((command) => command.name() === 'tasks') as Command, terminal)
   addCheckpointCommands(program, terminal)
   addStoreCommands(program, terminal)
+  addAuditCommands(program, terminal)
   addCopyCommands(program, terminal)
   addPortableCommands(program, terminal)
   addDoctor(program, terminal)

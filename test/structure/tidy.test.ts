@@ -57,7 +57,7 @@ const LEVELS = [
   ['engine/lifecycle'],
   ['engine/recovery', 'engine/retention'],
   ['admin/verify'],
-  ['admin/portable', 'admin/repair'],
+  ['admin/portable', 'admin/repair', 'admin/audit'],
   ['admin'],
   ['operator/contract'],
   ['operator/server'],
@@ -154,7 +154,7 @@ test('ARCHITECTURE.md shows the folders as they are', () => {
   const text = readFileSync(new URL('../../ARCHITECTURE.md', import.meta.url), 'utf8')
   const [, shown] = /<!-- folders:begin -->\n```text\n([\s\S]*?)\n```\n<!-- folders:end -->/.exec(text) ?? []
   expect(shown, 'Paste the printed graph between the folders marks of ARCHITECTURE.md.').toBe(picture())
-  const described = [...text.matchAll(/^\| `src\/([^`]+)\/` \|/gm)].map(([, folder]) => folder as string)
+  const described = [...text.matchAll(/^\| `([^`]+)\/` \|/gm)].map(([, folder]) => folder as string)
   const missing = [...folderGraph.keys()].filter((folder) => !described.includes(folder))
   expect(missing, 'Give each folder a sentence in the table of ARCHITECTURE.md.').toEqual([])
   expect(Buffer.byteLength(text)).toBeLessThanOrEqual(8_192)

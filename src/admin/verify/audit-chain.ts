@@ -14,6 +14,14 @@ export interface AuditHead {
   readonly hash: string
 }
 
+/** True for a head. */
+export function isAuditHead(given: unknown): given is AuditHead {
+  const { commit, hash } = (given ?? {}) as Partial<AuditHead>
+  return (
+    Number.isSafeInteger(commit) && (commit as number) >= 0 && typeof hash === 'string' && /^[0-9a-f]{64}$/.test(hash)
+  )
+}
+
 /** A kind of damage to the audit. */
 export type AuditFindingCode =
   /** The entries of the commit are not those that were written, or they were moved here. */
@@ -40,6 +48,8 @@ export interface AuditFinding {
   readonly commit: number
   /** ID of the first entry of that commit. */
   readonly entryId: string
+  /** Line of an exported file, from 1. */
+  readonly line?: number | undefined
   /** Description of the damage. */
   readonly message: string
 }
@@ -231,12 +241,17 @@ export class AuditChain {
     const { commit, prev } = value
     const code = 'CHANGED'
     if (prev === '') return { code, commit, message: 'it has no hash, and there are hashes before it' }
-    if (!this.#isVouchedFor(value, next))
-      return { code, commit, message: 'its hash and those of its neighbours differ' }
     // A value after an unreadable one is not compared, so `before` is none.
     const neighbour = before as Exclude<Before, 'unreadable'>
-    const isRight = neighbour === 'beginning' || neighbour.isOfSize
-    if (isRight && value.bytesBefore > this.#bytesOf(neighbour)) {
+    if (neighbour !== 'beginning' && !neighbour.isOfSize) {
+      return { code, commit: neighbour.commit, message: 'its size is not the one that it counts' }
+    }
+    const missing = value.bytesBefore - this.#bytesOf(neighbour)
+    if (!this.#isVouchedFor(value, next) || (next === undefined && missing < 0)) {
+      return { code, commit, message: 'its hash and those of its neighbours differ' }
+    }
+    if (missing > 0) {
+      value.isOfSize = true
       return { code: 'MISSING', commit, message: 'entries before it are missing' }
     }
     if (neighbour !== 'beginning')

@@ -10,8 +10,8 @@ import type { Command } from '../terminal/packages.js'
 import { progressOn } from '../terminal/progress.js'
 
 // Loaded by the commands that need it, so that `holdfast doctor` works where the native module does not load.
-const loadAdmin = () => import('../../admin/index.js')
-const loadConnect = () => import('../terminal/connect.js')
+export const loadAdmin = () => import('../../admin/index.js')
+export const loadConnect = () => import('../terminal/connect.js')
 
 /** Adds the commands. */
 export function addCopyCommands(program: Command, terminal: Terminal): void {
@@ -115,13 +115,13 @@ export function addCopyCommands(program: Command, terminal: Terminal): void {
 
 type Report = Awaited<ReturnType<OperatorClient['verify']>>
 
-interface RunOptions {
+export interface RunOptions {
   readonly onProgress: (at: OperatorProgress) => void
   readonly signal: AbortSignal
 }
 
 /** Runs long work with a display of its progress. It ends when the user interrupts the command. */
-async function withProgress<T>(context: Context, work: (options: RunOptions) => Promise<T>): Promise<T> {
+export async function withProgress<T>(context: Context, work: (options: RunOptions) => Promise<T>): Promise<T> {
   const progress = progressOn(context)
   const onProgress = ({ phase, done, total }: OperatorProgress) => progress.on(phase, done, total)
   return work({ onProgress, signal: context.terminal.interrupted }).finally(() => progress.end())

@@ -1,11 +1,10 @@
-/** `holdfast stats`, `health`, `recovery` and `audit`: the store as a whole. */
+/** `holdfast stats`, `health` and `recovery`: the store as a whole. */
 
 import type { Connected } from '../terminal/connect.js'
 import { type Context, commandContext, type Terminal } from '../terminal/context.js'
 import { CommandError } from '../terminal/exit-codes.js'
-import { instantText } from '../terminal/output.js'
-import { type Command, Option } from '../terminal/packages.js'
-import { durationOption, shownField } from './tasks.js'
+import type { Command } from '../terminal/packages.js'
+import { shownField } from './tasks.js'
 
 /** Adds the commands. */
 export function addStoreCommands(program: Command, terminal: Terminal): void {
@@ -49,30 +48,6 @@ export function addStoreCommands(program: Command, terminal: Terminal): void {
         },
         { needsServer: begin },
       )
-    })
-  const audit = program.command('audit').description('Read the audit.')
-  audit
-    .command('list')
-    .description('List audit entries, oldest first.')
-    .option('--task <taskId>', 'only entries of this task')
-    .option('--since <duration>', 'only entries of this last time, such as 12h or 7d')
-    .addOption(new Option('--limit <number>', 'number of entries').argParser(Number).default(1_000))
-    .action(async ({ task, since, limit }: AuditOptions, command: Command) => {
-      const context = commandContext(terminal, command)
-      const from = since === undefined ? undefined : terminal.now() - durationOption('--since', since)
-      await context.withStore(async ({ calls }) => {
-        const { entries } = await calls.audit({ taskId: task, since: from, limit })
-        context.output.rows(entries, [
-          { title: 'AT', text: ({ at }) => instantText(at) },
-          { title: 'TASK', text: ({ taskId }) => taskId },
-          { title: 'TYPE', text: ({ type }) => type },
-          { title: 'ACTION', text: ({ action }) => action },
-          { title: 'FROM', text: ({ from }) => from },
-          { title: 'TO', text: ({ to }) => to },
-          { title: 'BY', text: ({ by }) => by },
-          { title: 'WHY', text: ({ why }) => why },
-        ])
-      })
     })
 }
 
@@ -121,12 +96,6 @@ function printResults(output: Context['output'], tasks: readonly RecoveryResult[
     { title: 'REPLAYED', text: ({ replayed }) => replayed },
     { title: 'NOTE', text: ({ reason }) => reason },
   ])
-}
-
-interface AuditOptions {
-  readonly task?: string
-  readonly since?: string
-  readonly limit: number
 }
 
 /** The fields of nested objects as lines with names such as `levels.sinceOpen.completed`. */

@@ -1,6 +1,8 @@
 /** The typed client of the operator API: a function for each route, the jobs, and the feed of events. */
 import { userInfo } from 'node:os'
-import type { BackupStream } from '../../admin/create-backup.js'
+import type { BackupStream } from '../../admin/backup-parts.js'
+import type { AuditHead } from '../../admin/verify/audit-chain.js'
+import { auditExportFailed, exportFailed } from '../../admin/whole-file.js'
 import { checkCount, checkFunctionsOf, checkOptionsOf, expected, type Names } from '../../base/expected.js'
 import { IMPORT_PATH, type ImportView, type JobReport } from '../contract/jobs.js'
 import type { RequestOf, ResponseOf, Route, Wire } from '../contract/route.js'
@@ -91,6 +93,16 @@ export type OperatorClient = OperatorRouteCalls & {
    * @throws HoldfastError as `importTask`; `OPERATOR_UNAVAILABLE`, perhaps with `mayBeWritten`
    */
   importTask(options: OperatorImportOptions): Promise<Wire<typeof ImportView>>
+  /**
+   * Verifies the hash chain of the audit, as `verifyAudit` of `holdfast/admin` does, in a process that the server starts.
+   * @throws HoldfastError as `verifyAudit`; `LIMIT_EXCEEDED` while the server runs another job, `CLOSED`, `OPERATOR_UNAVAILABLE`
+   */
+  verifyAudit(options?: OperatorVerifyAuditOptions): Promise<JobReport<'verifyAudit'>>
+  /**
+   * Exports the audit, as `exportAudit` of `holdfast/admin` does, and writes its lines into a stream of this process.
+   * @throws HoldfastError as `exportAudit`; `LIMIT_EXCEEDED` while the server runs another job, `CLOSED`, `OPERATOR_UNAVAILABLE`
+   */
+  exportAudit(options: OperatorExportAuditOptions): Promise<JobReport<'exportAudit'>>
   /** Ends the kept connections. */
   close(): void
 }
@@ -119,6 +131,20 @@ export interface OperatorImportOptions {
   readonly stream: AsyncIterable<Uint8Array>
   /** Signal that ends the call. */
   readonly signal?: AbortSignal | undefined
+}
+
+/** The options of `verifyAudit` of an `OperatorClient`. */
+export interface OperatorVerifyAuditOptions extends OperatorJobOptions {
+  /** Head of an earlier export. Without it, entries that were cut off at the end are not found. */
+  readonly head?: AuditHead | undefined
+  /** Instant since which all entries must be kept, in milliseconds since the epoch. */
+  readonly keptSince?: number | undefined
+}
+
+/** The options of `exportAudit` of an `OperatorClient`. */
+export interface OperatorExportAuditOptions extends OperatorJobOptions {
+  /** Receives the lines. It is ended after the last byte, and destroyed if the export fails. */
+  readonly stream: BackupStream
 }
 
 /** The options of `backup` of an `OperatorClient`. */
@@ -164,10 +190,16 @@ export function operatorClient(options: OperatorClientOptions): OperatorClient {
     compact: (options = {}) => callJob(connection, 'compact', {}, options),
     exportTask: async ({ taskId, redact, move, ...options }) => {
       checkFunctionsOf('stream', options.stream, ['write', 'end', 'destroy'])
-      return callJob(connection, 'exportTask', { taskId, redact, move }, options)
+      return callJob(connection, 'exportTask', { taskId, redact, move }, { ...options, failed: exportFailed })
     },
     importTask: ({ stream, signal }) =>
       connection.call({ method: 'POST', path: IMPORT_PATH, stream, signal }) as Promise<Wire<typeof ImportView>>,
+    verifyAudit: ({ head, keptSince, ...options } = {}) =>
+      callJob(connection, 'verifyAudit', { head, keptSince }, options),
+    exportAudit: async (options) => {
+      checkFunctionsOf('stream', options.stream, ['write', 'end', 'destroy'])
+      return callJob(connection, 'exportAudit', {}, { ...options, failed: auditExportFailed })
+    },
     close: () => connection.close(),
   }
 }

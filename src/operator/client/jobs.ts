@@ -1,8 +1,8 @@
 /** The client's side of jobs: reads the frames of an answer, and writes the bytes into a stream. */
 import type { Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import type { BackupStream } from '../../admin/create-backup.js'
-import { backupFailed, exportFailed } from '../../admin/whole-file.js'
+import type { BackupStream } from '../../admin/backup-parts.js'
+import { backupFailed, type Failed } from '../../admin/whole-file.js'
 import { HoldfastError } from '../../base/errors.js'
 import { explain } from '../../store/disk/damage.js'
 import { readFrames } from '../contract/frames.js'
@@ -11,12 +11,18 @@ import { errorOfProblem } from '../contract/problem.js'
 import type { OperatorJobOptions } from './job-options.js'
 import type { OperatorConnection } from './requests.js'
 
+interface StreamOptions {
+  readonly stream?: BackupStream | undefined
+  /** Creates the error of a stream that fails. */
+  readonly failed?: Failed | undefined
+}
+
 /** Has the server do a job. @throws HoldfastError that the server threw, or `OPERATOR_UNAVAILABLE`; `BACKUP_FAILED` if the stream fails */
 export async function callJob<Name extends JobName>(
   connection: OperatorConnection,
   name: Name,
   request: JobRequest<Name>,
-  { onProgress, signal, stream }: OperatorJobOptions & { readonly stream?: BackupStream | undefined },
+  { onProgress, signal, stream, failed = backupFailed }: OperatorJobOptions & StreamOptions,
 ): Promise<JobReport<Name>> {
   const { path, changesStore } = JOBS[name]
   const sending = { method: 'POST', path, body: JSON.stringify(request), signal, onlyReads: !changesStore } as const
@@ -40,7 +46,7 @@ export async function callJob<Name extends JobName>(
     signal?.throwIfAborted()
     if (!report) throw connection.lost(sending, undefined)
   }
-  if (stream) await write(bytes(), stream, signal, name === 'exportTask' ? exportFailed : backupFailed)
+  if (stream) await write(bytes(), stream, signal, failed)
   else for await (const _ of bytes());
   return report?.value as JobReport<Name>
 }
@@ -49,7 +55,7 @@ async function write(
   bytes: AsyncGenerator<Buffer>,
   stream: BackupStream,
   signal: AbortSignal | undefined,
-  failed: typeof backupFailed,
+  failed: Failed,
 ) {
   let failure: unknown
   const source = async function* () {

@@ -3,8 +3,9 @@
  * (frames.ts). A server runs one job at a time.
  */
 import { z } from 'zod'
-import type { BackupStream } from '../../admin/create-backup.js'
+import type { BackupStream } from '../../admin/backup-parts.js'
 import { TASK_STATUSES, type TaskStatus } from '../../task/head.js'
+import { AuditExportView, AuditHeadView, AuditReportView } from './audit-views.js'
 import type { Wire } from './route.js'
 
 const finding = z.object({
@@ -119,6 +120,25 @@ export const JOBS = {
     }),
     report: ExportView,
     hasValues: ({ redact }) => redact !== true,
+    changesStore: false,
+  },
+  verifyAudit: {
+    path: '/v1/audit/verify',
+    summary: 'Checks the hash chain of the audit, while the tasks run.',
+    body: z.strictObject({
+      head: AuditHeadView.optional().describe('Head of an earlier export.'),
+      keptSince: z.number().optional().describe('Instant since which all entries must be kept.'),
+    }),
+    report: AuditReportView,
+    hasValues: () => false,
+    changesStore: false,
+  },
+  exportAudit: {
+    path: '/v1/audit/export',
+    summary: 'Sends the audit as lines of JSON with its head, while the tasks run.',
+    body: z.strictObject({}),
+    report: AuditExportView,
+    hasValues: () => false,
     changesStore: false,
   },
 } as const satisfies Record<string, JobRoute>

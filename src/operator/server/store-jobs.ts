@@ -1,10 +1,14 @@
 /**
- * The jobs of an instance: verification, backup and compaction of the store that it has open, and the export of a task. One runs
- * at a time: a copy keeps the files that LevelDB deletes meanwhile, and a compaction writes the files anew.
+/**
+ * The jobs of an instance: verification, backup and compaction of the store that it has open, the export of a task, and verification
+ * and export of the audit. One runs at a time: a copy keeps the files that LevelDB deletes meanwhile, and a compaction writes the
+ * files anew.
  */
 import { createBackup } from '../../admin/create-backup.js'
+import { exportAudit } from '../../admin/export-audit.js'
 import { streamTask } from '../../admin/export-task.js'
 import { verify } from '../../admin/verify.js'
+import { verifyAudit } from '../../admin/verify-audit.js'
 import { HoldfastError } from '../../base/errors.js'
 import { engineOf } from '../../engine/recovery/open-engines.js'
 import { compactStore } from '../../engine/retention/compact-store.js'
@@ -20,6 +24,10 @@ export function storeJobs(holdfast: object): JobHandlers {
       alone(holdfast, 'verify', () => verify({ holdfast, signal, onProgress })),
     backup: ({ acceptDamage }, { signal, onProgress, bytes: stream }) =>
       alone(holdfast, 'backup', () => createBackup({ holdfast, stream, acceptDamage, signal, onProgress })),
+    verifyAudit: ({ head, keptSince }, { signal, onProgress }) =>
+      alone(holdfast, 'verifyAudit', () => verifyAudit({ holdfast, head, keptSince, signal, onProgress })),
+    exportAudit: (_request, { signal, onProgress, bytes: stream }) =>
+      alone(holdfast, 'exportAudit', () => exportAudit({ holdfast, stream, signal, onProgress })),
     compact: (_request, { signal, onProgress }) =>
       alone(holdfast, 'compact', () =>
         compactStore(engineOf(holdfast), {

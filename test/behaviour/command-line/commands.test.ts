@@ -11,6 +11,7 @@ import type { Terminal } from '../../../src/cli/terminal/context.js'
 import { EXIT_CODES } from '../../../src/cli/terminal/exit-codes.js'
 import { defineTask, Holdfast, silentLogger } from '../../../src/index.js'
 import { untilIdle } from '../../../src/testing/index.js'
+import { alter } from '../../helpers/stores.js'
 
 const tasks = [
   defineTask({ name: 'imports' }, async (task) => {
@@ -121,6 +122,12 @@ const ROWS: readonly Row[] = [
   ['recovery that is begun', () => ['recovery', '--begin'], { out: /^found\t1$/m }, NO_SERVER],
   ['recovery of an earlier start', () => ['recovery', '--last'], ...same({ out: /^counts\.parked\t1$/m })],
   ['audit list', ({ ids }) => ['audit', 'list', '--task', ids.imports], ...same({ out: /\tcreated\t/ })],
+  [
+    'audit export',
+    () => ['audit', 'export', join(mkdtempSync(join(base, 'audit-')), 'file')],
+    ...same({ out: /: \d+ entries of \d+ commits\. Head: \d+:[0-9a-f]{64}$/m }),
+  ],
+  ['audit verify', () => ['audit', 'verify'], ...same({ out: /the chain holds\. Head: /, err: /Without --head/ })],
   ['verify', () => ['verify'], ...same({ out: /no damage\.$/m })],
   ['repair', () => ['repair'], { code: 6, err: /is held by process/ }, { out: /Nothing was changed\.$/m }],
   [
@@ -263,6 +270,61 @@ test('backup create --move needs a store at rest; then no command and no server 
   expect(await command(['--dir', next, 'doctor'])).toMatchObject({
     code: 0,
     out: expect.stringMatching(/^store\tok\tformat 2, store \S+, restored from commit \d+ of store \S+ on \d{4}-/m),
+  })
+})
+
+describe('the audit', () => {
+  const dir = join(base, 'audit')
+  const file = join(base, 'audit.jsonl')
+  const withDir = (...args: readonly string[]) => command(['--dir', dir, ...args])
+
+  test('is verified with the head of an export, as a store and as a file, and a cut or a change has exit code 7', async () => {
+    const { holdfast, ids } = await fill(dir)
+    expect(await withDir('audit', 'export', file)).toMatchObject({ code: 0 })
+    await holdfast.cancel(ids.asks)
+    await holdfast.close()
+    for (const args of [['--head', file], [file], [file, '--kept', '1d']]) {
+      expect(await withDir('audit', 'verify', ...args)).toMatchObject({
+        code: 0,
+        out: expect.stringMatching(/the chain holds/),
+      })
+    }
+    // The newest head is of an entry that the file does not have.
+    const { out } = await withDir('audit', 'verify', '--json')
+    const { head } = JSON.parse(out) as { head: { commit: number; hash: string } }
+    const newest = `${head.commit}:${head.hash}`
+    expect(await withDir('audit', 'verify', '--head', newest)).toMatchObject({ code: 0, err: '' })
+    const cut = await withDir('audit', 'verify', file, '--head', newest)
+    expect(cut).toMatchObject({
+      code: 7,
+      out: expect.stringMatching(/^CUT\t-\t\d+\t/),
+      err: expect.stringMatching(/The first wrong entry is [0-9a-f]{12}-0000/),
+    })
+    await alter(dir, async (database) => {
+      database.change(database.first('audit/'), (body) => body.replace('"by":"', '"by":"x'))
+    })
+    const changed = await withDir('audit', 'verify')
+    expect(changed).toMatchObject({ code: 7, out: expect.stringMatching(/^CHANGED\t/) })
+    const export_ = await withDir('audit', 'export', join(base, 'changed.jsonl'))
+    expect(export_).toMatchObject({ code: 7, out: expect.stringMatching(/entries of/) })
+    expect(readFileSync(join(base, 'changed.jsonl'), 'utf8')).toContain('"by":"x')
+  })
+
+  test('is not verified with a head or a file that is none', async () => {
+    expect(await withDir('audit', 'verify', '--head', 'none')).toMatchObject({
+      code: 7,
+      out: '',
+      err: expect.stringMatching(/neither/),
+    })
+    expect(await withDir('audit', 'verify', join(dir, 'holdfast.json'))).toMatchObject({
+      code: 7,
+      out: '',
+      err: expect.stringMatching(/no exported audit/),
+    })
+    expect(await withDir('audit', 'verify', '--kept', 'x')).toMatchObject({ code: 2 })
+    expect(await withDir('audit', 'export', file)).toMatchObject({
+      err: expect.stringMatching(/exists; name a new one/),
+    })
   })
 })
 

@@ -7,7 +7,7 @@ import { request } from 'node:http'
 import { join } from 'node:path'
 import { Writable } from 'node:stream'
 import { setImmediate as turn } from 'node:timers/promises'
-import { verifyBackup } from 'holdfast/admin'
+import { verifyAudit, verifyBackup } from 'holdfast/admin'
 import { expect, test } from 'vitest'
 import { createIds } from '../../../src/base/ids.js'
 import { silentLogger } from '../../../src/base/logger.js'
@@ -70,6 +70,26 @@ test('a backup and a verification of a running store are those of `holdfast/admi
   expect({ sha256, records, commit }).toEqual({ sha256: made.sha256, records: made.records, commit: made.commit })
   expect(copiesIn(dir)).toEqual([])
   expect((await holdfast.get(taskId)).status).not.toBe('failed')
+})
+
+test('the audit of a running store is verified and exported as by `holdfast/admin`', async () => {
+  const { holdfast, dir } = await openStore({ tasks: [talk] })
+  const { taskId } = await holdfast.start(talk, undefined)
+  const client = clientOf(dir)
+  const file = join(dir, '../audit.jsonl')
+  const { head, isSound } = await client.exportAudit({ stream: createWriteStream(file) })
+  expect(isSound).toBe(true)
+  await holdfast.cancel(taskId)
+  expect(await client.verifyAudit({ head })).toMatchObject({ isSound: true, findings: [] })
+  expect(await verifyAudit({ file })).toMatchObject({ isSound: true, head })
+  const forged = { commit: head?.commit as number, hash: 'a'.repeat(64) }
+  const { findings } = await client.verifyAudit({ head: forged })
+  expect(findings).toMatchObject([{ code: 'NOT_THE_HEAD', commit: head?.commit }])
+  await expect(client.verifyAudit({ head: { commit: -1, hash: '' } })).rejects.toMatchObject({
+    code: 'INVALID_REQUEST',
+  })
+  await expect(client.exportAudit({} as never)).rejects.toThrow(TypeError)
+  expect(copiesIn(dir)).toEqual([])
 })
 
 test('the bytes of a large backup arrive whole', async () => {
