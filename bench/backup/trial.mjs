@@ -45,8 +45,10 @@ try {
   await once(original, 'message')
   await run()
 } finally {
-  original.disconnect()
-  await once(original, 'exit')
+  // It may have ended by itself, which is the error to show then.
+  const ended = original.exitCode ?? original.signalCode ?? once(original, 'exit')
+  if (original.connected) original.disconnect()
+  await ended
   rmSync(base, { recursive: true, force: true })
 }
 
@@ -151,7 +153,7 @@ function start(name, ...parameters) {
 function callerOf(child) {
   /** @type {(error: Error) => void} */
   let fail = () => {}
-  child.once('exit', (code) => fail(new Error(`The original ended with ${code}`)))
+  child.once('exit', (code, signal) => fail(new Error(`The original ended with ${code ?? signal}`)))
   return (/** @type {{ act: string, [name: string]: unknown }} */ request) =>
     /** @type {Promise<any>} */ (
       new Promise((resolve, reject) => {
