@@ -37,6 +37,7 @@ const SECTIONS: readonly { title: string; folder: string; first: readonly string
     first: [
       'operating',
       'command-line',
+      'transcript',
       'recovery',
       'poisoned-tasks',
       'store',

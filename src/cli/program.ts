@@ -11,7 +11,7 @@ import { addStoreCommands } from './commands/store.js'
 import { addTaskCommands } from './commands/tasks.js'
 import { addWatchCommands } from './commands/watch.js'
 import type { Terminal } from './terminal/context.js'
-import { exitCodeOf } from './terminal/exit-codes.js'
+import { errorText, exitCodeOf } from './terminal/exit-codes.js'
 import { plainText } from './terminal/output.js'
 import { Command, CommanderError } from './terminal/packages.js'
 
@@ -53,7 +53,7 @@ export async function run(terminal: Terminal, release: string, args: readonly st
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
     if (terminal.interrupted.aborted) return 130
     const exitCode = exitCodeOf(error)
-    const message = error instanceof Error ? error.message : String(error)
+    const message = errorText(error)
     const code = error instanceof HoldfastError ? error.code : undefined
     const isJson = args.includes('--json')
     terminal.writeError(

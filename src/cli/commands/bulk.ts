@@ -3,7 +3,7 @@
 import type { OperatorRouteCalls } from '../../operator/index.js'
 import type { Connected } from '../terminal/connect.js'
 import { commandContext, type Terminal } from '../terminal/context.js'
-import { CommandError } from '../terminal/exit-codes.js'
+import { CommandError, errorText } from '../terminal/exit-codes.js'
 import type { Command } from '../terminal/packages.js'
 import { addFilters, type FilterOptions, filterOf, hasFilter } from './filters.js'
 
@@ -69,32 +69,68 @@ async function onAll(
 ): Promise<void> {
   const request: BulkRequest = { ...filterOf(options), reason: options.reason }
   const counted = await inParts(terminal, (cursor) => many(store, { ...request, cursor, dryRun: true }))
+  if (counted.stoppedBy !== undefined) throw counted.stoppedBy
   if (options.dryRun) {
-    output.done(`${counted.done} tasks match. Nothing was changed.`, { dryRun: true, ...counted })
+    output.done(`${countText(counted.done)} ${counted.done === 1 ? 'matches' : 'match'}. Nothing was changed.`, {
+      dryRun: true,
+      ...counted,
+    })
     return
   }
   if (!options.yes) {
-    if (!terminal.isTerminal) throw new CommandError(2, `${counted.done} tasks match. Add --yes to ${verb} them all.`)
-    if (!(await terminal.confirm(`${verb} ${counted.done} tasks?`))) {
+    if (!terminal.isTerminal)
+      throw new CommandError(
+        2,
+        `${countText(counted.done)} ${counted.done === 1 ? 'matches' : 'match'}. Add --yes to ${verb} all that match.`,
+      )
+    if (!(await terminal.confirm(`${verb} ${countText(counted.done)}?`))) {
       output.note('Nothing was changed.')
       return
     }
   }
   const report = await inParts(terminal, (cursor) => many(store, { ...request, cursor }))
-  output.done(`${report.done} tasks ${past}. ${report.changed} had changed before their turn.`, report)
+  const { stoppedBy, ...counts } = report
+  output.done(`${countText(report.done)} ${past}. ${report.changed} had changed before their turn.`, counts)
   for (const { taskId, code, message } of report.errors) output.note(`${taskId}: ${code}: ${message}`)
-  if (report.failed > 0) throw new CommandError(10, `${report.failed} tasks were not ${past}.`)
+  if (stoppedBy !== undefined) {
+    const message = `The command stopped before it had tried all tasks. ${errorText(stoppedBy)}`
+    throw new CommandError(10, message, { cause: stoppedBy })
+  }
+  if (report.failed > 0) throw new CommandError(10, `${countText(report.failed)} could not be ${past}.`)
 }
 
 const ERRORS_SHOWN_MAX = 20
 
-/** Calls `part` until it has no cursor, and adds up the reports. */
-async function inParts(terminal: Terminal, part: (cursor: string | undefined) => Promise<BulkReport>) {
-  const sum = { done: 0, notApplicable: 0, changed: 0, failed: 0, errors: [] as BulkReport['errors'][number][] }
+function countText(tasks: number): string {
+  return tasks === 1 ? '1 task' : `${tasks} tasks`
+}
+
+interface BulkSum extends Record<keyof BulkReport['counts'], number> {
+  readonly errors: BulkReport['errors'][number][]
+  /** The error of a part, if earlier parts were done. */
+  stoppedBy?: unknown
+}
+
+/**
+ * Calls `part` until it has no cursor, and adds up the reports.
+ * @throws what the first part throws. An error of a later one is in the sum, since the earlier parts were done.
+ */
+async function inParts(
+  terminal: Terminal,
+  part: (cursor: string | undefined) => Promise<BulkReport>,
+): Promise<BulkSum> {
+  const sum: BulkSum = { done: 0, notApplicable: 0, changed: 0, failed: 0, errors: [] }
   let cursor: string | undefined
   do {
-    terminal.interrupted.throwIfAborted()
-    const { counts, errors, ...page } = await part(cursor)
+    let report: BulkReport
+    try {
+      terminal.interrupted.throwIfAborted()
+      report = await part(cursor)
+    } catch (error) {
+      if (cursor === undefined) throw error
+      return { ...sum, stoppedBy: error }
+    }
+    const { counts, errors, ...page } = report
     for (const name of ['done', 'notApplicable', 'changed', 'failed'] as const) sum[name] += counts[name]
     sum.errors.push(...errors.slice(0, ERRORS_SHOWN_MAX - sum.errors.length))
     cursor = page.cursor

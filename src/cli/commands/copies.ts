@@ -45,7 +45,8 @@ export function addCopyCommands(program: Command, terminal: Terminal): void {
         ),
       )
       const { bytesBefore, bytesAfter } = report
-      context.output.done(`The tables of the database took ${bytesBefore} bytes, and take ${bytesAfter} now.`, report)
+      const sentence = `The database has ${bytesAfter} bytes of tables now, and had ${bytesBefore} before; its log is not counted.`
+      context.output.done(sentence, report)
     })
   program
     .command('repair')
@@ -102,11 +103,12 @@ export function addCopyCommands(program: Command, terminal: Terminal): void {
       const onProgress = ({ phase, records }: RestoreProgress) => progress.on(phase, records)
       const { restoreBackup } = await loadAdmin()
       const report = await restoreBackup({ file, dir, start, onProgress }).finally(() => progress.end())
-      const unfinished = Object.values(report.unfinished).reduce((sum, count) => sum + count, 0)
-      const next = start ? 'run at the next start of the server' : 'wait for `holdfast recovery --begin`'
+      const left = Object.values(report.unfinished).reduce((sum, count) => sum + count, 0)
+      const [tasks, s] = left === 1 ? ['task', 's'] : ['tasks', '']
+      const next = start ? `run${s} at the next start of the server` : `wait${s} for \`holdfast recovery --begin\``
       const { storeId, commit } = report.restoredFrom
       context.output.done(
-        `${dir} is a new store, made of commit ${commit} of store ${storeId}. ${unfinished} unfinished tasks ${next}.`,
+        `${dir} is a new store, made of commit ${commit} of store ${storeId}. ${left} unfinished ${tasks} ${next}.`,
         report,
       )
       if (start && !context.output.json) printUnfinished(context, report)
@@ -167,13 +169,15 @@ function printUnfinished({ output }: Context, { unfinished, unfinishedTaskIds }:
 function printReport({ output }: Context, report: Report): void {
   if (output.json) output.object(report)
   else {
-    output.rows(report.findings, [
-      { title: 'FINDING', text: ({ code }) => code },
-      { title: 'KEY', text: ({ key }) => key },
-      { title: 'FOUND', text: ({ message }) => message },
-      { title: 'MEANING', text: ({ meaning }) => meaning },
-      { title: 'WHAT TO DO', text: ({ action }) => action },
-    ])
+    if (report.findings.length > 0) {
+      output.rows(report.findings, [
+        { title: 'FINDING', text: ({ code }) => code },
+        { title: 'KEY', text: ({ key }) => key },
+        { title: 'FOUND', text: ({ message }) => message },
+        { title: 'MEANING', text: ({ meaning }) => meaning },
+        { title: 'WHAT TO DO', text: ({ action }) => action },
+      ])
+    }
     const records = Object.values(report.counts).reduce((sum, count) => sum + count, 0)
     if (report.isSound) output.line(`${records} records, commit ${report.commit}: no damage.`)
   }

@@ -252,13 +252,17 @@ function show({ output, values }: Context, task: Awaited<ReturnType<OperatorRout
   if (!values && !output.json) output.note('Inputs, results and questions are hidden. Show them with --show-values.')
 }
 
-/** The value of a field for people: instants as text, also in lists and objects. */
+/** The value of a field for people: instants as text, also those in a list or an object. Values of tasks stay as they are. */
 export function shownField(name: string, value: unknown): unknown {
-  if (typeof value === 'number') return /At$|^since$|^until$/.test(name) ? instantText(value) : value
+  if (VALUES.includes(name)) return value
+  if (typeof value === 'number') return /At$|^(since|until)$/.test(name) ? instantText(value) : value
   if (Array.isArray(value)) return value.map((each) => shownField('', each))
   if (typeof value !== 'object' || value === null) return value
-  return Object.fromEntries(Object.entries(value).map(([inner, one]) => [inner, shownField(inner, one)]))
+  return Object.fromEntries(Object.entries(value).map(([inner, each]) => [inner, shownField(inner, each)]))
 }
+
+/** Fields with a value of a task, whose names are the author's. */
+const VALUES = ['input', 'outcome', 'state', 'request', 'attributes', 'progress']
 
 async function steps(context: Context, taskId: string): Promise<void> {
   await context.withStore(async ({ calls }) => {

@@ -1,5 +1,6 @@
 /** The context of a command: the options that all commands share, the output, and the store. */
 
+import { HoldfastError } from '../../base/errors.js'
 import type { Connected } from './connect.js'
 import { CommandError } from './exit-codes.js'
 import { Output } from './output.js'
@@ -60,6 +61,10 @@ export class Context {
     const store = await connect(this.dir, options)
     try {
       return await use(store)
+    } catch (error) {
+      const isGone = store.mode === 'running' && error instanceof HoldfastError && error.code === 'STORE_NOT_HELD'
+      if (!isGone || options?.needsServer) throw error
+      throw new CommandError(6, 'The server ended while the command ran. Run the command again.', { cause: error })
     } finally {
       await store.close()
     }

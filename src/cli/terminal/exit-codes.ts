@@ -10,7 +10,7 @@ export const EXIT_CODES = {
   3: 'Not found: the task, checkpoint or step, or a store in the directory. Nothing was done.',
   4: 'Refused by the state of the task or the store, such as a cancel of a settled task. Nothing was done.',
   5: 'No process runs this store, and the command needs one. Nothing was done.',
-  6: 'A process holds the store and cannot be reached, or speaks another version of the operator API. Nothing was done.',
+  6: 'A process holds the store and cannot be reached, ends just now, or speaks another version of the operator API. Nothing was done.',
   7: 'Damage was found, a repair lost something, or a file is not what it should be.',
   8: 'The user of the command may not use the store. Nothing was done.',
   9: 'The connection broke after the request was sent. It may have been done: read the state before a second attempt.',
@@ -50,6 +50,8 @@ const CODES: Partial<Record<ErrorCode, ExitCode>> = {
   TASK_NOT_PORTABLE: 4,
   STORE_INCOMPLETE: 7,
   STORE_LOCKED: 6,
+  CLOSED: 6,
+  STORE_LOST: 6,
   OPERATOR_UNAVAILABLE: 6,
   OPERATOR_MISMATCH: 6,
   OPERATOR_REFUSED: 6,
@@ -73,6 +75,15 @@ export class CommandError extends Error {
   ) {
     super(message, options)
   }
+}
+
+/** The sentence for an error. */
+export function errorText(error: unknown): string {
+  // The words of the library are for the program that has the instance.
+  if (error instanceof HoldfastError && error.code === 'CLOSED') {
+    return 'The server closes its store just now. Run the command again, at rest or once the server is started.'
+  }
+  return error instanceof Error ? error.message : String(error)
 }
 
 /** The exit code for an error. */

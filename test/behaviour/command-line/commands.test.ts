@@ -5,10 +5,11 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { exportTask } from '../../../src/admin/index.js'
-import { run } from '../../../src/cli/program.js'
+import { createBackup, exportTask } from '../../../src/admin/index.js'
+import { programFor, run } from '../../../src/cli/program.js'
 import type { Terminal } from '../../../src/cli/terminal/context.js'
 import { EXIT_CODES } from '../../../src/cli/terminal/exit-codes.js'
+import type { Command } from '../../../src/cli/terminal/packages.js'
 import { defineTask, Holdfast, silentLogger } from '../../../src/index.js'
 import { untilIdle } from '../../../src/testing/index.js'
 import { alter } from '../../helpers/stores.js'
@@ -38,18 +39,32 @@ interface Ran {
   readonly err: string
 }
 
-/** Runs a command line as a process would, with what it writes in its streams. */
-async function command(args: readonly string[], { isTerminal = false, input = '', env = {} } = {}): Promise<Ran> {
+interface CommandOptions {
+  readonly isTerminal?: boolean
+  readonly input?: string
+  readonly env?: Record<string, string>
+  readonly until?: RegExp | undefined
+}
+
+/** Runs a command line as a process would, with what it writes in its streams. `until` interrupts it once it printed that. */
+async function command(
+  args: readonly string[],
+  { isTerminal = false, input = '', env = {}, until }: CommandOptions = {},
+): Promise<Ran> {
   const written: string[] = []
   const errors: string[] = []
+  const interrupted = new AbortController()
   const terminal: Terminal = {
     env,
     isTerminal,
     now: Date.now,
-    write: (text) => void written.push(text),
+    write(text) {
+      written.push(text)
+      if (until?.test(text)) interrupted.abort(new Error('interrupted'))
+    },
     writeError: (text) => void errors.push(text),
     confirm: async () => false,
-    interrupted: new AbortController().signal,
+    interrupted: interrupted.signal,
     readInput: async () => input,
   }
   const code = await run(terminal, '0.0.0-test', args)
@@ -59,7 +74,16 @@ async function command(args: readonly string[], { isTerminal = false, input = ''
 /** The tasks of a store, by their type. */
 type Ids = Readonly<Record<'imports' | 'asks' | 'flaky' | 'listens' | 'gone' | 'moves', string>>
 
-async function fill(dir: string): Promise<{ holdfast: Holdfast; ids: Ids; checkpoint: string; key: string }> {
+interface Filled {
+  readonly holdfast: Holdfast
+  readonly ids: Ids
+  readonly checkpoint: string
+  readonly key: string
+  /** A backup of the store. */
+  readonly backup: string
+}
+
+async function fill(dir: string): Promise<Filled> {
   const before = await Holdfast.open({ dir, tasks: [gone], logger: silentLogger })
   const ids: Record<string, string> = { gone: (await before.start(gone, undefined, { owner: 'ann' })).taskId }
   await before.close()
@@ -71,21 +95,27 @@ async function fill(dir: string): Promise<{ holdfast: Holdfast; ids: Ids; checkp
   await untilIdle(holdfast)
   const [, second] = await holdfast.listCheckpoints(ids['imports'] as string)
   const [key] = Object.keys((await holdfast.get(ids['asks'] as string)).inputRequests ?? {})
-  return { holdfast, ids: ids as Ids, checkpoint: second?.checkpointId as string, key: key as string }
+  const backup = `${dir}.backup`
+  await createBackup({ holdfast, file: backup })
+  return { holdfast, ids: ids as Ids, checkpoint: second?.checkpointId as string, key: key as string, backup }
 }
 
 const NO_SERVER = { code: 5, err: /^holdfast: No process runs the store .*; start the server\.\n$/ }
 interface Expected {
+  /** Interrupts the command once it printed this. */
+  readonly until?: RegExp
   readonly code?: number
   readonly out?: RegExp
   readonly err?: RegExp
 }
 type Row = readonly [
   name: string,
-  args: (store: { ids: Ids; checkpoint: string; key: string; file: string }) => readonly string[],
+  args: (store: Filled & { readonly file: string }) => readonly string[],
   running: Expected,
   stopped: Expected,
 ]
+
+const NO_STORE = { ids: {}, checkpoint: '', key: '', backup: '', file: '' } as unknown as Filled & { file: string }
 
 const same = (expected: Expected) => [expected, expected] as const
 
@@ -105,6 +135,19 @@ const ROWS: readonly Row[] = [
     { out: /^state\twaiting\nwaits\t.*"since":"\d{4}-\d\d-\d\dT/m },
     { out: /^state\tnot-recovered$/m },
   ],
+  [
+    'tasks events',
+    () => ['tasks', 'events', '--json'],
+    { code: 130, out: /"event":"snapshot"/, until: /snapshot/ },
+    { code: 5, err: /No process runs the store/ },
+  ],
+  [
+    'tasks events of one',
+    ({ ids }) => ['tasks', 'events', ids.asks],
+    { code: 130, out: /^now\t/, until: /now/ },
+    NO_SERVER,
+  ],
+  ['tasks watch', ({ ids }) => ['tasks', 'watch', ids.imports], { out: /^now\t.*\tcompleted$/m }, NO_SERVER],
   ['checkpoints list', ({ ids }) => ['checkpoints', 'list', ids.imports], ...same({ out: /\tbody\t/ })],
   [
     'checkpoints show',
@@ -135,7 +178,15 @@ const ROWS: readonly Row[] = [
     () => ['backup', 'create', join(mkdtempSync(join(base, 'backup-')), 'file')],
     ...same({ out: /commit \d+ of store/ }),
   ],
-  ['compact', () => ['compact'], ...same({ out: /^The tables of the database took \d+ bytes, and take \d+ now\.$/m })],
+  ['backup verify', ({ backup }) => ['backup', 'verify', backup], ...same({ out: /^damaged records\t0$/m })],
+  [
+    'backup restore',
+    ({ backup }) => ['backup', 'restore', backup, '--dir', join(mkdtempSync(join(base, 'restored-')), 'store')],
+    ...same({
+      out: /is a new store, made of commit \d+ of store .* 5 unfinished tasks wait for `holdfast recovery --begin`\./,
+    }),
+  ],
+  ['compact', () => ['compact'], ...same({ out: /^The database has \d+ bytes of tables now, and had \d+ before/m })],
   [
     'export',
     ({ ids }) => ['export', ids.listens, join(mkdtempSync(join(base, 'export-')), 'file')],
@@ -189,12 +240,12 @@ const ROWS: readonly Row[] = [
   [
     'tasks cancel with a filter, to count',
     () => ['tasks', 'cancel', '--type', 'flaky', '--dry-run'],
-    ...same({ out: /^1 tasks match\. Nothing was changed\.$/m }),
+    ...same({ out: /^1 task matches\. Nothing was changed\.$/m }),
   ],
   [
     'tasks cancel with a filter',
     () => ['tasks', 'cancel', '--type', 'flaky', '--yes'],
-    ...same({ out: /^1 tasks cancelled\./m }),
+    ...same({ out: /^1 task cancelled\./m }),
   ],
   [
     'tasks delete of a task whose clean-up is pending',
@@ -225,15 +276,15 @@ describe.each(['running', 'stopped'] as const)('with the server %s', (mode) => {
   afterAll(() => store.holdfast.close())
 
   test.each(ROWS)('%s', async (_name, args, ...expected) => {
-    const { code = 0, out, err } = expected[mode === 'running' ? 0 : 1]
-    const ran = await command(['--dir', dir, ...args(store)])
+    const { code = 0, out, err, until } = expected[mode === 'running' ? 0 : 1]
+    const ran = await command(['--dir', dir, ...args(store)], { until })
     expect(ran).toMatchObject({
       code,
       ...(out && { out: expect.stringMatching(out) }),
       ...(err && { err: expect.stringMatching(err) }),
     })
     expect(ran.out).not.toContain('secret')
-    if (code !== 0) expect(ran.out).toBe('')
+    if (code !== 0 && !until) expect(ran.out).toBe('')
   })
 })
 
@@ -326,6 +377,21 @@ describe('the audit', () => {
       err: expect.stringMatching(/exists; name a new one/),
     })
   })
+})
+
+test('the table above has every command that the program has', () => {
+  const leaves = (command: Command, path: readonly string[]): string[] =>
+    command.commands.length === 0
+      ? [path.join(' ')]
+      : command.commands.flatMap((each) => leaves(each, [...path, each.name()]))
+  const terminal = { write() {}, writeError() {} } as unknown as Terminal
+  const tried = new Set(
+    ROWS.map(([, args]) => args(NO_STORE).filter((word) => word !== '--dir' && word !== '')).map((words) =>
+      leaves(programFor(terminal, '0'), []).find((path) => words.join(' ').startsWith(path)),
+    ),
+  )
+  // `mcp` speaks on the streams of its process: process.test.ts tries it with a server and without.
+  expect(leaves(programFor(terminal, '0'), []).filter((path) => path !== 'mcp' && !tried.has(path))).toEqual([])
 })
 
 describe('the output', () => {
