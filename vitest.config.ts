@@ -22,6 +22,7 @@ export default defineConfig({
       'holdfast/mcp/2025-11-25': source('./src/mcp/rev-2025-11-25/index.ts'),
       'holdfast/mcp/2026-07-28': source('./src/mcp/rev-2026-07-28/index.ts'),
       'holdfast/operator': source('./src/operator/index.ts'),
+      'holdfast/otel': source('./src/otel/index.ts'),
       holdfast: source('./src/index.ts'),
     },
   },

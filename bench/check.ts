@@ -1,7 +1,7 @@
 /**
  * `npm run bench:check`: measures this tree and an earlier commit in turns, and compares them pair by pair. Exit code 1 if
  * the lower end of an interval is below `--least`: the change made something slower. With `--operator`, it measures this tree
- * with the operator API on and off.
+ * with the operator API on and off. With `--telemetry`, it measures this tree with telemetry on and off.
  */
 import { execFile } from 'node:child_process'
 import { mkdirSync, readFileSync } from 'node:fs'
@@ -23,12 +23,13 @@ const options = new Command('bench:check')
   .option('--reps <number>', 'repetitions of each workload in a run', Number, 5)
   .option('--only <workloads>', 'such as w1,w2', 'w1,w2,w3')
   .option('--operator', 'compare this tree with itself: the operator API on, and off', false)
+  .option('--telemetry', 'compare this tree with itself: telemetry with a batch processor on, and off', false)
   .option('--scale <share>', 'share of the full size; for tests', '1')
   .option('--against <commit>', 'the commit to compare with', baseline)
   .option('--tree <folder>', 'a built tree to compare with, in place of a commit')
   .option(
     '--least <ratio>',
-    'the least that the lower end of an interval of processor time may be: 0.9, or 0.95 with --operator',
+    'the least that the lower end of an interval of processor time may be: 0.9, 0.95 with --operator, 0.85 with --telemetry',
     Number,
   )
   .option('--dir <folder>', 'where the stores go: on the disk to be measured', join(project, '.holdfast'))
@@ -41,6 +42,7 @@ const options = new Command('bench:check')
     against: string
     tree?: string
     operator: boolean
+    telemetry: boolean
     least?: number
     dir: string
   }>()
@@ -73,8 +75,8 @@ interface Side {
   readonly env: Readonly<Record<string, string>>
 }
 
-const least = options.least ?? (options.operator ? 0.95 : 0.9)
-const ours: Side = { folder: project, env: {} }
+const least = options.least ?? (options.telemetry ? 0.85 : options.operator ? 0.95 : 0.9)
+const ours: Side = { folder: project, env: options.telemetry ? { HOLDFAST_BENCH_TELEMETRY: 'on' } : {} }
 mkdirSync(options.dir, { recursive: true })
 const theirs = await otherSide()
 
@@ -96,7 +98,11 @@ for (let pair = 0; pair < options.pairs; pair++) {
   console.error(`pair ${pair + 1} of ${options.pairs}`)
 }
 
-const other = options.operator ? 'the operator API turned off' : (options.tree ?? options.against)
+const other = options.operator
+  ? 'the operator API turned off'
+  : options.telemetry
+    ? 'telemetry turned off'
+    : (options.tree ?? options.against)
 console.log(`Against ${other}, ${options.pairs} pairs; above 1 this tree is better`)
 let fallsShort = false
 for (const [{ label, decides }, found] of ratios) {
@@ -110,6 +116,7 @@ if (fallsShort) process.exitCode = 1
 
 async function otherSide(): Promise<Side> {
   if (options.operator) return { folder: project, env: { HOLDFAST_BENCH_OPERATOR: 'off' } }
+  if (options.telemetry) return { folder: project, env: {} }
   const folder = options.tree ?? join(project, '.holdfast', `tree-${options.against}`)
   if (options.tree === undefined) {
     console.error(`Building ${options.against} …`)

@@ -93,3 +93,14 @@ export type { InterruptedStep, StepOptions } from './task/definition/step-option
 export type { Durability, Parked, Progress, StoppedBy, TaskStatus } from './task/head.js'
 export type { LastRecoveredTask, LastRecovery, RecoveryAction } from './task/last-recovery.js'
 export type { Outcome, TaskError } from './task/log/outcome.js'
+export type {
+  SpanBegin,
+  SpanEnd,
+  SpanTask,
+  TaskFigure,
+  Telemetry,
+  TelemetryEvent,
+  TelemetryFigures,
+  TelemetrySpan,
+} from './task/telemetry.js'
+export type { Trace } from './task/trace.js'

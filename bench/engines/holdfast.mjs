@@ -21,6 +21,8 @@ export async function openWith({ dir, steps, work, concurrency, resumes }, stepO
     recover: resumes ? 'manual' : 'auto',
     // `bench:check --operator` measures both.
     operator: process.env['HOLDFAST_BENCH_OPERATOR'] !== 'off',
+    // `bench:check --telemetry` measures both.
+    telemetry: await telemetryOf(process.env['HOLDFAST_BENCH_TELEMETRY']),
   })
   return {
     async run() {
@@ -48,4 +50,9 @@ export async function openWith({ dir, steps, work, concurrency, resumes }, stepO
     },
     close: () => holdfast.close(),
   }
+}
+
+/** @param {string | undefined} given */
+async function telemetryOf(given) {
+  return given === 'on' ? (await import('./telemetry.mjs')).batchedTelemetry() : undefined
 }

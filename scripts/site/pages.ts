@@ -45,6 +45,7 @@ const SECTIONS: readonly { title: string; folder: string; first: readonly string
       'verify',
       'repair',
       'monitoring',
+      'telemetry',
       'operator-api',
       'log',
     ],

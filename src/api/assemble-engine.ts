@@ -16,10 +16,11 @@ import { loadTasks, resumeTasks, resumeType } from '../engine/recovery/resume-ta
 import { Suspects } from '../engine/recovery/suspects.js'
 import { TaskSweepGuard } from '../engine/retention/sweep-guard.js'
 import type { Store } from '../store/store.js'
+import { observeEngine } from './stats.js'
 
 /** Creates an engine over an open store, with all of its parts. */
 export function assembleEngine(store: Store, options: CheckedOptions): Engine {
-  return new Engine(store, options, (engine) => ({
+  const engine = new Engine(store, options, (engine) => ({
     lifecycle: lifecycleOf(engine),
     children: new Children(engine),
     recovery: recoveryOf(engine),
@@ -28,6 +29,8 @@ export function assembleEngine(store: Store, options: CheckedOptions): Engine {
       options.purpose === 'operate' ? new UnrecordedOpening() : new Openings(store, options.ids, options.logger),
     sweeps: new TaskSweepGuard(),
   }))
+  if (options.telemetry) observeEngine(engine, options.telemetry)
+  return engine
 }
 
 function lifecycleOf(engine: Engine): Lifecycle {

@@ -4,11 +4,13 @@
  */
 
 import type { Engine } from '../engine/core/engine.js'
+import type { LiveTask } from '../engine/core/live-task.js'
 import type { ServiceLevels } from '../engine/core/service-levels.js'
 import { KINDS, timersDue } from '../store/disk/layout.js'
 import type { Level } from '../store/disk/level.js'
 import { readKeys } from '../store/reads.js'
-import type { TaskStatus } from '../task/head.js'
+import { isSettled, type TaskStatus } from '../task/head.js'
+import type { TaskFigure, Telemetry } from '../task/telemetry.js'
 
 /** Result of `holdfast.stats()`. Instants are milliseconds since the epoch. */
 export interface Stats {
@@ -95,4 +97,31 @@ async function bytesOnDisk(level: Level): Promise<Stats['bytes']['onDisk']> {
     sizes.push([kind, bytes])
   }
   return Object.fromEntries(sizes) as Stats['bytes']['onDisk']
+}
+
+/** Hands the figures of an engine to a telemetry until the engine closes. */
+export function observeEngine(engine: Engine, telemetry: Telemetry): void {
+  const { store, tasks, closingBegan } = engine
+  store.onBatch((commits, ms) => telemetry.record({ kind: 'batch', commits, ms }))
+  const stop = telemetry.observe({
+    tasks: () => taskFigures(tasks.values()),
+    storeBytes: () => store.read(bytesOnDisk),
+  })
+  void closingBegan.then(stop)
+}
+
+/** Counts the unfinished tasks on disk. */
+function taskFigures(tasks: Iterable<LiveTask>): TaskFigure[] {
+  const figures = new Map<string, { status: TaskStatus; type: string | undefined; count: number; parked: number }>()
+  for (const { counted, head } of tasks) {
+    if (!counted || isSettled(counted.status)) continue
+    const { status } = counted
+    const type = head.kind === 'session' ? undefined : head.type
+    const key = `${status} ${type ?? ''}`
+    const figure = figures.get(key) ?? { status, type, count: 0, parked: 0 }
+    figure.count++
+    if (counted.isParked) figure.parked++
+    figures.set(key, figure)
+  }
+  return [...figures.values()]
 }

@@ -205,7 +205,7 @@ export class Committer {
 
   #acknowledge(group: readonly QueuedCommit[]): void {
     this.#land()
-    this.times.end()
+    this.times.end(group.length)
     this.#writeNext()
     for (const { end } of group) end.ended('written')
   }

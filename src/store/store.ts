@@ -16,7 +16,7 @@ import { type AuditEnd, AuditWriter, type NewAuditEntry } from './audit.js'
 import { type CommitAnchor, type CommitEnd, type CommitOptions, Committer, type Fate, type Reload } from './commit.js'
 import { Connection } from './connection.js'
 import { type LinkedCopy, linkDatabase } from './copies/linked-copy.js'
-import type { BatchTimesHistogram } from './disk/batch-times.js'
+import type { BatchTimesHistogram, OnBatch } from './disk/batch-times.js'
 import type { CompactionReport, SliceOptions } from './disk/compact-slices.js'
 import { Compactions } from './disk/compactions.js'
 import { explain } from './disk/damage.js'
@@ -284,6 +284,11 @@ export class Store {
   /** Compacts all keys, a slice at a time. @throws HoldfastError `STORE_UNAVAILABLE`, `STORE_LOST`, `CLOSED`; as `beforeSlice` */
   compact(options: SliceOptions): Promise<CompactionReport> {
     return this.#compactions.compactAll(options)
+  }
+
+  /** Sets the function that is called at the end of each batch. */
+  onBatch(onBatch: OnBatch): void {
+    this.#committer.times.onBatch = onBatch
   }
 
   /** Times of the batches since the open. */

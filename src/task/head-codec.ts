@@ -32,6 +32,7 @@ const FIXED = [
   'seed',
   'parentId',
   'depth',
+  'trace',
   'forkedFrom',
 ] as const satisfies readonly (keyof TaskHead)[]
 
@@ -104,7 +105,7 @@ type Row = [
 /** The fixed part as the store keeps it. */
 export function encodeFixedPart(head: TaskHead): string {
   const { type, kind, version, owner, createdAt, ttlMs, deadlineAt, priority, idempotencyKey } = head
-  const { hasInput, seed, parentId, depth, forkedFrom } = head
+  const { hasInput, seed, parentId, depth, trace, forkedFrom } = head
   const fixed: FixedPart = {
     type,
     kind,
@@ -119,6 +120,7 @@ export function encodeFixedPart(head: TaskHead): string {
     seed,
     parentId,
     depth,
+    trace,
     forkedFrom,
   }
   return JSON.stringify(fixed)
@@ -240,6 +242,7 @@ export function joinParts({ taskId, seq, bytes, row }: MovingPart, fixedText: st
     depth: fixed.depth,
     hasPatches: named.hasPatches,
     hasDropped: named.hasDropped,
+    trace: fixed.trace,
     forkedFrom: fixed.forkedFrom,
     life: row[18] ?? undefined,
     deaths: named.deaths,

@@ -8,6 +8,7 @@ import type { ErrorCode } from '../base/errors.js'
 import type { ByteCount } from './byte-count.js'
 import type { SavedBy } from './checkpoint.js'
 import type { SegmentSum } from './log/segment.js'
+import type { Trace } from './trace.js'
 
 /** Status of a task. The last three are final. */
 export type TaskStatus = 'pending' | 'running' | 'input_required' | 'completed' | 'failed' | 'cancelled'
@@ -130,6 +131,8 @@ export interface TaskHead {
   readonly hasPatches?: boolean | undefined
   /** True if a retry dropped records. Without this flag, a load reads no list of them (dropped-records.ts). */
   readonly hasDropped?: boolean | undefined
+  /** Trace context of the span that created the task, if telemetry was on. */
+  readonly trace?: Trace | undefined
   /** Origin of a task that `fork` created. */
   readonly forkedFrom?: ForkedFrom | undefined
   /** Number of the opening of the store in which the run began. Removed at the next record or wait (crash-count.ts). */
@@ -158,7 +161,10 @@ export type HeadDraft = { -readonly [Name in keyof TaskHead]: TaskHead[Name] }
 
 /** Longest moving part of the head of an unfinished task, in bytes. It is written with every step and read at every open. */
 export const HEAD_BYTES_MAX = 2_048
-/** Longest fixed part of a head, in bytes, without the input. Names of their full length fit, if few characters are escaped. */
+/**
+ * Longest fixed part of a head, in bytes, without the input and the trace, which has a fixed length. Names of their full
+ * length fit, if few characters are escaped.
+ */
 export const FIXED_PART_BYTES_MAX = 1_060
 export const PROGRESS_MESSAGE_BYTES_MAX = 120
 export const PARKED_REASON_BYTES_MAX = 240
@@ -243,6 +249,7 @@ export function draftOf(head: TaskHead): HeadDraft {
     depth: head.depth,
     hasPatches: head.hasPatches,
     hasDropped: head.hasDropped,
+    trace: head.trace,
     forkedFrom: head.forkedFrom,
     life: head.life,
     deaths: head.deaths,

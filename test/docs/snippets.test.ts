@@ -74,7 +74,7 @@ beforeAll(() => {
   const modules = join(folder, 'node_modules')
   mkdirSync(join(modules, '@types'), { recursive: true })
   symlinkSync(ROOT, join(modules, 'holdfast'))
-  for (const name of ['zod', '@types/node', '@modelcontextprotocol'])
+  for (const name of ['zod', '@types/node', '@modelcontextprotocol', '@opentelemetry'])
     symlinkSync(join(ROOT, 'node_modules', name), join(modules, name))
   writeFileSync(join(folder, 'package.json'), '{ "type": "module" }')
   copyFileSync(join(ROOT, 'test/docs/world.ts'), join(folder, 'world.ts'))

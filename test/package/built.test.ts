@@ -34,6 +34,13 @@ test('an entry loads few files: itself, and what it shares with other entries', 
   expect(loadedBy('index.js').size).toBeGreaterThan(1)
 })
 
+test('only the entry for OpenTelemetry loads its API', () => {
+  const loads = (path: string) => /["']@opentelemetry\//.test(readFileSync(join(dist, path), 'utf8'))
+  expect(files.filter(loads)).toEqual([join('otel', 'index.js')])
+  const others = files.filter((path) => path.endsWith('index.js') && !path.startsWith('otel'))
+  expect(others.filter((path) => loadedBy(path).has(join('otel', 'index.js')))).toEqual([])
+})
+
 test('each file that is started or imported by its address is there', () => {
   const addresses = files.flatMap((path) => {
     const text = readFileSync(join(dist, path), 'utf8')

@@ -21,14 +21,14 @@ const OPTIONS = { target: 'ES2022', module: 'NodeNext', types: [], strict: true,
 
 beforeAll(() => {
   mkdirSync(ours, { recursive: true })
-  for (const name of ['@modelcontextprotocol', 'zod']) {
+  for (const name of ['@modelcontextprotocol', '@opentelemetry', 'zod']) {
     symlinkSync(join(root, 'node_modules', name), join(home, 'node_modules', name), 'dir')
   }
   buildDeclarations(join(ours, 'dist'))
   cpSync(join(root, 'package.json'), join(ours, 'package.json'))
   const { exports } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { exports: object }
   const entries = Object.keys(exports).filter((entry) => !entry.endsWith('.json'))
-  expect(entries).toHaveLength(6)
+  expect(entries).toHaveLength(7)
   const lines = entries.map((entry, n) => `export * as entry${n} from '${entry.replace('.', 'holdfast')}'`)
   writeFileSync(program, `${lines.join('\n')}\n`)
   writeFileSync(join(home, 'tsconfig.json'), JSON.stringify({ compilerOptions: OPTIONS, files: ['program.ts'] }))

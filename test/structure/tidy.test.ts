@@ -46,7 +46,7 @@ const LEVELS = [
   ['store/lock', 'store/integrity'],
   ['store/copies'],
   ['store'],
-  ['engine/checks'],
+  ['engine/checks', 'otel'],
   ['engine/scheduling'],
   ['engine/state'],
   ['engine/core'],

@@ -21,7 +21,7 @@ export type CallResult = Pick<EventOf<'record'>, 'record' | 'beside' | 'checkpoi
  * Ends a call with its work, which runs the call and commits its result. A call whose run ended first, or whose branch
  * lost, has no result.
  */
-export function runCall(run: Run, asked: PendingCall, work: Promise<void>): void {
+export function runCall(run: Run, asked: PendingCall, work: Promise<unknown>): void {
   // Without a result, the call is still in flight.
   const over = () => run.dropped(asked)
   work.then(over, (error: unknown) => failCall(run, asked, error))

@@ -30,7 +30,10 @@ export function restoreCheckpoint(run: Run, checkpointId?: string): Promise<Rest
   if (!checkpoint) return run.read(async () => undefined)
   // The restore does not wait for the audit entry, because it changes nothing and is repeated in every run.
   void run.host.noteRestored(task.head, checkpoint.checkpointId, 'body', true)
-  return run.read(() => read(run, checkpoint), stays ? undefined : () => run.unrecorded.handedOver(checkpoint))
+  const restore = () => read(run, checkpoint)
+  const { span } = run
+  const act = span ? () => span.checkpoint('restore-checkpoint', restore) : restore
+  return run.read(act, stays ? undefined : () => run.unrecorded.handedOver(checkpoint))
 }
 
 function fromPrefix(run: Run, checkpointId: string | undefined): CheckpointRecord | undefined {

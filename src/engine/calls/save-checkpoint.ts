@@ -41,31 +41,36 @@ export function saveCheckpoint(
   const parked = leaveSegment(run, 'saved')
   if (parked) return parked
   handedOver.set(run, stateText)
-  const begin = (asked: PendingCall) => runCall(run, asked, record(run, asked, { stateText, prune, label }))
+  const begin = (asked: PendingCall) => {
+    const save = () => record(run, asked, { stateText, prune, label })
+    runCall(run, asked, run.span ? run.span.checkpoint('save-checkpoint', save) : save())
+  }
   return run.ask(() => run.history.askCheckpoint(), begin, undefined, { prunes: prune })
 }
 
+/** Commits the checkpoint. @returns its ID; `undefined` if nothing was written */
 async function record(
   run: Run,
   asked: PendingCall,
   { stateText, prune, label }: { stateText: string; prune: boolean; label: string | undefined },
-): Promise<void> {
+): Promise<{ checkpointId: string } | undefined> {
   const { host, task } = run
   const { name, segment, scope, ask, after } = asked.ask
   const { checkpointsPerTaskMax: max } = host.limits
   const drops = outOfDate(run, prune)
   if (!prune && task.head.checkpoints.body - drops.length >= max) {
     run.fail(tooManyCheckpoints(task.taskId, max))
-    return
+    return undefined
   }
   const opens = name.kind === 'checkpoint' ? name.opens : 0
   const checkpointId = host.ids.checkpointId(host.clock.now())
   const record = { kind: 'checkpoint', checkpointId, label, opens, segment, scope, ask, after } as const
-  if (!(await commitResult(run, asked, { record, checkpoint: { stateText, prune, drops } }))) return
+  if (!(await commitResult(run, asked, { record, checkpoint: { stateText, prune, drops } }))) return undefined
   const { taskId, type } = task.head
   host.events.emit('checkpoint:saved', { taskId, type, checkpointId, savedBy: 'body' })
   // In the background, because the head on disk already excludes the pruned records.
   if (prune) void host.store.deletePruned(taskId, opens).catch((error: unknown) => logPruning(run, error))
+  return { checkpointId }
 }
 
 /** The states that are dropped with the save, so that `keepCheckpoints` states remain with the new one. */

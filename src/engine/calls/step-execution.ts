@@ -76,7 +76,7 @@ export class StepExecution {
   ) {
     this.#run = run
     this.#asked = asked
-    this.#step = step
+    this.#step = run.span ? { ...step, fn: run.span.step(step.name, step.fn) } : step
     this.#note = note
     this.#isStored = stored !== undefined
   }

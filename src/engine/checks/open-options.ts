@@ -17,6 +17,8 @@ import { defaultLogger, LOG_LEVELS, type Logger, type LogLevel, unfailing } from
 import type { Purpose } from '../../base/purpose.js'
 import type { AnyTaskDefinition } from '../../task/definition/definition.js'
 import type { Durability } from '../../task/head.js'
+import type { Telemetry } from '../../task/telemetry.js'
+import { checkTelemetry } from './guarded-telemetry.js'
 import { checkLimits, type Limits } from './limits.js'
 import { Registry } from './registry.js'
 
@@ -149,6 +151,12 @@ export interface OpenOptions {
    */
   readonly logLevel?: LogLevel | undefined
   /**
+   * Receives spans and metrics of the library: `otel()` of `holdfast/otel`. Without it, the library makes none.
+   * @default none
+   * @see docs/operations/telemetry.md
+   */
+  readonly telemetry?: Telemetry | undefined
+  /**
    * Limits of the store, by name. A limit that is left out has its default.
    * @default those of `Limits`
    */
@@ -178,6 +186,7 @@ export const OPEN_OPTIONS: Names<OpenOptions> = {
   clock: true,
   logger: true,
   logLevel: true,
+  telemetry: true,
   limits: true,
 }
 const RATE_OPTIONS: Names<RateOptions> = { starts: true, per: true }
@@ -213,6 +222,8 @@ export interface CheckedOptions {
   readonly clock: Clock
   readonly ids: Ids
   readonly logger: LimitedLogger
+  /** Guarded: its functions never throw. `undefined` if it is off. */
+  readonly telemetry: Telemetry | undefined
   readonly limits: Limits
   /** Purpose of the opening. With `operate`, no task runs, and nothing is recovered or swept. */
   readonly purpose: Purpose
@@ -246,8 +257,9 @@ export function checkOptions(options: OpenOptions): CheckedOptions {
   checkFlag('operator', operator)
   checkFunctionsOf('clock', clock, ['now', 'setTimer'])
   oneOf('logLevel', logLevel, LOG_LEVELS)
-  const logger = options.logger === undefined ? defaultLogger(logLevel, process.env['HOLDFAST_LOG']) : options.logger
-  checkFunctionsOf('logger', logger, ['debug', 'info', 'warn', 'error'])
+  const given = options.logger === undefined ? defaultLogger(logLevel, process.env['HOLDFAST_LOG']) : options.logger
+  checkFunctionsOf('logger', given, ['debug', 'info', 'warn', 'error'])
+  const logger = new LimitedLogger(unfailing(given), clock)
   return {
     dir,
     registry,
@@ -269,7 +281,8 @@ export function checkOptions(options: OpenOptions): CheckedOptions {
     operator,
     clock,
     ids: createIds(),
-    logger: new LimitedLogger(unfailing(logger), clock),
+    logger,
+    telemetry: checkTelemetry(options.telemetry, logger),
     limits: checkLimits(limits, concurrency),
     purpose: 'serve',
   }

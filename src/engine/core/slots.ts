@@ -4,6 +4,8 @@
  */
 import type { Clock } from '../../base/clock.js'
 import { deferred } from '../../base/promises.js'
+import { spanTaskOf, type Telemetry } from '../../task/telemetry.js'
+import type { CheckedOptions } from '../checks/open-options.js'
 import type { IdleRun, LoadedRuns } from '../scheduling/loaded-runs.js'
 import type { Scheduler } from '../scheduling/scheduler.js'
 import type { ActiveRun } from '../state/slot-state.js'
@@ -16,6 +18,7 @@ interface SlotsHost {
   readonly scheduler: Scheduler
   readonly loaded: LoadedRuns
   readonly suspects: Pick<SuspectTurns, 'waits'>
+  readonly options: Pick<CheckedOptions, 'telemetry'>
   /** Runs the body of a task that holds a slot. */
   begin(task: LiveTask): void
 }
@@ -34,7 +37,20 @@ export class Slots {
     // The wake time of a task that news woke may be in the future.
     const since = wakeAt === undefined ? createdAt : Math.min(wakeAt, clock.now())
     task.slot.queue()
-    scheduler.enqueue({ taskId, owner, type, priority, since }, () => this.engine.begin(task))
+    const { telemetry } = this.engine.options
+    const begin = telemetry ? this.#timed(telemetry, task) : () => this.engine.begin(task)
+    scheduler.enqueue({ taskId, owner, type, priority, since }, begin)
+  }
+
+  /** Makes a function that begins the run, and records the time that it waited for its slot. */
+  #timed(telemetry: Telemetry, task: LiveTask): () => void {
+    const { clock } = this.engine
+    const queuedAt = clock.now()
+    return () => {
+      const ms = Math.max(0, clock.now() - queuedAt)
+      telemetry.record({ kind: 'queued', task: spanTaskOf(task.head), ms })
+      this.engine.begin(task)
+    }
   }
 
   /** Removes a settled task from the queue. */

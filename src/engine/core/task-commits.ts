@@ -11,8 +11,10 @@ import type { Store } from '../../store/store.js'
 import type { TaskDecision } from '../../task/changes.js'
 import { isFenced, transition } from '../../task/decisions/transition.js'
 import type { TaskEvent } from '../../task/task-event.js'
+import type { CheckedOptions } from '../checks/open-options.js'
 import type { ByteBudget } from '../scheduling/byte-budget.js'
 import type { SettlingCommit } from '../state/commit-state.js'
+import { recordStatus } from '../state/task-spans.js'
 import type { SuspectTurns } from './collaborators.js'
 import type { LiveTask } from './live-task.js'
 import { noteQuestions } from './question-places.js'
@@ -23,6 +25,7 @@ interface CommitHost {
   readonly store: Pick<Store, 'queue' | 'connection'>
   readonly usage: ByteBudget
   readonly suspects: Pick<SuspectTurns, 'seen'>
+  readonly options: Pick<CheckedOptions, 'telemetry'>
   readonly isClosed: boolean
   assertOpen(): void
 }
@@ -141,6 +144,8 @@ class EventCommit implements CommitEnd {
 
   #onDisk(decision: TaskDecision): void {
     const { host, task } = this
+    const { telemetry } = host.options
+    if (telemetry) recordStatus(telemetry, task, decision.head, host.clock.now())
     noteQuestions(task, decision)
     task.commits.land(decision.head)
     task.deferred?.landed(decision.head.nextRecord)

@@ -8,11 +8,13 @@ import { isFenced } from '../../task/decisions/transition.js'
 import type { AnyTaskDefinition } from '../../task/definition/definition.js'
 import type { TaskHead } from '../../task/head.js'
 import { checkName, NAME_BYTES_MAX } from '../../task/names.js'
+import { spanTaskOf } from '../../task/telemetry.js'
 import { checkInput } from '../checks/schemas.js'
 import type { ChildCall, ChildTasks } from '../core/collaborators.js'
 import type { Engine } from '../core/engine.js'
 import { LiveTask } from '../core/live-task.js'
 import { untilEnded } from '../core/waiters.js'
+import { COMPLETED, failedWith } from '../state/task-spans.js'
 import { announceNew, beginAdmitted, decideNew } from './start.js'
 
 // Without this limit, a task that starts itself as its child would fill the store.
@@ -97,10 +99,13 @@ export class Children implements ChildTasks {
     }
     const admitted = admission.admit(about)
     const { startNow } = admitted
+    const span = parent.slot.run?.span?.child(spanTaskOf(about))
+    const birth = { ...about, startNow, life: engine.openings.life, trace: span?.trace }
     let decision: TaskDecision
     try {
-      decision = decideNew(engine, admitted, createTask({ ...about, startNow, life: engine.openings.life }, now), now)
+      decision = decideNew(engine, admitted, createTask(birth, now), now)
     } catch (error) {
+      span?.end(failedWith(error))
       admitted.giveBack({ unknown: false })
       throw error
     }
@@ -112,6 +117,7 @@ export class Children implements ChildTasks {
     } finally {
       child.commits.endCreation()
     }
+    span?.end(COMPLETED)
     announceNew(engine, child, decision)
     beginAdmitted(engine, child, admitted, about)
   }

@@ -7,11 +7,13 @@ import { stateUsage } from '../../task/byte-count.js'
 import type { CheckpointInfo, SavedBy } from '../../task/checkpoint.js'
 import type { RestoredCheckpoint } from '../../task/definition/context.js'
 import type { TaskHead } from '../../task/head.js'
+import { spanTaskOf } from '../../task/telemetry.js'
 import { missingCheckpoint } from '../calls/restore-checkpoint.js'
 import { STATES_DROPPED_MAX } from '../calls/save-checkpoint.js'
 import { readConsistent } from '../core/consistent-read.js'
 import type { Engine } from '../core/engine.js'
 import type { LiveTask } from '../core/live-task.js'
+import { tracedCheckpoint } from '../state/task-spans.js'
 
 /** Saves a checkpoint of a client. */
 export async function saveClientCheckpoint(
@@ -23,7 +25,10 @@ export async function saveClientCheckpoint(
   const keep = engine.keepCheckpointsOf(task.head.type)
   const save = () => saveOne(engine, task, state, { ...about, keep })
   // Saves of one task run in order. Without this, two saves could make room by dropping the same checkpoint.
-  return keep === undefined ? save() : engine.saves.run(task.taskId, save)
+  const act = keep === undefined ? save : () => engine.saves.run(task.taskId, save)
+  const { telemetry } = engine.options
+  if (!telemetry) return act()
+  return tracedCheckpoint(telemetry, { kind: 'save-checkpoint', task: spanTaskOf(task.head), by: 'client' }, act)
 }
 
 async function saveOne(
@@ -67,11 +72,29 @@ async function oldest(
   return saved.filter(({ savedBy }) => savedBy === 'client').slice(0, count)
 }
 
+/** The checkpoint that a client restores, and the actor of the audit entry. */
+interface WantedCheckpoint {
+  readonly checkpointId: string | undefined
+  readonly savedBy: SavedBy | undefined
+  readonly by: string
+}
+
 /** Reads a checkpoint, the latest by default, and writes an audit entry of the restore. */
-export async function restoreClientCheckpoint(
+export function restoreClientCheckpoint(
+  engine: Pick<Engine, 'store' | 'noteRestored' | 'options'>,
+  head: TaskHead,
+  wanted: WantedCheckpoint,
+): Promise<RestoredCheckpoint> {
+  const { telemetry } = engine.options
+  if (!telemetry) return restoreOne(engine, head, wanted)
+  const about = { kind: 'restore-checkpoint', task: spanTaskOf(head), by: 'client' } as const
+  return tracedCheckpoint(telemetry, about, () => restoreOne(engine, head, wanted))
+}
+
+async function restoreOne(
   engine: Pick<Engine, 'store' | 'noteRestored'>,
   head: TaskHead,
-  { checkpointId, savedBy, by }: { checkpointId: string | undefined; savedBy: SavedBy | undefined; by: string },
+  { checkpointId, savedBy, by }: WantedCheckpoint,
 ): Promise<RestoredCheckpoint> {
   const { taskId } = head
   const { value } = await readConsistent(engine, head, async (level, now) => {

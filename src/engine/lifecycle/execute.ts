@@ -16,10 +16,11 @@ import { planRetry } from '../../task/decisions/retry-drops.js'
 import { isFenced } from '../../task/decisions/transition.js'
 import type { AnyTaskDefinition } from '../../task/definition/definition.js'
 import { History } from '../../task/log/history.js'
-import { describeError, type Outcome, type TaskError } from '../../task/log/outcome.js'
+import { describeError, failureCode, type Outcome, type TaskError } from '../../task/log/outcome.js'
 import { type PatchAnswers, Patches } from '../../task/log/patch-answers.js'
 import type { PendingRecord } from '../../task/log/pending-record.js'
 import { undoneRecords } from '../../task/log/undo-record.js'
+import { errorCodeOf, type SpanEnd } from '../../task/telemetry.js'
 import { runFunction } from '../calls/function-task.js'
 import { Patched } from '../calls/patched.js'
 import { inputsOf } from '../calls/question.js'
@@ -31,6 +32,7 @@ import type { Engine } from '../core/engine.js'
 import type { LiveTask } from '../core/live-task.js'
 import type { RunEnd } from '../replay/pending-call.js'
 import { Run } from '../replay/run.js'
+import { COMPLETED, INTERRUPTED, RunSpan } from '../state/task-spans.js'
 import { clearDropped, droppedOf, logClearing } from './clear-after-retry.js'
 
 /**
@@ -59,16 +61,23 @@ export async function executeTask(
     engine.report.note({ taskId, type, action: 'resumed', replayed, resumedAt: next }, clock.now())
   }
   const patched = new Patched(new Patches(loaded.patches), [...loaded.notes.values()])
-  const run = new Run(engine, task, loaded.history, loaded.notes, patched, definition, recovered, report)
+  const { telemetry } = engine.options
+  const span = telemetry && new RunSpan(telemetry, task.head, recovered)
+  const run = new Run(engine, task, loaded.history, loaded.notes, patched, definition, recovered, report, span)
   // Each wait reads the store before it begins, so news that came during the load is found.
   task.slot.load(run)
   if (fresh) engine.events.emit('task:started', { taskId, type, run: run.number, recovered })
-  const end = await run.execute(codeOf(run, definition, loaded.input))
+  const code = codeOf(run, definition, loaded.input)
+  const end = await run.execute(span ? () => span.within(code) : code)
   // This function ends here, so that the run is not kept in memory until the commit is on disk.
-  if (end.kind === 'unload') return recordUnload(engine, task, run.number, end)
+  if (end.kind === 'unload') {
+    span?.end({ outcome: 'waiting' })
+    return recordUnload(engine, task, run.number, end)
+  }
   try {
     await conclude(engine, task, definition, run, end)
   } finally {
+    span?.end(INTERRUPTED)
     run.ending = false
   }
 }
@@ -172,6 +181,7 @@ async function conclude(
   if (end.kind === 'over') return
   if (end.kind === 'park') {
     run.abandon()
+    run.span?.end({ outcome: 'parked', code: end.code })
     return engine.park(task, { code: end.code, reason: end.reason }, run.number)
   }
   if (end.kind === 'threw' && !end.isFinal && (await tryAgain(engine, task, definition, run, end.error))) return
@@ -179,6 +189,7 @@ async function conclude(
   const outcome = checked instanceof Promise ? await checked : checked
   try {
     await engine.settle(task, outcome, { run: run.number, by: 'body', patient: true })
+    run.span?.end(spanEndOf(outcome))
     if (outcome.kind === 'result') engine.lines.undos.note(definition, task, run.stepNames)
   } catch (error) {
     // The task was settled before its body returned. The result has no effect (recovery-3) and gets an audit entry.
@@ -218,7 +229,9 @@ async function tryAgain(
   } catch (cause) {
     // The task was settled before the commit: no retry, and nothing to settle.
     if (!isFenced(cause)) throw cause
+    return true
   }
+  run.span?.end({ outcome: 'retrying', code: errorCodeOf(thrown) })
   return true
 }
 
@@ -280,6 +293,10 @@ function resultOf(engine: Pick<Engine, 'limits'>, definition: AnyTaskDefinition,
   } catch (error) {
     return failure(error)
   }
+}
+
+function spanEndOf(outcome: Outcome): SpanEnd {
+  return outcome.kind === 'error' ? { outcome: 'failed', code: failureCode(outcome.error) } : COMPLETED
 }
 
 function failure(thrown: unknown): Outcome {

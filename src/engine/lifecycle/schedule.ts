@@ -3,6 +3,7 @@
  */
 import { callIn } from '../../base/empty-context.js'
 import { faultOf } from '../../base/fault.js'
+import { spanTaskOf } from '../../task/telemetry.js'
 import type { Engine } from '../core/engine.js'
 import type { LiveTask } from '../core/live-task.js'
 import { executeTask } from './execute.js'
@@ -33,6 +34,8 @@ function hasMissedChild({ children }: Pick<Engine, 'children'>, { taskId, head }
  * asynchronous context of the caller, because the caller may be the end of another task.
  */
 export function begin(engine: Engine, task: LiveTask, fresh?: { readonly inputText: string | undefined }): void {
+  // A new task that got its slot at once was in no queue.
+  if (fresh) engine.options.telemetry?.record({ kind: 'queued', task: spanTaskOf(task.head), ms: 0 })
   callIn(() => run(engine, task, fresh))
 }
 

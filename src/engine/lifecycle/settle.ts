@@ -10,6 +10,7 @@ import type { SettledBy } from '../core/collaborators.js'
 import type { Engine } from '../core/engine.js'
 import type { LiveTask } from '../core/live-task.js'
 import { removeTask } from '../core/remove-task.js'
+import { recordSettled } from '../state/task-spans.js'
 import { startCleanUp } from '../undo/clean-up.js'
 import { endOrphan } from './cancel.js'
 
@@ -33,6 +34,8 @@ export function settleEvent(
 export function announceSettled(engine: Engine, task: LiveTask, outcomeText: string): void {
   if (task.settlement.isAnnounced) return
   task.settlement.announce(outcomeText)
+  const { telemetry } = engine.options
+  if (telemetry) recordSettled(telemetry, task, task.head, engine.clock.now())
   const { taskId, type, status, error } = task.head
   task.timeLimit.cancel()
   engine.slots.leaveQueue(task)

@@ -18,12 +18,14 @@ import { endOfTime, forgetAt } from '../../task/decisions/expiry.js'
 import type { AnyTaskDefinition } from '../../task/definition/definition.js'
 import { isSettled, type TaskHead } from '../../task/head.js'
 import { checkName, NAME_BYTES_MAX } from '../../task/names.js'
+import { spanTaskOf } from '../../task/telemetry.js'
 import { checkPriority } from '../checks/arguments.js'
 import { checkOwner, checkSessionTask, type SessionTaskOptions } from '../checks/call-options.js'
 import { checkInput } from '../checks/schemas.js'
 import type { Engine } from '../core/engine.js'
 import { LiveTask } from '../core/live-task.js'
 import type { Admitted, Quota } from '../scheduling/admission.js'
+import { COMPLETED, failedWith } from '../state/task-spans.js'
 import { announceSettled, settleEvent } from './settle.js'
 
 /** The options of `start`. */
@@ -267,10 +269,12 @@ export function announceNew(engine: Engine, task: LiveTask, { head, changes }: T
  */
 export async function commitNew(
   engine: Engine,
-  about: NewTask,
+  given: NewTask,
   admitted: Admitted,
   decide: (about: NewTask, now: number) => TaskDecision = createTask,
 ): Promise<LiveTask> {
+  const span = engine.options.telemetry?.begin({ kind: 'create', task: spanTaskOf(given) })
+  const about = span ? { ...given, trace: span.trace } : given
   try {
     const now = engine.clock.now()
     const decision = decideNew(engine, admitted, decide(about, now), now)
@@ -287,9 +291,11 @@ export async function commitNew(
       throw error
     }
     task.commits.endCreation()
+    span?.end(COMPLETED)
     announceNew(engine, task, decision)
     return task
   } catch (error) {
+    span?.end(failedWith(error))
     admitted.giveBack({ unknown: error instanceof HoldfastError && error.code === 'START_UNKNOWN' })
     throw error
   }

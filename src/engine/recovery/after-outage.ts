@@ -10,6 +10,7 @@ import type { Engine } from '../core/engine.js'
 import type { LiveTask } from '../core/live-task.js'
 import { announceCleanedUp } from '../core/remove-task.js'
 import { announceSettled } from '../lifecycle/settle.js'
+import { recordStatus } from '../state/task-spans.js'
 
 /** Reads the heads of these tasks. Returns a function that sends the notifications when the store is up. */
 export async function reloadHeads(engine: Engine, level: Level, taskIds: ReadonlySet<string>): Promise<() => void> {
@@ -43,6 +44,8 @@ export async function reloadHeads(engine: Engine, level: Level, taskIds: Readonl
         task.commits.endCreation()
         landed.push(task)
       }
+      const { telemetry } = engine.options
+      if (telemetry) recordStatus(telemetry, task, head, engine.clock.now())
       task.commits.reset(head)
       if (task.deferred) continueDeferring.push(task.deferred.decideAgain())
       engine.usage.note(task)

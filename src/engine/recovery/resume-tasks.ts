@@ -5,9 +5,11 @@ import { liveKey } from '../../store/disk/layout.js'
 import { readLiveHeads, readNewestTaskId } from '../../store/reads.js'
 import type { AnyTaskDefinition } from '../../task/definition/definition.js'
 import { isSettled, type TaskHead } from '../../task/head.js'
+import type { SpanEnd } from '../../task/telemetry.js'
 import { codeMark } from '../checks/code-mark.js'
 import type { Engine } from '../core/engine.js'
 import { LiveTask } from '../core/live-task.js'
+import type { RecoveryReport } from '../core/recovery-report.js'
 import { endOrphan } from '../lifecycle/cancel.js'
 import { clearAllDropped, logClearing } from '../lifecycle/clear-after-retry.js'
 import { startCleanUp } from '../undo/clean-up.js'
@@ -55,6 +57,9 @@ export function resumeTasks(engine: Engine, parkedRetries: ParkedRetries, found:
   // The current heads, because a task may have been resumed or cancelled before a late `recover()`.
   const heads = found.flatMap(({ taskId }) => tasks.get(taskId)?.head ?? [])
   const taskOf = (taskId: string) => tasks.get(taskId) as LiveTask
+  const { telemetry } = engine.options
+  const span = telemetry?.begin({ kind: 'recover', found: heads.length })
+  if (span) void report.done.then(() => span.end(recoveredEnd(report)))
   report.begin(
     heads.map(({ taskId }) => taskId),
     clock.now(),
@@ -98,6 +103,13 @@ export function resumeTasks(engine: Engine, parkedRetries: ParkedRetries, found:
       damaged: report.count('damaged'),
     })
   })
+}
+
+/** The end of the span of a recovery. A close before its end interrupts it. */
+function recoveredEnd({ tasks, finishedAt }: RecoveryReport): SpanEnd {
+  const counts: Record<string, number> = {}
+  for (const { action } of tasks) counts[action] = (counts[action] ?? 0) + 1
+  return { outcome: finishedAt === undefined ? 'interrupted' : 'completed', tasks: counts }
 }
 
 /** Resumes tasks that were parked because this definition was missing, after its registration. */

@@ -23,6 +23,7 @@ import { type Ask, type CodeChanged, type History, idOf } from '../../task/log/h
 import type { PendingRecord } from '../../task/log/pending-record.js'
 import { describeRecord, type LogRecord, nameIn } from '../../task/log/records.js'
 import type { LiveTask } from '../core/live-task.js'
+import type { RunSpan } from '../state/task-spans.js'
 import { Beginnings } from './begin-calls.js'
 import { ambiguous, begunAsAnother, inFlight, leftAtEnd, notAwaited, unaskedFor } from './body-errors.js'
 import { type Branch, Branches } from './branch-scopes.js'
@@ -69,6 +70,8 @@ export class Run extends RunMaps implements RunCore {
     readonly recovered: boolean,
     /** Called when the replay is complete, with the number of replayed answers and the first call that begins. */
     private readonly onReplayed: (answered: number, next: string | undefined) => void,
+    /** The span of the run, if telemetry is on. */
+    readonly span?: RunSpan | undefined,
   ) {
     super()
     this.number = task.head.run
@@ -294,7 +297,10 @@ export class Run extends RunMaps implements RunCore {
     this.history.handOver(record)
     this.branches.keepReceived(record)
     this.unrecorded.handedOver(record)
-    if (this.#replaying) this.#answered++
+    if (this.#replaying) {
+      this.#answered++
+      this.span?.noteReplayed(record.kind)
+    }
     handAnswer(record, asked)
   }
 

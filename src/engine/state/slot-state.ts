@@ -12,10 +12,13 @@
 import type { Ask } from '../../task/log/history.js'
 import type { IdleRun } from '../scheduling/loaded-runs.js'
 import { illegal } from './illegal.js'
+import type { RunSpan } from './task-spans.js'
 
 /** The members of a run that the engine uses. */
 export interface ActiveRun {
   readonly isOver: boolean
+  /** The span of the run, if telemetry is on. */
+  readonly span?: RunSpan | undefined
   /** The calls whose functions run now. */
   readonly begun: readonly { readonly ask: Ask; readonly startedAt?: number | undefined }[]
   /** Running functions of steps that have an undo and whose result is not on disk, by the identity of the step. */

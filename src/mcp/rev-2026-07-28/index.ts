@@ -1,6 +1,7 @@
 /** The public API of `holdfast/mcp/2026-07-28`: what is exported here, and nothing else. */
 
 export type { AuthInfoLike, FetchContext, NodeRequest, NodeResponse } from '../../http/node.js'
+export type { Trace } from '../../task/trace.js'
 export type { AccessRequest, Decision, DurableOptions, McpLimits, TtlOptions } from '../access/options.js'
 export type { Access } from '../access/owner.js'
 export type { StdioEnd, StdioHandle } from '../stdio/life.js'
@@ -9,7 +10,6 @@ export type { FallbackOptions, FallbackTool } from '../tools/fallback-tools.js'
 export type { FunctionToolOptions } from '../tools/function-tool.js'
 export type { GivenOptions, OpenHoldfast } from '../tools/opening.js'
 export type { CallExtra, InputRequired, ResultAbout, ToolOptions, ToolResult } from '../tools/tool.js'
-export type { Trace } from '../tools/trace.js'
 export type { DurableTasks } from './durable-tasks.js'
 export { durableTasks } from './durable-tasks.js'
 export type { HttpHandler } from './http/handler.js'

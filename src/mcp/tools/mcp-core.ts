@@ -22,6 +22,7 @@ import type { Quota } from '../../engine/scheduling/admission.js'
 import { checkJson } from '../../http/json-limits.js'
 import type { BindingRecord } from '../../task/changes.js'
 import type { TaskDefinition } from '../../task/definition/definition.js'
+import { type Trace, traceOf } from '../../task/trace.js'
 import { accountOf, type Caller, countedAs } from '../access/caller.js'
 import { type CheckedDurableOptions, checkDurableOptions, type DurableOptions } from '../access/options.js'
 import { RPC } from '../access/refusal.js'
@@ -43,7 +44,6 @@ import {
   scopedKey,
 } from './tool-arguments.js'
 import type { Origin } from './tool-records.js'
-import { type Trace, traceOf } from './trace.js'
 
 /**
  * Error of a call whose `toInput` requests input from the client. A revision without such a request refuses the call

@@ -10,8 +10,8 @@ import { createHash } from 'node:crypto'
 import { canonicalJson, type JsonValue } from '../../base/json.js'
 import type { BindingRecords } from '../../store/binding-records.js'
 import type { BindingRecord } from '../../task/changes.js'
+import type { Trace } from '../../task/trace.js'
 import type { Answer } from './answer.js'
-import type { Trace } from './trace.js'
 
 /** Origin of a task. */
 export interface Origin {

@@ -18,7 +18,12 @@ export interface BatchTimesHistogram {
   readonly seconds: number
 }
 
+/** Called at the end of a batch, with the number of its commits and its time in milliseconds. Must not throw. */
+export type OnBatch = (commits: number, ms: number) => void
+
 export class BatchTimes {
+  /** Called at the end of each batch. */
+  onBatch: OnBatch | undefined
   readonly #buckets = new Float64Array(BOUNDS_MS.length + 1)
   // Start of the batch in flight, and the sum of all times, in milliseconds. In an array, so that a change allocates no number.
   readonly #times = new Float64Array(2)
@@ -27,13 +32,14 @@ export class BatchTimes {
     this.#times[0] = performance.now()
   }
 
-  end(): void {
+  end(commits: number): void {
     const times = this.#times
     const ms = performance.now() - (times[0] as number)
     times[1] = (times[1] as number) + ms
     let at = 0
     while (at < BOUNDS_MS.length && ms > (BOUNDS_MS[at] as number)) at++
     this.#buckets[at] = (this.#buckets[at] as number) + 1
+    this.onBatch?.(commits, ms)
   }
 
   get histogram(): BatchTimesHistogram {

@@ -6,6 +6,7 @@ import { draftOf, FIXED_PART_BYTES_MAX, type ForkedFrom, NO_CHECKPOINTS, type Ta
 import { encodeFixedPart } from '../head-codec.js'
 import { emptySegment, PREFIX } from '../log/segment.js'
 import type { EventOf } from '../task-event.js'
+import type { Trace } from '../trace.js'
 import { transition } from './transition.js'
 
 /** Values of a new task. */
@@ -23,6 +24,8 @@ export interface NewTask {
   readonly priority?: number | undefined
   readonly idempotency?: { readonly key: string; readonly fingerprint: string } | undefined
   readonly inputText?: string | undefined
+  /** Trace context of the span that creates the task. */
+  readonly trace?: Trace | undefined
   /** Origin of the task, if it is a fork. */
   readonly forkedFrom?: ForkedFrom | undefined
   /** True if the task starts in the batch that creates it, which saves a second commit. */
@@ -62,6 +65,7 @@ export function createTask(task: NewTask, now: number): TaskDecision {
     depth: task.depth,
     hasInput: task.inputText !== undefined,
     seed: task.seed,
+    trace: task.trace,
     forkedFrom: task.forkedFrom,
     run: task.startNow ? 1 : 0,
     attempt: 1,
@@ -77,7 +81,8 @@ export function createTask(task: NewTask, now: number): TaskDecision {
     life: task.startNow ? task.life : undefined,
     cleanUp: 'none',
   })
-  const bytes = Buffer.byteLength(encodeFixedPart(head))
+  // Without the trace: no task may be refused because of its span.
+  const bytes = Buffer.byteLength(encodeFixedPart(task.trace ? { ...head, trace: undefined } : head))
   if (bytes > FIXED_PART_BYTES_MAX) {
     const said = `The names of the task take ${bytes} bytes together; ${FIXED_PART_BYTES_MAX} fit`
     throw new HoldfastError('TOO_LARGE', `${said}. Shorten its type, version, owner or idempotency key.`, {

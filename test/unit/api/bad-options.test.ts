@@ -61,6 +61,7 @@ const OPEN: Rows<OpenOptions> = {
   clock: [...OBJECT, {}, Date, { now: () => 0 }],
   logger: [...OBJECT, {}, { warn: () => {} }],
   logLevel: oneOf,
+  telemetry: [...OBJECT, {}, { begin: () => {} }],
   limits: [...OBJECT, { stepsMax: 5 }, { recordsPerTaskMax: 0 }],
 }
 const TASK: Rows<TaskOptions<undefined, undefined>> = {

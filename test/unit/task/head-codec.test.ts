@@ -92,7 +92,7 @@ describe('a field that this version does not know', () => {
   })
 
   test('of the fixed part stays in the fixed part, which nothing writes again', () => {
-    const later = JSON.stringify({ ...JSON.parse(encodeFixedPart(named)), trace: { traceparent: 't' } })
+    const later = JSON.stringify({ ...JSON.parse(encodeFixedPart(named)), laterThing: { a: 1 } })
     const head = joinParts(decodeMovingPart('task-1', 1, encodeMovingPart(named)) as never, later)
     expect(head).toEqual(named)
   })

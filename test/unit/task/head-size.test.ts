@@ -43,6 +43,7 @@ type Born =
   | 'depth'
   | 'priority'
   | 'forkedFrom'
+  | 'trace'
 /** What comes with the end. */
 type Ended = 'sweeping' | 'settledAt' | 'cleanUp' | 'cleanUpReason' | 'stoppedBy' | 'error'
 

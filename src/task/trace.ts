@@ -1,7 +1,7 @@
 /**
- * The trace context of a call (W3C, https://www.w3.org/TR/trace-context/), as clients send it in `_meta`. It is stored
- * with the task, so that work after a crash links to the call that began it. An invalid trace is ignored, because no
- * call should fail for its trace.
+ * The trace context of a call (W3C, https://www.w3.org/TR/trace-context/), as clients send it in `_meta`, and as a span of
+ * telemetry has it. It is stored with the task, so that work after a crash links to the call that began it. An invalid
+ * trace is ignored, because no call should fail for its trace.
  */
 
 /** Trace context of a call. */

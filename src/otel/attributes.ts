@@ -1,0 +1,89 @@
+/** The names of attributes, and the attributes of a task. */
+import type { Attributes } from '@opentelemetry/api'
+import type { SpanBegin, SpanEnd, SpanTask } from '../task/telemetry.js'
+
+/** Names of attributes. All of ours begin with `holdfast.`; `error.type` is one of the general conventions. */
+export const ATTRIBUTES = {
+  taskId: 'holdfast.task.id',
+  taskType: 'holdfast.task.type',
+  taskOwner: 'holdfast.task.owner',
+  taskStatus: 'holdfast.task.status',
+  statusFrom: 'holdfast.status.from',
+  statusTo: 'holdfast.status.to',
+  run: 'holdfast.run.number',
+  runAttempt: 'holdfast.run.attempt',
+  recovered: 'holdfast.run.recovered',
+  replayedSteps: 'holdfast.run.replayed_steps',
+  step: 'holdfast.step.name',
+  stepAttempt: 'holdfast.step.attempt',
+  checkpointId: 'holdfast.checkpoint.id',
+  checkpointBy: 'holdfast.checkpoint.by',
+  recoveryFound: 'holdfast.recovery.found',
+  recoveryTasks: 'holdfast.recovery.tasks',
+  recoveryResult: 'holdfast.recovery.result',
+  storeKind: 'holdfast.store.kind',
+  outcome: 'holdfast.outcome',
+  error: 'error.type',
+} as const
+
+/**
+ * Names of attributes of the conventions for MCP:
+ * https://github.com/open-telemetry/semantic-conventions-genai/blob/main/docs/gen-ai/mcp.md
+ */
+export const MCP_ATTRIBUTES = {
+  method: 'mcp.method.name',
+  version: 'mcp.protocol.version',
+  session: 'mcp.session.id',
+  tool: 'gen_ai.tool.name',
+  prompt: 'gen_ai.prompt.name',
+  operation: 'gen_ai.operation.name',
+  requestId: 'jsonrpc.request.id',
+  rpcCode: 'rpc.response.status_code',
+  transport: 'network.transport',
+} as const
+
+/** The attributes of a task on a span. */
+export function taskAttributes({ taskId, type, owner }: SpanTask): Attributes {
+  return {
+    [ATTRIBUTES.taskId]: taskId,
+    [ATTRIBUTES.taskType]: type,
+    ...(owner === undefined ? {} : { [ATTRIBUTES.taskOwner]: owner }),
+  }
+}
+
+/** A request of a client. */
+export type RequestAbout = Extract<SpanBegin, { kind: 'request' }>
+
+/** The attributes of a request on a span. */
+export function requestAttributes(about: RequestAbout): Attributes {
+  const { tool, prompt, requestId, sessionId } = about
+  return {
+    ...requestMetricAttributes({ ...about, isOwnTool: tool !== undefined }),
+    ...(prompt === undefined ? {} : { [MCP_ATTRIBUTES.prompt]: prompt }),
+    ...(sessionId === undefined ? {} : { [MCP_ATTRIBUTES.session]: sessionId }),
+    [MCP_ATTRIBUTES.requestId]: requestId,
+  }
+}
+
+/** The attributes of a request on a metric. Only a tool of this server has its name: others are chosen by clients. */
+export function requestMetricAttributes(about: RequestAbout): Attributes {
+  const { method, tool, isOwnTool, protocolVersion, transport } = about
+  return {
+    [MCP_ATTRIBUTES.method]: method,
+    ...(tool === undefined ? {} : { [MCP_ATTRIBUTES.operation]: 'execute_tool' }),
+    ...(tool === undefined || !isOwnTool ? {} : { [MCP_ATTRIBUTES.tool]: tool }),
+    ...(protocolVersion === undefined ? {} : { [MCP_ATTRIBUTES.version]: protocolVersion }),
+    [MCP_ATTRIBUTES.transport]: transport,
+  }
+}
+
+/** The attributes of the error of a request: the code of JSON-RPC, or `tool_error` for the result of a tool. */
+export function errorAttributes({ code, rpcCode }: SpanEnd): Attributes {
+  if (rpcCode === undefined) return code === undefined ? {} : { [ATTRIBUTES.error]: code }
+  return { [ATTRIBUTES.error]: String(rpcCode), [MCP_ATTRIBUTES.rpcCode]: String(rpcCode) }
+}
+
+/** The type of a task on a metric. None for a session task: its client may choose the type, and so the number of series. */
+export function typeAttribute({ type, isSession }: Pick<SpanTask, 'type' | 'isSession'>): Attributes {
+  return isSession ? {} : { [ATTRIBUTES.taskType]: type }
+}
