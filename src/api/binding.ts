@@ -24,6 +24,7 @@ import { readHead } from '../store/reads.js'
 import type { AnyTaskDefinition } from '../task/definition/definition.js'
 import { isSettled } from '../task/head.js'
 import type { Outcome } from '../task/log/outcome.js'
+import type { Telemetry } from '../task/telemetry.js'
 import { type TaskView, viewOf } from './task-view.js'
 
 /**
@@ -40,6 +41,8 @@ export class Binding {
   readonly clock: Clock
   readonly ids: Ids
   readonly logger: Logger
+  /** Receives spans, if telemetry is on. */
+  readonly telemetry: Telemetry | undefined
   /** Largest state of a checkpoint, in bytes. */
   readonly stateBytesMax: number
   /** Largest input of a task, in bytes. */
@@ -50,6 +53,7 @@ export class Binding {
     this.clock = engine.clock
     this.ids = engine.ids
     this.logger = engine.logger
+    this.telemetry = engine.options.telemetry
     this.stateBytesMax = engine.limits.stateBytesMax
     this.inputBytesMax = engine.limits.inputBytesMax
   }

@@ -2,6 +2,7 @@
 import { type Binding, bindingOf } from '../../api/binding.js'
 import type { Holdfast } from '../../api/holdfast.js'
 import type { Logger } from '../../base/logger.js'
+import type { Telemetry } from '../../task/telemetry.js'
 import { notOpened } from '../access/not-open.js'
 import type { McpLimits } from '../access/options.js'
 import { RequestQuotas } from '../access/quotas.js'
@@ -55,6 +56,11 @@ export class StoreAccess {
   /** True if the store is open. */
   get isOpen(): boolean {
     return this.#parts !== undefined
+  }
+
+  /** Telemetry of the store. `undefined` if it is off, or before the store is open. */
+  get telemetry(): Telemetry | undefined {
+    return this.#parts?.binding.telemetry
   }
 
   get holdfast(): Holdfast {

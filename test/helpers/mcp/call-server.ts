@@ -4,7 +4,7 @@
  */
 import { McpServer as McpServer2025 } from '@modelcontextprotocol/sdk/server/mcp.js'
 import { McpServer as McpServer2026 } from '@modelcontextprotocol/server'
-import { defineTask, type Holdfast } from 'holdfast'
+import { defineTask, type Holdfast, type Telemetry } from 'holdfast'
 import { durableTasks as durable2025 } from 'holdfast/mcp/2025-11-25'
 import { durableTasks as durable2026 } from 'holdfast/mcp/2026-07-28'
 import { ManualClock, MemoryDisk, openInMemory, untilIdle } from 'holdfast/testing'
@@ -38,11 +38,12 @@ export class CallServer {
   private constructor(
     readonly revision: Revision,
     readonly disk: MemoryDisk,
+    private readonly telemetry: Telemetry | undefined,
   ) {}
 
   /** Opens the server. The first call, which begins what is there once, is over. */
-  static async start(revision: Revision, disk = new MemoryDisk()): Promise<CallServer> {
-    const server = new CallServer(revision, disk)
+  static async start(revision: Revision, disk = new MemoryDisk(), telemetry?: Telemetry): Promise<CallServer> {
+    const server = new CallServer(revision, disk, telemetry)
     await server.open()
     if (revision === '2025-11-25') {
       const params = { protocolVersion: revision, capabilities: {}, clientInfo: INFO }
@@ -57,8 +58,8 @@ export class CallServer {
   }
 
   async open(): Promise<void> {
-    const { clock, disk, runs } = this
-    this.holdfast = await openInMemory({ disk, clock })
+    const { clock, disk, runs, telemetry } = this
+    this.holdfast = await openInMemory({ disk, clock, telemetry })
     const add = {
       input,
       run: ({ n }: { n: number }) => {
@@ -95,6 +96,11 @@ export class CallServer {
   call(name: string, n: number, { progressToken }: { progressToken?: string } = {}): Promise<Response> {
     const _meta = progressToken === undefined ? {} : { progressToken }
     return this.#post('tools/call', { name, arguments: { n }, _meta })
+  }
+
+  /** Sends any request. */
+  request(method: string, params: Record<string, unknown>): Promise<Response> {
+    return this.#post(method, params)
   }
 
   /** Fetches the rest of a stream of 2025-11-25. */

@@ -13,7 +13,8 @@ import type { CallToolRequest, JSONRPCMessage, JSONRPCRequest, RequestId } from 
 import { isStoreAway } from '../../access/refusal.js'
 import type { IsHeard } from '../../tools/join-call.js'
 import { openCall } from '../server/call-tool.js'
-import type { CallEnd, DurableBinding } from '../server/types.js'
+import { beginEarly } from '../server/request-span.js'
+import type { CallEnd, DurableBinding, OpenCall } from '../server/types.js'
 import { isWait, keptOf, withoutArguments, withoutRest } from './kept-request.js'
 import type { OpenRequests } from './open-requests.js'
 import type { SessionEvents } from './session-events.js'
@@ -137,16 +138,15 @@ export class OpenRequest implements StreamOpening {
   /** Creates the task of a durable call. The beginning of the stream is written with it. */
   async #openCall(call: CallToolRequest, stream: NewStream): Promise<boolean> {
     const { durable, sessionId, transport } = this.session
-    const opened = openCall(
-      durable,
-      call,
-      { sessionId },
-      isHeardOn(this.session, this.id),
-      ({ tool, kind, started }) => {
-        const { taskId, created, rejoinKey } = started
-        return stream.records({ taskId, created, rejoinKey, tool: tool.name, kind })
-      },
-    )
+    const { id } = this
+    const beside = ({ tool, kind, started }: OpenCall) => {
+      const { taskId, created, rejoinKey } = started
+      return stream.records({ taskId, created, rejoinKey, tool: tool.name, kind })
+    }
+    const open = () => openCall(durable, call, { sessionId }, isHeardOn(this.session, id), beside)
+    const span = beginEarly(durable, { ...call, id, sessionId, version: transport.protocolVersion })
+    if (span) transport.spans.set(id, span)
+    const opened = span ? span.within(open) : open()
     transport.preflights.set(this.id, opened)
     return opened.then(
       () => true,

@@ -27,6 +27,7 @@ import type { DurableTool } from '../../tools/tool.js'
 import { configOf, type ListedTool, listedTool, mergedList } from '../../tools/tool-list.js'
 import { callTool } from './call-tool.js'
 import { installCheckpointMethods, installTaskMethods } from './methods.js'
+import { traced } from './request-span.js'
 import { DurableTransport } from './transport.js'
 import type { Attachment, DurableBinding, Extra } from './types.js'
 
@@ -69,9 +70,14 @@ export function attachTo(durable: DurableBinding, given: McpServer | Server): At
       : async (name) => (plain.has(name) ? 'forbidden' : 'unknown'),
   }
 
-  const original = server.setRequestHandler.bind(server) as SetRequestHandler
+  const install = server.setRequestHandler.bind(server) as SetRequestHandler
   server.setRequestHandler = ((schema: Schema, handler: Handler) => {
     const method = methodOf(schema)
+    const original = (schema: unknown, answer: Handler) =>
+      install(schema, (request: never, extra) => {
+        const { method, params } = request as { method: string; params?: unknown }
+        return traced(durable, attachment, method, params, extra, () => answer(request, extra))
+      })
     if (method === 'tools/list') listTools = handler
     if (method === 'tools/call') {
       original(anyCall, (request, extra) => {

@@ -8,6 +8,7 @@
 import type { Transport, TransportSendOptions } from '@modelcontextprotocol/sdk/shared/transport.js'
 import type { JSONRPCMessage, JSONRPCRequest, MessageExtraInfo, RequestId } from '@modelcontextprotocol/sdk/types.js'
 import { isJSONRPCNotification, isJSONRPCRequest, RELATED_TASK_META_KEY } from '@modelcontextprotocol/sdk/types.js'
+import type { TelemetrySpan } from '../../../task/telemetry.js'
 import { UNLIMITED_MS } from '../../access/ttl.js'
 import type { CallEnd, OpenCall } from './types.js'
 
@@ -41,6 +42,10 @@ export class DurableTransport implements Transport {
 
   /** Open calls of durable tools whose task was created before the SDK received the request. */
   readonly preflights = new Map<RequestId, Promise<OpenCall>>()
+  /** Spans of these calls, if telemetry is on. The handler of the request ends its span. */
+  readonly spans = new Map<RequestId, TelemetrySpan>()
+  /** Revision that was agreed on; `undefined` before the answer to `initialize`. */
+  protocolVersion: string | undefined
 
   constructor(readonly inner: Transport) {}
 
@@ -97,6 +102,7 @@ export class DurableTransport implements Transport {
   }
 
   send(message: JSONRPCMessage, options?: TransportSendOptions): Promise<void> {
+    this.protocolVersion ??= agreedIn(message)
     const sent = this.inner.send(withoutTasks(withoutQuestion(message)), options)
     if ('method' in message || message.id === undefined) return sent
     const end = this.#ends.get(message.id)
@@ -137,6 +143,13 @@ function withoutHint(message: JSONRPCMessage): JSONRPCMessage {
   if (!meta || !(RELATED_TASK_META_KEY in meta)) return message
   const { [RELATED_TASK_META_KEY]: _, ...rest } = meta
   return { ...message, params: { ...message.params, _meta: rest } }
+}
+
+/** Revision in the answer to `initialize`; `undefined` for any other message. */
+function agreedIn(message: JSONRPCMessage): string | undefined {
+  if (!('result' in message)) return undefined
+  const { protocolVersion } = message.result as { protocolVersion?: unknown }
+  return typeof protocolVersion === 'string' ? protocolVersion : undefined
 }
 
 // The first revision with tasks. Revisions are dates, so that their texts sort.

@@ -15,6 +15,7 @@ import { configOf, type ListedTool, listedTool, mergedList } from '../../tools/t
 import { type CallParams, callTool, unknownTool } from './call-tool.js'
 import { CAPABILITIES } from './extension.js'
 import { installCheckpointMethods, installTaskMethods } from './methods.js'
+import { traced } from './request-span.js'
 import type { Attachment, DurableBinding } from './types.js'
 
 type Handler = (request: never, ctx: ServerContext) => unknown
@@ -39,7 +40,11 @@ export function attachTo(durable: DurableBinding, given: McpServer | Server): At
     const handler = rest.at(-1) as Handler
     // A handler that is set with its own schemas receives the parameters instead of the request.
     const paramsIn = (request: unknown) => (rest.length > 1 ? request : (request as { params: unknown }).params)
-    const install = (wrapped: Handler) => original(method, ...rest.slice(0, -1), wrapped)
+    const install = (wrapped: Handler) => {
+      const answer = (request: never, ctx: ServerContext) =>
+        traced(durable, paramsIn(request), ctx, () => wrapped(request, ctx))
+      original(method, ...rest.slice(0, -1), answer)
+    }
     if (method === 'tools/call') {
       install((request, ctx) =>
         callAny(durable, attachment, paramsIn(request) as CallParams, ctx, () => handler(request, ctx)),
@@ -49,7 +54,7 @@ export function attachTo(durable: DurableBinding, given: McpServer | Server): At
         const list = await handler(request, ctx)
         return mergedList(oursFor(durable, attachment), paramsIn(request), list)
       })
-    } else original(method, ...rest)
+    } else install(handler)
   }) as typeof server.setRequestHandler
 
   server.registerCapabilities(CAPABILITIES)
