@@ -5,7 +5,7 @@
 import { existsSync } from 'node:fs'
 import { open, rename, rm } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
-import { HoldfastError } from '../base/errors.js'
+import { type ErrorCode, HoldfastError } from '../base/errors.js'
 import { explain } from '../store/disk/damage.js'
 import { fsyncDirectory } from '../store/disk/files.js'
 
@@ -54,16 +54,29 @@ async function finish(partial: string, target: string, failed: Failed): Promise<
 
 /** Creates the error of a backup that could not be made. */
 export function backupFailed(reason: string, cause?: unknown): HoldfastError {
-  return new HoldfastError('BACKUP_FAILED', `The backup could not be made: ${reason}`, { cause, details: { reason } })
+  return fileFailed('BACKUP_FAILED', 'The backup could not be made', reason, cause)
 }
 
 /** Creates the error of an export that could not be made. */
 export function exportFailed(reason: string, cause?: unknown): HoldfastError {
-  return new HoldfastError('EXPORT_FAILED', `The task could not be exported: ${reason}`, { cause, details: { reason } })
+  return fileFailed('EXPORT_FAILED', 'The task could not be exported', reason, cause)
 }
 
 /** Creates the error of an audit that could not be exported. */
 export function auditExportFailed(reason: string, cause?: unknown): HoldfastError {
-  const message = `The audit could not be exported: ${reason}`
-  return new HoldfastError('AUDIT_EXPORT_FAILED', message, { cause, details: { reason } })
+  return fileFailed('AUDIT_EXPORT_FAILED', 'The audit could not be exported', reason, cause)
+}
+
+/** Advice by the errors of the system that a reason names. */
+const ADVICE: readonly (readonly [codes: RegExp, advice: string])[] = [
+  [/\b(?:ENOSPC|EDQUOT)\b/, 'Free space there, or name a file on another disk.'],
+  [/\b(?:EACCES|EPERM|EROFS)\b/, 'Name a file in a folder in which this user may write.'],
+  [/\b(?:ENOENT|ENOTDIR)\b/, 'Name a file in a folder that exists.'],
+]
+
+function fileFailed(code: ErrorCode, what: string, reason: string, cause: unknown): HoldfastError {
+  const sentence = /[.!?]$/.test(reason) ? reason : `${reason}.`
+  const advice = ADVICE.find(([codes]) => codes.test(reason))?.[1]
+  const message = [`${what}: ${sentence}`, advice].filter(Boolean).join(' ')
+  return new HoldfastError(code, message, { cause, details: { reason } })
 }

@@ -22,6 +22,7 @@ import {
   IDENTITY_FILE,
   isMissing,
   LOCK_FILE,
+  OPENING_FILE,
   readIfPresent,
   writeFileAtomically,
 } from './disk/files.js'
@@ -214,7 +215,7 @@ export function identityOperation(identity: Identity): Operation {
 
 /** Removes a store that was just created and never opened, so that the next attempt finds an empty folder. */
 export async function removeStore(dir: string): Promise<void> {
-  for (const name of [DATABASE_DIR, DATABASE_ASIDE, IDENTITY_FILE, ANCHOR_FILE]) {
+  for (const name of [DATABASE_DIR, DATABASE_ASIDE, IDENTITY_FILE, ANCHOR_FILE, OPENING_FILE]) {
     await rm(join(dir, name), { recursive: true, force: true }).catch(() => {})
   }
 }

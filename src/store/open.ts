@@ -21,6 +21,7 @@ import type { Operation } from './disk/layout.js'
 import { isLevelLocked, type Level, type OpenLevel, openClassicLevel } from './disk/level.js'
 import { keepPrivate, protectDirectory } from './disk/permissions.js'
 import { inTurn, runAll } from './disk/release-steps.js'
+import { countOpening } from './files/short-openings.js'
 import { checkOperable, createStore, inspectDirectory, makeDirectory, removeStore, unusableStore } from './init.js'
 import { Anchor } from './integrity/anchor.js'
 import { durabilityOperation } from './integrity/chain.js'
@@ -147,6 +148,9 @@ async function openLocked(
   const identity = found ?? (await createStore(dir, openLevel, ids, clock.now()))
   const databaseDir = join(dir, DATABASE_DIR)
   const anchorFile = join(dir, ANCHOR_FILE)
+  const assertHeld = () => lock.assertHeld()
+  const counted = await countOpening(dir, { clock, logger, counts: purpose !== 'operate', assertHeld })
+  undo.push(counted.end)
 
   // The kernel's lock on the database comes second. After that, the lock file is checked again (lock-6, lock-7). This
   // order holds before the first write on every handle, also on the one that follows a failed write.
@@ -160,7 +164,6 @@ async function openLocked(
       throw error
     }
   }
-  const assertHeld = () => lock.assertHeld()
   const reopen = async () => {
     // LevelDB changes files when it opens them. By now they may belong to another process.
     assertHeld()
@@ -187,7 +190,7 @@ async function openLocked(
     clock,
     logger,
   })
-  const release = () => inTurn([stopWatching, releaseLock])
+  const release = () => inTurn([stopWatching, counted.end, releaseLock])
   const anchorEach = options.anchor === 'each'
   const totals = await readTotals(level, logger)
   const auditEnd = await readAuditEnd(level, logger)

@@ -6,6 +6,7 @@ import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { makeAborting } from '../helpers/aborting-tables.js'
 import { type Incident, PageRun, partsOf } from './incidents/page-run.js'
 
 const FOLDER = fileURLToPath(new URL('../../docs/operations/incidents', import.meta.url))
@@ -86,6 +87,34 @@ const INCIDENTS: Readonly<Record<string, Incident>> = {
     },
     // The steps that were completed before the disk was full, and the file that could not grow.
     varying: [/\b\d+(?= +-$)/gm, /(?<="cause":")[^"]*/g],
+  },
+  'damaged-store.md': {
+    deeds: {
+      async 'a server runs'() {
+        await run.startServer('version 1')
+        for (const type of ['booking', 'booking', 'report']) {
+          await run.call((client) => client.startTask({ type, owner: 'ann' }))
+        }
+        await run.untilState('report', 'waiting')
+        await run.until(async () => (await run.stepsOf('booking')).every((done) => done === 2))
+        await run.stopServers()
+      },
+      async 'the disk changes a byte and the server starts three times'() {
+        await makeAborting(run.dir)
+        run.forgetLog()
+        for (let start = 1; start <= 3; start++) await run.startServer('version 1')
+      },
+      async 'the server starts'() {
+        run.forgetLog()
+        await run.startServer('version 1')
+      },
+      async 'until the tasks continue'() {
+        run.repairService()
+        await run.untilState('report', 'waiting')
+      },
+    },
+    // The name of the folder with the damaged database.
+    varying: [/\bbroken-\w+/g],
   },
   'two-servers.md': {
     deeds: {

@@ -77,13 +77,22 @@ export class CommandError extends Error {
   }
 }
 
+/** Commands that show what an ID or a name can be. */
+const SHOWN_BY: Partial<Record<ErrorCode, string>> = {
+  TASK_NOT_FOUND: '`holdfast tasks list` shows the tasks.',
+  CHECKPOINT_NOT_FOUND: '`holdfast checkpoints list <taskId>` shows the checkpoints of a task.',
+  STEP_NOT_FOUND: '`holdfast tasks steps <taskId>` shows the steps of a task.',
+}
+
 /** The sentence for an error. */
 export function errorText(error: unknown): string {
   // The words of the library are for the program that has the instance.
   if (error instanceof HoldfastError && error.code === 'CLOSED') {
     return 'The server closes its store just now. Run the command again, at rest or once the server is started.'
   }
-  return error instanceof Error ? error.message : String(error)
+  const said = error instanceof Error ? error.message : String(error)
+  const advice = error instanceof HoldfastError ? SHOWN_BY[error.code] : undefined
+  return advice === undefined ? said : `${said.replace(/\.$/, '')}. ${advice}`
 }
 
 /** The exit code for an error. */

@@ -10,7 +10,7 @@ import { lstat, realpath, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { HoldfastError } from '../../base/errors.js'
-import { hasCode, IDENTITY_FILE, isMissing } from '../../store/disk/files.js'
+import { hasCode, IDENTITY_FILE } from '../../store/disk/files.js'
 import { readLock } from '../../store/lock/lock-file.js'
 import { describeSelf, judge, type LockHolder, parseHolder } from '../../store/lock/lock-judge.js'
 import { type HolderRecord, OPERATOR_DIR, PROTOCOL_VERSION, versionSentence } from '../contract/protocol.js'
@@ -38,7 +38,7 @@ type Look = { readonly record: HolderRecord } | { readonly error: HoldfastError 
 
 async function lookOnce(given: string): Promise<Look> {
   const dir = await realpath(given).catch((cause: unknown) => {
-    throw isMissing(cause) ? noStore(given, cause) : cause
+    throw hasCode(cause, 'ENOENT', 'ENOTDIR') ? noStore(given, cause) : cause
   })
   try {
     return await lookIn(dir)
@@ -52,7 +52,7 @@ async function lookOnce(given: string): Promise<Look> {
 
 async function lookIn(dir: string): Promise<Look> {
   const identity = await stat(join(dir, IDENTITY_FILE)).catch((cause: unknown) => {
-    throw isMissing(cause) ? noStore(dir, cause) : cause
+    throw hasCode(cause, 'ENOENT', 'ENOTDIR') ? noStore(dir, cause) : cause
   })
   const holder = parseHolder(await readLock(dir))
   if (!holder || (await hasEnded(dir, holder))) throw notHeld(dir)

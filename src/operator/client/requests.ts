@@ -82,7 +82,7 @@ export class OperatorConnection {
           ? false
           : isUnsent
             ? waitedMs < waitMs
-            : sending.method === 'GET' && attempt < ATTEMPTS_MAX
+            : sending.method === 'GET' && attempt < ATTEMPTS_MAX && !hasCode(error, 'ETIMEDOUT')
         if (!mayRepeat) throw this.lost(sending, error, isUnsent)
         // The holder may be about to make its socket again.
         await delay(RETRY_MS)
@@ -112,7 +112,7 @@ export class OperatorConnection {
     const agent = method === 'GET' ? this.#agent : false
     return new Promise((resolve, reject) => {
       const req = httpRequest({ socketPath, method, path, headers, agent, signal })
-      req.setTimeout(timeoutMs, () => req.destroy(new Error(`No answer within ${timeoutMs} ms`)))
+      req.setTimeout(timeoutMs, () => req.destroy(noAnswer(timeoutMs)))
       req.once('response', resolve)
       req.once('error', reject)
       if (!stream) req.end(body)
@@ -132,6 +132,11 @@ export class OperatorConnection {
     const message = `The connection to the server broke${why}. ${advice}`
     return apiUnavailable(this.options.dir, message, cause, !onlyReads && !isUnsent)
   }
+}
+
+function noAnswer(timeoutMs: number): Error {
+  const message = `no answer within ${timeoutMs} ms: the server is busy or stopped`
+  return Object.assign(new Error(message), { code: 'ETIMEDOUT' })
 }
 
 async function textOf(response: IncomingMessage): Promise<string> {

@@ -5,6 +5,7 @@
  *   holdfast.json   identity of the store: format, ID, time of creation
  *   lock            the process that has the store open (lock.ts)
  *   anchor          number of the newest commit (anchor.ts)
+ *   opening         count of openings that ended early (short-openings.ts)
  *   db/             LevelDB
  *   db.links-…/     a copy of `db` by hard links, while a backup or a verification reads it (linked-copy.ts)
  */
@@ -14,6 +15,7 @@ import { dirname } from 'node:path'
 export const IDENTITY_FILE = 'holdfast.json'
 export const LOCK_FILE = 'lock'
 export const ANCHOR_FILE = 'anchor'
+export const OPENING_FILE = 'opening'
 export const DATABASE_DIR = 'db'
 
 // Inputs and results may be private. So only the user that runs the server may read them.

@@ -5,6 +5,7 @@
  *     holdfast.json             format version and ID of the store: read before any other file is opened
  *     lock                      the process that holds the directory (lock.ts)
  *     anchor                    number of the newest commit, kept outside the database (anchor.ts)
+ *     opening                   count of openings that ended early (short-openings.ts)
  *     operator/                 0700: socket and `holder.json` of the operator API of the holder (operator/server/holder-files.ts)
  *     db.links-<token>/         a copy of db/ by hard links, while a process reads it (copies/linked-copy.ts)
  *     db/                       LevelDB, with these keys:
