@@ -92,6 +92,7 @@ export type { RetryOptions, RetryPolicy } from './task/definition/retry-options.
 export type { InterruptedStep, StepOptions } from './task/definition/step-options.js'
 export type { Durability, Parked, Progress, StoppedBy, TaskStatus } from './task/head.js'
 export type { LastRecoveredTask, LastRecovery, RecoveryAction } from './task/last-recovery.js'
+export type { AttemptInfo } from './task/log/attempts.js'
 export type { Outcome, TaskError } from './task/log/outcome.js'
 export type {
   SpanBegin,

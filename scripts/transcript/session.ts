@@ -11,10 +11,14 @@ import { untilIdle } from 'holdfast/testing'
 import { run } from '../../src/cli/program.js'
 import { steadyText } from './steady-text.js'
 
+const loadRows = ({ attempt }: { attempt: number }) => {
+  if (attempt === 1) throw Object.assign(new Error('The connection was lost'), { code: 'ECONNRESET' })
+  return 1_204
+}
 const importFlights = defineTask({ name: 'import-flights' }, async (task) => {
   await task.step('download', () => ({ file: 'flights-2026-01.csv' }))
   await task.saveCheckpoint({ rows: 0 })
-  const rows = await task.step('load', () => 1_204)
+  const rows = await task.step('load', loadRows, { retry: { maximumAttempts: 3, initialInterval: 0 } })
   await task.saveCheckpoint({ rows })
   return { rows }
 })

@@ -4,6 +4,7 @@ import { readConsistent } from '../engine/core/consistent-read.js'
 import type { Engine } from '../engine/core/engine.js'
 import { readLog } from '../store/read-log.js'
 import type { TaskHead } from '../task/head.js'
+import { type AttemptInfo, attemptsOf } from '../task/log/attempts.js'
 import { countedIn, type LogRecord, type NamedKind } from '../task/log/records.js'
 import { PREFIX } from '../task/log/segment.js'
 
@@ -22,6 +23,11 @@ export interface StepInfo {
   /** Instant of the record; `undefined` while the call runs. */
   readonly recordedAt: number | undefined
   readonly attempts: number
+  /**
+   * The last attempts of a finished step, at most ten. An attempt that a crash or a close interrupted is not counted.
+   * `undefined` for other entries, and for a step of several attempts that an older version recorded.
+   */
+  readonly lastAttempts?: readonly AttemptInfo[] | undefined
   /** Error of a failed step: name and message. */
   readonly error?: { readonly name: string; readonly message: string } | undefined
   /** Label of a checkpoint. */
@@ -73,8 +79,11 @@ function infoOf(record: LogRecord): StepInfo {
   }
   const { name, number, startedAt, scope } = record
   const failed = 'failed' in record ? record.failed : undefined
-  const attempts = record.kind === 'step' ? record.attempts : 1
+  const isStep = record.kind === 'step'
+  const attempts = isStep ? record.attempts : 1
+  const lastAttempts = isStep ? attemptsOf(record) : undefined
   const error = failed && { name: failed.name, message: failed.message }
   const branch = scope === '' ? undefined : scope
-  return { kind, name, number, branch, state: failed ? 'failed' : 'completed', startedAt, recordedAt, attempts, error }
+  const state = failed ? 'failed' : 'completed'
+  return { kind, name, number, branch, state, startedAt, recordedAt, attempts, lastAttempts, error }
 }

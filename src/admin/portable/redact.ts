@@ -110,6 +110,8 @@ const NOTE = [
   'decided',
 ]
 const QUESTION = ['key', 'name', 'requestedAt', 'dueAt']
+/** Number, start, end and code. */
+const ATTEMPT_POSITIONS = 4
 const UNDO = [...PLACE, 'order', 'begunAt', 'record', 'failed', 'times']
 const UNDOING = ['failedAttempts', 'retryAt', 'doneAt', 'failedAt']
 
@@ -160,13 +162,19 @@ function record(part: string): string {
   const fields = JSON.parse(part) as Fields
   const failed = fields['failed'] as TaskError | undefined
   const names = fields['kind'] === 'checkpoint' ? [...RECORD, ...SAVED] : RECORD
-  return JSON.stringify({ ...pick(fields, names), ...(failed && { failed: taskError(failed) }) })
+  return JSON.stringify({ ...pick(fields, names), ...attempts(fields), ...(failed && { failed: taskError(failed) }) })
 }
 
 function note(part: string): string {
   const fields = JSON.parse(part) as Fields
   const input = fields['input'] as Fields | undefined
-  return JSON.stringify({ ...pick(fields, NOTE), ...(input && { input: pick(input, QUESTION) }) })
+  return JSON.stringify({ ...pick(fields, NOTE), ...attempts(fields), ...(input && { input: pick(input, QUESTION) }) })
+}
+
+/** The last attempts of a step, with the positions of each that are known: instants and codes. */
+function attempts({ lastAttempts }: Fields): object {
+  if (!Array.isArray(lastAttempts)) return {}
+  return { lastAttempts: lastAttempts.filter(Array.isArray).map((attempt) => attempt.slice(0, ATTEMPT_POSITIONS)) }
 }
 
 function undoRecord(part: string): string {

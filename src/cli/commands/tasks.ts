@@ -8,6 +8,7 @@ import { type Column, instantText, timeText } from '../terminal/output.js'
 import { type Command, Option } from '../terminal/packages.js'
 import { type BulkRequest, bulk } from './bulk.js'
 import { addFilters, type FilterOptions, filterOf } from './filters.js'
+import { showSteps } from './steps.js'
 
 type Page = Awaited<ReturnType<OperatorRouteCalls['listTasks']>>
 export type Task = Page['tasks'][number]
@@ -49,7 +50,7 @@ export function addTaskCommands(program: Command, terminal: Terminal): void {
   tasks
     .command('steps <taskId>')
     .description('Show the log of a task.')
-    .action(async (taskId: string, _options: unknown, command: Command) => steps(of(command), taskId))
+    .action(async (taskId: string, _options: unknown, command: Command) => showSteps(of(command), taskId))
 
   tasks
     .command('explain <taskId>')
@@ -263,26 +264,6 @@ export function shownField(name: string, value: unknown): unknown {
 
 /** Fields with a value of a task, whose names are the author's. */
 const VALUES = ['input', 'outcome', 'state', 'request', 'attributes', 'progress']
-
-async function steps(context: Context, taskId: string): Promise<void> {
-  await context.withStore(async ({ calls }) => {
-    const { segments } = await calls.listSteps({ taskId, values: context.values })
-    const rows = segments.flatMap(({ segment, steps }) => steps.map((step) => ({ segment, ...step })))
-    context.output.rows(rows, [
-      { title: 'SEGMENT', text: ({ segment }) => segment },
-      { title: 'KIND', text: ({ kind }) => kind },
-      { title: 'STEP', text: ({ name }) => name },
-      { title: 'NUMBER', text: ({ number }) => number },
-      { title: 'STATE', text: ({ state }) => state },
-      { title: 'ATTEMPTS', text: ({ attempts }) => attempts },
-      { title: 'RECORDED', text: ({ recordedAt }) => instantText(recordedAt) },
-      { title: 'NOTE', text: ({ error, label, branch }) => error?.message ?? label ?? branch },
-      ...(context.values
-        ? [{ title: 'RESULT', text: ({ result }: { result?: unknown }) => JSON.stringify(result) }]
-        : []),
-    ])
-  })
-}
 
 function positive(text: string): number {
   const number = Number(text)

@@ -22,12 +22,12 @@ import { dueAt } from '../../task/decisions/expiry.js'
 import { nextAttemptAt, stepRetryAt } from '../../task/decisions/retry.js'
 import { isFenced } from '../../task/decisions/transition.js'
 import type { StepContext } from '../../task/definition/context.js'
-import { describeError, shortCodeOf } from '../../task/log/outcome.js'
+import { attemptsForRecord, noteAfterFailure } from '../../task/log/attempts.js'
+import { shortCodeOf, type TaskError } from '../../task/log/outcome.js'
 import type { PendingRecord } from '../../task/log/pending-record.js'
 import { isUndoingOver, type UndoRecord } from '../../task/log/undo-record.js'
 import type { AuxiliaryChanges } from '../../task/task-event.js'
 import { settleIfLate } from '../replay/begin-calls.js'
-import { stepInDoubt } from '../replay/body-errors.js'
 import { type Ended, outcomeOf } from '../replay/outcome-of.js'
 import { newPendingRecord, type PendingCall, placeOf } from '../replay/pending-call.js'
 import { rejectAfterTurn } from '../replay/reject-after-turn.js'
@@ -35,7 +35,7 @@ import type { Run } from '../replay/run.js'
 import { callWithTimeout } from '../replay/timed-call.js'
 import { watched } from '../undo/undo-steps.js'
 import { hasUndo, type StepCall } from './checked-step.js'
-import { confirmStep } from './confirm-step.js'
+import { resolveDoubt } from './confirm-step.js'
 import type { CallResult } from './record-result.js'
 
 /** End of the phase `begin`: the function may be called, the run is over, or the step ended without a call. */
@@ -60,6 +60,8 @@ export class StepExecution {
   #isStored: boolean
   /** The undo record of this execution, if the step has an undo. */
   #intent: UndoRecord | undefined
+  /** Start of the last attempt, if it did not begin with the step. */
+  #attemptedAt: number | undefined
   /** The last write of a state that the function saved. Never rejects. */
   #saving: Promise<unknown> | undefined
 
@@ -126,11 +128,12 @@ export class StepExecution {
         // Another chain of the body may have deferred records since this step was released.
         while (run.task.deferred) await run.beginnings.untilOnDisk()
         if (this.mayNotBegin()) return undefined
+        if (retryAt !== undefined) this.#attemptedAt = run.host.clock.now()
         ended = await this.attempt((end) => end)
       }
       if (this.#saving) await this.#saving
       if (this.isDropped(ended)) return undefined
-      if (!ended.failed || !(await this.#noteRetry(ended))) return this.resultOf(ended)
+      if (!ended.failed || !(await this.#noteRetry(ended.failed, ended.thrown))) return this.resultOf(ended)
     }
   }
 
@@ -145,8 +148,12 @@ export class StepExecution {
     const before = await this.#intentBefore()
     if (settleIfLate(run)) return OVER
     if (mustBeKnown && begunAt !== undefined) {
-      const begin = await this.#resolveDoubt(begunAt)
-      if (begin.kind !== 'begun') return begin
+      const begun = { startedAt: begunAt, idempotencyKey: this.idempotencyKey() }
+      const doubt = await resolveDoubt(run, this.#asked, this.#step, this.#note, begun)
+      if (doubt.kind === 'over') return OVER
+      this.#note = doubt.note
+      this.#attemptedAt = doubt.kind === 'ended' ? begunAt : run.host.clock.now()
+      if (doubt.kind === 'ended') return doubt
     }
     const now = run.host.clock.now()
     // The branch of the step lost during the waits above. An undo record written now would never be undone.
@@ -155,32 +162,6 @@ export class StepExecution {
     if (mustBeKnown) await this.#store({ ...this.#note, begunAt: now }, { intent })
     else if (intent) await this.#write({ intent })
     return BEGUN
-  }
-
-  /** Decides by `onInterrupted` what becomes of a step that began in an earlier process and has no result. */
-  async #resolveDoubt(begunAt: number): Promise<Begin> {
-    const run = this.#run
-    const { name, onInterrupted, context } = this.#step
-    if (onInterrupted === 'fail') {
-      return { kind: 'ended', ended: { failed: describeError(stepInDoubt(run.task.taskId, name, begunAt)) } }
-    }
-    const attempt = this.#note.failedAttempts + 1
-    const info = { name, idempotencyKey: this.idempotencyKey(), startedAt: begunAt, attempt }
-    if (typeof onInterrupted === 'function') {
-      return {
-        kind: 'ended',
-        ended: await outcomeOf(
-          run,
-          name,
-          () => callIn(() => onInterrupted(info), context),
-          (ended) => ended,
-        ),
-      }
-    }
-    const answer = await confirmStep(run, this.#asked, this.#note, info)
-    if (!answer) return OVER
-    this.#note = answer.note
-    return answer.tookPlace ? { kind: 'ended', ended: { value: answer.value } } : BEGUN
   }
 
   /**
@@ -277,7 +258,7 @@ export class StepExecution {
   }
 
   /** Commits a failed attempt and the instant of the next one. Resolves with `false` if there is no next attempt. */
-  async #noteRetry({ failed, thrown: error }: Ended): Promise<boolean> {
+  async #noteRetry(failed: TaskError, error: unknown): Promise<boolean> {
     const { host, task } = this.#run
     const { name: step, retry } = this.#step
     const failedAttempts = this.#note.failedAttempts + 1
@@ -287,8 +268,9 @@ export class StepExecution {
     if (retryAt === undefined) return false
     if (failedAttempts === 3) host.lines.retried(task.taskId, task.head.type, step)
     host.logger.debug('A step failed and is tried again', { taskId: task.taskId, step, failedAttempts })
-    const failure = { failedAt: now, failedSeq: task.head.seq, failedWith: failed && shortCodeOf(failed) }
-    await this.#store({ ...this.#note, failedAttempts, retryAt, ...failure, begunAt: undefined, input: undefined })
+    const startedAt = this.#attemptedAt ?? this.#asked.startedAt ?? now
+    const failure = { failedAt: now, failedSeq: task.head.seq, failedWith: shortCodeOf(failed) }
+    await this.#store(noteAfterFailure(this.#note, { ...failure, startedAt, retryAt }))
     return true
   }
 
@@ -304,7 +286,9 @@ export class StepExecution {
     const beside = intent || this.#isStored ? { intent, ended: this.#isStored ? [note] : [] } : undefined
     const startedAt = asked.startedAt ?? this.#run.host.clock.now()
     const attempts = note.failedAttempts + 1
-    return { record: { kind: 'step', ...placeOf(asked), startedAt, attempts, value, failed }, beside }
+    const lastAttempts = attemptsForRecord(note, this.#attemptedAt)
+    const record = { kind: 'step', ...placeOf(asked), startedAt, attempts, lastAttempts, value, failed } as const
+    return { record, beside }
   }
 
   /** Writes the pending record of the step, where the next attempt finds it, also in another process. */

@@ -94,6 +94,14 @@ export const StartedView = z.object({ taskId: z.string(), created: z.boolean() }
 
 export const SegmentName = z.union([z.literal('prefix'), z.number()])
 
+const AttemptView = z.object({
+  attempt: count,
+  startedAt: instant,
+  endedAt: instant,
+  /** Code of the error, or its name if it has no code. */
+  errorCode: z.string().optional(),
+})
+
 const StepView = z.object({
   kind: z.enum(['step', 'sleep', 'input', 'receive', 'child', 'decision', 'checkpoint']),
   name: z.string(),
@@ -103,6 +111,8 @@ const StepView = z.object({
   startedAt: instant.optional(),
   recordedAt: instant.optional(),
   attempts: count,
+  /** The last attempts of a finished step, at most ten. */
+  lastAttempts: z.array(AttemptView).optional(),
   error: z.object({ name: z.string(), message: z.string() }).optional(),
   label: z.string().optional(),
   result: value,

@@ -27,6 +27,12 @@ export interface AskedInput {
   readonly refused?: string | undefined
 }
 
+/**
+ * An attempt of a step: its number, start, end and error code. In the record of the step, the last attempt has its number
+ * and start only (attempts.ts).
+ */
+export type StoredAttempt = readonly [attempt: number, startedAt: number, endedAt?: number, errorCode?: string]
+
 /** State of one pending call. */
 export interface PendingRecord extends Place {
   /** Identity of the call in the log. */
@@ -43,6 +49,8 @@ export interface PendingRecord extends Place {
   readonly failedSeq?: number | undefined
   /** Code of the last error, or its name if it has no code. */
   readonly failedWith?: string | undefined
+  /** The last attempts that failed, at most ten. Absent in records of older versions. */
+  readonly lastAttempts?: readonly StoredAttempt[] | undefined
   /** Start of the running attempt. Kept only for a step that must not begin twice, or has an undo. */
   readonly begunAt?: number | undefined
   /** Start and end of a sleep, or of a wait for a message. */

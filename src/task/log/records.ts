@@ -4,6 +4,7 @@
  */
 import { addChecksum } from '../../base/checksum.js'
 import type { TaskError } from './outcome.js'
+import type { StoredAttempt } from './pending-record.js'
 import type { SegmentSum } from './segment.js'
 
 interface RecordBase {
@@ -36,6 +37,8 @@ interface Answered {
 export interface StepRecord extends NamedBase, Answered {
   readonly kind: 'step'
   readonly attempts: number
+  /** The last attempts, at most ten. Absent if the step ended in its first attempt (attempts.ts). */
+  readonly lastAttempts?: readonly StoredAttempt[] | undefined
 }
 
 /** A sleep that ended. Until then, its pending record has its start and end. */
@@ -149,8 +152,23 @@ export type Unnumbered<R> = R extends LogRecord ? Omit<R, 'seq' | 'at'> : never
 
 // One literal with every field: most records are steps, and copies by spread get a shape of their own each.
 function numberedStep(record: Unnumbered<StepRecord>, seq: number, at: number): Draft<StepRecord> {
-  const { segment, scope, ask, after, name, number, startedAt, attempts, value, failed } = record
-  return { kind: 'step', segment, scope, ask, after, name, number, startedAt, attempts, value, failed, seq, at }
+  const { segment, scope, ask, after, name, number, startedAt, attempts, lastAttempts, value, failed } = record
+  return {
+    kind: 'step',
+    segment,
+    scope,
+    ask,
+    after,
+    name,
+    number,
+    startedAt,
+    attempts,
+    lastAttempts,
+    value,
+    failed,
+    seq,
+    at,
+  }
 }
 
 type Draft<R> = { -readonly [Field in keyof R]: R[Field] }

@@ -380,6 +380,40 @@ describe('a redacted file', () => {
   })
 })
 
+test('the attempts of a step are in the other store, and in a redacted file without messages', async () => {
+  const [from, to, file] = [fresh(), fresh(), fresh()]
+  const task = defineTask({ name: 'flaky' }, (task) =>
+    task.step(
+      'pay',
+      ({ attempt }) => {
+        if (attempt < 3) throw Object.assign(new Error('secret-marker'), { code: 'EBUSY' })
+      },
+      { retry: { maximumAttempts: 3, initialInterval: 0 } },
+    ),
+  )
+  const options = { tasks: [task], logger: silentLogger }
+  const holdfast = await Holdfast.open({ dir: from, ...options })
+  const { taskId } = await holdfast.start(task, undefined)
+  await holdfast.result(taskId)
+  const steps = await holdfast.steps(taskId)
+  const lastAttempts = steps[0]?.steps[0]?.lastAttempts
+  expect(lastAttempts).toMatchObject([{ errorCode: 'EBUSY' }, { errorCode: 'EBUSY' }, { attempt: 3 }])
+  await exportTask({ holdfast, taskId, file })
+  const stream = new PassThrough()
+  const [text] = await Promise.all([buffer(stream), exportTask({ holdfast, taskId, stream, redact: true })])
+  await holdfast.close()
+  const times = lastAttempts?.map(({ attempt, startedAt, endedAt, errorCode }) =>
+    attempt < 3 ? [attempt, startedAt, endedAt, errorCode] : [attempt, startedAt],
+  )
+  expect(text.toString()).not.toContain('secret-marker')
+  expect(text.toString().replaceAll('\\', '')).toContain(`"lastAttempts":${JSON.stringify(times)}`)
+
+  const other = await Holdfast.open({ dir: to, ...options })
+  await importTask({ holdfast: other, file })
+  expect(await other.steps(taskId)).toEqual(steps)
+  await other.close()
+})
+
 test('a failed export leaves no file, and destroys its stream', async () => {
   const file = await exported(ids.settled)
   await expect(exportTask({ dir: source, taskId: ids.settled, file })).rejects.toMatchObject({ code: 'EXPORT_FAILED' })
