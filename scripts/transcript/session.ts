@@ -144,7 +144,7 @@ async function whileRunning(shell: Shell, holdfast: Holdfast, ids: Ids, folder: 
     'In a pipe, a row is a line with tabs.',
     await show(`audit list --task ${ids.hotels}`, { isPiped: true }),
     await show('tasks list --type call-bank --json', { isPiped: true }),
-    await show('stats', { isPiped: true }),
+    await show('stats --since 7d', { isPiped: true }),
     await show('doctor', { isPiped: true }),
     'The files are verified, copied and compacted while tasks run.',
     await show('verify'),

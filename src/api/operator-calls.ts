@@ -18,7 +18,7 @@ import { type AuditOptions, auditOf } from './audit.js'
 import { actOnMany, type CancelManyOptions, type ManyOptions, type ManyResult } from './bulk.js'
 import { type Explanation, explainFound } from './explanation.js'
 import { type Health, readHealth } from './health.js'
-import { readStats, type Stats } from './stats.js'
+import { readStats, readStatsOver, type Stats, type StatsOptions, type StatsOverWindow } from './stats.js'
 import { type TaskView, viewOf } from './task-view.js'
 
 /** The calls of `Holdfast` for operators. `Holdfast` extends this class; only its instances have these calls. */
@@ -127,9 +127,15 @@ export abstract class OperatorCalls {
     return auditOf(this.#engine, options)
   }
 
-  /** Counts, sizes and service levels of the store. The cost does not depend on the number of settled tasks. */
-  async stats(): Promise<Stats> {
+  /**
+   * Counts, sizes and service levels of the store. With options, also the service levels of a window of full hours, and whether
+   * their targets hold. The cost does not depend on the number of settled tasks.
+   * @throws TypeError for a window that ends before it begins, or before the oldest hour that is kept
+   */
+  stats(): Promise<Stats>
+  stats(options: StatsOptions): Promise<StatsOverWindow>
+  async stats(options?: StatsOptions): Promise<Stats> {
     this.#engine.assertOpen()
-    return readStats(this.#engine)
+    return options === undefined ? readStats(this.#engine) : readStatsOver(this.#engine, options)
   }
 }

@@ -38,7 +38,7 @@ import { actOnMany } from './bulk.js'
 import { explainFound } from './explanation.js'
 import { readHealth } from './health.js'
 import { listTasks } from './list.js'
-import { readStats } from './stats.js'
+import { readStats, readStatsOver } from './stats.js'
 import { readSteps } from './steps.js'
 import { type InputRequest, viewOf, wholeViewOf } from './task-view.js'
 
@@ -188,9 +188,9 @@ function handlersOf(engine: Engine): Handlers {
       return { questions: questionsOf(inputRequests, values) }
     },
     audit: async (query) => ({ entries: await auditOf(engine, query) }),
-    async stats() {
+    async stats({ from, to }) {
       engine.assertOpen()
-      return readStats(engine)
+      return from === undefined && to === undefined ? readStats(engine) : readStatsOver(engine, { from, to })
     },
     recovery: async () => recoveryOf(engine.report),
     async lastRecovery() {

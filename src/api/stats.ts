@@ -3,13 +3,16 @@
  * database.
  */
 
+import { instantOf } from '../base/duration.js'
+import { checkOptionsOf, InvalidArgument, type Names } from '../base/expected.js'
 import type { Engine } from '../engine/core/engine.js'
 import type { LiveTask } from '../engine/core/live-task.js'
-import type { ServiceLevels } from '../engine/core/service-levels.js'
+import type { ServiceLevels, WindowLevels } from '../engine/core/service-levels.js'
 import { KINDS, timersDue } from '../store/disk/layout.js'
 import type { Level } from '../store/disk/level.js'
 import { readKeys } from '../store/reads.js'
 import { isSettled, type TaskStatus } from '../task/head.js'
+import { HOUR_MS, hourOf, oldestHourKept } from '../task/hour-counters.js'
 import type { TaskFigure, Telemetry } from '../task/telemetry.js'
 
 /** Result of `holdfast.stats()`. Instants are milliseconds since the epoch. */
@@ -53,6 +56,37 @@ export interface Stats {
   }
 }
 
+/** The options of `stats`: the window of service levels. Hours are those of UTC, and are kept for 30 days. */
+export interface StatsOptions {
+  /**
+   * Beginning of the window: a `Date`, or milliseconds since the epoch. The window has the whole hour of this instant.
+   * @default the oldest hour that is kept
+   */
+  readonly from?: Date | number | undefined
+  /**
+   * End of the window: a `Date`, or milliseconds since the epoch. The window has the whole hour of the last instant before it.
+   * @default the end of the current hour
+   */
+  readonly to?: Date | number | undefined
+}
+
+/** A window of full hours (UTC), and its service levels. Instants are milliseconds since the epoch. */
+export interface StatsWindow {
+  /** Beginning of the first hour. Later than it was asked for if older hours are not kept. */
+  readonly from: number
+  /** End of the last hour. */
+  readonly to: number
+  readonly levels: WindowLevels
+}
+
+/** Result of `holdfast.stats(options)`. */
+export interface StatsOverWindow extends Stats {
+  readonly window: StatsWindow
+}
+
+/** Names of the options. */
+export const STATS_OPTIONS: Names<StatsOptions> = { from: true, to: true }
+
 const TIMERS_COUNTED_MAX = 10_000
 
 /** Reads the figures. */
@@ -71,6 +105,30 @@ export async function readStats(engine: Engine): Promise<Stats> {
     anchor: store.anchorFaults,
     levels: { sinceOpen: serviceLevels.sinceOpen, overLife: serviceLevels.overLife },
   }
+}
+
+/** Reads the figures, with those of a window. @throws TypeError for a window without a kept hour */
+export async function readStatsOver(engine: Engine, options: StatsOptions): Promise<StatsOverWindow> {
+  const { from, to } = windowOf(options, engine.clock.now())
+  const stats = await readStats(engine)
+  return { ...stats, window: { from, to, levels: engine.serviceLevels.between(from, to) } }
+}
+
+/** The full hours of a window. */
+function windowOf(options: StatsOptions, now: number): { from: number; to: number } {
+  checkOptionsOf('stats', options, STATS_OPTIONS)
+  const oldest = oldestHourKept(now)
+  const from = options.from === undefined ? oldest : instantOf(options.from, 'from')
+  const to = options.to === undefined ? hourOf(now) + HOUR_MS : instantOf(options.to, 'to')
+  if (to <= oldest) {
+    const first = new Date(oldest).toISOString()
+    throw new InvalidArgument(`Expected \`to\` to be after ${first}: counters of older hours are not kept`)
+  }
+  if (from >= to) {
+    const [early, late] = [new Date(to).toISOString(), new Date(from).toISOString()]
+    throw new InvalidArgument(`Expected \`from\` to be before \`to\`, got ${late} and ${early}`)
+  }
+  return { from: Math.max(hourOf(from), oldest), to: hourOf(to - 1) + HOUR_MS }
 }
 
 function countTasks({ store, tasks }: Pick<Engine, 'store' | 'tasks'>): Pick<Stats, 'tasks' | 'parked' | 'oldest'> {

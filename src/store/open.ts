@@ -28,7 +28,7 @@ import { durabilityOperation } from './integrity/chain.js'
 import { acquireLock, type DirectoryLock } from './lock/lock.js'
 import { openWhenUnlocked } from './lock/lock-wait.js'
 import { Store } from './store.js'
-import { readTotals } from './totals.js'
+import { readCounters } from './totals.js'
 
 /** Options of an open. */
 export interface OpenStoreOptions {
@@ -192,7 +192,7 @@ async function openLocked(
   })
   const release = () => inTurn([stopWatching, counted.end, releaseLock])
   const anchorEach = options.anchor === 'each'
-  const totals = await readTotals(level, logger)
+  const counters = await readCounters(level, logger)
   const auditEnd = await readAuditEnd(level, logger)
   const parts = {
     level,
@@ -201,7 +201,7 @@ async function openLocked(
     anchor,
     anchorEach,
     newest,
-    totals,
+    counters,
     auditEnd,
     damage,
     durability,

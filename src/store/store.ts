@@ -10,7 +10,7 @@ import type { Clock } from '../base/clock.js'
 import { HoldfastError } from '../base/errors.js'
 import type { Logger } from '../base/logger.js'
 import type { BindingRecord, IdempotencyScope, TaskDecision } from '../task/changes.js'
-import type { Tally, Totals } from '../task/counters.js'
+import type { Tally } from '../task/counters.js'
 import { type Durability, isLive } from '../task/head.js'
 import { type AuditEnd, AuditWriter, type NewAuditEntry } from './audit.js'
 import { type CommitAnchor, type CommitEnd, type CommitOptions, Committer, type Fate, type Reload } from './commit.js'
@@ -30,7 +30,7 @@ import { seal, unsealJson } from './integrity/envelope.js'
 import type { LockHolder } from './lock/lock.js'
 import { type LastOpening, type OpeningRecord, openingOperation, readLastOpening } from './opening-record.js'
 import { toWrites } from './operations.js'
-import { TotalsKeeper } from './totals.js'
+import { type Counters, TotalsKeeper } from './totals.js'
 
 /** Parts of an open store. */
 export interface StoreParts {
@@ -43,7 +43,7 @@ export interface StoreParts {
   /** Number of the newest commit in the database. */
   readonly newest: number
   /** Counters, as they were read at the open. */
-  readonly totals: Totals
+  readonly counters: Counters
   /** The newest value of the audit, as it was read. */
   readonly auditEnd: AuditEnd
   /** Damage that was accepted at the open: a sentence, or `undefined`. */
@@ -75,7 +75,7 @@ export class Store {
   /** Damage that was accepted at the open: a sentence for the recovery report. */
   readonly damage: string | undefined
   readonly connection: Connection
-  /** Counters since the store was created. */
+  /** Counters since the store was created, and of each hour. */
   readonly totals: TotalsKeeper
   /** The audit, as far as it is written. */
   readonly audit: AuditWriter
@@ -93,7 +93,7 @@ export class Store {
     this.damage = parts.damage
     this.connection = new Connection(level, { reopen, assertHeld, clock, logger })
     const sync = parts.durability === 'synced'
-    const totals = new TotalsKeeper(parts.totals)
+    const totals = new TotalsKeeper(parts.counters)
     this.totals = totals
     this.audit = new AuditWriter(parts.auditEnd)
     const { audit } = this

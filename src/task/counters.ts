@@ -1,5 +1,6 @@
 /**
  * Counters of a store since its creation. A decision returns its changes to them, which are in the same batch. Pure.
+ * hour-counters.ts has the counters of each hour.
  */
 
 import { byteCountOf } from './byte-count.js'
@@ -33,8 +34,20 @@ export const COUNTERS = [
 /** Name of a counter. */
 type Counter = (typeof COUNTERS)[number]
 
+/**
+ * Longest time from creation to completion of a short task, in milliseconds: MCP clients wait that long for a response by
+ * default.
+ */
+export const SHORT_MS_MAX = 60_000
+
+/** Names of the counters that only hours have: short tasks that completed, and the sum of their milliseconds. */
+export const SHORT_COUNTERS = ['shortCompleted', 'shortMs'] as const
+
 /** Changes of counters. Counters that are not named stay the same. */
-export type Tally = Readonly<Partial<Record<Counter, number>>>
+export interface Tally extends Readonly<Partial<Record<Counter | (typeof SHORT_COUNTERS)[number], number>>> {
+  /** Instant of the event, which is counted in its hour. Without it, no hour counts the event. */
+  readonly at?: number | undefined
+}
 
 /** Value of every counter. */
 export type Totals = Readonly<Record<Counter, number>>
@@ -53,19 +66,24 @@ export function added(totals: Partial<Totals>, tallies: readonly Tally[]): Total
 /** Counter changes of a task that settles. If its clean-up is pending, its bytes are counted when the clean-up ends. */
 export function settledTally(head: TaskHead): Tally {
   const settledBytes = head.cleanUp === 'pending' ? 0 : byteCountOf(head).kept
+  const at = head.updatedAt
   // Without the maximum, negative if the clock was set back since the creation.
-  const completionMs = Math.max(0, head.updatedAt - head.createdAt)
-  if (head.status === 'completed') return { settledBytes, completed: 1, completionMs }
-  if (head.status === 'cancelled') return { settledBytes, cancelled: 1 }
+  const completionMs = Math.max(0, at - head.createdAt)
+  if (head.status === 'completed') {
+    if (completionMs > SHORT_MS_MAX) return { at, settledBytes, completed: 1, completionMs }
+    return { at, settledBytes, completed: 1, completionMs, shortCompleted: 1, shortMs: completionMs }
+  }
+  if (head.status === 'cancelled') return { at, settledBytes, cancelled: 1 }
   const timedOut = head.error?.code === 'TIMEOUT' ? 1 : 0
   const expired = head.error?.code === 'EXPIRED' ? 1 : 0
-  return { settledBytes, failed: 1, timedOut, expired }
+  return { at, settledBytes, failed: 1, timedOut, expired }
 }
 
 /** Counter changes of a clean-up that ended. `head` is the head after the clean-up. */
 export function cleanUpTally(head: TaskHead): Tally {
   const settledBytes = byteCountOf(head).kept
-  return head.cleanUp === 'done' ? { settledBytes, cleanedUp: 1 } : { settledBytes, notCleanedUp: 1 }
+  const at = head.updatedAt
+  return head.cleanUp === 'done' ? { at, settledBytes, cleanedUp: 1 } : { at, settledBytes, notCleanedUp: 1 }
 }
 
 /** Counter changes of a settled task that is swept. */

@@ -8,7 +8,7 @@ import { readAuditEnd } from '../store/audit.js'
 import { NO_ANCHOR } from '../store/integrity/anchor.js'
 import { readChain } from '../store/integrity/chain.js'
 import { Store } from '../store/store.js'
-import { readTotals } from '../store/totals.js'
+import { readCounters } from '../store/totals.js'
 import { MemoryDisk } from './memory-disk.js'
 
 /** The options of `openInMemory`: those of `Holdfast.open`, with a disk in place of a directory. */
@@ -64,7 +64,7 @@ export async function openInMemory({
     anchor: NO_ANCHOR,
     anchorEach: false,
     newest,
-    totals: await readTotals(level, logger),
+    counters: await readCounters(level, logger),
     auditEnd: await readAuditEnd(level, logger),
     damage: undefined,
     durability,

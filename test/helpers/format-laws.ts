@@ -76,7 +76,7 @@ export function brokenFormatLaws(content: ReadonlyMap<string, string>): string[]
   const trail = (keysOf.get('audit') ?? []).flatMap((key) => audit.add(key, bodies.get(key)?.body ?? '{}'))
   audit.end()
   compare(new Set(trail), keysOf.get('trail') ?? [], 'the commit has no entry of the task')
-  for (const key of keysOf.get('meta') ?? []) {
+  for (const key of [...(keysOf.get('meta') ?? []), ...(keysOf.get('hour') ?? [])]) {
     try {
       readShared(key, bodies.get(key)?.body ?? '')
     } catch (error) {

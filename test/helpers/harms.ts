@@ -106,6 +106,18 @@ export const HARMS: readonly (readonly [name: string, harm: Harm, code: FindingC
     'TOTALS_WRONG',
     /^meta\/totals/,
   ],
+  [
+    'counters under a key that is no full hour',
+    (db) => db.change(db.first('hour/'), (body) => body, 'hour/0123456789ab'),
+    'RECORD_UNREADABLE',
+    /^hour\/0123456789ab$/,
+  ],
+  [
+    'counters of an hour that are no counts',
+    (db) => db.change(db.first('hour/'), (body) => body.replace(/"completed":\d+/, '"completed":-1')),
+    'RECORD_UNREADABLE',
+    /^hour\//,
+  ],
   ['no commit', (db) => db.del(db.keys('chain/')[3] as string), 'COMMITS_MISSING', /^chain\//],
   [
     'the identity of another store',

@@ -220,7 +220,8 @@ class Import {
         const why = `from store ${storeId}, exported on ${new Date(exportedAt).toISOString()}`
         const { taskId, type, status: to } = head
         const entry: NewAuditEntry = { taskId, type, at: host.now(), action: 'imported', to, by, why }
-        const tally = isSettled(head.status) ? settledTally(head) : undefined
+        // No hour counts the task: it did not settle in this store.
+        const tally = isSettled(head.status) ? { ...settledTally(head), at: undefined } : undefined
         await store.putForCaller(taskId, [...operations, ...key, { key: this.#timer }], { tally, entries: [entry] })
       } catch (error) {
         created(error)

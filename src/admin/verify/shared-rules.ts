@@ -3,10 +3,19 @@
  * A walk over the tasks names the keys that must exist. If there are more keys than that, the surplus is looked for.
  */
 import type { AuditValue } from '../../store/audit.js'
-import { auditKey, commitOf, idempotencyKey, META_AUDIT, META_RECOVERY, trailKey } from '../../store/disk/layout.js'
+import {
+  auditKey,
+  commitOf,
+  HOUR,
+  idempotencyKey,
+  META_AUDIT,
+  META_RECOVERY,
+  trailKey,
+} from '../../store/disk/layout.js'
 import type { AuditLink } from '../../store/integrity/audit-link.js'
 import { sweepKeyOf } from '../../store/operations.js'
 import { indexEntriesOf } from '../../store/settled-index.js'
+import { readHourRecord } from '../../store/totals.js'
 import { byteCountOf } from '../../task/byte-count.js'
 import { isLive, isSettled, type TaskHead } from '../../task/head.js'
 import { decodeLastRecovery } from '../../task/last-recovery.js'
@@ -14,7 +23,18 @@ import { AuditChain } from './audit-chain.js'
 import type { Find } from './findings.js'
 
 /** Kinds of keys that are not of one task. */
-export const SHARED_KINDS = ['audit', 'binding', 'chain', 'ix', 'key', 'meta', 'settled', 'timer', 'trail'] as const
+export const SHARED_KINDS = [
+  'audit',
+  'binding',
+  'chain',
+  'hour',
+  'ix',
+  'key',
+  'meta',
+  'settled',
+  'timer',
+  'trail',
+] as const
 
 /** A key that must exist, and its body where that is known. */
 export interface WantedKey {
@@ -50,9 +70,13 @@ export function isKnownIndex(key: string): boolean {
   return /^ix\/[tosp]\//.test(key)
 }
 
-/** Reads a record that has its own rules: the report of the last recovery. @throws Error if a rule is broken */
+/**
+ * Reads a record that has its own rules: the report of the last recovery, or the counters of an hour.
+ * @throws Error if a rule is broken
+ */
 export function readShared(key: string, body: string): void {
   if (key === META_RECOVERY) decodeLastRecovery(body)
+  if (key.startsWith(HOUR)) readHourRecord(key, body)
 }
 
 /** Checks the audit values in the order of their keys. */

@@ -223,7 +223,7 @@ class Verification {
     })
     await this.#scan('settled', () => this.#present.markers++)
     await this.#walkKeys()
-    for (const kind of ['binding', 'chain', 'meta']) await this.#scan(kind, readShared)
+    for (const kind of ['binding', 'chain', 'hour', 'meta']) await this.#scan(kind, readShared)
   }
 
   /** An idempotency key leads to its task, or has the instant from which it is free. */

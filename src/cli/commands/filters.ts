@@ -22,8 +22,8 @@ export function addFilters(command: Command): Command {
     .addOption(new Option('--status <status...>', 'only tasks of these statuses').choices(STATUSES))
     .option('--type <type>', 'only tasks of this definition')
     .option('--parent <taskId>', 'only children of this task')
-    .option('--created-after <instant>', 'only tasks created at this instant or later (ISO 8601)', instant)
-    .option('--created-before <instant>', 'only tasks created before this instant (ISO 8601)', instant)
+    .option('--created-after <instant>', 'only tasks created at this instant or later (ISO 8601)', instantOption)
+    .option('--created-before <instant>', 'only tasks created before this instant (ISO 8601)', instantOption)
 }
 
 /** The filters of a request. */
@@ -36,7 +36,8 @@ export function hasFilter(options: FilterOptions): boolean {
   return Object.values(filterOf(options)).some((value) => value !== undefined)
 }
 
-function instant(text: string): number {
+/** The instant in a text. @throws CommandError */
+export function instantOption(text: string): number {
   const at = Date.parse(text)
   if (!Number.isNaN(at)) return at
   throw new CommandError(2, `Expected an instant such as 2026-01-31T12:00:00Z, and got '${text}'.`)

@@ -1,22 +1,30 @@
 /** `holdfast stats`, `health` and `recovery`: the store as a whole. */
 
+import type { OperatorRouteCalls } from '../../operator/index.js'
 import type { Connected } from '../terminal/connect.js'
 import { type Context, commandContext, type Terminal } from '../terminal/context.js'
 import { CommandError } from '../terminal/exit-codes.js'
-import type { Command } from '../terminal/packages.js'
-import { shownField } from './tasks.js'
+import { instantText } from '../terminal/output.js'
+import { type Command, Option } from '../terminal/packages.js'
+import { instantOption } from './filters.js'
+import { durationOption, shownField } from './tasks.js'
 
 /** Adds the commands. */
 export function addStoreCommands(program: Command, terminal: Terminal): void {
   program
     .command('stats')
-    .description('Show counts, sizes and service levels.')
-    .action(async (_options: unknown, command: Command) => {
+    .description(
+      'Show counts, sizes and service levels; with a window, also those of its full hours, and their targets.',
+    )
+    .addOption(
+      new Option('--since <duration>', 'window of this last time, such as 12h or 7d').conflicts(['from', 'to']),
+    )
+    .option('--from <instant>', 'window from the hour of this instant (ISO 8601)', instantOption)
+    .option('--to <instant>', 'window up to this instant (ISO 8601)', instantOption)
+    .action(async ({ since, from, to }: StatsCommandOptions, command: Command) => {
       const context = commandContext(terminal, command)
-      await context.withStore(async ({ calls }) => {
-        const stats = await calls.stats()
-        context.output.fields(stats, flat(stats))
-      })
+      const begin = since === undefined ? from : Math.max(0, terminal.now() - durationOption('--since', since))
+      await context.withStore(async ({ calls }) => printStats(context, await calls.stats({ from: begin, to })))
     })
   program
     .command('health')
@@ -49,6 +57,35 @@ export function addStoreCommands(program: Command, terminal: Terminal): void {
         { needsServer: begin },
       )
     })
+}
+
+interface StatsCommandOptions {
+  readonly since?: string
+  readonly from?: number
+  readonly to?: number
+}
+
+type ReadStats = Awaited<ReturnType<OperatorRouteCalls['stats']>>
+
+function printStats({ output }: Context, stats: ReadStats): void {
+  const { window, ...rest } = stats
+  if (output.json || !window) {
+    output.fields(stats, flat(rest))
+    return
+  }
+  const { targets, ...levels } = window.levels
+  const shown = { from: instantText(window.from), to: instantText(window.to), levels }
+  output.fields(stats, flat({ ...rest, window: shown }))
+  const rows = Object.entries(targets) as [keyof typeof targets, (typeof targets)[keyof typeof targets]][]
+  output.rows(
+    rows.map(([name, target]) => ({ name, level: levels[name], ...target })),
+    [
+      { title: 'LEVEL', text: ({ name }) => name },
+      { title: 'VALUE', text: ({ level }) => level },
+      { title: 'TARGET', text: ({ below, above }) => (below === undefined ? `> ${above}` : `< ${below}`) },
+      { title: 'HOLDS', text: ({ holds }) => (holds === undefined ? 'nothing to count' : holds ? 'yes' : 'no') },
+    ],
+  )
 }
 
 async function printThis({ output }: Context, calls: Connected['calls']): Promise<void> {

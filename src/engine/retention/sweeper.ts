@@ -1,5 +1,5 @@
 /**
- * Deletes expired idempotency keys, settled tasks and audit entries, in small steps in the background.
+ * Deletes expired idempotency keys, settled tasks, audit entries and counters of hours, in small steps in the background.
  *
  * - Timer records on disk name the tasks and keys to check. The task or key itself shows if it is due. After a crash,
  *     the next pass repeats the rest.
@@ -17,6 +17,7 @@ import type { IdempotencyScope } from '../../task/changes.js'
 import { forgetAt, sweepAt } from '../../task/decisions/expiry.js'
 import type { Engine } from '../core/engine.js'
 import { sweepAudit } from './sweep-audit.js'
+import { sweepHours } from './sweep-hours.js'
 
 const SWEEP_EVERY_MS = 60_000
 // Delay of the first sweep. Short, so that a process that runs for seconds sweeps too. Not zero, to let the recovery
@@ -62,6 +63,7 @@ export async function sweep(engine: Engine): Promise<void> {
     return kind === 'sweep' || kind === 'sweep-orphan' ? sweepOne(engine, timer, what) : undefined
   })
   await sweepAudit(engine)
+  await sweepHours(engine)
   if (keepSettledMs === undefined) return
   await eachOf(engine, settledUntil(clock.now() - keepSettledMs), (key) => sweepOne(engine, key, lastPart(key)))
 }

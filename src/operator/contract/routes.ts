@@ -224,7 +224,13 @@ export const ROUTES = {
     query: z.strictObject({ taskId: z.string().optional(), since: instant, limit: limitUpTo(10_000) }),
     response: z.object({ entries: z.array(view.AuditView) }),
   }),
-  stats: get({ path: '/v1/stats', summary: 'Counts, sizes and service levels.', response: view.StatsView }),
+  stats: get({
+    path: '/v1/stats',
+    summary:
+      'Counts, sizes and service levels. With `from` or `to`, also the service levels of a window of full hours.',
+    query: z.strictObject({ from: instant, to: instant }),
+    response: view.StatsView,
+  }),
   health: get({
     path: '/v1/health',
     summary: 'If the instance is live and ready, with reasons.',

@@ -167,7 +167,7 @@ export const AuditView = z.object({
   importedFrom: z.string().optional(),
 })
 
-const LevelsView = z.object({
+const levels = {
   completed: count,
   failed: count,
   cancelled: count,
@@ -177,6 +177,35 @@ const LevelsView = z.object({
   timeoutRate: z.number().optional(),
   recoverySuccessRate: z.number().optional(),
   cleanUpRate: z.number().optional(),
+}
+
+const LevelsView = z.object(levels)
+
+/** `below` or `above` is the target; `holds` is left out if there was nothing to count. */
+const TargetView = z.object({
+  below: z.number().optional(),
+  above: z.number().optional(),
+  holds: z.boolean().optional(),
+})
+
+const WindowView = z.object({
+  /** Beginning of the first full hour, and end of the last one. */
+  from: instant,
+  to: instant,
+  levels: z.object({
+    ...levels,
+    shortCompleted: count,
+    meanShortCompletionMs: z.number().optional(),
+    longCompleted: count,
+    meanLongCompletionMs: z.number().optional(),
+    targets: z.object({
+      meanShortCompletionMs: TargetView,
+      meanLongCompletionMs: TargetView,
+      timeoutRate: TargetView,
+      recoverySuccessRate: TargetView,
+      cleanUpRate: TargetView,
+    }),
+  }),
 })
 
 const counts = z.object({
@@ -198,6 +227,8 @@ export const StatsView = z.object({
   leakedFunctions: count,
   anchor: z.object({ failedWrites: count, damagedSlots: count }),
   levels: z.object({ sinceOpen: LevelsView, overLife: LevelsView }),
+  /** Set if the request has `from` or `to`. */
+  window: WindowView.optional(),
 })
 
 export const RecoveryView = z.object({

@@ -18,6 +18,7 @@
  *   meta/recovery                          report of the last completed recovery that found tasks, with at most 100 of them
  *                                          (task/last-recovery.ts)
  *   meta/audit                             link of the newest audit value that was deleted (audit-link.ts)
+ *   hour/<beginning>                       counters of one hour: tasks settled, clean-ups, recoveries (totals.ts)
  *   chain/<slot>                           the last 8,192 commits, each by its number, in a ring (chain.ts); the body is
  *                                          empty, or spaces that pad a small commit
  *   task/<taskId>                          fixed part of a head, written once; a second line with the input, if that takes
@@ -98,6 +99,7 @@ export const DONE = 'done/'
 export const CHAIN = 'chain/'
 export const AUDIT = 'audit/'
 export const DROPPED = 'dropped/'
+export const HOUR = 'hour/'
 
 export const chainKey = (slot: number) => `chain/${hex(slot, 4)}`
 export const taskKey = (taskId: string) => `task/${taskId}`
@@ -142,6 +144,11 @@ export const bindingOfBeside = (key: string) => key.split('/')[2] ?? ''
 export const bindingPrefix = (binding: string) => `binding/${binding}/`
 export const timerKey = (dueAt: number, kind: string, what: string) => `timer/${hex(dueAt, 12)}/${kind}/${what}`
 export const settledKey = (settledAt: number, taskId: string) => `settled/${hex(settledAt, 12)}/${taskId}`
+/** Key of the counters of the hour that begins at this instant. */
+export const hourKey = (hour: number) => `${HOUR}${hex(hour, 12)}`
+/** Beginning of the hour of an `hourKey`. Not a number for a key of another form. */
+export const hourOfKey = (key: string) =>
+  /^hour\/[0-9a-f]{12}$/.test(key) ? Number.parseInt(lastPart(key), 16) : Number.NaN
 export const auditKey = (commit: number) => `audit/${commitPart(commit)}`
 export const trailPrefix = (taskId: string) => `trail/${taskId}/`
 export const trailKey = (taskId: string, commit: number) => `trail/${taskId}/${commitPart(commit)}`
@@ -226,7 +233,7 @@ export const KINDS = {
   indexes: ['ix', 'key', 'timer', 'settled'],
   audit: ['audit', 'trail'],
   bindings: ['beside', 'binding'],
-  own: ['meta', 'chain'],
+  own: ['meta', 'chain', 'hour'],
 } as const satisfies Record<string, readonly string[]>
 
 /** Last part of a key, such as its task ID. */

@@ -418,10 +418,14 @@ async function play(death?: { atWrite: number; applied: boolean }) {
     while (isAlive && clock.now() < began + 8 * MINUTE) await clock.advance(MINUTE / 2)
     if (isAlive) break
   }
-  const left = [...disk.content].filter(([key]) => !/^(chain|meta\/format)|\/~$/.test(key))
-  const totals = JSON.parse((disk.content.get('meta/totals') ?? '').replace(/^[^{]*/, '')) as Record<string, number>
-  const { found: _found, takenUp: _takenUp, ...settled } = totals
-  return { keys: left.map(([key]) => key), settled, writes: disk.writes, deaths }
+  const left = [...disk.content].filter(([key]) => !/^(chain|hour|meta\/format)|\/~$/.test(key))
+  const countersIn = (text = '') => JSON.parse(text.replace(/^[^{]*/, '')) as Record<string, number>
+  const { found: _found, takenUp: _takenUp, ...settled } = countersIn(disk.content.get('meta/totals'))
+  // The counters of an hour are kept for 30 days.
+  const { completed, failed, expired } = countersIn([...disk.content].find(([key]) => key.startsWith('hour/'))?.[1])
+  const hour = { completed, failed, expired }
+  const kept: Record<string, unknown> = { ...settled, hour }
+  return { keys: left.map(([key]) => key), settled: kept, writes: disk.writes, deaths }
 
   async function live() {
     const holdfast = await openInMemory({
@@ -445,12 +449,8 @@ test('expiry and sweep leave nothing of a task, whatever write the process dies 
   const calm = await play()
   expect(calm.keys).toEqual(['meta/life', 'meta/totals', 'meta/audit'])
   expect(calm.settled).toMatchObject({
-    completed: 2,
-    failed: 1,
-    expired: 1,
-    sweptCompleted: 2,
-    sweptFailed: 1,
-    settledBytes: 0,
+    ...{ completed: 2, failed: 1, expired: 1, sweptCompleted: 2, sweptFailed: 1, settledBytes: 0 },
+    hour: { completed: 2, failed: 1, expired: 1 },
   })
   const { completionMs: _, ...counted } = calm.settled
   let died = 0

@@ -16,7 +16,7 @@ import { type Level, openClassicLevel } from '../../../src/store/disk/level.js'
 import { NO_ANCHOR } from '../../../src/store/integrity/anchor.js'
 import { openStore } from '../../../src/store/open.js'
 import { Store } from '../../../src/store/store.js'
-import { added } from '../../../src/task/counters.js'
+import { NO_COUNTERS } from '../../../src/store/totals.js'
 import { killAll, startProcess } from '../../helpers/lock-actors.js'
 
 let folder: string
@@ -251,7 +251,7 @@ function storeOn(level: Level, reopen: () => Promise<Level>, { assertHeld }: { a
     anchor: NO_ANCHOR,
     anchorEach: false,
     newest: 0,
-    totals: added({}, []),
+    counters: NO_COUNTERS,
     auditEnd: NO_AUDIT,
     damage: undefined,
     durability: 'synced',

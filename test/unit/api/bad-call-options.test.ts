@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { AUDIT_OPTIONS } from '../../../src/api/audit.js'
 import { LIST_OPTIONS } from '../../../src/api/list.js'
+import { STATS_OPTIONS } from '../../../src/api/stats.js'
 import { CALL_OPTIONS } from '../../../src/engine/checks/call-options.js'
 import { START_OPTIONS } from '../../../src/engine/lifecycle/start.js'
 import { COMPACT_OPTIONS } from '../../../src/engine/retention/compact-store.js'
@@ -28,6 +29,7 @@ import {
   type SendOptions,
   type SessionTaskOptions,
   type StartOptions,
+  type StatsOptions,
 } from '../../../src/index.js'
 import { ManualClock, MemoryDisk, openInMemory } from '../../../src/testing/index.js'
 import {
@@ -212,6 +214,12 @@ const CALLS = {
     rows: { taskId: [5, {}, ...NOTHING_ELSE], since: INSTANT, limit: [...COUNT, 10_001] } satisfies Rows<AuditOptions>,
     run: (f, o) => f.holdfast.audit(o),
   },
+  stats: {
+    call: 'stats',
+    names: STATS_OPTIONS,
+    rows: { from: INSTANT, to: INSTANT } satisfies Rows<StatsOptions>,
+    run: (f, o) => f.holdfast.stats(o),
+  },
   compact: {
     call: 'compact',
     names: COMPACT_OPTIONS,
@@ -237,7 +245,6 @@ const WITHOUT_OPTIONS = [
   'recover',
   'register',
   'forOwner',
-  'stats',
   'health',
   'lastRecovery',
   'on',

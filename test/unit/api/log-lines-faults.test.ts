@@ -4,6 +4,7 @@
 import { expect, test } from 'vitest'
 import { faultOf } from '../../../src/base/fault.js'
 import { defineTask, HoldfastError, type Logger } from '../../../src/index.js'
+import { hourKey } from '../../../src/store/disk/layout.js'
 import { type InMemoryOptions, ManualClock, MemoryDisk, openInMemory, untilIdle } from '../../../src/testing/index.js'
 
 type Line = [level: string, message: string, fields?: Record<string, unknown>]
@@ -100,9 +101,13 @@ test('how the last process ended, and the counters, are read from records that m
   await (await world.open()).close()
   world.disk.damage('meta/life', 'rot')
   world.disk.damage('meta/totals', 'rot')
+  world.disk.damage(hourKey(Date.UTC(2026, 0, 1, 10)), 'rot')
   const holdfast = await world.open()
   world.only('warn', 'The record of the last process is not readable. If that process crashed, no task is blamed.')
   world.only('error', 'The counters of the store are damaged and begin anew')
+  const line =
+    'The counters of an hour are damaged and begin anew. Service levels of windows with this hour count too little.'
+  expect(world.only('error', line)).toMatchObject({ hour: '2026-01-01T10:00:00.000Z' })
   await holdfast.close()
 })
 

@@ -11,7 +11,7 @@ import type { Level } from '../../../src/store/disk/level.js'
 import { NO_ANCHOR } from '../../../src/store/integrity/anchor.js'
 import * as chain from '../../../src/store/integrity/chain.js'
 import { Store } from '../../../src/store/store.js'
-import { added } from '../../../src/task/counters.js'
+import { NO_COUNTERS } from '../../../src/store/totals.js'
 
 vi.mock('../../../src/store/integrity/chain.js', async (original) => {
   const actual = await original<typeof chain>()
@@ -58,7 +58,7 @@ async function openStore(): Promise<{ store: Store; sizes: number[] }> {
     anchor: NO_ANCHOR,
     anchorEach: false,
     newest: 0,
-    totals: added({}, []),
+    counters: NO_COUNTERS,
     auditEnd: NO_AUDIT,
     damage: undefined,
     durability: 'synced',

@@ -9,7 +9,7 @@ import { NO_AUDIT } from '../../../src/store/audit.js'
 import { NO_ANCHOR } from '../../../src/store/integrity/anchor.js'
 import { seal, unseal } from '../../../src/store/integrity/envelope.js'
 import { Store } from '../../../src/store/store.js'
-import { added } from '../../../src/task/counters.js'
+import { NO_COUNTERS } from '../../../src/store/totals.js'
 
 async function openStore() {
   const disk = new MemoryDisk()
@@ -20,7 +20,7 @@ async function openStore() {
     anchor: NO_ANCHOR,
     anchorEach: false,
     newest: 0,
-    totals: added({}, []),
+    counters: NO_COUNTERS,
     auditEnd: NO_AUDIT,
     damage: undefined,
     durability: 'synced',

@@ -166,15 +166,31 @@ describe('counters', () => {
   const error = (code: 'TIMEOUT' | 'EXPIRED' | 'TASK_FAILED') => ({ error: { name: 'Error', message: '', code } })
 
   test('move with what settles, is cleaned up, and is swept', () => {
-    expect(settledTally(at('completed'))).toEqual({ settledBytes: 70, completed: 1, completionMs: 400 })
-    expect(settledTally(at('cancelled'))).toEqual({ settledBytes: 70, cancelled: 1 })
+    const short = { shortCompleted: 1, shortMs: 400 }
+    expect(settledTally(at('completed'))).toEqual({
+      at: 1_400,
+      settledBytes: 70,
+      completed: 1,
+      completionMs: 400,
+      ...short,
+    })
+    const minute = settledTally(at('completed', { updatedAt: 61_000 }))
+    expect(minute).toMatchObject({ completionMs: 60_000, shortCompleted: 1, shortMs: 60_000 })
+    const longer = settledTally(at('completed', { updatedAt: 61_001 }))
+    expect(longer).toEqual({ at: 61_001, settledBytes: 70, completed: 1, completionMs: 60_001 })
+    expect(settledTally(at('cancelled'))).toEqual({ at: 1_400, settledBytes: 70, cancelled: 1 })
     expect(settledTally(at('failed', error('TIMEOUT')))).toMatchObject({ failed: 1, timedOut: 1, expired: 0 })
     expect(settledTally(at('failed', error('EXPIRED')))).toMatchObject({ failed: 1, timedOut: 0, expired: 1 })
     expect(settledTally(at('failed', error('TASK_FAILED')))).toMatchObject({ failed: 1, timedOut: 0, expired: 0 })
     // Its bytes move when its clean-up has ended, and not twice.
-    expect(settledTally(at('cancelled', { cleanUp: 'pending' }))).toEqual({ settledBytes: 0, cancelled: 1 })
-    expect(cleanUpTally(at('cancelled', { cleanUp: 'done' }))).toEqual({ settledBytes: 70, cleanedUp: 1 })
-    expect(cleanUpTally(at('cancelled', { cleanUp: 'failed' }))).toEqual({ settledBytes: 70, notCleanedUp: 1 })
+    expect(settledTally(at('cancelled', { cleanUp: 'pending' }))).toEqual({ at: 1_400, settledBytes: 0, cancelled: 1 })
+    expect(cleanUpTally(at('cancelled', { cleanUp: 'done' }))).toEqual({ at: 1_400, settledBytes: 70, cleanedUp: 1 })
+    expect(cleanUpTally(at('cancelled', { cleanUp: 'failed' }))).toEqual({
+      at: 1_400,
+      settledBytes: 70,
+      notCleanedUp: 1,
+    })
+    // No hour counts a sweep.
     expect(sweptTally(at('failed'))).toEqual({ settledBytes: -70, sweptFailed: 1 })
   })
 
