@@ -18,7 +18,10 @@ const loadRows = ({ attempt }: { attempt: number }) => {
 const importFlights = defineTask({ name: 'import-flights' }, async (task) => {
   await task.step('download', () => ({ file: 'flights-2026-01.csv' }))
   await task.saveCheckpoint({ rows: 0 })
-  const rows = await task.step('load', loadRows, { retry: { maximumAttempts: 3, initialInterval: 0 } })
+  const rows = await task.step('load', loadRows, {
+    retry: { maximumAttempts: 3, initialInterval: 0 },
+    summary: (rows) => `${rows} rows`,
+  })
   await task.saveCheckpoint({ rows })
   return { rows }
 })

@@ -30,6 +30,8 @@ export interface StepInfo {
   readonly lastAttempts?: readonly AttemptInfo[] | undefined
   /** Error of a failed step: name and message. */
   readonly error?: { readonly name: string; readonly message: string } | undefined
+  /** Text about a finished step for people, from its option `summary`. */
+  readonly summary?: string | undefined
   /** Label of a checkpoint. */
   readonly label?: string | undefined
 }
@@ -82,8 +84,9 @@ function infoOf(record: LogRecord): StepInfo {
   const isStep = record.kind === 'step'
   const attempts = isStep ? record.attempts : 1
   const lastAttempts = isStep ? attemptsOf(record) : undefined
+  const summary = isStep ? record.summary : undefined
   const error = failed && { name: failed.name, message: failed.message }
   const branch = scope === '' ? undefined : scope
   const state = failed ? 'failed' : 'completed'
-  return { kind, name, number, branch, state, startedAt, recordedAt, attempts, lastAttempts, error }
+  return { kind, name, number, branch, state, startedAt, recordedAt, attempts, lastAttempts, error, summary }
 }

@@ -35,7 +35,7 @@ export async function showSteps(context: Context, taskId: string): Promise<void>
       { title: 'ATTEMPTS', text: ({ attempts }) => attempts },
       { title: 'STARTED', text: ({ startedAt }) => instantText(startedAt) },
       { title: 'RECORDED', text: ({ recordedAt }) => instantText(recordedAt) },
-      { title: 'NOTE', text: ({ error, label, branch }) => error?.message ?? label ?? branch },
+      { title: 'NOTE', text: ({ error, summary, label, branch }) => error?.message ?? summary ?? label ?? branch },
       ...(context.values ? [{ title: 'RESULT', text: ({ result }: StepRow) => JSON.stringify(result) }] : []),
     ])
   })

@@ -34,7 +34,7 @@ import { rejectAfterTurn } from '../replay/reject-after-turn.js'
 import type { Run } from '../replay/run.js'
 import { callWithTimeout } from '../replay/timed-call.js'
 import { watched } from '../undo/undo-steps.js'
-import { hasUndo, type StepCall } from './checked-step.js'
+import { hasUndo, type StepCall, summaryOf } from './checked-step.js'
 import { resolveDoubt } from './confirm-step.js'
 import type { CallResult } from './record-result.js'
 
@@ -275,7 +275,8 @@ export class StepExecution {
   }
 
   /** The record of the step, and the changes that go with it. */
-  resultOf({ value, failed }: Ended): CallResult {
+  resultOf(ended: Ended): CallResult {
+    const { value, failed } = ended
     const asked = this.#asked
     const note = this.#note
     const intent = this.#intent && {
@@ -287,8 +288,11 @@ export class StepExecution {
     const startedAt = asked.startedAt ?? this.#run.host.clock.now()
     const attempts = note.failedAttempts + 1
     const lastAttempts = attemptsForRecord(note, this.#attemptedAt)
-    const record = { kind: 'step', ...placeOf(asked), startedAt, attempts, lastAttempts, value, failed } as const
-    return { record, beside }
+    const summary = summaryOf(this.#run, this.#step, ended)
+    return {
+      record: { kind: 'step', ...placeOf(asked), startedAt, attempts, lastAttempts, summary, value, failed },
+      beside,
+    }
   }
 
   /** Writes the pending record of the step, where the next attempt finds it, also in another process. */

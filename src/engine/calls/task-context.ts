@@ -126,7 +126,7 @@ class BodyCalls {
     return this.#signal
   }
 
-  step<T>(name: string, fn: (step: StepContext) => T | Promise<T>, options: StepOptions = {}) {
+  step<T>(name: string, fn: (step: StepContext) => T | Promise<T>, options: StepOptions<never> = {}) {
     return this.#recorded<Jsonified<T>>(callOf('step', name), () => {
       const run = this.#run
       const step = checkStep(name, fn, options)
@@ -139,7 +139,7 @@ class BodyCalls {
     })
   }
 
-  isolated<T>(name: string, moduleUrl: string | URL, args?: unknown, options: IsolatedOptions = {}) {
+  isolated<T>(name: string, moduleUrl: string | URL, args?: unknown, options: IsolatedOptions<never> = {}) {
     return this.#recorded<Jsonified<T>>(callOf('isolated', name), () => {
       const isolated = isolatedStep(this.#run, name, moduleUrl, args, options)
       const step = checkStep(name, isolated.fn, isolated.options)

@@ -114,6 +114,8 @@ const StepView = z.object({
   /** The last attempts of a finished step, at most ten. */
   lastAttempts: z.array(AttemptView).optional(),
   error: z.object({ name: z.string(), message: z.string() }).optional(),
+  /** Text of the author about a finished step. */
+  summary: z.string().optional(),
   label: z.string().optional(),
   result: value,
 })

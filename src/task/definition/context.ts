@@ -90,7 +90,11 @@ export interface TaskContext {
    * @throws HoldfastError `STEP_AMBIGUOUS` after a wait that was not made through the context, and inside the function
    * of a step. The task fails, even if the body catches the error
    */
-  step<T>(name: string, fn: (step: StepContext) => T | Promise<T>, options?: StepOptions): Promise<Jsonified<T>>
+  step<T>(
+    name: string,
+    fn: (step: StepContext) => T | Promise<T>,
+    options?: StepOptions<Jsonified<T>>,
+  ): Promise<Jsonified<T>>
   /**
    * Runs an exported function of a module as a step, in a process of its own. A process that passes its limits is
    * ended: the step fails with `RESOURCE_EXCEEDED`, and the server continues. Processes that it started end with it,
@@ -104,7 +108,7 @@ export interface TaskContext {
     name: string,
     moduleUrl: string | URL,
     args?: unknown,
-    options?: IsolatedOptions,
+    options?: IsolatedOptions<Jsonified<T>>,
   ): Promise<Jsonified<T>>
   /**
    * Waits for a duration, also over crashes and restarts. During the wait the task uses no slot, and after

@@ -3,7 +3,7 @@ import { checkCount, checkOptionsOf, expected, type Names } from '../../base/exp
 import type { BasicStepOptions } from './step-options.js'
 
 /** The options of `task.isolated`: those of a step, and the limits of its process. */
-export interface IsolatedOptions extends BasicStepOptions {
+export interface IsolatedOptions<Result = unknown> extends BasicStepOptions<Result> {
   /**
    * Resident memory in MiB, at least 128. Node itself uses about 60 of it. It is measured every 50 ms, so a burst may pass
    * the limit for a moment. On Linux the whole process group counts, that is every process that the step starts, directly
@@ -52,13 +52,14 @@ export const ISOLATED_OPTIONS: Names<IsolatedOptions> = {
   retry: true,
   timeout: true,
   onInterrupted: true,
+  summary: true,
 }
 
 /**
  * Checks the options. Returns the limits and the name of the export.
  * @throws TypeError naming the option, what was expected and what was given
  */
-export function checkIsolated(options: IsolatedOptions): ResourceLimits & { readonly exportName: string } {
+export function checkIsolated(options: IsolatedOptions<never>): ResourceLimits & { readonly exportName: string } {
   checkOptionsOf('task.isolated', options, ISOLATED_OPTIONS)
   const { memoryMb = MEMORY_MB_DEFAULT, cpuMs, export: exportName = 'default' } = options
   checkCount('memoryMb', memoryMb, MEMORY_MB_MIN)

@@ -14,7 +14,7 @@ export interface InterruptedStep {
 }
 
 /** The options of a step that `task.isolated` has too. */
-export interface BasicStepOptions {
+export interface BasicStepOptions<Result = unknown> {
   /**
    * Retries after an attempt that throws.
    * @default one attempt
@@ -34,10 +34,18 @@ export interface BasicStepOptions {
    * @default 'retry'
    */
   readonly onInterrupted?: 'retry' | 'fail' | 'ask' | ((step: InterruptedStep) => unknown) | undefined
+  /**
+   * Text about the step for people: the text itself, or a function that makes it of the result, after a round trip through
+   * JSON. It is recorded with the result, and shown by `steps`, the operator API and the command line. It is not logged. A
+   * step that failed has only a text that was given as such. Longer than 256 bytes, it is cut. The function may be called
+   * more than once, and must not wait. If it throws or returns no text, the step has none, and a line is logged.
+   * @default none
+   */
+  readonly summary?: string | ((result: Result) => string) | undefined
 }
 
 /** The options of a step. */
-export interface StepOptions extends BasicStepOptions {
+export interface StepOptions<Result = unknown> extends BasicStepOptions<Result> {
   /**
    * Time of the commit of the result. With `'deferred'`, the step continues at once, and its result is written with the
    * next commit of the task, at most 100 records, 1 MiB or 100 ms later, and at `close()`. For a step that may safely run

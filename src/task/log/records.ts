@@ -39,6 +39,8 @@ export interface StepRecord extends NamedBase, Answered {
   readonly attempts: number
   /** The last attempts, at most ten. Absent if the step ended in its first attempt (attempts.ts). */
   readonly lastAttempts?: readonly StoredAttempt[] | undefined
+  /** Text of the author for people. */
+  readonly summary?: string | undefined
 }
 
 /** A sleep that ended. Until then, its pending record has its start and end. */
@@ -152,7 +154,7 @@ export type Unnumbered<R> = R extends LogRecord ? Omit<R, 'seq' | 'at'> : never
 
 // One literal with every field: most records are steps, and copies by spread get a shape of their own each.
 function numberedStep(record: Unnumbered<StepRecord>, seq: number, at: number): Draft<StepRecord> {
-  const { segment, scope, ask, after, name, number, startedAt, attempts, lastAttempts, value, failed } = record
+  const { segment, scope, ask, after, name, number, startedAt, attempts, lastAttempts, summary, value, failed } = record
   return {
     kind: 'step',
     segment,
@@ -164,6 +166,7 @@ function numberedStep(record: Unnumbered<StepRecord>, seq: number, at: number): 
     startedAt,
     attempts,
     lastAttempts,
+    summary,
     value,
     failed,
     seq,

@@ -380,7 +380,7 @@ describe('a redacted file', () => {
   })
 })
 
-test('the attempts of a step are in the other store, and in a redacted file without messages', async () => {
+test('the attempts and the summary of a step are in the other store, and a redacted file has neither messages nor summary', async () => {
   const [from, to, file] = [fresh(), fresh(), fresh()]
   const task = defineTask({ name: 'flaky' }, (task) =>
     task.step(
@@ -388,7 +388,7 @@ test('the attempts of a step are in the other store, and in a redacted file with
       ({ attempt }) => {
         if (attempt < 3) throw Object.assign(new Error('secret-marker'), { code: 'EBUSY' })
       },
-      { retry: { maximumAttempts: 3, initialInterval: 0 } },
+      { retry: { maximumAttempts: 3, initialInterval: 0 }, summary: 'secret-marker of the author' },
     ),
   )
   const options = { tasks: [task], logger: silentLogger }
@@ -396,6 +396,7 @@ test('the attempts of a step are in the other store, and in a redacted file with
   const { taskId } = await holdfast.start(task, undefined)
   await holdfast.result(taskId)
   const steps = await holdfast.steps(taskId)
+  expect(steps[0]?.steps[0]?.summary).toBe('secret-marker of the author')
   const lastAttempts = steps[0]?.steps[0]?.lastAttempts
   expect(lastAttempts).toMatchObject([{ errorCode: 'EBUSY' }, { errorCode: 'EBUSY' }, { attempt: 3 }])
   await exportTask({ holdfast, taskId, file })

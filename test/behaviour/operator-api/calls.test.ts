@@ -170,20 +170,21 @@ test('with `values`, a task, its steps, checkpoints, questions and messages show
   })
 })
 
-test('the steps have the last attempts that `steps` returns', async () => {
+test('the steps have the last attempts and the summary that `steps` returns', async () => {
   const flaky = defineTask({ name: 'flaky' }, (task) =>
     task.step(
       'pay',
       ({ attempt }) => {
         if (attempt === 1) throw new RangeError('message-value')
       },
-      { retry: { maximumAttempts: 2, initialInterval: 0 } },
+      { retry: { maximumAttempts: 2, initialInterval: 0 }, summary: () => 'Paid the bill' },
     ),
   )
   const { holdfast, dir } = await openStore({ tasks: [flaky] })
   const { taskId } = await holdfast.start(flaky, undefined)
   await holdfast.result(taskId)
   const { segments } = await clientOf(dir).listSteps({ taskId })
+  expect(segments[0]?.steps[0]?.summary).toBe('Paid the bill')
   expect(segments[0]?.steps[0]?.lastAttempts).toMatchObject([{ attempt: 1, errorCode: 'RangeError' }, { attempt: 2 }])
   expect(segments).toEqual(JSON.parse(JSON.stringify(await holdfast.steps(taskId))))
   expect(JSON.stringify(segments)).not.toContain('message-value')

@@ -130,7 +130,7 @@ test('fields of a pending step, of an undo, of a record, a key and the totals ar
   withFields(disk, 'meta/totals', { askedLater: 5 })
   // A record's field moves the sum of its segment.
   const logKey = firstKey(disk, `log/${taskId}/`)
-  withFields(disk, logKey, { summary: 'paid 5 EUR' })
+  withFields(disk, logKey, { later: 'paid 5 EUR' })
   const { seq, body: recordText } = unseal(logKey, disk.content.get(logKey) as string)
   expect(seq).toBeGreaterThan(0)
   const head = read(disk, `live/${taskId}`) as unknown[]
@@ -155,7 +155,7 @@ test('fields of a pending step, of an undo, of a record, a key and the totals ar
     undoing: { attempts: ['again'], doneAt: expect.any(Number) },
   })
   const record: Partial<StepRecord> = { kind: 'step', name: 'charge' }
-  expect(read(disk, logKey)).toMatchObject({ ...record, summary: 'paid 5 EUR' })
+  expect(read(disk, logKey)).toMatchObject({ ...record, later: 'paid 5 EUR' })
   expect(read(disk, 'meta/totals')).toMatchObject({ askedLater: 5, cancelled: 2 })
   await clock.advance(2 * DAY)
   await untilIdle(holdfast)

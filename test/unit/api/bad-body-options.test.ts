@@ -45,7 +45,7 @@ import {
   text,
 } from '../../helpers/bad-options.js'
 
-const BASIC_STEP = { retry: OBJECT, timeout: DURATION, onInterrupted: oneOf }
+const BASIC_STEP = { retry: OBJECT, timeout: DURATION, onInterrupted: oneOf, summary: [5, ...NOTHING_ELSE] }
 const STEP: Rows<StepOptions> = { ...BASIC_STEP, commit: oneOf }
 const WAIT: Rows<WaitOptions> = { timeout: DURATION }
 

@@ -23,8 +23,8 @@ export function isolatedStep(
   name: string,
   moduleUrl: unknown,
   args: unknown,
-  options: IsolatedOptions,
-): { fn: (step: StepContext) => Promise<unknown>; options: StepOptions } {
+  options: IsolatedOptions<never>,
+): { fn: (step: StepContext) => Promise<unknown>; options: StepOptions<never> } {
   const { host, task } = run
   checkName(name, 'name', NAME_BYTES_MAX.step)
   const { exportName, ...limits } = checkIsolated(options)
@@ -40,13 +40,14 @@ export function isolatedStep(
       return runIsolated({ ...about, limits, resultBytesMax }, signal)
     })
   }
-  const { retry, timeout, onInterrupted } = options
+  const { retry, timeout, onInterrupted, summary } = options
   return {
     fn,
     options: {
       ...(retry === undefined ? {} : { retry }),
       ...(timeout === undefined ? {} : { timeout }),
       ...(onInterrupted === undefined ? {} : { onInterrupted }),
+      summary,
     },
   }
 }

@@ -1,4 +1,4 @@
-// Goal: `tasks steps` shows the last attempts of a step, each in a row of its own, and as they are with `--json`.
+// Goal: `tasks steps` shows the summary of a step and its last attempts, each in a row of its own, and as they are with `--json`.
 // Method: the program in this process, on a store at rest.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -13,7 +13,7 @@ let taskId: string
 let steps: readonly StepInfo[]
 beforeAll(async () => {
   const flaky = defineTask({ name: 'flaky' }, async (task) => {
-    await task.step('read', () => 1)
+    await task.step('read', () => 1, { summary: (rows) => `${rows} row` })
     await task.step(
       'pay',
       ({ attempt }) => {
@@ -47,7 +47,7 @@ test('a step of several attempts has a row for each of them, with its error code
   })
   expect(rows).toHaveLength(3)
   expect(await output()).toEqual([
-    ['prefix', 'step', 'read', 1, 'completed', 1, at(read?.startedAt), at(read?.recordedAt), '-'].join('\t'),
+    ['prefix', 'step', 'read', 1, 'completed', 1, at(read?.startedAt), at(read?.recordedAt), '1 row'].join('\t'),
     ['prefix', 'step', 'pay', 1, 'completed', 3, at(pay?.startedAt), at(pay?.recordedAt), '-'].join('\t'),
     ...rows,
   ])
