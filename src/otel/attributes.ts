@@ -42,13 +42,63 @@ export const MCP_ATTRIBUTES = {
   transport: 'network.transport',
 } as const
 
-/** The attributes of a task on a span. */
+/** The attributes of a task on a span. An attribute without a value is left out by the SDK. */
 export function taskAttributes({ taskId, type, owner }: SpanTask): Attributes {
-  return {
-    [ATTRIBUTES.taskId]: taskId,
-    [ATTRIBUTES.taskType]: type,
-    ...(owner === undefined ? {} : { [ATTRIBUTES.taskOwner]: owner }),
+  return { [ATTRIBUTES.taskId]: taskId, [ATTRIBUTES.taskType]: type, [ATTRIBUTES.taskOwner]: owner }
+}
+
+/**
+ * The attributes of a span when it begins: those that a sampler may need. The others are set at the end, because an SDK
+ * copies the first ones several times.
+ */
+export function firstAttributes(about: SpanBegin): Attributes {
+  switch (about.kind) {
+    case 'request':
+      return requestAttributes(about)
+    case 'recover':
+      return { [ATTRIBUTES.recoveryFound]: about.found }
+    case 'step':
+      return { [ATTRIBUTES.taskType]: about.task.type, [ATTRIBUTES.step]: about.step }
+    default:
+      return { [ATTRIBUTES.taskType]: about.task.type }
   }
+}
+
+/** The other attributes of a span, which are set at its end. */
+export function lastAttributes(about: SpanBegin, end: SpanEnd): Attributes {
+  // The conventions name all attributes of a request, and ours are not among them.
+  if (about.kind === 'request') return errorAttributes(end)
+  const { outcome, code } = end
+  if (about.kind === 'recover') return { [ATTRIBUTES.outcome]: outcome, ...recoveryAttributes(end) }
+  const { taskId, owner } = about.task
+  const attributes: Attributes = {
+    [ATTRIBUTES.taskId]: taskId,
+    [ATTRIBUTES.taskOwner]: owner,
+    [ATTRIBUTES.outcome]: outcome,
+    [ATTRIBUTES.error]: code,
+  }
+  switch (about.kind) {
+    case 'run':
+      attributes[ATTRIBUTES.run] = about.run
+      attributes[ATTRIBUTES.runAttempt] = about.attempt
+      attributes[ATTRIBUTES.recovered] = about.recovered
+      attributes[ATTRIBUTES.replayedSteps] = end.replayedSteps
+      break
+    case 'step':
+      attributes[ATTRIBUTES.run] = about.run
+      attributes[ATTRIBUTES.stepAttempt] = about.attempt
+      break
+    case 'save-checkpoint':
+    case 'restore-checkpoint':
+      attributes[ATTRIBUTES.checkpointBy] = about.by
+      attributes[ATTRIBUTES.checkpointId] = end.checkpointId
+  }
+  return attributes
+}
+
+function recoveryAttributes({ tasks = {} }: SpanEnd): Attributes {
+  const counts = Object.entries(tasks).map(([result, count]) => [`${ATTRIBUTES.recoveryTasks}.${result}`, count])
+  return Object.fromEntries(counts)
 }
 
 /** A request of a client. */
@@ -81,9 +131,4 @@ export function requestMetricAttributes(about: RequestAbout): Attributes {
 export function errorAttributes({ code, rpcCode }: SpanEnd): Attributes {
   if (rpcCode === undefined) return code === undefined ? {} : { [ATTRIBUTES.error]: code }
   return { [ATTRIBUTES.error]: String(rpcCode), [MCP_ATTRIBUTES.rpcCode]: String(rpcCode) }
-}
-
-/** The type of a task on a metric. None for a session task: its client may choose the type, and so the number of series. */
-export function typeAttribute({ type, isSession }: Pick<SpanTask, 'type' | 'isSession'>): Attributes {
-  return isSession ? {} : { [ATTRIBUTES.taskType]: type }
 }

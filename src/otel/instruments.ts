@@ -1,7 +1,7 @@
 /** Metrics: their names, units and attributes. No ID and no name that a client chooses is among the attributes. */
 import type { Attributes, BatchObservableResult, Meter } from '@opentelemetry/api'
-import type { SpanBegin, SpanEnd, TelemetryEvent, TelemetryFigures } from '../task/telemetry.js'
-import { ATTRIBUTES, errorAttributes, requestMetricAttributes, typeAttribute } from './attributes.js'
+import type { SpanBegin, SpanEnd, SpanTask, TelemetryEvent, TelemetryFigures } from '../task/telemetry.js'
+import { ATTRIBUTES, errorAttributes, requestMetricAttributes } from './attributes.js'
 
 const BOUNDS = {
   commit: [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5],
@@ -59,11 +59,11 @@ export class Instruments {
     switch (event.kind) {
       case 'settled': {
         const { status, code, ageMs } = event
-        this.#taskDuration.record(ageMs / 1_000, { ...typeAttribute(event.task), ...outcomeAttributes(status, code) })
+        this.#taskDuration.record(ageMs / 1_000, metricAttributes(event.task, status, code))
         break
       }
       case 'queued':
-        this.#queueWait.record(event.ms / 1_000, typeAttribute(event.task))
+        this.#queueWait.record(event.ms / 1_000, metricAttributes(event.task))
         break
       case 'batch':
         this.#commitDuration.record(event.ms / 1_000)
@@ -74,16 +74,16 @@ export class Instruments {
 
   /** Records the end of a span. */
   ended(about: SpanBegin, end: SpanEnd, ms: number): void {
-    const { outcome, tasks = {} } = end
+    const { outcome } = end
     if (about.kind === 'request') {
       this.#requestDuration.record(ms / 1_000, { ...requestMetricAttributes(about), ...errorAttributes(end) })
     }
     if (about.kind === 'step') {
       // Without the code: the code of an author may choose any text for it.
-      this.#stepDuration.record(ms / 1_000, { ...typeAttribute(about.task), [ATTRIBUTES.outcome]: outcome })
+      this.#stepDuration.record(ms / 1_000, metricAttributes(about.task, outcome))
     }
     if (about.kind !== 'recover') return
-    for (const [result, count] of Object.entries(tasks)) {
+    for (const [result, count] of Object.entries(end.tasks ?? {})) {
       this.#recovered.add(count, { [ATTRIBUTES.recoveryResult]: result })
     }
   }
@@ -116,6 +116,12 @@ export class Instruments {
   }
 }
 
-function outcomeAttributes(outcome: string, code: string | undefined): Attributes {
-  return { [ATTRIBUTES.outcome]: outcome, ...(code === undefined ? {} : { [ATTRIBUTES.error]: code }) }
+/** Attributes of a task on a metric. Only those with a value, because an SDK counts `undefined` as a series of its own. */
+function metricAttributes(task: SpanTask, outcome?: string, code?: string): Attributes {
+  const attributes: Attributes = {}
+  // A client may choose the type of a session task, and so the number of series.
+  if (!task.isSession) attributes[ATTRIBUTES.taskType] = task.type
+  if (outcome !== undefined) attributes[ATTRIBUTES.outcome] = outcome
+  if (code !== undefined) attributes[ATTRIBUTES.error] = code
+  return attributes
 }

@@ -1,6 +1,6 @@
 /** A span of OpenTelemetry, as the library uses it. */
 import {
-  type Attributes,
+  type Context,
   context,
   isSpanContextValid,
   type Span,
@@ -10,12 +10,13 @@ import {
 } from '@opentelemetry/api'
 import type { SpanBegin, SpanEnd, TelemetrySpan } from '../task/telemetry.js'
 import type { Trace } from '../task/trace.js'
-import { ATTRIBUTES, errorAttributes } from './attributes.js'
+import { lastAttributes } from './attributes.js'
 import type { Instruments } from './instruments.js'
 
 /** A span with the metrics that count its end. */
 export class OtelSpan implements TelemetrySpan {
   readonly #startedAt = performance.now()
+  #context: Context | undefined
 
   constructor(
     private readonly about: SpanBegin,
@@ -28,28 +29,18 @@ export class OtelSpan implements TelemetrySpan {
   }
 
   within<T>(act: () => T): T {
-    return context.with(trace.setSpan(context.active(), this.span), act)
+    this.#context ??= trace.setSpan(context.active(), this.span)
+    return context.with(this.#context, act)
   }
 
   end(end: SpanEnd): void {
-    this.span.setAttributes(endAttributes(this.about, end))
-    if (end.outcome === 'failed') this.span.setStatus({ code: SpanStatusCode.ERROR })
-    this.span.end()
-    this.instruments.ended(this.about, end, performance.now() - this.#startedAt)
-  }
-}
-
-function endAttributes(about: SpanBegin, end: SpanEnd): Attributes {
-  // The conventions name all attributes of a request, and ours are not among them.
-  if (about.kind === 'request') return errorAttributes(end)
-  const { outcome, replayedSteps, checkpointId, tasks = {} } = end
-  const counts = Object.entries(tasks).map(([result, count]) => [`${ATTRIBUTES.recoveryTasks}.${result}`, count])
-  return {
-    [ATTRIBUTES.outcome]: outcome,
-    ...errorAttributes(end),
-    ...(replayedSteps === undefined ? {} : { [ATTRIBUTES.replayedSteps]: replayedSteps }),
-    ...(checkpointId === undefined ? {} : { [ATTRIBUTES.checkpointId]: checkpointId }),
-    ...Object.fromEntries(counts),
+    const { span, about } = this
+    if (span.isRecording()) {
+      span.setAttributes(lastAttributes(about, end))
+      if (end.outcome === 'failed') span.setStatus({ code: SpanStatusCode.ERROR })
+    }
+    span.end()
+    this.instruments.ended(about, end, performance.now() - this.#startedAt)
   }
 }
 

@@ -14,7 +14,7 @@ import {
 } from '@opentelemetry/api'
 import type { SpanBegin, TelemetryEvent } from '../task/telemetry.js'
 import type { Trace } from '../task/trace.js'
-import { ATTRIBUTES, type RequestAbout, requestAttributes, taskAttributes } from './attributes.js'
+import { ATTRIBUTES, firstAttributes, type RequestAbout, requestAttributes, taskAttributes } from './attributes.js'
 
 /** Names of spans by kind. */
 const NAMES: Readonly<Record<Exclude<SpanBegin['kind'], 'request'>, string>> = {
@@ -32,8 +32,9 @@ export class Tracing {
   /** Begins a span under the active one. */
   begin(about: SpanBegin): Span {
     if (about.kind === 'request') return this.#beginRequest(about)
-    const links = about.kind === 'run' ? linksTo(about.createdBy) : []
-    return this.tracer.startSpan(NAMES[about.kind], { kind: SpanKind.INTERNAL, attributes: attributesOf(about), links })
+    const options = { kind: SpanKind.INTERNAL, attributes: firstAttributes(about) }
+    if (about.kind !== 'run') return this.tracer.startSpan(NAMES[about.kind], options)
+    return this.tracer.startSpan(NAMES.run, { ...options, root: true, links: linksTo(about.createdBy) })
   }
 
   /** Begins the span of a request. Its parent is the client's span, and the active one is linked then. */
@@ -58,45 +59,26 @@ export class Tracing {
     const endTime = performance.timeOrigin + performance.now()
     const span = this.tracer.startSpan(isSettled ? 'task.complete' : 'task.status_change', {
       startTime: endTime - event.ms,
-      attributes: { ...taskAttributes(event.task), ...eventAttributes(event) },
+      attributes: { [ATTRIBUTES.taskType]: event.task.type },
       // Within a run, its span has the link.
       links: trace.getSpan(context.active()) ? [] : linksTo(event.createdBy),
     })
+    if (span.isRecording()) span.setAttributes(eventAttributes(event))
     if (isSettled && event.status === 'failed') span.setStatus({ code: SpanStatusCode.ERROR })
     span.end(endTime)
   }
 }
 
-function attributesOf(about: Exclude<SpanBegin, RequestAbout>): Attributes {
-  switch (about.kind) {
-    case 'create':
-      return taskAttributes(about.task)
-    case 'run':
-      return {
-        ...taskAttributes(about.task),
-        [ATTRIBUTES.run]: about.run,
-        [ATTRIBUTES.runAttempt]: about.attempt,
-        [ATTRIBUTES.recovered]: about.recovered,
-      }
-    case 'step':
-      return {
-        ...taskAttributes(about.task),
-        [ATTRIBUTES.run]: about.run,
-        [ATTRIBUTES.step]: about.step,
-        [ATTRIBUTES.stepAttempt]: about.attempt,
-      }
-    case 'save-checkpoint':
-    case 'restore-checkpoint':
-      return { ...taskAttributes(about.task), [ATTRIBUTES.checkpointBy]: about.by }
-    case 'recover':
-      return { [ATTRIBUTES.recoveryFound]: about.found }
-  }
-}
-
 function eventAttributes(event: Extract<TelemetryEvent, { kind: 'status' | 'settled' }>): Attributes {
-  if (event.kind === 'status') return { [ATTRIBUTES.statusFrom]: event.from, [ATTRIBUTES.statusTo]: event.to }
-  const { status, code } = event
-  return { [ATTRIBUTES.outcome]: status, ...(code === undefined ? {} : { [ATTRIBUTES.error]: code }) }
+  const attributes = taskAttributes(event.task)
+  if (event.kind === 'status') {
+    attributes[ATTRIBUTES.statusFrom] = event.from
+    attributes[ATTRIBUTES.statusTo] = event.to
+  } else {
+    attributes[ATTRIBUTES.outcome] = event.status
+    attributes[ATTRIBUTES.error] = event.code
+  }
+  return attributes
 }
 
 /** A link to the span of a trace context, if there is one. */

@@ -45,7 +45,7 @@ export interface SpanTask {
 export type SpanBegin =
   /** The creation of a task, up to its commit. */
   | { readonly kind: 'create'; readonly task: SpanTask }
-  /** One run of a body. */
+  /** One run of a body. It has no parent, because it may begin days after its creation: it links to that. */
   | {
       readonly kind: 'run'
       readonly task: SpanTask

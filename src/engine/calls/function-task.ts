@@ -46,14 +46,15 @@ async function attemptOnce(run: Run, asked: PendingCall, step: StepCall): Promis
   if (execution.isNoted && (await execution.begin()).kind === 'over') return
   if (execution.mayNotBegin()) return
   const attempt = execution.newAttempt()
-  const end = await execution.callOnce(attempt).then(
-    (value) => () => asked.resolve(value),
-    (thrown: unknown) => () => asked.reject(thrown),
+  const ended = await execution.callOnce(attempt).then(
+    (value) => ({ value }),
+    (thrown: unknown) => ({ thrown }),
   )
-  execution.endAttempt(attempt)
+  execution.endAttempt(attempt, ended)
   if (execution.saving) await execution.saving
   // The task was settled, or the engine closes.
   if (run.isOverFor(asked)) return
   run.answeredAtEnd(asked)
-  end()
+  if ('thrown' in ended) asked.reject(ended.thrown)
+  else asked.resolve(ended.value)
 }

@@ -33,6 +33,7 @@ import { newPendingRecord, type PendingCall, placeOf } from '../replay/pending-c
 import { rejectAfterTurn } from '../replay/reject-after-turn.js'
 import type { Run } from '../replay/run.js'
 import { callWithTimeout } from '../replay/timed-call.js'
+import { COMPLETED, failedWith } from '../state/task-spans.js'
 import { watched } from '../undo/undo-steps.js'
 import { hasUndo, type StepCall, summaryOf } from './checked-step.js'
 import { resolveDoubt } from './confirm-step.js'
@@ -78,7 +79,7 @@ export class StepExecution {
   ) {
     this.#run = run
     this.#asked = asked
-    this.#step = run.span ? { ...step, fn: run.span.step(step.name, step.fn) } : step
+    this.#step = run.span ? { ...step, fn: run.span.step(asked, step.name, step.fn) } : step
     this.#note = note
     this.#isStored = stored !== undefined
   }
@@ -194,7 +195,7 @@ export class StepExecution {
     const attempt = this.newAttempt()
     const call = () => this.#call(attempt)
     const concluded = outcomeOf(this.#run, this.#step.name, call, (ended) => {
-      this.endAttempt(attempt)
+      this.endAttempt(attempt, ended)
       return conclude(ended)
     })
     this.#asked.working = concluded
@@ -216,9 +217,10 @@ export class StepExecution {
   }
 
   /** The function of the attempt has ended. */
-  endAttempt(attempt: Attempt): void {
+  endAttempt(attempt: Attempt, ended: Ended | { readonly value: unknown }): void {
     attempt.isOver = true
     this.#asked.working = undefined
+    this.#asked.span?.end('thrown' in ended ? failedWith(ended.thrown) : COMPLETED)
   }
 
   #call(attempt: Attempt): unknown {

@@ -77,20 +77,34 @@ class GuardedTelemetry implements Telemetry {
 }
 
 class GuardedSpan implements TelemetrySpan {
-  readonly trace: Trace | undefined
   #isOver = false
 
   constructor(
     private readonly inner: TelemetrySpan,
     private readonly failures: Failures,
-  ) {
-    this.trace = traceOf(inner.trace as Record<string, unknown> | undefined)
+  ) {}
+
+  get trace(): Trace | undefined {
+    try {
+      return traceOf(this.inner.trace as Record<string, unknown> | undefined)
+    } catch (error) {
+      this.failures.note('trace', error)
+      return undefined
+    }
   }
 
   within<T>(act: () => T): T {
-    const ends: CallEnd<T>[] = []
+    let wasCalled = false
+    let value: T | undefined
+    let thrown: { readonly error: unknown } | undefined
     const once = () => {
-      if (ends.length === 0) ends.push(endOf(act))
+      if (wasCalled) return
+      wasCalled = true
+      try {
+        value = act()
+      } catch (error) {
+        thrown = { error }
+      }
     }
     try {
       this.inner.within(once)
@@ -98,9 +112,8 @@ class GuardedSpan implements TelemetrySpan {
       this.failures.note('within', error)
     }
     once()
-    const [end] = ends as [CallEnd<T>]
-    if ('error' in end) throw end.error
-    return end.value
+    if (thrown) throw (thrown as { readonly error: unknown }).error
+    return value as T
   }
 
   end(end: SpanEnd): void {
@@ -111,16 +124,6 @@ class GuardedSpan implements TelemetrySpan {
     } catch (error) {
       this.failures.note('end', error)
     }
-  }
-}
-
-type CallEnd<T> = { readonly value: T } | { readonly error: unknown }
-
-function endOf<T>(act: () => T): CallEnd<T> {
-  try {
-    return { value: act() }
-  } catch (error) {
-    return { error }
   }
 }
 

@@ -2,6 +2,7 @@
  * Calls that a run has begun and not recorded: functions that run, and commits being written. Waits are not in flight.
  */
 import { SmallSet } from '../../base/collections.js'
+import { INTERRUPTED } from '../state/task-spans.js'
 import type { PendingCall } from './pending-call.js'
 
 export class InFlight {
@@ -34,6 +35,7 @@ export class InFlight {
     for (const asked of [...this.#asked].filter(isMeant)) {
       asked.aborted = true
       asked.aborter?.abort(reason)
+      asked.span?.end(INTERRUPTED)
       const { ask, working } = asked
       if (working && ask.name.kind !== 'checkpoint') this.onAborted(ask.name.name, working)
     }

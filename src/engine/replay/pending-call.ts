@@ -7,6 +7,7 @@ import type { Ask } from '../../task/log/history.js'
 import { stepFailure, waitFailure } from '../../task/log/outcome.js'
 import type { PendingRecord } from '../../task/log/pending-record.js'
 import type { LogRecord } from '../../task/log/records.js'
+import type { TelemetrySpan } from '../../task/telemetry.js'
 import type { Branch } from './branch-scopes.js'
 
 /** The end of a run, by the action that the engine takes. */
@@ -49,6 +50,8 @@ export class PendingCall implements RecordEffects {
   aborter: LazyAbort | undefined = undefined
   /** The promise of the function, while it runs. */
   working: Promise<unknown> | undefined = undefined
+  /** The span of the attempt, if telemetry is on. */
+  span: TelemetrySpan | undefined = undefined
   /** True if the signal was aborted while the function ran. */
   aborted = false
   #resolve!: (value: unknown) => void

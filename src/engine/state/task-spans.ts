@@ -3,8 +3,6 @@
  * with telemetry.
  */
 import { callIn } from '../../base/empty-context.js'
-import { HoldfastError } from '../../base/errors.js'
-import { promiseOf } from '../../base/promises.js'
 import type { StepContext } from '../../task/definition/context.js'
 import type { TaskHead } from '../../task/head.js'
 import {
@@ -18,6 +16,11 @@ import {
   type TelemetrySpan,
 } from '../../task/telemetry.js'
 import { type Trace, traceOf } from '../../task/trace.js'
+
+/** A call of a step. Its span ends with the function, or when its signal is aborted. */
+interface SpannedCall {
+  span: TelemetrySpan | undefined
+}
 
 /** The span of one run of a body. */
 export class RunSpan {
@@ -35,8 +38,7 @@ export class RunSpan {
     const createdBy = createdByOf(head)
     this.#task = spanTaskOf(head)
     this.#run = run
-    // A root of its own, which links to the creation of the task: a task may run days after its creation.
-    this.#span = callIn(() => telemetry.begin({ kind: 'run', task: this.#task, run, attempt, recovered, createdBy }))
+    this.#span = telemetry.begin({ kind: 'run', task: this.#task, run, attempt, recovered, createdBy })
   }
 
   /** Calls `act` while the span is the active one. */
@@ -54,28 +56,14 @@ export class RunSpan {
     return this.within(() => this.telemetry.begin({ kind: 'create', task }))
   }
 
-  /**
-   * Wraps the function of a step, so that each call has a span, which is active in the function. The span ends with the
-   * function, or when its signal is aborted.
-   */
-  step(name: string, fn: (step: StepContext) => unknown): (step: StepContext) => Promise<unknown> {
+  /** Wraps the function of a step, so that each call has a span, which is active in the function. */
+  step<T>(asked: SpannedCall, name: string, fn: (step: StepContext) => T): (step: StepContext) => T {
     return (step) => {
-      const { attempt, signal } = step
+      const { attempt } = step
       // The parent is what is active where the body called the step: this span, or one that the body made.
       const span = this.telemetry.begin({ kind: 'step', task: this.#task, run: this.#run, step: name, attempt })
-      const onAbort = () => span.end(abortedBy(signal.reason))
-      signal.addEventListener('abort', onAbort, { once: true })
-      const end = (end: SpanEnd) => {
-        signal.removeEventListener('abort', onAbort)
-        span.end(end)
-      }
-      // Only this promise reads what the function returned: some objects do their work each time they are awaited.
-      const work = promiseOf(() => span.within(() => fn(step)))
-      work.then(
-        () => end(COMPLETED),
-        (thrown: unknown) => end(failedWith(thrown)),
-      )
-      return work
+      asked.span = span
+      return span.within(() => fn(step))
     }
   }
 
@@ -118,10 +106,6 @@ export const INTERRUPTED: SpanEnd = { outcome: 'interrupted' }
 /** The end of a span whose work threw. */
 export function failedWith(thrown: unknown): SpanEnd {
   return { outcome: 'failed', code: errorCodeOf(thrown) }
-}
-
-function abortedBy(reason: unknown): SpanEnd {
-  return reason instanceof HoldfastError && reason.code === 'STEP_TIMEOUT' ? failedWith(reason) : INTERRUPTED
 }
 
 /** A task in memory, as far as its events need it. */

@@ -82,7 +82,7 @@ export function createTask(task: NewTask, now: number): TaskDecision {
     cleanUp: 'none',
   })
   // Without the trace: no task may be refused because of its span.
-  const bytes = Buffer.byteLength(encodeFixedPart(task.trace ? { ...head, trace: undefined } : head))
+  const bytes = Buffer.byteLength(encodeFixedPart(head)) - traceBytes(task)
   if (bytes > FIXED_PART_BYTES_MAX) {
     const said = `The names of the task take ${bytes} bytes together; ${FIXED_PART_BYTES_MAX} fit`
     throw new HoldfastError('TOO_LARGE', `${said}. Shorten its type, version, owner or idempotency key.`, {
@@ -100,6 +100,11 @@ export function createTask(task: NewTask, now: number): TaskDecision {
   }
   for (const record of task.beside ?? []) changes.push({ kind: 'binding', record })
   return { head, changes }
+}
+
+/** Bytes of the field `trace` in the fixed part of a head, with its comma. */
+function traceBytes({ trace }: NewTask): number {
+  return trace === undefined ? 0 : Buffer.byteLength(`"trace":${JSON.stringify(trace)},`)
 }
 
 /**

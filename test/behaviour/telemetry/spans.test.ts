@@ -179,6 +179,15 @@ describe('a step', () => {
     expect(queries).toBe(1)
   })
 
+  test('whose result cannot be stored failed', async () => {
+    const sdk = new TestSdk()
+    const odd = defineTask({ name: 'odd' }, (task) => task.step('odd', () => ({ big: 1n }) as never))
+    const holdfast = await openInMemory({ tasks: [odd], telemetry: sdk.telemetry })
+    await expect(holdfast.result((await holdfast.start(odd, undefined)).taskId)).rejects.toThrow()
+    await holdfast.close()
+    expect(sdk.one('holdfast.step').attributes['error.type']).toBe('NOT_SERIALIZABLE')
+  })
+
   test('of a task of one function has a span too', async () => {
     const sdk = new TestSdk()
     const one = defineTask({ name: 'one', run: () => 1 })

@@ -100,6 +100,10 @@ function born(): TaskHead {
     ).head
   const free = FIXED_PART_BYTES_MAX - Buffer.byteLength(encodeFixedPart(birth({ owner: '' })))
   expect(() => birth({ owner: 'o'.repeat(free + 1) })).toThrow(expect.objectContaining({ code: 'TOO_LARGE' }))
+  // A trace of any span fits besides, so that no task is refused for its span.
+  const trace = { traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01` }
+  expect(birth({ owner: 'o'.repeat(free), trace }).trace).toEqual(trace)
+  expect(() => birth({ owner: 'o'.repeat(free + 1), trace })).toThrow(expect.objectContaining({ code: 'TOO_LARGE' }))
   return birth({ owner: 'o'.repeat(free) })
 }
 
