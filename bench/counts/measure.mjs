@@ -146,10 +146,12 @@ const work = defineTask({ name: 'work', input, output: input }, (task, { n }) =>
 const clock = new ManualClock()
 const tasks = [noSteps, fiveSteps, tenSteps, fiveDeferred, tenDeferred, oneFunction, talk, work]
 const holdfast = await openInMemory({ disk: new CountingDisk(), clock, tasks })
-const run = (/** @type {any} */ task) => async (/** @type {number} */ index) => {
-  const options = { ...OWNER, idempotencyKey: `${task.name}-${index}` }
-  await holdfast.result((await holdfast.start(task, {}, options)).taskId)
-}
+const run =
+  (/** @type {any} */ task, more = {}) =>
+  async (/** @type {number} */ index) => {
+    const options = { ...OWNER, idempotencyKey: `${task.name}-${index}`, ...more }
+    await holdfast.result((await holdfast.start(task, {}, options)).taskId)
+  }
 
 const ofNone = await countEach(run(noSteps))
 const ofFive = await countEach(run(fiveSteps))
@@ -225,6 +227,16 @@ const ofTenDeferred = await countEach(run(tenDeferred))
 const ofFunctionCall = await countEach(callOf('one_call'))
 const ofFunctionCall2026 = await countEach(callOf2026('one_call_2026'))
 
+// Attributes: of a start, of a change that a body makes, and of one from outside.
+const attributes = (/** @type {number} */ count) =>
+  Object.fromEntries(Array.from({ length: count }, (_, n) => [`attribute${n}`, `value-${n}`]))
+const keyless = { idempotencyKey: undefined }
+const ofNoAttribute = await countEach(run(noSteps, keyless))
+const ofAttribute = await countEach(run(noSteps, { ...keyless, attributes: attributes(1) }))
+const ofAttributes = await countEach(run(noSteps, { ...keyless, attributes: attributes(8) }))
+const { taskId: talking } = await holdfast.start(talk, {}, OWNER)
+const ofSetting = await countEach((index) => holdfast.setAttributes(talking, { index }))
+
 /** A fifth of what ten steps cost more than five: one step. */
 const ofStep = (/** @type {any} */ ten, /** @type {any} */ five) =>
   Object.fromEntries(Object.entries(ten).map(([name, count]) => [name, (Number(count) - five[name]) / 5]))
@@ -239,6 +251,10 @@ const measured = {
   'tools/call of 2026-07-28': ofCall2026,
   'tools/call of one function, 2025-11-25': ofFunctionCall,
   'tools/call of one function, 2026-07-28': ofFunctionCall2026,
+  'task without an attribute, and without a key': ofNoAttribute,
+  'task with one attribute': ofAttribute,
+  'task with eight attributes': ofAttributes,
+  'a change of an attribute from outside': ofSetting,
 }
 if (process.argv.includes('--write')) writeExpected(measured)
 console.log(JSON.stringify(measured))

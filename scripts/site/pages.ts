@@ -26,7 +26,8 @@ const SECTIONS: readonly { title: string; folder: string; first: readonly string
     folder: 'guides',
     first: [
       ...['retries', 'cancel-and-undo', 'waiting', 'branches', 'children', 'checkpoints', 'in-doubt', 'limits'],
-      ...['tasks-of-one-function', 'deferred-steps', 'isolated', 'code-changes', 'retention', 'listing', 'testing'],
+      ...['tasks-of-one-function', 'deferred-steps', 'isolated', 'code-changes', 'retention', 'listing'],
+      ...['attributes', 'testing'],
     ],
   },
   { title: 'MCP', folder: 'mcp', first: ['2026-07-28', '2025-11-25', 'stdio', 'clients', 'migrating', 'hosts'] },

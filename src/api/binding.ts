@@ -8,16 +8,11 @@ import type { Ids } from '../base/ids.js'
 import type { Logger } from '../base/logger.js'
 import { inputsOf } from '../engine/calls/question.js'
 import type { SessionTaskOptions } from '../engine/checks/call-options.js'
+import type { StartOptions } from '../engine/checks/start-options.js'
 import type { Engine } from '../engine/core/engine.js'
 import { findTask } from '../engine/core/find-task.js'
 import { respond } from '../engine/lifecycle/respond.js'
-import {
-  type BindingStart,
-  createSessionTask,
-  type Started,
-  type StartOptions,
-  startTask,
-} from '../engine/lifecycle/start.js'
+import { type BindingStart, createSessionTask, type Started, startTask } from '../engine/lifecycle/start.js'
 import { engineOf } from '../engine/recovery/open-engines.js'
 import { BindingRecords } from '../store/binding-records.js'
 import { readHead } from '../store/reads.js'

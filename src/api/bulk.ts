@@ -106,6 +106,7 @@ const MANY_OPTIONS: Names<ManyOptions> = {
   parent: true,
   createdAfter: true,
   createdBefore: true,
+  attributes: true,
   all: true,
   dryRun: true,
   limit: true,

@@ -15,7 +15,7 @@ import {
   sentenceOf,
   type Wait,
   waitOf,
-} from '../engine/lifecycle/task-waits.js'
+} from '../engine/state/task-waits.js'
 import { readNewestAudit } from '../store/audit.js'
 import { readFirstPendingRecords } from '../store/reads.js'
 import { isSuspect } from '../task/decisions/crash-count.js'

@@ -24,6 +24,7 @@ import {
   type SessionTaskOptions,
 } from '../engine/checks/call-options.js'
 import { checkOptions, type OpenOptions } from '../engine/checks/open-options.js'
+import type { StartOptions } from '../engine/checks/start-options.js'
 import type { Engine } from '../engine/core/engine.js'
 import { findTask, findUnfinished } from '../engine/core/find-task.js'
 import type { RecoveryReport } from '../engine/core/recovery-report.js'
@@ -34,7 +35,7 @@ import { type Responded, respondForCaller } from '../engine/lifecycle/respond.js
 import { resumeTask } from '../engine/lifecycle/resume.js'
 import { type Sent, send } from '../engine/lifecycle/send.js'
 import { completeSession } from '../engine/lifecycle/settle.js'
-import { createSessionTask, type Started, type StartOptions, startTask } from '../engine/lifecycle/start.js'
+import { createSessionTask, type Started, startTask } from '../engine/lifecycle/start.js'
 import { waitForResult } from '../engine/lifecycle/wait-for-result.js'
 import { noteEngine } from '../engine/recovery/open-engines.js'
 import { startSweeping } from '../engine/retention/sweeper.js'

@@ -7,6 +7,7 @@ import { checkOwner } from '../engine/checks/call-options.js'
 import { decodeCursor, encodeCursor } from '../engine/checks/cursor.js'
 import type { Engine } from '../engine/core/engine.js'
 import { listHeads } from '../store/list.js'
+import { type AttributeValue, checkWanted } from '../task/attributes.js'
 import { isSettled, type TaskHead, type TaskStatus } from '../task/head.js'
 import { type ListFilter, type ListOrder, type ListQuery, type MergedPage, mergeFound } from '../task/list-query.js'
 import { checkName, NAME_BYTES_MAX } from '../task/names.js'
@@ -48,6 +49,11 @@ export interface ListOptions {
    */
   readonly createdBefore?: Date | number | undefined
   /**
+   * One or two attributes that the tasks have, such as `{ customer: 'a-17' }`. `3` and `'3'` are different values.
+   * @default tasks with any attributes, and with none
+   */
+  readonly attributes?: Readonly<Record<string, AttributeValue>> | undefined
+  /**
    * Order of the tasks by creation: the oldest one first, or the newest one.
    * @default 'oldest'
    */
@@ -84,6 +90,7 @@ export const LIST_OPTIONS: Names<ListOptions> = {
   parent: true,
   createdAfter: true,
   createdBefore: true,
+  attributes: true,
   order: true,
   limit: true,
   cursor: true,
@@ -117,7 +124,8 @@ function listed({ tasks, next }: MergedPage<{ readonly taskId: string; readonly 
 /** @throws TypeError naming the option; HoldfastError `INVALID_CURSOR` */
 function checkList(options: ListOptions): { query: ListQuery; filter: ListFilter } {
   checkOptionsOf('list', options, LIST_OPTIONS)
-  const { owner, status, type, parent, createdAfter, createdBefore, order = 'oldest', limit = 100, cursor } = options
+  const { owner, status, type, parent, createdAfter, createdBefore, attributes } = options
+  const { order = 'oldest', limit = 100, cursor } = options
   checkOwner(owner)
   if (type !== undefined) checkName(type, 'type', NAME_BYTES_MAX.type)
   if (parent !== undefined && !isTaskId(parent)) throw expected('parent', 'the ID of a task', parent)
@@ -130,6 +138,7 @@ function checkList(options: ListOptions): { query: ListQuery; filter: ListFilter
     parent,
     createdAfter: createdAfter === undefined ? undefined : instantOf(createdAfter, 'createdAfter'),
     createdBefore: createdBefore === undefined ? undefined : instantOf(createdBefore, 'createdBefore'),
+    attributes: attributes === undefined ? undefined : checkWanted(attributes),
   }
   const after = cursor === undefined ? undefined : decodeCursor(cursor, filter, order)
   return { filter, query: { ...filter, order, limit, after } }

@@ -1,15 +1,18 @@
 /**
- * The calls of `Holdfast` for operators: why a task does not run, the health of the instance, and actions on many tasks.
+ * The calls of `Holdfast` for operators: why a task does not run, its attributes, the health of the instance, and actions on
+ * many tasks.
  * `Holdfast` extends this class. Each call checks its arguments, and calls the function that does the work.
  */
 
 import { type OwnerOption, ownerOption } from '../engine/checks/call-options.js'
 import type { Engine } from '../engine/core/engine.js'
-import { findTask } from '../engine/core/find-task.js'
+import { findTask, findUnfinished } from '../engine/core/find-task.js'
 import { retryNow } from '../engine/lifecycle/retry-now.js'
+import { setAttributesOf } from '../engine/lifecycle/set-attributes.js'
 import { type CompactOptions, compactStore } from '../engine/retention/compact-store.js'
 import { deleteSettled } from '../engine/retention/delete-settled.js'
 import type { CompactionReport } from '../store/disk/compact-slices.js'
+import { type AttributeChanges, checkAttributes } from '../task/attributes.js'
 import type { AuditEntry } from '../task/changes.js'
 import { settledAlready } from '../task/decisions/transition.js'
 import { isSettled } from '../task/head.js'
@@ -52,6 +55,21 @@ export abstract class OperatorCalls {
     const task = this.#engine.tasks.get(taskId)
     if (!task || isSettled(task.head.status)) throw settledAlready(task?.head ?? head)
     await retryNow(this.#engine, task, owner ?? 'admin')
+    return viewOf(task.committed ?? task.head, task)
+  }
+
+  /**
+   * Changes attributes of an unfinished task. The change is on disk when the promise resolves.
+   * @param attributes values by name. `null` removes an attribute; one that is absent stays as it is
+   * @throws HoldfastError `TASK_NOT_FOUND`, `TASK_SETTLED`, `STORE_UNAVAILABLE`, `LIMIT_EXCEEDED` if the task would have more
+   *   than 8
+   * @throws TypeError for a name or a value that does not fit
+   */
+  async setAttributes(taskId: string, attributes: AttributeChanges, options?: OwnerOption): Promise<TaskView> {
+    const owner = ownerOption('setAttributes', options)
+    const changes = checkAttributes(attributes)
+    const task = await findUnfinished(this.#engine, taskId, owner)
+    await setAttributesOf(this.#engine, task, changes, owner ?? 'admin')
     return viewOf(task.committed ?? task.head, task)
   }
 

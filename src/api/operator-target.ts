@@ -19,6 +19,7 @@ import { respondForCaller } from '../engine/lifecycle/respond.js'
 import { resumeTask } from '../engine/lifecycle/resume.js'
 import { retryNow } from '../engine/lifecycle/retry-now.js'
 import { send } from '../engine/lifecycle/send.js'
+import { setAttributesOf } from '../engine/lifecycle/set-attributes.js'
 import { startTask } from '../engine/lifecycle/start.js'
 import { engineOf } from '../engine/recovery/open-engines.js'
 import { deleteSettled } from '../engine/retention/delete-settled.js'
@@ -30,6 +31,7 @@ import { diffJson } from '../operator/server/json-diff.js'
 import { releaseOfPackage } from '../operator/server/release.js'
 import { readCheckpoints } from '../store/read-log.js'
 import { readInput, readMessages, readState } from '../store/reads.js'
+import { checkAttributes } from '../task/attributes.js'
 import { settledAlready } from '../task/decisions/transition.js'
 import type { TaskHead } from '../task/head.js'
 import type { Outcome, TaskError } from '../task/log/outcome.js'
@@ -119,6 +121,12 @@ function handlersOf(engine: Engine): Handlers {
     async retryTask({ taskId }, { by }) {
       const task = await findUnfinished(engine, taskId, undefined)
       await retryNow(engine, task, by)
+      return view(task.committed ?? task.head)
+    },
+    async setAttributes({ taskId, attributes }, { by }) {
+      const changes = checkAttributes(attributes)
+      const task = await findUnfinished(engine, taskId, undefined)
+      await setAttributesOf(engine, task, changes, by)
       return view(task.committed ?? task.head)
     },
     async deleteTask({ taskId }, { by }) {

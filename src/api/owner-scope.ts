@@ -9,9 +9,11 @@ import type {
   SendOptions,
   SessionTaskOptions,
 } from '../engine/checks/call-options.js'
+import type { StartOptions } from '../engine/checks/start-options.js'
 import type { Responded } from '../engine/lifecycle/respond.js'
 import type { Sent } from '../engine/lifecycle/send.js'
-import type { Started, StartOptions } from '../engine/lifecycle/start.js'
+import type { Started } from '../engine/lifecycle/start.js'
+import type { AttributeChanges } from '../task/attributes.js'
 import type { CheckpointInfo } from '../task/checkpoint.js'
 import type { ForkPoint } from '../task/decisions/fork.js'
 import type { RestoredCheckpoint } from '../task/definition/context.js'
@@ -89,6 +91,10 @@ export class OwnerScope {
 
   retry(taskId: string): Promise<TaskView> {
     return this.#holdfast.retry(taskId, { owner: this.owner })
+  }
+
+  setAttributes(taskId: string, attributes: AttributeChanges): Promise<TaskView> {
+    return this.#holdfast.setAttributes(taskId, attributes, { owner: this.owner })
   }
 
   delete(taskId: string): Promise<void> {

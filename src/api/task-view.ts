@@ -3,8 +3,17 @@
 import { readConsistentOutcome } from '../engine/core/consistent-read.js'
 import type { Engine } from '../engine/core/engine.js'
 import { readPendingRecords, readUndoRecords } from '../store/reads.js'
+import type { TaskAttributes } from '../task/attributes.js'
 import { deadlineOf } from '../task/decisions/expiry.js'
-import { type Durability, isSettled, type Parked, type Progress, type TaskHead, type TaskStatus } from '../task/head.js'
+import {
+  attributesOf,
+  type Durability,
+  isSettled,
+  type Parked,
+  type Progress,
+  type TaskHead,
+  type TaskStatus,
+} from '../task/head.js'
 import type { Outcome } from '../task/log/outcome.js'
 import { type AskedInput, isOutstanding } from '../task/log/pending-record.js'
 import { ON_CANCEL, type UndoRecord } from '../task/log/undo-record.js'
@@ -18,6 +27,10 @@ export interface TaskView {
   readonly version: string | undefined
   readonly owner: string | undefined
   readonly status: TaskStatus
+  /** Title for people. */
+  readonly title: string | undefined
+  /** Attributes by name; `undefined` for a task without any. */
+  readonly attributes: TaskAttributes | undefined
   /** `buffered` if any of it was written without waiting for the disk. */
   readonly durability: Durability
   readonly createdAt: number
@@ -93,6 +106,8 @@ export function viewOf(
     version: head.version,
     owner: head.owner,
     status: head.status,
+    title: head.title,
+    attributes: shownAttributes(head),
     durability: head.durability,
     createdAt: head.createdAt,
     updatedAt: head.updatedAt,
@@ -111,6 +126,11 @@ export function viewOf(
     cleanUpReason: head.cleanUpReason,
     error: head.error,
   }
+}
+
+function shownAttributes(head: TaskHead): TaskAttributes | undefined {
+  const attributes = attributesOf(head)
+  return attributes && Object.keys(attributes).length > 0 ? attributes : undefined
 }
 
 /** Makes the view with the records stored apart from the head: outcome, open inputs, undone steps. */

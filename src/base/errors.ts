@@ -45,7 +45,7 @@ export const ERROR_CODES = {
   INVALID_OUTPUT: 'The result of the body does not fit the task’s schema. The task failed.',
   NOT_SERIALIZABLE: 'A value that JSON cannot carry. The message names the path.',
   TOO_LARGE: 'A value over its limit in bytes. The message names the option.',
-  LIMIT_EXCEEDED: 'A count or a budget over its limit. The message names the option.',
+  LIMIT_EXCEEDED: 'A count or a budget over its limit. The message names the option, if there is one.',
   RESOURCE_EXCEEDED:
     'An isolated step took more memory or CPU time than it may. Its process group was ended. The server continues.',
   IDEMPOTENCY_CONFLICT: 'The idempotency key was used with another input. The first task is unharmed.',

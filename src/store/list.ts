@@ -1,8 +1,10 @@
 /**
  * Lists settled tasks, a page at a time, and merges them with the unfinished tasks that the caller found in memory.
  *
- * - The most selective index is read: by parent, owner or type, or of the failed or cancelled tasks. Without one of
- *   these filters, the heads under `done/` are. The other filters are compared with the entries.
+ * - The most selective index is read: by attribute, parent, owner or type, or of the failed or cancelled tasks. Without one
+ *   of these filters, the heads under `done/` are. The other filters are compared with the entries.
+ * - Of two attributes, both indexes are read, and each jumps to the next task that the other one has. After many entries of
+ *   an attribute that other filters leave out, the index of those filters is looked at for the next task.
  * - A call reads a limited number of entries, in slices that each have an iterator of their own. So the event loop is
  *   not blocked, and no iterator is open while the database is compacted. The cursor names where the page ended.
  * - Memory is read before the disk. So a task that settles in between is found twice, and never missed.
@@ -17,6 +19,7 @@ import {
   mergeFound,
 } from '../task/list-query.js'
 import {
+  attributeIndexPrefix,
   childIndexPrefix,
   type IndexedStatus,
   idsUnder,
@@ -26,11 +29,12 @@ import {
   typeIndexPrefix,
 } from './disk/index-keys.js'
 import { DONE, doneKey, lastPart, taskKey, under } from './disk/layout.js'
-import type { Level } from './disk/level.js'
-import { pages } from './disk/pages.js'
+import type { Level, LevelRange } from './disk/level.js'
+import type { StoredEntry } from './disk/page.js'
+import { after, beginningAt, JumpingReader, pages, type ReadBudget } from './disk/pages.js'
 import { unsealJson } from './integrity/envelope.js'
 import { decodeHead, decodeMoving } from './operations.js'
-import type { ChildEntry, OwnerEntry } from './settled-index.js'
+import type { AttributeEntry, ChildEntry, OwnerEntry } from './settled-index.js'
 
 /** Limits of what is read in one turn of the event loop, about 1 to 2 ms, and by one call. */
 export interface ListBounds {
@@ -74,7 +78,8 @@ export async function listHeads(
   bounds: ListBounds = LIST_BOUNDS,
 ): Promise<ListedHeads> {
   const settled: FoundTasks<FoundTask>[] = []
-  for (const plan of plansOf(query, bounds)) settled.push(await readPlan(level, plan, query, onDamaged))
+  if (query.attributes) settled.push(await readAttributes(level, query, onDamaged, bounds))
+  else for (const plan of plansOf(query, bounds)) settled.push(await readPlan(level, plan, query, onDamaged))
   const { tasks, next } = mergeFound([...settled, ...unfinished], query)
   return { heads: await headsOf(level, tasks, query, { onDamaged, bounds }), next }
 }
@@ -131,6 +136,111 @@ function takeOfType(key: string, text: string, type: string): FoundTask | undefi
 function takeHead(key: string, text: string, { statuses }: ListQuery): FoundTask | undefined {
   const { isSweeping, status } = decodeMoving(key, text)
   return isSweeping || (statuses && !statuses.includes(status)) ? undefined : takeAll(key)
+}
+
+function takeOfAttribute(key: string, text: string, query: ListQuery): FoundTask | undefined {
+  const [isStatus, isType, isOwner, isParent] = unsealJson<AttributeEntry>(key, text)
+  const { owner, type, parent, statuses } = query
+  if ((statuses && !statuses.includes(isStatus)) || (type !== undefined && isType !== type)) return undefined
+  if ((owner !== undefined && isOwner !== owner) || (parent !== undefined && isParent !== parent)) return undefined
+  return takeAll(key)
+}
+
+// Entries in a row that other filters leave out, before their own index is looked at.
+const LEFT_OUT_MAX = 64
+
+/** Reads the indexes of attributes until one task more than a page was found, or until as much was read as a call may. */
+async function readAttributes(
+  level: Level,
+  query: ListQuery,
+  onDamaged: OnDamaged,
+  bounds: ListBounds,
+): Promise<FoundTasks<FoundTask>> {
+  const { attributes = [], order, limit } = query
+  const budget: ReadBudget = { left: bounds.entriesPerCall }
+  const { entriesPerSlice } = bounds
+  const [first, second] = attributes.map(
+    ([name, value], index) =>
+      new IndexReader(level, attributeIndexPrefix(name, value), index === 0, limit + 1, entriesPerSlice, budget),
+  )
+  // Without another filter, the plan is to read all heads, which are no index.
+  const others = plansOf({ ...query, attributes: undefined }, bounds)
+    .filter(({ prefix }) => prefix !== DONE)
+    .map(({ prefix }) => new IndexReader(level, prefix, false, 1, entriesPerSlice, budget))
+  const tasks: FoundTask[] = []
+  let rest: IdRangeLeft = { ...idRangeOf(query), reverse: order === 'newest' }
+  let last: string | undefined
+  let leftOut = 0
+  // A call looks at one task at least, so that a list always ends.
+  while (first && (budget.left > 0 || last === undefined)) {
+    const entry = await first.next(rest)
+    if (!entry) return { tasks, upTo: undefined }
+    const [key, text] = entry
+    const taskId = lastPart(key)
+    rest = beginningAt(rest, taskId)
+    const other = second ? await second.next(rest) : entry
+    if (!other) return { tasks, upTo: undefined }
+    last = taskId
+    rest = after(rest, taskId)
+    if (lastPart(other[0]) !== taskId) {
+      rest = beginningAt(rest, lastPart(other[0]))
+      continue
+    }
+    leftOut++
+    try {
+      const task = takeOfAttribute(key, text, query)
+      if (task) {
+        tasks.push(task)
+        leftOut = 0
+      }
+    } catch (error) {
+      onDamaged(taskId, error)
+    }
+    if (tasks.length > limit) break
+    if (leftOut < LEFT_OUT_MAX || others.length === 0) continue
+    leftOut = 0
+    const next = await earliest(others, rest)
+    if (next === undefined) return { tasks, upTo: undefined }
+    rest = beginningAt(rest, next)
+  }
+  return { tasks, upTo: last }
+}
+
+/** The first task that one of the indexes has. */
+async function earliest(readers: readonly IndexReader[], rest: IdRangeLeft): Promise<string | undefined> {
+  const ids: string[] = []
+  for (const reader of readers) {
+    const entry = await reader.next(rest)
+    if (entry) ids.push(lastPart(entry[0]))
+  }
+  ids.sort()
+  return rest.reverse ? ids.at(-1) : ids[0]
+}
+
+/** The rest of the IDs of a list, and its direction. */
+interface IdRangeLeft extends LevelRange {
+  readonly reverse: boolean
+}
+
+/** Reads an index whose keys end in task IDs. */
+class IndexReader {
+  readonly #reader: JumpingReader
+
+  constructor(
+    level: Level,
+    private readonly prefix: string,
+    private readonly values: boolean,
+    firstMax: number,
+    pageMax: number,
+    budget: ReadBudget,
+  ) {
+    this.#reader = new JumpingReader(level, budget, pageMax, firstMax)
+  }
+
+  /** The entry of the first task of the rest. */
+  next(rest: IdRangeLeft): Promise<StoredEntry | undefined> {
+    return this.#reader.first({ ...idsUnder(this.prefix, rest), reverse: rest.reverse, values: this.values })
+  }
 }
 
 /** Reads a range until one task more than a page was found, or until as much was read as a call may. */

@@ -12,6 +12,7 @@ import {
   encodeMovingPart,
   isStoredInline,
   joinParts,
+  limitedBytes,
   type MovingPart,
   splitValue,
   withValue,
@@ -166,10 +167,11 @@ export function sweepKeyOf(head: TaskHead): string {
 function encodeLiveHead(head: TaskHead): string {
   const text = encodeMovingPart(head)
   // A settled head also holds the error, and is not written with every step. So the limit does not apply.
-  if (!isSettled(head.status) && text.length > HEAD_BYTES_MAX / 3 && Buffer.byteLength(text) > HEAD_BYTES_MAX) {
-    throw new RangeError(
-      `The head of task ${head.taskId} takes ${Buffer.byteLength(text)} bytes; ${HEAD_BYTES_MAX} fit`,
-    )
+  if (!isSettled(head.status) && text.length > HEAD_BYTES_MAX / 3) {
+    const bytes = limitedBytes(head, text)
+    if (bytes > HEAD_BYTES_MAX) {
+      throw new RangeError(`The head of task ${head.taskId} takes ${bytes} bytes; ${HEAD_BYTES_MAX} fit`)
+    }
   }
   return text
 }

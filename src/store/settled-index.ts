@@ -6,9 +6,11 @@
  *   with it.
  * index-2. An entry has what a list compares, so that a list reads only the heads of its page.
  */
+import type { TaskAttributes } from '../task/attributes.js'
 import { byteCountOf } from '../task/byte-count.js'
-import type { TaskHead } from '../task/head.js'
+import { attributesOf, type TaskHead } from '../task/head.js'
 import {
+  attributeIndexPrefix,
   childIndexPrefix,
   ownerIndexPrefix,
   type SettledStatus,
@@ -27,6 +29,9 @@ export type OwnerEntry = readonly [type: string, keptBytes: number, isChild?: 1]
 /** Value of an entry under a parent. */
 export type ChildEntry = readonly [status: SettledStatus, type: string, owner: string | null]
 
+/** Value of an entry under an attribute. */
+export type AttributeEntry = readonly [status: SettledStatus, type: string, owner: string | null, parentId?: string]
+
 /** The entries of a settled task. */
 export function indexEntriesOf(head: TaskHead): IndexEntry[] {
   const { taskId, type, owner, parentId } = head
@@ -42,5 +47,18 @@ export function indexEntriesOf(head: TaskHead): IndexEntry[] {
     const entry: ChildEntry = [status, type, owner ?? null]
     entries.push({ key: `${childIndexPrefix(parentId)}${taskId}`, body: JSON.stringify(entry) })
   }
+  const attributes = attributesOf(head)
+  if (attributes) entries.push(...attributeEntriesOf(head, attributes))
   return entries
+}
+
+function attributeEntriesOf(head: TaskHead, attributes: TaskAttributes): IndexEntry[] {
+  const { taskId, type, owner = null, parentId } = head
+  const status = head.status as SettledStatus
+  const entry: AttributeEntry = parentId === undefined ? [status, type, owner] : [status, type, owner, parentId]
+  const body = JSON.stringify(entry)
+  return Object.entries(attributes).map(([name, value]) => ({
+    key: `${attributeIndexPrefix(name, value)}${taskId}`,
+    body,
+  }))
 }

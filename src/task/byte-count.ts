@@ -5,6 +5,7 @@
  * keys and envelopes around them. The state that a step saves for its next attempt is not counted. It is deleted when
  * the step ends.
  */
+import type { TaskAttributes } from './attributes.js'
 import type { TaskHead } from './head.js'
 import { PREFIX } from './log/segment.js'
 
@@ -27,6 +28,15 @@ export function bytesOf(text: string): number {
 /** Bytes of a checkpoint: its state of this size, and its description. */
 export function stateUsage(stateBytes: number): number {
   return 3 * VALUE_BYTES + stateBytes
+}
+
+/** Bytes of a title and of attributes: in the head, and in the index, whose entries have a key each. */
+export function attributeUsage(title: string | undefined, attributes: TaskAttributes | undefined): number {
+  const bytes = title === undefined ? 0 : Buffer.byteLength(title)
+  return Object.entries(attributes ?? {}).reduce(
+    (sum, [name, value]) => sum + VALUE_BYTES + 2 * (Buffer.byteLength(name) + Buffer.byteLength(String(value))),
+    bytes,
+  )
 }
 
 /** The byte count of a head. Heads of older versions have none and get the count of an empty task. */

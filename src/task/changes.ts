@@ -33,6 +33,7 @@ export interface AuditEntry {
     | 'input-over'
     | 'answered'
     | 'message-sent'
+    | 'attributes-set'
     | 'undone'
     | 'undo-failed'
     | 'cleaned-up'

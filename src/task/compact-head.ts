@@ -1,5 +1,5 @@
 /**
- * The head of a sleeping task in few bytes. A head that decisions change has room for each of its 60 fields, in the one
+ * The head of a sleeping task in few bytes. A head that decisions change has room for each of its 63 fields, in the one
  * shape that makes copies cheap (`draftOf`). Of a task that sleeps, most fields stay undefined for hours.
  */
 import type { HeadDraft, TaskHead } from './head.js'

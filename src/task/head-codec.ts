@@ -6,6 +6,7 @@
  *     which nothing writes again. Without this, an older reader would delete what a newer version stored.
  * - A field of value `undefined` takes no room. The task ID is in the key, and the commit count in the envelope.
  */
+import type { TaskAttributes } from './attributes.js'
 import { type ByteCount, byteCountOf } from './byte-count.js'
 import {
   COUNTED_LATER_BYTES_MAX,
@@ -28,6 +29,8 @@ const FIXED = [
   'deadlineAt',
   'priority',
   'idempotencyKey',
+  'title',
+  'attributes',
   'hasInput',
   'seed',
   'parentId',
@@ -70,14 +73,15 @@ const POSITIONED = [
   'life',
 ] as const satisfies readonly (keyof TaskHead)[]
 
-// Values that most heads have take no room: `none` of a clean-up, and the durability of a store that is synced.
-type Named = Omit<
-  TaskHead,
-  (typeof FIXED)[number] | (typeof POSITIONED)[number] | 'cleanUp' | 'durability' | 'laterFields'
-> &
-  Partial<Pick<TaskHead, 'cleanUp' | 'durability'>>
+const APART = ['cleanUp', 'durability', 'changedAttributes', 'laterFields'] as const
 
-const NAMED_APART: ReadonlySet<string> = new Set([...FIXED, ...POSITIONED, 'cleanUp', 'durability', 'laterFields'])
+// Values that most heads have take no room: `none` of a clean-up, and the durability of a store that is synced.
+type Named = Omit<TaskHead, (typeof FIXED)[number] | (typeof POSITIONED)[number] | (typeof APART)[number]> &
+  Partial<Pick<TaskHead, 'cleanUp' | 'durability'>> & { readonly attributes?: TaskAttributes | undefined }
+
+const NAMED_APART: ReadonlySet<string> = new Set([...FIXED, ...POSITIONED, ...APART])
+// Other fields of the fixed part are no fields of the moving one. There, a name of theirs is one of a later version.
+const FIXED_ONLY: ReadonlySet<string> = new Set(FIXED.filter((field) => field !== 'attributes'))
 
 type Row = [
   status: TaskStatus,
@@ -105,7 +109,7 @@ type Row = [
 /** The fixed part as the store keeps it. */
 export function encodeFixedPart(head: TaskHead): string {
   const { type, kind, version, owner, createdAt, ttlMs, deadlineAt, priority, idempotencyKey } = head
-  const { hasInput, seed, parentId, depth, trace, forkedFrom } = head
+  const { title, attributes, hasInput, seed, parentId, depth, trace, forkedFrom } = head
   const fixed: FixedPart = {
     type,
     kind,
@@ -116,6 +120,8 @@ export function encodeFixedPart(head: TaskHead): string {
     deadlineAt,
     priority,
     idempotencyKey,
+    title,
+    attributes,
     hasInput,
     seed,
     parentId,
@@ -156,9 +162,15 @@ export function encodeMovingPart(head: TaskHead): string {
   return JSON.stringify(row)
 }
 
+/** Bytes of the moving part with this text that count for `HEAD_BYTES_MAX`. Attributes have limits of their own. */
+export function limitedBytes({ changedAttributes }: TaskHead, text: string): number {
+  const apart = changedAttributes === undefined ? '' : `,"attributes":${JSON.stringify(changedAttributes)}`
+  return Buffer.byteLength(text) - Buffer.byteLength(apart)
+}
+
 /** Bytes of a text that explains, at most `bytesMax`, for which the moving part has room. */
 export function bytesLeft(head: TaskHead, bytesMax: number): number {
-  const left = HEAD_BYTES_MAX - COUNTED_LATER_BYTES_MAX - Buffer.byteLength(encodeMovingPart(head))
+  const left = HEAD_BYTES_MAX - COUNTED_LATER_BYTES_MAX - limitedBytes(head, encodeMovingPart(head))
   return Math.max(0, Math.min(left, bytesMax))
 }
 
@@ -174,6 +186,7 @@ function namedFields(head: TaskHead): Named | undefined {
   if (head.laterFields) named = { ...named, ...head.laterFields }
   if (head.cleanUp !== 'none') named = { ...named, cleanUp: head.cleanUp }
   if (head.durability !== 'synced') named = { ...named, durability: head.durability }
+  if (head.changedAttributes) named = { ...named, attributes: head.changedAttributes }
   return named as Named | undefined
 }
 
@@ -210,6 +223,9 @@ export function joinParts({ taskId, seq, bytes, row }: MovingPart, fixedText: st
     deadlineAt: fixed.deadlineAt,
     priority: fixed.priority,
     idempotencyKey: fixed.idempotencyKey,
+    title: fixed.title,
+    attributes: fixed.attributes,
+    changedAttributes: named.attributes,
     hasInput: fixed.hasInput,
     seed: fixed.seed,
     run: row[1],
@@ -256,7 +272,8 @@ export function joinParts({ taskId, seq, bytes, row }: MovingPart, fixedText: st
     laterFields: undefined,
   }
   for (const field in named) {
-    if (!(field in head)) head.laterFields = { ...head.laterFields, [field]: named[field as keyof Named] }
+    if (!(field in head) || FIXED_ONLY.has(field))
+      head.laterFields = { ...head.laterFields, [field]: named[field as keyof Named] }
   }
   return head
 }

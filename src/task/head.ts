@@ -5,6 +5,7 @@
  */
 
 import type { ErrorCode } from '../base/errors.js'
+import type { TaskAttributes } from './attributes.js'
 import type { ByteCount } from './byte-count.js'
 import type { SavedBy } from './checkpoint.js'
 import type { SegmentSum } from './log/segment.js'
@@ -71,6 +72,11 @@ export interface TaskHead {
   /** Priority among the queued tasks of the same owner. Absent for the default 0. */
   readonly priority?: number | undefined
   readonly idempotencyKey?: string | undefined
+  readonly title?: string | undefined
+  /** Attributes that the task was created with. */
+  readonly attributes?: TaskAttributes | undefined
+  /** All attributes of the task, once one was changed. On disk, it is a field `attributes` of the moving part. */
+  readonly changedAttributes?: TaskAttributes | undefined
   /**
    * True if an input is stored under a key of its own. Without this flag, a lost input would be read as `undefined`.
    */
@@ -159,11 +165,14 @@ export interface TaskHead {
 /** A head that one decision makes, and that nothing else has yet: the decision may still change it. */
 export type HeadDraft = { -readonly [Name in keyof TaskHead]: TaskHead[Name] }
 
-/** Longest moving part of the head of an unfinished task, in bytes. It is written with every step and read at every open. */
+/**
+ * Longest moving part of the head of an unfinished task, in bytes, without changed attributes. It is written with every step
+ * and read at every open.
+ */
 export const HEAD_BYTES_MAX = 2_048
 /**
- * Longest fixed part of a head, in bytes, without the input and the trace, which has a fixed length. Names of their full
- * length fit, if few characters are escaped.
+ * Longest fixed part of a head, in bytes, without the input, the title and the attributes, which have limits of their own, and
+ * without the trace, which has a fixed length. Names of their full length fit, if few characters are escaped.
  */
 export const FIXED_PART_BYTES_MAX = 1_060
 export const PROGRESS_MESSAGE_BYTES_MAX = 120
@@ -188,6 +197,14 @@ export function isLive(head: TaskHead): boolean {
 /** True if the status is final. */
 export function isSettled(status: TaskStatus): boolean {
   return status === 'completed' || status === 'failed' || status === 'cancelled'
+}
+
+/** The attributes of the task now. */
+export function attributesOf({
+  attributes,
+  changedAttributes = attributes,
+}: Pick<TaskHead, 'attributes' | 'changedAttributes'>): TaskAttributes | undefined {
+  return changedAttributes
 }
 
 /** The first instant that `now()` returns: the first start of the task, or of the task that a fork was made from. */
@@ -217,6 +234,9 @@ export function draftOf(head: TaskHead): HeadDraft {
     deadlineAt: head.deadlineAt,
     priority: head.priority,
     idempotencyKey: head.idempotencyKey,
+    title: head.title,
+    attributes: head.attributes,
+    changedAttributes: head.changedAttributes,
     hasInput: head.hasInput,
     seed: head.seed,
     run: head.run,

@@ -9,7 +9,8 @@
  *   changes again.
  */
 import { firstTaskIdAt } from '../base/ids.js'
-import type { TaskHead, TaskStatus } from './head.js'
+import { hasAttributes, type WantedAttribute } from './attributes.js'
+import { attributesOf, type TaskHead, type TaskStatus } from './head.js'
 
 /** `oldest`: the task that was created first comes first; `newest`: the one that was created last. */
 export type ListOrder = 'oldest' | 'newest'
@@ -24,6 +25,8 @@ export interface ListFilter {
   /** Created at this instant or later, and before that one; by the time in their IDs. */
   readonly createdAfter?: number | undefined
   readonly createdBefore?: number | undefined
+  /** One or two attributes that they have, in the order of the names. */
+  readonly attributes?: readonly WantedAttribute[] | undefined
 }
 
 /** One page of a list. */
@@ -61,12 +64,13 @@ export function rangeAfter({ gte, lt }: IdRange, order: ListOrder, after: string
 }
 
 /** True if the task of this head is one that is asked for. Its ID is not compared: see `idRangeOf`. */
-export function isListed(head: TaskHead, { owner, statuses, type, parent }: ListFilter): boolean {
+export function isListed(head: TaskHead, { owner, statuses, type, parent, attributes }: ListFilter): boolean {
   return (
     (owner === undefined || head.owner === owner) &&
     (statuses === undefined || statuses.includes(head.status)) &&
     (type === undefined || head.type === type) &&
     (parent === undefined || head.parentId === parent) &&
+    (attributes === undefined || hasAttributes(attributesOf(head), attributes)) &&
     !head.sweeping
   )
 }

@@ -1,5 +1,6 @@
 /** Events of a task after its creation. `transition` decides what each event changes. */
 
+import type { AttributeChanges } from './attributes.js'
 import type { ByteCount } from './byte-count.js'
 import type { Parked, Progress, StoppedBy } from './head.js'
 import type { Dropped } from './log/dropped-records.js'
@@ -100,6 +101,8 @@ export type TaskEvent =
       readonly droppedKeys?: readonly MessageKey[] | undefined
       readonly by: string
     }
+  /** A caller changes attributes of the task. */
+  | { readonly kind: 'set-attributes'; readonly attributes: AttributeChanges; readonly by: string }
   /** The task settles. `run` is set if its body ended, and absent if the task is settled from outside. */
   | {
       readonly kind: 'settle'
@@ -167,6 +170,8 @@ export interface AuxiliaryChanges {
   readonly taken?: Omit<Message, 'text'> | undefined
   /** Messages that are put back in their order, because the call that received them is dropped or cancelled. */
   readonly returned?: readonly Message[] | undefined
+  /** Attributes that the body sets with this record. If they do not fit, the record has the refusal. */
+  readonly attributes?: AttributeChanges | undefined
 }
 
 /** The changes that a retry of the task makes to its log. */

@@ -44,6 +44,21 @@ export const HARMS: readonly (readonly [name: string, harm: Harm, code: FindingC
   ['no entry of a type', (database, ids) => database.del(`ix/t/echo/c/${ids.large}`), 'INDEX_MISSING', /^ix\/t\//],
   ['no entry of an owner', (database, ids) => database.del(`ix/o/alice/c/${ids.settled}`), 'INDEX_MISSING', /^ix\/o\//],
   [
+    'no entry of an attribute',
+    (database, ids) => database.del(`ix/a/customer/%22a%2F17%22/${ids.settled}`),
+    'INDEX_MISSING',
+    /^ix\/a\//,
+  ],
+  [
+    'an entry of another value of an attribute',
+    (database, ids) => {
+      const key = `ix/a/customer/%22a%2F17%22/${ids.settled}`
+      database.change(key, (body) => body, `ix/a/customer/17/${ids.settled}`)
+    },
+    'INDEX_SURPLUS',
+    /^ix\/a\/customer\/17/,
+  ],
+  [
     'an entry with other content',
     (database, ids) => database.change(`ix/o/alice/c/${ids.settled}`, () => '["other",1]'),
     'INDEX_MISSING',

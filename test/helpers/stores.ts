@@ -62,7 +62,11 @@ export async function fill(
   { echo, fail, parent, wait }: ReturnType<typeof storeTasks>,
   keyEnd = '',
 ): Promise<Filled> {
-  const settled = await holdfast.forOwner('alice').start(echo, 'small', { idempotencyKey: `once${keyEnd}` })
+  const settled = await holdfast.forOwner('alice').start(echo, 'small', {
+    idempotencyKey: `once${keyEnd}`,
+    title: 'a small one',
+    attributes: { customer: 'a/17', priority: 3 },
+  })
   const large = await holdfast.start(echo, LARGE, { ttl: '30d' })
   const family = await holdfast.start(parent, null)
   const failed = await holdfast.start(fail, undefined)

@@ -5,6 +5,7 @@ import { seal, unseal, unsealJson } from '../../store/integrity/envelope.js'
 import { sweepKeyOf } from '../../store/operations.js'
 import { indexEntriesOf } from '../../store/settled-index.js'
 import type { Store } from '../../store/store.js'
+import { isTitleAndAttributes } from '../../task/attributes.js'
 import type { IdempotencyEntry } from '../../task/changes.js'
 import { forgetAt } from '../../task/decisions/expiry.js'
 import { draftOf, isLive, TASK_STATUSES, type TaskHead } from '../../task/head.js'
@@ -95,9 +96,11 @@ function isSound(head: TaskHead): boolean {
   } catch {
     return false
   }
+  const { title, attributes, changedAttributes } = head
+  const isNamed = isTitleAndAttributes(title, attributes) && isTitleAndAttributes(title, changedAttributes)
   const counts = [head.createdAt, head.updatedAt, head.run, head.attempt, head.seq, head.nextRecord]
   const isKnown = TASK_STATUSES.includes(head.status) && (head.kind === 'body' || head.kind === 'session')
-  return isKnown && typeof head.seed === 'string' && counts.every(Number.isFinite)
+  return isNamed && isKnown && typeof head.seed === 'string' && counts.every(Number.isFinite)
 }
 
 /**

@@ -67,7 +67,7 @@ export function keyOfUnfinished({ owner, type, idempotencyKey: key, status }: Ta
 
 /** True if this version knows the index that the key belongs to. */
 export function isKnownIndex(key: string): boolean {
-  return /^ix\/[tosp]\//.test(key)
+  return /^ix\/[atosp]\//.test(key)
 }
 
 /**

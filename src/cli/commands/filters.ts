@@ -13,7 +13,11 @@ export interface FilterOptions {
   readonly parent?: string
   readonly createdAfter?: number
   readonly createdBefore?: number
+  readonly attribute?: AttributeOption
 }
+
+/** Attributes of the command line by name. `null` stands for one that is removed. */
+export type AttributeOption = Readonly<Record<string, string | number | boolean | null>>
 
 /** Adds the options of the filters to a command. */
 export function addFilters(command: Command): Command {
@@ -24,11 +28,42 @@ export function addFilters(command: Command): Command {
     .option('--parent <taskId>', 'only children of this task')
     .option('--created-after <instant>', 'only tasks created at this instant or later (ISO 8601)', instantOption)
     .option('--created-before <instant>', 'only tasks created before this instant (ISO 8601)', instantOption)
+    .option('--attribute <name=value>', 'only tasks with this attribute; up to two times', attribute)
 }
 
 /** The filters of a request. */
-export function filterOf({ owner, status, type, parent, createdAfter, createdBefore }: FilterOptions) {
-  return { owner, status, type, parent, createdAfter, createdBefore }
+export function filterOf({ owner, status, type, parent, createdAfter, createdBefore, attribute }: FilterOptions) {
+  const attributes = attribute && wantedOf(attribute)
+  return { owner, status, type, parent, createdAfter, createdBefore, attributes }
+}
+
+/** Attributes to look for, or to give to a new task. @throws CommandError for one without a value */
+export function wantedOf(attributes: AttributeOption): Readonly<Record<string, string | number | boolean>> {
+  return Object.fromEntries(
+    Object.entries(attributes).map(([name, value]) => {
+      if (value !== null) return [name, value]
+      throw new CommandError(2, `The attribute '${name}' has no value. For the text null, write '${name}="null"'.`)
+    }),
+  )
+}
+
+/** Adds an attribute of the command line to those before it. A number, true, false, null and a text in quotes are JSON. */
+export function attribute(text: string, before: AttributeOption = {}): AttributeOption {
+  const [, name, value = ''] = /^([^=]+)=(.*)$/s.exec(text) ?? []
+  if (name === undefined) throw new CommandError(2, `Expected an attribute such as customer=a-17, and got '${text}'.`)
+  return { ...before, [name]: attributeValue(value) }
+}
+
+function attributeValue(text: string): string | number | boolean | null {
+  if (!/^(true|false|null|".*"|-?\d.*)$/s.test(text)) return text
+  try {
+    const value = JSON.parse(text) as string | number | boolean | null
+    // A number that is written in another way, such as a long code of digits, is meant as a text.
+    return typeof value === 'number' && String(value) !== text ? text : value
+  } catch {
+    // A text such as `2026-01-31`.
+    return text
+  }
 }
 
 /** True if at least one filter is given. */

@@ -7,7 +7,7 @@ import { CommandError } from '../terminal/exit-codes.js'
 import { type Column, instantText, timeText } from '../terminal/output.js'
 import { type Command, Option } from '../terminal/packages.js'
 import { type BulkRequest, bulk } from './bulk.js'
-import { addFilters, type FilterOptions, filterOf } from './filters.js'
+import { type AttributeOption, addFilters, attribute, type FilterOptions, filterOf, wantedOf } from './filters.js'
 import { showSteps } from './steps.js'
 
 type Page = Awaited<ReturnType<OperatorRouteCalls['listTasks']>>
@@ -22,7 +22,10 @@ export function taskColumns(now: number): readonly Column<Task>[] {
     { title: 'OWNER', text: ({ owner }) => owner },
     { title: 'AGE', text: ({ createdAt }) => timeText(now - createdAt) },
     { title: 'STEPS', text: ({ completedSteps }) => completedSteps },
-    { title: 'NOTE', text: ({ parked, error, progress }) => parked?.code ?? error?.code ?? progress?.message },
+    {
+      title: 'NOTE',
+      text: ({ parked, error, progress, title }) => parked?.code ?? error?.code ?? progress?.message ?? title,
+    },
   ]
 }
 
@@ -74,18 +77,34 @@ export function addTaskCommands(program: Command, terminal: Terminal): void {
     .option('--idempotency-key <key>', 'a second start with this key returns the same task')
     .option('--priority <number>', 'higher runs earlier', Number)
     .option('--ttl <duration>', 'time after which the task is deleted, such as 7d')
+    .option('--title <text>', 'title for people')
+    .option('--attribute <name=value>', 'attribute by which lists find the task; repeatable', attribute)
     .action(async (type: string, options: StartOptions, command: Command) => {
       const context = of(command)
       const input = await jsonValue(terminal, '--input', options.input)
-      const { owner, idempotencyKey, priority, ttl } = options
+      const { owner, idempotencyKey, priority, ttl, title } = options
+      const attributes = options.attribute && wantedOf(options.attribute)
+      const about = { owner, idempotencyKey, priority, ttl, title, attributes }
       await context.withStore(
         async ({ calls }) => {
-          const started = await calls.startTask({ type, input, owner, idempotencyKey, priority, ttl })
+          const started = await calls.startTask({ ...about, type, input })
           const what = started.created ? 'started' : 'existed already under this key'
           context.output.done(`${started.taskId} ${what}.`, started)
         },
         { needsServer: true },
       )
+    })
+
+  tasks
+    .command('set-attributes <taskId> <name=value...>')
+    .description('Set attributes of an unfinished task, such as customer=a-17. name=null removes one.')
+    .action(async (taskId: string, given: readonly string[], _options: unknown, command: Command) => {
+      const context = of(command)
+      const attributes = given.reduce<AttributeOption>((before, text) => attribute(text, before), {})
+      await context.withStore(async ({ calls }) => {
+        const task = await calls.setAttributes({ taskId, attributes })
+        context.output.done(`The attributes of ${taskId} are set.`, task)
+      })
     })
 
   bulk(terminal, tasks.command('cancel [taskId]').description('Cancel a task, or all that match the filters.'), {
@@ -198,6 +217,8 @@ interface StartOptions {
   readonly idempotencyKey?: string
   readonly priority?: number
   readonly ttl?: string
+  readonly title?: string
+  readonly attribute?: AttributeOption
 }
 
 interface ForkOptions {

@@ -11,6 +11,7 @@ import { uuidOf } from '../../base/ids.js'
 import type { Jsonified } from '../../base/json.js'
 import { anyOf } from '../../base/lazy-abort.js'
 import { loggerAbout } from '../../base/logger.js'
+import { type AttributeChanges, checkAttributes } from '../../task/attributes.js'
 import {
   type BranchesOf,
   CHILD_OPTIONS,
@@ -26,12 +27,12 @@ import type { AnyTaskDefinition } from '../../task/definition/definition.js'
 import type { IsolatedOptions } from '../../task/definition/isolated-options.js'
 import type { StepOptions } from '../../task/definition/step-options.js'
 import { PROGRESS_MESSAGE_BYTES_MAX, type Progress } from '../../task/head.js'
-import type { NamedKind } from '../../task/log/records.js'
+import { type NamedKind, SET_ATTRIBUTES } from '../../task/log/records.js'
 import { PREFIX } from '../../task/log/segment.js'
 import { checkName, cutText, NAME_BYTES_MAX } from '../../task/names.js'
 import { inFlight } from '../replay/body-errors.js'
 import type { Branch } from '../replay/branch-scopes.js'
-import type { PendingCall, RecordEffects } from '../replay/pending-call.js'
+import { type PendingCall, placeOf, type RecordEffects } from '../replay/pending-call.js'
 import type { Run } from '../replay/run.js'
 import { checkStep } from './checked-step.js'
 import { runChild } from './child.js'
@@ -40,7 +41,7 @@ import { runInput } from './input.js'
 import { isolatedStep } from './isolated/isolated-step.js'
 import { type BranchesKind, runBranches } from './race.js'
 import { runReceive } from './receive.js'
-import { runCall } from './record-result.js'
+import { beginCommit, runCall } from './record-result.js'
 import { RESTORE_CALL, restoreCheckpoint } from './restore-checkpoint.js'
 import { saveCheckpoint } from './save-checkpoint.js'
 import { runSleep } from './sleep.js'
@@ -73,6 +74,7 @@ export function taskContext(run: Run, branch?: Branch): TaskContext {
       calls.child<Output>(definition, input, options),
     saveCheckpoint: (state, options) => calls.saveCheckpoint(state, options),
     restoreCheckpoint: (checkpointId) => calls.restoreCheckpoint(checkpointId),
+    setAttributes: (attributes) => calls.setAttributes(attributes),
     progress: (progress) => calls.progress(progress),
     now: () => calls.now(),
     uuid: () => calls.uuid(),
@@ -208,6 +210,17 @@ class BodyCalls {
       // records.
       this.#restoredInPrefix ||= inPrefix
       return restored
+    })
+  }
+
+  setAttributes(given: AttributeChanges) {
+    return this.#recorded<void>('task.setAttributes(…)', () => {
+      const attributes = checkAttributes(given)
+      return this.#ask('set', SET_ATTRIBUTES, (asked) => {
+        const { startedAt = this.#run.host.clock.now() } = asked
+        const record = { kind: 'set', ...placeOf(asked), startedAt } as const
+        beginCommit(this.#run, asked, { record, beside: { attributes } })
+      })
     })
   }
 

@@ -1,6 +1,7 @@
 /** The options of the calls on an instance, and their checks. Those of `open` and `start` are in the files of their names. */
 import { type Duration, durationMs } from '../../base/duration.js'
 import { checkFlag, checkFunctionsOf, checkOptionsOf, InvalidArgument, type Names, oneOf } from '../../base/expected.js'
+import { type AttributeChanges, checkAttributes, checkTitle } from '../../task/attributes.js'
 import type { SavedBy } from '../../task/checkpoint.js'
 import { checkName, NAME_BYTES_MAX } from '../../task/names.js'
 import { checkReason } from './arguments.js'
@@ -61,6 +62,10 @@ export interface SessionTaskOptions extends OwnerOption {
    * @default none
    */
   readonly ttl?: Duration | undefined
+  /** Title for people, in at most 256 bytes of UTF-8, without control characters. It never changes. */
+  readonly title?: string | undefined
+  /** Attributes by which `list` finds the task, as those of `start`. */
+  readonly attributes?: AttributeChanges | undefined
 }
 
 /** The options of `result`. */
@@ -95,7 +100,7 @@ export const CALL_OPTIONS = {
   send: { owner: true, idempotencyKey: true } satisfies Names<SendOptions>,
   save: { owner: true, label: true } satisfies Names<ClientSaveOptions>,
   restore: { owner: true, checkpointId: true, savedBy: true } satisfies Names<ClientRestoreOptions>,
-  session: { owner: true, type: true, ttl: true } satisfies Names<SessionTaskOptions>,
+  session: { owner: true, type: true, ttl: true, title: true, attributes: true } satisfies Names<SessionTaskOptions>,
   result: { owner: true, signal: true, timeout: true, waitParked: true } satisfies Names<ResultOptions>,
   close: { grace: true } satisfies Names<CloseOptions>,
 }
@@ -153,10 +158,12 @@ export function checkClientRestore(options: ClientRestoreOptions): ClientRestore
 /** Checks the options of `createSessionTask`. Returns them with the `ttl` in milliseconds. */
 export function checkSessionTask(options: SessionTaskOptions): Omit<SessionTaskOptions, 'ttl'> & { ttlMs?: number } {
   checkOptionsOf('createSessionTask', options, CALL_OPTIONS.session)
-  const { type, owner, ttl } = options
+  const { type, owner, ttl, title, attributes: given } = options
   checkName(type, 'type', NAME_BYTES_MAX.type)
   checkOwner(owner)
-  return { type, owner, ...(ttl === undefined ? {} : { ttlMs: durationMs(ttl, 'ttl') }) }
+  if (title !== undefined) checkTitle(title)
+  const attributes = given === undefined ? undefined : checkAttributes(given)
+  return { type, owner, title, attributes, ...(ttl === undefined ? {} : { ttlMs: durationMs(ttl, 'ttl') }) }
 }
 
 /** Checks the options of `result`. Returns them with the `timeout` in milliseconds. */

@@ -33,7 +33,8 @@ export function decodeCursor(cursor: unknown, filter: ListFilter, order: ListOrd
 }
 
 /** Marks the filters and the order of a list. */
-function markOf({ owner, statuses, type, parent, createdAfter, createdBefore }: ListFilter, order: ListOrder): string {
+function markOf(filter: ListFilter, order: ListOrder): string {
+  const { owner, statuses, type, parent, createdAfter, createdBefore, attributes } = filter
   const sorted = statuses && [...new Set(statuses)].sort()
   const text = JSON.stringify([
     owner ?? null,
@@ -43,6 +44,8 @@ function markOf({ owner, statuses, type, parent, createdAfter, createdBefore }: 
     createdAfter,
     createdBefore,
     order,
+    // Absent in the cursors of lists without attributes, as in those of earlier versions.
+    ...(attributes ? [attributes] : []),
   ])
   return createHash('sha256').update(text).digest('hex').slice(0, 16)
 }

@@ -2,6 +2,7 @@
  * An unfinished task in memory. Its state has four parts, each in a file of its own that alone writes it: its heads and
  * commits, its slot and run, its recovery, and its settlement.
  */
+import type { TaskAttributes } from '../../task/attributes.js'
 import { isSettled, type Progress, type TaskHead } from '../../task/head.js'
 import { CommitState, type TaskOrigin } from '../state/commit-state.js'
 import { RecoveryState } from '../state/recovery-state.js'
@@ -30,6 +31,7 @@ export class LiveTask {
   questions: Map<string, QuestionPlace> | undefined
   /** Status under which the task is counted; `undefined` while it is not. */
   counted: CountedAs | undefined
+  countedAttributes: TaskAttributes | undefined
   /** Bytes of the task that its budget counts (byte-budget.ts). */
   countedBytes = 0
   /** Progress that the body reported since the last commit. */

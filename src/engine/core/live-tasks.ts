@@ -1,6 +1,6 @@
 /**
  * All live tasks in memory, by ID. Counts them by owner and account, for the limits, and by status. Keeps them sorted
- * in sets by owner, type, parent and status, so that a list looks only at the smallest set that has all its tasks.
+ * in sets by owner, type, parent, status and attribute, so that a list looks only at the smallest set that has all its tasks.
  */
 
 import { isSettled } from '../../task/head.js'
@@ -77,12 +77,16 @@ export class LiveTasks extends Map<string, LiveTask> {
    * The set, or sets, with the fewest tasks that have all tasks of a list. They may have others too.
    * @param severalMax several sets have at most so many tasks together
    */
-  smallest({ owner, type, parent, statuses }: ListFilter, severalMax: number): readonly SortedTasks<LiveTask>[] {
+  smallest(
+    { owner, type, parent, statuses, attributes = [] }: ListFilter,
+    severalMax: number,
+  ): readonly SortedTasks<LiveTask>[] {
     const { owner: ofOwner, type: ofType, parent: ofParent } = this.#sortedOf
     const choices = [[this.#sorted]]
     if (owner !== undefined) choices.push([ofOwner.get(owner)])
     if (type !== undefined) choices.push([ofType.get(type)])
     if (parent !== undefined) choices.push([ofParent.get(parent)])
+    for (const [name, value] of attributes) choices.push([this.counts.byAttribute.of(name, value)])
     const byStatus = [...new Set(statuses)].map((status) => this.counts.of(status))
     const isFew = byStatus.length === 1 || sizeOf(byStatus) <= severalMax
     if (statuses && isFew) choices.push(byStatus)

@@ -1,9 +1,11 @@
 /**
- * The live tasks in memory by status, as they are on disk, in the order of their IDs. Each change of a task moves it, so
- * that `stats` needs to look at no task, and `list` only at those of a status.
+ * The live tasks in memory by status and by attribute, as they are on disk, in the order of their IDs. Each change of a task
+ * moves it, so that `stats` needs to look at no task, and `list` only at those of a status or an attribute.
  */
-import { isLive, isSettled, TASK_STATUSES, type TaskHead, type TaskStatus } from '../../task/head.js'
+import type { TaskAttributes } from '../../task/attributes.js'
+import { attributesOf, isLive, isSettled, TASK_STATUSES, type TaskHead, type TaskStatus } from '../../task/head.js'
 import { SortedTasks } from '../../task/sorted-tasks.js'
+import { AttributeSets } from '../state/attribute-sets.js'
 
 /** Status under which a task is counted that is on disk, and unfinished or settled with a pending clean-up. */
 export interface CountedAs {
@@ -18,6 +20,8 @@ export interface CountedTask {
   readonly committed: TaskHead | undefined
   readonly recovery: { readonly isRetrying: boolean }
   counted: CountedAs | undefined
+  /** Attributes under which it is found. */
+  countedAttributes: TaskAttributes | undefined
 }
 
 // One object for each status, shared by all tasks.
@@ -37,6 +41,7 @@ export class TaskCounts<T extends CountedTask = CountedTask> {
     failed: new SortedTasks(),
     cancelled: new SortedTasks(),
   }
+  readonly byAttribute = new AttributeSets<T>()
   /** Number of parked tasks among the unfinished ones. */
   parked = 0
 
@@ -59,6 +64,7 @@ export class TaskCounts<T extends CountedTask = CountedTask> {
       this.leave(task)
       return
     }
+    this.#noteAttributes(task, attributesOf(committed))
     const { status } = committed
     const isParked = committed.parked !== undefined && !recovery.isRetrying && !isSettled(status)
     if (counted?.status === status && counted.isParked === isParked) return
@@ -74,8 +80,15 @@ export class TaskCounts<T extends CountedTask = CountedTask> {
   leave(task: T): void {
     const { counted } = task
     if (!counted) return
+    this.#noteAttributes(task, undefined)
     this.#byStatus[counted.status].delete(task)
     if (counted.isParked) this.parked--
     task.counted = undefined
+  }
+
+  #noteAttributes(task: T, now: TaskAttributes | undefined): void {
+    if (task.countedAttributes === now) return
+    this.byAttribute.move(task, task.countedAttributes, now)
+    task.countedAttributes = now
   }
 }

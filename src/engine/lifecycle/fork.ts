@@ -14,6 +14,7 @@ import { readCheckpoints, readLog, readPatches } from '../../store/read-log.js'
 import { readHead, readInput, readStateText, readUndoRecords } from '../../store/reads.js'
 import type { Change } from '../../task/changes.js'
 import type { CheckpointInfo } from '../../task/checkpoint.js'
+import { attributesOfNew } from '../../task/decisions/attributes.js'
 import type { NewTask } from '../../task/decisions/create.js'
 import {
   type CheckedPoint,
@@ -31,10 +32,11 @@ import { firstInstantOf, type TaskHead } from '../../task/head.js'
 import { countedIn } from '../../task/log/records.js'
 import { undoneRecords } from '../../task/log/undo-record.js'
 import { missingCheckpoint } from '../calls/restore-checkpoint.js'
+import { checkStartOptions, type StartOptions } from '../checks/start-options.js'
 import { readConsistent } from '../core/consistent-read.js'
 import type { Engine } from '../core/engine.js'
 import { findTask } from '../core/find-task.js'
-import { checkStartOptions, commitNew, fingerprintOf, onceUnderKey, type Started, type StartOptions } from './start.js'
+import { commitNew, fingerprintOf, onceUnderKey, type Started } from './start.js'
 
 // Longer than any copy takes. The sweeper also skips forks that this process is still copying.
 const ORPHAN_AFTER_MS = 3_600_000
@@ -52,7 +54,7 @@ export async function forkOf(
   options: StartOptions,
   by?: string,
 ): Promise<Started> {
-  const { key, owner: asker, ttlMs, deadlineAt, priority } = checkStartOptions(options, 'fork')
+  const { key, owner: asker, ttlMs, deadlineAt, priority, title, attributes } = checkStartOptions(options, 'fork')
   const point = checkForkPoint(givenPoint)
   engine.assertOpen()
   const found = await findTask(engine, taskId, asker)
@@ -69,8 +71,9 @@ export async function forkOf(
     const { clock, ids, store } = engine
     const now = clock.now()
     const isAnew = point.kind === 'start'
+    const forkId = ids.taskId(now)
     const about: NewTask = {
-      taskId: ids.taskId(now),
+      taskId: forkId,
       seed: isAnew ? ids.seed() : head.seed,
       type: head.type,
       kind: 'body',
@@ -82,6 +85,9 @@ export async function forkOf(
       priority,
       timeoutMs,
       idempotency: key === undefined ? undefined : { key, fingerprint },
+      // Those of the source, unless the caller gives others.
+      title: title ?? head.title,
+      attributes: attributesOfNew(forkId, attributes, head),
       inputText: value.inputText,
       forkedFrom: { taskId, at: value.plan.at, startedAt: isAnew ? now : firstInstantOf(head) },
       // The fork replays its log first, so it is queued like a resumed task.
@@ -89,7 +95,7 @@ export async function forkOf(
       by: by ?? asker ?? 'admin',
     }
     await make(engine, head, about, value.plan, now + ORPHAN_AFTER_MS)
-    return { taskId: about.taskId, created: true }
+    return { taskId: forkId, created: true }
   })
 }
 

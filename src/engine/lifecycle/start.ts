@@ -5,57 +5,26 @@
  * the caller finds it under its idempotency key.
  */
 import { createHash } from 'node:crypto'
-import { type Duration, durationMs, instantOf } from '../../base/duration.js'
 import { HoldfastError } from '../../base/errors.js'
-import { checkOptionsOf, type Names } from '../../base/expected.js'
 import { canonicalJson, type JsonUse, type JsonValue, toJson, toPlain } from '../../base/json.js'
 import { isLost } from '../../store/connection.js'
 import { readHead, readIdempotency } from '../../store/reads.js'
 import { byteCountOf } from '../../task/byte-count.js'
 import type { BindingRecord, IdempotencyEntry, IdempotencyScope, TaskDecision } from '../../task/changes.js'
+import { attributesOfNew } from '../../task/decisions/attributes.js'
 import { createSettled, createTask, type NewTask } from '../../task/decisions/create.js'
 import { endOfTime, forgetAt } from '../../task/decisions/expiry.js'
 import type { AnyTaskDefinition } from '../../task/definition/definition.js'
 import { isSettled, type TaskHead } from '../../task/head.js'
-import { checkName, NAME_BYTES_MAX } from '../../task/names.js'
 import { spanTaskOf } from '../../task/telemetry.js'
-import { checkPriority } from '../checks/arguments.js'
-import { checkOwner, checkSessionTask, type SessionTaskOptions } from '../checks/call-options.js'
+import { checkSessionTask, type SessionTaskOptions } from '../checks/call-options.js'
 import { checkInput } from '../checks/schemas.js'
+import { checkStartOptions, type StartOptions } from '../checks/start-options.js'
 import type { Engine } from '../core/engine.js'
 import { LiveTask } from '../core/live-task.js'
 import type { Admitted, Quota } from '../scheduling/admission.js'
 import { COMPLETED, failedWith } from '../state/task-spans.js'
 import { announceSettled, settleEvent } from './settle.js'
-
-/** The options of `start`. */
-export interface StartOptions {
-  /** Principal that the task belongs to, never a session. Without it, only calls without an owner reach the task. */
-  readonly owner?: string | undefined
-  /**
-   * Key of the start. A second start of the same task type, owner and key returns the first task, with another input
-   * it is refused with `IDEMPOTENCY_CONFLICT`, and after the first task was deleted with `RESULT_GONE`. The key is kept
-   * until `idempotencyRetention` of `Holdfast.open` is over.
-   */
-  readonly idempotencyKey?: string | undefined
-  /**
-   * Time that the task is kept, from its creation. A task that is unfinished after it fails with `EXPIRED`. A settled one is
-   * deleted with everything that belongs to it.
-   * @default none: a settled task is kept for `retention` of `Holdfast.open`
-   */
-  readonly ttl?: Duration | undefined
-  /**
-   * Instant at which an unfinished task fails with `TIMEOUT`: a `Date`, or milliseconds since the epoch. No function of a
-   * step begins then or later. If the instant is in the past, the task is created as failed.
-   */
-  readonly deadline?: Date | number | undefined
-  /**
-   * Order among the waiting tasks of one owner: an integer from -100 to 100, higher ones first. A waiting task gains 1 per
-   * 30 s of waiting. Owners take turns, regardless of the priorities of their tasks.
-   * @default 0
-   */
-  readonly priority?: number | undefined
-}
 
 /** Result of `start`, once the task is durable. */
 export interface Started {
@@ -84,7 +53,7 @@ export async function startTask(
   options: StartOptions,
   { beside = () => [], quota, by }: BindingStart = {},
 ): Promise<Started> {
-  const { owner, key, ttlMs, deadlineAt, priority } = checkStartOptions(options)
+  const { owner, key, ttlMs, deadlineAt, priority, title, attributes } = checkStartOptions(options)
   const { inputBytesMax: bytesMax } = engine.limits
   const use: JsonUse = { what: `the input of task '${definition.name}'`, bytesMax, option: 'limits.inputBytesMax' }
   // A repeated start is compared by the unparsed input. The parsed input is stored, and is never parsed again.
@@ -123,6 +92,8 @@ export async function startTask(
         priority,
         timeoutMs,
         idempotency: key === undefined ? undefined : { key, fingerprint },
+        title,
+        attributes: attributes && attributesOfNew(taskId, attributes),
         inputText,
         startNow: admitted.startNow,
         life: engine.openings.life,
@@ -141,27 +112,6 @@ export async function startTask(
     fingerprint,
     create,
   )
-}
-
-/** The names of the options of `start`, and of `fork`. */
-export const START_OPTIONS: Names<StartOptions> = {
-  owner: true,
-  idempotencyKey: true,
-  ttl: true,
-  deadline: true,
-  priority: true,
-}
-
-/** Checks the options of a start or a fork. @throws TypeError that names the option and its expected value */
-export function checkStartOptions(options: StartOptions, call = 'start') {
-  checkOptionsOf(call, options, START_OPTIONS)
-  const { owner, idempotencyKey: key, ttl, deadline, priority } = options
-  checkOwner(owner)
-  if (key !== undefined) checkName(key, 'idempotencyKey', NAME_BYTES_MAX.idempotencyKey)
-  const ttlMs = ttl === undefined ? undefined : durationMs(ttl, 'ttl')
-  const deadlineAt = deadline === undefined ? undefined : instantOf(deadline, 'deadline')
-  if (priority !== undefined) checkPriority(priority)
-  return { owner, key, ttlMs, deadlineAt, priority }
 }
 
 /** Hash by which two starts under the same idempotency key are compared. */
@@ -203,7 +153,7 @@ export async function createSessionTask(
   options: SessionTaskOptions,
   { beside = () => [], quota }: BindingStart = {},
 ): Promise<Started> {
-  const { type, owner, ttlMs } = checkSessionTask(options)
+  const { type, owner, ttlMs, title, attributes } = checkSessionTask(options)
   const { clock, ids, store, admission } = engine
   await engine.usage.load(owner)
   await admission.ready({ owner, type, kind: 'session', quota })
@@ -218,6 +168,8 @@ export async function createSessionTask(
     owner,
     durability: store.durability,
     ttlMs,
+    title,
+    attributes: attributesOfNew(taskId, attributes),
     startNow: true,
     by: owner ?? 'admin',
   }

@@ -218,7 +218,9 @@ function sendingOf({ method, path, params }: Route, request: Readonly<Record<str
   const query = new URLSearchParams()
   for (const [name, value] of Object.entries(rest)) {
     if (value === undefined) continue
-    for (const each of Array.isArray(value) ? value : [value]) query.append(name, String(each))
+    for (const each of Array.isArray(value) ? value : [value]) {
+      query.append(name, typeof each === 'object' ? JSON.stringify(each) : String(each))
+    }
   }
   const text = query.toString()
   return { method, path: text === '' ? filled : `${filled}?${text}` }

@@ -92,3 +92,16 @@ export function manyOf<Item extends z.ZodType>(item: Item) {
 
 /** A flag in a query: `true` or `false`. */
 export const flagInQuery = z.stringbool({ truthy: ['true'], falsy: ['false'] }).optional()
+
+/** A value in a query as JSON. A text that is none does not fit the schema. */
+export function jsonInQuery<Item extends z.ZodType>(item: Item) {
+  return z.preprocess((given) => (typeof given === 'string' ? parsed(given) : given), item)
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return text
+  }
+}

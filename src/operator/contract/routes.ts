@@ -6,7 +6,7 @@ import { z } from 'zod'
 import type { ImportReport } from '../../admin/portable/import-records.js'
 import type { JobHandlers } from './jobs.js'
 import { ExplanationView, HealthView, ManyView } from './operating-views.js'
-import { flagInQuery, get, manyOf, post, type RequestOf, type ResponseOf } from './route.js'
+import { flagInQuery, get, jsonInQuery, manyOf, post, type RequestOf, type ResponseOf } from './route.js'
 import * as view from './views.js'
 
 const task = z.strictObject({ taskId: z.string() })
@@ -15,6 +15,9 @@ const values = { values: flagInQuery.describe('`true` to include inputs, results
 const instant = z.coerce.number().int().min(0).optional()
 const limitUpTo = (max: number) => z.coerce.number().int().min(1).max(max).optional()
 
+const wanted = z.record(z.string(), view.AttributeView).optional()
+const changes = z.record(z.string(), view.AttributeView.nullable())
+
 const filter = {
   owner: z.string().optional(),
   status: manyOf(view.StatusView),
@@ -22,11 +25,13 @@ const filter = {
   parent: z.string().optional(),
   createdAfter: instant,
   createdBefore: instant,
+  attributes: jsonInQuery(wanted).describe('One or two attributes that the tasks have, as JSON.'),
 }
 
 const many = {
   ...filter,
   status: z.array(view.StatusView).optional(),
+  attributes: wanted,
   all: z.boolean().optional(),
   dryRun: z.boolean().optional(),
   limit: z.int().min(1).max(10_000).optional(),
@@ -39,6 +44,8 @@ const startOptions = {
   ttl: z.union([z.number(), z.string()]).optional(),
   deadline: z.number().optional(),
   priority: z.number().optional(),
+  title: z.string().optional(),
+  attributes: changes.optional(),
 }
 
 export const ROUTES = {
@@ -82,6 +89,13 @@ export const ROUTES = {
     path: '/v1/tasks/:taskId/retry',
     summary: 'Makes the next attempt of a task, and of its waiting steps, now.',
     params: task,
+    response: view.TaskSummary,
+  }),
+  setAttributes: post({
+    path: '/v1/tasks/:taskId/attributes',
+    summary: 'Sets attributes of an unfinished task. `null` removes one; others stay.',
+    params: task,
+    body: z.strictObject({ attributes: changes }),
     response: view.TaskSummary,
   }),
   deleteTask: post({

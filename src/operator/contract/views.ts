@@ -39,6 +39,9 @@ const ProgressView = z.object({
   message: z.string().optional(),
 })
 
+/** Value of an attribute. */
+export const AttributeView = z.union([z.string(), z.number(), z.boolean()])
+
 export const TaskSummary = z.object({
   taskId: z.string(),
   type: z.string(),
@@ -46,6 +49,8 @@ export const TaskSummary = z.object({
   version: z.string().optional(),
   owner: z.string().optional(),
   status: StatusView,
+  title: z.string().optional(),
+  attributes: z.record(z.string(), AttributeView).optional(),
   durability: z.enum(['synced', 'buffered']),
   createdAt: instant,
   updatedAt: instant,
@@ -103,7 +108,7 @@ const AttemptView = z.object({
 })
 
 const StepView = z.object({
-  kind: z.enum(['step', 'sleep', 'input', 'receive', 'child', 'decision', 'checkpoint']),
+  kind: z.enum(['step', 'sleep', 'input', 'receive', 'child', 'decision', 'set', 'checkpoint']),
   name: z.string(),
   number: count,
   branch: z.string().optional(),

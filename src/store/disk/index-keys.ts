@@ -1,4 +1,5 @@
 /** Keys of the index of settled tasks, and ranges of them. The values are described in store/settled-index.ts. */
+import { type AttributeValue, attributeText } from '../../task/attributes.js'
 import type { IdRange } from '../../task/list-query.js'
 import type { KeyRange } from './layout.js'
 
@@ -23,6 +24,10 @@ export const ownerIndexPrefix = (owner: string, status: SettledStatus) =>
 export const statusIndexPrefix = (status: IndexedStatus) => `ix/s/${LETTERS[status]}/`
 /** The settled children of a task. */
 export const childIndexPrefix = (parentId: string) => `ix/p/${parentId}/`
+
+/** The settled tasks that have a value of an attribute. */
+export const attributeIndexPrefix = (name: string, value: AttributeValue) =>
+  `ix/a/${encodeURIComponent(name)}/${encodeURIComponent(attributeText(value))}/`
 
 /** The keys of the tasks of a range of IDs under a prefix. */
 export function idsUnder(prefix: string, { gte, lt }: IdRange): KeyRange {

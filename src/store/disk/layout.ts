@@ -45,6 +45,7 @@
  *   ix/o/<owner>/<s>/<taskId>              … by owner: type, bytes kept, and 1 for a task that another task started
  *   ix/s/<s>/<taskId>                      … of the failed tasks, and of the cancelled ones; empty
  *   ix/p/<parentId>/<taskId>               … of the children of a task: status, type and owner
+ *   ix/a/<name>/<value>/<taskId>           … by attribute, whose value is JSON: status, type, owner, and the parent of a child
  *   key/<owner>/<type>/<key>               the task of an idempotency key; of a swept task, also the instant it settled
  *   timer/<dueAt>/<kind>/<what>            an action that is due at an instant, for a live or a settled task
  *   beside/<taskId>/<binding>/<what>       a record of a protocol binding for a task; deleted with the task. If it is an object

@@ -24,14 +24,67 @@ export async function* pages(
     const last = page.at(-1)?.[0]
     if (last === undefined) return
     left -= page.length
-    rest = isWhole(page, size) ? undefined : after(rest, last)
+    rest = isWhole(page, size) ? undefined : after(range, last)
     yield page
   }
 }
 
 /** The part of a range after `key`, in the range's direction. */
-export function after(range: LevelRange, key: string): LevelRange {
+export function after<Range extends LevelRange>(range: Range, key: string): Range {
   return range.reverse ? { ...range, lt: key } : { ...range, gte: `${key}\u0000` }
+}
+
+/** The part of a range from `key` on, in the range's direction. */
+export function beginningAt<Range extends LevelRange>(range: Range, key: string): Range {
+  return range.reverse ? { ...range, lt: `${key}\u0000` } : { ...range, gte: key }
+}
+
+// Entries of the page after a jump. The next page is larger if most of them were needed.
+const JUMPED = 16
+
+/** Entries that a reader may still read. A page counts as some more: without this, pages of one entry would cost nearly nothing. */
+export interface ReadBudget {
+  left: number
+}
+
+/** Reads the entries of a range that a caller jumps to. Jumps go in the direction of the range only. */
+export class JumpingReader {
+  #page: readonly StoredEntry[] = []
+  /** Index of the next entry of the page. */
+  #at = 0
+  /** Number of entries of the page that the caller got. */
+  #used = 0
+  #size: number
+  /** True if the range ends with the page. */
+  #isLast = false
+
+  constructor(
+    private readonly level: Level,
+    private readonly budget: ReadBudget,
+    private readonly pageMax: number,
+    firstMax = JUMPED,
+  ) {
+    this.#size = Math.min(pageMax, firstMax)
+  }
+
+  /** The first entry of what is left of a range, which begins no earlier than the one of the call before. `undefined` at its end. */
+  async first(rest: LevelRange): Promise<StoredEntry | undefined> {
+    for (; this.#at < this.#page.length; this.#at++) {
+      const entry = this.#page[this.#at] as StoredEntry
+      if (rest.reverse ? entry[0] >= rest.lt : entry[0] < rest.gte) continue
+      this.#used++
+      return entry
+    }
+    if (this.#isLast) return undefined
+    if (this.#used * 2 < this.#page.length) this.#size = JUMPED
+    else if (this.#page.length > 0) this.#size = Math.min(this.pageMax, this.#size * 2)
+    this.#page = await this.level.page(rest, this.#size)
+    this.budget.left -= JUMPED + this.#page.length
+    this.#isLast = isWhole(this.#page, this.#size)
+    this.#at = 0
+    this.#used = this.#page.length > 0 ? 1 : 0
+    return this.#page[0]
+  }
 }
 
 /** Reads a whole range, and returns `take` of each entry. */

@@ -1,12 +1,21 @@
 /** Decides the creation of a task: its first head, and the changes written with it. Pure. */
 import { HoldfastError } from '../../base/errors.js'
-import { bytesOf, TASK_BYTES } from '../byte-count.js'
+import type { TaskAttributes } from '../attributes.js'
+import { attributeUsage, bytesOf, TASK_BYTES } from '../byte-count.js'
 import type { BindingRecord, Change, IdempotencyEntry, TaskDecision } from '../changes.js'
-import { draftOf, FIXED_PART_BYTES_MAX, type ForkedFrom, NO_CHECKPOINTS, type TaskHead } from '../head.js'
+import {
+  draftOf,
+  FIXED_PART_BYTES_MAX,
+  type ForkedFrom,
+  type HeadDraft,
+  NO_CHECKPOINTS,
+  type TaskHead,
+} from '../head.js'
 import { encodeFixedPart } from '../head-codec.js'
 import { emptySegment, PREFIX } from '../log/segment.js'
 import type { EventOf } from '../task-event.js'
 import type { Trace } from '../trace.js'
+import { namesIn } from './attributes.js'
 import { transition } from './transition.js'
 
 /** Values of a new task. */
@@ -23,6 +32,8 @@ export interface NewTask {
   readonly timeoutMs?: number | undefined
   readonly priority?: number | undefined
   readonly idempotency?: { readonly key: string; readonly fingerprint: string } | undefined
+  readonly title?: string | undefined
+  readonly attributes?: TaskAttributes | undefined
   readonly inputText?: string | undefined
   /** Trace context of the span that creates the task. */
   readonly trace?: Trace | undefined
@@ -44,6 +55,8 @@ export interface NewTask {
  * @throws HoldfastError `TOO_LARGE` if the names of the task do not fit into the fixed part of its head
  */
 export function createTask(task: NewTask, now: number): TaskDecision {
+  const { inputText, title, attributes } = task
+  const kept = TASK_BYTES + (inputText === undefined ? 0 : bytesOf(inputText)) + attributeUsage(title, attributes)
   const head = draftOf({
     taskId: task.taskId,
     type: task.type,
@@ -61,6 +74,8 @@ export function createTask(task: NewTask, now: number): TaskDecision {
     // The default priority is absent from the head, to save room.
     priority: task.priority === 0 ? undefined : task.priority,
     idempotencyKey: task.idempotency?.key,
+    title: task.title,
+    attributes: task.attributes,
     parentId: task.parentId,
     depth: task.depth,
     hasInput: task.inputText !== undefined,
@@ -77,12 +92,12 @@ export function createTask(task: NewTask, now: number): TaskDecision {
     records: 0,
     completedSteps: 0,
     checkpoints: NO_CHECKPOINTS,
-    bytes: { kept: TASK_BYTES + (task.inputText === undefined ? 0 : bytesOf(task.inputText)), prunable: 0 },
+    bytes: { kept, prunable: 0 },
     life: task.startNow ? task.life : undefined,
     cleanUp: 'none',
   })
   // Without the trace: no task may be refused because of its span.
-  const bytes = Buffer.byteLength(encodeFixedPart(head)) - traceBytes(task)
+  const bytes = Buffer.byteLength(encodeFixedPart(withoutAttributes(head))) - traceBytes(task)
   if (bytes > FIXED_PART_BYTES_MAX) {
     const said = `The names of the task take ${bytes} bytes together; ${FIXED_PART_BYTES_MAX} fit`
     throw new HoldfastError('TOO_LARGE', `${said}. Shorten its type, version, owner or idempotency key.`, {
@@ -92,7 +107,7 @@ export function createTask(task: NewTask, now: number): TaskDecision {
   const changes: Change[] = [
     { kind: 'head', head },
     { kind: 'task', inputText: task.inputText },
-    { kind: 'audit', entry: { at: now, action: 'created', to: head.status, by: task.by } },
+    { kind: 'audit', entry: { at: now, action: 'created', to: head.status, by: task.by, why: namesIn(attributes) } },
   ]
   if (task.idempotency) {
     const entry: IdempotencyEntry = { owner: task.owner, type: task.type, taskId: task.taskId, ...task.idempotency }
@@ -105,6 +120,12 @@ export function createTask(task: NewTask, now: number): TaskDecision {
 /** Bytes of the field `trace` in the fixed part of a head, with its comma. */
 function traceBytes({ trace }: NewTask): number {
   return trace === undefined ? 0 : Buffer.byteLength(`"trace":${JSON.stringify(trace)},`)
+}
+
+/** The head as the limit of its names counts it. A title and attributes have limits of their own. */
+function withoutAttributes(head: HeadDraft): TaskHead {
+  if (head.title === undefined && head.attributes === undefined) return head
+  return { ...head, title: undefined, attributes: undefined }
 }
 
 /**

@@ -44,6 +44,7 @@ import { emptySegment, PREFIX, type SegmentSum } from '../log/segment.js'
 import { messageKeyUsage } from '../message.js'
 import { cutText } from '../names.js'
 import type { DroppedState, EventOf, NewState, TaskEvent } from '../task-event.js'
+import { applyAttributes, planAttributes, recordAttributes } from './attributes.js'
 import { sum, withAuxiliaryChanges } from './auxiliary-changes.js'
 import { marksAfter } from './crash-count.js'
 import { decide } from './decide.js'
@@ -122,6 +123,8 @@ export function transition(head: TaskHead, event: TaskEvent, now: number): TaskD
       const entry = { at: now, action: 'message-sent', by, why: message.name } as const
       return decide(counted, entry, { kind: 'message', message }, ...changes)
     }
+    case 'set-attributes':
+      return decide(next, applyAttributes(next, planAttributes(head, event.attributes), event.by))
     case 'settle':
       return settle(next, event, now)
     case 'clean-up':
@@ -266,7 +269,9 @@ function record(head: HeadDraft, event: EventOf<'record'>, now: number): TaskDec
 function recordNamed(head: HeadDraft, event: EventOf<'record'>, seq: number, now: number): TaskDecision {
   const { beside } = event
   const { status } = head
-  const named = numbered(event.record as Unnumbered<NamedRecord>, seq, now)
+  const set = beside?.attributes && recordAttributes(head, beside.attributes)
+  const given = event.record as Unnumbered<NamedRecord>
+  const named = numbered(set?.failed && given.kind === 'set' ? { ...given, failed: set.failed } : given, seq, now)
   const text = encodeRecord(named)
   const { segment } = named
   if (segment === PREFIX) head.prefix = withRecord(head.prefix, text)
@@ -278,7 +283,7 @@ function recordNamed(head: HeadDraft, event: EventOf<'record'>, seq: number, now
   if (!beside) return { head, changes: [{ kind: 'head', head }, change], record: named }
   const intent = beside.intent && { ...beside.intent, record: seq }
   const { head: counted, changes } = withAuxiliaryChanges(head, { ...beside, intent })
-  return asInput(status, { ...decide(counted, undefined, change, ...changes), record: named }, now)
+  return asInput(status, { ...decide(counted, set?.entry, change, ...changes), record: named }, now)
 }
 
 function retry(head: TaskHead, { plan, earlier, wakeAt, why }: EventOf<'retry'>, now: number): TaskDecision {

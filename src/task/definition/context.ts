@@ -4,6 +4,7 @@ import type { Duration } from '../../base/duration.js'
 import type { Names } from '../../base/expected.js'
 import type { Jsonified } from '../../base/json.js'
 import type { Logger } from '../../base/logger.js'
+import type { AttributeChanges } from '../attributes.js'
 import type { Progress, StoppedBy } from '../head.js'
 import type { TaskDefinition } from './definition.js'
 import type { IsolatedOptions } from './isolated-options.js'
@@ -173,6 +174,13 @@ export interface TaskContext {
    */
   // biome-ignore lint/suspicious/noExplicitAny: the author of the body knows the type of the saved state
   restoreCheckpoint<State = any>(checkpointId?: string): Promise<RestoredCheckpoint<State> | undefined>
+  /**
+   * Changes attributes of the task, by which `list` finds it. The change is on disk when the promise resolves. A replay
+   * changes nothing again.
+   * @param attributes values by name. `null` removes an attribute; one that is absent stays as it is
+   * @throws HoldfastError `LIMIT_EXCEEDED` if the task would have more than 8
+   */
+  setAttributes(attributes: AttributeChanges): Promise<void>
   /**
    * Reports the progress of the body. `get` shows the progress at once. It is stored with the next record. Never
    * waits. A value that is not a finite number is left out, so that no task fails because of its progress.

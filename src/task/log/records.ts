@@ -78,6 +78,16 @@ export interface DecisionRecord extends NamedBase {
   readonly lost: readonly string[]
 }
 
+/** A change of the attributes of the task. Its name is always `attributes`. */
+export interface SetRecord extends NamedBase {
+  readonly kind: 'set'
+  /** Set if the change was refused. */
+  readonly failed?: TaskError | undefined
+}
+
+/** Name of each call of `setAttributes`. Their numbers distinguish the calls. */
+export const SET_ATTRIBUTES = 'attributes'
+
 /** A checkpoint that a body saved. The checkpoint closes the segment of the call and opens the next one. */
 export interface CheckpointRecord extends RecordBase {
   readonly kind: 'checkpoint'
@@ -96,7 +106,14 @@ export function countedIn(record: LogRecord): number {
 }
 
 /** A log record that has a name: every kind but a checkpoint. */
-export type NamedRecord = StepRecord | SleepRecord | InputRecord | ReceiveRecord | ChildRecord | DecisionRecord
+export type NamedRecord =
+  | StepRecord
+  | SleepRecord
+  | InputRecord
+  | ReceiveRecord
+  | ChildRecord
+  | DecisionRecord
+  | SetRecord
 
 /** One record of the log. */
 export type LogRecord = NamedRecord | CheckpointRecord

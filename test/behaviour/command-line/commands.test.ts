@@ -90,7 +90,11 @@ async function fill(dir: string): Promise<Filled> {
   // Without the definition `gone`, so its task is parked.
   const holdfast = await Holdfast.open({ dir, tasks, logger: silentLogger })
   await holdfast.recovery.done
-  for (const { name } of tasks) ids[name] = (await holdfast.start(name, undefined, { owner: 'ann' })).taskId
+  const asking = { title: 'A question', attributes: { customer: 'a-17', priority: 3 } }
+  for (const { name } of tasks) {
+    const options = { owner: 'ann', ...(name === 'asks' && asking) }
+    ids[name] = (await holdfast.start(name, undefined, options)).taskId
+  }
   ids['moves'] = (await holdfast.start('listens', undefined)).taskId
   await untilIdle(holdfast)
   const [, second] = await holdfast.listCheckpoints(ids['imports'] as string)
@@ -126,6 +130,16 @@ const ROWS: readonly Row[] = [
     'tasks get',
     ({ ids }) => ['tasks', 'get', ids.imports],
     ...same({ out: /^status\tcompleted$/m, err: /--show-values/ }),
+  ],
+  [
+    'tasks list of an attribute',
+    () => ['tasks', 'list', '--attribute', 'customer=a-17', '--attribute', 'priority=3'],
+    ...same({ out: /^task-\w+\tinput_required\tasks\tann\t.*\tA question\n$/ }),
+  ],
+  [
+    'tasks set-attributes',
+    ({ ids }) => ['tasks', 'set-attributes', ids.listens, 'zip="8001"', 'n=-2', 'day=2026-01-31', 'no=null', '--json'],
+    ...same({ out: /"attributes":\{"day":"2026-01-31","n":-2,"zip":"8001"\}/ }),
   ],
   ['tasks get of no task', () => ['tasks', 'get', 'task-none'], ...same({ code: 3, err: /There is no task/ })],
   ['tasks steps', ({ ids }) => ['tasks', 'steps', ids.imports], ...same({ out: /\tstep\tread\t1\tcompleted\t/ })],

@@ -37,7 +37,13 @@ async function fixture(): Promise<Fixture> {
   const { holdfast, dir } = await openStore({ tasks: [talk, parent, changed] })
   const client = clientOf(dir)
   const asked = nextQuestion(holdfast)
-  const { taskId } = await client.startTask({ type: 'talk', input: 'input-value', owner: 'ann' })
+  const { taskId } = await client.startTask({
+    type: 'talk',
+    input: 'input-value',
+    owner: 'ann',
+    title: 'a talk',
+    attributes: { customer: 'a-17', priority: 3 },
+  })
   await asked
   const { checkpoints } = await client.listCheckpoints({ taskId })
   return { holdfast, client, taskId, checkpointIds: checkpoints.map(({ checkpointId }) => checkpointId) }
@@ -73,7 +79,10 @@ const CALLS: Record<RouteName, Call> = {
       order: 'newest',
       limit: 5,
       createdAfter: 1,
+      attributes: { customer: 'a-17', priority: 3 },
     }),
+  setAttributes: ({ client, taskId }) =>
+    client.setAttributes({ taskId, attributes: { phase: 'talks', priority: null } }),
   getTask: ({ client, taskId }) => client.getTask({ taskId }),
   listSteps: ({ client, taskId }) => client.listSteps({ taskId }),
   listCheckpoints: ({ client, taskId }) => client.listCheckpoints({ taskId }),

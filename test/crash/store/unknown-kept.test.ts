@@ -45,7 +45,7 @@ test('kinds of keys and of timers are left alone, whatever happens to the task t
   await holdfast.result(taskId)
   await holdfast.close()
   const later = [
-    `ix/a/colour/red/${taskId}`,
+    `ix/z/colour/red/${taskId}`,
     `lease/${live}/0001`,
     `attribute/${taskId}/colour`,
     `request/${taskId}`,

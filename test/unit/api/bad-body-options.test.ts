@@ -10,7 +10,7 @@ import { AUDIT_OPTIONS } from '../../../src/api/audit.js'
 import { LIST_OPTIONS } from '../../../src/api/list.js'
 import { STEP_OPTIONS } from '../../../src/engine/calls/checked-step.js'
 import { CALL_OPTIONS } from '../../../src/engine/checks/call-options.js'
-import { START_OPTIONS } from '../../../src/engine/lifecycle/start.js'
+import { START_OPTIONS } from '../../../src/engine/checks/start-options.js'
 import {
   type ChildOptions,
   defineTask,
@@ -144,6 +144,12 @@ const BODY_ARGUMENTS: [string, readonly unknown[], (task: TaskContext, value: ne
   ],
   ['the ID of restoreCheckpoint', text(256), (task, id) => task.restoreCheckpoint(id), /`checkpointId` to be/],
   ['the ID of patched', NAME, (task, id) => task.patched(id), /`id` to be/],
+  [
+    'the attributes of setAttributes',
+    [undefined, ...OBJECT, { '': 1 }, { a: [] }, { a: Number.NaN }, { a: 'x'.repeat(65) }],
+    (task, attributes) => task.setAttributes(attributes),
+    /`attributes\b.*` to be/,
+  ],
   [
     'the progress',
     [undefined, ...OBJECT],

@@ -10,7 +10,7 @@ import { AUDIT_OPTIONS } from '../../../src/api/audit.js'
 import { LIST_OPTIONS } from '../../../src/api/list.js'
 import { STATS_OPTIONS } from '../../../src/api/stats.js'
 import { CALL_OPTIONS } from '../../../src/engine/checks/call-options.js'
-import { START_OPTIONS } from '../../../src/engine/lifecycle/start.js'
+import { START_OPTIONS } from '../../../src/engine/checks/start-options.js'
 import { COMPACT_OPTIONS } from '../../../src/engine/retention/compact-store.js'
 import {
   type AuditOptions,
@@ -54,12 +54,19 @@ import {
 
 const OWNER = text(256)
 const KEY = text(256)
+const ATTRIBUTES = [
+  ...[5, 'x', null, true, [], new Map([['a', 1]])],
+  ...[{ '': 1 }, { ['x'.repeat(65)]: 1 }, { 'a\n': 1 }, { a: {} }, { a: 5n }, { a: Number.NaN }, { a: 'é'.repeat(33) }],
+  ...[{ a: 'a\0' }, Object.fromEntries(Array.from({ length: 9 }, (_, n) => [`a${n}`, n]))],
+]
 const START: Rows<StartOptions> = {
   owner: OWNER,
   idempotencyKey: KEY,
   ttl: DURATION,
   deadline: INSTANT,
   priority: [101, -101, 0.5, Number.NaN, Number.POSITIVE_INFINITY, '5', ...NOTHING_ELSE],
+  title: text(256),
+  attributes: ATTRIBUTES,
 }
 const OWNED: Rows<OwnerOption> = { owner: OWNER }
 
@@ -128,6 +135,7 @@ const CALLS = {
       parent: ['', 'task-', 'other', 5, {}, ...NOTHING_ELSE],
       createdAfter: INSTANT,
       createdBefore: INSTANT,
+      attributes: [...ATTRIBUTES, {}, { a: null }, { a: undefined }, { a: 1, b: 2, c: 3 }],
       order: ['', 'descending', 5, {}, ...NOTHING_ELSE],
       limit: [...COUNT, 1_001],
       cursor: ['nonsense', '', 5, null, {}],
@@ -174,6 +182,12 @@ const CALLS = {
     run: (f, o) => f.holdfast.explain(f.sleeping, o),
   },
   retry: { call: 'retry', names: CALL_OPTIONS.owner, rows: OWNED, run: (f, o) => f.holdfast.retry(f.sleeping, o) },
+  setAttributes: {
+    call: 'setAttributes',
+    names: CALL_OPTIONS.owner,
+    rows: OWNED,
+    run: (f, o) => f.holdfast.setAttributes(f.sleeping, { a: 1 }, o),
+  },
   delete: { call: 'delete', names: CALL_OPTIONS.owner, rows: OWNED, run: (f, o) => f.holdfast.delete(f.settled, o) },
   resume: { call: 'resume', names: CALL_OPTIONS.owner, rows: OWNED, run: (f, o) => f.holdfast.resume(f.sleeping, o) },
   saveCheckpoint: {
@@ -198,7 +212,13 @@ const CALLS = {
   createSessionTask: {
     call: 'createSessionTask',
     names: CALL_OPTIONS.session,
-    rows: { owner: OWNER, type: [undefined, ...text(128)], ttl: DURATION } satisfies Rows<SessionTaskOptions>,
+    rows: {
+      owner: OWNER,
+      type: [undefined, ...text(128)],
+      ttl: DURATION,
+      title: text(256),
+      attributes: ATTRIBUTES,
+    } satisfies Rows<SessionTaskOptions>,
     good: { type: 'talk' },
     run: (f, o) => f.holdfast.createSessionTask(o),
   },
@@ -312,6 +332,7 @@ describe('a call on an instance', () => {
       'constructor',
       'explain',
       'retry',
+      'setAttributes',
       'delete',
       'get',
       'respond',

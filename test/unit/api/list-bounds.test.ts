@@ -10,6 +10,7 @@ import type { Holdfast, ListOptions } from '../../../src/index.js'
 import type { Level, LevelRange } from '../../../src/store/disk/level.js'
 import { LIST_BOUNDS, type ListBounds, listHeads } from '../../../src/store/list.js'
 import { toWrites } from '../../../src/store/operations.js'
+import type { TaskAttributes } from '../../../src/task/attributes.js'
 import { createSettled, createTask } from '../../../src/task/decisions/create.js'
 import type { TaskHead } from '../../../src/task/head.js'
 import type { ListQuery } from '../../../src/task/list-query.js'
@@ -58,7 +59,7 @@ class CountingDisk extends MemoryDisk {
   }
 
   /** Settled tasks, one a second: of two owners, two types and three outcomes, most of them children. Every twenty are alike. */
-  fill(count: number, { owner, type = 'a', outcomes = OUTCOMES }: Filled = {}): void {
+  fill(count: number, { owner, type = 'a', outcomes = OUTCOMES, attributes }: Filled = {}): void {
     const ids = createIds()
     for (let n = 0; n < count; n++) {
       const at = START + n * 1_000
@@ -70,6 +71,7 @@ class CountingDisk extends MemoryDisk {
           owner: owner ?? ['ann', 'bob'][n % 2],
           type: n % 20 < 10 ? type : 'b',
           parentId: n % 4 < 3 ? PARENT : undefined,
+          attributes: attributes?.(n) ?? { even: n % 2 === 0, fifth: n % 5, customer: `c${n % 40}` },
         },
         at,
       )
@@ -87,6 +89,7 @@ interface Filled {
   readonly owner?: string
   readonly type?: string
   readonly outcomes?: readonly Outcome[]
+  readonly attributes?: (n: number) => TaskAttributes
 }
 
 async function opened(count: number, filled?: Filled): Promise<{ disk: CountingDisk; holdfast: Holdfast }> {
@@ -144,6 +147,25 @@ describe('the first page', () => {
     await Promise.all([few, many].map(({ holdfast }) => holdfast.close()))
   })
 
+  test('by attributes reads few keys of 20,000 settled tasks', async () => {
+    const { disk, holdfast } = await opened(20_000)
+    const lists: ListOptions[] = [
+      { attributes: { even: true } },
+      { attributes: { even: true, fifth: 2 } },
+      { attributes: { even: true, fifth: 0 }, owner: 'ann', type: 'a' },
+      { attributes: { fifth: 1 }, parent: PARENT, status: 'completed' },
+      { attributes: { fifth: 1, even: 'true' } },
+    ]
+    for (const order of ['oldest', 'newest'] as const) {
+      for (const filter of lists) {
+        const options = { ...filter, order, limit: 2 }
+        const keys = sum(await reading(disk, () => holdfast.list(options)))
+        expect(keys, JSON.stringify(options)).toBeLessThanOrEqual(100)
+      }
+    }
+    await holdfast.close()
+  })
+
   test('reads no other heads than those of its tasks, where the index answers', async () => {
     const { disk, holdfast } = await opened(1_000)
     for (const filter of [{ owner: 'ann' }, { type: 'a' }, { status: 'failed' }, { parent: PARENT }] as const) {
@@ -154,6 +176,66 @@ describe('the first page', () => {
       expect(ix).toBeGreaterThanOrEqual(11)
       expect(new Set(Object.values(heads)), JSON.stringify(heads)).toEqual(new Set([10]))
     }
+    await holdfast.close()
+  })
+})
+
+describe('two attributes', () => {
+  test('that no task has both take little to find out, where the tasks of one follow those of the other', async () => {
+    const attributes = (n: number): TaskAttributes => (n < 5_000 ? { old: true } : { young: true })
+    const { disk, holdfast } = await opened(10_000, { attributes })
+    for (const order of ['oldest', 'newest'] as const) {
+      const reads = await reading(disk, async () => {
+        const page = await holdfast.list({ attributes: { old: true, young: true }, order })
+        expect(page).toEqual({ tasks: [], cursor: undefined })
+      })
+      expect(sum(reads)).toBeLessThan(300)
+    }
+    await holdfast.close()
+  })
+
+  test('that many tasks have, and none has both, take several calls that end, each of a limited number of entries', async () => {
+    const { disk, holdfast } = await opened(12_000, { attributes: (n) => ({ [n % 2 === 0 ? 'a' : 'b']: 1 }) })
+    let calls = 0
+    let cursor: string | undefined
+    do {
+      const reads = await reading(disk, async () => {
+        const page = await holdfast.list({ attributes: { a: 1, b: 1 }, cursor })
+        expect(page.tasks).toEqual([])
+        cursor = page.cursor
+      })
+      expect(Math.max(...reads)).toBeLessThanOrEqual(LIST_BOUNDS.entriesPerSlice)
+      expect(sum(reads)).toBeLessThanOrEqual(LIST_BOUNDS.entriesPerCall + 3 * LIST_BOUNDS.entriesPerSlice)
+      calls++
+    } while (cursor !== undefined)
+    expect(calls).toBeGreaterThan(1)
+    expect(calls).toBeLessThan(4)
+    await holdfast.close()
+  })
+
+  test('of an owner with few tasks are found by the index of the owner, among many tasks of others', async () => {
+    const disk = new CountingDisk()
+    const attributes = () => ({ region: 'eu' })
+    disk.fill(6_000, { owner: 'ann', attributes })
+    disk.fill(3, { owner: 'bob', attributes })
+    const holdfast = await openInMemory({ disk })
+    const found: string[] = []
+    const reads = await reading(disk, async () => {
+      const page = await holdfast.list({ attributes: { region: 'eu' }, owner: 'bob' })
+      expect(page.cursor).toBeUndefined()
+      found.push(...page.tasks.map(({ owner }) => `${owner}`))
+    })
+    expect(found).toEqual(['bob', 'bob', 'bob'])
+    expect(sum(reads)).toBeLessThan(600)
+    await holdfast.close()
+  })
+
+  test('are found in entries of which one is damaged, without its task', async () => {
+    const { disk, holdfast } = await opened(20, { attributes: () => ({ a: 1 }) })
+    const key = [...disk.content.keys()].filter((each) => each.startsWith('ix/a/'))[7] as string
+    disk.damage(key, 'rot')
+    const { tasks } = await holdfast.list({ attributes: { a: 1 } })
+    expect(tasks).toHaveLength(19)
     await holdfast.close()
   })
 })
@@ -313,6 +395,7 @@ describe('a cursor', () => {
       { status: undefined },
       { type: 'b' },
       { parent: PARENT },
+      { attributes: { even: true } },
       { createdAfter: START + 1 },
       { createdBefore: undefined },
       { order: 'newest' },

@@ -10,6 +10,21 @@ import { ManualClock, MemoryDisk, openInMemory, untilIdle } from '../../../src/t
 const START = Date.UTC(2026, 0, 1)
 const OWNERS = [undefined, 'ann', 'bob/%'] as const
 const TYPES = ['a', 'b/c', 'parent', 'undoes', 'busy'] as const
+/** Attributes of a task by a number: most have some. */
+const attributesBy = (n: number) => ({
+  colour: ['red', 'blue/%', null][n % 3],
+  size: [1, 2, '1', undefined][n % 4],
+  even: n % 2 === 0,
+})
+const WANTED: readonly NonNullable<ListOptions['attributes']>[] = [
+  { colour: 'red' },
+  { size: 1 },
+  { size: '1' },
+  { even: true, colour: 'red' },
+  { size: 2, even: false },
+  { even: true, size: 1 },
+  { colour: 'blue/%', size: 'none' },
+]
 const STATUSES = ['pending', 'running', 'input_required', 'completed', 'failed', 'cancelled'] as const
 
 /** Waits for the message that says how it ends. */
@@ -49,7 +64,10 @@ class World {
   /** Starts a task of each type for each owner, and brings them into every status there is. */
   async startOneOfEach(): Promise<void> {
     const { holdfast } = this
-    for (const type of TYPES) for (const owner of OWNERS) await holdfast.start(type, null, { owner })
+    let n = 0
+    for (const type of TYPES) {
+      for (const owner of OWNERS) await holdfast.start(type, null, { owner, attributes: attributesBy(n++) })
+    }
     await untilIdle(holdfast)
     const [completes, fails, cancelled] = (await holdfast.list({ type: 'a' })).tasks
     await holdfast.send(completes?.taskId as string, 'end', 'complete')
@@ -65,10 +83,12 @@ class World {
     const taskId = known[at % known.length] ?? 'task-none'
     const ignore = () => {}
     if (kind === 'start') {
-      const options = { owner: OWNERS[owner], ttl: at % 3 === 0 ? ('3m' as const) : undefined }
+      const ttl = at % 3 === 0 ? ('3m' as const) : undefined
+      const options = { owner: OWNERS[owner], ttl, attributes: attributesBy(at) }
       await holdfast.start(TYPES[type] as string, null, options)
     } else if (kind === 'cancel') await holdfast.cancel(taskId).catch(ignore)
     else if (kind === 'end') await holdfast.send(taskId, 'end', at % 2 === 0 ? 'fail' : 'complete').catch(ignore)
+    else if (kind === 'set') await holdfast.setAttributes(taskId, attributesBy(at)).catch(ignore)
     else if (kind === 'answer') await holdfast.respond(taskId, { question: 1 }).catch(ignore)
     else if (kind === 'wait') await this.clock.advance((at % 90) * 1_000)
     else {
@@ -90,7 +110,7 @@ class World {
 }
 
 interface Action {
-  readonly kind: 'start' | 'cancel' | 'end' | 'answer' | 'wait' | 'restart'
+  readonly kind: 'start' | 'cancel' | 'end' | 'set' | 'answer' | 'wait' | 'restart'
   readonly at: number
   readonly owner: number
   readonly type: number
@@ -103,12 +123,12 @@ const action = (kinds: readonly Action['kind'][]): fc.Arbitrary<Action> =>
     owner: fc.nat(OWNERS.length - 1),
     type: fc.nat(TYPES.length - 1),
   })
-const MOST_START = ['start', 'start', 'start', 'end', 'cancel', 'answer', 'wait'] as const
+const MOST_START = ['start', 'start', 'start', 'end', 'cancel', 'set', 'answer', 'wait'] as const
 
 /** The tasks that these options ask for, as anybody would find them. */
 function asked(
   all: readonly TaskView[],
-  { owner, status, type, parent, createdAfter, createdBefore, order }: ListOptions,
+  { owner, status, type, parent, createdAfter, createdBefore, attributes = {}, order }: ListOptions,
 ) {
   const statuses = status === undefined ? STATUSES : ([status].flat() as TaskStatus[])
   const found = all.filter(
@@ -118,7 +138,8 @@ function asked(
       (type === undefined || task.type === type) &&
       (parent === undefined || task.parentId === parent) &&
       (createdAfter === undefined || task.createdAt >= Number(createdAfter)) &&
-      (createdBefore === undefined || task.createdAt < Number(createdBefore)),
+      (createdBefore === undefined || task.createdAt < Number(createdBefore)) &&
+      Object.entries(attributes).every(([name, value]) => task.attributes?.[name] === value),
   )
   return (order === 'newest' ? found.reverse() : found).map(({ taskId }) => taskId)
 }
@@ -154,6 +175,7 @@ describe('list', () => {
       parent: fc.nat(1_000),
       createdAfter: instant,
       createdBefore: instant,
+      attributes: fc.constantFrom(...WANTED),
     })
     const trial = fc.tuple(population, fc.array(values, { minLength: 8, maxLength: 8 }), fc.integer({ min: 1, max: 9 }))
     await fc.assert(
@@ -171,7 +193,7 @@ describe('list', () => {
             .add(type)
             .add(parentId && 'child')
         const parents = all.filter(({ type }) => type === 'parent')
-        for (let combination = 0; combination < 128; combination++) {
+        for (let combination = 0; combination < 256; combination++) {
           const has = (filter: number) => (combination & (1 << filter)) !== 0
           for (const value of values.slice(combination % 4, (combination % 4) + 2)) {
             const options: ListOptions = {
@@ -181,6 +203,7 @@ describe('list', () => {
               parent: has(3) ? parents[value.parent % parents.length]?.taskId : undefined,
               createdAfter: has(4) ? value.createdAfter : undefined,
               createdBefore: has(5) ? value.createdBefore : undefined,
+              attributes: has(7) ? value.attributes : undefined,
               order: has(6) ? 'newest' : 'oldest',
               limit,
             }
@@ -198,6 +221,7 @@ describe('list', () => {
       owner: optional(fc.constantFrom('ann', 'bob/%')),
       status: optional(someStatuses),
       type: optional(fc.constantFrom(...TYPES)),
+      attributes: optional(fc.constantFrom(...WANTED)),
       order: fc.constantFrom('oldest' as const, 'newest' as const),
       limit: fc.integer({ min: 1, max: 6 }),
     })

@@ -25,6 +25,8 @@ const named = createTask(
     deadlineAt: 8,
     timeoutMs: 7,
     priority: -1,
+    title: 'Lamp "1"',
+    attributes: { customer: 'a-17', priority: 3, urgent: false },
     idempotency: { key: 'k', fingerprint: 'f' },
     inputText: '1',
     parentId: 'task-0',
@@ -44,6 +46,7 @@ const moved: TaskHead = {
   completedSteps: 9,
   checkpoints: { body: 10, client: 11 },
   bytes: { kept: 12, prunable: 13 },
+  changedAttributes: { customer: 'b-1' },
   progress: { done: 1, message: 'half' },
   hasStepStates: true,
   wakeAt: 99,
@@ -82,12 +85,12 @@ test('the moving part has nothing that never changes, and is small', () => {
 describe('a field that this version does not know', () => {
   test('of the moving part is in the head, and in what is written next', () => {
     const row = JSON.parse(encodeMovingPart(moved)) as unknown[]
-    const later = [...row.slice(0, 19), { ...(row[19] as object), title: 'T', attributes: { a: [1] } }]
+    const later = [...row.slice(0, 19), { ...(row[19] as object), title: 'T', colours: { a: [1] } }]
     const head = joinParts(decodeMovingPart('task-1', 1, JSON.stringify(later)) as never, encodeFixedPart(moved))
-    expect(head).toMatchObject({ laterFields: { title: 'T', attributes: { a: [1] } }, wakeAt: 99 })
+    expect(head).toMatchObject({ laterFields: { title: 'T', colours: { a: [1] } }, wakeAt: 99 })
     const next = transition(head, { kind: 'resume', by: 'admin' }, 80).head
     expect(JSON.parse(encodeMovingPart(next)) as unknown[]).toMatchObject({
-      19: { title: 'T', attributes: { a: [1] } },
+      19: { title: 'T', colours: { a: [1] } },
     })
   })
 

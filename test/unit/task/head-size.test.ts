@@ -3,6 +3,7 @@
 // is added to `TaskHead` doesn't compile until it is here.
 import { describe, expect, test } from 'vitest'
 import { ERROR_CODES, type ErrorCode } from '../../../src/base/errors.js'
+import { ATTRIBUTE_BYTES_MAX, ATTRIBUTES_MAX, checkAttributes } from '../../../src/task/attributes.js'
 import { createTask, type NewTask } from '../../../src/task/decisions/create.js'
 import { transition } from '../../../src/task/decisions/transition.js'
 import {
@@ -14,11 +15,11 @@ import {
   PROGRESS_MESSAGE_BYTES_MAX,
   type TaskHead,
 } from '../../../src/task/head.js'
-import { encodeFixedPart, encodeMovingPart } from '../../../src/task/head-codec.js'
+import { encodeFixedPart, encodeMovingPart, limitedBytes } from '../../../src/task/head-codec.js'
 import { PREFIX } from '../../../src/task/log/segment.js'
 import { newTask } from '../../helpers/build-log.js'
 
-const bytesOf = (head: TaskHead) => Buffer.byteLength(encodeMovingPart(head))
+const bytesOf = (head: TaskHead) => limitedBytes(head, encodeMovingPart(head))
 
 /** More than a task can commit in three years at 10,000 a second. */
 const COUNT = 999_999_999_999
@@ -37,6 +38,8 @@ type Born =
   | 'ttlMs'
   | 'deadlineAt'
   | 'idempotencyKey'
+  | 'title'
+  | 'attributes'
   | 'hasInput'
   | 'seed'
   | 'parentId'
@@ -48,6 +51,12 @@ type Born =
 type Ended = 'sweeping' | 'settledAt' | 'cleanUp' | 'cleanUpReason' | 'stoppedBy' | 'error'
 
 const GROWN: Required<Omit<TaskHead, Born | Ended | 'parked' | 'begun' | 'triedWith' | 'laterFields'>> = {
+  // Quotes take two bytes each in JSON.
+  changedAttributes: checkAttributes(
+    Object.fromEntries(
+      Array.from({ length: ATTRIBUTES_MAX }, (_, n) => [`${n}`.padEnd(ATTRIBUTE_BYTES_MAX, '"'), '"'.repeat(64)]),
+    ),
+  ) as TaskHead['attributes'],
   status: 'input_required',
   updatedAt: NEVER,
   startedAt: NEVER,

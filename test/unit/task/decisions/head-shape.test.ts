@@ -16,6 +16,8 @@ const about: NewTask = {
   seed: 's',
   type: 'work',
   kind: 'body',
+  title: 'Lamp',
+  attributes: { customer: 'a' },
   durability: 'synced',
   startNow: false,
   by: 'admin',
@@ -23,9 +25,13 @@ const about: NewTask = {
 const place = { segment: PREFIX, scope: '', ask: 0, after: -1, name: 'load', number: 1 }
 const step = { kind: 'step', ...place, startedAt: 2, attempts: 1, value: '1', failed: undefined } as const
 
+const set = { kind: 'set', ...place, ask: 1, name: 'attributes', startedAt: 2 } as const
+
 const EVENTS: readonly TaskEvent[] = [
   { kind: 'start', run: 1, recovered: false, life: 1 },
   { kind: 'record', run: 1, record: step, progress: { done: 1 } },
+  { kind: 'set-attributes', attributes: { customer: 'a-17' }, by: 'admin' },
+  { kind: 'record', run: 1, record: set, beside: { attributes: { customer: null, phase: 2 } } },
   { kind: 'unload', run: 1, wakeAt: 9, listens: true },
   { kind: 'park', parked: { code: 'CODE_CHANGED', reason: 'x' } },
   { kind: 'resume', by: 'admin' },

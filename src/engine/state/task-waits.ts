@@ -4,7 +4,7 @@ import { NEVER, type TaskHead } from '../../task/head.js'
 import type { Ask } from '../../task/log/history.js'
 import { isOutstanding, type PendingRecord } from '../../task/log/pending-record.js'
 import { type NamedKind, nameIn } from '../../task/log/records.js'
-import type { ActiveRun } from '../state/slot-state.js'
+import type { ActiveRun } from './slot-state.js'
 
 /** A call that runs. */
 export interface RunningCall {
