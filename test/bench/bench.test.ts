@@ -151,11 +151,13 @@ test('`bench:check` compares two trees in pairs, and ends with 1 if this one is 
   expect(stdout).toMatch(/^ {2}\d\.\d{3} \(\d+\.\d{3}–\d+\.\d{3}\) {2}W1 processor time$/m)
   const { stdout: operator } = await check('--operator', '--least', '0.0001')
   expect(operator).toMatch(/^Against the operator API turned off, 2 pairs/)
+  const { stdout: telemetry } = await check('--telemetry', '--least', '0.0001')
+  expect(telemetry).toMatch(/^Against telemetry turned off, 2 pairs/)
   await expect(check('--least', '1000')).rejects.toMatchObject({
     code: 1,
     stdout: expect.stringContaining('W1 processor time: below 1000'),
   })
-})
+}, 120_000)
 
 test('`bench:operator` measures every call that reads, and the dry run of every call on many tasks', async () => {
   const options = ['--tasks', '300', '--calls', '1', '--json', '--dir', dir]

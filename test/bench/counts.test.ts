@@ -33,6 +33,6 @@ test('a task of W1 and one of W2 cost the same with the operator API on and noth
     return JSON.parse(stdout) as { operator: boolean; w1: Counts[string]; w2: Counts[string] }
   }
   const on = await measure('on')
-  expect(on).toMatchObject({ operator: true, w1: { batches: 52 }, w2: { batches: 7 } })
+  expect(on).toMatchObject({ operator: true, w1: { batches: 22 }, w2: { batches: 7 } })
   expect(on).toEqual({ ...(await measure('off')), operator: true })
 }, 60_000)
