@@ -320,11 +320,12 @@ describe('what an open reads', () => {
   const LOOKS_AT_SETTLED = 3 + 1
   const LIVE_ROWS = 3 + 1
 
-  test('only the heads of unfinished tasks, the chain of commits, and the newest value of the audit', async () => {
+  test('only unfinished heads, the chain of commits, the newest value of the audit, and the counters of hours', async () => {
     const { disk, machine } = await filled()
     await machine.open({ recover: 'manual' })
     await turns(50)
     expect([...disk.rows.keys()].filter((kind) => kind !== 'chain' && kind !== 'meta')).toEqual([
+      'hour',
       'audit',
       'live',
       'task',
@@ -332,6 +333,8 @@ describe('what an open reads', () => {
     ])
     // The newest value, which says how large the audit is.
     expect(disk.rows.get('audit')).toBe(1)
+    // One for each hour of the last 30 days in which a task settled.
+    expect(disk.rows.get('hour')).toBe(1)
     expect(disk.rows.get('live')).toBe(LIVE_ROWS)
     expect(disk.rows.get('task')).toBe(3)
     expect(disk.rows.get('done')).toBe(LOOKS_AT_SETTLED)
