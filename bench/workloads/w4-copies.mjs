@@ -49,10 +49,11 @@ const SPAN_MS = 60_000
 /**
  * Makes a store with about `settled` settled tasks in `dir`, half of them swept.
  * @param {string} dir @param {number} settled @param {number} templateTasks number of tasks of the template
+ * @param {typeof makeTemplate} make makes the template
  * @returns {Promise<{ kept: number, swept: number, records: number }>}
  */
-export async function fillStore(dir, settled, templateTasks) {
-  const made = await makeTemplate(dir, templateTasks)
+export async function fillStore(dir, settled, templateTasks, make = makeTemplate) {
+  const made = await make(dir, templateTasks)
   const perCopy = Object.values(made).reduce((sum, count) => sum + count, 0)
   const sweptDir = `${dir}-swept`
   cpSync(dir, sweptDir, { recursive: true })
