@@ -210,6 +210,8 @@ test(
     expect(faults).toEqual([])
 
     const holdfast = await Holdfast.open({ dir, tasks, logger: silentLogger })
+    // Each start may have been killed before a task did anything.
+    if (holdfast.recovery.heldReason !== undefined) await holdfast.recover()
     await holdfast.recovery.done
     await untilIdle(holdfast)
     for (const [taskId] of started) {
