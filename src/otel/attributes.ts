@@ -7,6 +7,8 @@ export const ATTRIBUTES = {
   taskId: 'holdfast.task.id',
   taskType: 'holdfast.task.type',
   taskOwner: 'holdfast.task.owner',
+  taskTitle: 'holdfast.task.title',
+  taskAttribute: 'holdfast.task.attribute',
   taskStatus: 'holdfast.task.status',
   statusFrom: 'holdfast.status.from',
   statusTo: 'holdfast.status.to',
@@ -43,8 +45,20 @@ export const MCP_ATTRIBUTES = {
 } as const
 
 /** The attributes of a task on a span. An attribute without a value is left out by the SDK. */
-export function taskAttributes({ taskId, type, owner }: SpanTask): Attributes {
-  return { [ATTRIBUTES.taskId]: taskId, [ATTRIBUTES.taskType]: type, [ATTRIBUTES.taskOwner]: owner }
+export function taskAttributes({ taskId, type, owner, ...shown }: SpanTask): Attributes {
+  const attributes: Attributes = {
+    [ATTRIBUTES.taskId]: taskId,
+    [ATTRIBUTES.taskType]: type,
+    [ATTRIBUTES.taskOwner]: owner,
+  }
+  addShown(attributes, shown)
+  return attributes
+}
+
+/** Adds the title of a task, and each of its attributes under a name of its own. */
+function addShown(to: Attributes, { title, attributes = {} }: Pick<SpanTask, 'title' | 'attributes'>): void {
+  if (title !== undefined) to[ATTRIBUTES.taskTitle] = title
+  for (const [name, value] of Object.entries(attributes)) to[`${ATTRIBUTES.taskAttribute}.${name}`] = value
 }
 
 /**
@@ -78,7 +92,11 @@ export function lastAttributes(about: SpanBegin, end: SpanEnd): Attributes {
     [ATTRIBUTES.error]: code,
   }
   switch (about.kind) {
+    case 'create':
+      addShown(attributes, about.task)
+      break
     case 'run':
+      addShown(attributes, about.task)
       attributes[ATTRIBUTES.run] = about.run
       attributes[ATTRIBUTES.runAttempt] = about.attempt
       attributes[ATTRIBUTES.recovered] = about.recovered

@@ -5,7 +5,8 @@
  * telemetry-1. Without telemetry, no function is called and nothing is allocated for it.
  * telemetry-2. No input, result, state, answer or message of an error is passed. An error is its code.
  */
-import type { TaskHead, TaskStatus } from './head.js'
+import type { TaskAttributes } from './attributes.js'
+import { attributesOf, type TaskHead, type TaskStatus } from './head.js'
 import { describeError, shortCodeOf } from './log/outcome.js'
 import type { Trace } from './trace.js'
 
@@ -39,6 +40,9 @@ export interface SpanTask {
   /** True for a session task, whose type its client may choose. */
   readonly isSession: boolean
   readonly owner: string | undefined
+  readonly title: string | undefined
+  /** The attributes of the task at the begin of the span. */
+  readonly attributes: TaskAttributes | undefined
 }
 
 /** A span that begins. */
@@ -159,13 +163,11 @@ export interface TaskFigure {
 }
 
 /** The task of a head, as spans show it. */
-export function spanTaskOf({
-  taskId,
-  type,
-  kind,
-  owner,
-}: Pick<TaskHead, 'taskId' | 'type' | 'kind' | 'owner'>): SpanTask {
-  return { taskId, type, isSession: kind === 'session', owner }
+export function spanTaskOf(
+  head: Pick<TaskHead, 'taskId' | 'type' | 'kind' | 'owner' | 'title' | 'attributes' | 'changedAttributes'>,
+): SpanTask {
+  const { taskId, type, kind, owner, title } = head
+  return { taskId, type, isSession: kind === 'session', owner, title, attributes: attributesOf(head) }
 }
 
 const CODE = /^[A-Za-z0-9_.:-]{1,60}$/

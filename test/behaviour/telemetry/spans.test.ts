@@ -75,6 +75,26 @@ describe('a task', () => {
     expect(sdk.parentOf(complete)).toBe(run)
   })
 
+  test('has its title and its attributes on its spans but those of steps, as they are when a span begins', async () => {
+    const sdk = new TestSdk()
+    const marks = defineTask({ name: 'marks' }, async (task) => {
+      await task.step('pack', () => 1)
+      await task.setAttributes({ customer: null, packed: true })
+    })
+    const holdfast = await openInMemory({ tasks: [marks], telemetry: sdk.telemetry })
+    const about = { title: 'Lamp for Ann', attributes: { customer: 'a-17', priority: 3 } }
+    await holdfast.result((await holdfast.start(marks, undefined, about)).taskId)
+    await holdfast.close()
+    const shownBy = ({ attributes }: ReadableSpan) =>
+      Object.fromEntries(Object.entries(attributes).filter(([name]) => /task\.(title|attribute)/.test(name)))
+    const title = { 'holdfast.task.title': 'Lamp for Ann', 'holdfast.task.attribute.priority': 3 }
+    const before = { ...title, 'holdfast.task.attribute.customer': 'a-17' }
+    expect(shownBy(sdk.one('task.create'))).toEqual(before)
+    expect(shownBy(sdk.one('holdfast.task.run'))).toEqual(before)
+    expect(shownBy(sdk.one('holdfast.step'))).toEqual({})
+    expect(shownBy(sdk.one('task.complete'))).toEqual({ ...title, 'holdfast.task.attribute.packed': true })
+  })
+
   test('shows no value of an input, a result or a message in any span', async () => {
     const sdk = new TestSdk()
     const fails = defineTask({ name: 'fails' }, async (task, _: string) => {
