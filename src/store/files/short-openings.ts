@@ -44,7 +44,7 @@ export async function countOpening(dir: string, { clock, logger, counts, assertH
   const path = join(dir, OPENING_FILE)
   let short = await readCount(path)
   if (short >= SHORT_OPENINGS_MAX) {
-    logger.warn('The last openings of the store ended within 10 seconds. Its tables are checked before this one.', {
+    logger.info('The last openings of the store ended within 10 seconds. Its tables are checked before this one.', {
       dir,
     })
     await assertTables(dir)
