@@ -89,6 +89,8 @@ function partsOf({ args }: Call): { strings: Buffer[]; descriptor: string } {
 class File {
   bytes = Buffer.alloc(0)
   synced = Buffer.alloc(0)
+  /** Number of the sync that made `synced` durable. Syncs are numbered as they begin. */
+  syncedBy = 0
 
   write(bytes: Buffer, at: number): void {
     const grown = Buffer.alloc(Math.max(this.bytes.length, at + bytes.length))
@@ -101,6 +103,7 @@ class File {
 class Directory {
   names = new Map<string, File | Directory>()
   synced = new Map<string, File | Directory>()
+  syncedBy = 0
 }
 
 /** What a power cut leaves, and how many commits were acknowledged by then. */
@@ -132,12 +135,13 @@ export function* statesOf(trace: string, root: string, acknowledgements: string)
   let acknowledged = 0
   const state = (): State => ({ acknowledged, restore: durable(top) })
   const syncs = new Map<Call, () => void>()
+  let begun = 0
   for (const { at, call } of stepsOf(trace)) {
     const { strings, descriptor } = partsOf(call)
     if (at === 'begin') {
       if (call.name === 'write' && descriptor === acknowledgements) acknowledged++
       // What a sync makes durable is what was there when it began; that it did, is so when it ends.
-      if (/sync$/.test(call.name)) syncs.set(call, syncing(find(top, root, descriptor)))
+      if (/sync$/.test(call.name)) syncs.set(call, syncing(find(top, root, descriptor), ++begun))
       continue
     }
     if (call.result < 0 || !Number.isFinite(call.result)) continue
@@ -153,16 +157,14 @@ export function* statesOf(trace: string, root: string, acknowledgements: string)
   yield state()
 }
 
-function syncing(node: File | Directory | undefined): () => void {
-  if (node instanceof Directory) {
-    const names = new Map(node.names)
-    return () => {
-      node.synced = names
-    }
-  }
-  const bytes = node?.bytes
+/** Notes what a sync makes durable. One that began earlier and ends later than another takes nothing back. */
+function syncing(node: File | Directory | undefined, number: number): () => void {
+  const durableNow = node instanceof Directory ? new Map(node.names) : node?.bytes
   return () => {
-    if (node && bytes) node.synced = bytes
+    if (!node || !durableNow || node.syncedBy > number) return
+    node.syncedBy = number
+    if (node instanceof Directory) node.synced = durableNow as Directory['synced']
+    else node.synced = durableNow as Buffer<ArrayBuffer>
   }
 }
 
