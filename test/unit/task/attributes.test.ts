@@ -8,6 +8,7 @@ import {
   checkAttributes,
   checkWanted,
   hasAttributes,
+  isTitleAndAttributes,
   mergeAttributes,
 } from '../../../src/task/attributes.js'
 
@@ -97,4 +98,17 @@ test('two attributes share a range of keys only if they are equal', () => {
       expect(first.split('/')).toHaveLength(5)
     }),
   )
+})
+
+test.each([
+  ['neither', undefined, undefined, true],
+  ['both', 'Lamp for Ann', { customer: 'a-17' }, true],
+  ['a title that is too long', 'x'.repeat(257), undefined, false],
+  ['a title that is no text', 7, undefined, false],
+  ['attributes that are no object', undefined, 'a-17', false],
+  ['a value that is no attribute', undefined, { customer: [1] }, false],
+  ['a value that removes an attribute', undefined, { customer: null }, false],
+  ['more than fit', undefined, numbered(9), false],
+])('a file with %s is read as far as a head may have it', (_, title, attributes, isRight) => {
+  expect(isTitleAndAttributes(title, attributes)).toBe(isRight)
 })
