@@ -72,7 +72,7 @@ export interface StatsOptions {
 
 /** A window of full hours (UTC), and its service levels. Instants are milliseconds since the epoch. */
 export interface StatsWindow {
-  /** Beginning of the first hour. Later than it was asked for if older hours are not kept. */
+  /** Beginning of the first hour. Later than requested if older hours are not kept. */
   readonly from: number
   /** End of the last hour. */
   readonly to: number

@@ -91,7 +91,7 @@ export class Instruments {
   /** Reads figures whenever metrics are collected. Returns a function that ends this. */
   observe(figures: TelemetryFigures): () => void {
     const instruments = [this.#tasks, this.#parked, this.#storeBytes]
-    // What was observed once, by its attributes as JSON: an SDK repeats the last value of a series that is left out.
+    // Series that were observed, as their attributes in JSON. An SDK repeats the last value of a series that is left out.
     const seen = new Set<string>()
     const read = async (result: BatchObservableResult) => {
       const missing = new Set(seen)

@@ -1,6 +1,6 @@
 /**
- * Goal: what `verify` and `repair` say of each kind of damage stays the same from version to version.
- * Method: each store of data/damaged is copied and read; its reports stand beside it (make-damaged.ts).
+ * Goal: `verify` and `repair` report each kind of damage in the same way from version to version.
+ * Method: each store of data/damaged is copied and read; its reports are in the same folder (make-damaged.ts).
  */
 import { cp, mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

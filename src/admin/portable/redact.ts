@@ -1,6 +1,7 @@
 /**
  * Redacts the records of a task, for a bug report: inputs, results, states, messages, questions, texts of errors, owners and
- * idempotency keys are replaced. Titles and attributes are left out. Names of types, steps, inputs and messages, codes, sizes and instants stay. Pure.
+ * idempotency keys are replaced. Titles and attributes are left out. Names of types, steps, inputs and messages, codes, sizes and
+ * instants stay. Pure.
  *
  * redact-1. A field, and a kind of record, stays only if it is named here. So a field that a later version adds is left out.
  */

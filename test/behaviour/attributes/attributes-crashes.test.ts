@@ -9,7 +9,7 @@ import { everyCrash } from '../../helpers/every-crash.js'
 
 const indexed = (disk: MemoryDisk) => [...disk.content.keys()].filter((key) => key.startsWith('ix/a/'))
 
-test('the same attributes come of every crash, each is found by the index, and none is left after the sweep', async () => {
+test('the attributes are the same after every crash, each is found by the index, and none is left after the sweep', async () => {
   const { calm, crashed } = await everyCrash({
     effects: () => undefined,
     tasks: () => [

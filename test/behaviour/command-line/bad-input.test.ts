@@ -20,10 +20,10 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { verify } from '../../../src/admin/index.js'
-import { run } from '../../../src/cli/program.js'
 import { EXIT_CODES } from '../../../src/cli/terminal/exit-codes.js'
 import { Holdfast, silentLogger } from '../../../src/index.js'
 import { operatorClient } from '../../../src/operator/index.js'
+import { runCommandLine } from '../../helpers/command-line.js'
 import { contentOf, fill, storeTasks } from '../../helpers/stores.js'
 
 const PROGRAM = fileURLToPath(new URL('../../../dist/cli/main.js', import.meta.url))
@@ -54,24 +54,8 @@ beforeEach(async () => {
 
 /** Runs a command that ends with a sentence and the code. Returns the sentence. */
 async function refused(code: number, ...args: string[]): Promise<string> {
-  const written: string[] = []
-  const errors: string[] = []
-  const ended = await run(
-    {
-      env: {},
-      isTerminal: false,
-      now: Date.now,
-      write: (text) => void written.push(text),
-      writeError: (text) => void errors.push(text),
-      confirm: async () => false,
-      interrupted: new AbortController().signal,
-      readInput: async () => '',
-    },
-    '0.0.0-test',
-    args,
-  )
-  const said = errors.join('')
-  expect({ ended, out: written.join('') }, said).toEqual({ ended: code, out: '' })
+  const { code: ended, out, err: said } = await runCommandLine(args)
+  expect({ ended, out }, said).toEqual({ ended: code, out: '' })
   expect(Object.keys(EXIT_CODES)).toContain(String(code))
   // The library for command lines says `error:` of what it does not know.
   expect(said).toMatch(/^holdfast: [A-Z'`].*\.\n$|^error: .*\n$/s)

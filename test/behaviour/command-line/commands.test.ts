@@ -6,12 +6,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createBackup, exportTask } from '../../../src/admin/index.js'
-import { programFor, run } from '../../../src/cli/program.js'
+import { programFor } from '../../../src/cli/program.js'
 import type { Terminal } from '../../../src/cli/terminal/context.js'
 import { EXIT_CODES } from '../../../src/cli/terminal/exit-codes.js'
 import type { Command } from '../../../src/cli/terminal/packages.js'
 import { defineTask, Holdfast, silentLogger } from '../../../src/index.js'
 import { untilIdle } from '../../../src/testing/index.js'
+import { runCommandLine as command } from '../../helpers/command-line.js'
 import { alter } from '../../helpers/stores.js'
 
 const tasks = [
@@ -32,44 +33,6 @@ const gone = defineTask({ name: 'gone' }, (task) => task.receive('go'))
 
 const base = mkdtempSync(join(tmpdir(), 'holdfast-cli-'))
 afterAll(() => rmSync(base, { recursive: true, force: true }))
-
-interface Ran {
-  readonly code: number
-  readonly out: string
-  readonly err: string
-}
-
-interface CommandOptions {
-  readonly isTerminal?: boolean
-  readonly input?: string
-  readonly env?: Record<string, string>
-  readonly until?: RegExp | undefined
-}
-
-/** Runs a command line as a process would, with what it writes in its streams. `until` interrupts it once it printed that. */
-async function command(
-  args: readonly string[],
-  { isTerminal = false, input = '', env = {}, until }: CommandOptions = {},
-): Promise<Ran> {
-  const written: string[] = []
-  const errors: string[] = []
-  const interrupted = new AbortController()
-  const terminal: Terminal = {
-    env,
-    isTerminal,
-    now: Date.now,
-    write(text) {
-      written.push(text)
-      if (until?.test(text)) interrupted.abort(new Error('interrupted'))
-    },
-    writeError: (text) => void errors.push(text),
-    confirm: async () => false,
-    interrupted: interrupted.signal,
-    readInput: async () => input,
-  }
-  const code = await run(terminal, '0.0.0-test', args)
-  return { code, out: written.join(''), err: errors.join('') }
-}
 
 /** The tasks of a store, by their type. */
 type Ids = Readonly<Record<'imports' | 'asks' | 'flaky' | 'listens' | 'gone' | 'moves', string>>

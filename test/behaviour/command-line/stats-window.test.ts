@@ -5,8 +5,8 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { run } from '../../../src/cli/program.js'
 import { defineTask, Holdfast, silentLogger } from '../../../src/index.js'
+import { runCommandLine } from '../../helpers/command-line.js'
 
 const quick = defineTask({ name: 'quick' }, (task) => task.step('a', () => 1))
 const base = mkdtempSync(join(tmpdir(), 'holdfast-stats-'))
@@ -22,21 +22,7 @@ afterAll(async () => {
   rmSync(base, { recursive: true, force: true })
 })
 
-async function stats(...args: string[]) {
-  const [written, errors]: [string[], string[]] = [[], []]
-  const terminal = {
-    env: {},
-    isTerminal: false,
-    now: Date.now,
-    write: (text: string) => void written.push(text),
-    writeError: (text: string) => void errors.push(text),
-    confirm: async () => false,
-    interrupted: new AbortController().signal,
-    readInput: async () => '',
-  }
-  const code = await run(terminal, '0.0.0-test', ['--dir', dir, 'stats', ...args])
-  return { code, out: written.join(''), err: errors.join('') }
-}
+const stats = (...args: string[]) => runCommandLine(['--dir', dir, 'stats', ...args])
 
 describe.each(['with a server', 'without one'])('%s', (mode) => {
   beforeAll(async () => {

@@ -297,7 +297,7 @@ describe('the counters of an hour', () => {
     await clock.advance(MINUTE)
     await untilIdle(holdfast)
     expect(hourKeys(disk)).toEqual([])
-    // What is counted after that begins at zero.
+    // The counters begin again at zero.
     await run(holdfast)
     expect(Object.values(hoursOf(disk))).toEqual([{ completed: 1, shortCompleted: 1 }])
   })

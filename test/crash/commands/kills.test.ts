@@ -18,8 +18,8 @@ import { verify } from 'holdfast/admin'
 import { untilIdle } from 'holdfast/testing'
 import { afterAll, expect, test } from 'vitest'
 import { partsOf } from '../../../src/admin/read-backup.js'
-import { run } from '../../../src/cli/program.js'
 import { EXIT_CODES } from '../../../src/cli/terminal/exit-codes.js'
+import { runCommandLine } from '../../helpers/command-line.js'
 import { randomOf } from '../../helpers/simulation.js'
 import { tasksOf } from './tasks.mjs'
 
@@ -61,20 +61,7 @@ const NOTHING_DONE = Object.entries(EXIT_CODES).flatMap(([code, meaning]) =>
 
 /** Runs a command, and notes an end that no page describes. */
 async function command(...args: string[]): Promise<Ran> {
-  const written: string[] = []
-  const errors: string[] = []
-  const terminal = {
-    env: {},
-    isTerminal: false,
-    now: Date.now,
-    write: (text: string) => void written.push(text),
-    writeError: (text: string) => void errors.push(text),
-    confirm: async () => false,
-    interrupted: new AbortController().signal,
-    readInput: async () => '',
-  }
-  const code = await run(terminal, '0.0.0-test', ['--dir', dir, '--json', ...args])
-  const [out, err] = [written.join(''), errors.join('')]
+  const { code, out, err } = await runCommandLine(['--dir', dir, '--json', ...args])
   const name = args.slice(0, /^(tasks|checkpoints|backup|audit)$/.test(args[0] as string) ? 2 : 1).join(' ')
   const codes = ends.get(name) ?? new Map<number, number>()
   ends.set(name, codes.set(code, (codes.get(code) ?? 0) + 1))

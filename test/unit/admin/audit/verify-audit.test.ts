@@ -1,5 +1,5 @@
 // Goal: the audit of a store on disk is verified and exported, at rest and while it is open, and the export without the store.
-// Method: a store in a temporary folder; its database is changed as somebody with write access would; a backup of it is restored.
+// Method: a store in a temporary folder; its database is changed as a user with write access could change it; a backup of it is restored.
 import { mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
