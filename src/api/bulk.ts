@@ -16,7 +16,9 @@ import { cancelTask } from '../engine/lifecycle/cancel.js'
 import { resumeTask } from '../engine/lifecycle/resume.js'
 import { retryNow, waitsForAttempt } from '../engine/lifecycle/retry-now.js'
 import { deleteSettled } from '../engine/retention/delete-settled.js'
+import { readPendingRecordsOf } from '../store/reads.js'
 import { isLive, isSettled, TASK_STATUSES, type TaskHead, type TaskStatus } from '../task/head.js'
+import type { PendingRecord } from '../task/log/pending-record.js'
 import { type ListOptions, listTasks } from './list.js'
 
 /** The filters of a call on many tasks: those of `list`. */
@@ -89,7 +91,7 @@ interface Action {
   /** Statuses of the tasks that the action may apply to. */
   readonly statuses: readonly TaskStatus[]
   /** True if the action applies to the task now. */
-  readonly applies: (head: TaskHead) => boolean | Promise<boolean>
+  readonly applies: (head: TaskHead, few: FewTasks) => boolean | Promise<boolean>
   readonly act: (head: TaskHead) => Promise<void>
 }
 
@@ -145,9 +147,10 @@ export async function actOnMany(
     const at = next
     const page = await listTasks(engine, { ...filters, status, limit: Math.min(TASKS_PER_PAGE, left), cursor: at })
     for (let from = 0; from < page.tasks.length; from += AT_ONCE) {
-      const few = page.tasks.slice(from, from + AT_ONCE)
+      const taskIds = page.tasks.slice(from, from + AT_ONCE).map(({ taskId }) => taskId)
+      const few = new FewTasks(engine, taskIds)
       await Promise.all(
-        few.map(({ taskId }) => tally.count(taskId, () => actOnOne(engine, taskId, filters, action, dryRun))),
+        taskIds.map((taskId) => tally.count(taskId, () => actOnOne(engine, taskId, few, filters, action, dryRun))),
       )
       if (tally.isDown) return tally.result(at)
       await turn()
@@ -159,11 +162,35 @@ export async function actOnMany(
   return tally.result(next)
 }
 
+/** Tasks that are acted on at once. */
+class FewTasks {
+  #pending: Promise<ReadonlyMap<string, readonly PendingRecord[]>> | undefined
+
+  constructor(
+    private readonly engine: Engine,
+    private readonly taskIds: readonly string[],
+  ) {}
+
+  /** Reads the pending records of one of the tasks. Those of all are read together, at the first call. */
+  async readPending(taskId: string): Promise<readonly PendingRecord[]> {
+    this.#pending ??= this.#readAll()
+    return (await this.#pending).get(taskId) ?? []
+  }
+
+  async #readAll(): Promise<ReadonlyMap<string, readonly PendingRecord[]>> {
+    const { store, tasks } = this.engine
+    const taskIds = this.taskIds.filter((taskId) => tasks.get(taskId)?.head.hasStepStates)
+    const records = await store.read((level) => readPendingRecordsOf(level, taskIds))
+    return new Map(taskIds.map((taskId, at) => [taskId, records[at] ?? []]))
+  }
+}
+
 type Outcome = keyof ManyResult['counts']
 
 async function actOnOne(
   engine: Engine,
   taskId: string,
+  few: FewTasks,
   { owner, status, type }: ListOptions,
   { applies, act }: Action,
   dryRun: boolean,
@@ -172,7 +199,7 @@ async function actOnOne(
   // Parent, type and time of creation never change.
   const fits = status === undefined || checkStatuses(status).includes(head.status)
   if (!fits || (type !== undefined && head.type !== type)) return 'changed'
-  if (!(await applies(head))) return 'notApplicable'
+  if (!(await applies(head, few))) return 'notApplicable'
   if (!dryRun) await act(head)
   return 'done'
 }
@@ -194,9 +221,10 @@ function actionOf(engine: Engine, call: ActionName, by: string, reason: string |
     case 'retryMany':
       return {
         statuses: UNFINISHED,
-        applies: async (head) => {
+        applies: async (head, few) => {
           const task = live(head)
-          return task !== undefined && !isSettled(task.head.status) && (await waitsForAttempt(engine, task))
+          if (!task || isSettled(task.head.status)) return false
+          return waitsForAttempt(engine, task, () => few.readPending(task.taskId))
         },
         act: withTask((task) => retryNow(engine, task, by)),
       }

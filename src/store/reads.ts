@@ -16,7 +16,7 @@ import type { Message, MessageKey } from '../task/message.js'
 import { idsUnder, ownerIndexPrefix, SETTLED_STATUSES } from './disk/index-keys.js'
 import * as layout from './disk/layout.js'
 import type { Level } from './disk/level.js'
-import { collect, pages } from './disk/pages.js'
+import { collect, collectEach, pages } from './disk/pages.js'
 import { damaged, unseal, unsealJson } from './integrity/envelope.js'
 import { decodeHead } from './operations.js'
 import type { OwnerEntry } from './settled-index.js'
@@ -129,6 +129,12 @@ export async function readPendingRecords(level: Level, taskId: string): Promise<
   return new Map(
     await collect(level, range, (key, text) => [key, decodePendingRecord(unseal(key, text).body)] as const),
   )
+}
+
+/** Pending records of each of several tasks, in the order of the tasks. */
+export function readPendingRecordsOf(level: Level, taskIds: readonly string[]): Promise<PendingRecord[][]> {
+  const ranges = taskIds.map((taskId) => layout.under(layout.notePrefix(taskId)))
+  return collectEach(level, ranges, (key, text) => decodePendingRecord(unseal(key, text).body))
 }
 
 /** The first pending records of a task, up to `limit`, in the order of their places. */

@@ -2,6 +2,7 @@
 import { HoldfastError } from '../../base/errors.js'
 import { readPendingRecords } from '../../store/reads.js'
 import { isBetweenAttempts, stepRetryAt } from '../../task/decisions/retry.js'
+import type { PendingRecord } from '../../task/log/pending-record.js'
 import type { Engine } from '../core/engine.js'
 import type { LiveTask } from '../core/live-task.js'
 
@@ -33,17 +34,26 @@ export async function retryNow(engine: Engine, task: LiveTask, by: string): Prom
   begin(engine, task)
 }
 
-/** True if the task, or a step of it, waits for an attempt that is due later. */
-export async function waitsForAttempt(engine: Engine, task: LiveTask): Promise<boolean> {
-  const { taskId, hasStepStates } = task.head
+/**
+ * True if the task, or a step of it, waits for an attempt that is due later.
+ * @param read reads the pending records of the task
+ */
+export async function waitsForAttempt(
+  engine: Engine,
+  task: LiveTask,
+  read = () => readPending(engine, task),
+): Promise<boolean> {
   if (task.head.kind === 'session' || isParked(task)) return false
-  const read = () => engine.store.read((level) => readPendingRecords(level, taskId))
-  const notes = hasStepStates ? [...(await read()).values()] : []
+  const notes = task.head.hasStepStates ? await read() : []
   const { head } = task
   const now = engine.clock.now()
   const isLater = (at: number | undefined) => at !== undefined && at > now
   if (notes.some((note) => isLater(stepRetryAt(head, note)))) return true
   return !task.slot.isScheduled && isLater(head.wakeAt) && isBetweenAttempts(head, notes)
+}
+
+async function readPending({ store }: Engine, { taskId }: LiveTask): Promise<readonly PendingRecord[]> {
+  return [...(await store.read((level) => readPendingRecords(level, taskId))).values()]
 }
 
 function isParked(task: LiveTask): boolean {

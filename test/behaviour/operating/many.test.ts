@@ -2,6 +2,7 @@
 // Method: time in hand; counts, not time, show what a call costs.
 import { expect, test } from 'vitest'
 import { defineTask, type Holdfast } from '../../../src/index.js'
+import type { Level } from '../../../src/store/disk/level.js'
 import { ManualClock, MemoryDisk, openInMemory, untilIdle } from '../../../src/testing/index.js'
 
 const waits = defineTask({ name: 'waits' }, (task) => task.receive('go'))
@@ -11,6 +12,22 @@ const fails = defineTask({ name: 'fails', retry: { maximumAttempts: 9, initialIn
 })
 const tasks = [waits, quick, fails]
 const open = (options: object = {}) => openInMemory({ clock: new ManualClock(), tasks, ...options })
+
+/** A disk that counts the pages that are read. */
+class PagesDisk extends MemoryDisk {
+  pages = 0
+
+  override async open(): Promise<Level> {
+    const level = await super.open()
+    const read = level.page.bind(level)
+    const page: Level['page'] = (range, size) => {
+      this.pages++
+      return read(range, size)
+    }
+    return Object.assign(level, { page })
+  }
+}
+
 const start = async (holdfast: Holdfast, name: string, count: number, owner?: string) => {
   const ids: string[] = []
   for (let n = 0; n < count; n++) ids.push((await holdfast.start(name, null, { owner })).taskId)
@@ -85,6 +102,31 @@ test('a task that does not fit any more when its turn comes is left alone', asyn
   await answered
   expect(counts).toEqual({ done: 39, notApplicable: 0, changed: 1, failed: 0 })
   expect(await holdfast.get(last)).toMatchObject({ status: 'running' })
+  await holdfast.close()
+})
+
+test('a retry of many finds the steps that wait for their next attempt, and reads those of several tasks at once', async () => {
+  const retry = { maximumAttempts: 9, initialInterval: '9h' } as const
+  let calls = 0
+  const fail = () => {
+    calls++
+    throw new Error('no')
+  }
+  const flaky = defineTask({ name: 'flaky' }, (task) => task.step('call', fail, { retry }))
+  const naps = defineTask({ name: 'naps' }, (task) => task.sleep('nap', '9h'))
+  const disk = new PagesDisk()
+  const clock = new ManualClock()
+  const holdfast = await open({ disk, clock, tasks: [flaky, naps] })
+  await start(holdfast, 'flaky', 40)
+  await start(holdfast, 'naps', 160)
+  disk.pages = 0
+  const counts = { done: 40, notApplicable: 160, failed: 0 }
+  expect(await holdfast.retryMany({ all: true, dryRun: true })).toMatchObject({ counts })
+  // One page for each of the 200 tasks, if each were read alone.
+  expect(disk.pages).toBeLessThan(50)
+  expect(await holdfast.retryMany({ all: true })).toMatchObject({ counts })
+  await untilIdle(holdfast)
+  expect(calls).toBe(80)
   await holdfast.close()
 })
 
