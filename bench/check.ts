@@ -1,14 +1,15 @@
 /**
  * `npm run bench:check`: measures this tree and an earlier commit in turns, and compares them pair by pair. Exit code 1 if
  * the lower end of an interval is below `--least`: the change made something slower. With `--operator`, it measures this tree
- * with the operator API on and off. With `--telemetry`, it measures this tree with telemetry on and off.
+ * with the operator API on and off. With `--telemetry`, it measures this tree with telemetry on and off, and with
+ * `--telemetry bare` with the least telemetry that makes the same spans.
  */
 import { execFile } from 'node:child_process'
 import { mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { Command } from 'commander'
+import { Command, Option } from 'commander'
 import { buildTree } from './check/baseline-tree.js'
 import { intervalOf } from './check/intervals.js'
 
@@ -23,7 +24,11 @@ const options = new Command('bench:check')
   .option('--reps <number>', 'repetitions of each workload in a run', Number, 5)
   .option('--only <workloads>', 'such as w1,w2', 'w1,w2,w3')
   .option('--operator', 'compare this tree with itself: the operator API on, and off', false)
-  .option('--telemetry', 'compare this tree with itself: telemetry with a batch processor on, and off', false)
+  .addOption(
+    new Option('--telemetry [kind]', 'compare this tree with itself: telemetry with a batch processor on, and off')
+      .choices(['full', 'bare'])
+      .preset('full'),
+  )
   .option('--scale <share>', 'share of the full size; for tests', '1')
   .option('--against <commit>', 'the commit to compare with', baseline)
   .option('--tree <folder>', 'a built tree to compare with, in place of a commit')
@@ -42,7 +47,7 @@ const options = new Command('bench:check')
     against: string
     tree?: string
     operator: boolean
-    telemetry: boolean
+    telemetry?: 'full' | 'bare'
     least?: number
     dir: string
   }>()
@@ -76,7 +81,7 @@ interface Side {
 }
 
 const least = options.least ?? (options.telemetry ? 0.85 : options.operator ? 0.95 : 0.9)
-const ours: Side = { folder: project, env: options.telemetry ? { HOLDFAST_BENCH_TELEMETRY: 'on' } : {} }
+const ours: Side = { folder: project, env: options.telemetry ? { HOLDFAST_BENCH_TELEMETRY: options.telemetry } : {} }
 mkdirSync(options.dir, { recursive: true })
 const theirs = await otherSide()
 

@@ -54,5 +54,7 @@ export async function openWith({ dir, steps, work, concurrency, resumes }, stepO
 
 /** @param {string | undefined} given */
 async function telemetryOf(given) {
-  return given === 'on' ? (await import('./telemetry.mjs')).batchedTelemetry() : undefined
+  if (given === undefined) return undefined
+  const { bareTelemetry, batchedTelemetry } = await import('./telemetry.mjs')
+  return given === 'bare' ? bareTelemetry() : batchedTelemetry()
 }
