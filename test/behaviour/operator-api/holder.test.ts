@@ -3,6 +3,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
@@ -183,4 +184,19 @@ test('a close right after the open leaves nothing', async () => {
   const { dir, holdfast } = await openStore()
   await holdfast.close()
   expect(readdirSync(dir).sort()).toEqual(['anchor', 'db', 'holdfast.json'])
+})
+
+test('a server that does not answer gets a request once, and the client says so', async () => {
+  const { dir } = await openStore()
+  const path = join(scratchDir(), 'silent')
+  let requests = 0
+  const silent = createServer(() => requests++).listen(path)
+  afterTest(() => silent.close())
+  await once(silent, 'listening')
+  writeFileSync(join(dir, 'operator/holder.json'), JSON.stringify({ ...holderOf(dir), path }))
+  await expect(clientOf(dir, { timeoutMs: 100 }).info()).rejects.toMatchObject({
+    code: 'OPERATOR_UNAVAILABLE',
+    message: expect.stringContaining('no answer within 100 ms'),
+  })
+  expect(requests).toBe(1)
 })
