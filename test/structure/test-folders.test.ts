@@ -8,7 +8,7 @@ import { expect, test } from 'vitest'
 const LINES_PER_FILE_MAX = 500
 const root = fileURLToPath(new URL('../..', import.meta.url))
 
-// Packages are installed below two folders of test/mcp.
+// Packages are installed below some folders.
 const files = readdirSync(join(root, 'test'), { recursive: true, encoding: 'utf8' })
   .filter((path) => /\.m?[tj]s$/.test(path) && !/node_modules|\/installed\//.test(path))
   .map((path) => ({ path, text: readFileSync(join(root, 'test', path), 'utf8') }))

@@ -114,10 +114,16 @@ export class OperatorConnection {
       const req = httpRequest({ socketPath, method, path, headers, agent, signal })
       req.setTimeout(timeoutMs, () => req.destroy(noAnswer(timeoutMs)))
       req.once('response', resolve)
-      req.once('error', reject)
-      if (!stream) req.end(body)
+      if (!stream) {
+        req.once('error', reject)
+        req.end(body)
+        return
+      }
+      const noting = new NotingSource(stream)
+      // `pipeline` ends the request without the error of its source.
+      req.once('error', (error) => reject(noting.failure ?? error))
       // The end of the answer, or the error of the request, is what counts.
-      else pipeline(stream, req).catch((error: Error) => req.destroy(error))
+      pipeline(noting.chunks(), req).catch((error: Error) => req.destroy(error))
     })
   }
 
@@ -131,6 +137,22 @@ export class OperatorConnection {
         : 'The server may have done what was requested. Read the state before you repeat the call.'
     const message = `The connection to the server broke${why}. ${advice}`
     return apiUnavailable(this.options.dir, message, cause, !onlyReads && !isUnsent)
+  }
+}
+
+/** The bytes of a request, and the error of their source. */
+class NotingSource {
+  failure: unknown
+
+  constructor(private readonly source: AsyncIterable<Uint8Array>) {}
+
+  async *chunks(): AsyncGenerator<Uint8Array> {
+    try {
+      yield* this.source
+    } catch (error) {
+      this.failure = error
+      throw error
+    }
   }
 }
 

@@ -188,6 +188,7 @@ test('a close right after the open leaves nothing', async () => {
 
 test('a server that does not answer gets a request once, and the client says so', async () => {
   const { dir } = await openStore()
+  await clientOf(dir).info()
   const path = join(scratchDir(), 'silent')
   let requests = 0
   const silent = createServer(() => requests++).listen(path)
