@@ -5,9 +5,10 @@
 import { writeSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { constants, setPriority } from 'node:os'
+import { openCopy } from '../store/copies/open-copy.js'
 import { explain, isBroken } from '../store/disk/damage.js'
 import { FILE_MODE } from '../store/disk/files.js'
-import { type Level, openClassicLevel } from '../store/disk/level.js'
+import type { Level } from '../store/disk/level.js'
 import { pages } from '../store/disk/pages.js'
 import { checkFiles } from '../store/files/check-files.js'
 import { type AuditJob, checkAudit } from './audit/audit-job.js'
@@ -36,7 +37,7 @@ async function runAudit(job: Job, audit: AuditJob): Promise<JobResult> {
   say({ kind: 'files-checked', ...soFar() })
   let level: Level | undefined
   try {
-    level = await openClassicLevel(job.databaseDir, { create: false })
+    level = await openCopy(job.databaseDir)
     const open = level
     const check = (write: (bytes: Uint8Array) => Promise<void>) =>
       checkAudit(open, audit, (text) => write(Buffer.from(text)), progress('verify'))
@@ -74,7 +75,7 @@ async function run(job: Job): Promise<JobResult> {
   let verified: VerifiedDatabase
   let level: Level | undefined
   try {
-    level = await openClassicLevel(job.databaseDir, { create: false })
+    level = await openCopy(job.databaseDir)
     verified = await verifyDatabase(level, job, findings, progress('verify'))
     // The anchor file is made before the first commit, so a store without commits may lack it.
     if (job.anchorDamage !== undefined && verified.commit > 0)
@@ -108,7 +109,7 @@ async function writing<T>(
 }
 
 async function exportTaskOf({ databaseDir }: Job, task: NonNullable<Job['task']>): Promise<Exported> {
-  const level = await openClassicLevel(databaseDir, { create: false })
+  const level = await openCopy(databaseDir)
   const exported = await writing(task.file, (write) => writeTask(level, task, write))
   await level.close()
   return exported

@@ -215,6 +215,15 @@ test('only the store knows classic-level', () => {
   expect(others, 'Ask src/store for what you need; classic-level is its business.').toEqual([])
 })
 
+test('one function opens a linked copy', () => {
+  const places = sources.filter(({ text }) => text.includes('openClassicLevel')).map(({ path }) => path)
+  const others = places.filter((path) => !path.startsWith('store/'))
+  expect(others, 'Open a copy with `openCopy` (open-copy-1). These files make the databases that they open.').toEqual([
+    'admin/restore-backup.ts',
+    'admin/repair/salvage.ts',
+  ])
+})
+
 test('only the binding of its revision knows an SDK of the protocol', () => {
   const wrong = sources
     .filter(({ imports }) => imports.some((from) => from.startsWith('@modelcontextprotocol/')))

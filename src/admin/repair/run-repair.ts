@@ -1,7 +1,7 @@
 /** The part of a repair that runs in a worker process, because LevelDB may abort it: makes and repairs the new database. */
 import { open } from 'node:fs/promises'
+import { openCopy } from '../../store/copies/open-copy.js'
 import { FILE_MODE, fsyncDirectory } from '../../store/disk/files.js'
-import { openClassicLevel } from '../../store/disk/level.js'
 import { checkFiles } from '../../store/files/check-files.js'
 import { verifyDatabase } from '../verify/verify-database.js'
 import type { RepairedDatabase } from './changes.js'
@@ -28,7 +28,7 @@ export async function runRepair(
   const file = await open(lostFoundFile, 'wx', FILE_MODE)
   let repaired: RepairedDatabase
   try {
-    const level = await openClassicLevel(databaseDir, { create: false })
+    const level = await openCopy(databaseDir)
     try {
       repaired = await repairDatabase(level, new LostFound(file), { ...settings, lostParts }, progress('repair'))
     } finally {
@@ -48,7 +48,7 @@ async function assertSound(databaseDir: string, storeId: string, commit: number)
     throw new Error(`the repaired copy is not sound: ${key}: ${message}`)
   }
   for (const { name, damage } of await checkFiles(databaseDir, () => {})) find('', name, damage)
-  const level = await openClassicLevel(databaseDir, { create: false })
+  const level = await openCopy(databaseDir)
   try {
     await verifyDatabase(level, { storeId, anchored: commit }, { find })
   } finally {

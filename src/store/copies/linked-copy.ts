@@ -2,9 +2,9 @@
  * Makes a copy of the files of a database with hard links, also while the database is open and written to. The copy is a
  * state that the database had at some moment, and at least the commits that were acknowledged before the copy began.
  *
- * linked-copy-1. LevelDB never writes into an existing table, never appends to an old log at an open, and deletes a file only
- *   after its MANIFEST recorded that. So files that are linked while CURRENT and the size of the MANIFEST stay the same are a
- *   version of the database. The newest log may grow under its link: that is more commits, never fewer.
+ * linked-copy-1. LevelDB never writes into a table that its MANIFEST names, never appends to an old log at an open, and
+ *   deletes a file only after its MANIFEST recorded that. So files that are linked while CURRENT and the size of the MANIFEST
+ *   stay the same are a version of the database. The newest log may grow under its link: that is more commits, never fewer.
  * linked-copy-2. After a change of the MANIFEST, the next try keeps the links that were made, so that each try is shorter.
  * linked-copy-3. The file LOCK is neither linked nor read: closing it would drop the kernel lock of this process.
  * linked-copy-4. Without hard links, files are copied. A table that was copied while it was written has another size.
@@ -30,7 +30,7 @@ const PAUSE_MS = 50
 
 /** A copy of a database. */
 export interface LinkedCopy {
-  /** Folder of the copy, which LevelDB can open. */
+  /** Folder of the copy. Only `openCopy` may open it (open-copy-1). */
   readonly path: string
   /** False if the files had to be copied, because the file system has no hard links. */
   readonly isLinked: boolean
