@@ -99,6 +99,8 @@ const acts = {
     const acknowledged = { steps: Object.fromEntries(steps), echoes }
     echoes = []
     calls = new Map()
+    // What the load left is no part of a backup without load.
+    if (!isLoaded) globalThis.gc?.()
     // What this function did in the same tick is no part of the backup.
     await delay(10)
     longest()
