@@ -76,6 +76,11 @@ async function advance(taskId, message) {
   await ended
 }
 
+/** Collects what the load left, which is no part of a measure without load. */
+function forget() {
+  if (!isLoaded) globalThis.gc?.()
+}
+
 /** @type {Record<string, (given: any) => Promise<object>>} */
 const acts = {
   /** Begins or ends the load, or makes it small. */
@@ -89,6 +94,8 @@ const acts = {
   },
   /** Watches for a while. */
   async watch({ ms }) {
+    forget()
+    await delay(10)
     longest()
     times = []
     await delay(ms)
@@ -99,8 +106,7 @@ const acts = {
     const acknowledged = { steps: Object.fromEntries(steps), echoes }
     echoes = []
     calls = new Map()
-    // What the load left is no part of a backup without load.
-    if (!isLoaded) globalThis.gc?.()
+    forget()
     // What this function did in the same tick is no part of the backup.
     await delay(10)
     longest()

@@ -13,8 +13,9 @@
  *
  * Measured: the 99th percentile of a step during the backups, by that of the time before and after them (of all steps, and the
  * median of the ratios of each backup, which other work of the machine changes less); and the longest hold of the
- * event loop during a backup, under load, and without load, where the garbage of the load is collected first. The exit
- * code is 1 if a check fails, and 2 if only a measure is above its limit.
+ * event loop during a backup, under load and without. Without load, the process also rests for as long as a backup takes: with a
+ * heap of 600 MB, V8 holds a process that does nothing for more than 10 ms. The exit code is 1 if a check fails, and 2 if only a
+ * measure is above its limit: a ratio of 1.5, or a hold without load above 10 ms and above the longest one at rest.
  */
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
@@ -62,10 +63,13 @@ async function run() {
   const without = []
   /** @type {number[]} */
   const ratios = []
-  const holds = { quiet: 0, loaded: 0, withoutBackup: 0 }
+  const holds = { atRest: 0, quiet: 0, loaded: 0, withoutBackup: 0 }
+  let restMs = watched.ms
   let same = 0
   for (let round = 1; round <= Number(values.backups); round++) {
+    const rest = await call({ ...watched, ms: restMs })
     const quiet = await backup(call, join(base, 'quiet'))
+    restMs = quiet.ms
     await call({ act: 'load', on: true })
     const before = await call(watched)
     const file = join(base, 'file')
@@ -82,6 +86,7 @@ async function run() {
     ratios.push(p99 / p99Without)
     during.push(...made.times)
     without.push(...before.times, ...after.times)
+    holds.atRest = Math.max(holds.atRest, rest.holdMs)
     holds.quiet = Math.max(holds.quiet, quiet.holdMs)
     holds.loaded = Math.max(holds.loaded, made.holdMs)
     holds.withoutBackup = Math.max(holds.withoutBackup, before.holdMs, after.holdMs)
@@ -94,6 +99,7 @@ async function run() {
       p99Without: rounded(p99Without),
       holdMs: rounded(made.holdMs),
       holdMsQuiet: rounded(quiet.holdMs),
+      holdMsAtRest: rounded(rest.holdMs),
       holdMsWithout: rounded(Math.max(before.holdMs, after.holdMs)),
       rssMb: made.rssMb,
       settled: copy.settled,
@@ -111,13 +117,17 @@ async function run() {
     ratio: rounded(ratio),
     ratioMedian: rounded(percentile(ratios, 0.5)),
     holdMsQuiet: rounded(holds.quiet),
+    holdMsAtRest: rounded(holds.atRest),
     holdMsLoaded: rounded(holds.loaded),
     holdMsWithoutBackup: rounded(holds.withoutBackup),
     callsOfBoth: same,
     faults: values.json ? faults.slice(0, 20) : faults.slice(0, 20).join('; ') || 'none',
   })
-  const isSlow = ratio > RATIO_MAX || holds.quiet > HOLD_MS_MAX
-  if (isSlow) console.error(`Above its limit: a ratio of ${RATIO_MAX}, or a hold of ${HOLD_MS_MAX} ms without load.`)
+  const isSlow = ratio > RATIO_MAX || holds.quiet > Math.max(HOLD_MS_MAX, holds.atRest)
+  if (isSlow)
+    console.error(
+      `Above its limit: a ratio of ${RATIO_MAX}, or a hold of ${HOLD_MS_MAX} ms, or of the rest, without load.`,
+    )
   process.exitCode = faults.length > 0 ? 1 : isSlow ? 2 : 0
 }
 
