@@ -76,8 +76,8 @@ async function advance(taskId, message) {
   await ended
 }
 
-/** Collects what the load left, which is no part of a measure without load. */
-function forget() {
+/** Collects the garbage that the load left, which is no part of a measure without load. */
+function collectGarbage() {
   if (!isLoaded) globalThis.gc?.()
 }
 
@@ -94,7 +94,7 @@ const acts = {
   },
   /** Watches for a while. */
   async watch({ ms }) {
-    forget()
+    collectGarbage()
     await delay(10)
     longest()
     times = []
@@ -106,7 +106,7 @@ const acts = {
     const acknowledged = { steps: Object.fromEntries(steps), echoes }
     echoes = []
     calls = new Map()
-    forget()
+    collectGarbage()
     // What this function did in the same tick is no part of the backup.
     await delay(10)
     longest()

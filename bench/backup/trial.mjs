@@ -126,7 +126,7 @@ async function run() {
   const isSlow = ratio > RATIO_MAX || holds.quiet > Math.max(HOLD_MS_MAX, holds.atRest)
   if (isSlow)
     console.error(
-      `Above its limit: a ratio of ${RATIO_MAX}, or a hold of ${HOLD_MS_MAX} ms, or of the rest, without load.`,
+      `Above a limit: a ratio of ${RATIO_MAX}, or a hold without load of ${HOLD_MS_MAX} ms that is longer than any at rest.`,
     )
   process.exitCode = faults.length > 0 ? 1 : isSlow ? 2 : 0
 }

@@ -174,13 +174,18 @@ class FewTasks {
   /** Reads the pending records of one of the tasks. Those of all are read together, at the first call. */
   async readPending(taskId: string): Promise<readonly PendingRecord[]> {
     this.#pending ??= this.#readAll()
-    return (await this.#pending).get(taskId) ?? []
+    // The damaged record of one task fails the read of all. Each is read alone then, so that the others succeed.
+    const all = await this.#pending.catch(() => this.#read([taskId]))
+    return all.get(taskId) ?? []
   }
 
-  async #readAll(): Promise<ReadonlyMap<string, readonly PendingRecord[]>> {
-    const { store, tasks } = this.engine
-    const taskIds = this.taskIds.filter((taskId) => tasks.get(taskId)?.head.hasStepStates)
-    const records = await store.read((level) => readPendingRecordsOf(level, taskIds))
+  #readAll(): Promise<ReadonlyMap<string, readonly PendingRecord[]>> {
+    const { tasks } = this.engine
+    return this.#read(this.taskIds.filter((taskId) => tasks.get(taskId)?.head.hasStepStates))
+  }
+
+  async #read(taskIds: readonly string[]): Promise<ReadonlyMap<string, readonly PendingRecord[]>> {
+    const records = await this.engine.store.read((level) => readPendingRecordsOf(level, taskIds))
     return new Map(taskIds.map((taskId, at) => [taskId, records[at] ?? []]))
   }
 }

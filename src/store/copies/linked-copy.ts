@@ -15,6 +15,7 @@ import { copyFile, mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as pause, setImmediate as turn } from 'node:timers/promises'
 import { DATABASE_DIR, DIRECTORY_MODE, FILE_MODE, hasCode, isMissing, readIfPresent } from '../disk/files.js'
+import { manifestNameIn } from '../files/manifest.js'
 import { cannotLink } from '../lock/lock-claim.mjs'
 import { judge, type LockHolder, parseHolder } from '../lock/lock-judge.js'
 
@@ -104,7 +105,7 @@ async function tryLink(
 /** State of a database that shows a change: the text of CURRENT, and the size of the MANIFEST that it names. */
 async function versionOf(from: string): Promise<{ current: string; manifest: string; size: number } | undefined> {
   const current = (await readIfPresent(join(from, 'CURRENT'))) ?? ''
-  const manifest = /^(MANIFEST-\d+)\n$/.exec(current)?.[1]
+  const manifest = manifestNameIn(current)
   if (manifest === undefined) return undefined
   const found = statSync(join(from, manifest), { throwIfNoEntry: false })
   return found && { current, manifest, size: found.size }

@@ -3,7 +3,7 @@ import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isMissing } from '../disk/files.js'
 import { readLogFile } from './log-format.js'
-import { readManifest } from './manifest.js'
+import { manifestNameIn, readManifest } from './manifest.js'
 import { tableDamage } from './table.js'
 
 /** Damage of one file. */
@@ -23,7 +23,7 @@ export async function checkFiles(databaseDir: string, onFile: (bytes: number) =>
     if (isMissing(error)) return undefined
     throw error
   })
-  const manifest = /^(MANIFEST-\d+)\n$/.exec(current ?? '')?.[1]
+  const manifest = manifestNameIn(current)
   if (manifest === undefined) {
     return [{ name: 'CURRENT', kind: 'manifest', damage: 'it is missing, or names no MANIFEST' }]
   }

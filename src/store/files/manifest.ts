@@ -5,6 +5,11 @@
 import { readLogFile } from './log-format.js'
 import { ByteReader } from './varints.js'
 
+/** Name of the MANIFEST in the text of CURRENT; `undefined` if it names none. */
+export function manifestNameIn(current: string | undefined): string | undefined {
+  return /^(MANIFEST-\d+)\n$/.exec(current ?? '')?.[1]
+}
+
 /** The files of a database. */
 export interface DatabaseFiles {
   /** Size of each table by its number. */

@@ -2,6 +2,7 @@
 // Method: time in hand; counts, not time, show what a call costs.
 import { expect, test } from 'vitest'
 import { defineTask, type Holdfast } from '../../../src/index.js'
+import { notePrefix } from '../../../src/store/disk/layout.js'
 import type { Level } from '../../../src/store/disk/level.js'
 import { ManualClock, MemoryDisk, openInMemory, untilIdle } from '../../../src/testing/index.js'
 
@@ -127,6 +128,24 @@ test('a retry of many finds the steps that wait for their next attempt, and read
   expect(await holdfast.retryMany({ all: true })).toMatchObject({ counts })
   await untilIdle(holdfast)
   expect(calls).toBe(80)
+  await holdfast.close()
+})
+
+test('a damaged record of one task does not keep a retry of many from the others', async () => {
+  const retry = { maximumAttempts: 9, initialInterval: '9h' } as const
+  const fail = () => {
+    throw new Error('no')
+  }
+  const flaky = defineTask({ name: 'flaky' }, (task) => task.step('call', fail, { retry }))
+  const disk = new MemoryDisk()
+  const holdfast = await open({ disk, tasks: [flaky] })
+  const [damaged = ''] = await start(holdfast, 'flaky', 20)
+  for (const key of [...disk.content.keys()]) if (key.startsWith(notePrefix(damaged))) disk.damage(key, 'damaged')
+  expect(await holdfast.retryMany({ all: true, dryRun: true })).toMatchObject({
+    counts: { done: 19, failed: 1 },
+    failedBy: { RECORD_DAMAGED: 1 },
+    errors: [{ taskId: damaged }],
+  })
   await holdfast.close()
 })
 
